@@ -1,0 +1,148 @@
+"""A cache as a whole: opening, counting and checking. It is a folder that plain `zarr` and `pyarrow` can read."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.errors import X2StaticError
+from schemas.manifest import Manifest, Marker, Plan
+from schemas.shard import Shard, shard_name
+from schemas.storage import TEMPORARY, read_json
+
+MANIFEST = "manifest.json"
+SEGMENTATION = "word_segmentation.json"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A cache on disk.
+
+    Attributes:
+        path: its folder.
+        manifest: what it is.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path) -> "Cache":
+        """Open a cache by its manifest.
+
+        Raises:
+            X2StaticError: there is no cache, it is damaged, or of a format that this version cannot read.
+        """
+        file = path / MANIFEST
+        if not file.is_file():
+            raise X2StaticError(f"{path}: no cache here ({MANIFEST} is missing); make one with `x2static encode`")
+        manifest = _read_model(file, Manifest)
+        if manifest.fingerprint != manifest.encoding.fingerprint:
+            raise X2StaticError(f"{file}: its fingerprint does not fit its encoding; the file was changed")
+        return cls(path, manifest)
+
+    @property
+    def shards_folder(self) -> Path:
+        """Where the shards are."""
+        return self.path / "shards"
+
+    @property
+    def segmentation_file(self) -> Path:
+        """The word segmentation rules, as JSON of the `tokenizers` library."""
+        return self.path / SEGMENTATION
+
+    def plans(self) -> list[Plan]:
+        """Return the plans, in order."""
+        plans = []
+        while (file := self.path / "plans" / f"{len(plans)}.json").is_file():
+            plans.append(_read_model(file, Plan))
+        return plans
+
+    def indices(self) -> list[int]:
+        """Return the numbers of the folders that look like shards, ascending."""
+        folders = self.shards_folder.glob("*") if self.shards_folder.is_dir() else ()
+        return sorted(int(folder.name) for folder in folders if re.fullmatch(r"\d{6,}", folder.name))
+
+    def shard(self, index: int) -> Shard:
+        """Open one shard.
+
+        Raises:
+            X2StaticError: it is missing, damaged, or from another encoding.
+        """
+        shard = Shard.open(self.shards_folder / shard_name(index))
+        if shard.marker.encoding != self.manifest.fingerprint:
+            raise X2StaticError(f"{shard.folder}: the shard belongs to another encoding than the cache's manifest")
+        return shard
+
+    def shards(self) -> list[Shard]:
+        """Open all committed shards, in order."""
+        return [self.shard(index) for index in self.indices()]
+
+    def missing(self) -> list[int] | None:
+        """Return the numbers of the shards that the plans ask for and that are not there.
+
+        Returns:
+            The numbers; None where the end is not known: a stream was not read to its end, or nothing is planned.
+        """
+        return missing_shards(self.plans(), {index: self.shard(index).marker for index in self.indices()})
+
+    def verify(self) -> list[str]:
+        """Hash everything and return a line for each shard that is damaged, missing or half-written."""
+        problems = []
+        markers: dict[int, Marker] = {}
+        for index in self.indices():
+            try:
+                shard = self.shard(index)
+            except X2StaticError as error:
+                problems.append(f"shard {shard_name(index)}: {error}")
+                continue
+            markers[index] = shard.marker
+            problems += [f"shard {shard_name(index)}: {problem}" for problem in shard.damage()]
+        damaged = set(self.indices()) - markers.keys()
+        missing = missing_shards(self.plans(), markers)
+        problems += [f"shard {shard_name(index)}: missing" for index in missing or () if index not in damaged]
+        if missing is None:
+            problems.append("the corpus was not read to its end; run the same `x2static encode` again")
+        problems += [f"{path.name}: half-written" for path in sorted(self.shards_folder.glob(f"{TEMPORARY}*"))]
+        return problems
+
+
+def missing_shards(plans: list[Plan], markers: dict[int, Marker]) -> list[int] | None:
+    """Return which shards the plans ask for beyond those with a marker; None where the end is not known.
+
+    The shards of a plan follow those of the plan before it, one for each unit.
+    """
+    missing: list[int] = []
+    first = 0
+    for number, plan in enumerate(plans):
+        if plan.units is not None:
+            count = len(plan.units)
+        else:
+            last = [index for index, marker in markers.items() if marker.plan == number and marker.last]
+            if not last:
+                return None
+            count = last[0] - first + 1
+        missing += [index for index in range(first, first + count) if index not in markers]
+        first += count
+    return missing if plans else None
+
+
+def content_of(shards: list[Shard]) -> str:
+    """Return the hash of the ordered markers: equal content, equal rows and words in equal order."""
+    digest = hashlib.sha256()
+    for shard in shards:
+        digest.update(shard.marker.model_dump_json().encode())
+    return digest.hexdigest()
+
+
+def _read_model(file: Path, model: type[Model]) -> Model:
+    try:
+        return model.model_validate(read_json(file))
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
+        raise X2StaticError(f"{file}: not what this version of x2static writes ({fields})") from error

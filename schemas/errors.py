@@ -1,0 +1,12 @@
+"""The one exception that is meant for the person at the terminal."""
+
+
+class X2StaticError(Exception):
+    """Something the user can mend: the message says what was expected, what came, where, and what to do.
+
+    The command line prints it as one line and exits with 1; every other exception is a defect of x2static.
+    """
+
+
+class Interrupted(X2StaticError):
+    """A signal stopped the work after its state was saved; the command line exits with 130."""

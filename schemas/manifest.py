@@ -1,0 +1,111 @@
+"""The JSON files of a cache: manifest.json, plans/N.json and the marker shards/N/shard.json."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.encoding import Encoding, OnBadText
+
+FORMAT = 1
+
+
+class Manifest(BaseModel):
+    """What a cache is; written once, before its first shard.
+
+    Attributes:
+        format: version of the cache's layout.
+        teacher: name of the teacher as the user gave it, for people to read.
+        revision: commit of a teacher that came from the hub.
+        fingerprint: that of `encoding`.
+        encoding: all that can change a vector.
+        versions: of the packages that made it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1]
+    teacher: str
+    revision: str | None
+    fingerprint: str
+    encoding: Encoding
+    versions: dict[str, str]
+
+
+class Unit(BaseModel):
+    """A deterministic slice of a corpus; one unit becomes one shard.
+
+    Attributes:
+        source: the file or data set that it is read from, as the corpus names it.
+        start: position of its first paragraph: a byte of the (decompressed) file, or a row of a data set.
+        stop: position behind its last paragraph; None until a stream has been read so far.
+        paragraphs: paragraphs in it, before the filter; for a stream that was not read yet, at most so many.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    start: int
+    stop: int | None
+    paragraphs: int
+
+
+class Plan(BaseModel):
+    """One corpus, or the part of it that one call asked for, cut into units. Never changed once written.
+
+    Attributes:
+        corpus: the corpus as the user named it.
+        identity: what tells this corpus from another: kind, size, hash or revision.
+        seen: where and when the corpus was hashed (path, size, mtime); unchanged, it is not hashed again.
+        licence: as far as it is known.
+        unit: paragraphs in a unit.
+        on_bad_text: how text that cannot be read was treated.
+        max_paragraph_bytes: longer lines were treated as bad text.
+        skipped: paragraphs left out as bad text while planning.
+        first: paragraphs of this corpus that earlier plans hold.
+        limit: at most so many paragraphs in this plan; None for all.
+        ended: whether the plan reaches the end of the corpus; None while a stream was not read to its end.
+        units: the slices, in order; None for a stream, whose slices are recorded in the markers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: str
+    identity: dict[str, Any]
+    seen: dict[str, Any]
+    licence: str | None
+    unit: int
+    on_bad_text: OnBadText
+    max_paragraph_bytes: int
+    skipped: int
+    first: int
+    limit: int | None
+    ended: bool | None
+    units: tuple[Unit, ...] | None
+
+
+class Marker(BaseModel):
+    """The commit marker of a shard, written last. It holds nothing that differs from run to run.
+
+    Attributes:
+        plan: number of the plan.
+        unit: the slice as it was read, `stop` filled in.
+        last: whether the plan ends with this unit.
+        encoding: fingerprint of the encoding.
+        n_paragraphs: paragraphs kept by the filter.
+        n_contexts: rows of `contexts`.
+        n_words: word occurrences.
+        n_tokens: pieces that the teacher read, special tokens included.
+        files: xxh3 of every other file of the shard, by its path in the shard's folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: int
+    unit: Unit
+    last: bool
+    encoding: str
+    n_paragraphs: int
+    n_contexts: int
+    n_words: int
+    n_tokens: int
+    files: dict[str, str]

@@ -1,0 +1,109 @@
+"""Files that are either whole or absent: temporary name, fsync, rename; and the lock that keeps writers apart."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xxhash
+from filelock import FileLock, Timeout
+
+from schemas.errors import X2StaticError
+
+TEMPORARY = ".tmp-"  # what a name begins with while its file or folder is not yet whole
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one JSON text of a value: sorted keys, two spaces, UTF-8, a newline at the end."""
+    return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        X2StaticError: the file is no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise X2StaticError(f"{path}: not valid JSON ({error}); the file is damaged") from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a run after a crash, finds either the old or the whole new one."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def commit_folder(temporary: Path, final: Path) -> None:
+    """Make a finished folder durable and give it its name in one step.
+
+    zarr's local store lost its own atomic rename in version 3 (zarr-python#3411), so this is ours to do.
+    """
+    for folder, _, names in os.walk(temporary):
+        for name in names:
+            sync(Path(folder, name))
+        sync(Path(folder))
+    temporary.rename(final)
+    sync(final.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the list of names in a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed writer left half-written in a folder (the caller holds the folder's lock)."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def hash_file(path: Path) -> str:
+    """Return the xxh3 (128 bit, hexadecimal) of a file's bytes."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def only_writer(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder's lock; the system lets go of it when the process ends, however it ends.
+
+    Args:
+        folder: made if missing.
+        what: what the folder is, for the message ("cache", "run").
+
+    Raises:
+        X2StaticError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise X2StaticError(
+            f"{folder}: another x2static process is writing to this {what}; wait for it to end, or use another folder"
+        ) from error

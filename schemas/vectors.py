@@ -1,0 +1,170 @@
+"""Word vectors: what stage two writes, what everything after it reads, and what users import."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from safetensors import SafetensorError, numpy as safetensors
+
+from schemas.cache import SEGMENTATION
+from schemas.errors import X2StaticError
+from schemas.segmentation import WordSegmentation
+from schemas.storage import canonical_json, read_json, write_atomically
+
+MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
+VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """One vector per word.
+
+    Attributes:
+        words: the vocabulary, by descending count.
+        matrix: (len(words), dim) float32, a row a word.
+        counts: (len(words),) int64, occurrences in the corpus.
+        segmentation: how text was cut into these words; None for vectors from elsewhere.
+        run: how the vectors came about (run.json): configuration, cache, losses, versions, seconds.
+    """
+
+    words: list[str]
+    matrix: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.int64]
+    segmentation: WordSegmentation | None = None
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong together.
+
+        Raises:
+            X2StaticError: the lengths differ, a word occurs twice, or a value is not finite.
+        """
+        rows = len(self.matrix)
+        if self.matrix.ndim != 2 or rows != len(self.words) or rows != len(self.counts):
+            raise X2StaticError(
+                f"word vectors do not fit together: {len(self.words)} words, {len(self.counts)} counts, "
+                f"matrix of shape {self.matrix.shape}"
+            )
+        if len(self.index) != rows:
+            seen: set[str] = set()
+            twice = next(word for word in self.words if word in seen or seen.add(word))
+            raise X2StaticError(f"the vocabulary holds the word {twice!r} more than once")
+        finite = np.isfinite(self.matrix).all(axis=1)
+        if not finite.all():
+            word = self.words[int(np.argmin(finite))]
+            raise X2StaticError(f"the vector of {word!r} holds values that are not finite")
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Row of each word."""
+        return {word: row for row, word in enumerate(self.words)}
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self.matrix.shape[1])
+
+    @cached_property
+    def unit_matrix(self) -> npt.NDArray[np.float32]:
+        """(len(words), dim) float32, every row scaled to length 1; rows of zeros stay."""
+        lengths = np.linalg.norm(self.matrix, axis=1, keepdims=True)
+        return self.matrix / np.where(lengths > 0, lengths, 1)
+
+    def __len__(self) -> int:
+        """Return the number of words."""
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        """Return whether the vocabulary holds a word."""
+        return word in self.index
+
+    def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
+        """Return the vector of a word, (dim,) float32.
+
+        Raises:
+            KeyError: the word is unknown.
+        """
+        return self.matrix[self.index[word]]
+
+    def similarity(self, first: str, second: str) -> float:
+        """Return the cosine of two words.
+
+        Raises:
+            KeyError: a word is unknown.
+        """
+        return float(self.unit_matrix[self.index[first]] @ self.unit_matrix[self.index[second]])
+
+    def most_similar(self, word: str, n: int = 10) -> list[tuple[str, float]]:
+        """Return the n words nearest to a word by cosine, nearest first, without the word itself.
+
+        Raises:
+            KeyError: the word is unknown.
+        """
+        row = self.index[word]
+        cosines = self.unit_matrix @ self.unit_matrix[row]
+        cosines[row] = -np.inf
+        order = np.argsort(-cosines, kind="stable")[: min(n, len(self) - 1)]
+        return [(self.words[i], float(cosines[i])) for i in order]
+
+    def split(self, text: str) -> list[str]:
+        """Return the words of a text as training cut them, those outside the vocabulary included.
+
+        Raises:
+            X2StaticError: these vectors came without segmentation rules.
+        """
+        if self.segmentation is None:
+            raise X2StaticError("these vectors came without word segmentation rules; split the text yourself")
+        return self.segmentation.split(text)
+
+    def mean(self, words: Iterable[str]) -> npt.NDArray[np.float32]:
+        """Return the mean vector of the known words, (dim,) float32; zeros where none is known."""
+        rows = [self.index[word] for word in words if word in self.index]
+        if not rows:
+            return np.zeros(self.dim, np.float32)
+        return self.matrix[rows].mean(axis=0, dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the vectors to a folder, `run.json` last: where it is, the rest is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / MATRIX, safetensors.save({"vectors": np.ascontiguousarray(self.matrix)}))
+        table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=VOCABULARY_SCHEMA)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        write_atomically(folder / VOCABULARY, sink.getvalue().to_pybytes())
+        if self.segmentation is not None:
+            write_atomically(folder / SEGMENTATION, self.segmentation.rules.encode())
+        write_atomically(folder / RUN, canonical_json(self.run))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "WordVectors":
+        """Read what `save` wrote.
+
+        Raises:
+            X2StaticError: there are no finished vectors, or they are damaged.
+        """
+        folder = Path(folder)
+        if not (folder / RUN).is_file():
+            hint = "its training has not finished" if folder.is_dir() else "there is no such folder"
+            raise X2StaticError(f"{folder}: no word vectors here ({hint}); make them with `x2static train`")
+        try:
+            matrix = safetensors.load_file(folder / MATRIX)["vectors"]
+            with pa.memory_map(str(folder / VOCABULARY)) as source:
+                table = pa.ipc.open_file(source).read_all()
+        except (OSError, KeyError, SafetensorError, pa.ArrowInvalid) as error:
+            raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
+        rules = folder / SEGMENTATION
+        return cls(
+            words=table["word"].to_pylist(),
+            matrix=matrix,
+            counts=table["count"].to_numpy(),
+            segmentation=WordSegmentation.load(rules) if rules.is_file() else None,
+            run=read_json(folder / RUN),
+        )
+
+

@@ -1,0 +1,1 @@
+"""Stage two: shards -> word vectors. Never imports transformers or datasets."""
