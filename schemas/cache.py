@@ -58,7 +58,7 @@ class Cache:
 
     def plans(self) -> list[Plan]:
         """Return the plans, in order."""
-        plans = []
+        plans: list[Plan] = []
         while (file := self.path / "plans" / f"{len(plans)}.json").is_file():
             plans.append(_read_model(file, Plan))
         return plans

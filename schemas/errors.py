@@ -8,5 +8,5 @@ class X2StaticError(Exception):
     """
 
 
-class Interrupted(X2StaticError):
+class Interrupted(X2StaticError):  # noqa: N818 - it is no error
     """A signal stopped the work after its state was saved; the command line exits with 130."""

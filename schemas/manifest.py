@@ -39,6 +39,8 @@ class Unit(BaseModel):
         start: position of its first paragraph: a byte of the (decompressed) file, or a row of a data set.
         stop: position behind its last paragraph; None until a stream has been read so far.
         paragraphs: paragraphs in it, before the filter; for a stream that was not read yet, at most so many.
+        start_line: paragraphs of the row `start` that belong to the unit before.
+        stop_line: paragraphs of the row `stop` that belong to this unit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,10 +49,14 @@ class Unit(BaseModel):
     start: int
     stop: int | None
     paragraphs: int
+    start_line: int = 0
+    stop_line: int = 0
 
 
 class Plan(BaseModel):
-    """One corpus, or the part of it that one call asked for, cut into units. Never changed once written.
+    """One corpus, or the part of it that one call asked for, cut into units.
+
+    Never changed once written, but for the limit of a stream that was not read to its limit yet.
 
     Attributes:
         corpus: the corpus as the user named it.
@@ -65,6 +71,8 @@ class Plan(BaseModel):
         limit: at most so many paragraphs in this plan; None for all.
         ended: whether the plan reaches the end of the corpus; None while a stream was not read to its end.
         units: the slices, in order; None for a stream, whose slices are recorded in the markers.
+        start: of a stream, the row at which the plan begins.
+        start_line: of a stream, the paragraphs of that row that earlier plans hold.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,6 +89,8 @@ class Plan(BaseModel):
     limit: int | None
     ended: bool | None
     units: tuple[Unit, ...] | None
+    start: int = 0
+    start_line: int = 0
 
 
 class Marker(BaseModel):

@@ -1,5 +1,6 @@
 """How text is cut into words: rules of the `tokenizers` library, kept as JSON with the cache and the vectors."""
 
+import hashlib
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,11 @@ class WordSegmentation:
         if not path.is_file():
             raise X2StaticError(f"{path}: the word segmentation rules are missing")
         return cls(path.read_text(encoding="utf-8"))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the rules."""
+        return hashlib.sha256(self.rules.encode()).hexdigest()
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import xxhash
 from filelock import FileLock, Timeout
@@ -35,10 +35,17 @@ def read_json(path: Path) -> Any:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a run after a crash, finds either the old or the whole new one."""
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing piece by piece; it gets its name when the block ends, and vanishes if the block fails."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from safetensors import SafetensorError, numpy as safetensors
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
 
 from schemas.cache import SEGMENTATION
 from schemas.errors import X2StaticError
@@ -51,8 +52,7 @@ class WordVectors:
                 f"matrix of shape {self.matrix.shape}"
             )
         if len(self.index) != rows:
-            seen: set[str] = set()
-            twice = next(word for word in self.words if word in seen or seen.add(word))
+            twice = next(word for row, word in enumerate(self.words) if self.index[word] != row)
             raise X2StaticError(f"the vocabulary holds the word {twice!r} more than once")
         finite = np.isfinite(self.matrix).all(axis=1)
         if not finite.all():
@@ -73,7 +73,7 @@ class WordVectors:
     def unit_matrix(self) -> npt.NDArray[np.float32]:
         """(len(words), dim) float32, every row scaled to length 1; rows of zeros stay."""
         lengths = np.linalg.norm(self.matrix, axis=1, keepdims=True)
-        return self.matrix / np.where(lengths > 0, lengths, 1)
+        return np.divide(self.matrix, np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
     def __len__(self) -> int:
         """Return the number of words."""
@@ -89,7 +89,8 @@ class WordVectors:
         Raises:
             KeyError: the word is unknown.
         """
-        return self.matrix[self.index[word]]
+        vector: npt.NDArray[np.float32] = self.matrix[self.index[word]]
+        return vector
 
     def similarity(self, first: str, second: str) -> float:
         """Return the cosine of two words.
@@ -126,7 +127,8 @@ class WordVectors:
         rows = [self.index[word] for word in words if word in self.index]
         if not rows:
             return np.zeros(self.dim, np.float32)
-        return self.matrix[rows].mean(axis=0, dtype=np.float32)
+        vector: npt.NDArray[np.float32] = self.matrix[rows].mean(axis=0, dtype=np.float32)
+        return vector
 
     def save(self, folder: Path) -> None:
         """Write the vectors to a folder, `run.json` last: where it is, the rest is whole."""
@@ -166,5 +168,3 @@ class WordVectors:
             segmentation=WordSegmentation.load(rules) if rules.is_file() else None,
             run=read_json(folder / RUN),
         )
-
-

@@ -1,1 +1,5 @@
 """Stage one: corpus -> teacher -> shards."""
+
+from stage1_encode.encode import encode
+
+__all__ = ["encode"]

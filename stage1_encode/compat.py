@@ -1,0 +1,120 @@
+"""`--compat paper`: what the reference implementation feeds its teacher and averages, peculiarities included.
+
+DESIGN §1 tables them; the scripts in question are learn_from_{bert,roberta,gpt2}_ver2[_paragraph].py of the paper's
+repository. Where its scripts for BERT and RoBERTa stop with an IndexError (a target whose sentence has no span), this
+does what its script for GPT-2 does: the context is a vector of zeros.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.encoding import Context
+from stage1_encode.segmentation import STOPS, SentenceSplitter, paper_sentences
+from stage1_encode.tokens import TeacherTokenizer
+from stage1_encode.windows import Ids, PreparedUnit, Window
+
+PARAGRAPH_WINDOW, SENTENCE_WINDOW = 500, 200  # pieces
+PARAGRAPH_WORDS = 2 * PARAGRAPH_WINDOW // 3
+
+
+@dataclass(frozen=True)
+class PaperPreparer:
+    """Cuts paragraphs as the reference implementation does.
+
+    Attributes:
+        tokenizer: the teacher's.
+        splitter: counts sentences for the filter; the reference's input was filtered beforehand.
+        context: "paragraph" or "sentence".
+        min_sentences: paragraphs with fewer are dropped.
+        min_characters: paragraphs with fewer are dropped.
+    """
+
+    tokenizer: TeacherTokenizer
+    splitter: SentenceSplitter
+    context: Context
+    min_sentences: int
+    min_characters: int
+
+    @property
+    def window(self) -> int:
+        """Pieces that the teacher reads at once."""
+        return PARAGRAPH_WINDOW if self.context == "paragraph" else SENTENCE_WINDOW
+
+    def prepare(self, paragraphs: list[str]) -> PreparedUnit:
+        """Return the windows and words of a unit's paragraphs, those that the filter drops left out."""
+        unit = PreparedUnit()
+        kept = [text.lower().split() for text in paragraphs if self._passed(text)]
+        if self.context == "paragraph":
+            self._add_paragraphs(unit, [words[:PARAGRAPH_WORDS] for words in kept])
+        else:
+            self._add_sentences(unit, [paper_sentences(words) for words in kept])
+        return unit
+
+    def _passed(self, text: str) -> bool:
+        if len(text) < self.min_characters:
+            return False
+        # Text that was tokenised beforehand has its stops as words; raw text has not, and needs the splitter.
+        by_words = len(paper_sentences(text.lower().split()))
+        return by_words >= max(self.min_sentences, 1) or len(self.splitter.spans(text)) >= self.min_sentences
+
+    def _add_paragraphs(self, unit: PreparedUnit, kept: list[list[str]]) -> None:
+        stops = stop_pieces(self.tokenizer)
+        encoded = self.tokenizer.encode([" ".join(words) for words in kept], parse_special=True)
+        for words, (pieces, _) in zip(kept, encoded, strict=True):
+            spans = self._spans(pieces, stops)
+            window = self._cut(pieces)
+            rows = []
+            for number, sentence in enumerate(_target_groups(words)):
+                if not sentence:
+                    continue
+                context = unit.add_context(sentence)
+                if number + 1 < len(spans):
+                    start, stop = min(len(window) - 1, spans[number]), min(len(window), spans[number + 1])
+                    rows.append((context, start, stop))
+            if len(window):
+                unit.windows.append(Window(window, np.array(rows, np.int64).reshape(-1, 3)))
+            unit.n_paragraphs += 1
+
+    def _add_sentences(self, unit: PreparedUnit, kept: list[list[list[str]]]) -> None:
+        texts = [" ".join(sentence) for sentences in kept for sentence in sentences]
+        encoded = iter(self.tokenizer.encode(texts, parse_special=True))
+        for sentences in kept:
+            for sentence, (pieces, _) in zip(sentences, encoded, strict=False):
+                window = self._cut(pieces)
+                context = unit.add_context(sentence)
+                if len(window):
+                    unit.windows.append(Window(window, np.array([(context, 0, len(window))], np.int64)))
+            unit.n_paragraphs += 1
+
+    def _cut(self, pieces: Ids) -> Ids:
+        """Add the begin and end tokens and cut to the window: its last piece gives way to the end token, if any."""
+        whole = self.tokenizer.with_special(pieces)
+        if len(whole) <= self.window:
+            return whole
+        return np.concatenate([whole[: self.window - 1], np.array(self.tokenizer.suffix, np.int64)])
+
+    def _spans(self, pieces: Ids, stops: Ids) -> list[int]:
+        """Return where the spans begin, and where the last one ends, in pieces before the cut to the window."""
+        first = len(self.tokenizer.prefix)
+        length = first + len(pieces) + len(self.tokenizer.suffix)
+        begins = [first, *(np.flatnonzero(np.isin(pieces, stops)) + first + 1).tolist()]
+        if begins[-1] != length or len(begins) == 1:
+            begins.append(length)
+        return begins
+
+
+def stop_pieces(tokenizer: TeacherTokenizer) -> npt.NDArray[np.int64]:
+    """Return the ids of the words `.` `?` `!` inside a text: `.` for WordPiece, `Ġ.` for byte-level BPE."""
+    return np.array([tokenizer.encode([f"a {stop}"])[0][0][-1] for stop in STOPS], np.int64)
+
+
+def _target_groups(words: list[str]) -> list[list[str]]:
+    """Group the words of a paragraph by the number of words `.` `?` `!` before each."""
+    groups: list[list[str]] = [[]]
+    for word in words:
+        groups[-1].append(word)
+        if word in STOPS:
+            groups.append([])
+    return groups

@@ -1,0 +1,266 @@
+"""Stage one as a whole: corpora through the teacher, once, into the shards of a cache."""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import zarr
+
+from schemas.cache import MANIFEST, SEGMENTATION, Cache
+from schemas.encoding import EncodeConfig, Encoding, Precision, differences
+from schemas.errors import X2StaticError
+from schemas.manifest import FORMAT, Manifest, Marker, Plan
+from schemas.progress import Progress, Report, silent
+from schemas.segmentation import WordSegmentation
+from schemas.shard import ShardContent, write_shard
+from schemas.storage import canonical_json, only_writer, remove_leftovers, write_atomically
+from stage1_encode.ahead import ahead
+from stage1_encode.corpus import Corpus
+from stage1_encode.encoder import Encoder, MAX_TOKENS, make_preparer
+from stage1_encode.planning import Work, open_corpora, plan_all, plan_rest, read_remaining, write_plans
+from stage1_encode.segmentation import SentenceSplitter, default_words, paper_words
+from stage1_encode.teacher import Teacher, TeacherFiles, pick_device, pick_precision
+from stage1_encode.windows import PreparedUnit
+
+VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
+OURS = {MANIFEST, SEGMENTATION, "plans", "shards", "zarr.json", ".lock"}  # what a cache's folder holds
+
+logger = logging.getLogger(__name__)
+
+
+def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | float]:
+    """Encode what is not encoded yet; asked again for a finished cache, only say so.
+
+    Args:
+        config: what to encode, how and where to.
+        report: called with the progress in paragraphs.
+
+    Returns:
+        shards, shards_resumed, contexts, words, teacher_tokens, seconds, tokens_per_second and cache_bytes. All but
+        the rate count the whole cache; the rate is that of this call.
+
+    Raises:
+        X2StaticError: the model, the corpus or the cache cannot be used as asked; what is committed stays.
+    """
+    started = time.perf_counter()
+    corpora = open_corpora(config)
+    files = TeacherFiles.find(config.model, config.revision)
+    device = pick_device(config.device)
+    precision, why = pick_precision(config, device)
+    _check_folder(config.cache)
+    with only_writer(config.cache, "cache"):
+        teacher = None
+        if (config.cache / MANIFEST).is_file():
+            cache = Cache.open(config.cache)
+            _check_encoding(cache, config, files, precision)
+        else:
+            plans = plan_all(corpora)
+            teacher = Teacher(files, precision, device, config.trust_remote_code)
+            cache = _create(config, files, teacher, precision, plans)
+        markers = _committed(cache)
+        resumed = set(markers)
+        write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
+        remove_leftovers(cache.shards_folder)
+        if cache.missing() == []:
+            logger.info("%s: finished already, %d shards", cache.path, len(markers))
+        else:
+            if markers:
+                logger.info("%s: going on after %d shards", cache.path, len(markers))
+            logger.info("precision: %s, because %s", precision, why)
+            teacher = teacher or Teacher(files, precision, device, config.trust_remote_code)
+            preparer = make_preparer(config, teacher, WordSegmentation.load(cache.segmentation_file))
+            _encode_missing(cache, Encoder(preparer, teacher, MAX_TOKENS[device.type]), corpora, markers, report)
+    if not sum(marker.n_contexts for marker in markers.values()):
+        raise X2StaticError(
+            f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} paragraphs "
+            f"(at least {config.min_sentences} sentences and {config.min_characters} characters each); "
+            "lower --min-sentences and --min-characters, and use another --cache"
+        )
+    return _figures(cache, markers, resumed, time.perf_counter() - started)
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise X2StaticError(f"--cache {folder}: this is a file; name a folder")
+    if folder.is_dir() and not (folder / MANIFEST).is_file():
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in OURS)
+        if foreign:
+            raise X2StaticError(
+                f"--cache {folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
+            )
+
+
+def _encoding(
+    config: EncodeConfig, files: TeacherFiles, precision: Precision, words: WordSegmentation, probed: dict[str, int | str]
+) -> Encoding:
+    """Put together all that can change a vector; `probed` is what only a loaded teacher tells."""
+    return Encoding(
+        weights=files.weights,
+        teacher_config=files.config,
+        tokenizer=files.tokenizer,
+        layer="last",
+        context=config.context,
+        compat=config.compat,
+        words=words.sha256,
+        sentences=SentenceSplitter(config.language).name,
+        min_sentences=config.min_sentences,
+        min_characters=config.min_characters,
+        dtype=config.dtype,
+        precision=precision,
+        **probed,  # type: ignore[arg-type]
+    )
+
+
+def _words(config: EncodeConfig) -> WordSegmentation:
+    return paper_words() if config.compat == "paper" else default_words()
+
+
+def _check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> None:
+    """Refuse a cache that was made otherwise, before the teacher is loaded.
+
+    Raises:
+        X2StaticError: with each field that differs, and both values.
+    """
+    theirs = cache.manifest.encoding
+    # The same files have the same window, attention and width; other files are refused for their hashes.
+    probed: dict[str, int | str] = {"window": theirs.window, "attention": theirs.attention, "dim": theirs.dim}
+    problems = differences(theirs, _encoding(config, files, precision, _words(config), probed))
+    if problems:
+        if cache.manifest.teacher != config.model:
+            problems.insert(0, f"model: {cache.manifest.teacher!r} != {config.model!r}")
+        raise X2StaticError(
+            f"{cache.path}: this cache was made otherwise (cache != asked for): {'; '.join(problems)}. "
+            "Ask for the same again, or use another --cache"
+        )
+
+
+def _create(
+    config: EncodeConfig, files: TeacherFiles, teacher: Teacher, precision: Precision, plans: dict[int, Plan]
+) -> Cache:
+    """Write all that comes before the first shard, the manifest last: where it is, the plans are whole."""
+    words = _words(config)
+    preparer = make_preparer(config, teacher, words)
+    probed: dict[str, int | str] = {"window": preparer.window, "attention": teacher.attention, "dim": teacher.dim}
+    encoding = _encoding(config, files, precision, words, probed)
+    shutil.rmtree(config.cache / "plans", ignore_errors=True)  # of a first call that was killed before its manifest
+    zarr.create_group(config.cache, overwrite=True)
+    zarr.create_group(config.cache / "shards")
+    write_atomically(config.cache / SEGMENTATION, words.rules.encode())
+    write_plans(config.cache / "plans", plans)
+    manifest = Manifest(
+        format=FORMAT,
+        teacher=files.name,
+        revision=files.revision,
+        fingerprint=encoding.fingerprint,
+        encoding=encoding,
+        versions={name: _version(name) for name in VERSIONS},
+    )
+    write_atomically(config.cache / MANIFEST, canonical_json(manifest.model_dump()))
+    return Cache(config.cache, manifest)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _committed(cache: Cache) -> dict[int, Marker]:
+    """Return the markers of the shards that are there; a shard without a valid marker does not exist."""
+    markers = {}
+    for index in cache.indices():
+        try:
+            markers[index] = cache.shard(index).marker
+        except X2StaticError as error:
+            logger.warning("shard %06d is encoded again: %s", index, error)
+            shutil.rmtree(cache.shards_folder / f"{index:06d}")
+    return markers
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A unit between its reading and the teacher."""
+
+    work: Work
+    unit: PreparedUnit
+
+
+def _encode_missing(
+    cache: Cache, encoder: Encoder, corpora: list[Corpus], markers: dict[int, Marker], report: Report
+) -> None:
+    """Read, prepare, encode and write: the first two run ahead in a thread, the last one behind in another.
+
+    Args:
+        cache: where the shards go.
+        encoder: the teacher and what cuts text for it.
+        corpora: those of the plans.
+        markers: of the shards that are there; the new ones are added.
+        report: called with the progress in paragraphs.
+    """
+    plans = cache.plans()
+    done = sum(marker.unit.paragraphs for marker in markers.values())
+    tokens, started = 0, time.perf_counter()
+    report(Progress(done, _total(plans), "paragraphs"))
+
+    def prepared() -> Iterator[_Prepared]:
+        for work in read_remaining(plans, corpora, dict(markers)):
+            yield _Prepared(work, encoder.preparer.prepare(work.text.paragraphs))
+
+    with ThreadPoolExecutor(1) as writer:
+        writing: Future[None] | None = None
+        for item in ahead(prepared()):
+            content = encoder.encode(item.unit, f"{plans[item.work.plan].corpus}, unit {item.work.shard}")
+            if writing:
+                writing.result()
+            writing = writer.submit(_write, cache, item.work, content, markers)
+            done, tokens = done + len(item.work.text.paragraphs), tokens + content.n_tokens
+            rate = tokens / (time.perf_counter() - started)
+            report(Progress(done, _total(plans), "paragraphs", f"{rate:,.0f} tokens/s"))
+        if writing:
+            writing.result()
+
+
+def _total(plans: list[Plan]) -> int | None:
+    """Return the paragraphs of all plans; None where a stream has no limit."""
+    total = 0
+    for plan in plans:
+        if plan.units is None and plan.limit is None:
+            return None
+        total += (plan.limit or 0) if plan.units is None else sum(unit.paragraphs for unit in plan.units)
+    return total
+
+
+def _write(cache: Cache, work: Work, content: ShardContent, markers: dict[int, Marker]) -> None:
+    marker = Marker(
+        plan=work.plan,
+        unit=work.text.unit,
+        last=work.last,
+        encoding=cache.manifest.fingerprint,
+        n_paragraphs=0,
+        n_contexts=0,
+        n_words=0,
+        n_tokens=0,
+        files={},
+    )
+    markers[work.shard] = write_shard(cache.shards_folder, work.shard, content, marker)
+
+
+def _figures(cache: Cache, markers: dict[int, Marker], resumed: set[int], seconds: float) -> dict[str, int | float]:
+    new_tokens = sum(marker.n_tokens for index, marker in markers.items() if index not in resumed)
+    return {
+        "shards": len(markers),
+        "shards_resumed": len(resumed),
+        "paragraphs": sum(marker.n_paragraphs for marker in markers.values()),
+        "contexts": sum(marker.n_contexts for marker in markers.values()),
+        "words": sum(marker.n_words for marker in markers.values()),
+        "teacher_tokens": sum(marker.n_tokens for marker in markers.values()),
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(new_tokens / seconds, 1),
+        "cache_bytes": sum(path.stat().st_size for path in cache.path.rglob("*") if path.is_file()),
+    }

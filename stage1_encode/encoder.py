@@ -1,0 +1,110 @@
+"""One unit through the teacher: text in, the content of a shard out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from schemas.encoding import EncodeConfig
+from schemas.errors import X2StaticError
+from schemas.segmentation import WordSegmentation
+from schemas.shard import ShardContent
+from stage1_encode.compat import PaperPreparer
+from stage1_encode.pooling import ContextMeans, batches
+from stage1_encode.segmentation import SentenceSplitter
+from stage1_encode.teacher import Teacher
+from stage1_encode.windows import PreparedUnit, Preparer, Window
+
+# Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
+# (all-MiniLM-L6-v2, bfloat16; docs/LOG.md, 2026-11-21): larger batches fall out of the processor's cache.
+MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
+
+
+def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentation) -> Preparer | PaperPreparer:
+    """Return what cuts text for a configuration and its teacher.
+
+    Raises:
+        X2StaticError: `--compat paper` reads more pieces at once than the teacher holds.
+    """
+    splitter = SentenceSplitter(config.language)
+    if config.compat is None:
+        return Preparer(
+            teacher.tokenizer, splitter, words, config.context, teacher.window, config.min_sentences, config.min_characters
+        )
+    preparer = PaperPreparer(teacher.tokenizer, splitter, config.context, config.min_sentences, config.min_characters)
+    if preparer.window > teacher.window:
+        raise X2StaticError(
+            f"--compat paper reads {preparer.window} pieces at once, this teacher holds {teacher.window}; "
+            "leave --compat out, or choose another teacher"
+        )
+    return preparer
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What turns the text of a unit into a shard.
+
+    Attributes:
+        preparer: cuts text into windows and words.
+        teacher: gives the states.
+        max_tokens: pieces in a batch, padding included.
+    """
+
+    preparer: Preparer | PaperPreparer
+    teacher: Teacher
+    max_tokens: int
+
+    def encode(self, unit: PreparedUnit, what: str) -> ShardContent:
+        """Run the teacher over a unit and average.
+
+        Args:
+            unit: the windows and words.
+            what: the unit, for the error.
+
+        Raises:
+            X2StaticError: the teacher gave values that are not finite, or too large for float16.
+        """
+        means = ContextMeans(len(unit.words), self.teacher.dim, self.teacher.device)
+        for batch in batches(unit.windows, self.max_tokens):
+            self._add(means, batch)
+        contexts = means.means()
+        if not np.isfinite(contexts).all():
+            raise X2StaticError(
+                f"{what}: the teacher's states are not finite; try --precision float32, and check the model's weights"
+            )
+        with np.errstate(over="ignore"):
+            stored = contexts.astype(np.float16)
+        if not np.isfinite(stored).all():
+            raise X2StaticError(
+                f"{what}: context vectors reach {np.abs(contexts).max():.3g}, beyond float16 (65504); "
+                "this teacher's last layer needs another layer or a normalised model"
+            )
+        return _content(unit, stored)
+
+    def _add(self, means: ContextMeans, batch: list[Window]) -> None:
+        try:
+            means.add(batch, self.teacher.states(batch))
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            torch.cuda.empty_cache()
+            half = len(batch) // 2
+            self._add(means, batch[:half])
+            self._add(means, batch[half:])
+
+
+def _content(unit: PreparedUnit, contexts: npt.NDArray[np.float16]) -> ShardContent:
+    lexicon: dict[str, int] = {}
+    ids = [lexicon.setdefault(word, len(lexicon)) for words in unit.words for word in words]
+    word_ids = np.array(ids, np.int32)
+    return ShardContent(
+        contexts=contexts,
+        paragraphs=np.array(unit.paragraphs, np.int32),
+        word_offsets=np.concatenate([[0], np.cumsum([len(words) for words in unit.words])]).astype(np.int32),
+        word_ids=word_ids,
+        lexicon=list(lexicon),
+        counts=np.bincount(word_ids, minlength=len(lexicon)).astype(np.int64),
+        n_paragraphs=unit.n_paragraphs,
+        n_tokens=sum(len(window.pieces) for window in unit.windows),
+    )

@@ -1,0 +1,97 @@
+"""Finding a teacher: a folder, the demo package, or the Hugging Face hub, with one clear line when it is unreachable."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import huggingface_hub
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+from schemas.errors import X2StaticError
+from stage1_encode.demo import demo_teacher
+from stage1_encode.tokens import first_line
+
+PATIENCE_SECONDS = 10.0  # issue 2: one line within 15 seconds
+MODEL_FILES = ["*.json", "*.txt", "*.model", "*.py"]
+
+Result = TypeVar("Result")
+
+
+def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
+    """Return a model's folder, downloading it if need be, and its commit on the hub.
+
+    Raises:
+        X2StaticError: no such folder, no such model, or the hub cannot be reached.
+    """
+    if model == "demo":
+        return demo_teacher(), None
+    if Path(model).is_dir():
+        return Path(model), None
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise X2StaticError(f"model {model}: no such folder")
+    try:
+        info = with_patience(lambda: huggingface_hub.model_info(model, revision=revision, timeout=PATIENCE_SECONDS))
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise X2StaticError(f"model {model}: not on the Hugging Face hub ({first_line(error)})") from error
+    except (OSError, TimeoutError, HfHubHTTPError) as error:
+        return _downloaded_before(model, revision, error)
+    names = [item.rfilename for item in info.siblings or ()]
+    weights = "*.safetensors" if any(name.endswith(".safetensors") for name in names) else "pytorch_model*.bin"
+    folder = huggingface_hub.snapshot_download(
+        model, revision=info.sha, allow_patterns=[*MODEL_FILES, weights], ignore_patterns=["*/*"]
+    )
+    return Path(folder), info.sha
+
+
+def _downloaded_before(model: str, revision: str | None, cause: Exception) -> tuple[Path, str | None]:
+    try:
+        folder = Path(huggingface_hub.snapshot_download(model, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise unreachable(f"model {model}", cause, "a local model folder (--model PATH) or --model demo") from error
+    return folder, folder.name
+
+
+def unreachable(what: str, cause: Exception, ways_out: str) -> X2StaticError:
+    """Return the error for a hub that does not answer."""
+    return X2StaticError(f"{what}: the Hugging Face hub cannot be reached ({first_line(cause)[:200]}); use {ways_out}")
+
+
+def with_patience(call: Callable[[], Result]) -> Result:
+    """Return what a network call returns, or give up: a name look-up can hang beyond every timeout of its library.
+
+    Raises:
+        TimeoutError: no answer came in time.
+    """
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:  # handed to the caller below
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer within {PATIENCE_SECONDS:.0f} seconds")
+    return results[0]
+
+
+def dataset_revision(name: str, spec: str) -> str:
+    """Return the commit of a data set on the hub.
+
+    Raises:
+        X2StaticError: no such data set, or the hub cannot be reached.
+    """
+    try:
+        info = with_patience(lambda: huggingface_hub.dataset_info(name, timeout=PATIENCE_SECONDS))
+    except RepositoryNotFoundError as error:
+        raise X2StaticError(f"corpus {spec}: not on the Hugging Face hub ({first_line(error)})") from error
+    except (OSError, TimeoutError, HfHubHTTPError) as error:
+        raise unreachable(f"corpus {spec}", error, "a local text file (--corpus FILE) or --corpus demo") from error
+    return str(info.sha)

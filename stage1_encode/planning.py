@@ -1,0 +1,187 @@
+"""From the corpora that a user names to the units that are still to be encoded."""
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.cache import Cache
+from schemas.encoding import EncodeConfig
+from schemas.errors import X2StaticError
+from schemas.manifest import Marker, Plan, Unit
+from schemas.storage import canonical_json, write_atomically
+from stage1_encode.corpus import Corpus, UnitText
+from stage1_encode.demo import demo_corpus
+from stage1_encode.hub_dataset import HubDataset
+from stage1_encode.text_file import TextFile
+
+
+@dataclass(frozen=True)
+class Work:
+    """One unit, read and ready to be prepared, and where its shard goes.
+
+    Attributes:
+        shard: number of the shard.
+        plan: number of the plan.
+        text: its paragraphs.
+        last: whether the plan ends with it.
+    """
+
+    shard: int
+    plan: int
+    text: UnitText
+    last: bool
+
+
+def open_corpora(config: EncodeConfig) -> list[Corpus]:
+    """Return the corpora that a configuration names.
+
+    Raises:
+        X2StaticError: one of them is not there, or is named twice.
+    """
+    if len(set(config.corpus)) < len(config.corpus):
+        raise X2StaticError(f"--corpus: the same corpus is named twice: {', '.join(config.corpus)}")
+    return [_open_corpus(spec, config) for spec in config.corpus]
+
+
+def _open_corpus(spec: str, config: EncodeConfig) -> Corpus:
+    if spec == "demo":
+        return TextFile(spec, config, demo_corpus())
+    if spec.startswith("hf://"):
+        return HubDataset(spec, config)
+    return TextFile(spec, config, Path(spec))
+
+
+def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
+    """Return the plans of a new cache, by number.
+
+    Raises:
+        X2StaticError: a corpus cannot be read, or two are the same.
+    """
+    plans = {number: corpus.plan(corpus.identity(), 0, None) for number, corpus in enumerate(corpora)}
+    specs: dict[bytes, str] = {}
+    for plan in plans.values():
+        other = specs.setdefault(canonical_json(plan.identity), plan.corpus)
+        if other != plan.corpus:
+            raise X2StaticError(f"--corpus: {other} and {plan.corpus} hold the same text")
+    return plans
+
+
+def plan_rest(config: EncodeConfig, corpora: list[Corpus], cache: Cache, markers: dict[int, Marker]) -> dict[int, Plan]:
+    """Return the plans that a raised --limit adds to a cache, by number; none where everything is planned.
+
+    Args:
+        config: what is asked for.
+        corpora: those of the configuration.
+        cache: what is there already.
+        markers: of its shards, by number.
+
+    Raises:
+        X2StaticError: the cache holds other corpora, or was planned with other options.
+    """
+    old = cache.plans()
+    groups = corpus_groups(old)
+    if len(groups) != len(corpora):
+        held = ", ".join(old[group[0]].corpus for group in groups)
+        raise _refusal(cache, [f"corpus: {held} != {', '.join(corpus.spec for corpus in corpora)}"])
+    plans: dict[int, Plan] = {}
+    for corpus, group in zip(corpora, groups, strict=True):
+        latest = old[group[-1]]
+        identity = latest.identity if corpus.seen() == latest.seen else corpus.identity()
+        read = [markers[index].unit for index in sorted(markers) if markers[index].plan == group[-1]]
+        units = read if latest.units is None else list(latest.units)
+        held = latest.first + sum(unit.paragraphs for unit in units)
+        _check(cache, latest, identity, config, held)
+        finished = latest.units is not None or any(markers[i].last for i in markers if markers[i].plan == group[-1])
+        limit = None if config.limit is None else config.limit - latest.first
+        if not finished:
+            if limit != latest.limit:
+                plans[group[-1]] = latest.model_copy(update={"limit": limit})
+        elif held != config.limit and not _ended(latest, held):
+            after = units[-1] if units else None
+            plans[len(old) + sum(number >= len(old) for number in plans)] = corpus.plan(identity, held, after)
+    return plans
+
+
+def corpus_groups(plans: list[Plan]) -> list[list[int]]:
+    """Return the numbers of the plans of each corpus, in order of first appearance."""
+    groups: dict[bytes, list[int]] = {}
+    for number, plan in enumerate(plans):
+        groups.setdefault(canonical_json(plan.identity), []).append(number)
+    return list(groups.values())
+
+
+def _ended(plan: Plan, held: int) -> bool:
+    """Return whether a finished plan reaches the end of its corpus: a stream ended if it stayed below its limit."""
+    if plan.ended is not None:
+        return plan.ended
+    return plan.limit is None or held - plan.first < plan.limit
+
+
+def _check(cache: Cache, plan: Plan, identity: dict[str, Any], config: EncodeConfig, held: int) -> None:
+    problems = [
+        f"corpus ({plan.corpus}) {name}: {plan.identity.get(name)!r} != {identity.get(name)!r}"
+        for name in sorted(plan.identity.keys() | identity.keys())
+        if plan.identity.get(name) != identity.get(name)
+    ]
+    for name in ("unit", "on_bad_text", "max_paragraph_bytes"):
+        if getattr(plan, name) != getattr(config, name):
+            problems.append(f"{name}: {getattr(plan, name)!r} != {getattr(config, name)!r}")
+    if config.limit is not None and config.limit < held:
+        problems.append(f"limit: {held} paragraphs are planned already != {config.limit}")
+    if problems:
+        raise _refusal(cache, problems)
+
+
+def _refusal(cache: Cache, problems: list[str]) -> X2StaticError:
+    return X2StaticError(
+        f"{cache.path}: this cache was made from something else (cache != asked for): {'; '.join(problems)}. "
+        "Ask for the same again, or use another --cache"
+    )
+
+
+def write_plans(folder: Path, plans: dict[int, Plan]) -> None:
+    """Write plans, by number, into the cache's folder `plans`."""
+    folder.mkdir(exist_ok=True)
+    for number, plan in plans.items():
+        write_atomically(folder / f"{number}.json", canonical_json(plan.model_dump()))
+
+
+def read_remaining(plans: list[Plan], corpora: list[Corpus], markers: dict[int, Marker]) -> Iterator[Work]:
+    """Read, one after the other, the units that have no shard yet.
+
+    Args:
+        plans: all plans of the cache.
+        corpora: in the order of their first plans.
+        markers: of the shards that are there, by number.
+    """
+    corpus_of = {number: corpora[index] for index, group in enumerate(corpus_groups(plans)) for number in group}
+    shard = 0
+    for number, plan in enumerate(plans):
+        corpus_of[number].connect(plan)
+        if plan.units is None:
+            shard = yield from _read_stream(plan, number, corpus_of[number], shard, markers)
+            continue
+        for index, unit in enumerate(plan.units):
+            if shard not in markers:
+                yield Work(shard, number, corpus_of[number].read(unit), last=index == len(plan.units) - 1)
+            shard += 1
+
+
+def _read_stream(
+    plan: Plan, number: int, corpus: Corpus, shard: int, markers: dict[int, Marker]
+) -> Generator[Work, None, int]:
+    """Read the missing units of a stream: each begins where the one before ended. Returns the next plan's shard."""
+    start, line, taken, last = plan.start, plan.start_line, 0, False
+    while not last:
+        if shard in markers:
+            unit, last = markers[shard].unit, markers[shard].last
+        else:
+            count = plan.unit if plan.limit is None else min(plan.unit, plan.limit - taken)
+            text = corpus.read(Unit(source=plan.corpus, start=start, stop=None, paragraphs=count, start_line=line))
+            unit = text.unit
+            last = text.last or taken + unit.paragraphs == plan.limit
+            yield Work(shard, number, text, last)
+        start, line, taken = unit.stop or 0, unit.stop_line, taken + unit.paragraphs
+        shard += 1
+    return shard

@@ -1,0 +1,206 @@
+"""The frozen teacher: found, identified, loaded, its window probed, its states given."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from schemas.encoding import EncodeConfig, Precision
+from schemas.errors import X2StaticError
+from stage1_encode.hub import resolve_model
+from stage1_encode.tokens import TeacherTokenizer, first_line, tokenizer_sha256
+from stage1_encode.windows import Window
+
+MAX_WINDOW = 8192  # pieces; attention takes memory with the square of it
+DEFAULT_WINDOW = 512  # for a teacher whose configuration names no limit (T5)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TeacherFiles:
+    """A teacher on disk and what its files are, known without loading it.
+
+    Attributes:
+        name: as the user gave it.
+        folder: where its files are.
+        revision: commit, for a model of the hub.
+        weights: sha256 of the weights.
+        config: sha256 of config.json.
+        tokenizer: sha256 of the tokenizer's files.
+    """
+
+    name: str
+    folder: Path
+    revision: str | None
+    weights: str
+    config: str
+    tokenizer: str
+
+    @classmethod
+    def find(cls, model: str, revision: str | None) -> "TeacherFiles":
+        """Find a model: a folder, "demo", or an id on the hub.
+
+        Raises:
+            X2StaticError: it is not there, or not complete.
+        """
+        folder, commit = resolve_model(model, revision)
+        config = folder / "config.json"
+        if not config.is_file():
+            raise X2StaticError(f"model {model}: {folder} holds no config.json; it is not a Hugging Face model")
+        return cls(
+            name=model,
+            folder=folder,
+            revision=commit,
+            weights=weights_sha256(folder),
+            config=hashlib.sha256(config.read_bytes()).hexdigest(),
+            tokenizer=tokenizer_sha256(folder),
+        )
+
+
+def weights_sha256(folder: Path) -> str:
+    """Return the sha256 of a model's weight file; of several, the sha256 over their names and hashes.
+
+    Raises:
+        X2StaticError: the folder holds no weights.
+    """
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not files:
+        raise X2StaticError(f"model {folder}: it holds no weights (*.safetensors); download or save the whole model")
+    hashes = []
+    for path in files:
+        with path.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if len(files) == 1:
+        return hashes[0]
+    pairs = zip(files, hashes, strict=True)
+    return hashlib.sha256("".join(f"{path.name} {value}\n" for path, value in pairs).encode()).hexdigest()
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device for "auto", "cpu" or "cuda".
+
+    Raises:
+        X2StaticError: there is no GPU.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise X2StaticError("--device cuda: this machine has no GPU that torch can use; choose --device cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def pick_precision(config: EncodeConfig, device: torch.device) -> tuple[Precision, str]:
+    """Return the teacher's number format, and why (DESIGN §1, last row of the table)."""
+    if config.precision != "auto":
+        return config.precision, "it was asked for"
+    if config.compat == "paper":
+        return "float16", "the reference implementation uses it"
+    if device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        features = torch.cpu.get_capabilities()
+        supported = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    if supported:
+        return "bfloat16", f"this {device.type.upper()} computes with it"
+    return "float32", f"this {device.type.upper()} does not compute with bfloat16"
+
+
+class Teacher:
+    """A loaded teacher.
+
+    Attributes:
+        tokenizer: cuts text into its pieces.
+        dim: width of its hidden states.
+        window: pieces that it holds, special tokens included.
+        attention: its attention implementation.
+    """
+
+    def __init__(self, files: TeacherFiles, precision: Precision, device: torch.device, trust_remote_code: bool) -> None:
+        """Load the model, probe its window and move it to the device.
+
+        Raises:
+            X2StaticError: it cannot be loaded, or is not a model with hidden states.
+        """
+        self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)
+        self.device = device
+        self._model = _load(files.folder, getattr(torch, precision), trust_remote_code)
+        self.attention = str(self._model.config._attn_implementation)
+        self.window = self._probe_window()
+        self.dim = self._states(torch.zeros((1, 1), dtype=torch.long)).shape[-1]
+        self._model.to(device)
+
+    @torch.inference_mode()
+    def states(self, batch: list[Window]) -> torch.Tensor:
+        """Return the last layer's states of a batch, (len(batch), longest, dim) in the teacher's precision.
+
+        Shorter windows are padded on the right and masked; their states behind the end mean nothing.
+        """
+        width = max(len(window.pieces) for window in batch)
+        pieces = np.full((len(batch), width), self.tokenizer.padding, np.int64)
+        mask = np.zeros((len(batch), width), np.int64)
+        for row, window in enumerate(batch):
+            pieces[row, : len(window.pieces)] = window.pieces
+            mask[row, : len(window.pieces)] = 1
+        return self._states(torch.from_numpy(pieces).to(self.device), torch.from_numpy(mask).to(self.device))
+
+    def _states(self, pieces: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        mask = torch.ones_like(pieces) if mask is None else mask
+        states: torch.Tensor = self._model(input_ids=pieces, attention_mask=mask).last_hidden_state
+        return states
+
+    def _probe_window(self) -> int:
+        """Return the most pieces that the model reads without an error, between 1 and what its files claim.
+
+        Probed, because the claim may be wrong: RoBERTa's 514 positions hold 512 pieces.
+        """
+        claim = min(claimed_window(self._model.config, self.tokenizer.max_length), MAX_WINDOW)
+        for shortfall in range(3):
+            if claim > shortfall and self._holds(claim - shortfall):
+                return claim - shortfall
+        works, fails = 0, claim
+        while fails - works > 1:
+            middle = (works + fails) // 2
+            works, fails = (middle, fails) if self._holds(middle) else (works, middle)
+        if works <= self.tokenizer.n_special:
+            raise X2StaticError(f"the teacher reads no text of any length up to {claim} pieces")
+        return works
+
+    @torch.inference_mode()
+    def _holds(self, length: int) -> bool:
+        # Any id but the padding's: RoBERTa counts positions over the pieces that are not padding.
+        piece = 0 if self.tokenizer.padding != 0 else 1
+        try:
+            self._states(torch.full((1, length), piece))
+        except (IndexError, RuntimeError):
+            return False
+        return True
+
+
+def claimed_window(config: PretrainedConfig, max_length: int | None) -> int:
+    """Return the smallest of the limits that the model's and the tokenizer's configurations name."""
+    names = ("max_position_embeddings", "n_positions")
+    claims = [value for name in names if isinstance(value := getattr(config, name, None), int) and value > 0]
+    if max_length:
+        claims.append(max_length)
+    return min(claims, default=DEFAULT_WINDOW)
+
+
+def _load(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrainedModel:
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": trust_remote_code, "config": config}
+        model: PreTrainedModel = AutoModel.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise X2StaticError(f"model {folder}: it cannot be loaded: {first_line(error)}") from error
+    if config.is_encoder_decoder:
+        model = model.get_encoder()
+    return model.eval().requires_grad_(False)

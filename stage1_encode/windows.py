@@ -1,0 +1,164 @@
+"""Paragraphs cut into what the teacher reads at once, and which pieces make up which context (default mode)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.encoding import Context
+from schemas.segmentation import WordSegmentation
+from stage1_encode.segmentation import SentenceSplitter
+from stage1_encode.tokens import TeacherTokenizer
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """One text for the teacher.
+
+    Attributes:
+        pieces: (n_pieces,) int64, token ids, special tokens included.
+        spans: (n_spans, 3) int64, rows (context, start, stop): pieces [start, stop) belong to that context of the
+            unit. A context may have spans in several windows; its vector is the mean over the pieces of them all.
+    """
+
+    pieces: Ids
+    spans: Ids
+
+
+@dataclass
+class PreparedUnit:
+    """A unit, ready for the teacher.
+
+    Attributes:
+        windows: in corpus order.
+        paragraphs: of each context, the number of its paragraph among those kept.
+        words: of each context, its words in text order; a context without words is not made.
+        n_paragraphs: paragraphs kept by the filter.
+    """
+
+    windows: list[Window] = field(default_factory=list)
+    paragraphs: list[int] = field(default_factory=list)
+    words: list[list[str]] = field(default_factory=list)
+    n_paragraphs: int = 0
+
+    def add_context(self, words: list[str]) -> int:
+        """Append a context of the paragraph in hand and return its number."""
+        self.paragraphs.append(self.n_paragraphs)
+        self.words.append(words)
+        return len(self.words) - 1
+
+
+@dataclass(frozen=True)
+class Preparer:
+    """Cuts paragraphs of raw text into sentences, words and windows.
+
+    Attributes:
+        tokenizer: the teacher's.
+        splitter: cuts sentences.
+        segmentation: cuts words.
+        context: "paragraph" or "sentence".
+        window: pieces that the teacher holds, special tokens included.
+        min_sentences: paragraphs with fewer are dropped.
+        min_characters: paragraphs with fewer are dropped.
+    """
+
+    tokenizer: TeacherTokenizer
+    splitter: SentenceSplitter
+    segmentation: WordSegmentation
+    context: Context
+    window: int
+    min_sentences: int
+    min_characters: int
+
+    def prepare(self, paragraphs: list[str]) -> PreparedUnit:
+        """Return the windows and words of a unit's paragraphs, those that the filter drops left out."""
+        unit = PreparedUnit()
+        kept = [(text, spans) for text in paragraphs if (spans := self._passed(text)) is not None]
+        if self.context == "paragraph":
+            texts = [text for text, _ in kept]
+            for text, spans, (pieces, ends) in zip(*_columns(kept), self.tokenizer.encode(texts), strict=True):
+                self._add_text(unit, pieces, ends, spans, [text[start:stop] for start, stop in spans])
+                unit.n_paragraphs += 1
+            return unit
+        # A sentence is a paragraph of one sentence.
+        sentences = [[text[start:stop].strip() for start, stop in spans] for text, spans in kept]
+        encoded = iter(self.tokenizer.encode([sentence for paragraph in sentences for sentence in paragraph]))
+        for paragraph in sentences:
+            for sentence, (pieces, ends) in zip(paragraph, encoded, strict=False):
+                self._add_text(unit, pieces, ends, [(0, len(sentence))], [sentence])
+            unit.n_paragraphs += 1
+        return unit
+
+    def _passed(self, text: str) -> list[tuple[int, int]] | None:
+        if len(text) < self.min_characters:
+            return None
+        spans = self.splitter.spans(text)
+        return spans if spans and len(spans) >= self.min_sentences else None
+
+    def _add_text(
+        self, unit: PreparedUnit, pieces: Ids, ends: Ids, spans: list[tuple[int, int]], sentences: list[str]
+    ) -> None:
+        if not len(pieces):
+            return
+        bounds = piece_bounds(ends, np.array([start for start, _ in spans]))
+        contexts = np.full(len(spans), -1, np.int64)
+        for number, sentence in enumerate(sentences):
+            has_pieces = bounds[number] < bounds[number + 1]
+            if has_pieces and (words := self.segmentation.split(sentence)):
+                contexts[number] = unit.add_context(words)
+        room = self.window - self.tokenizer.n_special
+        for start, stop in cuts(bounds, room):
+            inside = np.clip(bounds, start, stop) - start + len(self.tokenizer.prefix)
+            rows = np.stack([contexts, inside[:-1], inside[1:]], axis=1)
+            rows = rows[(rows[:, 0] >= 0) & (rows[:, 1] < rows[:, 2])]
+            if len(rows):
+                unit.windows.append(Window(self.tokenizer.with_special(pieces[start:stop]), rows))
+
+
+def _columns(kept: list[tuple[str, list[tuple[int, int]]]]) -> tuple[list[str], list[list[tuple[int, int]]]]:
+    return [text for text, _ in kept], [spans for _, spans in kept]
+
+
+def piece_bounds(ends: Ids, starts: Ids) -> Ids:
+    """Return where the sentences begin among the pieces: sentence i has pieces [bounds[i], bounds[i + 1]).
+
+    A piece belongs to the sentence of its last character, because the pieces of some tokenizers begin with the space
+    before the word.
+
+    Args:
+        ends: (n_pieces,) character behind each piece.
+        starts: (n_sentences,) character at which each sentence begins.
+    """
+    sentence = np.searchsorted(starts, np.maximum.accumulate(ends) - 1, side="right") - 1
+    bounds = np.searchsorted(np.maximum(sentence, 0), np.arange(len(starts) + 1))
+    return np.asarray(bounds, np.int64)
+
+
+def cuts(bounds: Ids, room: int) -> Iterator[tuple[int, int]]:
+    """Cut pieces into windows of at most `room`, at sentence ends where possible.
+
+    A sentence longer than the room begins a window of its own and is cut into runs of `room` pieces; others may follow
+    behind its last run.
+
+    Args:
+        bounds: (n_sentences + 1,) where the sentences begin among the pieces.
+        room: pieces in a window, special tokens not counted.
+
+    Yields:
+        [start, stop) of each window, in pieces.
+    """
+    begin = 0
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        if stop - begin <= room:
+            continue
+        if start > begin:
+            yield begin, start
+            begin = start
+        while stop - begin > room:
+            yield begin, begin + room
+            begin += room
+    if begin < bounds[-1]:
+        yield begin, int(bounds[-1])
