@@ -83,27 +83,31 @@ class Cache:
         """Open all committed shards, in order."""
         return [self.shard(index) for index in self.indices()]
 
+    def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
+        """Return the markers of the shards that are there, and of each folder that is no valid shard, why not."""
+        markers: dict[int, Marker] = {}
+        damaged: dict[int, str] = {}
+        for index in self.indices():
+            try:
+                markers[index] = self.shard(index).marker
+            except X2StaticError as error:
+                damaged[index] = str(error)
+        return markers, damaged
+
     def missing(self) -> list[int] | None:
-        """Return the numbers of the shards that the plans ask for and that are not there.
+        """Return the numbers of the shards that the plans ask for and that are not there, or not valid.
 
         Returns:
             The numbers; None where the end is not known: a stream was not read to its end, or nothing is planned.
         """
-        return missing_shards(self.plans(), {index: self.shard(index).marker for index in self.indices()})
+        return missing_shards(self.plans(), self.committed()[0])
 
     def verify(self) -> list[str]:
         """Hash everything and return a line for each shard that is damaged, missing or half-written."""
-        problems = []
-        markers: dict[int, Marker] = {}
-        for index in self.indices():
-            try:
-                shard = self.shard(index)
-            except X2StaticError as error:
-                problems.append(f"shard {shard_name(index)}: {error}")
-                continue
-            markers[index] = shard.marker
-            problems += [f"shard {shard_name(index)}: {problem}" for problem in shard.damage()]
-        damaged = set(self.indices()) - markers.keys()
+        markers, damaged = self.committed()
+        problems = [f"shard {shard_name(index)}: {reason}" for index, reason in damaged.items()]
+        for index in markers:
+            problems += [f"shard {shard_name(index)}: {problem}" for problem in self.shard(index).damage()]
         missing = missing_shards(self.plans(), markers)
         problems += [f"shard {shard_name(index)}: missing" for index in missing or () if index not in damaged]
         if missing is None:

@@ -6,8 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.encoding import Encoding, OnBadText
 
-FORMAT = 1
-
 
 class Manifest(BaseModel):
     """What a cache is; written once, before its first shard.

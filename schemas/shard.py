@@ -15,8 +15,7 @@ from schemas.manifest import Marker
 from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json
 
 # The zarrs pipeline reads 768-d float16 at 7.1 GB/s, zarr's own at 2.7 (two cores, chunks of 4096 rows, DESIGN §3).
-# A chunk of zeros must be written like any other: a missing chunk is damage, not a shorthand.
-zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "array.write_empty_chunks": True})
+zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
 
 CHUNK_ROWS = 4096
 MARKER = "shard.json"
@@ -98,7 +97,16 @@ def _write_contexts(folder: Path, contexts: npt.NDArray[np.float16]) -> None:
     # A chunk is stored in full, so a small shard gets a chunk of its own size.
     chunks = (min(CHUNK_ROWS, max(rows, 1)), dim)
     array = zarr.create_array(
-        folder, name="contexts", shape=contexts.shape, chunks=chunks, dtype="float16", compressors=None, filters=None
+        folder,
+        name="contexts",
+        shape=contexts.shape,
+        chunks=chunks,
+        dtype="float16",
+        compressors=None,
+        filters=None,
+        # A chunk that equals the fill value is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a
+        # missing one reads as it. Contexts are finite: with NaN every chunk is written, and a lost one is no zeros.
+        fill_value=float("nan"),
     )
     if rows:
         array[:] = contexts
@@ -148,7 +156,7 @@ class Shard:
             fields = ", ".join(str(item["loc"][0]) for item in error.errors() if item["loc"])
             raise X2StaticError(f"{path}: not a valid marker ({fields}); the shard is damaged") from error
         for name in marker.files:
-            # zarr reads a missing chunk as zeros, which would train on nothing in silence.
+            # zarr reads a missing chunk as its fill value, without a word.
             if not (folder / name).is_file():
                 raise X2StaticError(f"{folder}: {name} is missing; the shard is damaged")
         return cls(folder, marker)

@@ -133,6 +133,7 @@ class WordVectors:
     def save(self, folder: Path) -> None:
         """Write the vectors to a folder, `run.json` last: where it is, the rest is whole."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / RUN).unlink(missing_ok=True)  # else a crash would leave it beside files of two runs
         write_atomically(folder / MATRIX, safetensors.save({"vectors": np.ascontiguousarray(self.matrix)}))
         table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=VOCABULARY_SCHEMA)
         sink = pa.BufferOutputStream()
@@ -158,13 +159,14 @@ class WordVectors:
             matrix = safetensors.load_file(folder / MATRIX)["vectors"]
             with pa.memory_map(str(folder / VOCABULARY)) as source:
                 table = pa.ipc.open_file(source).read_all()
+            words, counts = table["word"].to_pylist(), table["count"].to_numpy()
         except (OSError, KeyError, SafetensorError, pa.ArrowInvalid) as error:
             raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
         rules = folder / SEGMENTATION
         return cls(
-            words=table["word"].to_pylist(),
+            words=words,
             matrix=matrix,
-            counts=table["count"].to_numpy(),
+            counts=counts,
             segmentation=WordSegmentation.load(rules) if rules.is_file() else None,
             run=read_json(folder / RUN),
         )

@@ -39,7 +39,7 @@ class Corpus(Protocol):
         ...
 
     def plan(self, identity: dict[str, Any], first: int, after: Unit | None) -> Plan:
-        """Return the plan for what comes after `first` paragraphs, that is after the unit `after` (None: from the start)."""
+        """Return the plan for what comes after `first` paragraphs, which end with the unit `after` (None: none)."""
         ...
 
     def connect(self, plan: Plan) -> None:
@@ -48,4 +48,8 @@ class Corpus(Protocol):
 
     def read(self, unit: Unit) -> UnitText:
         """Return the paragraphs of a unit."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
         ...

@@ -14,15 +14,23 @@ import zarr
 from schemas.cache import MANIFEST, SEGMENTATION, Cache
 from schemas.encoding import EncodeConfig, Encoding, Precision, differences
 from schemas.errors import X2StaticError
-from schemas.manifest import FORMAT, Manifest, Marker, Plan
+from schemas.manifest import Manifest, Marker, Plan
 from schemas.progress import Progress, Report, silent
 from schemas.segmentation import WordSegmentation
-from schemas.shard import ShardContent, write_shard
+from schemas.shard import ShardContent, shard_name, write_shard
 from schemas.storage import canonical_json, only_writer, remove_leftovers, write_atomically
 from stage1_encode.ahead import ahead
 from stage1_encode.corpus import Corpus
-from stage1_encode.encoder import Encoder, MAX_TOKENS, make_preparer
-from stage1_encode.planning import Work, open_corpora, plan_all, plan_rest, read_remaining, write_plans
+from stage1_encode.encoder import MAX_TOKENS, Encoder, make_preparer
+from stage1_encode.planning import (
+    Work,
+    open_corpora,
+    plan_all,
+    plan_rest,
+    planned_paragraphs,
+    read_remaining,
+    write_plans,
+)
 from stage1_encode.segmentation import SentenceSplitter, default_words, paper_words
 from stage1_encode.teacher import Teacher, TeacherFiles, pick_device, pick_precision
 from stage1_encode.windows import PreparedUnit
@@ -48,21 +56,20 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
         X2StaticError: the model, the corpus or the cache cannot be used as asked; what is committed stays.
     """
     started = time.perf_counter()
-    corpora = open_corpora(config)
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, why = pick_precision(config, device)
     _check_folder(config.cache)
-    with only_writer(config.cache, "cache"):
+    with open_corpora(config) as corpora, only_writer(config.cache, "cache"):
         teacher = None
         if (config.cache / MANIFEST).is_file():
             cache = Cache.open(config.cache)
-            _check_encoding(cache, config, files, precision)
+            check_encoding(cache, config, files, precision)
         else:
             plans = plan_all(corpora)
             teacher = Teacher(files, precision, device, config.trust_remote_code)
             cache = _create(config, files, teacher, precision, plans)
-        markers = _committed(cache)
+        markers = _drop_damaged(cache)
         resumed = set(markers)
         write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
         remove_leftovers(cache.shards_folder)
@@ -96,7 +103,11 @@ def _check_folder(folder: Path) -> None:
 
 
 def _encoding(
-    config: EncodeConfig, files: TeacherFiles, precision: Precision, words: WordSegmentation, probed: dict[str, int | str]
+    config: EncodeConfig,
+    files: TeacherFiles,
+    precision: Precision,
+    words: WordSegmentation,
+    probed: dict[str, int | str],
 ) -> Encoding:
     """Put together all that can change a vector; `probed` is what only a loaded teacher tells."""
     return Encoding(
@@ -116,11 +127,12 @@ def _encoding(
     )
 
 
-def _words(config: EncodeConfig) -> WordSegmentation:
+def choose_words(config: EncodeConfig) -> WordSegmentation:
+    """Return the word segmentation rules of a configuration."""
     return paper_words() if config.compat == "paper" else default_words()
 
 
-def _check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> None:
+def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> None:
     """Refuse a cache that was made otherwise, before the teacher is loaded.
 
     Raises:
@@ -129,7 +141,7 @@ def _check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, pre
     theirs = cache.manifest.encoding
     # The same files have the same window, attention and width; other files are refused for their hashes.
     probed: dict[str, int | str] = {"window": theirs.window, "attention": theirs.attention, "dim": theirs.dim}
-    problems = differences(theirs, _encoding(config, files, precision, _words(config), probed))
+    problems = differences(theirs, _encoding(config, files, precision, choose_words(config), probed))
     if problems:
         if cache.manifest.teacher != config.model:
             problems.insert(0, f"model: {cache.manifest.teacher!r} != {config.model!r}")
@@ -143,7 +155,7 @@ def _create(
     config: EncodeConfig, files: TeacherFiles, teacher: Teacher, precision: Precision, plans: dict[int, Plan]
 ) -> Cache:
     """Write all that comes before the first shard, the manifest last: where it is, the plans are whole."""
-    words = _words(config)
+    words = choose_words(config)
     preparer = make_preparer(config, teacher, words)
     probed: dict[str, int | str] = {"window": preparer.window, "attention": teacher.attention, "dim": teacher.dim}
     encoding = _encoding(config, files, precision, words, probed)
@@ -153,7 +165,7 @@ def _create(
     write_atomically(config.cache / SEGMENTATION, words.rules.encode())
     write_plans(config.cache / "plans", plans)
     manifest = Manifest(
-        format=FORMAT,
+        format=1,
         teacher=files.name,
         revision=files.revision,
         fingerprint=encoding.fingerprint,
@@ -171,15 +183,12 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _committed(cache: Cache) -> dict[int, Marker]:
-    """Return the markers of the shards that are there; a shard without a valid marker does not exist."""
-    markers = {}
-    for index in cache.indices():
-        try:
-            markers[index] = cache.shard(index).marker
-        except X2StaticError as error:
-            logger.warning("shard %06d is encoded again: %s", index, error)
-            shutil.rmtree(cache.shards_folder / f"{index:06d}")
+def _drop_damaged(cache: Cache) -> dict[int, Marker]:
+    """Return the markers of the valid shards; a shard without a valid marker does not exist, and is removed."""
+    markers, damaged = cache.committed()
+    for index, reason in damaged.items():
+        logger.warning("shard %06d is encoded again: %s", index, reason)
+        shutil.rmtree(cache.shards_folder / shard_name(index))
     return markers
 
 
@@ -206,7 +215,7 @@ def _encode_missing(
     plans = cache.plans()
     done = sum(marker.unit.paragraphs for marker in markers.values())
     tokens, started = 0, time.perf_counter()
-    report(Progress(done, _total(plans), "paragraphs"))
+    report(Progress(done, planned_paragraphs(plans), "paragraphs"))
 
     def prepared() -> Iterator[_Prepared]:
         for work in read_remaining(plans, corpora, dict(markers)):
@@ -221,19 +230,9 @@ def _encode_missing(
             writing = writer.submit(_write, cache, item.work, content, markers)
             done, tokens = done + len(item.work.text.paragraphs), tokens + content.n_tokens
             rate = tokens / (time.perf_counter() - started)
-            report(Progress(done, _total(plans), "paragraphs", f"{rate:,.0f} tokens/s"))
+            report(Progress(done, planned_paragraphs(plans), "paragraphs", f"{rate:,.0f} tokens/s"))
         if writing:
             writing.result()
-
-
-def _total(plans: list[Plan]) -> int | None:
-    """Return the paragraphs of all plans; None where a stream has no limit."""
-    total = 0
-    for plan in plans:
-        if plan.units is None and plan.limit is None:
-            return None
-        total += (plan.limit or 0) if plan.units is None else sum(unit.paragraphs for unit in plan.units)
-    return total
 
 
 def _write(cache: Cache, work: Work, content: ShardContent, markers: dict[int, Marker]) -> None:

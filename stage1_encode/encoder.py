@@ -30,7 +30,13 @@ def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentatio
     splitter = SentenceSplitter(config.language)
     if config.compat is None:
         return Preparer(
-            teacher.tokenizer, splitter, words, config.context, teacher.window, config.min_sentences, config.min_characters
+            teacher.tokenizer,
+            splitter,
+            words,
+            config.context,
+            teacher.window,
+            config.min_sentences,
+            config.min_characters,
         )
     preparer = PaperPreparer(teacher.tokenizer, splitter, config.context, config.min_sentences, config.min_characters)
     if preparer.window > teacher.window:

@@ -1,4 +1,4 @@
-"""Finding a teacher: a folder, the demo package, or the Hugging Face hub, with one clear line when it is unreachable."""
+"""Finding a teacher: a folder, the demo package, or the Hugging Face hub; one clear line when that is unreachable."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
 from schemas.errors import X2StaticError
 from stage1_encode.demo import demo_teacher
@@ -14,6 +19,8 @@ from stage1_encode.tokens import first_line
 
 PATIENCE_SECONDS = 10.0  # issue 2: one line within 15 seconds
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.py"]
+
+UNREACHABLE = (OSError, HfHubHTTPError)
 
 Result = TypeVar("Result")
 
@@ -34,7 +41,9 @@ def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
         info = with_patience(lambda: huggingface_hub.model_info(model, revision=revision, timeout=PATIENCE_SECONDS))
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise X2StaticError(f"model {model}: not on the Hugging Face hub ({first_line(error)})") from error
-    except (OSError, TimeoutError, HfHubHTTPError) as error:
+    except ValueError as error:
+        raise X2StaticError(f"model {model}: neither a folder nor an id on the hub ({first_line(error)})") from error
+    except UNREACHABLE as error:
         return _downloaded_before(model, revision, error)
     names = [item.rfilename for item in info.siblings or ()]
     weights = "*.safetensors" if any(name.endswith(".safetensors") for name in names) else "pytorch_model*.bin"
@@ -62,6 +71,9 @@ def with_patience(call: Callable[[], Result]) -> Result:
 
     Raises:
         TimeoutError: no answer came in time.
+        ConnectionError: no answer came at all.
+        HfHubHTTPError: the hub's answer is an error.
+        ValueError: the question makes no sense (no valid id).
     """
     results: list[Result] = []
     errors: list[BaseException] = []
@@ -69,14 +81,16 @@ def with_patience(call: Callable[[], Result]) -> Result:
     def run() -> None:
         try:
             results.append(call())
-        except BaseException as error:  # handed to the caller below
+        except BaseException as error:  # noqa: BLE001  # handed to the caller below
             errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(PATIENCE_SECONDS)
-    if errors:
+    if errors and isinstance(errors[0], (HfHubHTTPError, ValueError)):
         raise errors[0]
+    if errors:  # whatever the HTTP library of the day calls it
+        raise ConnectionError(first_line(errors[0])) from errors[0]
     if not results:
         raise TimeoutError(f"no answer within {PATIENCE_SECONDS:.0f} seconds")
     return results[0]
@@ -90,8 +104,8 @@ def dataset_revision(name: str, spec: str) -> str:
     """
     try:
         info = with_patience(lambda: huggingface_hub.dataset_info(name, timeout=PATIENCE_SECONDS))
-    except RepositoryNotFoundError as error:
+    except (RepositoryNotFoundError, ValueError) as error:
         raise X2StaticError(f"corpus {spec}: not on the Hugging Face hub ({first_line(error)})") from error
-    except (OSError, TimeoutError, HfHubHTTPError) as error:
+    except UNREACHABLE as error:
         raise unreachable(f"corpus {spec}", error, "a local text file (--corpus FILE) or --corpus demo") from error
     return str(info.sha)

@@ -84,7 +84,6 @@ class HubDataset:
             X2StaticError: the data set has no such split or column, or cannot be read.
         """
         dataset = self._open(identity)
-        start = {"start": after.stop, "start_line": after.stop_line} if after else {}
         return Plan(
             corpus=self.spec,
             identity=identity,
@@ -98,7 +97,8 @@ class HubDataset:
             limit=None if self.config.limit is None else self.config.limit - first,
             ended=None,
             units=None,
-            **start,
+            start=(after.stop or 0) if after else 0,
+            start_line=after.stop_line if after else 0,
         )
 
     def connect(self, plan: Plan) -> None:
@@ -125,6 +125,10 @@ class HubDataset:
         else:
             return UnitText(paragraphs, self._read_so_far(unit, paragraphs, row, line), last=True)
         return UnitText(paragraphs, self._read_so_far(unit, paragraphs, row, line), last=False)
+
+    def close(self) -> None:
+        """Forget the connection."""
+        self._dataset = self._rows = None
 
     def _read_so_far(self, unit: Unit, paragraphs: list[str], row: int, line: int) -> Unit:
         return unit.model_copy(update={"stop": row, "stop_line": line, "paragraphs": len(paragraphs)})

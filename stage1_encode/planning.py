@@ -1,6 +1,7 @@
 """From the corpora that a user names to the units that are still to be encoded."""
 
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,17 @@ class Work:
     last: bool
 
 
-def open_corpora(config: EncodeConfig) -> list[Corpus]:
-    """Return the corpora that a configuration names.
+@contextmanager
+def open_corpora(config: EncodeConfig) -> Iterator[list[Corpus]]:
+    """Give the corpora that a configuration names, and close them afterwards.
 
     Raises:
         X2StaticError: one of them is not there, or is named twice.
     """
     if len(set(config.corpus)) < len(config.corpus):
         raise X2StaticError(f"--corpus: the same corpus is named twice: {', '.join(config.corpus)}")
-    return [_open_corpus(spec, config) for spec in config.corpus]
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(_open_corpus(spec, config))) for spec in config.corpus]
 
 
 def _open_corpus(spec: str, config: EncodeConfig) -> Corpus:
@@ -90,17 +93,27 @@ def plan_rest(config: EncodeConfig, corpora: list[Corpus], cache: Cache, markers
         identity = latest.identity if corpus.seen() == latest.seen else corpus.identity()
         read = [markers[index].unit for index in sorted(markers) if markers[index].plan == group[-1]]
         units = read if latest.units is None else list(latest.units)
-        held = latest.first + sum(unit.paragraphs for unit in units)
-        _check(cache, latest, identity, config, held)
+        n_held = latest.first + sum(unit.paragraphs for unit in units)
+        _check(cache, latest, identity, config, n_held)
         finished = latest.units is not None or any(markers[i].last for i in markers if markers[i].plan == group[-1])
         limit = None if config.limit is None else config.limit - latest.first
         if not finished:
             if limit != latest.limit:
                 plans[group[-1]] = latest.model_copy(update={"limit": limit})
-        elif held != config.limit and not _ended(latest, held):
+        elif n_held != config.limit and not _ended(latest, n_held):
             after = units[-1] if units else None
-            plans[len(old) + sum(number >= len(old) for number in plans)] = corpus.plan(identity, held, after)
+            plans[len(old) + sum(number >= len(old) for number in plans)] = corpus.plan(identity, n_held, after)
     return plans
+
+
+def planned_paragraphs(plans: list[Plan]) -> int | None:
+    """Return the paragraphs of all plans; None where a stream has no limit."""
+    total = 0
+    for plan in plans:
+        if plan.units is None and plan.limit is None:
+            return None
+        total += (plan.limit or 0) if plan.units is None else sum(unit.paragraphs for unit in plan.units)
+    return total
 
 
 def corpus_groups(plans: list[Plan]) -> list[list[int]]:

@@ -47,7 +47,9 @@ class ContextMeans:
         """
         width = states.shape[1]
         # (n_spans, 3): context, start and stop in the flattened batch
-        spans = np.concatenate([window.spans + [0, row * width, row * width] for row, window in enumerate(batch)])
+        spans = np.concatenate(
+            [window.spans + np.array([0, row * width, row * width]) for row, window in enumerate(batch)]
+        )
         lengths = spans[:, 2] - spans[:, 1]
         contexts = torch.from_numpy(np.repeat(spans[:, 0], lengths))
         positions = torch.from_numpy(ranges(spans[:, 1], lengths))

@@ -122,7 +122,9 @@ class Teacher:
         attention: its attention implementation.
     """
 
-    def __init__(self, files: TeacherFiles, precision: Precision, device: torch.device, trust_remote_code: bool) -> None:
+    def __init__(
+        self, files: TeacherFiles, precision: Precision, device: torch.device, trust_remote_code: bool
+    ) -> None:
         """Load the model, probe its window and move it to the device.
 
         Raises:
@@ -134,7 +136,7 @@ class Teacher:
         self.attention = str(self._model.config._attn_implementation)
         self.window = self._probe_window()
         self.dim = self._states(torch.zeros((1, 1), dtype=torch.long)).shape[-1]
-        self._model.to(device)
+        self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
 
     @torch.inference_mode()
     def states(self, batch: list[Window]) -> torch.Tensor:
@@ -193,8 +195,8 @@ def claimed_window(config: PretrainedConfig, max_length: int | None) -> int:
 
 
 def _load(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrainedModel:
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": trust_remote_code, "config": config}
@@ -203,4 +205,6 @@ def _load(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrain
         raise X2StaticError(f"model {folder}: it cannot be loaded: {first_line(error)}") from error
     if config.is_encoder_decoder:
         model = model.get_encoder()
-    return model.eval().requires_grad_(False)
+    model.eval()  # type: ignore[no-untyped-call]
+    model.requires_grad_(False)
+    return model

@@ -98,7 +98,9 @@ class TextFile:
         if count:
             units.append(Unit(source=self.path.name, start=start, stop=stop, paragraphs=count))
         if not units and not first:
-            raise X2StaticError(f"corpus {self.spec}: the file holds no paragraph (no line with text); nothing to encode")
+            raise X2StaticError(
+                f"corpus {self.spec}: the file holds no paragraph (no line with text); nothing to encode"
+            )
         return Plan(
             corpus=self.spec,
             identity=identity,
@@ -136,6 +138,12 @@ class TextFile:
             )
         return UnitText(paragraphs, unit, last=False)
 
+    def close(self) -> None:
+        """Close the file."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+
     def _lines(self, start: int) -> Iterator[Line]:
         """Yield the lines with text from byte `start`; reading on where the last call ended costs no seek."""
         try:
@@ -158,8 +166,7 @@ class TextFile:
 
     def _at(self, start: int) -> BinaryIO:
         if self._stream is None or self._position > start:
-            if self._stream is not None:
-                self._stream.close()
+            self.close()
             self._stream, self._position = open_stream(self.path), 0
         if self._position == 0 and self._stream.seekable():
             self._stream.seek(start)
@@ -184,7 +191,7 @@ class TextFile:
                 return None
             raise X2StaticError(
                 f"corpus {self.spec}: the line at byte {begin} is longer than {self.config.max_paragraph_bytes} bytes; "
-                "is this one paragraph a line? (--max-paragraph-bytes raises the limit, --on-bad-text skip leaves it out)"
+                "is this one paragraph a line? (--max-paragraph-bytes allows more, --on-bad-text skip leaves it out)"
             )
         try:
             return data.decode("utf-8", errors="replace" if policy == "replace" else "strict").strip()
@@ -203,9 +210,9 @@ def open_stream(path: Path) -> BinaryIO:
         case ".gz":
             return cast(BinaryIO, gzip.open(path, "rb"))
         case ".bz2":
-            return bz2.open(path, "rb")
+            return cast(BinaryIO, bz2.open(path, "rb"))
         case ".xz":
-            return lzma.open(path, "rb")
+            return cast(BinaryIO, lzma.open(path, "rb"))
         case ".zst":
             return cast(BinaryIO, io.BufferedReader(pa.input_stream(str(path), compression="zstd"), 1 << 20))
     return path.open("rb", buffering=1 << 20)

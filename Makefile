@@ -1,0 +1,67 @@
+# Everything runs from .venv, which is made once; needs python3 (3.11 or newer) and make.
+# Values reach the recipes through the environment, "$$MODEL", so that spaces and quotes in them are safe.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+MODEL ?= roberta-base
+CORPUS ?= hf://wikimedia/wikipedia/20231101.en:train\#text
+LIMIT ?=
+CONTEXT ?=
+CACHE ?= cache/$(notdir $(MODEL))$(if $(CONTEXT),-$(CONTEXT))
+OUT ?= runs/$(notdir $(CACHE))
+DATA ?=
+ARGS ?=
+export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA
+
+X2STATIC := .venv/bin/x2static
+
+.PHONY: help install demo encode train evaluate test check format clean
+
+help: ## list the targets
+	@echo "make TARGET [NAME=value ...]"
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  \1|/' | while IFS='|' read -r name what; do \
+		printf '%-12s %s\n' "$$name" "$$what"; done
+	@echo "ARGS=\"...\" adds options of the command, see $(X2STATIC) COMMAND --help"
+
+install: .venv/.installed ## make .venv and install x2static into it (once)
+
+.venv/.installed: pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "x2static needs Python 3.11 or newer, this is " \
+		+ sys.version.split()[0] + "; choose another with make PYTHON=...")'
+	"$(PYTHON)" -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch .venv/.installed
+
+demo: install ## teacher, training, scores and neighbours on the demo corpus, without a network
+	$(X2STATIC) demo $(ARGS)
+
+encode: install ## MODEL= CORPUS= CACHE= [LIMIT= CONTEXT= ARGS=] read a corpus with a teacher into a cache
+	$(X2STATIC) encode --model "$$MODEL" --corpus "$$CORPUS" --cache "$$CACHE" \
+		$${LIMIT:+--limit "$$LIMIT"} $${CONTEXT:+--context "$$CONTEXT"} $(ARGS)
+
+train: install ## CACHE= OUT= [ARGS=] train word vectors from a cache
+	$(X2STATIC) train --cache "$$CACHE" --out "$$OUT" $(ARGS)
+
+evaluate: install ## OUT= [DATA= ARGS=] score word vectors
+	$(X2STATIC) evaluate "$$OUT" $${DATA:+--data "$$DATA"} $(ARGS)
+
+test: install ## run the tests, with coverage
+	.venv/bin/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: install ## lint, format, types, and which room imports which
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: install ## mend what can be mended by machine
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean: ## remove what tools leave behind, .venv included; caches and runs stay
+	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

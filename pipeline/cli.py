@@ -1,0 +1,106 @@
+"""`x2static`: the commands, and what becomes of their errors."""
+
+import errno
+import importlib
+import shutil
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from pipeline.options import Shell
+from pipeline.terminal import log_to_stderr, size
+from pipeline.versions import own_version
+from schemas.errors import Interrupted, X2StaticError
+
+COMMANDS = {
+    "encode": "Run a corpus through the teacher once, into a cache.",
+    "train": "Train word vectors from a cache.",
+    "evaluate": "Score word vectors.",
+    "export": "Write word vectors for other programs.",
+    "cache": "Look at a cache and check it.",
+    "demo": "From text to word vectors in a minute, without a network.",
+}
+
+
+class Commands(click.Group):
+    """Loads a command when it is called for: `x2static train` must run where transformers is not installed."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import a command's module."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"pipeline.commands.{name}"), name)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(own_version(), prog_name="x2static")
+def cli() -> None:
+    """Static word vectors, distilled from contextual language models by the X2Static method."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command and return the exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted with state saved."""
+    shell = Shell()
+    log_to_stderr()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        status = cli.main(arguments, prog_name="x2static", standalone_mode=False, obj=shell)
+        return status if isinstance(status, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; what is committed stays, run the same command again to go on", err=True)
+        return 130
+    except Exception as error:  # noqa: BLE001  # whatever it is, the user gets one line
+        if shell.debug:
+            traceback.print_exc()
+        click.echo(f"error: {message(error)}", err=True)
+        return 130 if isinstance(error, Interrupted) else 1
+
+
+def message(error: Exception) -> str:
+    """Return the one line that says what went wrong, where, and what to do."""
+    if isinstance(error, X2StaticError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.errno is not None:
+        text = _system_error(error)
+    elif "No space left on device" in str(error):  # zarrs reports the system's error in words of its own
+        text = _system_error(OSError(errno.ENOSPC, "No space left on device"))
+    else:
+        text = f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)"
+    return " ".join(text.split())
+
+
+def _system_error(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        folder = Path(error.filename).parent if error.filename else Path()
+        free = f"{size(shutil.disk_usage(folder).free)} free" if folder.is_dir() else "no space"
+        return f"the disk is full{where}: {free}; make room and run the same command again, what is committed stays"
+    return f"{error.strerror}{where}"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run())

@@ -1,0 +1,79 @@
+"""`x2static cache`: what a cache is, and whether it is whole."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.options import common, finish
+from pipeline.terminal import size
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group()
+def cache() -> None:
+    """Look at a cache and check it."""
+
+
+@cache.command()
+@click.argument("folder", type=FOLDER)
+@common
+@click.pass_context
+def info(context: click.Context, folder: Path) -> None:
+    """Say what a cache is."""
+    opened = Cache.open(folder)
+    markers = [shard.marker for shard in opened.shards()]
+    missing = opened.missing()
+    encoding = opened.manifest.encoding
+    figures: dict[str, Any] = {
+        "teacher": opened.manifest.teacher,
+        "fingerprint": opened.manifest.fingerprint,
+        "corpora": list(dict.fromkeys(plan.corpus for plan in opened.plans())),
+        "shards": len(markers),
+        "complete": missing == [],
+        "paragraphs": sum(marker.n_paragraphs for marker in markers),
+        "contexts": sum(marker.n_contexts for marker in markers),
+        "words": sum(marker.n_words for marker in markers),
+        "teacher_tokens": sum(marker.n_tokens for marker in markers),
+        "cache_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "free_bytes": shutil.disk_usage(folder).free,
+        "encoding": encoding.model_dump(),
+    }
+    left = "to an unknown end" if missing is None else f"{len(missing):,} to do"
+    lines = [
+        f"teacher     {opened.manifest.teacher}, {encoding.dim} dimensions, {encoding.precision}, "
+        f"windows of {encoding.window} pieces",
+        f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),
+        f"corpus      {', '.join(figures['corpora'])}",
+        f"shards      {len(markers):,}, " + ("complete" if figures["complete"] else f"not complete ({left})"),
+        f"paragraphs  {figures['paragraphs']:,} kept",
+        f"contexts    {figures['contexts']:,}",
+        f"words       {figures['words']:,}",
+        f"size        {size(figures['cache_bytes'])}",
+        f"fingerprint {opened.manifest.fingerprint}",
+    ]
+    click.echo("\n".join(lines))
+    finish(context, figures)
+
+
+@cache.command()
+@click.argument("folder", type=FOLDER)
+@common
+@click.pass_context
+def verify(context: click.Context, folder: Path) -> None:
+    """Hash every file of a cache; name each shard that is damaged, missing or half-written, and exit with 1."""
+    opened = Cache.open(folder)
+    problems = opened.verify()
+    for problem in problems:
+        click.echo(problem)
+    finish(context, {"shards": len(opened.indices()), "problems": problems})
+    if problems:
+        raise X2StaticError(
+            f"{folder}: {len(problems)} problems; delete the folders of the shards whose files have changed, then run the "
+            "same `x2static encode` again: it encodes what is missing"
+        )
+    click.echo(f"{folder}: {len(opened.indices()):,} shards, every hash is right", err=True)

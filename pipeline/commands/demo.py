@@ -1,0 +1,89 @@
+"""`x2static demo`: from text to word vectors in a minute, with a teacher and texts that come as packages."""
+
+import shutil
+import time
+from pathlib import Path
+
+import click
+
+from pipeline.options import common, finish
+from pipeline.tables import similarity_table
+from pipeline.terminal import ProgressLine, duration
+from schemas.encoding import EncodeConfig
+from schemas.training import TrainConfig
+from schemas.vectors import WordVectors
+
+NEIGHBOURS_OF = (
+    "king",
+    "music",
+    "war",
+    "computer",
+    "river",
+    "doctor",
+    "football",
+    "animal",
+    "government",
+    "language",
+    "city",
+    "film",
+)
+
+
+def encode_config(folder: Path) -> EncodeConfig:
+    """Return the demo's stage one: paragraphs of any number of sentences, since there are few."""
+    return EncodeConfig(model="demo", corpus=("demo",), cache=folder / "cache", min_sentences=1)
+
+
+def train_config(folder: Path) -> TrainConfig:
+    """Return the demo's stage two, chosen by measuring on half a million words (docs/LOG.md, 2026-11-21)."""
+    return TrainConfig(
+        cache=folder / "cache", out=folder / "vectors", objective="closed-form", transform="whiten", min_count=3
+    )
+
+
+@click.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
+)
+@common
+@click.pass_context
+def demo(context: click.Context, out: Path) -> None:
+    """Distil all-MiniLM-L6-v2 from half a million words, score the vectors and show neighbours."""
+    from evaluation.word_similarity import evaluate_word_similarity
+    from stage1_encode import encode
+    from stage2_train import train
+
+    started = time.perf_counter()
+    click.echo("1. encode: Wikipedia and news that come with gensim, through all-MiniLM-L6-v2", err=True)
+    with ProgressLine("encode") as report:
+        encoded = encode(encode_config(out), report)
+    click.echo("2. train: the whitened closed form, from the cache alone", err=True)
+    with ProgressLine("train") as report:
+        trained = train(train_config(out), report)
+    seconds = time.perf_counter() - started
+    vectors = WordVectors.load(out / "vectors")
+    scores = evaluate_word_similarity(vectors)
+    click.echo(similarity_table({"demo": scores}))
+    click.echo("\nnearest neighbours")
+    columns = shutil.get_terminal_size().columns
+    for word in NEIGHBOURS_OF:
+        if word in vectors:
+            near = ", ".join(other for other, _ in vectors.most_similar(word, 8))
+            click.echo(f"  {word:<11} {near}"[:columns])
+    before = encoded["shards"] == encoded["shards_resumed"] and trained["finished_before"]
+    click.echo(f"\n{'Everything was done before' if before else 'Done in ' + duration(seconds)}:")
+    click.echo(
+        f"  cache   {out / 'cache'} (train again with other settings: x2static train --cache {out / 'cache'} ...)"
+    )
+    click.echo(f"  vectors {out / 'vectors'} ({len(vectors):,} words of {vectors.dim} dimensions)")
+    click.echo(f"  in Python: from x2static import WordVectors; WordVectors.load({str(out / 'vectors')!r})")
+    finish(
+        context,
+        {
+            "finished_before": before,
+            "seconds": round(seconds, 3),
+            "tasks": {
+                score.task: {"score": score.score, "covered": score.covered, "total": score.total} for score in scores
+            },
+        },
+    )

@@ -1,0 +1,31 @@
+"""`x2static export`: word vectors for other programs."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from pipeline.options import common, finish
+from schemas.vectors import WordVectors
+
+
+@click.command()
+@click.argument("vectors", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Choice(["word2vec", "word2vec-bin"]), required=True, help="Format.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
+@click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
+@common
+@click.pass_context
+def export(
+    context: click.Context, vectors: Path, to: Literal["word2vec", "word2vec-bin"], out: Path, force: bool
+) -> None:
+    """Write word vectors in another format."""
+    from pipeline.export import export as run
+
+    result = run(WordVectors.load(vectors), to, out, force=force)
+    left_out = f", {result.words_left_out:,} left out" if result.words_left_out else ""
+    click.echo(f"{result.path}: {result.words_written:,} words{left_out}")
+    finish(
+        context,
+        {"path": str(result.path), "words_written": result.words_written, "words_left_out": result.words_left_out},
+    )

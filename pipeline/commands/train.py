@@ -1,0 +1,45 @@
+"""`x2static train`: stage two."""
+
+from typing import Any
+
+import click
+
+from pipeline.options import build, common, finish, option
+from pipeline.terminal import ProgressLine, duration
+from schemas.training import TrainConfig
+
+
+@click.command()
+@option(TrainConfig, "cache", "Cache to train from.")
+@option(TrainConfig, "out", "Folder of the run: vectors, run.json, checkpoints.")
+@option(TrainConfig, "objective", "The paper's training, or the closed form: one pass, good on little text.")
+@option(TrainConfig, "transform", "Space of the contexts; whiten is for the closed form.")
+@option(TrainConfig, "epochs", "Passes over the cache.")
+@option(TrainConfig, "lr", "Learning rate.")
+@option(TrainConfig, "negatives", "Negatives for each target.")
+@option(TrainConfig, "subsample", "Threshold of the subsampling of frequent words; 0 keeps all.")
+@option(TrainConfig, "min_count", "Leave out rarer words.")
+@option(TrainConfig, "max_vocab", "Keep at most so many words.")
+@option(TrainConfig, "vocab", "File of words, one a line: only these.")
+@option(TrainConfig, "batch_size", "Paragraphs (or sentences) in a batch.")
+@option(TrainConfig, "seed", "Seed of every draw.")
+@option(TrainConfig, "device", "Where training runs.")
+@option(TrainConfig, "compat", "Keep the paper's settings.")
+@option(TrainConfig, "checkpoint_minutes", "Time between checkpoints; 0 saves after every batch.")
+@option(TrainConfig, "buffer_megabytes", "Contexts held in memory and shuffled together.")
+@common
+@click.pass_context
+def train(context: click.Context, /, **values: Any) -> None:
+    """Train word vectors from a cache; the teacher is not needed.
+
+    Run the same command again to go on where it stopped.
+    """
+    config = build(TrainConfig, values)
+    from stage2_train import train as run
+
+    with ProgressLine("train") as report:
+        result = run(config, report)
+    loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
+    done = "finished before" if result["finished_before"] else f"in {duration(result['seconds'])}"
+    click.echo(f"{config.out}: {result['vocabulary']:,} words, {result['dim']} dimensions{loss}, {done}")
+    finish(context, result)

@@ -1,0 +1,113 @@
+"""What a person sees while a stage works: log lines and progress, on stderr."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+import click
+from tqdm import tqdm
+
+from schemas.progress import Progress
+
+SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
+ROOMS = ("schemas", "stage1_encode", "stage2_train", "evaluation", "pipeline")
+
+
+class EchoHandler(logging.Handler):
+    """Writes log records to stderr above a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; warnings say that they are."""
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        tqdm.write(prefix + record.getMessage(), file=sys.stderr)
+
+
+def log_to_stderr() -> None:
+    """Show what x2static logs, and of other libraries only errors."""
+    logging.getLogger().setLevel(logging.ERROR)
+    for room in ROOMS:
+        logger = logging.getLogger(room)
+        logger.handlers = [EchoHandler()]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+class ProgressLine:
+    """A progress bar on a terminal; elsewhere a plain line every ten seconds and one at the end."""
+
+    def __init__(self, title: str) -> None:
+        """Wait for the first report.
+
+        Args:
+            title: what is being done, in a word.
+        """
+        self.title = title
+        self._bar: tqdm | None = None
+        self._first: Progress | None = None
+        self._latest: Progress | None = None
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> "ProgressLine":
+        """Return this."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last state standing."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._latest is not None and kind is None and self._latest != self._first:
+            self._show(self._latest)
+
+    def __call__(self, progress: Progress) -> None:
+        """Take a report."""
+        if self._first is None:
+            self._first = progress
+        self._latest = progress
+        if sys.stderr.isatty():
+            self._draw(progress)
+        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._show(progress)
+
+    def _draw(self, progress: Progress) -> None:
+        if self._bar is None:
+            self._bar = tqdm(
+                total=progress.total, initial=progress.done, desc=self.title, unit=" " + progress.unit, file=sys.stderr
+            )
+        self._bar.set_postfix_str(progress.detail, refresh=False)
+        self._bar.update(progress.done - self._bar.n)
+
+    def _show(self, progress: Progress) -> None:
+        self._shown = time.monotonic()
+        seconds = self._shown - self._started
+        done_now = progress.done - (self._first.done if self._first else 0)
+        parts = [f"{self.title}: {progress.done:,}"]
+        if progress.total:
+            parts[0] += f" of {progress.total:,} {progress.unit} ({progress.done / progress.total:.0%})"
+            if done_now > 0 and progress.done < progress.total:
+                parts.append(f"{duration(seconds / done_now * (progress.total - progress.done))} left")
+        else:
+            parts[0] += f" {progress.unit}"
+        parts.insert(1, f"{duration(seconds)} so far")
+        click.echo(", ".join(part for part in [*parts, progress.detail] if part), err=True)
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: "42 s", "3 min 05 s", "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def size(n_bytes: float) -> str:
+    """Return a size for people: "83.0 GB"."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} TB"

@@ -1,0 +1,141 @@
+"""The part of the cache that is in memory: some blocks of shards, with the words of the vocabulary only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.encoding import Context
+from schemas.errors import X2StaticError
+from schemas.shard import CHUNK_ROWS, Shard
+from stage2_train.vocabulary import Vocabulary
+
+FLOAT16_EXPONENT = 0x7C00  # all of these bits set: infinite or not a number
+REMEDY = "the shard is damaged: remove its folder and run the same `x2static encode` again, which makes it anew"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows [start, stop) of a shard, cut at a group's boundary.
+
+    Attributes:
+        shard: the shard.
+        start: its first row.
+        stop: the row behind its last.
+    """
+
+    shard: Shard
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Contexts and their targets, in the cache's order.
+
+    A *group* is what batches are counted in: a paragraph, or a sentence where the context is the sentence.
+
+    Attributes:
+        contexts: (n_contexts, dim) float16.
+        group_starts: (n_groups + 1,) int64; group g is the contexts group_starts[g] ... group_starts[g + 1] - 1.
+        word_starts: (n_contexts + 1,) int64, likewise the words of a context.
+        words: (n_words,) int32, rows of the vocabulary; words outside it are gone.
+    """
+
+    contexts: npt.NDArray[np.float16]
+    group_starts: npt.NDArray[np.int64]
+    word_starts: npt.NDArray[np.int64]
+    words: npt.NDArray[np.int32]
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return len(self.group_starts) - 1
+
+
+@dataclass(frozen=True)
+class BufferReader:
+    """Reads blocks and checks what it reads.
+
+    Attributes:
+        vocabulary: the words to keep.
+        context: what a group is.
+        dim: length of a context vector.
+    """
+
+    vocabulary: Vocabulary
+    context: Context
+    dim: int
+
+    def load(self, blocks: list[Block]) -> Buffer:
+        """Read blocks into one buffer.
+
+        Raises:
+            X2StaticError: a shard is damaged: a context is not finite, or its files do not fit together.
+        """
+        n_contexts = sum(block.stop - block.start for block in blocks)
+        contexts = np.empty((n_contexts, self.dim), np.float16)
+        groups, lengths, words = [], [], []
+        row = 0
+        for block in blocks:
+            size = block.stop - block.start
+            self._read_contexts(block, contexts[row : row + size])
+            groups.append(row + group_starts(block.shard, self.context, block.start, block.stop)[:-1])
+            block_lengths, block_words = self._read_words(block)
+            lengths.append(block_lengths)
+            words.append(block_words)
+            row += size
+        return Buffer(
+            contexts=contexts,
+            group_starts=np.append(np.concatenate(groups), n_contexts),
+            word_starts=np.append(0, np.cumsum(np.concatenate(lengths))),
+            words=np.concatenate(words),
+        )
+
+    def _read_contexts(self, block: Block, into: npt.NDArray[np.float16]) -> None:
+        rows = block.shard.contexts(block.start, block.stop)
+        if rows.shape != into.shape:
+            raise X2StaticError(
+                f"{block.shard.folder}: contexts {block.start} to {block.stop} have shape {rows.shape} instead of "
+                f"{into.shape}; {REMEDY}"
+            )
+        into[:] = rows
+        for start in range(0, len(into), CHUNK_ROWS):
+            bits = into[start : start + CHUNK_ROWS].view(np.uint16) & FLOAT16_EXPONENT
+            if bits.max() == FLOAT16_EXPONENT:
+                row = block.start + start + int(np.argmax((bits == FLOAT16_EXPONENT).any(axis=1)))
+                raise X2StaticError(
+                    f"{block.shard.folder}: context {row} holds values that are not finite (NaN or infinite); {REMEDY}"
+                )
+
+    def _read_words(self, block: Block) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """Return how many words of the vocabulary each context of a block has, and these words."""
+        lists = block.shard.words()["word_ids"].chunk(0).slice(block.start, block.stop - block.start)
+        offsets = lists.offsets.to_numpy().astype(np.int64)
+        ids = lists.values.to_numpy()[offsets[0] : offsets[-1]]
+        rows = self.vocabulary.id_map(block.shard.lexicon())
+        if len(ids) and not 0 <= ids.min() <= ids.max() < len(rows):
+            raise X2StaticError(
+                f"{block.shard.folder}: words.arrow names word {ids.max()} of a lexicon of {len(rows)}; {REMEDY}"
+            )
+        words = rows[ids]
+        known = words >= 0
+        before = np.append(0, np.cumsum(known))  # known words before each word of the block
+        return np.diff(before[offsets - offsets[0]]), words[known]
+
+
+def group_starts(shard: Shard, context: Context, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Return where the groups of rows [start, stop) begin, counted from `start`, and the end; (n_groups + 1,) int64.
+
+    Raises:
+        X2StaticError: words.arrow has another number of rows than the marker says.
+    """
+    if context == "sentence":
+        return np.arange(stop - start + 1)
+    paragraphs = shard.words()["paragraph"].to_numpy()
+    if len(paragraphs) != shard.marker.n_contexts:
+        raise X2StaticError(
+            f"{shard.folder}: words.arrow has {len(paragraphs)} rows for {shard.marker.n_contexts} contexts; {REMEDY}"
+        )
+    changes = np.flatnonzero(np.diff(paragraphs[start:stop])) + 1
+    return np.concatenate([[0], changes, [stop - start]])

@@ -1,0 +1,185 @@
+"""The paper's training (eq. 1): epochs of batches, with checkpoints that a killed run goes on from."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from schemas.errors import Interrupted, X2StaticError
+from schemas.progress import Progress, Report
+from schemas.training import TrainConfig
+from stage2_train import checkpoint
+from stage2_train.checkpoint import TrainingState
+from stage2_train.draws import Position
+from stage2_train.learner import Learner, TargetSampler
+from stage2_train.outcome import Outcome
+from stage2_train.run_folder import RunFolder
+from stage2_train.stop import StopRequest
+from stage2_train.stream import Batch, Stream
+from stage2_train.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class NegativeSampling:
+    """A training under way.
+
+    Attributes:
+        config: what was asked for.
+        run: the folder it owns.
+        stream: the cache as batches.
+        vocabulary: the words.
+        sampler: targets and negatives.
+        learner: vectors and optimiser.
+        state: where it is.
+        report: hears how many words were read.
+    """
+
+    config: TrainConfig
+    run: RunFolder
+    stream: Stream
+    vocabulary: Vocabulary
+    sampler: TargetSampler
+    learner: Learner
+    state: TrainingState
+    report: Report
+
+    def go_on(self) -> None:
+        """Train from the state to the last epoch's end.
+
+        Raises:
+            Interrupted: by a signal, after a checkpoint was written.
+            X2StaticError: a value is not finite, an epoch kept no target, or the cache is damaged.
+            OSError: a checkpoint cannot be written.
+        """
+        started = time.monotonic() - self.state.seconds
+        saved = time.monotonic()
+        with StopRequest() as stop:
+            for position, batch, after in self.stream.batches(self.state.position, self.config.epochs):
+                self._learn(batch, position)
+                self.state.position = after
+                ended = after.epoch > position.epoch
+                if ended:
+                    self._end_epoch(position.epoch)
+                self.state.seconds = time.monotonic() - started
+                self._report()
+                asked = stop.signal
+                if ended or asked or time.monotonic() - saved >= 60 * self.config.checkpoint_minutes:
+                    path = checkpoint.save(self.run.checkpoints, self.state, self.learner, self.run.settings)
+                    saved = time.monotonic()
+                    if asked and after.epoch < self.config.epochs:
+                        raise Interrupted(
+                            f"stopped by {asked.name}; the state is saved in {path}, run the same command again to "
+                            f"go on"
+                        )
+
+    def _learn(self, batch: Batch, position: Position) -> None:
+        """Take one step, unless subsampling leaves the batch no target."""
+        targets = self.sampler.sample(batch, position, like=self.learner.vectors)
+        self.state.batches += 1
+        self.state.words += len(batch.words)
+        n_targets = len(targets.words)
+        if not n_targets:
+            return
+        loss = self.learner.learn(targets)
+        if not math.isfinite(loss):
+            raise X2StaticError(
+                f"the loss is not finite in epoch {position.epoch + 1}, step {self.learner.adam.steps + 1}; the "
+                f"learning rate {self.config.lr:g} is probably too high: lower --lr, and give another --out"
+            )
+        self.state.steps = self.learner.adam.steps
+        self.state.targets += n_targets
+        self.state.epoch_loss += loss
+        self.state.epoch_targets += n_targets
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Note the loss of an epoch, once all is as it should be."""
+        expected = self.vocabulary.total * (epoch + 1)
+        if self.state.words != expected:
+            raise X2StaticError(
+                f"{self.config.cache}: the shards hold {self.state.words} words of the vocabulary in {epoch + 1} "
+                f"epochs, their lexicons count {expected}; the cache is damaged, run `x2static cache verify`"
+            )
+        if not self.state.epoch_targets:
+            raise X2StaticError(
+                f"epoch {epoch + 1} kept no target: --subsample {self.config.subsample:g} is too low for "
+                f"{self.vocabulary.total} words; raise it, or give 0 to keep all"
+            )
+        if not bool(torch.isfinite(self.learner.vectors).all()):
+            raise X2StaticError(
+                f"a vector is not finite after epoch {epoch + 1}; the learning rate {self.config.lr:g} is probably too "
+                f"high: lower --lr, and give another --out"
+            )
+        loss = self.state.epoch_loss / self.state.epoch_targets
+        self.state.losses.append(loss)
+        logger.info("epoch %d: loss %.4f over %s targets", epoch + 1, loss, f"{self.state.epoch_targets:,}")
+        self.state.epoch_loss, self.state.epoch_targets = 0.0, 0
+
+    def _report(self) -> None:
+        state = self.state
+        if state.epoch_targets:
+            loss = f"loss {state.epoch_loss / state.epoch_targets:.3f}"
+        else:
+            loss = f"loss {state.losses[-1]:.3f}" if state.losses else ""
+        self.report(Progress(state.words, self.vocabulary.total * self.config.epochs, "words", loss))
+
+
+def resume_or_begin(config: TrainConfig, run: RunFolder, learner: Learner) -> tuple[TrainingState, bool]:
+    """Return the state of the newest checkpoint, its vectors in the learner, or that of a new run.
+
+    Returns:
+        The state, and whether it is a checkpoint's.
+
+    Raises:
+        X2StaticError: the run is past the epochs asked for.
+    """
+    state = checkpoint.load(run.checkpoints, run.settings, learner)
+    if state is None:
+        return TrainingState(), False
+    begun = state.position.epoch + (state.position > Position(state.position.epoch))
+    if begun > config.epochs:
+        raise too_few_epochs(config, begun)
+    logger.info("going on at epoch %d, step %s", state.position.epoch + 1, f"{state.steps:,}")
+    return state, True
+
+
+def too_few_epochs(config: TrainConfig, done: int) -> X2StaticError:
+    """Return the error for a run that has gone further than is now asked for."""
+    return X2StaticError(
+        f"{config.out}: --epochs {config.epochs} asked for, but this run has begun or finished epoch {done}; ask for "
+        f"{done} or more, or give another --out"
+    )
+
+
+def fit(
+    config: TrainConfig, run: RunFolder, stream: Stream, vocabulary: Vocabulary, learner: Learner, report: Report
+) -> Outcome:
+    """Train by the paper's objective, from the newest checkpoint if there is one.
+
+    Args:
+        config: what was asked for.
+        run: its folder, whose lock the caller holds.
+        stream: the cache as batches.
+        vocabulary: the words.
+        learner: fresh vectors.
+        report: hears how many words were read.
+
+    Raises:
+        Interrupted: by a signal, after a checkpoint was written.
+        X2StaticError: see `NegativeSampling.go_on`, and where the run is past the epochs asked for.
+    """
+    state, resumed = resume_or_begin(config, run, learner)
+    sampler = TargetSampler.of(vocabulary, config)
+    NegativeSampling(config, run, stream, vocabulary, sampler, learner, state, report).go_on()
+    return Outcome(
+        vectors=learner.vectors.cpu().numpy(),
+        epochs=config.epochs,
+        steps=state.steps,
+        targets=state.targets,
+        seconds=state.seconds,
+        losses=state.losses,
+        resumed=resumed,
+    )

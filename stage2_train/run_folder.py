@@ -1,0 +1,104 @@
+"""The folder of a run: what may be in it, which run it belongs to, and what a finished one holds."""
+
+from pathlib import Path
+from typing import Any
+
+from schemas.cache import Cache, content_of
+from schemas.errors import X2StaticError
+from schemas.shard import Shard
+from schemas.storage import TEMPORARY, canonical_json, read_json, remove_leftovers, write_atomically
+from schemas.training import TrainConfig
+from schemas.vectors import MATRIX, RUN, VOCABULARY, WordVectors
+from stage2_train.outcome import FIGURES
+from stage2_train.vocabulary import WordList
+
+SETTINGS, CHECKPOINTS, LOCK = "settings.json", "checkpoints", ".lock"
+# What cannot change the vectors, or (vocab, cache) is known by its content. `epochs` may grow. A device, like a number
+# of threads, changes the order of additions; it is recorded but not refused: a run may move to another machine.
+NO_SETTINGS = {"cache", "out", "vocab", "epochs", "device", "checkpoint_minutes"}
+
+
+def settings_of(config: TrainConfig, cache: Cache, shards: list[Shard], allowed: WordList | None) -> dict[str, Any]:
+    """Return what identifies a run: all that can change its vectors, but for the number of epochs."""
+    return {
+        **config.model_dump(mode="json", exclude=NO_SETTINGS),
+        "vocab": allowed.sha256 if allowed is not None else None,
+        "cache_content": content_of(shards),
+        "encoding": cache.manifest.fingerprint,
+    }
+
+
+class RunFolder:
+    """The folder that one run owns."""
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        """Look whether the folder is free for this run, or already its own; nothing is written.
+
+        Raises:
+            X2StaticError: it holds something else, or a run with other settings.
+        """
+        self.path = path
+        self.settings = settings
+        self._check()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints are."""
+        return self.path / CHECKPOINTS
+
+    def _check(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise X2StaticError(f"{self.path}: is a file, not a folder; give --out a folder of its own")
+        file = self.path / SETTINGS
+        if file.is_file():
+            self._compare(read_json(file))
+            return
+        # What a run leaves that was killed before its settings were whole.
+        names = [path.name for path in self.path.glob("*")] if self.path.is_dir() else []
+        foreign = sorted(name for name in names if name != LOCK and not name.startswith(TEMPORARY))
+        if foreign:
+            raise X2StaticError(
+                f"{self.path}: not empty and no run of `x2static train` ({SETTINGS} is missing, {foreign[0]} is there)"
+                f"; give --out a new or empty folder"
+            )
+
+    def _compare(self, theirs: object) -> None:
+        if not isinstance(theirs, dict):
+            raise X2StaticError(f"{self.path / SETTINGS}: not the settings of a run; give --out another folder")
+        names = [*self.settings, *(name for name in theirs if name not in self.settings)]
+        differing = [
+            f"{name}: {theirs.get(name)!r} there, {self.settings.get(name)!r} here"
+            for name in names
+            if theirs.get(name) != self.settings.get(name)
+        ]
+        if differing:
+            raise X2StaticError(
+                f"{self.path}: holds a run with other settings ({'; '.join(differing)}); give the same settings to go "
+                f"on with it, or another --out for a new run"
+            )
+
+    def claim(self) -> None:
+        """Make the folder this run's; the caller holds its lock.
+
+        Raises:
+            X2StaticError: another run has claimed it meanwhile.
+        """
+        self._check()
+        remove_leftovers(self.path)
+        if not (self.path / SETTINGS).is_file():
+            write_atomically(self.path / SETTINGS, canonical_json(self.settings))
+
+    def finished(self) -> dict[str, Any] | None:
+        """Return what run.json says, if the run has finished and all is there; otherwise None."""
+        if not all((self.path / name).is_file() for name in (RUN, MATRIX, VOCABULARY)):
+            return None
+        run = read_json(self.path / RUN)
+        if not isinstance(run, dict) or not set(FIGURES) <= run.keys():
+            raise X2StaticError(f"{self.path / RUN}: not what a run writes; remove this file and train again")
+        return {name: run[name] for name in FIGURES}
+
+    def finish(self, vectors: WordVectors) -> None:
+        """Write the result, run.json last."""
+        # Where a finished run went on to more epochs: never old figures beside new vectors.
+        (self.path / RUN).unlink(missing_ok=True)
+        vectors.save(self.path)

@@ -1,0 +1,165 @@
+"""The cache as a stream of batches: shards in seeded order, a bounded buffer, paragraphs shuffled inside it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.cache import Cache
+from schemas.encoding import Context
+from schemas.shard import Shard
+from schemas.training import TrainConfig
+from stage2_train.buffer import Block, Buffer, BufferReader, group_starts
+from stage2_train.draws import Draw, Position, generator, permutation
+from stage2_train.vocabulary import Vocabulary
+
+FLOAT16_BYTES = 2
+# A larger shard is read in pieces: so a buffer mixes several shards, and what is being read is a part of it.
+BLOCKS_IN_BUFFER = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some paragraphs (sentences) with all their words of the vocabulary, before subsampling.
+
+    Attributes:
+        contexts: (n_contexts, dim) float16.
+        context_of: (n_words,) int64, the context of each word.
+        words: (n_words,) int32, rows of the vocabulary.
+    """
+
+    contexts: npt.NDArray[np.float16]
+    context_of: npt.NDArray[np.int64]
+    words: npt.NDArray[np.int32]
+
+
+class Stream:
+    """All batches of all epochs; it can begin at any position, which depends on nothing but the seed."""
+
+    def __init__(self, cache: Cache, shards: list[Shard], vocabulary: Vocabulary, config: TrainConfig) -> None:
+        """Cut the shards into blocks.
+
+        Args:
+            cache: where the shards are from.
+            shards: all of them, in order.
+            vocabulary: words outside it are dropped.
+            config: `seed`, `batch_size` and `buffer_megabytes` are used.
+        """
+        encoding = cache.manifest.encoding
+        self.dim = encoding.dim
+        self._config = config
+        self._reader = BufferReader(vocabulary, encoding.context, encoding.dim)
+        self._rows = max(1, config.buffer_megabytes * 10**6 // (encoding.dim * FLOAT16_BYTES))
+        longest = max(1, self._rows // BLOCKS_IN_BUFFER)
+        self._blocks = [cut(shard, encoding.context, longest) for shard in shards]
+
+    def batches(self, start: Position, epochs: int) -> Iterator[tuple[Position, Batch, Position]]:
+        """Yield the batches from a position on, each with its own position and the one behind it.
+
+        The position behind an epoch's last batch is the first of the next epoch.
+
+        Args:
+            start: where to begin.
+            epochs: where to end, counted from the beginning of the training.
+
+        Raises:
+            X2StaticError: a shard is damaged.
+        """
+        for epoch in range(start.epoch, epochs):
+            plan = self.plan(epoch)
+            first = start if epoch == start.epoch else Position(epoch)
+            for number in range(first.buffer, len(plan)):
+                buffer = self._reader.load(plan[number])
+                batches = self._split(buffer, Position(epoch, number))
+                for batch in range(first.batch if number == first.buffer else 0, len(batches)):
+                    here = Position(epoch, number, batch)
+                    after = _after(here, len(batches), len(plan))
+                    yield here, gather(buffer, batches[batch]), after
+                del buffer  # before the next one is read, or there would be two
+
+    def plan(self, epoch: int) -> list[list[Block]]:
+        """Return the blocks of each buffer of an epoch."""
+        numbers = generator(self._config.seed, Draw.SHARDS, Position(epoch))
+        return self._pack(permutation(len(self._blocks), numbers).tolist())
+
+    def in_order(self) -> Iterator[Buffer]:
+        """Yield the whole cache once, unshuffled.
+
+        Raises:
+            X2StaticError: a shard is damaged.
+        """
+        for blocks in self._pack(list(range(len(self._blocks)))):
+            yield self._reader.load(blocks)
+
+    def _pack(self, shards: list[int]) -> list[list[Block]]:
+        """Fill buffers with the blocks of the shards, in this order."""
+        buffers: list[list[Block]] = []
+        rows = self._rows + 1  # so that the first block opens a buffer
+        for block in (block for shard in shards for block in self._blocks[shard]):
+            size = block.stop - block.start
+            if rows + size > self._rows:
+                buffers.append([])
+                rows = 0
+            buffers[-1].append(block)
+            rows += size
+        return buffers
+
+    def _split(self, buffer: Buffer, position: Position) -> list[npt.NDArray[np.int64]]:
+        """Return the groups of each batch of a buffer; the last may have fewer."""
+        order = permutation(buffer.n_groups, generator(self._config.seed, Draw.PARAGRAPHS, position))
+        size = self._config.batch_size
+        return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def _after(here: Position, n_batches: int, n_buffers: int) -> Position:
+    if here.batch + 1 < n_batches:
+        return here._replace(batch=here.batch + 1)
+    if here.buffer + 1 < n_buffers:
+        return Position(here.epoch, here.buffer + 1)
+    return Position(here.epoch + 1)
+
+
+def cut(shard: Shard, context: Context, longest: int) -> list[Block]:
+    """Cut a shard into blocks of at most so many rows, at the boundaries of its groups.
+
+    A single group that is longer is a block all the same: batches hold whole paragraphs.
+    """
+    n_contexts = shard.marker.n_contexts
+    if n_contexts <= longest:
+        return [Block(shard, 0, n_contexts)] if n_contexts else []
+    boundaries = group_starts(shard, context, 0, n_contexts)
+    blocks = []
+    begin = 0
+    while begin < len(boundaries) - 1:
+        end = int(np.searchsorted(boundaries, boundaries[begin] + longest, side="right")) - 1
+        end = max(end, begin + 1)
+        blocks.append(Block(shard, int(boundaries[begin]), int(boundaries[end])))
+        begin = end
+    return blocks
+
+
+def gather(buffer: Buffer, groups: npt.NDArray[np.int64]) -> Batch:
+    """Copy some groups of a buffer, in the given order.
+
+    Args:
+        buffer: where from.
+        groups: (n_groups,) numbers of groups.
+    """
+    starts = buffer.group_starts
+    rows = ranges(starts[groups], starts[groups + 1] - starts[groups])
+    lengths = buffer.word_starts[rows + 1] - buffer.word_starts[rows]
+    words = ranges(buffer.word_starts[rows], lengths)
+    return Batch(
+        contexts=buffer.contexts[rows],
+        context_of=np.repeat(np.arange(len(rows)), lengths),
+        words=buffer.words[words],
+    )
+
+
+def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return start, start + 1 ... start + length - 1 for each pair, one after the other; (sum of lengths,) int64."""
+    ends = np.cumsum(lengths)
+    shifts = starts - (ends - lengths)
+    rows: npt.NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(shifts, lengths)
+    return rows

@@ -1,0 +1,157 @@
+"""The vocabulary: the merge of the shards' lexicons, so that no setting of it ever touches the teacher."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.errors import X2StaticError
+from schemas.shard import Shard
+from schemas.training import TrainConfig
+
+logger = logging.getLogger(__name__)
+
+# Lexicons are added up once so many rows are waiting: memory stays near the merged lexicon's, however many shards.
+PENDING_ROWS = 4_000_000
+# 64-bit offsets: a merged lexicon may pass the 2 GB of text that pa.string() holds.
+LEXICON_SCHEMA = pa.schema([("word", pa.large_string()), ("count", pa.int64())])
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words that get a vector.
+
+    Attributes:
+        words: (n,) large_string, by descending count, ties by word.
+        counts: (n,) int64, occurrences in the cache.
+    """
+
+    words: pa.LargeStringArray
+    counts: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of words."""
+        return len(self.counts)
+
+    @cached_property
+    def total(self) -> int:
+        """Occurrences of all its words in the cache."""
+        return int(self.counts.sum())
+
+    def id_map(self, lexicon: pa.Table) -> npt.NDArray[np.int32]:
+        """Return, for each word of a shard's lexicon, its row in the vocabulary or -1; (len(lexicon),) int32."""
+        words = lexicon["word"].cast(pa.large_string())
+        rows = pc.fill_null(pc.index_in(words, value_set=self.words), -1)
+        return np.asarray(rows.to_numpy(), dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class WordList:
+    """The words of a `--vocab` file.
+
+    Attributes:
+        file: where they came from.
+        words: the distinct words, in the file's order.
+    """
+
+    file: Path
+    words: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the words, not of the file: line ends, empty lines and repetitions do not count."""
+        return hashlib.sha256("\n".join(sorted(self.words)).encode()).hexdigest()
+
+    @classmethod
+    def load(cls, file: Path) -> "WordList":
+        """Read a file of words, one a line, UTF-8.
+
+        Raises:
+            X2StaticError: there is no such file, it is no text, or holds no word.
+        """
+        if not file.is_file():
+            raise X2StaticError(f"{file}: the vocabulary file is missing; --vocab takes a file with one word a line")
+        try:
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
+        except UnicodeDecodeError as error:
+            raise X2StaticError(
+                f"{file}: not UTF-8 text ({error}); --vocab takes a file with one word a line"
+            ) from error
+        words = dict.fromkeys(line.strip() for line in lines)
+        words.pop("", None)
+        if not words:
+            raise X2StaticError(
+                f"{file}: the vocabulary file holds no word; write one word a line, or leave out --vocab"
+            )
+        return cls(file, tuple(words))
+
+
+def build_vocabulary(shards: Iterable[Shard], config: TrainConfig, allowed: WordList | None = None) -> Vocabulary:
+    """Merge the lexicons of the shards and keep the words that the configuration asks for.
+
+    Args:
+        shards: all shards of the cache.
+        config: `min_count` and `max_vocab` are used.
+        allowed: only these words, where a `--vocab` file was given.
+
+    Raises:
+        X2StaticError: no word is left.
+    """
+    table = merge_lexicons(shards)
+    distinct = len(table)
+    if allowed is not None:
+        table = _restrict(table, allowed)
+    highest = pc.max(table["count"]).as_py() or 0
+    table = table.filter(pc.greater_equal(table["count"], config.min_count))
+    if not len(table):
+        where = f" among the words of {allowed.file}" if allowed is not None else ""
+        raise X2StaticError(
+            f"{config.cache}: no word occurs --min-count {config.min_count} times or more; the highest count{where} is "
+            f"{highest}; lower --min-count, or encode more text"
+        )
+    table = table.sort_by([("count", "descending"), ("word", "ascending")]).slice(0, config.max_vocab).combine_chunks()
+    logger.info("vocabulary: %s of %s distinct words", f"{len(table):,}", f"{distinct:,}")
+    return Vocabulary(table["word"].chunk(0), table["count"].to_numpy())
+
+
+def merge_lexicons(shards: Iterable[Shard]) -> pa.Table:
+    """Return `word` large_string and `count` int64 of all shards together, each word once, in no particular order."""
+    merged = LEXICON_SCHEMA.empty_table()
+    pending: list[pa.Table] = []
+    rows = 0
+    for shard in shards:
+        pending.append(shard.lexicon().cast(LEXICON_SCHEMA))
+        rows += len(pending[-1])
+        if rows > max(PENDING_ROWS, len(merged)):
+            merged, pending, rows = _add_up([merged, *pending]), [], 0
+    return _add_up([merged, *pending])
+
+
+def _add_up(lexicons: list[pa.Table]) -> pa.Table:
+    sums = pa.concat_tables(lexicons).group_by("word").aggregate([("count", "sum")])
+    return sums.select(["word", "count_sum"]).rename_columns(["word", "count"])
+
+
+def _restrict(table: pa.Table, allowed: WordList) -> pa.Table:
+    """Keep the words of a list; say how many of them the corpus lacks.
+
+    Raises:
+        X2StaticError: the corpus has none of them.
+    """
+    kept = table.filter(pc.is_in(table["word"], value_set=pa.array(allowed.words, pa.large_string())))
+    if not len(kept):
+        raise X2StaticError(
+            f"{allowed.file}: none of its {len(allowed.words):,} words occurs in the corpus (its first is "
+            f"{allowed.words[0]!r}); --vocab takes one word a line, written as the corpus's words are (lower-cased)"
+        )
+    absent = len(allowed.words) - len(kept)
+    if absent:
+        logger.info("%s: %s of its %s words do not occur", allowed.file, f"{absent:,}", f"{len(allowed.words):,}")
+    return kept

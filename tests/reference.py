@@ -1,0 +1,286 @@
+"""Stage one computed the slow way, from DESIGN alone: one text at a time, plain loops, float32, no batches.
+
+It shares no code with stage1_encode. The word segmentation rules are read from the cache, because the stored rules
+are the contract; everything else is computed here.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import sentencex
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModel, AutoTokenizer
+
+from schemas.segmentation import WordSegmentation
+from tests.teachers import Teacher
+
+Vector = npt.NDArray[np.float32]
+STOPS = (".", "?", "!")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One context.
+
+    Attributes:
+        paragraph: number of its paragraph among those that the filter kept, within the unit.
+        words: its target words, in text order.
+        vector: (dim,) float32.
+    """
+
+    paragraph: int
+    words: list[str]
+    vector: Vector
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Paragraphs with fewer sentences or fewer characters are dropped."""
+
+    sentences: int = 0
+    characters: int = 0
+
+
+class Reader:
+    """A teacher that reads one list of pieces at a time, in float32, with the plainest attention."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+        self.tokenizer = AutoTokenizer.from_pretrained(teacher.folder)
+        self.plain = _without_special_tokens(teacher.folder)
+        self.model = AutoModel.from_pretrained(teacher.folder, dtype=torch.float32, attn_implementation="eager")
+        self.model.eval()
+        self.n_tokens = 0  # pieces read so far, special tokens included
+
+    def states(self, ids: list[int]) -> Vector:
+        """Return the last layer's states of a list of piece ids, (len(ids), dim)."""
+        assert 0 < len(ids) <= self.teacher.window
+        self.n_tokens += len(ids)
+        with torch.no_grad():
+            return self.model(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the pieces of a text as the teacher's tokenizer gives them, begin and end tokens included."""
+        return self.tokenizer.convert_ids_to_tokens(self.ids(text))
+
+    def ids(self, text: str) -> list[int]:
+        """Return the ids of a text as the teacher's tokenizer gives them, begin and end tokens included."""
+        return self.tokenizer(text)["input_ids"]
+
+    def plain_pieces(self, text: str) -> list[tuple[int, int]]:
+        """Return (id, position of its last character) of each piece of a text in which nothing is special."""
+        encoding = self.plain.encode(text, add_special_tokens=False)
+        return [(piece, stop - 1) for piece, (_, stop) in zip(encoding.ids, encoding.offsets, strict=True)]
+
+
+def _without_special_tokens(folder: Path) -> Tokenizer:
+    rules = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    rules |= {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+    return Tokenizer.from_str(json.dumps(rules))
+
+
+def mean(states: list[Vector]) -> Vector:
+    """Return the mean of a list of states, (dim,) float32."""
+    total = np.zeros_like(states[0])
+    for state in states:
+        total = total + state
+    return total / np.float32(len(states))
+
+
+def assert_close(vector: npt.NDArray[np.floating], expected: Vector, what: object = "") -> None:
+    """Check a stored vector: float16 rounds a component by at most 4.9e-4 of itself, so by less of the whole length."""
+    length = float(np.linalg.norm(expected))
+    if length == 0:
+        assert not vector.any(), f"{what}: zeros expected"
+        return
+    difference = float(np.abs(vector.astype(np.float32) - expected).max()) / length
+    assert cosine(vector, expected) >= 0.9999, f"{what}: cosine {cosine(vector, expected)}"
+    assert difference <= 1e-3, f"{what}: off by {difference} of the length"
+
+
+def assert_apart(vector: npt.NDArray[np.floating], other: Vector) -> None:
+    """Check that two vectors differ by several times more than `assert_close` lets pass."""
+    length = float(np.linalg.norm(other))
+    assert float(np.abs(vector.astype(np.float32) - other).max()) > 4e-3 * length, "the input does not tell them apart"
+
+
+def cosine(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:
+    """Return the cosine of two vectors."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    return float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
+
+
+def assert_rows_equal(rows: list[Row], expected: list[Row]) -> None:
+    """Check that rows hold the same words of the same paragraphs, and the same vectors up to float16."""
+    assert [(row.paragraph, row.words) for row in rows] == [(row.paragraph, row.words) for row in expected]
+    for row, other in zip(rows, expected, strict=True):
+        assert_close(row.vector, other.vector, (row.paragraph, row.words[:8]))
+
+
+def sentence_bounds(text: str) -> list[tuple[int, int]]:
+    """Return where the sentences of a text start and stop, in characters."""
+    found = sentencex.get_sentence_boundaries("en", text)
+    bounds = [(sentence["start_index"], sentence["end_index"]) for sentence in found]
+    # A character between two sentences would leave open whose piece it is; DESIGN does not say.
+    assert all(stop == start for (_, stop), (start, _) in zip(bounds, bounds[1:], strict=False)), text
+    return bounds
+
+
+# --- the default mode ------------------------------------------------------------------------------------------------
+
+
+def cut_windows(lengths: list[int], room: int) -> list[list[int]]:
+    """Share the pieces of a text out to windows.
+
+    Args:
+        lengths: pieces of each sentence.
+        room: pieces that a window holds, special tokens not counted.
+
+    Returns:
+        For each window, the number of the sentence of each of its pieces.
+    """
+    windows: list[list[int]] = [[]]
+    for sentence, length in enumerate(lengths):
+        if len(windows[-1]) + length <= room:
+            windows[-1] += [sentence] * length
+            continue
+        rest = length
+        while rest > 0:  # it starts a window of its own, and goes on in others where it is longer than one
+            windows.append([sentence] * min(rest, room))
+            rest -= room
+    return [window for window in windows if window]
+
+
+def default_contexts(reader: Reader, text: str, bounds: list[tuple[int, int]]) -> list[Vector | None]:
+    """Return the context vector of each sentence of a text that the teacher reads as one; None without pieces."""
+    pieces = reader.plain_pieces(text)
+    ids: list[list[int]] = []
+    for start, stop in bounds:
+        ids.append([piece for piece, last in pieces if start <= last < stop])
+    in_order = [piece for sentence in ids for piece in sentence]
+    assert in_order == [piece for piece, _ in pieces], "every piece lies in one sentence, in order"
+    begin, end = list(reader.teacher.begin), list(reader.teacher.end)
+    states: list[list[Vector]] = [[] for _ in bounds]
+    taken = [0 for _ in bounds]
+    for window in cut_windows([len(sentence) for sentence in ids], reader.teacher.room):
+        inside = []
+        for sentence in window:
+            inside.append(ids[sentence][taken[sentence]])
+            taken[sentence] += 1
+        read = reader.states(begin + inside + end)
+        for position, sentence in enumerate(window):
+            states[sentence].append(read[len(begin) + position])
+    return [mean(sentence) if sentence else None for sentence in states]
+
+
+def default_rows(
+    reader: Reader, paragraphs: list[str], rules: WordSegmentation, context: str, keep: Filter | None = None
+) -> list[Row]:
+    """Return the rows that DESIGN asks for without `--compat`."""
+    keep = keep or Filter()
+    rows: list[Row] = []
+    number = -1
+    for text in paragraphs:
+        bounds = sentence_bounds(text)
+        if len(bounds) < keep.sentences or len(text) < keep.characters:
+            continue
+        number += 1
+        sentences = [text[start:stop] for start, stop in bounds]
+        if context == "paragraph":
+            vectors = default_contexts(reader, text, bounds)
+        else:
+            vectors = []
+            for sentence in sentences:
+                alone = sentence.strip()
+                vectors += default_contexts(reader, alone, [(0, len(alone))])
+        for sentence, vector in zip(sentences, vectors, strict=True):
+            words = rules.split(sentence)
+            if words and vector is not None:
+                rows.append(Row(number, words, vector))
+    return rows
+
+
+# --- `--compat paper` ------------------------------------------------------------------------------------------------
+
+
+def compat_sentences(words: list[str]) -> list[list[str]]:
+    """Return the words up to and including each word that is a stop, and the rest."""
+    sentences: list[list[str]] = [[]]
+    for word in words:
+        sentences[-1].append(word)
+        if word in STOPS:
+            sentences.append([])
+    return [sentence for sentence in sentences if sentence]
+
+
+def compat_ids(reader: Reader, ids: list[int], limit: int) -> list[int]:
+    """Return what of a text's ids the teacher reads; the end token keeps its place, where there is one."""
+    if len(ids) <= limit:
+        return ids
+    return ids[: limit - 1] + list(reader.teacher.end)
+
+
+def compat_spans(reader: Reader, pieces: list[str]) -> list[tuple[int, int]]:
+    """Return the spans of a paragraph's pieces, before anything is cut off."""
+    marks = [reader.teacher.gap + stop for stop in STOPS]
+    bounds = [len(reader.teacher.begin)]
+    for position, piece in enumerate(pieces):
+        if piece in marks:
+            bounds.append(position + 1)
+    if bounds[-1] != len(pieces):
+        bounds.append(len(pieces))
+    return list(zip(bounds[:-1], bounds[1:], strict=True))
+
+
+def compat_paragraph(reader: Reader, text: str) -> list[tuple[list[str], Vector]]:
+    """Return (target words, vector) of each span of a paragraph that has targets."""
+    words = text.lower().split()[:333]
+    if not words:
+        return []
+    ids = reader.ids(" ".join(words))
+    spans = compat_spans(reader, reader.tokenizer.convert_ids_to_tokens(ids))
+    read = compat_ids(reader, ids, 500)
+    states = reader.states(read)
+    targets: dict[int, list[str]] = {}
+    before = 0
+    for word in words:
+        targets.setdefault(before, []).append(word)
+        if word in STOPS:
+            before += 1
+    rows = []
+    for span in sorted(targets):
+        if span >= len(spans):
+            rows.append((targets[span], np.zeros(states.shape[1], np.float32)))
+            continue
+        start = min(len(read) - 1, spans[span][0])
+        stop = min(len(read), spans[span][1])
+        rows.append((targets[span], mean(list(states[start:stop]))))
+    return rows
+
+
+def compat_sentence(reader: Reader, words: list[str]) -> tuple[list[str], Vector]:
+    """Return (target words, vector) of a sentence: the mean over all that the teacher read."""
+    read = compat_ids(reader, reader.ids(" ".join(words)), 200)
+    return words, mean(list(reader.states(read)))
+
+
+def compat_rows(reader: Reader, paragraphs: list[str], context: str, keep: Filter | None = None) -> list[Row]:
+    """Return the rows that DESIGN's table asks for under `--compat paper`."""
+    keep = keep or Filter()
+    rows: list[Row] = []
+    number = -1
+    for text in paragraphs:
+        sentences = compat_sentences(text.lower().split())
+        if max(len(sentences), len(sentence_bounds(text))) < keep.sentences or len(text) < keep.characters:
+            continue
+        number += 1
+        if context == "paragraph":
+            found = compat_paragraph(reader, text)
+        else:
+            found = [compat_sentence(reader, words) for words in sentences]
+        rows += [Row(number, words, vector) for words, vector in found]
+    return rows

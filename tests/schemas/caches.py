@@ -1,0 +1,103 @@
+"""Small caches, made by the writer that stage one uses."""
+
+from pathlib import Path
+
+import numpy as np
+
+from schemas.encoding import Encoding
+from schemas.manifest import Manifest, Marker, Plan, Unit
+from schemas.shard import ShardContent, write_shard
+from schemas.storage import canonical_json
+
+DIM = 8
+
+
+def encoding(**changes: object) -> Encoding:
+    values: dict[str, object] = {
+        "weights": "w" * 64,
+        "teacher_config": "c" * 64,
+        "tokenizer": "t" * 64,
+        "layer": "last",
+        "context": "paragraph",
+        "compat": None,
+        "window": 512,
+        "words": "r" * 64,
+        "sentences": "sentencex 1.0 en",
+        "min_sentences": 3,
+        "min_characters": 140,
+        "dtype": "float16",
+        "precision": "float32",
+        "attention": "sdpa",
+        "dim": DIM,
+    }
+    return Encoding.model_validate({**values, **changes})
+
+
+def unit(index: int, stop: int | None = None) -> Unit:
+    return Unit(source="corpus.txt", start=index * 100, stop=stop or (index + 1) * 100, paragraphs=10)
+
+
+def plan(units: int | None, ended: bool | None = True) -> Plan:
+    return Plan(
+        corpus="corpus.txt",
+        identity={"kind": "text", "xxh3": "0"},
+        seen={"size": 1},
+        licence=None,
+        unit=10,
+        on_bad_text="fail",
+        max_paragraph_bytes=1000,
+        skipped=0,
+        first=0,
+        limit=None,
+        ended=ended,
+        units=None if units is None else tuple(unit(index) for index in range(units)),
+    )
+
+
+def marker(index: int, plan: int = 0, last: bool = False, fingerprint: str | None = None) -> Marker:
+    return Marker(
+        plan=plan,
+        unit=unit(index),
+        last=last,
+        encoding=fingerprint or encoding().fingerprint,
+        n_paragraphs=0,
+        n_contexts=0,
+        n_words=0,
+        n_tokens=0,
+        files={},
+    )
+
+
+def content(rows: int, seed: int = 0, dim: int = DIM) -> ShardContent:
+    draw = np.random.default_rng(seed)
+    lengths = draw.integers(0, 6, rows)  # sentences without words are among them
+    ids = draw.integers(0, 5, int(lengths.sum())).astype(np.int32)
+    return ShardContent(
+        contexts=draw.normal(size=(rows, dim)).astype(np.float16),
+        paragraphs=(np.arange(rows) // 3).astype(np.int32),
+        word_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
+        word_ids=ids,
+        lexicon=["the", "naïve", "새", "a\nb", "</s>"] if rows else [],
+        counts=np.bincount(ids, minlength=5) if rows else np.zeros(0, np.int64),
+        n_paragraphs=(rows + 2) // 3,
+        n_tokens=rows * 7,
+    )
+
+
+def make_cache(path: Path, shards: int = 2, rows: int = 6, plans: list[Plan] | None = None) -> Path:
+    (path / "shards").mkdir(parents=True)
+    (path / "plans").mkdir()
+    manifest = Manifest(
+        format=1,
+        teacher="fake",
+        revision=None,
+        fingerprint=encoding().fingerprint,
+        encoding=encoding(),
+        versions={"x2static": "0"},
+    )
+    (path / "manifest.json").write_bytes(canonical_json(manifest.model_dump(mode="json")))
+    for number, one in enumerate(plans if plans is not None else [plan(shards)]):
+        (path / "plans" / f"{number}.json").write_bytes(canonical_json(one.model_dump(mode="json")))
+    for index in range(shards):
+        write_shard(path / "shards", index, content(rows, seed=index), marker(index))
+    return path

@@ -1,0 +1,206 @@
+"""Word vectors are saved whole, read back as they were, and looked up exactly."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from safetensors import numpy as safetensors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from schemas import vectors as module
+from schemas.errors import X2StaticError
+from schemas.segmentation import WordSegmentation
+from schemas.vectors import WordVectors
+from x2static import WordVectors as PublicWordVectors
+
+
+def random_vectors(n: int = 50, dim: int = 7, seed: int = 0) -> WordVectors:
+    matrix = np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
+    return WordVectors([f"word{i}" for i in range(n)], matrix, np.arange(n, 0, -1))
+
+
+def lower_casing_rules() -> str:
+    tokenizer = Tokenizer(models.WordLevel({}, unk_token=""))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer.to_str()
+
+
+def write_vocabulary(folder: Path, columns: dict[str, list]) -> None:
+    table = pa.table(columns)
+    with pa.OSFile(str(folder / module.VOCABULARY), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    words = ["the", "naïve", "새", "a\nb", "", " ", "\x00", "</s>"]
+    matrix = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
+    matrix[0] = [np.finfo(np.float32).tiny, -0.0, np.finfo(np.float32).max]
+    saved = WordVectors(words, matrix, np.arange(8), WordSegmentation(lower_casing_rules()), {"loss": 0.5, "ü": [1]})
+    saved.save(tmp_path / "new" / "run")
+    loaded = WordVectors.load(str(tmp_path / "new" / "run"))
+    assert loaded.words == words
+    assert loaded.matrix.dtype == np.float32
+    assert loaded.matrix.tobytes() == matrix.tobytes()
+    assert loaded.counts.tolist() == list(range(8))
+    assert loaded.run == {"loss": 0.5, "ü": [1]}
+    assert loaded.segmentation is not None
+    assert loaded.segmentation.rules == lower_casing_rules()
+    assert not list((tmp_path / "new" / "run").glob(".tmp-*"))
+
+
+def test_a_matrix_that_is_not_contiguous_is_saved_as_it_is_indexed(tmp_path):
+    matrix = np.arange(12, dtype=np.float32).reshape(3, 4).T
+    WordVectors(list("abcd"), matrix, np.ones(4, np.int64)).save(tmp_path)
+    assert np.array_equal(WordVectors.load(tmp_path).matrix, matrix)
+
+
+def test_vectors_without_rules_load_without_rules(tmp_path):
+    random_vectors().save(tmp_path)
+    assert WordVectors.load(tmp_path).segmentation is None
+
+
+def test_the_public_name_is_the_same_class():
+    assert PublicWordVectors is WordVectors
+
+
+@pytest.mark.parametrize("which", [module.MATRIX, module.VOCABULARY, module.RUN])
+def test_a_save_that_fails_leaves_no_vectors_to_load_by_mistake(tmp_path, monkeypatch, which):
+    random_vectors(seed=1).save(tmp_path)
+    write = module.write_atomically
+
+    def fail(path: Path, data: bytes) -> None:
+        if path.name == which:
+            raise OSError("disk full")
+        write(path, data)
+
+    monkeypatch.setattr(module, "write_atomically", fail)
+    with pytest.raises(OSError, match="disk full"):
+        random_vectors(seed=2).save(tmp_path)
+    with pytest.raises(X2StaticError, match="training has not finished"):
+        WordVectors.load(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(X2StaticError, match=r"nowhere: no word vectors here \(there is no such folder\)"):
+        WordVectors.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", [module.MATRIX, module.VOCABULARY])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbage"])
+def test_damaged_files_are_refused(tmp_path, name, damage):
+    random_vectors().save(tmp_path)
+    file = tmp_path / name
+    whole = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "garbage": b"x" * 999}[damage])
+    with pytest.raises(X2StaticError, match="damaged"):
+        WordVectors.load(tmp_path)
+
+
+def test_a_matrix_file_without_the_vectors_is_refused(tmp_path):
+    random_vectors().save(tmp_path)
+    safetensors.save_file({"other": np.zeros((50, 7), np.float32)}, tmp_path / module.MATRIX)
+    with pytest.raises(X2StaticError, match=r"damaged.*vectors"):
+        WordVectors.load(tmp_path)
+
+
+def test_a_vocabulary_without_words_is_refused(tmp_path):
+    random_vectors().save(tmp_path)
+    write_vocabulary(tmp_path, {"count": [1] * 50})
+    with pytest.raises(X2StaticError, match=r"damaged.*word"):
+        WordVectors.load(tmp_path)
+
+
+def test_a_run_file_that_is_no_json_is_refused(tmp_path):
+    random_vectors().save(tmp_path)
+    (tmp_path / module.RUN).write_text("{")
+    with pytest.raises(X2StaticError, match=r"run\.json: not valid JSON"):
+        WordVectors.load(tmp_path)
+
+
+def test_a_vocabulary_of_another_length_is_refused(tmp_path):
+    random_vectors().save(tmp_path)
+    write_vocabulary(tmp_path, {"word": ["one", "two"], "count": [2, 1]})
+    with pytest.raises(X2StaticError, match=r"2 words, 2 counts, matrix of shape \(50, 7\)"):
+        WordVectors.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "counts", "shape"), [(2, 3, (3, 4)), (3, 2, (3, 4)), (3, 3, (2, 4)), (3, 3, (3,)), (3, 3, (3, 1, 4))]
+)
+def test_parts_of_different_lengths_are_refused(words, counts, shape):
+    with pytest.raises(X2StaticError, match=f"{words} words, {counts} counts"):
+        WordVectors([str(i) for i in range(words)], np.ones(shape, np.float32), np.ones(counts, np.int64))
+
+
+def test_a_word_that_occurs_twice_is_named():
+    with pytest.raises(X2StaticError, match="'b' more than once"):
+        WordVectors(["a", "b", "c", "b"], np.ones((4, 2), np.float32), np.ones(4, np.int64))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_refused_and_its_word_named(value):
+    matrix = np.ones((3, 2), np.float32)
+    matrix[1, 1] = value
+    with pytest.raises(X2StaticError, match="vector of 'b'"):
+        WordVectors(["a", "b", "c"], matrix, np.ones(3, np.int64))
+
+
+def test_lookup_follows_the_rows():
+    vectors = random_vectors()
+    assert len(vectors) == 50
+    assert vectors.dim == 7
+    assert "word3" in vectors
+    assert "nothing" not in vectors
+    assert vectors["word3"].tolist() == vectors.matrix[3].tolist()
+    with pytest.raises(KeyError):
+        vectors["nothing"]
+
+
+def test_similarity_is_the_cosine():
+    vectors = WordVectors(list("abc"), np.array([[3, 0], [4, 4], [0, 0]], np.float32), np.ones(3, np.int64))
+    assert vectors.similarity("a", "b") == pytest.approx(0.5**0.5)
+    assert vectors.similarity("a", "c") == 0
+    assert vectors.unit_matrix.dtype == np.float32
+
+
+def test_most_similar_agrees_with_brute_force():
+    vectors = random_vectors()
+    others = [word for word in vectors.words if word != "word5"]
+    expected = sorted(others, key=lambda word: -vectors.similarity("word5", word))
+    assert [word for word, _ in vectors.most_similar("word5", 12)] == expected[:12]
+    for word, cosine in vectors.most_similar("word5", 12):
+        assert cosine == pytest.approx(vectors.similarity("word5", word), abs=1e-6)
+
+
+def test_most_similar_never_returns_the_word_itself():
+    vectors = random_vectors(n=4)
+    assert {word for word, _ in vectors.most_similar("word0", 100)} == {"word1", "word2", "word3"}
+
+
+def test_mean_takes_known_words_only():
+    vectors = random_vectors()
+    mean = vectors.mean(["word1", "nothing", "word2", "word2"])
+    assert mean == pytest.approx((vectors["word1"] + 2 * vectors["word2"]) / 3, abs=1e-6)
+    assert vectors.mean(["nothing"]).tolist() == [0.0] * 7
+
+
+def test_text_is_split_by_the_rules_that_come_with_the_vectors(tmp_path):
+    (tmp_path / "rules.json").write_text(lower_casing_rules(), encoding="utf-8")
+    rules = WordSegmentation.load(tmp_path / "rules.json")
+    vectors = WordVectors(["the"], np.ones((1, 2), np.float32), np.ones(1, np.int64), rules)
+    assert vectors.split("The cat's HAT") == ["the", "cat", "'", "s", "hat"]
+
+
+def test_splitting_without_rules_says_so():
+    with pytest.raises(X2StaticError, match="without word segmentation rules"):
+        random_vectors().split("The cat")
+
+
+def test_missing_rules_are_named(tmp_path):
+    with pytest.raises(X2StaticError, match=r"rules\.json: the word segmentation rules are missing"):
+        WordSegmentation.load(tmp_path / "rules.json")

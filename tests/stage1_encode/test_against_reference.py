@@ -1,0 +1,391 @@
+"""Stage one as a whole, held to an unbatched float32 computation that shares no code with it (tests/reference.py)."""
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tests.reference import (
+    Filter,
+    Reader,
+    assert_apart,
+    assert_close,
+    assert_rows_equal,
+    compat_rows,
+    compat_sentences,
+    cosine,
+    cut_windows,
+    default_rows,
+    sentence_bounds,
+)
+from tests.stage1_encode.conftest import Encode, Encoded, Readers
+from tests.teachers import FAMILIES, english_sentence
+
+CONTEXTS = ("paragraph", "sentence")
+MODES = (None, "paper")
+
+families = pytest.mark.parametrize("family", FAMILIES)
+contexts = pytest.mark.parametrize("context", CONTEXTS)
+modes = pytest.mark.parametrize("compat", MODES)
+
+
+def prose(seed: int, sentences: int) -> str:
+    """Return a paragraph as a book prints it."""
+    drawn = random.Random(seed)
+    return " ".join(english_sentence(drawn) + drawn.choice(".?!") for _ in range(sentences))
+
+
+def tokenised(seed: int, sentences: int) -> str:
+    """Return a paragraph as the paper's corpus has it: stops stand alone."""
+    drawn = random.Random(seed)
+    return " ".join(f"{english_sentence(drawn)} {drawn.choice('.?!')}" for _ in range(sentences))
+
+
+PLAIN = [
+    *(prose(seed, 1 + seed % 8) for seed in range(12)),
+    *(tokenised(seed, 1 + seed % 8) for seed in range(12, 24)),
+    'Anna reads 3.5 words. Dr. Smith sees the U.S. city, e.g. Rome... Who draws it?! "The old dog." she sees .',
+    "anna reads 3.5 words . the dog sees .5 of it . no stop at the end",
+    "One",
+    "It's  a   wide\tspace.  Two spaces.   Three!",
+    ". a stop comes first . and ? ! two in a row",
+]
+LONG = [
+    " ".join(tokenised(seed, 20) for seed in range(30, 33)),
+    prose(33, 60),
+    "the dogs " * 190 + ". " + "teachers " * 60,
+    prose(34, 2),
+]
+
+
+def expected_rows(reader: Reader, paragraphs: list[str], context: str, compat: str | None, encoded: Encoded):
+    if compat == "paper":
+        return compat_rows(reader, paragraphs, context)
+    return default_rows(reader, paragraphs, encoded.rules, context)
+
+
+# --- the reference itself --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lengths", "room", "windows"),
+    [
+        ([3, 2, 9, 1], 4, [[0, 0, 0], [1, 1], [2] * 4, [2] * 4, [2, 3]]),
+        ([2, 2, 1], 4, [[0, 0, 1, 1], [2]]),
+        ([4, 0, 4], 4, [[0] * 4, [2] * 4]),
+        ([8, 1], 4, [[0] * 4, [0] * 4, [1]]),
+        ([5], 4, [[0] * 4, [0]]),
+        ([0, 0], 4, []),
+    ],
+)
+def test_the_reference_cuts_windows_as_design_says(lengths, room, windows):
+    assert cut_windows(lengths, room) == windows
+
+
+def test_the_reference_cuts_compat_sentences_after_stops_only():
+    assert compat_sentences("a . b c. ? ! d".split()) == [["a", "."], ["b", "c.", "?"], ["!"], ["d"]]
+
+
+@families
+def test_neighbouring_positions_of_the_tiny_teachers_are_told_apart(readers: Readers, family):
+    reader = readers(family)
+    states = reader.states(reader.ids("the old dog sees the old dog , and the old dog sees the old dog"))
+    for position in range(len(states) - 1):
+        assert_apart(states[position : position + 4].mean(axis=0), states[position + 1 : position + 5].mean(axis=0))
+
+
+# --- everything, against the reference -------------------------------------------------------------------------------
+
+
+@modes
+@contexts
+@families
+def test_rows_words_counts_and_vectors_are_the_references(readers: Readers, encode: Encode, family, context, compat):
+    reader = readers(family)
+    paragraphs = PLAIN + LONG
+    encoded = encode(reader, paragraphs, context=context, compat=compat)
+    before = reader.n_tokens
+    expected = expected_rows(reader, paragraphs, context, compat, encoded)
+    assert len(expected) > 100
+    assert_rows_equal(encoded.rows, expected)
+    (shard,) = encoded.cache.shards()
+    counts = Counter(word for row in expected for word in row.words)  # in order of first occurrence
+    assert dict(zip(*shard.lexicon().to_pydict().values(), strict=True)) == counts
+    assert shard.lexicon()["word"].to_pylist() == list(counts)
+    assert shard.marker.n_contexts == len(expected)
+    assert shard.marker.n_words == counts.total()
+    assert shard.marker.n_paragraphs == len(paragraphs)
+    assert shard.marker.n_tokens == reader.n_tokens - before
+
+
+@modes
+@contexts
+@families
+def test_bfloat16_keeps_the_direction_of_the_float32_vectors(readers: Readers, encode: Encode, family, context, compat):
+    reader = readers(family)
+    encoded = encode(reader, PLAIN, context=context, compat=compat, precision="bfloat16")
+    expected = expected_rows(reader, PLAIN, context, compat, encoded)
+    assert encoded.words == [row.words for row in expected]
+    pairs = [pair for pair in zip(encoded.rows, expected, strict=True) if pair[1].vector.any()]
+    assert min(cosine(row.vector, other.vector) for row, other in pairs) >= 0.999
+    # Were they rounded from float32 alone, the teacher did not run in bfloat16.
+    assert max(np.abs(row.vector - other.vector).max() for row, other in pairs) > 2e-3
+
+
+@modes
+@contexts
+def test_rows_stay_in_corpus_order_and_paragraphs_are_numbered_anew_in_each_unit(
+    readers: Readers, encode: Encode, context, compat
+):
+    reader = readers("bert")
+    encoded = encode(reader, PLAIN, context=context, compat=compat, unit=7)
+    units = [PLAIN[start : start + 7] for start in range(0, len(PLAIN), 7)]
+    assert len(encoded.shards) == len(units) > 3
+    for rows, unit in zip(encoded.shards, units, strict=True):
+        assert_rows_equal(rows, expected_rows(reader, unit, context, compat, encoded))
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------
+
+
+def windows_of(reader: Reader, text: str) -> list[list[int]]:
+    """Return the windows of a paragraph by the reference: the sentence of each piece."""
+    last = [last for _, last in reader.plain_pieces(text)]
+    lengths = [sum(start <= position < stop for position in last) for start, stop in sentence_bounds(text)]
+    return cut_windows(lengths, reader.teacher.room)
+
+
+@pytest.mark.parametrize("window", [24, 64])
+@families
+def test_a_paragraph_longer_than_the_window_goes_on_in_windows_cut_at_sentence_ends(
+    readers: Readers, encode: Encode, family, window
+):
+    reader = readers(family, window)
+    paragraphs = [prose(seed, 24) for seed in range(40, 46)]
+    for text in paragraphs:
+        windows = windows_of(reader, text)
+        assert len(windows) > 3
+        assert any(len(window) < reader.teacher.room for window in windows[:-1]), "cut at a sentence, not at the brim"
+    encoded = encode(reader, paragraphs)
+    assert_rows_equal(encoded.rows, default_rows(reader, paragraphs, encoded.rules, "paragraph"))
+
+
+@families
+def test_a_paragraph_that_fills_the_window_exactly_is_read_in_one_piece(readers: Readers, encode: Encode, family):
+    reader = readers(family, 24)
+    second = " The cat sees the dog, and Anna reads it."
+    first = "The old dog sees"
+    while sum(map(len, windows_of(reader, first + "." + second))) < reader.teacher.room:
+        first += " the"
+    fits, too_long = first + "." + second, first + " the." + second
+    assert [len(windows_of(reader, text)) for text in (fits, too_long)] == [1, 2]
+    encoded = encode(reader, [fits, too_long])
+    assert_rows_equal(encoded.rows, default_rows(reader, [fits, too_long], encoded.rules, "paragraph"))
+    ids = [piece for piece, _ in reader.plain_pieces(fits)]
+    states = reader.states([*reader.teacher.begin, *ids, *reader.teacher.end])
+    start = len(reader.teacher.begin)
+    cut = start + windows_of(reader, fits)[0].count(0)
+    assert_close(encoded.rows[0].vector, states[start:cut].mean(axis=0))
+    assert_close(encoded.rows[1].vector, states[cut : start + len(ids)].mean(axis=0))
+
+
+@pytest.mark.parametrize("window", [24, 64])
+@contexts
+@families
+def test_a_sentence_longer_than_the_window_is_the_mean_over_all_its_pieces(
+    readers: Readers, encode: Encode, family, context, window
+):
+    reader = readers(family, window)
+    endless = "Anna sees " + ", ".join(f"the {noun} of Rome and {seed} dogs" for seed, noun in enumerate(["cat"] * 30))
+    paragraphs = [
+        f"The dog reads. {endless}. The cat sees it. Who draws Anna?",
+        f"{endless}. The old cat sees it.",
+        endless,
+    ]
+    windows = windows_of(reader, paragraphs[0])
+    assert len({sentence for window in windows[1:2] for sentence in window}) == 1
+    assert any({1, 2} <= set(window) for window in windows), "the remainder shares its window with what follows"
+    encoded = encode(reader, paragraphs, context=context)
+    assert len(encoded.rows) == 7
+    assert_rows_equal(encoded.rows, default_rows(reader, paragraphs, encoded.rules, context))
+    # What a cut at the first window would give is something else.
+    ids = [piece for piece, _ in reader.plain_pieces(endless)]
+    first = reader.states([*reader.teacher.begin, *ids[: reader.teacher.room], *reader.teacher.end])
+    start = len(reader.teacher.begin)
+    assert_apart(encoded.rows[6].vector, first[start : start + reader.teacher.room].mean(axis=0))
+
+
+@families
+def test_the_contexts_differ_in_what_the_teacher_reads_at_once(readers: Readers, encode: Encode, family):
+    reader = readers(family)
+    text = "Anna sees the dog. The old dog sees a cat. Who draws the river?"
+    paragraph, sentence = (encode(reader, [text], context=context).rows for context in CONTEXTS)
+    assert [row.words for row in paragraph] == [row.words for row in sentence]
+    for row, other in list(zip(paragraph, sentence, strict=True))[1:]:
+        assert_apart(row.vector, other.vector.astype(np.float32))
+
+
+# --- padding ---------------------------------------------------------------------------------------------------------
+
+
+@modes
+@contexts
+@families
+def test_a_paragraph_has_the_same_vectors_alone_and_among_longer_ones(
+    readers: Readers, encode: Encode, family, context, compat
+):
+    reader = readers(family)
+    short = "the dog sees ."
+    mixed = ["One", prose(50, 30), short, prose(51, 12), "a ?", prose(52, 45)]
+    encoded = encode(reader, mixed, context=context, compat=compat)
+    assert_rows_equal(encoded.rows, expected_rows(reader, mixed, context, compat, encoded))
+    (alone,) = encode(reader, [short], context=context, compat=compat).rows
+    (among,) = [row for row in encoded.rows if row.paragraph == 2]
+    assert_close(among.vector, alone.vector.astype(np.float32))
+
+
+# --- hostile text ----------------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    "The [SEP] token ends it. [CLS] begins, [PAD] fills. Is [MASK] hidden? [UNK]!",
+    "A </s> ends. <s> begins. The <pad><pad> fills, a <mask> hides. <unk>? Yes.",
+    "The <|endoftext|> mark.<|endoftext|> Then <|endoftext|>. [SEP]. </s>.",
+    "👩‍👩‍👧‍👦 laughs. 🎉🎉 Yes! 🇰🇷 no? 👍🏽.",
+    "e\u0301a\u0308o\u0302 and éäö. Z\u0351\u036b\u0343a\u0348l\u0323go\u0301. q\u0307\u0323. \u0301 alone.",
+    "क्\u200dष joins. zero\u200dwidth\u200bspace. \u200b\u200b. non\u200cjoin! \ufeffmark. soft\u00adhyphen.",
+    "مرحبا بالعالم. كيف حالك؟ \u200fנכון\u200e, שלום עולם! \u202eright to left\u202c. End.",
+    "안녕하세요. 저는 학생입니다. \u1112\u1161\u11ab 좋아요! 한국어와 English 섞기.",
+    "nul\x00char. bell\x07! \x1b[31mred\x1b[0m text. back\x08space. del\x7f. c1 \x9f.",
+    "line\u2028separator. para\u2029separator. next\x85line. form\x0cfeed. tab\x0bvertical. group\x1dsep.",
+    "日本語。次の文。中文也可以！Ａ full-width．",
+    "𝒜𝒷 maths. ﬁligature. İstanbul ẞ ŉ ΐ. Ⅷ ½ x².",
+    "The " + "a" * 300 + " is long. " + "Then it ends. " + "é" * 120 + "!",
+    "\ufffd replaced. \ufffe\uffff none. \U0010ffff last. \ue000 private.",
+    "no\u00a0break. thin\u2009space. wide\u3000space.  Two.   Three.\tTab.",
+    "?! ... !!! — « » … ¿ ¡ ; . , '' \"\" .",
+]
+ATOMS = (
+    *"aeé\u0301\u200d\u200b안뇽مשłß🎉👩\x00\x01\x1c\u2028\u00a0\t日本。？",
+    *(" ", " ", " ", ". ", ".", "? ", "! ", "  ", "...", "[SEP]", "</s>", "<s>", "<pad>", "<|endoftext|>", "[UNK]"),
+    *("the ", "dog", "3.5", "İ", "ﬁ", "Anna ", "U.S. ", "\u202e", "\ufeff", "(", ")", '"', "'s "),
+)
+
+
+def random_hostile(seed: int) -> str:
+    drawn = random.Random(seed)
+    return "x" + "".join(drawn.choices(ATOMS, k=drawn.randint(1, 120))) + "x"
+
+
+@modes
+@contexts
+@families
+def test_hostile_text_is_read_as_the_reference_reads_it(readers: Readers, encode: Encode, family, context, compat):
+    reader = readers(family)
+    paragraphs = HOSTILE + [random_hostile(seed) for seed in range(60)]
+    encoded = encode(reader, paragraphs, context=context, compat=compat)
+    expected = expected_rows(reader, paragraphs, context, compat, encoded)
+    assert len({row.paragraph for row in expected}) > 70
+    assert_rows_equal(encoded.rows, expected)
+
+
+@families
+def test_hostile_text_survives_small_windows(readers: Readers, encode: Encode, family):
+    reader = readers(family, 24)
+    paragraphs = HOSTILE + [random_hostile(seed) for seed in range(60, 90)]
+    assert sum(len(windows_of(reader, text)) > 1 for text in paragraphs) > 20
+    encoded = encode(reader, paragraphs)
+    assert_rows_equal(encoded.rows, default_rows(reader, paragraphs, encoded.rules, "paragraph"))
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "token"),
+    [
+        ("bert", "The dog [SEP] sees the cat", "[SEP]"),
+        ("roberta", "The dog </s> sees the cat", "</s>"),
+        ("gpt2", "The dog <|endoftext|> sees the cat", "<|endoftext|>"),
+    ],
+)
+@contexts
+def test_a_special_token_in_the_text_is_read_as_plain_characters(
+    readers: Readers, encode: Encode, family, text, token, context
+):
+    reader = readers(family)
+    special = reader.tokenizer.convert_tokens_to_ids(token)
+    ids = [piece for piece, _ in reader.plain_pieces(text)]
+    start = len(reader.teacher.begin)
+    assert special in reader.ids(text)[start : len(reader.ids(text)) - start], "a plain call takes it for the token"
+    assert special not in ids
+    (row,) = encode(reader, [text], context=context).rows
+    states = reader.states([*reader.teacher.begin, *ids, *reader.teacher.end])
+    assert_close(row.vector, states[start : start + len(ids)].mean(axis=0))
+
+
+@families
+@contexts
+def test_space_around_a_paragraph_changes_neither_its_rows_nor_its_words(
+    readers: Readers, encode: Encode, family, context
+):
+    reader = readers(family)
+    text = "Anna sees the dog. The dog sees a cat."
+    encoded = encode(reader, [text, f"{text} \t", f"{text}\r"], context=context)
+    rows = encoded.rows
+    assert [row.words for row in rows] == [row.words for row in rows[:2]] * 3
+    if context == "sentence":
+        for row, other in zip(rows[2:], rows[:2] * 2, strict=True):
+            assert_close(row.vector, other.vector.astype(np.float32))
+
+
+# --- what gives no row, and what the filter drops --------------------------------------------------------------------
+
+
+@contexts
+def test_a_sentence_without_pieces_gives_no_row_and_moves_no_other(readers: Readers, encode: Encode, context):
+    reader = readers("bert")
+    text = "The dog sees. \u0301. \u200d\u200d"  # BERT cleans away what is invisible
+    paragraphs = ["\u200d\u200d \u0301", text, "Anna."]
+    assert reader.plain_pieces(paragraphs[0]) == []
+    encoded = encode(reader, paragraphs, context=context)
+    expected = default_rows(reader, paragraphs, encoded.rules, context)
+    assert [row.paragraph for row in expected][0] == 1
+    assert_rows_equal(encoded.rows, expected)
+
+
+@modes
+def test_the_filter_drops_what_has_fewer_sentences_or_characters(readers: Readers, encode: Encode, compat):
+    reader = readers("bert")
+    three = "The dog sees. Anna reads it. Who draws?"
+    two = "The dog sees the old cat in Rome. Anna reads the open book of Peter."
+    stops = "the dog . \" ? anna's ! cat"
+    paragraphs = [two, three, three[:-1], three + " Yes.", stops]
+    counts = [len(sentence_bounds(text)) for text in paragraphs[:4]]
+    assert counts == [2, 3, 3, 4]
+    limits = Filter(sentences=3, characters=len(three))
+    encoded = encode(
+        reader, paragraphs, compat=compat, min_sentences=limits.sentences, min_characters=limits.characters
+    )
+    if compat == "paper":
+        expected = compat_rows(reader, paragraphs, "paragraph", limits)
+    else:
+        expected = default_rows(reader, paragraphs, encoded.rules, "paragraph", limits)
+    assert {row.paragraph for row in expected} == {0, 1}
+    assert encoded.cache.shards()[0].marker.n_paragraphs == 2
+    assert_rows_equal(encoded.rows, expected)
+
+
+def test_under_compat_a_sentence_by_either_way_of_counting_passes_the_filter(readers: Readers, encode: Encode):
+    reader = readers("bert")
+    by_splitter = "The dog sees. Anna reads it. Who draws?"
+    by_stop_words = "the dog ) . ) . ) cat"
+    neither = "the dog sees . The cat"
+    counts = [
+        (len(sentence_bounds(t)), len(compat_sentences(t.split()))) for t in (by_splitter, by_stop_words, neither)
+    ]
+    assert counts[0] == (3, 1)
+    assert counts[1][0] < counts[1][1] == 3
+    assert max(counts[2]) == 2
+    paragraphs = [neither, by_splitter, by_stop_words]
+    encoded = encode(reader, paragraphs, compat="paper", min_sentences=3)
+    assert_rows_equal(encoded.rows, compat_rows(reader, paragraphs, "paragraph", Filter(sentences=3)))
+    assert {row.paragraph for row in encoded.rows} == {0, 1}
+    assert {row.paragraph for row in encode(reader, paragraphs, min_sentences=3).rows} == {0}

@@ -1,0 +1,122 @@
+"""Synthetic caches: words with a hidden meaning each, contexts that are the mean of their words' meanings."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from schemas.manifest import Manifest, Plan
+from schemas.shard import ShardContent, shard_name, write_shard
+from schemas.storage import canonical_json
+from schemas.training import TrainConfig
+from tests.schemas.caches import encoding, marker, plan
+
+DIM = 512  # so that a buffer of 1 MB, the smallest, holds but 976 contexts
+WORDS = 60
+
+
+def shard_content(index: int, paragraphs: int, dim: int, scale: float = 0.5) -> ShardContent:
+    """A shard of paragraphs of one to six sentences of no to eleven words, frequent and rare."""
+    draw = np.random.default_rng(1000 + index)
+    meanings = np.random.default_rng(7).normal(size=(WORDS, dim))
+    sentences = draw.integers(1, 7, paragraphs)
+    rows = int(sentences.sum())
+    lengths = draw.integers(0, 12, rows)
+    weights = 1 / np.arange(1, WORDS + 1)
+    drawn = draw.choice(WORDS, int(lengths.sum()), p=weights / weights.sum())
+    contexts = np.zeros((rows, dim))
+    np.add.at(contexts, np.repeat(np.arange(rows), lengths), meanings[drawn])
+    contexts = scale * contexts / np.maximum(lengths, 1)[:, None] + 0.1 * draw.normal(size=(rows, dim))
+    distinct, first, inverse = np.unique(drawn, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # the lexicon is in order of first occurrence
+    ids = np.argsort(order)[inverse]
+    return ShardContent(
+        contexts=contexts.astype(np.float16),
+        paragraphs=np.repeat(np.arange(paragraphs), sentences).astype(np.int32),
+        word_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
+        word_ids=ids.astype(np.int32),
+        lexicon=[f"w{word:02d}" for word in distinct[order]],
+        counts=np.bincount(ids),
+        n_paragraphs=paragraphs,
+        n_tokens=rows,
+    )
+
+
+def write_cache(
+    path: Path, contents: list[ShardContent], context: str = "paragraph", dim: int = DIM, plans: list[Plan] | None = None
+) -> Path:
+    """A complete cache of these shards, unless `plans` say otherwise."""
+    kind = encoding(context=context, dim=dim)
+    (path / "shards").mkdir(parents=True)
+    (path / "plans").mkdir()
+    manifest = Manifest(
+        format=1, teacher="fake", revision=None, fingerprint=kind.fingerprint, encoding=kind, versions={"x2static": "0"}
+    )
+    (path / "manifest.json").write_bytes(canonical_json(manifest.model_dump(mode="json")))
+    for number, one in enumerate([plan(len(contents))] if plans is None else plans):
+        (path / "plans" / f"{number}.json").write_bytes(canonical_json(one.model_dump(mode="json")))
+    for index, content in enumerate(contents):
+        write_shard(path / "shards", index, content, marker(index, fingerprint=kind.fingerprint))
+    return path
+
+
+def make_cache(path: Path, shards: int = 3, paragraphs: int = 130, context: str = "paragraph", dim: int = DIM) -> Path:
+    contents = [shard_content(index, paragraphs, dim) for index in range(shards)]
+    return write_cache(path, contents, context, dim)
+
+
+def lexicon_cache(path: Path, lexicons: list[dict[str, int]]) -> Path:
+    """A cache of which only the lexicons matter; each shard has one context that holds all its words."""
+    contents = []
+    for lexicon in lexicons:
+        ids = np.repeat(np.arange(len(lexicon)), list(lexicon.values())).astype(np.int32)
+        contents.append(
+            ShardContent(
+                contexts=np.ones((1, 4), np.float16),
+                paragraphs=np.zeros(1, np.int32),
+                word_offsets=np.array([0, len(ids)], np.int32),
+                word_ids=ids,
+                lexicon=list(lexicon),
+                counts=np.array(list(lexicon.values()), np.int64),
+                n_paragraphs=1,
+                n_tokens=1,
+            )
+        )
+    return write_cache(path, contents, dim=4)
+
+
+def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
+    """Settings that use several buffers, cut shards, rare words and subsampling, in a second."""
+    values: dict[str, object] = {
+        "epochs": 2,
+        "batch_size": 32,
+        "min_count": 20,
+        "subsample": 0.02,
+        "negatives": 5,
+        "lr": 1e-2,
+        "buffer_megabytes": 1,
+        "checkpoint_minutes": 60,
+    }
+    return TrainConfig.model_validate({"cache": cache, "out": out, **values, **changes})
+
+
+def result(out: Path) -> tuple[bytes, bytes]:
+    """What must not differ by a byte between a run and a resumed run."""
+    return (out / "vectors.safetensors").read_bytes(), (out / "vocabulary.arrow").read_bytes()
+
+
+@contextmanager
+def rewritten_shard(cache: Path, index: int, **changes: object) -> Iterator[None]:
+    """Write a shard of a cache anew, with another content and a marker that fits it; afterwards as before."""
+    folder = cache / "shards" / shard_name(index)
+    aside = cache / f"aside-{index}"
+    folder.rename(aside)
+    content = ShardContent(**{**vars(shard_content(index, 130, DIM)), **changes})
+    write_shard(cache / "shards", index, content, marker(index, fingerprint=encoding(dim=DIM).fingerprint))
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        aside.rename(folder)
