@@ -1,6 +1,7 @@
 """Stage one as a whole: corpora through the teacher, once, into the shards of a cache."""
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from schemas.manifest import Manifest, Marker, Plan
 from schemas.progress import Progress, Report, silent
 from schemas.segmentation import WordSegmentation
 from schemas.shard import ShardContent, shard_name, write_shard
-from schemas.storage import canonical_json, only_writer, remove_leftovers, write_atomically
+from schemas.storage import TEMPORARY, canonical_json, only_writer, remove_leftovers, write_atomically
 from stage1_encode.ahead import ahead
 from stage1_encode.corpus import Corpus
 from stage1_encode.encoder import MAX_TOKENS, Encoder, make_preparer
@@ -36,7 +37,12 @@ from stage1_encode.teacher import Teacher, TeacherFiles, pick_device, pick_preci
 from stage1_encode.windows import PreparedUnit
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
-OURS = {MANIFEST, SEGMENTATION, "plans", "shards", "zarr.json", ".lock"}  # what a cache's folder holds
+LOCK = ".lock"
+# What a first call that was killed before its manifest may leave, by path in the cache's folder.
+UNFINISHED = re.compile(
+    rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
+    rf"|(plans/)?{re.escape(TEMPORARY)}.*"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +65,7 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, why = pick_precision(config, device)
-    _check_folder(config.cache)
+    check_folder(config.cache)
     with open_corpora(config) as corpora, only_writer(config.cache, "cache"):
         teacher = None
         if (config.cache / MANIFEST).is_file():
@@ -91,11 +97,18 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
     return _figures(cache, markers, resumed, time.perf_counter() - started)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is neither a cache, nor the beginning of one, nor empty.
+
+    Raises:
+        X2StaticError: it is a file, or holds other things; shards without a manifest count among them, since teacher
+            time went into them.
+    """
     if folder.exists() and not folder.is_dir():
         raise X2StaticError(f"--cache {folder}: this is a file; name a folder")
     if folder.is_dir() and not (folder / MANIFEST).is_file():
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in OURS)
+        names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        foreign = sorted(name for name in names if not UNFINISHED.fullmatch(name))
         if foreign:
             raise X2StaticError(
                 f"--cache {folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
@@ -159,8 +172,12 @@ def _create(
     preparer = make_preparer(config, teacher, words)
     probed: dict[str, int | str] = {"window": preparer.window, "attention": teacher.attention, "dim": teacher.dim}
     encoding = _encoding(config, files, precision, words, probed)
-    shutil.rmtree(config.cache / "plans", ignore_errors=True)  # of a first call that was killed before its manifest
-    zarr.create_group(config.cache, overwrite=True)
+    for path in config.cache.iterdir():  # of a first call that was killed before its manifest, see check_folder
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:  # it is held; zarr's overwrite=True would remove it and let a second writer in
+            path.unlink()
+    zarr.create_group(config.cache)
     zarr.create_group(config.cache / "shards")
     write_atomically(config.cache / SEGMENTATION, words.rules.encode())
     write_plans(config.cache / "plans", plans)

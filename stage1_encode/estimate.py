@@ -9,7 +9,7 @@ from schemas.cache import MANIFEST, Cache
 from schemas.encoding import EncodeConfig
 from schemas.manifest import Marker, Plan
 from stage1_encode.corpus import Corpus
-from stage1_encode.encode import check_encoding, choose_words
+from stage1_encode.encode import check_encoding, check_folder, choose_words
 from stage1_encode.encoder import MAX_TOKENS, Encoder, make_preparer
 from stage1_encode.planning import corpus_groups, open_corpora, plan_all, plan_rest, planned_paragraphs, read_remaining
 from stage1_encode.pooling import ContextMeans, batches
@@ -47,6 +47,7 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, _ = pick_precision(config, device)
+    check_folder(config.cache)
     with open_corpora(config) as corpora:
         plans, markers = _plans(config, corpora, files, precision)
         teacher = Teacher(files, precision, device, config.trust_remote_code)

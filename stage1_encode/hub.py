@@ -1,5 +1,7 @@
 """Finding a teacher: a folder, the demo package, or the Hugging Face hub; one clear line when that is unreachable."""
 
+import errno
+import fnmatch
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,6 @@ from typing import TypeVar
 import huggingface_hub
 from huggingface_hub.errors import (
     HfHubHTTPError,
-    LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -19,6 +20,8 @@ from stage1_encode.tokens import first_line
 
 PATIENCE_SECONDS = 10.0  # issue 2: one line within 15 seconds
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.py"]
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first of which a model has any
+WAYS_OUT = "a local model folder (--model PATH) or --model demo"
 
 UNREACHABLE = (OSError, HfHubHTTPError)
 
@@ -46,19 +49,38 @@ def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
     except UNREACHABLE as error:
         return _downloaded_before(model, revision, error)
     names = [item.rfilename for item in info.siblings or ()]
-    weights = "*.safetensors" if any(name.endswith(".safetensors") for name in names) else "pytorch_model*.bin"
-    folder = huggingface_hub.snapshot_download(
-        model, revision=info.sha, allow_patterns=[*MODEL_FILES, weights], ignore_patterns=["*/*"]
-    )
-    return Path(folder), info.sha
+    weights = next((pattern for pattern in WEIGHTS if fnmatch.filter(names, pattern)), WEIGHTS[0])
+    try:
+        # By the name that was asked for, not by info.sha: the library then notes which commit the name stood for, and
+        # finds it again without a network.
+        folder = answered(lambda: _snapshot(model, revision, weights), seconds=None)
+    except UNREACHABLE as error:
+        if _disk_is_full(error):
+            raise
+        raise unreachable(f"model {model}", error, WAYS_OUT) from error
+    return folder, folder.name
 
 
 def _downloaded_before(model: str, revision: str | None, cause: Exception) -> tuple[Path, str | None]:
-    try:
-        folder = Path(huggingface_hub.snapshot_download(model, revision=revision, local_files_only=True))
-    except (LocalEntryNotFoundError, OSError) as error:
-        raise unreachable(f"model {model}", cause, "a local model folder (--model PATH) or --model demo") from error
-    return folder, folder.name
+    for weights in WEIGHTS:
+        try:
+            folder = _snapshot(model, revision, weights, local_files_only=True)
+        except OSError:  # not downloaded, or not all of it
+            continue
+        if any(folder.glob(weights)):
+            return folder, folder.name
+    raise unreachable(f"model {model}", cause, WAYS_OUT) from cause
+
+
+def _snapshot(model: str, revision: str | None, weights: str, local_files_only: bool = False) -> Path:
+    folder = huggingface_hub.snapshot_download(
+        model,
+        revision=revision,
+        allow_patterns=[*MODEL_FILES, weights],
+        ignore_patterns=["*/*"],
+        local_files_only=local_files_only,
+    )
+    return Path(folder)
 
 
 def unreachable(what: str, cause: Exception, ways_out: str) -> X2StaticError:
@@ -71,7 +93,22 @@ def with_patience(call: Callable[[], Result]) -> Result:
 
     Raises:
         TimeoutError: no answer came in time.
-        ConnectionError: no answer came at all.
+        Exception: as `answered`.
+    """
+    return answered(call, PATIENCE_SECONDS)
+
+
+def answered(call: Callable[[], Result], seconds: float | None) -> Result:
+    """Return what a network call returns, with one kind of exception for whatever its HTTP library raises.
+
+    Args:
+        call: the network call.
+        seconds: patience; None waits as long as it takes.
+
+    Raises:
+        TimeoutError: no answer came in time.
+        ConnectionError: no answer came at all, or it broke off.
+        OSError: the disk is full.
         HfHubHTTPError: the hub's answer is an error.
         ValueError: the question makes no sense (no valid id).
     """
@@ -86,14 +123,18 @@ def with_patience(call: Callable[[], Result]) -> Result:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(PATIENCE_SECONDS)
-    if errors and isinstance(errors[0], (HfHubHTTPError, ValueError)):
+    thread.join(seconds)
+    if errors and (isinstance(errors[0], (HfHubHTTPError, ValueError)) or _disk_is_full(errors[0])):
         raise errors[0]
     if errors:  # whatever the HTTP library of the day calls it
         raise ConnectionError(first_line(errors[0])) from errors[0]
     if not results:
-        raise TimeoutError(f"no answer within {PATIENCE_SECONDS:.0f} seconds")
+        raise TimeoutError(f"no answer within {seconds:g} seconds")
     return results[0]
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC
 
 
 def dataset_revision(name: str, spec: str) -> str:

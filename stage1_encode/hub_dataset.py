@@ -143,6 +143,10 @@ class HubDataset:
         try:
             for text in self._rows:
                 row, self._row = self._row, self._row + 1
+                if not isinstance(text, str | None):
+                    raise X2StaticError(
+                        f"corpus {self.spec}: column {self.column!r} holds {type(text).__name__} in row {row}, not text"
+                    )
                 yield row, text or ""
         except (OSError, ValueError, RuntimeError) as error:
             raise X2StaticError(
@@ -154,11 +158,11 @@ class HubDataset:
             dataset = load_dataset(
                 self.name, self.subset, split=self.split, revision=identity.get("revision"), streaming=True
             )
+            columns = dataset.column_names or list(next(iter(dataset), {}))
         except ConnectionError as error:
             raise unreachable(f"corpus {self.spec}", error, WAYS_OUT) from error
         except (DatasetNotFoundError, FileNotFoundError, ValueError) as error:
             raise X2StaticError(f"corpus {self.spec}: {first_line(error)}") from error
-        columns = dataset.column_names or list(next(iter(dataset), {}))
         if self.column not in columns:
             raise X2StaticError(f"corpus {self.spec}: no column {self.column!r}; it has {', '.join(sorted(columns))}")
         self._dataset = dataset

@@ -36,11 +36,18 @@ class SentenceSplitter:
 def default_words() -> WordSegmentation:
     """Return the default rules: lower-cased runs of letters, digits and marks; every other visible character alone.
 
-    Han characters are words of their own, since their text has no spaces. Control characters separate words.
+    Han characters are words of their own, since their text has no spaces. Control characters and zero-width spaces
+    separate words; other invisible marks (soft hyphens, writing direction) vanish, but for the joiners that Persian and
+    Indic scripts spell with.
     """
     rules = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     rules.normalizer = normalizers.Sequence(
-        [normalizers.Replace(Regex(r"\p{Cc}"), " "), normalizers.NFC(), normalizers.Lowercase()]
+        [
+            normalizers.Replace(Regex(r"[\p{Cc}\x{200B}]"), " "),
+            normalizers.Replace(Regex(r"(?![\x{200C}\x{200D}])\p{Cf}"), ""),
+            normalizers.NFC(),
+            normalizers.Lowercase(),
+        ]
     )
     rules.pre_tokenizer = pre_tokenizers.Sequence(
         [

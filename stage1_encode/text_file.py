@@ -86,7 +86,7 @@ class TextFile:
         start = stop = after.stop if after and after.stop else 0
         for line in self._lines(start):
             if line.text is None:
-                skipped += 1
+                skipped += taken != limit  # what stands behind the limit is the next plan's
                 continue
             if taken == limit:
                 ended = False
@@ -154,7 +154,7 @@ class TextFile:
                 whole = data.endswith(b"\n") or len(data) <= self.config.max_paragraph_bytes
                 if not whole:
                     self._skip_rest(stream)
-                if data.strip():
+                if data.strip() or not whole:
                     yield Line(begin, self._position, self._text(data, begin, whole))
         except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno is not None:
@@ -194,7 +194,8 @@ class TextFile:
                 "is this one paragraph a line? (--max-paragraph-bytes allows more, --on-bad-text skip leaves it out)"
             )
         try:
-            return data.decode("utf-8", errors="replace" if policy == "replace" else "strict").strip()
+            text = data.decode("utf-8", errors="replace" if policy == "replace" else "strict")
+            return (text if begin else text.removeprefix("\ufeff")).strip()  # files from Windows begin with that mark
         except UnicodeDecodeError as error:
             if policy == "skip":
                 return None

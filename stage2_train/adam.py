@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from stage2_train.objective import RowGradient
@@ -38,6 +39,8 @@ class RowAdam:
         """
         self.steps += 1
         step_size = self.lr * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
+        # PyTorch raises on a factor that the dtype cannot hold; the largest one shows in the vectors just as well.
+        step_size = min(step_size, torch.finfo(vectors.dtype).max)
         for start in range(0, len(gradient.rows), ROWS_AT_ONCE):
             rows = gradient.rows[start : start + ROWS_AT_ONCE]
             values = gradient.values[start : start + ROWS_AT_ONCE]

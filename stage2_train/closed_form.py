@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from schemas.errors import Interrupted, X2StaticError
@@ -23,12 +24,10 @@ from stage2_train.vocabulary import Vocabulary
 SHRINKAGE = 0.01
 ROWS_AT_ONCE = 4096  # contexts, or words, that are held in float64 at a time
 
-Float64 = npt.NDArray[np.float64]
-
 
 @dataclass
 class Moments:
-    """Sums over the targets of a cache, in float64.
+    """Sums over the targets of a cache, in float64. All in PyTorch: so its number of threads is the one that counts.
 
     Attributes:
         n_targets: targets added up.
@@ -39,38 +38,40 @@ class Moments:
     """
 
     n_targets: int
-    contexts: Float64
-    squares: Float64
-    words: Float64
-    counts: npt.NDArray[np.int64]
+    contexts: Tensor
+    squares: Tensor
+    words: Tensor
+    counts: Tensor
 
     @classmethod
     def zeros(cls, vocabulary: int, dim: int) -> "Moments":
         """Begin with nothing."""
-        counts = np.zeros(vocabulary, np.int64)
-        return cls(0, np.zeros(dim), np.zeros((dim, dim)), np.zeros((vocabulary, dim)), counts)
+        words = torch.zeros(vocabulary, dim, dtype=torch.float64)
+        return cls(
+            0, words.new_zeros(dim), words.new_zeros(dim, dim), words, torch.zeros(vocabulary, dtype=torch.int64)
+        )
 
     def add(self, buffer: Buffer) -> None:
         """Add the targets of a buffer; every word of the vocabulary counts, none is subsampled."""
         for first in range(0, len(buffer.contexts), ROWS_AT_ONCE):
-            contexts = buffer.contexts[first : first + ROWS_AT_ONCE].astype(np.float64)
+            contexts = torch.from_numpy(buffer.contexts[first : first + ROWS_AT_ONCE]).double()
             starts = buffer.word_starts[first : first + len(contexts) + 1]
-            self._add_rows(contexts, np.diff(starts), buffer.words[starts[0] : starts[-1]])
+            words = torch.from_numpy(buffer.words[starts[0] : starts[-1]])
+            self._add_rows(contexts, torch.from_numpy(np.diff(starts)), words)
 
-    def _add_rows(self, contexts: Float64, lengths: npt.NDArray[np.int64], words: npt.NDArray[np.int32]) -> None:
+    def _add_rows(self, contexts: Tensor, lengths: Tensor, words: Tensor) -> None:
+        """Add some contexts (n, dim) with lengths (n,) words each."""
         if not len(words):
             return
         weighted = contexts * lengths[:, None]
         self.n_targets += len(words)
-        self.contexts += weighted.sum(axis=0)
+        self.contexts += weighted.sum(0)
         self.squares += weighted.T @ contexts
-        order = np.argsort(words, kind="stable")
-        rows, offsets, counts = np.unique(words[order], return_index=True, return_counts=True)
-        context_of = np.repeat(np.arange(len(contexts)), lengths)[order]
-        sums = functional.embedding_bag(
-            torch.from_numpy(context_of), torch.from_numpy(contexts), torch.from_numpy(offsets), mode="sum"
-        )
-        self.words[rows] += sums.numpy()
+        ordered, order = torch.sort(words.long(), stable=True)
+        rows, counts = torch.unique_consecutive(ordered, return_counts=True)
+        context_of = torch.repeat_interleave(lengths).index_select(0, order)
+        offsets = torch.cumsum(counts, 0) - counts
+        self.words[rows] += functional.embedding_bag(context_of, contexts, offsets, mode="sum")
         self.counts[rows] += counts
 
 
@@ -101,7 +102,7 @@ def fit(
                     f"stopped by {stop.signal.name}; the closed form keeps no state, run the same command again to "
                     f"start over"
                 )
-    if not np.array_equal(moments.counts, vocabulary.counts):
+    if not np.array_equal(moments.counts.numpy(), vocabulary.counts):
         raise X2StaticError(
             f"the shards hold {moments.n_targets} words of the vocabulary, their lexicons count {vocabulary.total}; "
             f"the cache is damaged, run `x2static cache verify`"
@@ -117,7 +118,7 @@ def solve(moments: Moments, transform: Literal["none", "whiten"]) -> npt.NDArray
     contexts of w, an occurrence each.
 
     Args:
-        moments: sums over the whole cache; its `words` are used up.
+        moments: sums over the whole cache; every word occurs.
         transform: "none" or "whiten".
 
     Raises:
@@ -125,28 +126,26 @@ def solve(moments: Moments, transform: Literal["none", "whiten"]) -> npt.NDArray
     """
     mean = moments.contexts / moments.n_targets
     second = moments.squares / moments.n_targets
-    covariance = second - np.outer(mean, mean)
+    covariance = second - torch.outer(mean, mean)
     # What float64 leaves of a difference of equal numbers is no variance.
-    if np.trace(covariance) <= 1e-12 * np.trace(second):
+    if float(covariance.trace()) <= 1e-12 * float(second.trace()):
         raise X2StaticError("all contexts of the cache are equal, nothing can be learned from them; check the teacher")
-    power = -1.0 if transform == "none" else -0.5
-    matrix = symmetric_power(shrink(covariance), power)
-    vectors = np.empty(moments.words.shape, np.float32)
+    matrix = symmetric_power(shrink(covariance), -1.0 if transform == "none" else -0.5)
+    vectors = torch.empty(moments.words.shape)
     for start in range(0, len(vectors), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        vectors[rows] = (moments.words[rows] / moments.counts[rows, None] - mean) @ matrix
-    return vectors
+        vectors[rows] = ((moments.words[rows] / moments.counts[rows, None] - mean) @ matrix).float()
+    return vectors.numpy()
 
 
-def shrink(covariance: Float64) -> Float64:
+def shrink(covariance: Tensor) -> Tensor:
     """Return (1 - SHRINKAGE) S + SHRINKAGE (trace S / dim) I, which has an inverse whatever the number of contexts."""
-    dim = len(covariance)
-    shrunk: Float64 = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / dim * np.eye(dim)
-    return shrunk
+    identity = torch.eye(len(covariance), dtype=covariance.dtype)
+    return (1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.trace() / len(covariance) * identity
 
 
-def symmetric_power(matrix: Float64, power: float) -> Float64:
+def symmetric_power(matrix: Tensor, power: float) -> Tensor:
     """Return a power of a symmetric, positive definite matrix, (dim, dim)."""
-    values, vectors = np.linalg.eigh(matrix)
-    result: Float64 = (vectors * values**power) @ vectors.T
+    values, vectors = torch.linalg.eigh(matrix)
+    result: Tensor = (vectors * values**power) @ vectors.T
     return result

@@ -3,7 +3,7 @@
 Measured on two cores (vocabulary 36,000, dim 384, 645 contexts, 2,200 targets of 1 + 10 words, 15,800 distinct rows):
 
     scores      index_select + bmm 4.9 ms (advanced indexing + bmm 17, einsum 9, multiply and sum 25, dense product with
-                the distinct rows 55, sparse sampled_addmm 4.4 but in beta and CPU-only in places)
+                the distinct rows 55; sparse sampled_addmm 4.4, but sparse CSR is in beta)
     gradient    embedding_bag over occurrences sorted by row 0.6 ms (sparse CSR product 1.8, index_add 17)
 """
 

@@ -73,7 +73,7 @@ def verify(context: click.Context, folder: Path) -> None:
     finish(context, {"shards": len(opened.indices()), "problems": problems})
     if problems:
         raise X2StaticError(
-            f"{folder}: {len(problems)} problems; delete the folders of the shards whose files have changed, then run the "
-            "same `x2static encode` again: it encodes what is missing"
+            f"{folder}: {len(problems)} problems; delete the folders of the shards whose files have changed, then run "
+            "the same `x2static encode` again: it encodes what is missing"
         )
     click.echo(f"{folder}: {len(opened.indices()):,} shards, every hash is right", err=True)

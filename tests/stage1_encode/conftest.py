@@ -1,11 +1,12 @@
 """Tiny teachers, each made and loaded once a session, and a way to encode a few paragraphs and read the cache back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 
 from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
@@ -44,6 +45,15 @@ class Encoded:
 
 Encode = Callable[..., Encoded]
 Readers = Callable[..., Reader]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny teachers gain nothing from threads, and lose seconds waiting for them where cores are busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -197,7 +197,9 @@ def test_a_sentence_longer_than_the_window_is_the_mean_over_all_its_pieces(
     readers: Readers, encode: Encode, family, context, window
 ):
     reader = readers(family, window)
-    endless = "Anna sees " + ", ".join(f"the {noun} of Rome and {seed} dogs" for seed, noun in enumerate(["cat"] * 30))
+    endless = "Anna sees " + ", ".join(f"the cat of Rome and {number} dogs" for number in range(30))
+    while not 1 <= len(reader.plain_pieces(endless + ".")) % reader.teacher.room <= reader.teacher.room // 2:
+        endless += " and"
     paragraphs = [
         f"The dog reads. {endless}. The cat sees it. Who draws Anna?",
         f"{endless}. The old cat sees it.",
@@ -328,12 +330,10 @@ def test_space_around_a_paragraph_changes_neither_its_rows_nor_its_words(
 ):
     reader = readers(family)
     text = "Anna sees the dog. The dog sees a cat."
-    encoded = encode(reader, [text, f"{text} \t", f"{text}\r"], context=context)
-    rows = encoded.rows
-    assert [row.words for row in rows] == [row.words for row in rows[:2]] * 3
-    if context == "sentence":
-        for row, other in zip(rows[2:], rows[:2] * 2, strict=True):
-            assert_close(row.vector, other.vector.astype(np.float32))
+    rows = encode(reader, [text, f"{text} \t", f"  {text}", f"{text}\r"], context=context).rows
+    assert [row.words for row in rows] == [row.words for row in rows[:2]] * 4
+    for row, other in zip(rows[2:], rows[:2] * 3, strict=True):
+        assert_close(row.vector, other.vector.astype(np.float32))
 
 
 # --- what gives no row, and what the filter drops --------------------------------------------------------------------
@@ -347,7 +347,7 @@ def test_a_sentence_without_pieces_gives_no_row_and_moves_no_other(readers: Read
     assert reader.plain_pieces(paragraphs[0]) == []
     encoded = encode(reader, paragraphs, context=context)
     expected = default_rows(reader, paragraphs, encoded.rules, context)
-    assert [row.paragraph for row in expected][0] == 1
+    assert next(row.paragraph for row in expected) == 1
     assert_rows_equal(encoded.rows, expected)
 
 
@@ -356,10 +356,10 @@ def test_the_filter_drops_what_has_fewer_sentences_or_characters(readers: Reader
     reader = readers("bert")
     three = "The dog sees. Anna reads it. Who draws?"
     two = "The dog sees the old cat in Rome. Anna reads the open book of Peter."
-    stops = "the dog . \" ? anna's ! cat"
+    stops = "the dog . , cat ! , anna sees"
     paragraphs = [two, three, three[:-1], three + " Yes.", stops]
-    counts = [len(sentence_bounds(text)) for text in paragraphs[:4]]
-    assert counts == [2, 3, 3, 4]
+    assert [len(sentence_bounds(text)) for text in paragraphs] == [2, 3, 3, 4, 1]
+    assert len(stops) < len(three)
     limits = Filter(sentences=3, characters=len(three))
     encoded = encode(
         reader, paragraphs, compat=compat, min_sentences=limits.sentences, min_characters=limits.characters
@@ -376,7 +376,7 @@ def test_the_filter_drops_what_has_fewer_sentences_or_characters(readers: Reader
 def test_under_compat_a_sentence_by_either_way_of_counting_passes_the_filter(readers: Readers, encode: Encode):
     reader = readers("bert")
     by_splitter = "The dog sees. Anna reads it. Who draws?"
-    by_stop_words = "the dog ) . ) . ) cat"
+    by_stop_words = "the dog . , cat ! , anna"
     neither = "the dog sees . The cat"
     counts = [
         (len(sentence_bounds(t)), len(compat_sentences(t.split()))) for t in (by_splitter, by_stop_words, neither)

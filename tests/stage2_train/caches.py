@@ -45,7 +45,11 @@ def shard_content(index: int, paragraphs: int, dim: int, scale: float = 0.5) -> 
 
 
 def write_cache(
-    path: Path, contents: list[ShardContent], context: str = "paragraph", dim: int = DIM, plans: list[Plan] | None = None
+    path: Path,
+    contents: list[ShardContent],
+    context: str = "paragraph",
+    dim: int = DIM,
+    plans: list[Plan] | None = None,
 ) -> Path:
     """A complete cache of these shards, unless `plans` say otherwise."""
     kind = encoding(context=context, dim=dim)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,19 @@ from stage2_train import train
 from tests.stage2_train.caches import config, make_cache
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
+@contextmanager
+def single_thread() -> Iterator[None]:
     """Equal bytes are promised for equal numbers of threads, and tiny matrices want one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with single_thread():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +34,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def whole_run(cache: Path, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
+def whole_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nobody interrupted, not to be changed."""
     out = tmp_path_factory.mktemp("stage2") / "run"
-    train(config(cache, out))
+    with single_thread():
+        train(config(cache, out))
     return out
 
 

@@ -29,7 +29,9 @@ def keys(batches: list) -> list[bytes]:
 
 
 def pairs(batches: list) -> Counter:
-    return Counter((b.contexts[c].tobytes(), int(w)) for b in batches for c, w in zip(b.context_of, b.words, strict=True))
+    return Counter(
+        (b.contexts[c].tobytes(), int(w)) for b in batches for c, w in zip(b.context_of, b.words, strict=True)
+    )
 
 
 def truth(path: Path) -> tuple[list[bytes], Counter]:
@@ -157,14 +159,20 @@ def test_ranges_are_laid_end_to_end():
 def test_contexts_that_are_not_finite_are_refused_by_shard_and_row(cache_copy: Path, bad: float):
     contexts = shard_content(1, 130, DIM).contexts
     contexts[301, 7] = bad
-    with rewritten_shard(cache_copy, 1, contexts=contexts), pytest.raises(X2StaticError, match=r"000001: context 301 .*remove"):
+    with (
+        rewritten_shard(cache_copy, 1, contexts=contexts),
+        pytest.raises(X2StaticError, match=r"000001: context 301 .*remove"),
+    ):
         epoch(make_stream(cache_copy))
 
 
 def test_word_ids_beyond_the_lexicon_are_refused(cache_copy: Path):
     ids = shard_content(1, 130, DIM).word_ids.copy()
     ids[5] = 77
-    with rewritten_shard(cache_copy, 1, word_ids=ids), pytest.raises(X2StaticError, match=r"000001: words.arrow names word 77"):
+    with (
+        rewritten_shard(cache_copy, 1, word_ids=ids),
+        pytest.raises(X2StaticError, match=r"000001: words.arrow names word 77"),
+    ):
         epoch(make_stream(cache_copy))
 
 
@@ -172,11 +180,17 @@ def test_rows_that_do_not_fit_the_contexts_are_refused(cache_copy: Path):
     full = shard_content(1, 130, DIM)
     rows = len(full.contexts) - 1
     changes = {"paragraphs": full.paragraphs[:-1], "word_offsets": full.word_offsets[:-1]}
-    with rewritten_shard(cache_copy, 1, **changes), pytest.raises(X2StaticError, match=f"000001: words.arrow has {rows} rows"):
+    with (
+        rewritten_shard(cache_copy, 1, **changes),
+        pytest.raises(X2StaticError, match=f"000001: words.arrow has {rows} rows"),
+    ):
         epoch(make_stream(cache_copy))
 
 
 def test_contexts_of_another_length_are_refused(cache_copy: Path):
     contexts = shard_content(1, 130, DIM).contexts[:, :100]
-    with rewritten_shard(cache_copy, 1, contexts=contexts), pytest.raises(X2StaticError, match="000001: contexts .* have shape"):
+    with (
+        rewritten_shard(cache_copy, 1, contexts=contexts),
+        pytest.raises(X2StaticError, match=r"000001: contexts .* have shape"),
+    ):
         epoch(make_stream(cache_copy))

@@ -1,0 +1,63 @@
+"""A disk that fills up: one clear line, nothing committed is lost, and the same command goes on after making room."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import files_of
+from tests.conftest import ROOT
+
+# A disk of our own, in a mount namespace of our own, that goes away with the shell.
+SCRIPT = """
+mount -t tmpfs -o size={size} tmpfs {disk} || exit 99
+{command} ; echo "first {{$?}}"
+mount -o remount,size=200m {disk} || exit 99
+{command} ; echo "second {{$?}}"
+cp -r {disk}/. {copy}
+"""
+
+
+def run_on_small_disk(command: list[str | Path], size: str, disk: Path, copy: Path) -> subprocess.CompletedProcess[str]:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("needs a mount namespace (unshare -rm) for a small disk of its own")
+    disk.mkdir()
+    whole = " ".join(map(str, [sys.executable, "-m", "pipeline", *command]))
+    script = SCRIPT.format(size=size, disk=disk, copy=copy, command=whole)
+    return subprocess.run(["unshare", "-rm", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_encode_goes_on_after_a_full_disk(encode_options: tuple[str, ...], small_cache: Path, tmp_path: Path) -> None:
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    one_shard = sum(len(data) for name, data in files_of(small_cache).items() if name.startswith("shards/000000/"))
+    size = str(3 * one_shard)
+    done = run_on_small_disk(["encode", *encode_options, "--cache", disk / "cache"], size, disk, copy)
+    assert "first {1}" in done.stdout, done.stderr
+    assert "second {0}" in done.stdout, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "the disk is full" in errors[0]
+    assert "run the same command again" in errors[0]
+    assert "Traceback" not in done.stderr
+    assert "going on after" in done.stderr
+    assert files_of(copy / "cache") == files_of(small_cache)
+
+
+def test_train_goes_on_after_a_full_disk(small_cache: Path, tmp_path: Path) -> None:
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    options = ["--min-count", "3", "--batch-size", "16", "--checkpoint-minutes", "0"]
+    plain = tmp_path / "plain"
+    command = [sys.executable, "-m", "pipeline", "train", "--cache", str(small_cache), *options]
+    subprocess.run([*command, "--out", str(plain)], cwd=ROOT, check=True, capture_output=True)
+    checkpoint = sum(path.stat().st_size for path in sorted(plain.glob("checkpoints/*"))[-1].iterdir())
+    size = str(int(2.5 * checkpoint))  # room for two checkpoints, not for the one being written beside them
+    done = run_on_small_disk(["train", "--cache", small_cache, "--out", disk / "run", *options], size, disk, copy)
+    assert "first {1}" in done.stdout, done.stderr
+    assert "second {0}" in done.stdout, done.stderr
+    assert "the disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "going on at" in done.stderr
+    for name in ("vectors.safetensors", "vocabulary.arrow"):
+        assert (copy / "run" / name).read_bytes() == (plain / name).read_bytes()

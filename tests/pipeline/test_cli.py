@@ -1,0 +1,198 @@
+"""The command line: exit states, one-line errors, configuration files and JSON."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from pipeline.terminal import ProgressLine, duration, size
+from schemas.encoding import EncodeConfig
+from schemas.errors import Interrupted, X2StaticError
+from schemas.progress import Progress
+from schemas.training import TrainConfig
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name in cli.COMMANDS:
+        assert f"  {name} " in out
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([command, "--help"]) == 0
+    assert "Usage: x2static " + command in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["encode", "--model", "demo", "--corpus", "demo"], "--cache"),
+        (["encode", "--model", "demo", "--corpus", "demo", "--cache", "x", "--speed", "9"], "--speed"),
+        (["encode", "--model", "demo", "--corpus", "demo", "--cache", "x", "--unit", "0"], "--unit 0"),
+        (["encode", "--model", "demo", "--corpus", "demo", "--cache", "x", "--context", "word"], "--context"),
+        (["train", "--cache", "x", "--out", "y", "--lr", "0"], "--lr 0"),
+        (["train", "--cache", "x", "--out", "y", "--lr", "nan"], "--lr"),
+        (["train", "--cache", "x", "--out", "y", "--epochs", "two"], "two"),
+        (["export", "x", "--to", "excel", "--out", "y"], "excel"),
+        (["distill"], "distill"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_names_the_option(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(arguments) == 2
+    assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--cache", "nowhere", "--out", "out"],
+        ["evaluate", "nowhere"],
+        ["export", "nowhere", "--to", "word2vec", "--out", "file"],
+        ["cache", "info", "nowhere"],
+        ["cache", "verify", "nowhere"],
+        ["encode", "--model", "demo", "--corpus", "nowhere.txt", "--cache", "cache"],
+        ["encode", "--model", "./nowhere", "--corpus", "demo", "--cache", "cache"],
+    ],
+)
+def test_an_error_is_one_line_that_names_the_place_and_exits_with_1(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "nowhere" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_the_traceback_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", str(tmp_path / "nowhere"), "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (X2StaticError("what,\n  where"), "what, where"),
+        (OSError(errno.ENOSPC, "No space left on device", "/dev/full"), "the disk is full (/dev/full)"),
+        (RuntimeError("No space left on device (os error 28)"), "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied (/x)"),
+        (ZeroDivisionError("division by zero"), "unexpected ZeroDivisionError: division by zero"),
+    ],
+)
+def test_every_error_becomes_one_line(error: Exception, text: str) -> None:
+    assert cli.message(error).startswith(text)
+    assert "\n" not in cli.message(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt(), 130), (Interrupted("saved"), 130), (ZeroDivisionError(), 1), (X2StaticError("no"), 1)],
+)
+def test_exit_states(
+    error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("schemas.cache.Cache.open", fail)
+    assert cli.run(["cache", "info", "anywhere"]) == status
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def config_file(folder: Path, text: str) -> str:
+    path = folder / "run.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrainConfig] = []
+
+    def train(config: TrainConfig, report: object) -> dict[str, object]:
+        asked.append(config)
+        return {"vocabulary": 1, "dim": 1, "loss": None, "finished_before": True, "seconds": 0}
+
+    monkeypatch.setattr("stage2_train.train", train)
+    file = config_file(tmp_path, 'cache = "from-file"\nout = "o"\nlr = 0.5\nmin-count = 7\nbatch_size = 9\n')
+    assert cli.run(["train", "--config", file, "--lr", "0.25"]) == 0
+    expected = TrainConfig(cache=Path("from-file"), out=Path("o"), lr=0.25, min_count=7, batch_size=9)
+    assert asked == [expected]
+
+
+def test_a_list_in_a_toml_file_gives_several_corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[EncodeConfig] = []
+    monkeypatch.setattr("stage1_encode.encode", lambda config, report: asked.append(config) or NOTHING)
+    file = config_file(tmp_path, 'model = "demo"\ncorpus = ["a.txt", "b.txt"]\ncache = "c"\n')
+    assert cli.run(["encode", "--config", file]) == 0
+    assert asked[0].corpus == ("a.txt", "b.txt")
+
+
+NOTHING = {"shards": 0, "shards_resumed": 0, "contexts": 0, "words": 0, "cache_bytes": 0, "seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("learning-rate = 1\n", "learning_rate"),
+        ("lr = = 1\n", "not valid TOML"),
+        (None, "No such file"),
+        ("lr = 0\n", "--lr"),
+    ],
+)
+def test_a_wrong_configuration_file_is_refused_by_name(
+    text: str | None, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = config_file(tmp_path, text) if text is not None else str(tmp_path / "nowhere.toml")
+    assert cli.run(["train", "--config", file, "--cache", "c", "--out", "o"]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_json_is_one_object_on_the_last_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("stage1_encode.encode", lambda config, report: NOTHING)
+    assert cli.run(["encode", "--model", "m", "--corpus", "c", "--cache", "d", "--json"]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["command"] == "encode"
+    assert last.items() >= NOTHING.items()
+    assert "version" in last
+
+
+def test_progress_is_a_plain_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine("encode") as report:
+        report(Progress(0, 200, "paragraphs"))
+        report(Progress(50, 200, "paragraphs", "9 tokens/s"))
+    err = capsys.readouterr().err
+    assert err.startswith("encode: 50 of 200 paragraphs (25%), 0 s so far")
+    assert err.count("\n") == 1
+
+
+def test_progress_without_an_end_counts_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressLine("encode") as report:
+        report(Progress(0, None, "paragraphs"))
+        report(Progress(5000, None, "paragraphs"))
+    assert capsys.readouterr().err.startswith("encode: 5,000 paragraphs, ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (7265, "2 h 01 min")]
+)
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("n", "text"), [(5, "5 bytes"), (1500, "1.5 kB"), (83e9, "83.0 GB"), (2e12, "2.0 TB")])
+def test_sizes_are_for_people(n: float, text: str) -> None:
+    assert size(n) == text

@@ -1,0 +1,95 @@
+"""Processes that start at once: `python -m tests.stage1_encode.forks` imports the command line, then forks for each run.
+
+A request is a line of JSON on stdin: `arguments` of x2static, `output` (a file for stdout and stderr), and, if wanted,
+`kill` (see tests.killing) and `patience` (seconds that the hub is given). The answer is the child's status.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+
+
+class Forks:
+    """Runs the command line in processes of their own that need not import torch and transformers each."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._output = folder / "output.txt"
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.stage1_encode.forks"],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **settings: Any) -> tuple[int, str]:
+        """Run `x2static ARGUMENTS`; return its exit status (negative for a signal) and all that it printed."""
+        request = {"arguments": arguments, "output": str(self._output), **settings}
+        assert self._server.stdin and self._server.stdout
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        answer = self._server.stdout.readline()
+        assert answer, "the fork server is gone"
+        return int(answer), self._output.read_text()
+
+    def close(self) -> None:
+        """End the server; it has nothing to save."""
+        assert self._server.stdin and self._server.stdout
+        self._server.kill()
+        self._server.stdin.close()
+        self._server.stdout.close()
+        self._server.wait()
+
+
+def serve() -> None:
+    """Answer requests until stdin ends."""
+    import pipeline.cli
+    import pipeline.commands.encode
+    import stage1_encode.estimate  # noqa: F401
+
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            _child(request)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _child(request: dict[str, Any]) -> None:
+    status = 99
+    try:
+        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        import torch
+
+        import stage1_encode.hub
+        from pipeline.cli import run
+        from tests.killing import die_at
+
+        torch.set_num_threads(1)
+        if "kill" in request:
+            die_at(*request["kill"])
+        if "patience" in request:
+            stage1_encode.hub.PATIENCE_SECONDS = request["patience"]
+        status = run(request["arguments"])
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # neither the server's loop nor its exit handlers are the child's
+
+
+if __name__ == "__main__":
+    serve()

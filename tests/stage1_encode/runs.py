@@ -1,0 +1,64 @@
+"""Texts and runs of stage one for tests that look at a whole cache."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+from schemas.encoding import EncodeConfig
+from stage1_encode import encode
+from tests.stage1_encode.conftest import read_back
+from tests.teachers import english_sentence
+
+
+def paragraphs(count: int, seed: int = 0) -> list[str]:
+    """Return paragraphs of two to five sentences, no two alike."""
+    drawn = random.Random(seed)
+    return [
+        f"In {seed}-{number} it began. " + " ".join(f"{english_sentence(drawn)}." for _ in range(drawn.randint(1, 4)))
+        for number in range(count)
+    ]
+
+
+def write_lines(path: Path, lines: list[str]) -> Path:
+    """Write a text file, one paragraph a line."""
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    return path
+
+
+def config_of(model: Path, corpus: Path | str | tuple[Path | str, ...], cache: Path, **options: Any) -> EncodeConfig:
+    """Return a configuration without filter, in float32 on the processor, unless options say otherwise."""
+    corpora = corpus if isinstance(corpus, tuple) else (corpus,)
+    settings = {"precision": "float32", "device": "cpu", "min_sentences": 0, "min_characters": 0} | options
+    return EncodeConfig(model=str(model), corpus=tuple(map(str, corpora)), cache=cache, **settings)
+
+
+def run(
+    model: Path, corpus: Path | str | tuple[Path | str, ...], cache: Path, **options: Any
+) -> dict[str, int | float]:
+    """Encode; the figures come back."""
+    return encode(config_of(model, corpus, cache, **options))
+
+
+def as_options(config: EncodeConfig) -> list[str]:
+    """Return the arguments of `x2static encode` for a configuration."""
+    arguments = ["encode"]
+    for name, value in config.model_dump(mode="json", exclude_defaults=True).items():
+        for item in value if isinstance(value, list) else [value]:
+            arguments += ["--" + name.replace("_", "-"), str(item)]
+    return arguments
+
+
+def texts_of(cache: Path) -> list[str]:
+    """Return the words of each row of a cache, in order, joined by spaces."""
+    return [" ".join(words) for words in read_back(cache).words]
+
+
+def rows_of(cache: Path) -> list[tuple[str, bytes]]:
+    """Return the words and the vector of each row of a cache, in order."""
+    return [(" ".join(row.words), row.vector.tobytes()) for row in read_back(cache).rows]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder with its bytes, lock files left out."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}

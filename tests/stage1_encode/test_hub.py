@@ -1,0 +1,219 @@
+"""Teachers and data sets from the Hugging Face hub, which here is a server on the loopback interface."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from stage1_encode import hub as hub_module
+from stage1_encode.hub import answered, resolve_model, with_patience
+from tests.stage1_encode.conftest import Readers
+from tests.stage1_encode.forks import Forks
+from tests.stage1_encode.hub_server import Hub
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, rows_of, run, write_lines
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Hub]:
+    server = Hub()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def _open_again(hub: Hub) -> Iterator[None]:
+    yield
+    hub.close()
+    hub.open()
+    hub.requests.clear()
+
+
+@pytest.fixture(scope="module")
+def forks(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    home = tmp_path_factory.mktemp("home")
+    server = Forks(home, {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"})
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def teacher(readers: Readers) -> Path:
+    return readers("bert").teacher.folder
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "corpus.txt", paragraphs(4))
+
+
+def encode_options(model: str, corpus: Path | str, cache: Path, **options: object) -> list[str]:
+    return as_options(config_of(Path(model), corpus, cache, **options))
+
+
+def test_a_model_is_downloaded_without_what_is_not_needed_and_found_again_without_a_network(
+    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
+) -> None:
+    commit = hub.add_model("tiny/bert", teacher, **{"pytorch_model.bin": b"x", "onnx__config.json": b"{}", "a.h5": b"x"})
+
+    status, output = forks.run(*encode_options("tiny/bert", corpus, tmp_path / "online"))
+
+    assert status == 0, output
+    manifest = Cache.open(tmp_path / "online").manifest
+    assert (manifest.teacher, manifest.revision) == ("tiny/bert", commit)
+    fetched = {line.split("/")[-1] for line in hub.requests if line.startswith("GET /tiny/bert/resolve/")}
+    assert fetched == {path.name for path in teacher.iterdir() if path.suffix in (".json", ".txt", ".safetensors")}
+    assert not [line for line in hub.requests if "onnx/" in line]
+    run(teacher, corpus, tmp_path / "local")
+    assert rows_of(tmp_path / "online") == rows_of(tmp_path / "local")
+
+    hub.close()
+    status, output = forks.run(*encode_options("tiny/bert", corpus, tmp_path / "offline"))
+
+    assert status == 0, output
+    assert files_of(tmp_path / "offline") == files_of(tmp_path / "online")
+
+
+def test_a_pinned_revision_is_taken_and_recorded(
+    hub: Hub, forks: Forks, teacher: Path, readers: Readers, corpus: Path, tmp_path: Path
+) -> None:
+    first = hub.add_model("tiny/moved", teacher)
+    second = hub.add_model("tiny/moved", readers("bert", 256).teacher.folder)
+    assert first != second
+    for name, revision in (("pinned", first), ("newest", None)):
+        status, output = forks.run(*encode_options("tiny/moved", corpus, tmp_path / name, revision=revision))
+        assert status == 0, output
+    pinned, newest = (Cache.open(tmp_path / name).manifest for name in ("pinned", "newest"))
+    assert (pinned.revision, pinned.encoding.window) == (first, 512)
+    assert (newest.revision, newest.encoding.window) == (second, 256)
+
+
+def test_a_model_without_safetensors_is_downloaded_with_its_older_weights(
+    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
+) -> None:
+    hub.add_model("tiny/old", teacher, **{"pytorch_model.bin": b"no pickle of ours"})
+    files = next(reversed(hub.repositories["models", "tiny/old"].commits.values()))
+    del files["model.safetensors"]
+    status, output = forks.run(*encode_options("tiny/old", corpus, tmp_path / "cache"))
+    assert status == 1, output  # they are no weights
+    assert [line for line in hub.requests if line.startswith("GET ") and line.endswith("/pytorch_model.bin")]
+
+
+@pytest.mark.parametrize("revision", [None, "0123456789abcdef0123456789abcdef01234567"])
+def test_a_model_or_revision_that_is_not_there_is_one_clear_line(
+    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path, revision: str | None
+) -> None:
+    hub.add_model("tiny/known", teacher)
+    name = "tiny/known" if revision else "tiny/unknown"
+    status, output = forks.run(*encode_options(name, corpus, tmp_path / "cache", revision=revision))
+    assert status == 1
+    (line,) = output.splitlines()
+    assert line.startswith(f"error: model {name}: not on the Hugging Face hub (")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_download_that_breaks_off_is_one_clear_line_and_is_finished_by_the_next_call(
+    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
+) -> None:
+    hub.add_model("tiny/broken", teacher)
+    hub.breaking = {"model.safetensors"}
+    status, output = forks.run(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
+    hub.breaking = set()
+    assert status == 1
+    assert output.splitlines()[-1].startswith(
+        "error: model tiny/broken: the Hugging Face hub cannot be reached ("
+    )
+    status, output = forks.run(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
+    assert status == 0, output
+
+
+def test_a_hub_that_refuses_connections_is_one_line_with_the_ways_out(
+    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
+) -> None:
+    hub.close()
+    status, output = forks.run(*encode_options("tiny/unseen", corpus, tmp_path / "cache"))
+    assert status == 1
+    (line,) = output.splitlines()
+    assert line.startswith("error: model tiny/unseen: the Hugging Face hub cannot be reached (")
+    assert line.endswith("; use a local model folder (--model PATH) or --model demo")
+
+    status, output = forks.run(*encode_options(str(teacher), "hf://tiny/unseen:train#text", tmp_path / "cache"))
+    assert status == 1
+    (line,) = output.splitlines()
+    assert line.startswith("error: corpus hf://tiny/unseen:train#text: the Hugging Face hub cannot be reached (")
+    assert line.endswith("; use a local text file (--corpus FILE) or --corpus demo")
+
+
+def test_a_hub_that_never_answers_is_given_up(
+    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
+) -> None:
+    hub.hush()
+    status, output = forks.run(*encode_options("tiny/unseen", corpus, tmp_path / "cache"), patience=0.4)
+    assert (status, len(output.splitlines())) == (1, 1)
+    assert "the Hugging Face hub cannot be reached (no answer within 0.4 seconds); use a local model" in output
+    spec = "hf://tiny/unseen:train#text"
+    status, output = forks.run(*encode_options(str(teacher), spec, tmp_path / "cache"), patience=0.4)
+    assert (status, len(output.splitlines())) == (1, 1)
+    assert "the Hugging Face hub cannot be reached (no answer within 0.4 seconds); use a local text" in output
+
+
+def test_a_data_set_of_the_hub_is_streamed_at_its_commit(
+    hub: Hub, forks: Forks, teacher: Path, tmp_path: Path
+) -> None:
+    lines = paragraphs(9)
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"text": ["\n".join(lines[i : i + 3]) for i in range(0, 9, 3)]}), sink)
+    commit = hub.add_dataset("tiny/texts", {"data/train-00000-of-00001.parquet": sink.getvalue()})
+    spec, cache = "hf://tiny/texts:train#text", tmp_path / "cache"
+
+    status, output = forks.run(*encode_options(str(teacher), spec, cache, unit=4, limit=5))
+    assert status == 0, output
+    assert Cache.open(cache).plans()[0].identity["revision"] == commit
+
+    # A commit that comes later does not change what the cache is made of.
+    hub.add_dataset("tiny/texts", {"data/train-00000-of-00001.parquet": b"something else"})
+    status, output = forks.run(*encode_options(str(teacher), spec, cache, unit=4))
+    assert status == 0, output
+    run(teacher, write_lines(tmp_path / "same.txt", lines), tmp_path / "local")
+    assert [text for text, _ in rows_of(cache)] == [text for text, _ in rows_of(tmp_path / "local")]
+
+    status, output = forks.run(*encode_options(str(teacher), "hf://tiny/none", tmp_path / "other"))
+    assert (status, len(output.splitlines())) == (1, 1)
+    assert output.startswith("error: corpus hf://tiny/none: not on the Hugging Face hub (")
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/models/x", "a/b/c"])
+def test_what_looks_like_a_folder_is_not_asked_for_on_the_hub(name: str) -> None:
+    with pytest.raises(X2StaticError, match=f"model {name}: no such folder"):
+        resolve_model(name, None)
+
+
+def test_what_can_be_no_id_is_said_to_be_none() -> None:
+    with pytest.raises(X2StaticError, match=r"model not an id!: neither a folder nor an id on the hub"):
+        resolve_model("not an id!", None)
+
+
+def test_patience_gives_results_and_errors_through_and_ends_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("the library of the day says this\nat length")
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    assert with_patience(lambda: 7) == 7
+    with pytest.raises(ConnectionError, match=r"^the library of the day says this$"):
+        with_patience(broken)
+    with pytest.raises(OSError, match="No space left") as caught:
+        answered(full, None)
+    assert not isinstance(caught.value, ConnectionError)
+    monkeypatch.setattr(hub_module, "PATIENCE_SECONDS", 0.05)
+    import threading
+
+    never = threading.Event()
+    with pytest.raises(TimeoutError, match="no answer within 0.05 seconds"):
+        with_patience(never.wait)
+    never.set()

@@ -1,0 +1,85 @@
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas.cache import Cache
+from schemas.errors import Interrupted, X2StaticError
+from schemas.vectors import WordVectors
+from stage2_train import closed_form, train
+from stage2_train.closed_form import SHRINKAGE
+from tests.stage2_train.caches import DIM, config, make_cache, result, rewritten_shard, shard_content
+
+
+def direct(path: Path, words: list[str], power: float) -> np.ndarray:
+    """The formula on all contexts at once: a row of X for every occurrence of a word of the vocabulary."""
+    rows, names = [], []
+    for shard in Cache.open(path).shards():
+        lexicon = shard.lexicon()["word"].to_pylist()
+        for context, ids in zip(shard.contexts(), shard.words()["word_ids"].to_pylist(), strict=True):
+            for name in (lexicon[i] for i in ids):
+                if name in words:
+                    rows.append(context.astype(np.float64))
+                    names.append(name)
+    contexts, names = np.array(rows), np.array(names)
+    covariance = np.cov(contexts.T, bias=True)
+    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(
+        len(covariance)
+    )
+    differences = np.array([contexts[names == word].mean(0) for word in words]) - contexts.mean(0)
+    if power == -1:
+        return np.linalg.solve(covariance, differences.T).T
+    left, values, right = np.linalg.svd(covariance)
+    return differences @ (left / np.sqrt(values)) @ right
+
+
+@pytest.mark.parametrize(("transform", "power", "dim"), [("none", -1, DIM), ("none", -1, 16), ("whiten", -0.5, 16)])
+def test_the_closed_form_is_the_direct_computation(
+    tmp_path: Path, transform: str, power: float, dim: int, monkeypatch: pytest.MonkeyPatch
+):
+    cache = make_cache(tmp_path / "cache", dim=dim)
+    monkeypatch.setattr(closed_form, "ROWS_AT_ONCE", 50 if dim > 16 else 1)  # several pieces of contexts, and of words
+    figures = train(config(cache, tmp_path / "run", objective="closed-form", transform=transform, min_count=60))
+    vectors = WordVectors.load(tmp_path / "run")
+    expected = direct(cache, vectors.words, power)
+    np.testing.assert_allclose(vectors.matrix, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+    assert figures["loss"] is None
+    assert figures["epochs"] == 1
+    assert figures["targets"] == vectors.counts.sum()
+
+
+def test_the_closed_form_is_the_same_bytes_each_time(cache: Path, tmp_path: Path):
+    for name in ("a", "b"):
+        train(config(cache, tmp_path / name, objective="closed-form", transform="whiten"))
+    assert result(tmp_path / "a") == result(tmp_path / "b")
+
+
+def test_a_finished_closed_form_is_not_done_again_whatever_epochs_says(cache: Path, tmp_path: Path):
+    first = train(config(cache, tmp_path / "run", objective="closed-form"))
+    again = train(config(cache, tmp_path / "run", objective="closed-form", epochs=7))
+    assert again == {**first, "finished_before": True}
+
+
+def test_contexts_that_are_all_equal_are_refused(cache_copy: Path, tmp_path: Path):
+    equal = {index: np.full_like(shard_content(index, 130, DIM).contexts, 0.3) for index in range(3)}
+    with (
+        rewritten_shard(cache_copy, 0, contexts=equal[0]),
+        rewritten_shard(cache_copy, 1, contexts=equal[1]),
+        rewritten_shard(cache_copy, 2, contexts=equal[2]),
+        pytest.raises(X2StaticError, match="all contexts of the cache are equal"),
+    ):
+        train(config(cache_copy, tmp_path / "run", objective="closed-form"))
+
+
+def test_lexicons_that_miscount_are_refused(cache_copy: Path, tmp_path: Path):
+    counts = shard_content(1, 130, DIM).counts + 1
+    with rewritten_shard(cache_copy, 1, counts=counts), pytest.raises(X2StaticError, match="their lexicons count"):
+        train(config(cache_copy, tmp_path / "run", objective="closed-form"))
+
+
+def test_a_signal_stops_the_closed_form_which_then_starts_over(cache: Path, tmp_path: Path):
+    wish = config(cache, tmp_path / "run", objective="closed-form")
+    with pytest.raises(Interrupted, match=r"SIGTERM.*start over"):
+        train(wish, report=lambda progress: signal.raise_signal(signal.SIGTERM))
+    assert not train(wish)["resumed"]

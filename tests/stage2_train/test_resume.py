@@ -1,0 +1,223 @@
+"""However a run is stopped, going on ends byte for byte where an uninterrupted run ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from schemas.errors import Interrupted
+from schemas.training import TrainConfig
+from schemas.vectors import WordVectors
+from stage2_train import checkpoint, train
+from stage2_train.learner import Learner
+from tests.conftest import ROOT
+from tests.stage2_train.caches import config, result
+from tests.stage2_train.driver import at
+
+
+def drive(wish: TrainConfig, event: str, n: int = 0) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "tests.stage2_train.driver", wish.model_dump_json(), event, str(n)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("event", "n", "minutes"),
+    [
+        ("kill-batch", 21, 60),  # in the second epoch: the checkpoint of the first epoch's end is left
+        ("kill-batch", 9, 0),  # in the first, with a checkpoint after every batch
+        ("kill-write", 5, 0),
+        ("kill-commit", 5, 0),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    cache: Path, whole_run: Path, tmp_path: Path, event: str, n: int, minutes: float
+):
+    wish = config(cache, tmp_path / "run", checkpoint_minutes=minutes)
+    killed = drive(wish, event, n)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (wish.out / "run.json").exists()
+    leftovers = list((wish.out / "checkpoints").glob(".tmp-*"))
+    assert len(leftovers) == event.startswith(("kill-write", "kill-commit"))
+    figures = train(config(cache, wish.out))
+    assert figures["resumed"]
+    assert result(wish.out) == result(whole_run)
+    assert WordVectors.load(wish.out).run["losses"] == WordVectors.load(whole_run).run["losses"]
+    assert not list((wish.out / "checkpoints").glob(".tmp-*"))
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(cache: Path, whole_run: Path, tmp_path: Path):
+    wish = config(cache, tmp_path / "run")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(Learner, "learn", at(3, lambda: 1 // 0, Learner.learn))
+        train(wish)
+    assert not train(wish)["resumed"]
+    assert result(wish.out) == result(whole_run)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_saves_the_state_and_the_run_goes_on_to_the_same_bytes(
+    cache: Path, whole_run: Path, tmp_path: Path, name: str
+):
+    wish = config(cache, tmp_path / "run")
+    stopped = drive(wish, name, 7)
+    assert stopped.returncode == 130, stopped.stderr
+    assert f"stopped by {name}; the state is saved in" in stopped.stderr
+    assert "run the same command again" in stopped.stderr
+    assert [path.name for path in checkpoint.checkpoints(wish.out / "checkpoints")] == ["0000000007"]
+    assert train(wish)["resumed"]
+    assert result(wish.out) == result(whole_run)
+
+
+def test_a_run_stopped_again_and_again_ends_at_the_same_bytes(cache: Path, whole_run: Path, tmp_path: Path):
+    wish = config(cache, tmp_path / "run")
+    stops = 0
+    while True:
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Learner, "learn", at(3, lambda: signal.raise_signal(signal.SIGINT), Learner.learn))
+                train(wish)
+            break
+        except Interrupted:
+            stops += 1
+    assert stops >= 8
+    assert result(wish.out) == result(whole_run)
+    ours, theirs = WordVectors.load(wish.out).run, WordVectors.load(whole_run).run
+    assert [ours[key] for key in ("losses", "steps", "targets")] == [
+        theirs[key] for key in ("losses", "steps", "targets")
+    ]
+
+
+def test_handlers_of_before_come_back(cache: Path, tmp_path: Path):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted):
+        train(config(cache, tmp_path / "run"), report=lambda progress: signal.raise_signal(signal.SIGTERM))
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_signal_in_the_last_batch_lets_the_run_finish(cache: Path, whole_run: Path, tmp_path: Path):
+    steps = WordVectors.load(whole_run).run["steps"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "learn", at(steps, lambda: signal.raise_signal(signal.SIGTERM), Learner.learn))
+        train(config(cache, tmp_path / "run"))
+    assert result(tmp_path / "run") == result(whole_run)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "no state", "state cut", "other run", "shape"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    cache: Path, whole_run: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+):
+    wish = config(cache, tmp_path / "run", checkpoint_minutes=0)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Learner, "learn", at(7, lambda: signal.raise_signal(signal.SIGINT), Learner.learn))
+        train(wish)
+    _, newest = checkpoint.checkpoints(wish.out / "checkpoints")
+    tensors, state = newest / "state.safetensors", newest / "state.json"
+    if damage == "cut":
+        tensors.write_bytes(tensors.read_bytes()[:-100])
+    elif damage == "changed":
+        data = bytearray(tensors.read_bytes())
+        data[-100] ^= 1
+        tensors.write_bytes(data)
+    elif damage == "no state":
+        state.unlink()
+    elif damage == "state cut":
+        state.write_bytes(state.read_bytes()[:-100])
+    elif damage == "other run":
+        state.write_text(state.read_text().replace('"lr": 0.01', '"lr": 0.02'))
+    else:
+        old = checkpoint.hash_file(tensors)
+        names = ("vectors", "first_moment", "second_moment")
+        checkpoint.write_tensors(tensors, {name: torch.zeros(3, 2) for name in names})
+        state.write_text(state.read_text().replace(old, checkpoint.hash_file(tensors)))
+    assert train(wish)["resumed"]
+    assert f"{newest}: the checkpoint is damaged" in caplog.text
+    assert "falling back to the one before" in caplog.text
+    assert result(wish.out) == result(whole_run)
+
+
+def test_with_every_checkpoint_damaged_the_run_begins_again(cache: Path, whole_run: Path, tmp_path: Path):
+    wish = config(cache, tmp_path / "run")
+    with pytest.raises(Interrupted):
+        train(wish, report=lambda progress: signal.raise_signal(signal.SIGINT))
+    for path in (wish.out / "checkpoints").glob("*/state.json"):
+        path.write_text("{}")
+    assert not train(wish)["resumed"]
+    assert result(wish.out) == result(whole_run)
+
+
+def test_the_last_two_checkpoints_are_kept(cache: Path, tmp_path: Path):
+    train(config(cache, tmp_path / "run", checkpoint_minutes=0, epochs=1))
+    kept = [int(path.name) for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")]
+    assert len(kept) == 2
+    assert kept[1] == kept[0] + 1 > 10
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on_after(cache: Path, whole_run: Path, tmp_path: Path):
+    wish = config(cache, tmp_path / "run", checkpoint_minutes=0)
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(checkpoint, "write_tensors", at(4, full, checkpoint.write_tensors))
+        train(wish)
+    assert [path.name for path in sorted((wish.out / "checkpoints").iterdir())] == ["0000000002", "0000000003"]
+    assert train(wish)["resumed"]
+    assert result(wish.out) == result(whole_run)
+
+
+def test_a_device_without_space_gives_an_oserror_with_its_number(tmp_path: Path):
+    with pytest.raises(OSError) as caught:
+        checkpoint.write_tensors(Path("/dev/full"), {"vectors": torch.zeros(1000, 100)})
+    assert caught.value.errno == 28
+
+
+def test_tensors_written_are_those_that_safetensors_reads(tmp_path: Path):
+    tensors = {"a": torch.randn(3, 5), "long name": torch.randn(7, 2).T}
+    checkpoint.write_tensors(tmp_path / "x.safetensors", tensors)
+    loaded = load_file(tmp_path / "x.safetensors")
+    assert loaded.keys() == tensors.keys()
+    assert all(np.array_equal(loaded[name], tensors[name]) for name in tensors)
+
+
+def test_a_finished_run_grows_by_epochs_to_the_bytes_of_one_that_was_longer_at_once(
+    cache: Path, whole_run: Path, tmp_path: Path
+):
+    out = tmp_path / "run"
+    first = train(config(cache, out, epochs=1))
+    second = train(config(cache, out, epochs=2))
+    assert (first["resumed"], second["resumed"]) == (False, True)
+    assert second["epochs"] == 2
+    assert second["steps"] > first["steps"]
+    assert result(out) == result(whole_run)
+
+
+def test_a_run_killed_between_its_vectors_and_run_json_is_not_taken_for_finished(
+    cache: Path, whole_run: Path, tmp_path: Path
+):
+    out = tmp_path / "run"
+    train(config(cache, out, epochs=1))
+
+    def fail(self: WordVectors, folder: Path) -> None:
+        (folder / "vectors.safetensors").write_bytes(b"half")
+        raise ZeroDivisionError
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(WordVectors, "save", fail)
+        train(config(cache, out, epochs=2))
+    assert train(config(cache, out, epochs=2))["resumed"]
+    assert result(out) == result(whole_run)
+
+
+def test_training_needs_none_of_the_libraries_of_stage_one(cache: Path, whole_run: Path, tmp_path: Path):
+    wish = config(cache, tmp_path / "run")
+    alone = drive(wish, "lonely")
+    assert alone.returncode == 0, alone.stderr
+    assert result(wish.out) == result(whole_run)
