@@ -24,7 +24,7 @@ def vectors(run: Run, small_cache: Path, tmp_path_factory: pytest.TempPathFactor
 
 def test_evaluate_reports_score_and_coverage_of_a_file_of_pairs(run: Run, vectors: Path, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.tsv"
-    pairs.write_text("state\tgovernment\t8\nstate\tmusic\t1\nanarchism\tanarchist\t9\nstate\tqwxyz\t2\n")
+    pairs.write_text("state\tgovernment\t8\nstate\tchildren\t1\nanarchism\tanarchist\t9\nstate\tqwxyz\t2\n")
     done = run("evaluate", vectors, "--data", pairs, "--json")
     assert done.status == 0, done.stderr
     task = done.json["tasks"]["pairs"]

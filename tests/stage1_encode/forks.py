@@ -4,15 +4,39 @@ A request is a line of JSON on stdin: `arguments` of x2static, `output` (a file 
 `kill` (see tests.killing) and `patience` (seconds that the hub is given). The answer is the child's status.
 """
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import traceback
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
+from tests.stage1_encode.hub_server import Hub
+
+
+@cache
+def shared_hub() -> Hub:
+    """Return the hub that all forks ask."""
+    hub = Hub()
+    atexit.register(hub.close)
+    return hub
+
+
+@cache
+def shared_forks() -> "Forks":
+    """Return the one fork server of this session; its starting takes as long as importing torch does."""
+    home = Path(tempfile.mkdtemp(prefix="x2static-forks-"))
+    offline = {"HF_ENDPOINT": shared_hub().url, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
+    forks = Forks(home, offline)
+    atexit.register(shutil.rmtree, home)
+    atexit.register(forks.close)
+    return forks
 
 
 class Forks:

@@ -25,8 +25,6 @@ class Modes:
     def __init__(self, encode: Encode, reader: Reader, text: str, context: str) -> None:
         self.paper = encode(reader, [text], context=context, compat="paper")
         self.default = encode(reader, [text], context=context)
-        # Whatever a test claims of one row, every row of its text is what the slow computation says.
-        assert_rows_equal(self.paper.rows, compat_rows(reader, [text], context))
 
     @property
     def vectors(self) -> list[Vector]:
@@ -38,7 +36,7 @@ class Modes:
 
 @pytest.fixture
 def both(encode: Encode):
-    """Encode one text as the paper does and by default; what must hold of every pair is checked on the way."""
+    """Encode one text as the paper does and by default."""
 
     def run(reader: Reader, text: str, context: str = "paragraph") -> Modes:
         return Modes(encode, reader, text, context)
@@ -563,6 +561,9 @@ def test_paragraphs_of_all_lengths_in_a_batch_do_not_touch_one_another(
         "?",
         sized(reader, 201),
         "anna reads 3.5 words . the end .",
+        "Anna reads .5 words!  The dog. sees it ? ! and </s> <|endoftext|> [SEP] the rest",
+        "the cat sees anna " * 100,
+        sized(reader, 640, stops=(480, 560, 600)),
     ]
     expected: list[Row] = compat_rows(reader, paragraphs, context)
     assert_rows_equal(encode(reader, paragraphs, context=context, compat="paper").rows, expected)

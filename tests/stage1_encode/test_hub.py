@@ -13,16 +13,14 @@ from schemas.errors import X2StaticError
 from stage1_encode import hub as hub_module
 from stage1_encode.hub import answered, resolve_model, with_patience
 from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.forks import Forks
+from tests.stage1_encode.forks import Forks, shared_forks, shared_hub
 from tests.stage1_encode.hub_server import Hub
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, rows_of, run, write_lines
+from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 
 
-@pytest.fixture(scope="module")
-def hub() -> Iterator[Hub]:
-    server = Hub()
-    yield server
-    server.close()
+@pytest.fixture
+def hub() -> Hub:
+    return shared_hub()
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +31,9 @@ def _open_again(hub: Hub) -> Iterator[None]:
     hub.requests.clear()
 
 
-@pytest.fixture(scope="module")
-def forks(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    home = tmp_path_factory.mktemp("home")
-    server = Forks(home, {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"})
-    yield server
-    server.close()
+@pytest.fixture
+def forks() -> Forks:
+    return shared_forks()
 
 
 @pytest.fixture
@@ -69,7 +64,7 @@ def test_a_model_is_downloaded_without_what_is_not_needed_and_found_again_withou
     assert fetched == {path.name for path in teacher.iterdir() if path.suffix in (".json", ".txt", ".safetensors")}
     assert not [line for line in hub.requests if "onnx/" in line]
     run(teacher, corpus, tmp_path / "local")
-    assert rows_of(tmp_path / "online") == rows_of(tmp_path / "local")
+    assert_same_rows(tmp_path / "online", tmp_path / "local")
 
     hub.close()
     status, output = forks.run(*encode_options("tiny/bert", corpus, tmp_path / "offline"))
@@ -179,7 +174,7 @@ def test_a_data_set_of_the_hub_is_streamed_at_its_commit(
     status, output = forks.run(*encode_options(str(teacher), spec, cache, unit=4))
     assert status == 0, output
     run(teacher, write_lines(tmp_path / "same.txt", lines), tmp_path / "local")
-    assert [text for text, _ in rows_of(cache)] == [text for text, _ in rows_of(tmp_path / "local")]
+    assert_same_rows(cache, tmp_path / "local")
 
     status, output = forks.run(*encode_options(str(teacher), "hf://tiny/none", tmp_path / "other"))
     assert (status, len(output.splitlines())) == (1, 1)

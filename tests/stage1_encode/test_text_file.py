@@ -20,7 +20,7 @@ from schemas.manifest import Plan, Unit
 from stage1_encode.text_file import TextFile
 from tests.conftest import ROOT
 from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.runs import files_of, paragraphs, rows_of, run, texts_of, write_lines
+from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, texts_of, write_lines
 
 
 def zstd(data: bytes) -> bytes:
@@ -161,7 +161,7 @@ def test_raising_the_limit_in_steps_gives_the_rows_of_one_run_in_their_order(tea
         figures = run(teacher, corpus, tmp_path / "steps", unit=4, limit=limit)
         if limit:
             assert figures["paragraphs"] == limit
-    assert rows_of(tmp_path / "steps") == rows_of(tmp_path / "once")
+    assert_same_rows(tmp_path / "steps", tmp_path / "once")
     assert figures["words"] == once["words"]
     assert figures["shards"] == figures["shards_resumed"] == 1 + 1 + 3 + 2
 
@@ -273,7 +273,7 @@ def test_a_file_that_only_moved_or_was_touched_is_the_same(teacher: Path, tmp_pa
     shutil.move(corpus, moved)
     run(teacher, moved, cache)
     run(teacher, moved, tmp_path / "once")
-    assert rows_of(cache) == rows_of(tmp_path / "once")
+    assert_same_rows(cache, tmp_path / "once")
 
 
 def test_text_that_looks_like_something_else_is_only_text(teacher: Path, tmp_path: Path) -> None:

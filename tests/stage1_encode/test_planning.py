@@ -1,0 +1,172 @@
+"""Which corpora a cache is made of, how a raised limit goes on, and what is refused."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from schemas.manifest import Plan, Unit
+from stage1_encode.planning import corpus_groups, open_corpora, plan_all, planned_paragraphs
+from stage1_encode.text_file import TextFile
+from tests.stage1_encode.conftest import Readers
+from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, texts_of, write_lines
+
+
+@pytest.fixture
+def teacher(readers: Readers) -> Path:
+    return readers("bert").teacher.folder
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "first.txt", paragraphs(7, seed=1))
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "second.txt", paragraphs(5, seed=2))
+
+
+def plan(corpus: str, units: tuple[int, ...] | None, limit: int | None = None) -> Plan:
+    """Return a plan with units of so many paragraphs."""
+    return Plan(
+        corpus=corpus,
+        identity={"kind": corpus},
+        seen={},
+        licence=None,
+        unit=8,
+        on_bad_text="fail",
+        max_paragraph_bytes=100,
+        skipped=0,
+        first=0,
+        limit=limit,
+        ended=None,
+        units=None if units is None else tuple(Unit(source="", start=0, stop=0, paragraphs=n) for n in units),
+    )
+
+
+def test_corpora_are_read_one_after_the_other(teacher: Path, first: Path, second: Path, tmp_path: Path) -> None:
+    for name, corpora in {"1": first, "2": second, "both": (first, second)}.items():
+        run(teacher, corpora, tmp_path / name, unit=3)
+    assert texts_of(tmp_path / "both") == texts_of(tmp_path / "1") + texts_of(tmp_path / "2")
+    units = [marker.unit.source for marker in Cache.open(tmp_path / "both").committed()[0].values()]
+    assert units == ["first.txt"] * 3 + ["second.txt"] * 2
+
+
+def test_a_raised_limit_goes_on_in_every_corpus_and_reads_no_paragraph_twice(
+    teacher: Path, first: Path, second: Path, tmp_path: Path
+) -> None:
+    both, cache = (first, second), tmp_path / "cache"
+    assert run(teacher, both, cache, unit=2, limit=3)["paragraphs"] == 6
+    assert run(teacher, both, cache, unit=2, limit=5)["paragraphs"] == 10  # second.txt ends here
+    assert run(teacher, both, cache, unit=2)["paragraphs"] == 12
+    run(teacher, both, tmp_path / "once")
+    assert sorted(texts_of(cache)) == sorted(texts_of(tmp_path / "once"))
+    assert [plan.corpus for plan in Cache.open(cache).plans()] == [str(path) for path in (*both, *both, first)]
+
+
+def test_a_limit_beyond_the_end_adds_nothing(teacher: Path, first: Path, tmp_path: Path) -> None:
+    run(teacher, first, tmp_path / "cache", limit=7)
+    before = files_of(tmp_path / "cache")
+    for limit in (8, 100, None):
+        figures = run(teacher, first, tmp_path / "cache", limit=limit)
+        assert figures["shards"] == figures["shards_resumed"] == 1
+    assert files_of(tmp_path / "cache") == before
+
+
+def test_the_same_corpus_named_twice_is_refused(teacher: Path, first: Path, tmp_path: Path) -> None:
+    with pytest.raises(X2StaticError, match=r"--corpus: the same corpus is named twice: .*first\.txt, .*first\.txt$"):
+        run(teacher, (first, first), tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_two_files_with_the_same_text_are_refused(teacher: Path, first: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(first.read_bytes())
+    with pytest.raises(X2StaticError, match=r"--corpus: .*first\.txt and .*copy\.txt hold the same text$"):
+        run(teacher, (first, copy), tmp_path / "cache")
+    assert not (tmp_path / "cache" / "manifest.json").exists()
+
+
+def test_other_corpora_or_another_order_of_them_are_refused(
+    teacher: Path, first: Path, second: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    run(teacher, (first, second), cache)
+    before = files_of(cache)
+    sizes = first.stat().st_size, second.stat().st_size
+    with pytest.raises(X2StaticError, match=rf"corpus \(.*first\.txt\) size: {sizes[0]} != {sizes[1]}; corpus .* xxh3: "):
+        run(teacher, (second, first), cache)
+    with pytest.raises(X2StaticError, match=r"corpus: .*first\.txt, .*second\.txt != .*first\.txt\. Ask for the same"):
+        run(teacher, first, cache)
+    third = write_lines(tmp_path / "third.txt", paragraphs(2, seed=3))
+    with pytest.raises(X2StaticError, match=r"corpus: .*second\.txt != .*second\.txt, .*third\.txt\. Ask"):
+        run(teacher, (first, second, third), cache)
+    with pytest.raises(X2StaticError, match=rf"corpus \(.*second\.txt\) size: {sizes[1]} != {third.stat().st_size}"):
+        run(teacher, (first, third), cache)
+    assert files_of(cache) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"unit": 4}, "unit: 3 != 4"),
+        ({"on_bad_text": "skip"}, "on_bad_text: 'fail' != 'skip'"),
+        ({"max_paragraph_bytes": 5000}, "max_paragraph_bytes: 10000000 != 5000"),
+        ({"limit": 4}, "limit: 5 paragraphs are planned already != 4"),
+        ({"unit": 4, "limit": 2}, "unit: 3 != 4; limit: 5 paragraphs are planned already != 2"),
+    ],
+)
+def test_what_changes_the_planning_is_refused_with_both_values(
+    change: dict[str, Any], message: str, teacher: Path, first: Path, tmp_path: Path
+) -> None:
+    run(teacher, first, tmp_path / "cache", unit=3, limit=5)
+    before = files_of(tmp_path / "cache")
+    with pytest.raises(X2StaticError) as caught:
+        run(teacher, first, tmp_path / "cache", **({"unit": 3, "limit": 5} | change))
+    assert str(caught.value) == (
+        f"{tmp_path / 'cache'}: this cache was made from something else (cache != asked for): {message}. "
+        "Ask for the same again, or use another --cache"
+    )
+    assert files_of(tmp_path / "cache") == before
+
+
+def test_a_corpus_is_hashed_again_only_if_it_may_have_changed(
+    teacher: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(teacher, first, tmp_path / "cache", limit=3)
+
+    def hash_it(corpus: TextFile) -> dict[str, Any]:
+        raise InterruptedError("hashed")
+
+    monkeypatch.setattr(TextFile, "identity", hash_it)
+    run(teacher, first, tmp_path / "cache", limit=4)
+    os.utime(first, (1, 1))
+    with pytest.raises(InterruptedError, match="hashed"):
+        run(teacher, first, tmp_path / "cache", limit=5)
+
+
+def test_corpora_are_closed_whatever_happens(first: Path, second: Path, tmp_path: Path) -> None:
+    with (
+        pytest.raises(InterruptedError),
+        open_corpora(config_of(Path("any"), (first, second), tmp_path / "cache")) as corpora,
+    ):
+        plan_all(corpora)
+        assert all(corpus._stream is not None for corpus in corpora)  # type: ignore[attr-defined]
+        raise InterruptedError
+    assert all(corpus._stream is None for corpus in corpora)  # type: ignore[attr-defined]
+
+
+def test_the_plans_of_a_corpus_form_a_group() -> None:
+    plans = [plan("a", (1,)), plan("b", (1,)), plan("a", (1,)), plan("a", (1,)), plan("b", (1,))]
+    assert corpus_groups(plans) == [[0, 2, 3], [1, 4]]
+    assert corpus_groups([]) == []
+
+
+def test_planned_paragraphs_are_known_unless_a_stream_has_no_limit() -> None:
+    assert planned_paragraphs([plan("a", (8, 3)), plan("b", None, limit=5)]) == 16
+    assert planned_paragraphs([plan("a", (8, 3)), plan("b", None)]) is None
+    assert planned_paragraphs([]) == 0
