@@ -77,17 +77,20 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
             cache = _create(config, files, teacher, precision, plans)
         markers = _drop_damaged(cache)
         resumed = set(markers)
-        write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
         remove_leftovers(cache.shards_folder)
+        write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
         if cache.missing() == []:
             logger.info("%s: finished already, %d shards", cache.path, len(markers))
         else:
             if markers:
                 logger.info("%s: going on after %d shards", cache.path, len(markers))
             logger.info("precision: %s, because %s", precision, why)
+        while cache.missing() != []:
             teacher = teacher or Teacher(files, precision, device, config.trust_remote_code)
             preparer = make_preparer(config, teacher, WordSegmentation.load(cache.segmentation_file))
             _encode_missing(cache, Encoder(preparer, teacher, MAX_TOKENS[device.type]), corpora, markers, report)
+            # Only a stream that is whole tells what a raised --limit adds to it.
+            write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
     if not sum(marker.n_contexts for marker in markers.values()):
         raise X2StaticError(
             f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} paragraphs "

@@ -31,7 +31,7 @@ class HubDataset:
     Attributes:
         spec: `hf://name/config:split#column`; without split "train", without column "text". A name that begins with
             "/" or "." is a local folder of data files.
-        config: for `unit` and `limit`.
+        config: for `unit`, `limit`, `on_bad_text` and `max_paragraph_bytes` (here: characters).
     """
 
     spec: str
@@ -39,6 +39,7 @@ class HubDataset:
     _dataset: IterableDataset | None = field(default=None, init=False)
     _rows: Iterator[str] | None = field(default=None, init=False)
     _row: int = field(default=0, init=False)
+    _unfinished: tuple[int, str] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Take the name apart.
@@ -111,13 +112,13 @@ class HubDataset:
         paragraphs: list[str] = []
         row, line = unit.start, unit.start_line
         for row, text in self._texts(unit.start):
-            lines = [stripped for part in text.split("\n") if (stripped := part.strip())]
+            lines = self._lines(text, row)
             begin = line if row == unit.start else 0
             taken = lines[begin : begin + unit.paragraphs - len(paragraphs)]
             paragraphs += taken
             line = begin + len(taken)
             if line < len(lines):
-                self._rows = None  # the row is not used up; the next unit begins in it
+                self._unfinished = (row, text)  # the next unit begins in this row
                 break
             row, line = row + 1, 0
             if len(paragraphs) == unit.paragraphs:
@@ -128,18 +129,36 @@ class HubDataset:
 
     def close(self) -> None:
         """Forget the connection."""
-        self._dataset = self._rows = None
+        self._dataset = self._rows = self._unfinished = None
+
+    def _lines(self, text: str, row: int) -> list[str]:
+        """Return the paragraphs of a row's text; one that is too long is bad text."""
+        lines = []
+        for part in text.split("\n"):
+            if len(part) <= self.config.max_paragraph_bytes:
+                lines += [stripped] if (stripped := part.strip()) else []
+            elif self.config.on_bad_text != "skip":
+                raise X2StaticError(
+                    f"corpus {self.spec}: row {row} holds a line of {len(part)} characters; is it a paragraph? "
+                    "(--max-paragraph-bytes allows more, --on-bad-text skip leaves it out)"
+                )
+        return lines
 
     def _read_so_far(self, unit: Unit, paragraphs: list[str], row: int, line: int) -> Unit:
         return unit.model_copy(update={"stop": row, "stop_line": line, "paragraphs": len(paragraphs)})
 
     def _texts(self, start: int) -> Iterator[tuple[int, str]]:
         """Yield (row, text) from a row on; reading on where the last call ended costs nothing."""
-        if self._rows is None or self._row != start:
+        if self._unfinished and self._unfinished[0] == start:
+            unfinished, self._unfinished = self._unfinished, None
+            yield unfinished
+        elif self._rows is None or self._row != start:
             if self._dataset is None:
                 raise RuntimeError("connect to the data set before reading")
             self._rows = (row[self.column] for row in self._dataset.skip(start))
             self._row = start
+        if self._rows is None:
+            return
         try:
             for text in self._rows:
                 row, self._row = self._row, self._row + 1

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,15 +85,22 @@ SIZES = {"hidden_size": DIM, "num_hidden_layers": 2, "num_attention_heads": 2, "
 
 
 def _bert(window: int) -> Made:
-    rules = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    rules.normalizer = normalizers.BertNormalizer(lowercase=True)
-    rules.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=500, special_tokens=list(BERT_SPECIAL), show_progress=False)
-    rules.train_from_iterator(training_text(), trainer)
-    tokenizer = BertTokenizer(vocab=rules.get_vocab())
+    tokenizer = BertTokenizer(vocab={piece: number for number, piece in enumerate(_word_pieces())})
     pad, _, begin, end, _ = (tokenizer.convert_tokens_to_ids(token) for token in BERT_SPECIAL)
     config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=window, pad_token_id=pad, **SIZES)
     return BertModel(config), tokenizer, (begin,), (end,)
+
+
+def _word_pieces() -> list[str]:
+    """Return BERT's pieces: characters, alone and inside a word, and the words that occur four times.
+
+    The library's own WordPiece trainer chooses differently from run to run.
+    """
+    clean, cut = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    counts = Counter(word for text in training_text() for word, _ in cut.pre_tokenize_str(clean.normalize_str(text)))
+    letters = sorted({letter for word in counts for letter in word})
+    words = sorted(word for word, count in counts.items() if len(word) > 1 and count >= 4)
+    return [*BERT_SPECIAL, *letters, *(f"##{letter}" for letter in letters), *words]
 
 
 def _roberta(window: int) -> Made:

@@ -1,4 +1,4 @@
-"""Processes that start at once: `python -m tests.stage1_encode.forks` imports the command line, then forks for each run.
+"""Processes that start at once: `python -m tests.stage1_encode.forks` imports x2static, then forks for each run.
 
 A request is a line of JSON on stdin: `arguments` of x2static, `output` (a file for stdout and stderr), and, if wanted,
 `kill` (see tests.killing) and `patience` (seconds that the hub is given). The answer is the child's status.
@@ -74,8 +74,6 @@ class Forks:
 
 def serve() -> None:
     """Answer requests until stdin ends."""
-    import pipeline.cli
-    import pipeline.commands.encode
     import stage1_encode.estimate  # noqa: F401
 
     for line in sys.stdin:
@@ -112,7 +110,15 @@ def _child(request: dict[str, Any]) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        if coverage := sys.modules.get("coverage"):
+            _save_coverage(coverage)
         os._exit(status)  # neither the server's loop nor its exit handlers are the child's
+
+
+def _save_coverage(coverage: Any) -> None:
+    if measuring := coverage.Coverage.current():
+        measuring.stop()
+        measuring.save()
 
 
 if __name__ == "__main__":

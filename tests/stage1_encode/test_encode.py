@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.progress import Progress
 from stage1_encode import encode
-from stage1_encode import encode as encode_function
 from stage1_encode.ahead import ahead
 from stage1_encode.estimate import estimate
 from stage1_encode.teacher import Teacher
@@ -47,7 +46,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What stage one logs, also where the command line has set up logging before."""
     logger = logging.getLogger("stage1_encode.encode")
     logger.addHandler(caplog.handler)
@@ -98,7 +97,9 @@ def test_a_cache_that_was_encoded_otherwise_is_refused_before_the_teacher_is_loa
     run(teacher, corpus, cache, limit=2)
     before = files_of(cache)
     no_teacher(monkeypatch)
-    with pytest.raises(X2StaticError, match=rf"this cache was made otherwise \(cache != asked for\): {message} Ask for"):
+    with pytest.raises(
+        X2StaticError, match=rf"this cache was made otherwise \(cache != asked for\): {message} Ask for"
+    ):
         run(teacher, corpus, cache, **change)
     with pytest.raises(X2StaticError, match=message):
         estimate(config_of(teacher, corpus, cache, **change))
@@ -147,7 +148,7 @@ def test_a_folder_of_other_things_is_refused_and_not_touched(teacher: Path, corp
     (cache / "thesis.tex").write_text("years of work")
     (cache / "plans").mkdir()
     (cache / "plans" / "2027.txt").write_text("go south")
-    for ask in (encode_function, estimate):
+    for ask in (encode, estimate):
         with pytest.raises(X2StaticError, match=r"holds other things \(plans/2027\.txt, thesis\.tex\); name a new or"):
             ask(config_of(teacher, corpus, cache))
     (cache / "thesis.tex").unlink()
@@ -244,7 +245,9 @@ def test_progress_is_told_from_the_beginning_of_the_work(teacher: Path, corpus: 
 
 def test_a_filter_that_leaves_nothing_is_an_error_each_time(teacher: Path, corpus: Path, cache: Path) -> None:
     for _ in range(2):
-        with pytest.raises(X2StaticError, match=r"the filter left nothing of 10 paragraphs \(at least 3 sentences and "):
+        with pytest.raises(
+            X2StaticError, match=r"the filter left nothing of 10 paragraphs \(at least 3 sentences and "
+        ):
             run(teacher, corpus, cache, min_sentences=3, min_characters=100_000)
 
 
@@ -331,9 +334,7 @@ def test_a_slow_tokenizer_is_refused_with_the_reason(teacher: Path, corpus: Path
         run(folder, corpus, cache)
 
 
-def test_an_estimate_from_all_of_a_file_is_what_encoding_then_takes(
-    teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_an_estimate_from_all_of_a_file_is_what_encoding_then_takes(teacher: Path, cache: Path, tmp_path: Path) -> None:
     config = config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(400)), cache, unit=150, min_sentences=3)
     figures = estimate(config)
     assert not cache.exists()
@@ -343,17 +344,20 @@ def test_an_estimate_from_all_of_a_file_is_what_encoding_then_takes(
     assert figures["teacher_tokens"] == pytest.approx(done["teacher_tokens"], rel=0.15)
     arrays = [path for path in cache.glob("shards/0*/**/*") if path.is_file() and path.suffix != ".json"]
     assert figures["cache_bytes"] == pytest.approx(sum(path.stat().st_size for path in arrays), rel=0.15)
-    assert figures["seconds"] == pytest.approx(figures["teacher_tokens"] / figures["tokens_per_second"], rel=0.1)
+    assert figures["tokens_per_second"] > 0
     assert figures["free_bytes"] > 0
 
 
-def test_an_estimate_of_what_is_left_counts_what_is_there(teacher: Path, corpus: Path, cache: Path) -> None:
+def test_an_estimate_of_what_is_left_counts_what_is_there(
+    teacher: Path, corpus: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So slow a machine that tenths of a second show.
+    monkeypatch.setattr("stage1_encode.estimate._tokens_per_second", lambda *_: 10.0)
     run(teacher, corpus, cache, unit=2, limit=6)
     before = files_of(cache)
     figures = estimate(config_of(teacher, corpus, cache, unit=2))
     assert (figures["units"], figures["units_left"], figures["paragraphs"]) == (5, 2, 10)
-    whole = figures["teacher_tokens"] / figures["tokens_per_second"]
-    assert figures["seconds"] == pytest.approx(0.4 * whole, abs=0.11)
+    assert figures["seconds"] == pytest.approx(0.4 * figures["teacher_tokens"] / 10, abs=0.06)
     assert files_of(cache) == before
     run(teacher, corpus, cache, unit=2)
     figures = estimate(config_of(teacher, corpus, cache, unit=2))
@@ -387,7 +391,12 @@ def test_the_length_of_a_stream_without_limit_is_not_estimated(teacher: Path, ca
 
 def test_an_estimate_of_text_that_the_filter_drops_is_nothing(teacher: Path, corpus: Path, cache: Path) -> None:
     figures = estimate(config_of(teacher, corpus, cache, min_characters=100_000))
-    assert (figures["paragraphs"], figures["sentences"], figures["seconds"], figures["tokens_per_second"]) == (10, 0, 0, 0)
+    assert (figures["paragraphs"], figures["sentences"], figures["seconds"], figures["tokens_per_second"]) == (
+        10,
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_cache_in_steps_holds_the_rows_of_one_in_a_go(
@@ -408,7 +417,7 @@ def test_work_ahead_keeps_its_order_and_raises_where_the_item_would_be() -> None
     found = []
     with pytest.raises(InterruptedError, match="at the third"):
         for item in ahead(items()):
-            found.append(item)  # noqa: PERF402
+            found.append(item)
     assert found == [1, 2]
     assert list(ahead(range(5))) == [0, 1, 2, 3, 4]
     assert list(ahead([])) == []

@@ -1,6 +1,7 @@
 """Teachers and data sets from the Hugging Face hub, which here is a server on the loopback interface."""
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def encode_options(model: str, corpus: Path | str, cache: Path, **options: objec
 def test_a_model_is_downloaded_without_what_is_not_needed_and_found_again_without_a_network(
     hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    commit = hub.add_model("tiny/bert", teacher, **{"pytorch_model.bin": b"x", "onnx__config.json": b"{}", "a.h5": b"x"})
+    commit = hub.add_model(
+        "tiny/bert", teacher, **{"pytorch_model.bin": b"x", "onnx__config.json": b"{}", "a.h5": b"x"}
+    )
 
     status, output = forks.run(*encode_options("tiny/bert", corpus, tmp_path / "online"))
 
@@ -119,9 +122,7 @@ def test_a_download_that_breaks_off_is_one_clear_line_and_is_finished_by_the_nex
     status, output = forks.run(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
     hub.breaking = set()
     assert status == 1
-    assert output.splitlines()[-1].startswith(
-        "error: model tiny/broken: the Hugging Face hub cannot be reached ("
-    )
+    assert output.splitlines()[-1].startswith("error: model tiny/broken: the Hugging Face hub cannot be reached (")
     status, output = forks.run(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
     assert status == 0, output
 
@@ -156,9 +157,7 @@ def test_a_hub_that_never_answers_is_given_up(
     assert "the Hugging Face hub cannot be reached (no answer within 0.4 seconds); use a local text" in output
 
 
-def test_a_data_set_of_the_hub_is_streamed_at_its_commit(
-    hub: Hub, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
+def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub: Hub, forks: Forks, teacher: Path, tmp_path: Path) -> None:
     lines = paragraphs(9)
     sink = io.BytesIO()
     pq.write_table(pa.table({"text": ["\n".join(lines[i : i + 3]) for i in range(0, 9, 3)]}), sink)
@@ -206,9 +205,7 @@ def test_patience_gives_results_and_errors_through_and_ends_at_its_end(monkeypat
         answered(full, None)
     assert not isinstance(caught.value, ConnectionError)
     monkeypatch.setattr(hub_module, "PATIENCE_SECONDS", 0.05)
-    import threading
-
     never = threading.Event()
-    with pytest.raises(TimeoutError, match="no answer within 0.05 seconds"):
+    with pytest.raises(TimeoutError, match=r"no answer within 0\.05 seconds"):
         with_patience(never.wait)
     never.set()

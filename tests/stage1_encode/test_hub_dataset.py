@@ -126,9 +126,7 @@ def test_the_limit_counts_paragraphs_not_rows(spec: str, limit: int) -> None:
     assert texts == rows()[0][:limit]
 
 
-def test_a_data_set_gives_the_rows_of_a_text_file_with_its_paragraphs(
-    spec: str, teacher: Path, tmp_path: Path
-) -> None:
+def test_a_data_set_gives_the_rows_of_a_text_file_with_its_paragraphs(spec: str, teacher: Path, tmp_path: Path) -> None:
     run(teacher, spec, tmp_path / "cache", unit=5)
     run(teacher, write_lines(tmp_path / "same.txt", rows()[0]), tmp_path / "text", unit=5)
     assert_same_rows(tmp_path / "cache", tmp_path / "text")
@@ -329,7 +327,9 @@ def test_changed_files_are_refused_and_touched_ones_are_not(parquet: str, teache
     run(teacher, parquet, tmp_path / "cache", limit=5)
     path.write_bytes(whole + b"\n")
     before = files_of(tmp_path / "cache")
-    with pytest.raises(X2StaticError, match=rf"corpus \({parquet}\) files: {{'{path.name}': '\w+'.* != .*Ask for the same"):
+    with pytest.raises(
+        X2StaticError, match=rf"corpus \({parquet}\) files: {{'{path.name}': '\w+'.* != .*Ask for the same"
+    ):
         run(teacher, parquet, tmp_path / "cache", limit=6)
     assert files_of(tmp_path / "cache") == before
 

@@ -1,4 +1,4 @@
-"""Text files as a corpus: what a paragraph is, where units end, and what becomes of files that are not as they should."""
+"""Text files as a corpus: what a paragraph is, where units end, and what becomes of damaged files."""
 
 import bz2
 import gzip
@@ -59,7 +59,7 @@ def read_all(path: Path, data: bytes, **options: Any) -> list[str]:
     texts = read(corpus, plan)
     assert [corpus.read(unit).paragraphs for unit in reversed(plan.units or ())] == texts[::-1]
     corpus.close()
-    return sum(texts, [])
+    return [text for unit in texts for text in unit]
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,11 @@ def test_a_unit_is_the_byte_range_of_so_many_paragraphs(tmp_path: Path) -> None:
     data = b"one\n\n  \ntwo\r\nthree\n\nfour\nfive"
     corpus = corpus_of(tmp_path / "text.txt", data, unit=2)
     plan = plan_of(corpus)
-    assert [(unit.start, unit.stop, unit.paragraphs) for unit in plan.units or ()] == [(0, 13, 2), (13, 25, 2), (25, 29, 1)]
+    assert [(unit.start, unit.stop, unit.paragraphs) for unit in plan.units or ()] == [
+        (0, 13, 2),
+        (13, 25, 2),
+        (25, 29, 1),
+    ]
     assert [data[unit.start : unit.stop].split() for unit in plan.units or ()] == [
         [b"one", b"two"],
         [b"three", b"four"],
@@ -191,7 +195,9 @@ def test_bad_text_behind_the_limit_is_counted_once_by_the_plan_that_it_belongs_t
 
 def test_a_line_that_is_too_long_is_refused_with_its_position_or_skipped(tmp_path: Path) -> None:
     data = b"one\n" + b"x" * 3_000_000 + b"\ntwo\n" + b" " * 2000 + b"three\nfour"
-    with pytest.raises(X2StaticError, match=r"long\.txt: the line at byte 4 is longer than 1000 bytes; .*one paragraph"):
+    with pytest.raises(
+        X2StaticError, match=r"long\.txt: the line at byte 4 is longer than 1000 bytes; .*one paragraph"
+    ):
         plan_of(corpus_of(tmp_path / "long.txt", data, max_paragraph_bytes=1000))
     skipping = corpus_of(tmp_path / "long.txt", data, max_paragraph_bytes=1000, on_bad_text="skip", unit=2)
     plan = plan_of(skipping)
@@ -254,7 +260,9 @@ def test_a_file_that_changes_between_runs_is_refused_and_the_cache_stays(teacher
     before = files_of(cache)
     text = corpus.read_bytes()
     corpus.write_bytes(text[:-5] + b"HERE\n")  # as long as before
-    with pytest.raises(X2StaticError, match=r"corpus \(.*text\.txt\) xxh3: '\w{32}' != '\w{32}'\. Ask for the same") as caught:
+    with pytest.raises(
+        X2StaticError, match=r"corpus \(.*text\.txt\) xxh3: '\w{32}' != '\w{32}'\. Ask for the same"
+    ) as caught:
         run(teacher, corpus, cache)
     assert " size: " not in str(caught.value)
     corpus.write_bytes(text + b"More.\n")
