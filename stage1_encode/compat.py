@@ -1,8 +1,8 @@
 """`--compat paper`: what the reference implementation feeds its teacher and averages, peculiarities included.
 
-DESIGN §1 tables them; the scripts in question are learn_from_{bert,roberta,gpt2}_ver2[_paragraph].py of the paper's
-repository. Where its scripts for BERT and RoBERTa stop with an IndexError (a target whose sentence has no span), this
-does what its script for GPT-2 does: the context is a vector of zeros.
+docs/COMPAT.md tables them; the scripts in question are learn_from_{bert,roberta,gpt2}_ver2[_paragraph].py in the
+paper's repository. A target whose sentence has no span (GPT-2: the paragraph begins with a stop) gets a context of
+zeros, as there.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class PaperPreparer:
 
     def _add_paragraphs(self, unit: PreparedUnit, kept: list[list[str]]) -> None:
         stops = stop_pieces(self.tokenizer)
-        encoded = self.tokenizer.encode([" ".join(words) for words in kept], parse_special=True)
+        encoded = self.tokenizer.encode([self._read_as(words) for words in kept], parse_special=True)
         for words, (pieces, _) in zip(kept, encoded, strict=True):
             spans = self._spans(pieces, stops)
             window = self._cut(pieces)
@@ -78,7 +78,7 @@ class PaperPreparer:
             unit.n_paragraphs += 1
 
     def _add_sentences(self, unit: PreparedUnit, kept: list[list[list[str]]]) -> None:
-        texts = [" ".join(sentence) for sentences in kept for sentence in sentences]
+        texts = [self._read_as(sentence) for sentences in kept for sentence in sentences]
         encoded = iter(self.tokenizer.encode(texts, parse_special=True))
         for sentences in kept:
             for sentence, (pieces, _) in zip(sentences, encoded, strict=False):
@@ -88,20 +88,28 @@ class PaperPreparer:
                     unit.windows.append(Window(window, np.array([(context, 0, len(window))], np.int64)))
             unit.n_paragraphs += 1
 
+    def _read_as(self, words: list[str]) -> str:
+        """Return what the tokenizer is given: "[CLS] the words [SEP]", the special tokens written into the text.
+
+        The spaces count: RoBERTa's first word gets its `Ġ`, and a piece `Ġ` stands before its end token.
+        """
+        begin, end = (
+            [self.tokenizer.backend.id_to_token(piece) for piece in pieces]
+            for pieces in (self.tokenizer.prefix, self.tokenizer.suffix)
+        )
+        return " ".join([*begin, *words, *end])
+
     def _cut(self, pieces: Ids) -> Ids:
-        """Add the begin and end tokens and cut to the window: its last piece gives way to the end token, if any."""
-        whole = self.tokenizer.with_special(pieces)
-        if len(whole) <= self.window:
-            return whole
-        return np.concatenate([whole[: self.window - 1], np.array(self.tokenizer.suffix, np.int64)])
+        """Cut to the window: its last piece gives way to the end token, if there is one."""
+        if len(pieces) <= self.window:
+            return pieces
+        return np.concatenate([pieces[: self.window - 1], np.array(self.tokenizer.suffix, np.int64)])
 
     def _spans(self, pieces: Ids, stops: Ids) -> list[int]:
         """Return where the spans begin, and where the last one ends, in pieces before the cut to the window."""
-        first = len(self.tokenizer.prefix)
-        length = first + len(pieces) + len(self.tokenizer.suffix)
-        begins = [first, *(np.flatnonzero(np.isin(pieces, stops)) + first + 1).tolist()]
-        if begins[-1] != length or len(begins) == 1:
-            begins.append(length)
+        begins = [len(self.tokenizer.prefix), *(np.flatnonzero(np.isin(pieces, stops)) + 1).tolist()]
+        if begins[-1] != len(pieces) or len(begins) == 1:
+            begins.append(len(pieces))
         return begins
 
 

@@ -201,7 +201,7 @@ def _load(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrain
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": trust_remote_code, "config": config}
         model: PreTrainedModel = AutoModel.from_pretrained(folder, **options)
-    except Exception as error:  # noqa: BLE001  # every format of weights fails with errors of its own
+    except Exception as error:  # every format of weights fails with errors of its own
         raise X2StaticError(f"model {folder}: it cannot be loaded: {first_line(error)}") from error
     if config.is_encoder_decoder:
         model = model.get_encoder()

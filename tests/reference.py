@@ -65,12 +65,14 @@ class Reader:
             return self.model(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
 
     def pieces(self, text: str) -> list[str]:
-        """Return the pieces of a text as the teacher's tokenizer gives them, begin and end tokens included."""
+        """Return the pieces of a text as `ids` has them, begin and end tokens included."""
         return self.tokenizer.convert_ids_to_tokens(self.ids(text))
 
     def ids(self, text: str) -> list[int]:
-        """Return the ids of a text as the teacher's tokenizer gives them, begin and end tokens included."""
-        return self.tokenizer(text)["input_ids"]
+        """Return the ids of "[CLS] text [SEP]": begin and end tokens stand in the text, as in the paper's code."""
+        names = self.tokenizer.convert_ids_to_tokens
+        whole = " ".join([*names(list(self.teacher.begin)), text, *names(list(self.teacher.end))])
+        return self.tokenizer(whole, add_special_tokens=False)["input_ids"]
 
     def plain_pieces(self, text: str) -> list[tuple[int, int]]:
         """Return (id, position of its last character) of each piece of a text in which nothing is special."""

@@ -50,8 +50,15 @@ def read(reader: Reader, text: str) -> tuple[list[str], Vector]:
 
 
 def edges(reader: Reader) -> tuple[int, int]:
-    """Return how many special tokens stand before and after a text."""
-    return len(reader.teacher.begin), len(reader.teacher.end)
+    """Return how many pieces stand before and after the words: the special tokens, and RoBERTa's `Ġ` before `</s>`."""
+    return len(reader.teacher.begin), {"bert": 1, "roberta": 2, "gpt2": 0}[reader.teacher.family]
+
+
+def read_by_default(reader: Reader, text: str) -> Vector:
+    """Return the state of each piece of a text between the special tokens, as the default mode reads it."""
+    begin, end = list(reader.teacher.begin), list(reader.teacher.end)
+    states = reader.states(begin + [piece for piece, _ in reader.plain_pieces(text)] + end)
+    return states[len(begin) : len(states) - len(end)]
 
 
 def words_of(encoded: Encoded) -> list[str]:
@@ -163,9 +170,20 @@ def test_the_teacher_reads_its_begin_and_end_tokens_around_the_words_and_gpt2_no
     reader = readers(family)
     text = "the old cat sees anna"
     begin, end = edges(reader)
-    assert (begin, end) == {"bert": (1, 1), "roberta": (1, 1), "gpt2": (0, 0)}[family]
     encoded = encode(reader, [text], context=context, compat="paper")
     assert encoded.cache.shards()[0].marker.n_tokens == 5 + begin + end == len(reader.pieces(text))
+    special = {"bert": ("[CLS]", "[SEP]"), "roberta": ("<s>", "</s>"), "gpt2": ("the", "anna")}[family]
+    assert (reader.pieces(text)[0], reader.pieces(text)[-1].strip("Ġ")) == special
+
+
+def test_with_roberta_the_spaces_beside_the_special_tokens_count(readers: Readers, both):
+    reader = readers("roberta")
+    text = "the old cat"
+    assert reader.pieces(text) == ["<s>", "Ġthe", "Ġold", "Ġcat", "Ġ", "</s>"]
+    modes = both(reader, text, "sentence")
+    assert_close(modes.vectors[0], read(reader, text)[1].mean(axis=0))
+    bare = [*reader.teacher.begin, *(piece for piece, _ in reader.plain_pieces(text)), *reader.teacher.end]
+    assert_apart(modes.vectors[0], reader.states(bare).mean(axis=0))
 
 
 @pytest.mark.parametrize(("family", "token"), [("roberta", "</s>"), ("gpt2", "<|endoftext|>")])
@@ -271,7 +289,7 @@ def test_of_a_longer_sentence_200_pieces_are_read_the_last_replaced_by_the_end_t
     assert modes.paper.cache.shards()[0].marker.n_tokens == 200
     for other in (ids, ids[:200], ids[:199]):
         assert_apart(vector, reader.states(other).mean(axis=0))
-    assert modes.default.cache.shards()[0].marker.n_tokens == 201
+    assert modes.default.cache.shards()[0].marker.n_tokens == 202 - edges(reader)[1], "the default reads all words"
 
 
 def test_gpt2_keeps_199_pieces_of_a_longer_sentence_and_adds_no_end_token(readers: Readers, both):
@@ -316,7 +334,9 @@ def test_in_sentence_context_the_special_tokens_are_averaged_too(readers: Reader
     assert_close(modes.vectors[0], states.mean(axis=0))
     for other in (states[1:-1], states[1:], states[:-1]):
         assert_apart(modes.vectors[0], other.mean(axis=0))
-    assert_close(modes.default.rows[0].vector, states[1:-1].mean(axis=0), "the default leaves them out")
+    assert_close(
+        modes.default.rows[0].vector, read_by_default(reader, text).mean(axis=0), "the default leaves them out"
+    )
 
 
 # --- mean, `paragraph` -----------------------------------------------------------------------------------------------
@@ -346,7 +366,8 @@ def test_after_a_final_stop_the_end_token_is_a_span_of_its_own_without_targets(r
     stop = pieces.index(reader.teacher.gap + ".") + 1
     modes = both(reader, text)
     assert modes.paper.words == ["anna sees the dog .".split(), "the old cat reads .".split()]
-    assert_close(modes.vectors[1], states[stop:-1].mean(axis=0))
+    _, tail = edges(reader)
+    assert_close(modes.vectors[1], states[stop:-tail].mean(axis=0))
     assert_apart(modes.vectors[1], states[stop:].mean(axis=0))
 
 
@@ -362,7 +383,7 @@ def test_without_a_final_stop_the_end_token_joins_the_last_span(readers: Readers
     # The default agrees where the sentence ends, and leaves the end token out.
     assert_close(
         both(reader, "anna sees the dog").default.rows[0].vector,
-        read(reader, "anna sees the dog")[1][1:-1].mean(axis=0),
+        read_by_default(reader, "anna sees the dog").mean(axis=0),
     )
 
 
@@ -458,9 +479,10 @@ def test_with_roberta_and_gpt2_a_word_that_begins_with_a_stop_shifts_later_targe
     assert_apart(modes.vectors[2], states[third:].mean(axis=0))
 
 
-@byte_level
-def test_a_stop_as_first_word_has_no_gap_so_the_last_targets_have_no_span_and_get_zeros(readers: Readers, both, family):
-    reader = readers(family)
+def test_with_gpt2_a_stop_as_first_word_has_no_gap_so_the_last_targets_have_no_span_and_get_zeros(
+    readers: Readers, both
+):
+    reader = readers("gpt2")
     text = ". the dog sees it . the cat"
     pieces, states = read(reader, text)
     begin, _ = edges(reader)
@@ -474,8 +496,9 @@ def test_a_stop_as_first_word_has_no_gap_so_the_last_targets_have_no_span_and_ge
     assert all(row.vector.any() for row in modes.default.rows)
 
 
-def test_with_bert_a_stop_as_first_word_is_a_span(readers: Readers, both):
-    reader = readers("bert")
+@with_end_token
+def test_with_bert_and_roberta_a_stop_as_first_word_is_a_span(readers: Readers, both, family):
+    reader = readers(family)
     text = ". the dog sees it . the cat"
     states = read(reader, text)[1]
     modes = both(reader, text)
