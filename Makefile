@@ -48,8 +48,9 @@ train: install ## CACHE= OUT= [ARGS=] train word vectors from a cache
 evaluate: install ## OUT= [DATA= ARGS=] score word vectors
 	$(X2STATIC) evaluate "$$OUT" $${DATA:+--data "$$DATA"} $(ARGS)
 
+# A thread for each worker: workers that share the cores and wait for one another by spinning take three times as long.
 test: install ## run the tests, with coverage
-	.venv/bin/python -m pytest --cov --cov-report=term $(ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
 
 check: install ## lint, format, types, and which room imports which
 	.venv/bin/ruff check .

@@ -2,20 +2,18 @@
 
 import errno
 import importlib
-import shutil
 import signal
 import sys
 import threading
 import traceback
-from pathlib import Path
 from types import FrameType
 
 import click
 
 from pipeline.options import Shell
-from pipeline.terminal import log_to_stderr, size
-from pipeline.versions import own_version
+from pipeline.terminal import log_to_stderr
 from schemas.errors import Interrupted, X2StaticError
+from schemas.versions import package_version
 
 COMMANDS = {
     "encode": "Run a corpus through the teacher once, into a cache.",
@@ -48,7 +46,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(own_version(), prog_name="x2static")
+@click.version_option(package_version("x2static"), prog_name="x2static")
 def cli() -> None:
     """Static word vectors, distilled from contextual language models by the X2Static method."""
 
@@ -91,9 +89,7 @@ def message(error: Exception) -> str:
 def _system_error(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        folder = Path(error.filename).parent if error.filename else Path()
-        free = f"{size(shutil.disk_usage(folder).free)} free" if folder.is_dir() else "no space"
-        return f"the disk is full{where}: {free}; make room and run the same command again, what is committed stays"
+        return f"the disk is full{where}; make room and run the same command again, what is committed stays"
     return f"{error.strerror}{where}"
 
 

@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import click
 from pydantic import BaseModel, ValidationError
 
+from schemas.versions import package_version
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -78,6 +80,10 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
             f"--config {path}: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(map(str, known)))}",
             context,
         )
+    for parameter in context.command.params:
+        value = defaults.get(str(parameter.name))
+        if getattr(parameter, "multiple", False) and isinstance(value, str):
+            defaults[str(parameter.name)] = [value]  # one corpus needs no list
     context.default_map = {**(context.default_map or {}), **defaults}
 
 
@@ -141,6 +147,5 @@ def _shown(value: Any) -> str:
 def finish(context: click.Context, result: dict[str, Any]) -> None:
     """Print a command's result as one JSON line, if --json asks for it."""
     if context.ensure_object(Shell).json:
-        from pipeline.versions import own_version
-
-        click.echo(json.dumps({"command": context.info_name, "version": own_version(), **result}))
+        command = context.command_path.partition(" ")[2]
+        click.echo(json.dumps({"command": command, "version": package_version("x2static"), **result}))

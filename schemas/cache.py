@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.errors import X2StaticError
+from schemas.errors import DamagedShard, X2StaticError
 from schemas.manifest import Manifest, Marker, Plan
+from schemas.segmentation import SEGMENTATION, WordSegmentation
 from schemas.shard import Shard, shard_name
 from schemas.storage import TEMPORARY, read_json
 
 MANIFEST = "manifest.json"
-SEGMENTATION = "word_segmentation.json"
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -56,6 +56,20 @@ class Cache:
         """The word segmentation rules, as JSON of the `tokenizers` library."""
         return self.path / SEGMENTATION
 
+    def segmentation(self) -> WordSegmentation:
+        """Return the word segmentation rules.
+
+        Raises:
+            X2StaticError: they are missing, or not those that the shards were cut by.
+        """
+        rules = WordSegmentation.load(self.segmentation_file)
+        if rules.sha256 != self.manifest.encoding.words:
+            raise X2StaticError(
+                f"{self.segmentation_file}: not the rules that this cache was made with (sha256 {rules.sha256}, "
+                f"expected {self.manifest.encoding.words}); put the original file back"
+            )
+        return rules
+
     def plans(self) -> list[Plan]:
         """Return the plans, in order."""
         plans: list[Plan] = []
@@ -72,11 +86,15 @@ class Cache:
         """Open one shard.
 
         Raises:
-            X2StaticError: it is missing, damaged, or from another encoding.
+            DamagedShard: it is missing or damaged.
+            X2StaticError: it is from another encoding, or a newer version of x2static.
         """
         shard = Shard.open(self.shards_folder / shard_name(index))
         if shard.marker.encoding != self.manifest.fingerprint:
-            raise X2StaticError(f"{shard.folder}: the shard belongs to another encoding than the cache's manifest")
+            raise X2StaticError(
+                f"{shard.folder}: the shard belongs to another encoding than the cache's manifest; was it copied here? "
+                "Move it away"
+            )
         return shard
 
     def shards(self) -> list[Shard]:
@@ -84,13 +102,17 @@ class Cache:
         return [self.shard(index) for index in self.indices()]
 
     def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
-        """Return the markers of the shards that are there, and of each folder that is no valid shard, why not."""
+        """Return the markers of the shards that are there, and of each damaged one, why it does not count.
+
+        Raises:
+            X2StaticError: a shard is from another encoding, or a newer version of x2static.
+        """
         markers: dict[int, Marker] = {}
         damaged: dict[int, str] = {}
         for index in self.indices():
             try:
                 markers[index] = self.shard(index).marker
-            except X2StaticError as error:
+            except DamagedShard as error:
                 damaged[index] = str(error)
         return markers, damaged
 
@@ -103,9 +125,17 @@ class Cache:
         return missing_shards(self.plans(), self.committed()[0])
 
     def verify(self) -> list[str]:
-        """Hash everything and return a line for each shard that is damaged, missing or half-written."""
+        """Hash everything and return a line for each shard that is damaged, missing or half-written.
+
+        Raises:
+            X2StaticError: a shard is from another encoding, or a newer version of x2static.
+        """
         markers, damaged = self.committed()
         problems = [f"shard {shard_name(index)}: {reason}" for index, reason in damaged.items()]
+        try:
+            self.segmentation()
+        except X2StaticError as error:
+            problems.append(str(error))
         for index in markers:
             problems += [f"shard {shard_name(index)}: {problem}" for problem in self.shard(index).damage()]
         missing = missing_shards(self.plans(), markers)

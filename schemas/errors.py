@@ -8,5 +8,12 @@ class X2StaticError(Exception):
     """
 
 
+REMEDY = "the shard is damaged: remove its folder and run the same `x2static encode` again, which makes it anew"
+
+
+class DamagedShard(X2StaticError):  # noqa: N818
+    """A shard that does not hold what its marker says, or has no marker: it is as good as not there."""
+
+
 class Interrupted(X2StaticError):  # noqa: N818 - it is no error
     """A signal stopped the work after its state was saved; the command line exits with 130."""

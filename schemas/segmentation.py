@@ -11,6 +11,9 @@ if TYPE_CHECKING:  # stage two carries the rules along, and must run where the l
     from tokenizers import Tokenizer
 
 
+SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
+
+
 class WordSegmentation:
     """A normalizer and a pre-tokenizer, so that users of the vectors split text exactly as training did."""
 

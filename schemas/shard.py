@@ -10,7 +10,7 @@ import pyarrow as pa
 import zarr
 from pydantic import ValidationError
 
-from schemas.errors import X2StaticError
+from schemas.errors import REMEDY, DamagedShard, X2StaticError
 from schemas.manifest import Marker
 from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json
 
@@ -145,20 +145,25 @@ class Shard:
         """Open a shard by its marker.
 
         Raises:
-            X2StaticError: there is no valid marker, or a file that it lists is missing.
+            DamagedShard: there is no valid marker, or a file that it lists is missing.
+            X2StaticError: a newer version of x2static wrote the marker.
         """
         path = folder / MARKER
         if not path.is_file():
-            raise X2StaticError(f"{folder}: not a shard, its marker {MARKER} is missing")
+            raise DamagedShard(f"{folder}: its marker {MARKER} is missing; {REMEDY}")
         try:
             marker = Marker.model_validate(read_json(path))
         except ValidationError as error:
             fields = ", ".join(str(item["loc"][0]) for item in error.errors() if item["loc"])
-            raise X2StaticError(f"{path}: not a valid marker ({fields}); the shard is damaged") from error
+            if all(item["type"] == "extra_forbidden" for item in error.errors()):
+                raise X2StaticError(f"{path}: written by a newer x2static ({fields}); update this one") from error
+            raise DamagedShard(f"{path}: not a valid marker ({fields}); {REMEDY}") from error
+        except X2StaticError as error:
+            raise DamagedShard(f"{error}; {REMEDY}") from error
         for name in marker.files:
             # zarr reads a missing chunk as its fill value, without a word.
             if not (folder / name).is_file():
-                raise X2StaticError(f"{folder}: {name} is missing; the shard is damaged")
+                raise DamagedShard(f"{folder}: {name} is missing; {REMEDY}")
         return cls(folder, marker)
 
     def contexts(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float16]:
@@ -194,4 +199,4 @@ def _read_table(path: Path) -> pa.Table:
         with pa.memory_map(str(path)) as source:
             return pa.ipc.open_file(source).read_all().combine_chunks()
     except pa.ArrowInvalid as error:
-        raise X2StaticError(f"{path}: not a valid Arrow file ({error}); the shard is damaged") from error
+        raise DamagedShard(f"{path}: not a valid Arrow file ({error}); {REMEDY}") from error

@@ -42,7 +42,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing piece by piece; it gets its name when the block ends, and vanishes if the block fails."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
     try:
         with temporary.open("wb") as file:
             yield file

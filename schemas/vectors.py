@@ -12,10 +12,10 @@ import pyarrow as pa
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from schemas.cache import SEGMENTATION
 from schemas.errors import X2StaticError
-from schemas.segmentation import WordSegmentation
-from schemas.storage import canonical_json, read_json, write_atomically
+from schemas.segmentation import SEGMENTATION, WordSegmentation
+from schemas.storage import canonical_json, open_atomically, read_json, write_atomically
+from schemas.tensors import write_matrices
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
 VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
@@ -134,7 +134,8 @@ class WordVectors:
         """Write the vectors to a folder, `run.json` last: where it is, the rest is whole."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).unlink(missing_ok=True)  # else a crash would leave it beside files of two runs
-        write_atomically(folder / MATRIX, safetensors.save({"vectors": np.ascontiguousarray(self.matrix)}))
+        with open_atomically(folder / MATRIX) as file:
+            write_matrices(file, {"vectors": self.matrix})
         table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=VOCABULARY_SCHEMA)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:

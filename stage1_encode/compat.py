@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.encoding import Context
-from stage1_encode.segmentation import STOPS, SentenceSplitter, paper_sentences
+from stage1_encode.segmentation import STOPS, SentenceSplitter, paper_sentences, stop_groups
 from stage1_encode.tokens import TeacherTokenizer
 from stage1_encode.windows import Ids, PreparedUnit, Window
 
@@ -66,7 +66,7 @@ class PaperPreparer:
             spans = self._spans(pieces, stops)
             window = self._cut(pieces)
             rows = []
-            for number, sentence in enumerate(_target_groups(words)):
+            for number, sentence in enumerate(stop_groups(words)):
                 if not sentence:
                     continue
                 context = unit.add_context(sentence)
@@ -94,7 +94,7 @@ class PaperPreparer:
         The spaces count: RoBERTa's first word gets its `Ġ`, and a piece `Ġ` stands before its end token.
         """
         begin, end = (
-            [self.tokenizer.backend.id_to_token(piece) for piece in pieces]
+            [str(self.tokenizer.backend.id_to_token(piece)) for piece in pieces]
             for pieces in (self.tokenizer.prefix, self.tokenizer.suffix)
         )
         return " ".join([*begin, *words, *end])
@@ -116,13 +116,3 @@ class PaperPreparer:
 def stop_pieces(tokenizer: TeacherTokenizer) -> npt.NDArray[np.int64]:
     """Return the ids of the words `.` `?` `!` inside a text: `.` for WordPiece, `Ġ.` for byte-level BPE."""
     return np.array([tokenizer.encode([f"a {stop}"])[0][0][-1] for stop in STOPS], np.int64)
-
-
-def _target_groups(words: list[str]) -> list[list[str]]:
-    """Group the words of a paragraph by the number of words `.` `?` `!` before each."""
-    groups: list[list[str]] = [[]]
-    for word in words:
-        groups[-1].append(word)
-        if word in STOPS:
-            groups.append([])
-    return groups

@@ -7,19 +7,20 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import zarr
 
-from schemas.cache import MANIFEST, SEGMENTATION, Cache
+from schemas.cache import MANIFEST, Cache
+from schemas.device import pick_device
 from schemas.encoding import EncodeConfig, Encoding, Precision, differences
 from schemas.errors import X2StaticError
 from schemas.manifest import Manifest, Marker, Plan
 from schemas.progress import Progress, Report, silent
-from schemas.segmentation import WordSegmentation
+from schemas.segmentation import SEGMENTATION, WordSegmentation
 from schemas.shard import ShardContent, shard_name, write_shard
 from schemas.storage import TEMPORARY, canonical_json, only_writer, remove_leftovers, write_atomically
+from schemas.versions import package_version
 from stage1_encode.ahead import ahead
 from stage1_encode.corpus import Corpus
 from stage1_encode.encoder import MAX_TOKENS, Encoder, make_preparer
@@ -33,7 +34,7 @@ from stage1_encode.planning import (
     write_plans,
 )
 from stage1_encode.segmentation import SentenceSplitter, default_words, paper_words
-from stage1_encode.teacher import Teacher, TeacherFiles, pick_device, pick_precision
+from stage1_encode.teacher import Teacher, TeacherFiles, pick_precision
 from stage1_encode.windows import PreparedUnit
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
@@ -55,8 +56,8 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
         report: called with the progress in paragraphs.
 
     Returns:
-        shards, shards_resumed, contexts, words, teacher_tokens, seconds, tokens_per_second and cache_bytes. All but
-        the rate count the whole cache; the rate is that of this call.
+        shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second and
+        cache_bytes. Seconds and rate are those of this call, all else counts the whole cache.
 
     Raises:
         X2StaticError: the model, the corpus or the cache cannot be used as asked; what is committed stays.
@@ -71,6 +72,7 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
         if (config.cache / MANIFEST).is_file():
             cache = Cache.open(config.cache)
             check_encoding(cache, config, files, precision)
+            cache.segmentation()
         else:
             plans = plan_all(corpora)
             teacher = Teacher(files, precision, device, config.trust_remote_code)
@@ -87,8 +89,12 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
             logger.info("precision: %s, because %s", precision, why)
         while cache.missing() != []:
             teacher = teacher or Teacher(files, precision, device, config.trust_remote_code)
-            preparer = make_preparer(config, teacher, WordSegmentation.load(cache.segmentation_file))
+            preparer = make_preparer(config, teacher, choose_words(config))
+            _check_teacher(cache, preparer.window, teacher)
+            n_before = len(markers)
             _encode_missing(cache, Encoder(preparer, teacher, MAX_TOKENS[device.type]), corpora, markers, report)
+            if len(markers) == n_before:
+                raise RuntimeError(f"{cache.path}: {cache.missing()} are missing and no unit is theirs")
             # Only a stream that is whole tells what a raised --limit adds to it.
             write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
     if not sum(marker.n_contexts for marker in markers.values()):
@@ -167,6 +173,26 @@ def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, prec
         )
 
 
+def _check_teacher(cache: Cache, window: int, teacher: Teacher) -> None:
+    """Compare what only a loaded teacher tells; another version of transformers may choose another attention.
+
+    Raises:
+        X2StaticError: with each field that differs, and both values.
+    """
+    theirs = cache.manifest.encoding
+    found = {"window": window, "attention": teacher.attention, "dim": teacher.dim}
+    problems = [
+        f"{name}: {getattr(theirs, name)!r} != {value!r}"
+        for name, value in found.items()
+        if getattr(theirs, name) != value
+    ]
+    if problems:
+        raise X2StaticError(
+            f"{cache.path}: this cache was made with a teacher that behaved otherwise (cache != now): "
+            f"{'; '.join(problems)}. Use the versions in its manifest.json, or another --cache"
+        )
+
+
 def _create(
     config: EncodeConfig, files: TeacherFiles, teacher: Teacher, precision: Precision, plans: dict[int, Plan]
 ) -> Cache:
@@ -190,17 +216,10 @@ def _create(
         revision=files.revision,
         fingerprint=encoding.fingerprint,
         encoding=encoding,
-        versions={name: _version(name) for name in VERSIONS},
+        versions={name: package_version(name) for name in VERSIONS},
     )
     write_atomically(config.cache / MANIFEST, canonical_json(manifest.model_dump()))
     return Cache(config.cache, manifest)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _drop_damaged(cache: Cache) -> dict[int, Marker]:

@@ -1,5 +1,6 @@
 """One unit through the teacher: text in, the content of a shard out."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from schemas.errors import X2StaticError
 from schemas.segmentation import WordSegmentation
 from schemas.shard import ShardContent
 from stage1_encode.compat import PaperPreparer
-from stage1_encode.pooling import ContextMeans, batches
+from stage1_encode.pooling import ContextMeans, by_length, first_batch
 from stage1_encode.segmentation import SentenceSplitter
 from stage1_encode.teacher import Teacher
 from stage1_encode.windows import PreparedUnit, Preparer, Window
@@ -19,6 +20,8 @@ from stage1_encode.windows import PreparedUnit, Preparer, Window
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
 # (all-MiniLM-L6-v2, bfloat16; docs/LOG.md, 2026-11-21): larger batches fall out of the processor's cache.
 MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
+
+logger = logging.getLogger(__name__)
 
 
 def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentation) -> Preparer | PaperPreparer:
@@ -47,14 +50,14 @@ def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentatio
     return preparer
 
 
-@dataclass(frozen=True)
+@dataclass
 class Encoder:
     """What turns the text of a unit into a shard.
 
     Attributes:
         preparer: cuts text into windows and words.
         teacher: gives the states.
-        max_tokens: pieces in a batch, padding included.
+        max_tokens: pieces in a batch, padding included; halved where the device's memory runs out.
     """
 
     preparer: Preparer | PaperPreparer
@@ -69,11 +72,18 @@ class Encoder:
             what: the unit, for the error.
 
         Raises:
-            X2StaticError: the teacher gave values that are not finite, or too large for float16.
+            X2StaticError: the teacher gave values that are not finite, or too large for float16, or the device has not
+                the memory for one window.
         """
         means = ContextMeans(len(unit.words), self.teacher.dim, self.teacher.device)
-        for batch in batches(unit.windows, self.max_tokens):
-            self._add(means, batch)
+        windows = by_length(unit.windows)
+        start = 0
+        while start < len(windows):
+            batch = first_batch(windows, start, self.max_tokens)
+            if self._add(means, batch):
+                start += len(batch)
+            else:
+                self._halve(batch, what)
         contexts = means.means()
         if not np.isfinite(contexts).all():
             raise X2StaticError(
@@ -88,16 +98,26 @@ class Encoder:
             )
         return _content(unit, stored)
 
-    def _add(self, means: ContextMeans, batch: list[Window]) -> None:
+    def _add(self, means: ContextMeans, batch: list[Window]) -> bool:
+        """Add a batch; return False where the device's memory ran out, what the attempt held being freed by then."""
         try:
-            means.add(batch, self.teacher.states(batch))
+            states = self.teacher.states(batch)
         except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
+            return False
+        means.add(batch, states)
+        return True
+
+    def _halve(self, batch: list[Window], what: str) -> None:
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
-            half = len(batch) // 2
-            self._add(means, batch[:half])
-            self._add(means, batch[half:])
+        longest = len(batch[0].pieces)
+        if len(batch) == 1:
+            raise X2StaticError(
+                f"{what}: the device's memory does not hold one window of {longest} pieces; choose --device cpu, or a "
+                "smaller teacher"
+            )
+        self.max_tokens = max(longest, len(batch) * longest // 2)
+        logger.warning("out of memory on the device: going on with batches of %d pieces", self.max_tokens)
 
 
 def _content(unit: PreparedUnit, contexts: npt.NDArray[np.float16]) -> ShardContent:

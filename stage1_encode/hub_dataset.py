@@ -14,11 +14,10 @@ from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
 from schemas.storage import hash_file
 from stage1_encode.corpus import UnitText
-from stage1_encode.hub import dataset_revision, unreachable
+from stage1_encode.hub import CORPUS_WAYS_OUT, dataset_revision, unreachable
 from stage1_encode.tokens import first_line
 
 PATTERN = re.compile(r"hf://(?P<name>[^:#]+)(:(?P<split>[^#]+))?(#(?P<column>.+))?")
-WAYS_OUT = "a local text file (--corpus FILE) or --corpus demo"
 
 
 @dataclass
@@ -105,6 +104,8 @@ class HubDataset:
     def connect(self, plan: Plan) -> None:
         """Open the very commit that the plan names."""
         if self._dataset is None:
+            if not self.local:  # a hub that does not answer is told of now; the library would try for minutes
+                dataset_revision(self.name, self.spec)
             self._open(plan.identity)
 
     def read(self, unit: Unit) -> UnitText:
@@ -155,6 +156,7 @@ class HubDataset:
         elif self._rows is None or self._row != start:
             if self._dataset is None:
                 raise RuntimeError("connect to the data set before reading")
+            self._unfinished = None
             self._rows = (row[self.column] for row in self._dataset.skip(start))
             self._row = start
         if self._rows is None:
@@ -167,7 +169,9 @@ class HubDataset:
                         f"corpus {self.spec}: column {self.column!r} holds {type(text).__name__} in row {row}, not text"
                     )
                 yield row, text or ""
-        except (OSError, ValueError, RuntimeError) as error:
+        except X2StaticError:
+            raise
+        except Exception as error:  # files of every format, and the HTTP library of the day, fail in ways of their own
             raise X2StaticError(
                 f"corpus {self.spec}: reading failed at row {self._row}: {first_line(error)}; run again to go on there"
             ) from error
@@ -179,7 +183,7 @@ class HubDataset:
             )
             columns = dataset.column_names or list(next(iter(dataset), {}))
         except ConnectionError as error:
-            raise unreachable(f"corpus {self.spec}", error, WAYS_OUT) from error
+            raise unreachable(f"corpus {self.spec}", error, CORPUS_WAYS_OUT) from error
         except (DatasetNotFoundError, FileNotFoundError, ValueError) as error:
             raise X2StaticError(f"corpus {self.spec}: {first_line(error)}") from error
         if self.column not in columns:

@@ -1,12 +1,13 @@
 """From the corpora that a user names to the units that are still to be encoded."""
 
+import logging
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import Cache
+from schemas.cache import Cache, missing_shards
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Marker, Plan, Unit
@@ -15,6 +16,8 @@ from stage1_encode.corpus import Corpus, UnitText
 from stage1_encode.demo import demo_corpus
 from stage1_encode.hub_dataset import HubDataset
 from stage1_encode.text_file import TextFile
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,21 +92,49 @@ def plan_rest(config: EncodeConfig, corpora: list[Corpus], cache: Cache, markers
         raise _refusal(cache, [f"corpus: {held} != {', '.join(corpus.spec for corpus in corpora)}"])
     plans: dict[int, Plan] = {}
     for corpus, group in zip(corpora, groups, strict=True):
-        latest = old[group[-1]]
+        number, latest = group[-1], old[group[-1]]
         identity = latest.identity if corpus.seen() == latest.seen else corpus.identity()
-        read = [markers[index].unit for index in sorted(markers) if markers[index].plan == group[-1]]
-        units = read if latest.units is None else list(latest.units)
-        n_held = latest.first + sum(unit.paragraphs for unit in units)
+        state = _state(number, old, markers)
+        n_held = latest.first + sum(unit.paragraphs for unit in state.units)
         _check(cache, latest, identity, config, n_held)
-        finished = latest.units is not None or any(markers[i].last for i in markers if markers[i].plan == group[-1])
         limit = None if config.limit is None else config.limit - latest.first
-        if not finished:
-            if limit != latest.limit:
-                plans[group[-1]] = latest.model_copy(update={"limit": limit})
-        elif n_held != config.limit and not _ended(latest, n_held):
-            after = units[-1] if units else None
-            plans[len(old) + sum(number >= len(old) for number in plans)] = corpus.plan(identity, n_held, after)
+        if state.finished and n_held != config.limit and not _ended(latest, n_held):
+            new = len(old) + sum(planned >= len(old) for planned in plans)
+            plans[new] = corpus.plan(identity, n_held, state.units[-1] if state.units else None)
+        elif state.growing and limit != latest.limit:
+            plans[number] = latest.model_copy(update={"limit": limit})
     return plans
+
+
+@dataclass(frozen=True)
+class _State:
+    """How far a plan is.
+
+    Attributes:
+        units: its units as far as they are known.
+        finished: whether these are all, none lost.
+        growing: whether it is a stream that is not finished, has lost no shard, and is followed by none of another
+            plan, so that its limit may still change. (With a hole in it, the hole is mended first, by the old limit.)
+    """
+
+    units: list[Unit]
+    finished: bool
+    growing: bool
+
+
+def _state(number: int, plans: list[Plan], markers: dict[int, Marker]) -> _State:
+    plan = plans[number]
+    if plan.units is not None:
+        return _State(list(plan.units), finished=True, growing=False)
+    here = sorted(index for index, marker in markers.items() if marker.plan == number)
+    before = [index for index, marker in markers.items() if marker.plan < number]
+    first = max(before) + 1 if before else 0
+    earlier_whole = number == 0 or missing_shards(plans[:number], markers) == []
+    whole = here == list(range(first, first + len(here))) and earlier_whole
+    last = bool(here) and markers[here[-1]].last
+    followed = any(marker.plan > number for marker in markers.values())
+    units = [markers[index].unit for index in here]
+    return _State(units, finished=whole and last, growing=whole and not last and not followed)
 
 
 def planned_paragraphs(plans: list[Plan]) -> int | None:
@@ -154,9 +185,11 @@ def _refusal(cache: Cache, problems: list[str]) -> X2StaticError:
 
 
 def write_plans(folder: Path, plans: dict[int, Plan]) -> None:
-    """Write plans, by number, into the cache's folder `plans`."""
+    """Write plans, by number, into the cache's folder `plans`; what they leave out as bad text is said."""
     folder.mkdir(exist_ok=True)
     for number, plan in plans.items():
+        if plan.skipped:
+            logger.warning("%s: %d lines are bad text and left out", plan.corpus, plan.skipped)
         write_atomically(folder / f"{number}.json", canonical_json(plan.model_dump()))
 
 
@@ -196,5 +229,6 @@ def _read_stream(
             last = text.last or taken + unit.paragraphs == plan.limit
             yield Work(shard, number, text, last)
         start, line, taken = unit.stop or 0, unit.stop_line, taken + unit.paragraphs
+        last = last or (plan.limit is not None and taken >= plan.limit)
         shard += 1
     return shard

@@ -6,22 +6,35 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from schemas.ragged import ranges
 from stage1_encode.windows import Window
 
 
-def batches(windows: list[Window], max_tokens: int) -> Iterator[list[Window]]:
-    """Group windows of like length, longest first, so that memory runs out at once or never.
+def by_length(windows: list[Window]) -> list[Window]:
+    """Return the windows longest first, so that batches are even and memory runs out at once or never."""
+    return sorted(windows, key=lambda window: -len(window.pieces))  # stable: equal lengths stay in corpus order
+
+
+def first_batch(windows: list[Window], start: int, max_tokens: int) -> list[Window]:
+    """Return the next batch of windows, those from `start` on.
 
     Args:
-        windows: of one unit; a batch never crosses units, so that a resumed cache is byte-identical.
+        windows: of one unit, longest first; a batch never crosses units, so that a resumed cache is byte-identical.
+        start: the first window of the batch.
         max_tokens: windows times longest window of a batch, padding included; one window may exceed it.
     """
-    order = sorted(range(len(windows)), key=lambda i: (-len(windows[i].pieces), i))
+    size = max(1, max_tokens // len(windows[start].pieces))
+    return windows[start : start + size]
+
+
+def batches(windows: list[Window], max_tokens: int) -> Iterator[list[Window]]:
+    """Group the windows of a unit into batches, longest first."""
+    ordered = by_length(windows)
     start = 0
-    while start < len(order):
-        size = max(1, max_tokens // len(windows[order[start]].pieces))
-        yield [windows[i] for i in order[start : start + size]]
-        start += size
+    while start < len(ordered):
+        batch = first_batch(ordered, start, max_tokens)
+        yield batch
+        start += len(batch)
 
 
 class ContextMeans:
@@ -61,9 +74,3 @@ class ContextMeans:
         """Return the means, (n_contexts, dim) float32; zeros for a context without pieces."""
         sums = self.sums.cpu()
         return (sums / self.n_pieces.clamp(min=1)[:, None]).numpy()
-
-
-def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return start, start + 1, ... for each start, `length` numbers each, one after the other."""
-    before = np.cumsum(lengths) - lengths
-    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))

@@ -66,11 +66,16 @@ def paper_words() -> WordSegmentation:
     return WordSegmentation(rules.to_str())
 
 
+def stop_groups(words: list[str]) -> list[list[str]]:
+    """Group words by the number of words `.` `?` `!` before each; the last group may be empty."""
+    groups: list[list[str]] = [[]]
+    for word in words:
+        groups[-1].append(word)
+        if word in STOPS:
+            groups.append([])
+    return groups
+
+
 def paper_sentences(words: list[str]) -> list[list[str]]:
     """Cut words after each word `.` `?` `!`; what follows the last one is a sentence too."""
-    sentences: list[list[str]] = [[]]
-    for word in words:
-        sentences[-1].append(word)
-        if word in STOPS:
-            sentences.append([])
-    return [sentence for sentence in sentences if sentence]
+    return [group for group in stop_groups(words) if group]

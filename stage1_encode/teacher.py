@@ -32,7 +32,7 @@ class TeacherFiles:
         folder: where its files are.
         revision: commit, for a model of the hub.
         weights: sha256 of the weights.
-        config: sha256 of config.json.
+        config: sha256 of config.json, and of the model's own Python code where it has any.
         tokenizer: sha256 of the tokenizer's files.
     """
 
@@ -59,9 +59,16 @@ class TeacherFiles:
             folder=folder,
             revision=commit,
             weights=weights_sha256(folder),
-            config=hashlib.sha256(config.read_bytes()).hexdigest(),
+            config=config_sha256(folder),
             tokenizer=tokenizer_sha256(folder),
         )
+
+
+def config_sha256(folder: Path) -> str:
+    """Return the sha256 of config.json; of a model with Python code of its own, that of all these files' hashes."""
+    files = [folder / "config.json", *sorted(folder.glob("*.py"))]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def weights_sha256(folder: Path) -> str:
@@ -81,19 +88,6 @@ def weights_sha256(folder: Path) -> str:
         return hashes[0]
     pairs = zip(files, hashes, strict=True)
     return hashlib.sha256("".join(f"{path.name} {value}\n" for path, value in pairs).encode()).hexdigest()
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device for "auto", "cpu" or "cuda".
-
-    Raises:
-        X2StaticError: there is no GPU.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise X2StaticError("--device cuda: this machine has no GPU that torch can use; choose --device cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
 
 
 def pick_precision(config: EncodeConfig, device: torch.device) -> tuple[Precision, str]:
@@ -180,7 +174,9 @@ class Teacher:
         piece = 0 if self.tokenizer.padding != 0 else 1
         try:
             self._states(torch.full((1, length), piece))
-        except (IndexError, RuntimeError):
+        except (IndexError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+                raise
             return False
         return True
 
@@ -200,9 +196,19 @@ def _load(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrain
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": trust_remote_code, "config": config}
-        model: PreTrainedModel = AutoModel.from_pretrained(folder, **options)
+        model: PreTrainedModel
+        model, loading = AutoModel.from_pretrained(folder, output_loading_info=True, **options)
     except Exception as error:  # every format of weights fails with errors of its own
         raise X2StaticError(f"model {folder}: it cannot be loaded: {first_line(error)}") from error
+    # What the files lack is filled with random numbers; only the pooler's are never used.
+    lacking = sorted(
+        name for kind in ("missing_keys", "mismatched_keys") for name in map(str, loading[kind]) if "pooler" not in name
+    )
+    if lacking:
+        raise X2StaticError(
+            f"model {folder}: its weight files lack {len(lacking)} of the model's tensors ({', '.join(lacking[:3])}); "
+            "they do not belong to this config.json, or are not complete"
+        )
     if config.is_encoder_decoder:
         model = model.get_encoder()
     model.eval()  # type: ignore[no-untyped-call]

@@ -6,12 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.encoding import Context
-from schemas.errors import X2StaticError
+from schemas.errors import REMEDY, X2StaticError
 from schemas.shard import CHUNK_ROWS, Shard
 from stage2_train.vocabulary import Vocabulary
 
 FLOAT16_EXPONENT = 0x7C00  # all of these bits set: infinite or not a number
-REMEDY = "the shard is damaged: remove its folder and run the same `x2static encode` again, which makes it anew"
 
 
 @dataclass(frozen=True)

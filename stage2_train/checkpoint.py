@@ -1,6 +1,5 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped. Whole or absent; safetensors and JSON."""
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from schemas.errors import X2StaticError
 from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json, remove_leftovers
+from schemas.tensors import write_matrices
 from stage2_train.adam import RowAdam
 from stage2_train.draws import Position
 from stage2_train.learner import Learner
@@ -140,23 +140,10 @@ def _read(path: Path, settings: dict[str, Any], shape: torch.Size) -> tuple[Trai
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write float32 tensors as safetensors, without a copy of them in memory.
-
-    The library's own writer reports a full disk as an error of its own kind, without a number, and older versions copy
-    everything first. The format is a length (8 bytes, little-endian), a JSON header, the bytes.
+    """Write float32 tensors, wherever they live, to a file.
 
     Raises:
         OSError: the file cannot be written.
     """
-    header: dict[str, Any] = {}
-    end = 0
-    for name, tensor in tensors.items():
-        begin, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # the data begins at a multiple of eight
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for tensor in tensors.values():
-            file.write(tensor.cpu().contiguous().numpy().data)
+        write_matrices(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})

@@ -1,7 +1,6 @@
 """What a training came to, and how it is told: the figures for the caller, and run.json for everyone after."""
 
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 
 from schemas.cache import Cache
 from schemas.training import TrainConfig
+from schemas.versions import package_version
 from stage2_train.vocabulary import Vocabulary
 
 FIGURES = ("vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second")
@@ -72,14 +72,6 @@ def record(outcome: Outcome, vocabulary: Vocabulary, cache: Cache, content: str,
             "teacher": cache.manifest.teacher,
             "revision": cache.manifest.revision,
         },
-        "versions": {name: version(name) for name in ("x2static", "torch", "numpy")},
+        "versions": {name: package_version(name) for name in ("x2static", "torch", "numpy")},
         "threads": torch.get_num_threads(),
     }
-
-
-def version(package: str) -> str | None:
-    """Return the version of an installed package; None where it runs from a bare checkout."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None

@@ -99,6 +99,4 @@ class RunFolder:
 
     def finish(self, vectors: WordVectors) -> None:
         """Write the result, run.json last."""
-        # Where a finished run went on to more epochs: never old figures beside new vectors.
-        (self.path / RUN).unlink(missing_ok=True)
         vectors.save(self.path)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from schemas.cache import Cache
 from schemas.encoding import Context
+from schemas.ragged import ranges
 from schemas.shard import Shard
 from schemas.training import TrainConfig
 from stage2_train.buffer import Block, Buffer, BufferReader, group_starts
@@ -155,11 +156,3 @@ def gather(buffer: Buffer, groups: npt.NDArray[np.int64]) -> Batch:
         context_of=np.repeat(np.arange(len(rows)), lengths),
         words=buffer.words[words],
     )
-
-
-def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return start, start + 1 ... start + length - 1 for each pair, one after the other; (sum of lengths,) int64."""
-    ends = np.cumsum(lengths)
-    shifts = starts - (ends - lengths)
-    rows: npt.NDArray[np.int64] = np.arange(ends[-1]) + np.repeat(shifts, lengths)
-    return rows

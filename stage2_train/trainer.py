@@ -6,9 +6,9 @@ from typing import Any
 import torch
 
 from schemas.cache import Cache, missing_shards
+from schemas.device import pick_device
 from schemas.errors import X2StaticError
 from schemas.progress import Report, silent
-from schemas.segmentation import WordSegmentation
 from schemas.shard import Shard
 from schemas.storage import only_writer
 from schemas.training import TrainConfig
@@ -48,9 +48,10 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
             "--transform whiten is not built for --objective negative-sampling; give --objective closed-form, or leave "
             "out --transform"
         )
-    device = resolve_device(config.device)
+    device = pick_device(config.device)
     cache = Cache.open(config.cache)
     shards = complete_shards(cache)
+    cache.segmentation()  # refused now, not after the training
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
     run = RunFolder(config.out, settings_of(config, cache, shards, allowed))
     figures = _finished(run, config)
@@ -64,18 +65,6 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
         outcome = _fit(config, run, Stream(cache, shards, vocabulary, config), vocabulary, device, report)
         _save(outcome, vocabulary, cache, run, config, device)
     return {**outcome.figures(vocabulary), "resumed": outcome.resumed, "finished_before": False}
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the device that a configuration means; "auto" is a GPU where there is one.
-
-    Raises:
-        X2StaticError: a GPU is asked for and there is none.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise X2StaticError("--device cuda: PyTorch finds no CUDA device on this machine; give --device cpu or auto")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def complete_shards(cache: Cache) -> list[Shard]:
@@ -132,13 +121,12 @@ def _save(
     config: TrainConfig,
     device: torch.device,
 ) -> None:
-    rules = cache.segmentation_file
     content = run.settings["cache_content"]
     vectors = WordVectors(
         words=vocabulary.words.to_pylist(),
         matrix=outcome.vectors,
         counts=vocabulary.counts,
-        segmentation=WordSegmentation.load(rules) if rules.is_file() else None,
+        segmentation=cache.segmentation(),
         run={**record(outcome, vocabulary, cache, content, config), "device": device.type},
     )
     run.finish(vectors)

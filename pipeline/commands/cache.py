@@ -26,7 +26,8 @@ def cache() -> None:
 def info(context: click.Context, folder: Path) -> None:
     """Say what a cache is."""
     opened = Cache.open(folder)
-    markers = [shard.marker for shard in opened.shards()]
+    committed, damaged = opened.committed()
+    markers = list(committed.values())
     missing = opened.missing()
     encoding = opened.manifest.encoding
     figures: dict[str, Any] = {
@@ -34,6 +35,7 @@ def info(context: click.Context, folder: Path) -> None:
         "fingerprint": opened.manifest.fingerprint,
         "corpora": list(dict.fromkeys(plan.corpus for plan in opened.plans())),
         "shards": len(markers),
+        "damaged": list(damaged.values()),
         "complete": missing == [],
         "paragraphs": sum(marker.n_paragraphs for marker in markers),
         "contexts": sum(marker.n_contexts for marker in markers),
@@ -56,6 +58,7 @@ def info(context: click.Context, folder: Path) -> None:
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {opened.manifest.fingerprint}",
     ]
+    lines += [f"damaged     {reason}" for reason in damaged.values()]
     click.echo("\n".join(lines))
     finish(context, figures)
 

@@ -6,10 +6,12 @@ import numpy as np
 
 from schemas.encoding import Encoding
 from schemas.manifest import Manifest, Marker, Plan, Unit
+from schemas.segmentation import SEGMENTATION, WordSegmentation
 from schemas.shard import ShardContent, write_shard
 from schemas.storage import canonical_json
 
 DIM = 8
+RULES = WordSegmentation('{"normalizer": null}')  # nothing splits by them
 
 
 def encoding(**changes: object) -> Encoding:
@@ -21,7 +23,7 @@ def encoding(**changes: object) -> Encoding:
         "context": "paragraph",
         "compat": None,
         "window": 512,
-        "words": "r" * 64,
+        "words": RULES.sha256,
         "sentences": "sentencex 1.0 en",
         "min_sentences": 3,
         "min_characters": 140,
@@ -95,6 +97,7 @@ def make_cache(path: Path, shards: int = 2, rows: int = 6, plans: list[Plan] | N
         encoding=encoding(),
         versions={"x2static": "0"},
     )
+    (path / SEGMENTATION).write_text(RULES.rules)
     (path / "manifest.json").write_bytes(canonical_json(manifest.model_dump(mode="json")))
     for number, one in enumerate(plans if plans is not None else [plan(shards)]):
         (path / "plans" / f"{number}.json").write_bytes(canonical_json(one.model_dump(mode="json")))

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from schemas.manifest import Manifest, Plan
+from schemas.segmentation import SEGMENTATION
 from schemas.shard import ShardContent, shard_name, write_shard
 from schemas.storage import canonical_json
 from schemas.training import TrainConfig
-from tests.schemas.caches import encoding, marker, plan
+from tests.schemas.caches import RULES, encoding, marker, plan
 
 DIM = 512  # so that a buffer of 1 MB, the smallest, holds but 976 contexts
 WORDS = 60
@@ -58,6 +59,7 @@ def write_cache(
     manifest = Manifest(
         format=1, teacher="fake", revision=None, fingerprint=kind.fingerprint, encoding=kind, versions={"x2static": "0"}
     )
+    (path / SEGMENTATION).write_text(RULES.rules)
     (path / "manifest.json").write_bytes(canonical_json(manifest.model_dump(mode="json")))
     for number, one in enumerate([plan(len(contents))] if plans is None else plans):
         (path / "plans" / f"{number}.json").write_bytes(canonical_json(one.model_dump(mode="json")))

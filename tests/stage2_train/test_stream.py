@@ -6,8 +6,9 @@ import pytest
 
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
+from schemas.ragged import ranges
 from stage2_train.draws import Position
-from stage2_train.stream import Stream, cut, ranges
+from stage2_train.stream import Stream, cut
 from stage2_train.vocabulary import build_vocabulary
 from tests.stage2_train.caches import DIM, config, make_cache, rewritten_shard, shard_content, write_cache
 

@@ -15,7 +15,7 @@ from schemas.progress import Progress
 from schemas.storage import only_writer
 from schemas.vectors import WordVectors
 from stage2_train import outcome, train, trainer
-from tests.schemas.caches import plan
+from tests.schemas.caches import RULES, plan
 from tests.stage2_train.caches import DIM, config, result, rewritten_shard, shard_content, write_cache
 
 FIGURES = {"vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second"}
@@ -93,8 +93,7 @@ def test_every_setting_that_can_change_the_vectors_does_or_is_known_not_to(
 
 
 def test_the_segmentation_rules_go_along_with_the_vectors(cache_copy: Path, whole_run: Path, tmp_path: Path):
-    rules = '{"version": "1.0", "note": "ü"}'
-    (cache_copy / SEGMENTATION).write_text(rules, encoding="utf-8")
+    rules = RULES.rules
     train(config(cache_copy, tmp_path / "run", epochs=1))
     assert (tmp_path / "run" / SEGMENTATION).read_text(encoding="utf-8") == rules
     assert not (whole_run / SEGMENTATION).exists()

@@ -1,0 +1,11 @@
+"""Versions of what runs, for the records that caches and vectors keep."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def package_version(package: str) -> str:
+    """Return the version of an installed package; "not installed" for one that runs from a bare checkout."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
