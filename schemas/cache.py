@@ -125,21 +125,24 @@ class Cache:
         return missing_shards(self.plans(), self.committed()[0])
 
     def verify(self) -> list[str]:
-        """Hash everything and return a line for each shard that is damaged, missing or half-written.
-
-        Raises:
-            X2StaticError: a shard is from another encoding, or a newer version of x2static.
-        """
-        markers, damaged = self.committed()
-        problems = [f"shard {shard_name(index)}: {reason}" for index, reason in damaged.items()]
+        """Hash everything and return a line for each shard that is damaged, missing, foreign or half-written."""
+        markers: dict[int, Marker] = {}
+        problems = []
+        for index in self.indices():
+            try:
+                shard = self.shard(index)
+            except X2StaticError as error:
+                problems.append(f"shard {shard_name(index)}: {error}")
+                continue
+            markers[index] = shard.marker
+            problems += [f"shard {shard_name(index)}: {problem}" for problem in shard.damage()]
         try:
             self.segmentation()
         except X2StaticError as error:
             problems.append(str(error))
-        for index in markers:
-            problems += [f"shard {shard_name(index)}: {problem}" for problem in self.shard(index).damage()]
+        bad = set(self.indices()) - markers.keys()
         missing = missing_shards(self.plans(), markers)
-        problems += [f"shard {shard_name(index)}: missing" for index in missing or () if index not in damaged]
+        problems += [f"shard {shard_name(index)}: missing" for index in missing or () if index not in bad]
         if missing is None:
             problems.append("the corpus was not read to its end; run the same `x2static encode` again")
         problems += [f"{path.name}: half-written" for path in sorted(self.shards_folder.glob(f"{TEMPORARY}*"))]

@@ -223,12 +223,11 @@ def _read_stream(
         if shard in markers:
             unit, last = markers[shard].unit, markers[shard].last
         else:
-            count = plan.unit if plan.limit is None else min(plan.unit, plan.limit - taken)
+            count = plan.unit if plan.limit is None else max(0, min(plan.unit, plan.limit - taken))
             text = corpus.read(Unit(source=plan.corpus, start=start, stop=None, paragraphs=count, start_line=line))
             unit = text.unit
-            last = text.last or taken + unit.paragraphs == plan.limit
+            last = text.last or (plan.limit is not None and taken + unit.paragraphs >= plan.limit)
             yield Work(shard, number, text, last)
         start, line, taken = unit.stop or 0, unit.stop_line, taken + unit.paragraphs
-        last = last or (plan.limit is not None and taken >= plan.limit)
         shard += 1
     return shard

@@ -10,7 +10,7 @@ from schemas.encoding import differences
 from schemas.errors import X2StaticError
 from schemas.manifest import Plan
 from schemas.shard import write_shard
-from tests.schemas.caches import content, encoding, make_cache, marker, plan
+from tests.schemas.caches import RULES, content, encoding, make_cache, marker, plan
 
 
 def change_json(path: Path, **changes: object) -> None:
@@ -103,7 +103,9 @@ def test_verify_names_a_missing_chunk(tmp_path):
     cache = Cache.open(make_cache(tmp_path / "cache"))
     folder = cache.shards_folder / "000001"
     (folder / "contexts" / "c" / "0" / "0").unlink()
-    assert cache.verify() == [f"shard 000001: {folder}: contexts/c/0/0 is missing; the shard is damaged"]
+    (problem,) = cache.verify()
+    assert problem.startswith(f"shard 000001: {folder}: contexts/c/0/0 is missing; ")
+    assert cache.committed()[1].keys() == {1}
 
 
 def test_verify_names_a_foreign_file(tmp_path):
@@ -130,7 +132,22 @@ def test_verify_names_a_shard_of_another_encoding(tmp_path):
     path = make_cache(tmp_path / "cache", shards=1, plans=[plan(2)])
     write_shard(path / "shards", 1, content(6), marker(1, fingerprint=encoding(window=128).fingerprint))
     (problem,) = Cache.open(path).verify()
+    assert problem.startswith("shard 000001")
     assert "another encoding" in problem
+    with pytest.raises(X2StaticError, match="another encoding"):
+        Cache.open(path).committed()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing"])
+def test_verify_names_word_segmentation_rules_that_are_not_the_caches(tmp_path, damage):
+    cache = Cache.open(make_cache(tmp_path / "cache"))
+    assert cache.segmentation().rules == RULES.rules
+    if damage == "changed":
+        cache.segmentation_file.write_text("other rules")
+    else:
+        cache.segmentation_file.unlink()
+    (problem,) = cache.verify()
+    assert "word_segmentation.json" in problem
 
 
 def test_verify_names_what_a_killed_writer_left(tmp_path):

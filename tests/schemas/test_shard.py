@@ -150,7 +150,7 @@ def test_a_committed_shard_is_never_replaced(tmp_path):
 
 def test_a_folder_without_marker_is_no_shard(tmp_path):
     (write(tmp_path).folder / "shard.json").unlink()
-    with pytest.raises(X2StaticError, match=r"not a shard, its marker shard\.json is missing"):
+    with pytest.raises(X2StaticError, match=r"000000: its marker shard\.json is missing; .*remove its folder"):
         Shard.open(tmp_path / "000000")
 
 
@@ -159,7 +159,7 @@ def test_a_folder_without_marker_is_no_shard(tmp_path):
     [
         ({"n_words": None}, r"not a valid marker \(n_words\)"),
         ({"n_contexts": "many"}, r"not a valid marker \(n_contexts\)"),
-        ({"surprise": 1}, r"not a valid marker \(surprise\)"),
+        ({"surprise": 1}, r"written by a newer x2static \(surprise\)"),
     ],
 )
 def test_a_marker_of_another_form_is_refused_by_field(tmp_path, change, message):

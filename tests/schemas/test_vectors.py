@@ -68,14 +68,14 @@ def test_the_public_name_is_the_same_class():
 @pytest.mark.parametrize("which", [module.MATRIX, module.VOCABULARY, module.RUN])
 def test_a_save_that_fails_leaves_no_vectors_to_load_by_mistake(tmp_path, monkeypatch, which):
     random_vectors(seed=1).save(tmp_path)
-    write = module.write_atomically
+    replace = Path.replace
 
-    def fail(path: Path, data: bytes) -> None:
-        if path.name == which:
+    def fail(path: Path, target: Path) -> Path:
+        if target.name == which:
             raise OSError("disk full")
-        write(path, data)
+        return replace(path, target)
 
-    monkeypatch.setattr(module, "write_atomically", fail)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         random_vectors(seed=2).save(tmp_path)
     with pytest.raises(X2StaticError, match="training has not finished"):

@@ -202,9 +202,7 @@ def without_words(shard: Path) -> None:
     (shard / "words.arrow").unlink()
 
 
-@pytest.mark.parametrize(
-    "damage", [without_marker, with_half_a_marker, with_a_marker_of_another_encoding, without_words]
-)
+@pytest.mark.parametrize("damage", [without_marker, with_half_a_marker, without_words])
 def test_a_damaged_shard_is_encoded_again_alike(
     damage: Callable[[Path], None], teacher: Path, corpus: Path, cache: Path, log: pytest.LogCaptureFixture
 ) -> None:
@@ -218,6 +216,15 @@ def test_a_damaged_shard_is_encoded_again_alike(
     assert "shard 000001 is encoded again: " in log.text
     assert "going on after 2 shards" in log.text
     assert not list((cache / "shards").glob(".tmp-*"))
+
+
+def test_a_shard_of_another_encoding_is_refused_and_kept(teacher: Path, corpus: Path, cache: Path) -> None:
+    run(teacher, corpus, cache, unit=4)
+    with_a_marker_of_another_encoding(cache / "shards" / "000001")
+    before = files_of(cache)
+    with pytest.raises(X2StaticError, match=r"000001: the shard belongs to another encoding"):
+        run(teacher, corpus, cache, unit=4)
+    assert files_of(cache) == before
 
 
 def test_a_finished_cache_asked_for_again_loads_no_teacher(

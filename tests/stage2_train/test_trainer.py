@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from schemas.cache import SEGMENTATION, Cache, content_of
+from schemas.device import pick_device
 from schemas.errors import X2StaticError
 from schemas.progress import Progress
 from schemas.storage import only_writer
 from schemas.vectors import WordVectors
-from stage2_train import outcome, train, trainer
+from stage2_train import train
 from tests.schemas.caches import RULES, plan
 from tests.stage2_train.caches import DIM, config, result, rewritten_shard, shard_content, write_cache
 
@@ -62,10 +63,6 @@ def test_figures_and_run_json_tell_how_the_vectors_came_about(cache: Path, tmp_p
     assert (run["threads"], run["device"]) == (1, "cpu")
 
 
-def test_a_version_is_none_for_what_is_not_installed():
-    assert outcome.version("x2static-is-not-called-so") is None
-
-
 def test_equal_seeds_give_equal_bytes_and_another_seed_others(cache: Path, whole_run: Path, tmp_path: Path):
     train(config(cache, tmp_path / "same", checkpoint_minutes=0))
     train(config(cache, tmp_path / "other", seed=1))
@@ -96,7 +93,10 @@ def test_the_segmentation_rules_go_along_with_the_vectors(cache_copy: Path, whol
     rules = RULES.rules
     train(config(cache_copy, tmp_path / "run", epochs=1))
     assert (tmp_path / "run" / SEGMENTATION).read_text(encoding="utf-8") == rules
-    assert not (whole_run / SEGMENTATION).exists()
+    (cache_copy / SEGMENTATION).write_text("other rules", encoding="utf-8")
+    with pytest.raises(X2StaticError, match="not the rules that this cache was made with"):
+        train(config(cache_copy, tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_progress_counts_the_words_of_all_epochs_resumed_ones_included(cache: Path, tmp_path: Path):
@@ -153,10 +153,10 @@ def test_a_gpu_that_is_not_there_is_refused(cache: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(X2StaticError, match=r"--device cuda: .*--device cpu"):
         train(config(cache, tmp_path / "run", device="cuda"))
-    assert trainer.resolve_device("auto").type == "cpu"
+    assert pick_device("auto").type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert trainer.resolve_device("auto").type == "cuda"
-    assert trainer.resolve_device("cpu").type == "cpu"
+    assert pick_device("auto").type == "cuda"
+    assert pick_device("cpu").type == "cpu"
 
 
 def test_a_folder_without_a_cache_is_refused(tmp_path: Path):
