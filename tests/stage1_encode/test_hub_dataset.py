@@ -340,3 +340,60 @@ def test_another_column_or_split_is_another_corpus(teacher: Path, tmp_path: Path
     other = spec.removesuffix("text") + "n"
     with pytest.raises(X2StaticError, match=r"column: 'text' != 'n'"):
         run(teacher, other, tmp_path / "cache", limit=4)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2], ids=["first", "middle", "last"])
+@pytest.mark.parametrize("limit", [10, None], ids=["raised", "lifted"])
+def test_a_raised_limit_and_a_lost_shard_are_both_mended_in_one_call(
+    lost: int, limit: int | None, parquet: str, teacher: Path, tmp_path: Path
+) -> None:
+    other = write_lines(tmp_path / "other.txt", paragraphs(7, seed=9))
+    cache = tmp_path / "cache"
+    run(teacher, (parquet, other), cache, unit=2, limit=6)
+    (cache / "shards" / f"{lost:06d}" / "shard.json").unlink()
+    figures = run(teacher, (parquet, other), cache, unit=2, limit=limit)
+    lines = rows()[0] if limit is None else rows()[0][:limit]
+    seventh = paragraphs(7, seed=9)
+    assert figures["paragraphs"] == len(lines) + 7
+    # What a raised limit adds stands behind what was there; the file's comes first, the stream has to be mended before.
+    in_order = [*lines[:6], *seventh, *lines[6:]]
+    run(teacher, write_lines(tmp_path / "same.txt", in_order), tmp_path / "t")
+    assert texts_of(cache) == texts_of(tmp_path / "t")
+    assert Cache.open(cache).verify() == []
+
+
+def test_a_lowered_limit_over_a_lost_shard_mends_it_and_is_refused(
+    parquet: str, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    with monkeypatch.context() as patch:
+        stop_after(4, patch)
+        with pytest.raises(Stop):
+            run(teacher, parquet, cache, unit=2, limit=20)
+    (cache / "shards" / "000001" / "shard.json").unlink()
+    with pytest.raises(X2StaticError, match=r"limit: \d+ paragraphs are planned already != 5"):
+        run(teacher, parquet, cache, unit=2, limit=5)
+    run(teacher, parquet, cache, unit=2)
+    assert texts_of(cache) == texts_of_file(teacher, tmp_path)
+
+
+def test_reading_a_row_again_after_another_goes_on_behind_it(parquet: str) -> None:
+    corpus = dataset_of(parquet, unit=2)
+    corpus.plan(corpus.identity(), 0, None)
+    row = Unit(source=parquet, start=3, stop=None, paragraphs=2)
+    first = corpus.read(row)
+    assert first.unit.stop == 3, "the row holds more"
+    corpus.read(Unit(source=parquet, start=8, stop=None, paragraphs=2))
+    whole = corpus.read(row.model_copy(update={"paragraphs": 9}))
+    assert whole.paragraphs == rows()[0][4:13]
+
+
+@pytest.mark.parametrize("policy", ["fail", "skip"])
+def test_a_line_that_is_too_long_is_bad_text(policy: str, tmp_path: Path) -> None:
+    spec = write_jsonl(tmp_path / "long", ["short\n" + "x" * 200 + "\nlast", "more"])
+    if policy == "fail":
+        with pytest.raises(X2StaticError, match=r"row 0 holds a line of 200 characters"):
+            units_of(spec, unit=9, max_paragraph_bytes=100)
+    else:
+        found = units_of(spec, unit=9, max_paragraph_bytes=100, on_bad_text="skip")
+        assert [text for texts, _ in found for text in texts] == ["short", "last", "more"]

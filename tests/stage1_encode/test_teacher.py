@@ -1,0 +1,218 @@
+"""The teacher: what is refused, what is probed, and what happens when the device's memory runs out."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast, T5Config, T5Model
+
+from schemas.cache import Cache
+from schemas.encoding import EncodeConfig
+from schemas.errors import X2StaticError
+from stage1_encode.encoder import Encoder
+from stage1_encode.teacher import (
+    DEFAULT_WINDOW,
+    Teacher,
+    TeacherFiles,
+    claimed_window,
+    config_sha256,
+    pick_precision,
+    weights_sha256,
+)
+from stage1_encode.windows import PreparedUnit, Window
+from tests.stage1_encode.conftest import Readers, read_back
+from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(readers: Readers, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(readers("bert").teacher.folder, tmp_path / "teacher"))
+
+
+def loaded(folder: Path) -> Teacher:
+    return Teacher(TeacherFiles.find(str(folder), None), "float32", CPU, trust_remote_code=False)
+
+
+@pytest.mark.parametrize(("family", "window"), [("bert", 24), ("roberta", 24), ("gpt2", 24), ("roberta", 512)])
+def test_the_window_is_what_the_model_really_reads(readers: Readers, family: str, window: int) -> None:
+    assert loaded(readers(family, window).teacher.folder).window == window
+
+
+def test_a_window_that_the_files_overstate_is_found_out(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    tensors = load_file(folder / "model.safetensors")
+    name = next(name for name in tensors if "position_embeddings" in name)
+    claimed = config["max_position_embeddings"]
+    model = loaded(folder)
+    assert model.window == claimed
+    # The table is cut down behind the model's back, as a checkpoint with fewer positions than its tokenizer says.
+    table = model._model.embeddings.position_embeddings
+    table.weight = torch.nn.Parameter(tensors[name][: claimed - 40], requires_grad=False)
+    assert model._probe_window() == claimed - 40
+
+
+def test_a_model_without_positions_has_the_default_window() -> None:
+    config = T5Config(d_model=8, num_layers=1)
+    assert claimed_window(config, None) == DEFAULT_WINDOW
+    assert claimed_window(config, 100) == 100
+
+
+def test_weights_that_lack_a_layer_are_refused_by_name(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    left = {name: tensor for name, tensor in tensors.items() if "layer.1." not in name}
+    assert 0 < len(left) < len(tensors)
+    save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(X2StaticError, match=r"lack 16 of the model's tensors \(.*layer\.1\."):
+        loaded(folder)
+
+
+def test_a_missing_pooler_is_no_matter(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    left = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}
+    assert len(left) < len(tensors)
+    save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
+    assert loaded(folder).dim == 32
+
+
+def test_several_weight_files_are_hashed_by_name_and_content(folder: Path) -> None:
+    one = weights_sha256(folder)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    assert weights_sha256(folder) == one
+    (folder / "model-00002-of-00002.safetensors").write_bytes(b"x")
+    two = weights_sha256(folder)
+    (folder / "model-00002-of-00002.safetensors").write_bytes(b"y")
+    assert len({one, two, weights_sha256(folder)}) == 3
+
+
+def test_a_models_own_code_is_part_of_its_configuration(folder: Path) -> None:
+    before = config_sha256(folder)
+    (folder / "modeling.py").write_text("a = 1")
+    first = config_sha256(folder)
+    (folder / "modeling.py").write_text("a = 2")
+    assert len({before, first, config_sha256(folder)}) == 3
+
+
+@pytest.mark.parametrize(("field", "value"), [("window", 400), ("attention", "eager"), ("dim", 31)])
+def test_a_teacher_that_behaves_otherwise_than_the_caches_is_refused(
+    field: str, value: object, folder: Path, tmp_path: Path
+) -> None:
+    corpus = write_lines(tmp_path / "corpus.txt", paragraphs(8))
+    cache = tmp_path / "cache"
+    run(folder, corpus, cache, unit=4)
+    manifest = json.loads((cache / "manifest.json").read_text())
+    manifest["encoding"][field] = value
+    encoding = Cache.open(cache).manifest.encoding.model_copy(update={field: value})
+    (cache / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": encoding.fingerprint}))
+    for marker in cache.glob("shards/*/shard.json"):
+        marker.write_text(json.dumps(json.loads(marker.read_text()) | {"encoding": encoding.fingerprint}))
+    shutil.rmtree(cache / "shards" / "000001")
+    with pytest.raises(X2StaticError, match=rf"{field}: {value!r} != "):
+        run(folder, corpus, cache, unit=4)
+    assert not (cache / "shards" / "000001").exists()
+
+
+def distilbert(folder: Path, tokenizer_of: Path) -> Path:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_of)
+    torch.manual_seed(0)
+    DistilBertModel(
+        DistilBertConfig(vocab_size=len(tokenizer), dim=32, n_layers=2, n_heads=2, hidden_dim=64, pad_token_id=0)
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def t5(folder: Path, tokenizer_of: Path) -> Path:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_of)
+    torch.manual_seed(0)
+    T5Model(
+        T5Config(vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2)
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("make", [distilbert, t5])
+def test_other_families_are_read_like_the_plain_model_does(
+    make: Callable[[Path, Path], Path], folder: Path, tmp_path: Path
+) -> None:
+    model = make(tmp_path / "other", folder)
+    text = "the old dog sees anna"
+    run(
+        model,
+        write_lines(tmp_path / "corpus.txt", [text, "the cat sees the dog and the old dog sees anna"]),
+        tmp_path / "c",
+    )
+    teacher = loaded(model)
+    pieces = teacher.tokenizer.with_special(teacher.tokenizer.encode([text])[0][0])
+    with torch.no_grad():
+        states = teacher._model(input_ids=torch.from_numpy(pieces)[None]).last_hidden_state[0].numpy()
+    inside = states[len(teacher.tokenizer.prefix) : len(pieces) - len(teacher.tokenizer.suffix)]
+    (row, _) = read_back(tmp_path / "c").rows
+    np.testing.assert_allclose(row.vector.astype(np.float32), inside.mean(axis=0), atol=2e-3)
+
+
+def test_precision_is_chosen_by_what_the_processor_computes_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def auto(**options: object) -> EncodeConfig:
+        return config_of(tmp_path, tmp_path, tmp_path, precision="auto", **options)
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert pick_precision(auto(), CPU)[0] == "bfloat16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    precision, why = pick_precision(auto(), CPU)
+    assert precision == "float32"
+    assert "does not compute with bfloat16" in why
+    assert pick_precision(auto(compat="paper"), CPU)[0] == "float16"
+    assert pick_precision(config_of(tmp_path, tmp_path, tmp_path), CPU) == ("float32", "it was asked for")
+
+
+def unit_of(lengths: list[int]) -> PreparedUnit:
+    windows = [
+        Window(np.arange(5, 5 + length), np.array([(number, 0, length)])) for number, length in enumerate(lengths)
+    ]
+    return PreparedUnit(windows, [0] * len(lengths), [["word"]] * len(lengths), 1)
+
+
+class SmallDevice:
+    """A teacher on a device that holds only so many pieces at once; the state of a piece is its id."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.dim, self.device = room, 1, CPU
+        self.sizes: list[int] = []
+
+    def states(self, batch: list[Window]) -> torch.Tensor:
+        width = max(len(window.pieces) for window in batch)
+        self.sizes.append(width * len(batch))
+        if width * len(batch) > self.room:
+            raise torch.OutOfMemoryError("out of memory")
+        rows = [np.pad(window.pieces, (0, width - len(window.pieces))) for window in batch]
+        return torch.from_numpy(np.stack(rows)).float()[..., None]
+
+
+def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("stage1_encode").propagate = True
+    unit = unit_of([10, 3, 8, 10, 5, 1, 10, 7])
+    small = SmallDevice(room=25)
+    encoder = Encoder(None, small, 100)  # type: ignore[arg-type]
+    contexts = encoder.encode(unit, "corpus, unit 0").contexts
+    np.testing.assert_array_equal(contexts[:, 0], [5 + (len(window.pieces) - 1) / 2 for window in unit.windows])
+    assert encoder.max_tokens <= 25
+    too_large = [size for size in small.sizes if size > 25]
+    assert 0 < len(too_large) <= 3
+    encoder.encode(unit, "corpus, unit 1")
+    assert [size for size in small.sizes if size > 25] == too_large, "the next unit begins with the smaller batches"
+
+
+def test_a_window_that_does_not_fit_alone_is_an_error_that_names_the_unit() -> None:
+    encoder = Encoder(None, SmallDevice(room=9), 100)  # type: ignore[arg-type]
+    with pytest.raises(X2StaticError, match=r"corpus, unit 7: .*one window of 10 pieces; choose --device cpu"):
+        encoder.encode(unit_of([10, 10]), "corpus, unit 7")
