@@ -1,6 +1,6 @@
 """`x2static demo`: from text to word vectors in a minute, with a teacher and texts that come as packages."""
 
-import shutil
+import textwrap
 import time
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from schemas.encoding import EncodeConfig
 from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
 
+LINE = 100  # characters
 NEIGHBOURS_OF = (
     "king",
     "music",
@@ -65,11 +66,10 @@ def demo(context: click.Context, out: Path) -> None:
     scores = evaluate_word_similarity(vectors)
     click.echo(similarity_table({"demo": scores}))
     click.echo("\nnearest neighbours")
-    columns = shutil.get_terminal_size().columns
     for word in NEIGHBOURS_OF:
         if word in vectors:
             near = ", ".join(other for other, _ in vectors.most_similar(word, 8))
-            click.echo(f"  {word:<11} {near}"[:columns])
+            click.echo(f"  {word:<11} " + textwrap.shorten(near, LINE - 14, placeholder=" ..."))
     before = encoded["shards"] == encoded["shards_resumed"] and trained["finished_before"]
     click.echo(f"\n{'Everything was done before' if before else 'Done in ' + duration(seconds)}:")
     click.echo(

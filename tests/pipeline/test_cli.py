@@ -12,6 +12,7 @@ from schemas.encoding import EncodeConfig
 from schemas.errors import Interrupted, X2StaticError
 from schemas.progress import Progress
 from schemas.training import TrainConfig
+from tests.schemas.caches import make_cache
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,12 +132,15 @@ def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(
     assert asked == [expected]
 
 
-def test_a_list_in_a_toml_file_gives_several_corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("corpus", "expected"), [('["a.txt", "b.txt"]', ("a.txt", "b.txt")), ('"a.txt"', ("a.txt",))])
+def test_a_toml_file_gives_one_corpus_or_several(
+    corpus: str, expected: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[EncodeConfig] = []
     monkeypatch.setattr("stage1_encode.encode", lambda config, report: asked.append(config) or NOTHING)
-    file = config_file(tmp_path, 'model = "demo"\ncorpus = ["a.txt", "b.txt"]\ncache = "c"\n')
+    file = config_file(tmp_path, f'model = "demo"\ncorpus = {corpus}\ncache = "c"\n')
     assert cli.run(["encode", "--config", file]) == 0
-    assert asked[0].corpus == ("a.txt", "b.txt")
+    assert asked[0].corpus == expected
 
 
 NOTHING = {"shards": 0, "shards_resumed": 0, "contexts": 0, "words": 0, "cache_bytes": 0, "seconds": 0}
@@ -196,3 +200,49 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("n", "text"), [(5, "5 bytes"), (1500, "1.5 kB"), (83e9, "83.0 GB"), (2e12, "2.0 TB")])
 def test_sizes_are_for_people(n: float, text: str) -> None:
     assert size(n) == text
+
+
+def test_a_plan_is_a_table_of_what_a_run_would_take(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {
+        "units": 21,
+        "units_left": 20,
+        "paragraphs": 165104,
+        "sentences": 400000,
+        "teacher_tokens": 11_000_000,
+        "tokens_per_second": 17000.4,
+        "seconds": 660.0,
+        "cache_bytes": 350_000_000,
+        "free_bytes": 81_000_000_000,
+    }
+    monkeypatch.setattr("stage1_encode.estimate.estimate", lambda config: figures)
+    arguments = ["encode", "--model", "m", "--corpus", "c", "--cache", "d", "--plan"]
+    assert cli.run(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["units", "21", "(20", "to", "do)"]
+    assert lines[4].split() == ["time", "11", "min", "00", "s"]
+    assert lines[5].split()[1:] == ["350.0", "MB,", "free", "81.0", "GB"]
+    unknown = dict.fromkeys(
+        ("units", "units_left", "paragraphs", "sentences", "teacher_tokens", "seconds", "cache_bytes")
+    )
+    figures.update(unknown)
+    assert cli.run([*arguments, "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("unknown") == 7
+    assert json.loads(out.splitlines()[-1])["seconds"] is None
+
+
+def test_the_json_of_a_subcommand_names_it_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = make_cache(tmp_path / "cache", shards=2)
+    assert cli.run(["cache", "info", str(cache), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["command"] == "cache info"
+    assert (figures["shards"], figures["complete"], figures["damaged"]) == (2, True, [])
+    (cache / "shards" / "000001" / "words.arrow").unlink()
+    assert cli.run(["cache", "info", str(cache)]) == 0
+    out = capsys.readouterr().out
+    assert "not complete (1 to do)" in out
+    assert "damaged     " in out
