@@ -1,27 +1,32 @@
 """Stage one as a whole: corpora through the teacher, once, into the shards of a cache."""
 
 import logging
-import re
-import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-import zarr
+import torch
 
 from schemas.cache import MANIFEST, Cache
 from schemas.device import pick_device
-from schemas.encoding import EncodeConfig, Encoding, Precision, differences
+from schemas.encoding import EncodeConfig, Precision
 from schemas.errors import X2StaticError
-from schemas.manifest import Manifest, Marker, Plan
+from schemas.manifest import Marker
 from schemas.progress import Progress, Report, silent
-from schemas.segmentation import SEGMENTATION, WordSegmentation
-from schemas.shard import ShardContent, shard_name, write_shard
-from schemas.storage import TEMPORARY, canonical_json, only_writer, remove_leftovers, write_atomically
-from schemas.versions import package_version
+from schemas.shard import ShardContent, write_shard
+from schemas.storage import only_writer, remove_leftovers
 from stage1_encode.ahead import ahead
+from stage1_encode.cache_folder import (
+    Probed,
+    check_encoding,
+    check_folder,
+    check_teacher,
+    choose_words,
+    create,
+    drop_damaged,
+    encoding_of,
+)
 from stage1_encode.corpus import Corpus
 from stage1_encode.encoder import MAX_TOKENS, Encoder, make_preparer
 from stage1_encode.planning import (
@@ -33,17 +38,8 @@ from stage1_encode.planning import (
     read_remaining,
     write_plans,
 )
-from stage1_encode.segmentation import SentenceSplitter, default_words, paper_words
 from stage1_encode.teacher import Teacher, TeacherFiles, pick_precision
 from stage1_encode.windows import PreparedUnit
-
-VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
-LOCK = ".lock"
-# What a first call that was killed before its manifest may leave, by path in the cache's folder.
-UNFINISHED = re.compile(
-    rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
-    rf"|(plans/)?{re.escape(TEMPORARY)}.*"
-)
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +64,16 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
     precision, why = pick_precision(config, device)
     check_folder(config.cache)
     with open_corpora(config) as corpora, only_writer(config.cache, "cache"):
-        teacher = None
+        encoder: Encoder | None = None
         if (config.cache / MANIFEST).is_file():
             cache = Cache.open(config.cache)
             check_encoding(cache, config, files, precision)
             cache.segmentation()
         else:
             plans = plan_all(corpora)
-            teacher = Teacher(files, precision, device, config.trust_remote_code)
-            cache = _create(config, files, teacher, precision, plans)
-        markers = _drop_damaged(cache)
+            encoder = _load_encoder(config, files, precision, device)
+            cache = create(config, encoding_of(config, files, precision, _probed(encoder)), files, plans)
+        markers = drop_damaged(cache)
         resumed = set(markers)
         remove_leftovers(cache.shards_folder)
         write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
@@ -88,11 +84,10 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
                 logger.info("%s: going on after %d shards", cache.path, len(markers))
             logger.info("precision: %s, because %s", precision, why)
         while cache.missing() != []:
-            teacher = teacher or Teacher(files, precision, device, config.trust_remote_code)
-            preparer = make_preparer(config, teacher, choose_words(config))
-            _check_teacher(cache, preparer.window, teacher)
+            encoder = encoder or _load_encoder(config, files, precision, device)
+            check_teacher(cache, _probed(encoder))
             n_before = len(markers)
-            _encode_missing(cache, Encoder(preparer, teacher, MAX_TOKENS[device.type]), corpora, markers, report)
+            _encode_missing(cache, encoder, corpora, markers, report)
             if len(markers) == n_before:
                 raise RuntimeError(f"{cache.path}: {cache.missing()} are missing and no unit is theirs")
             # Only a stream that is whole tells what a raised --limit adds to it.
@@ -106,129 +101,13 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
     return _figures(cache, markers, resumed, time.perf_counter() - started)
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that is neither a cache, nor the beginning of one, nor empty.
-
-    Raises:
-        X2StaticError: it is a file, or holds other things; shards without a manifest count among them, since teacher
-            time went into them.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise X2StaticError(f"--cache {folder}: this is a file; name a folder")
-    if folder.is_dir() and not (folder / MANIFEST).is_file():
-        names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-        foreign = sorted(name for name in names if not UNFINISHED.fullmatch(name))
-        if foreign:
-            raise X2StaticError(
-                f"--cache {folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
-            )
+def _load_encoder(config: EncodeConfig, files: TeacherFiles, precision: Precision, device: torch.device) -> Encoder:
+    teacher = Teacher(files, precision, device, config.trust_remote_code)
+    return Encoder(make_preparer(config, teacher, choose_words(config)), teacher, MAX_TOKENS[device.type])
 
 
-def _encoding(
-    config: EncodeConfig,
-    files: TeacherFiles,
-    precision: Precision,
-    words: WordSegmentation,
-    probed: dict[str, int | str],
-) -> Encoding:
-    """Put together all that can change a vector; `probed` is what only a loaded teacher tells."""
-    return Encoding(
-        weights=files.weights,
-        teacher_config=files.config,
-        tokenizer=files.tokenizer,
-        layer="last",
-        context=config.context,
-        compat=config.compat,
-        words=words.sha256,
-        sentences=SentenceSplitter(config.language).name,
-        min_sentences=config.min_sentences,
-        min_characters=config.min_characters,
-        dtype=config.dtype,
-        precision=precision,
-        **probed,  # type: ignore[arg-type]
-    )
-
-
-def choose_words(config: EncodeConfig) -> WordSegmentation:
-    """Return the word segmentation rules of a configuration."""
-    return paper_words() if config.compat == "paper" else default_words()
-
-
-def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> None:
-    """Refuse a cache that was made otherwise, before the teacher is loaded.
-
-    Raises:
-        X2StaticError: with each field that differs, and both values.
-    """
-    theirs = cache.manifest.encoding
-    # The same files have the same window, attention and width; other files are refused for their hashes.
-    probed: dict[str, int | str] = {"window": theirs.window, "attention": theirs.attention, "dim": theirs.dim}
-    problems = differences(theirs, _encoding(config, files, precision, choose_words(config), probed))
-    if problems:
-        if cache.manifest.teacher != config.model:
-            problems.insert(0, f"model: {cache.manifest.teacher!r} != {config.model!r}")
-        raise X2StaticError(
-            f"{cache.path}: this cache was made otherwise (cache != asked for): {'; '.join(problems)}. "
-            "Ask for the same again, or use another --cache"
-        )
-
-
-def _check_teacher(cache: Cache, window: int, teacher: Teacher) -> None:
-    """Compare what only a loaded teacher tells; another version of transformers may choose another attention.
-
-    Raises:
-        X2StaticError: with each field that differs, and both values.
-    """
-    theirs = cache.manifest.encoding
-    found = {"window": window, "attention": teacher.attention, "dim": teacher.dim}
-    problems = [
-        f"{name}: {getattr(theirs, name)!r} != {value!r}"
-        for name, value in found.items()
-        if getattr(theirs, name) != value
-    ]
-    if problems:
-        raise X2StaticError(
-            f"{cache.path}: this cache was made with a teacher that behaved otherwise (cache != now): "
-            f"{'; '.join(problems)}. Use the versions in its manifest.json, or another --cache"
-        )
-
-
-def _create(
-    config: EncodeConfig, files: TeacherFiles, teacher: Teacher, precision: Precision, plans: dict[int, Plan]
-) -> Cache:
-    """Write all that comes before the first shard, the manifest last: where it is, the plans are whole."""
-    words = choose_words(config)
-    preparer = make_preparer(config, teacher, words)
-    probed: dict[str, int | str] = {"window": preparer.window, "attention": teacher.attention, "dim": teacher.dim}
-    encoding = _encoding(config, files, precision, words, probed)
-    for path in config.cache.iterdir():  # of a first call that was killed before its manifest, see check_folder
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:  # it is held; zarr's overwrite=True would remove it and let a second writer in
-            path.unlink()
-    zarr.create_group(config.cache)
-    zarr.create_group(config.cache / "shards")
-    write_atomically(config.cache / SEGMENTATION, words.rules.encode())
-    write_plans(config.cache / "plans", plans)
-    manifest = Manifest(
-        format=1,
-        teacher=files.name,
-        revision=files.revision,
-        fingerprint=encoding.fingerprint,
-        encoding=encoding,
-        versions={name: package_version(name) for name in VERSIONS},
-    )
-    write_atomically(config.cache / MANIFEST, canonical_json(manifest.model_dump()))
-    return Cache(config.cache, manifest)
-
-
-def _drop_damaged(cache: Cache) -> dict[int, Marker]:
-    """Return the markers of the valid shards; a shard without a valid marker does not exist, and is removed."""
-    markers, damaged = cache.committed()
-    for index, reason in damaged.items():
-        logger.warning("shard %06d is encoded again: %s", index, reason)
-        shutil.rmtree(cache.shards_folder / shard_name(index))
-    return markers
+def _probed(encoder: Encoder) -> Probed:
+    return Probed(encoder.preparer.window, encoder.teacher.attention, encoder.teacher.dim)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from schemas.cache import MANIFEST, Cache
 from schemas.device import pick_device
 from schemas.encoding import EncodeConfig
 from schemas.manifest import Marker, Plan
+from stage1_encode.cache_folder import check_encoding, check_folder, choose_words
 from stage1_encode.corpus import Corpus
-from stage1_encode.encode import check_encoding, check_folder, choose_words
 from stage1_encode.encoder import MAX_TOKENS, Encoder, make_preparer
 from stage1_encode.planning import corpus_groups, open_corpora, plan_all, plan_rest, planned_paragraphs, read_remaining
 from stage1_encode.pooling import ContextMeans, batches

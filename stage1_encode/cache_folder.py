@@ -1,0 +1,160 @@
+"""The folder of a cache: whether it may be used for what is asked, how it begins, and what of it counts."""
+
+import logging
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import zarr
+
+from schemas.cache import MANIFEST, Cache
+from schemas.encoding import EncodeConfig, Encoding, Precision, differences
+from schemas.errors import X2StaticError
+from schemas.manifest import Manifest, Marker, Plan
+from schemas.segmentation import SEGMENTATION, WordSegmentation
+from schemas.shard import shard_name
+from schemas.storage import TEMPORARY, canonical_json, write_atomically
+from schemas.versions import package_version
+from stage1_encode.planning import write_plans
+from stage1_encode.segmentation import SentenceSplitter, default_words, paper_words
+from stage1_encode.teacher import TeacherFiles
+
+VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
+LOCK = ".lock"
+# What a first call that was killed before its manifest may leave, by path in the cache's folder.
+UNFINISHED = re.compile(
+    rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
+    rf"|(plans/)?{re.escape(TEMPORARY)}.*"
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What only a loaded teacher tells.
+
+    Attributes:
+        window: pieces that are read at once, special tokens included.
+        attention: its attention implementation.
+        dim: width of its states.
+    """
+
+    window: int
+    attention: str
+    dim: int
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that is neither a cache, nor the beginning of one, nor empty.
+
+    Raises:
+        X2StaticError: it is a file, or holds other things; shards without a manifest count among them, since teacher
+            time went into them.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise X2StaticError(f"--cache {folder}: this is a file; name a folder")
+    if folder.is_dir() and not (folder / MANIFEST).is_file():
+        names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        foreign = sorted(name for name in names if not UNFINISHED.fullmatch(name))
+        if foreign:
+            raise X2StaticError(
+                f"--cache {folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
+            )
+
+
+def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision, probed: Probed) -> Encoding:
+    """Put together all that can change a vector."""
+    return Encoding(
+        weights=files.weights,
+        teacher_config=files.config,
+        tokenizer=files.tokenizer,
+        layer="last",
+        context=config.context,
+        compat=config.compat,
+        words=choose_words(config).sha256,
+        sentences=SentenceSplitter(config.language).name,
+        min_sentences=config.min_sentences,
+        min_characters=config.min_characters,
+        dtype=config.dtype,
+        precision=precision,
+        window=probed.window,
+        attention=probed.attention,
+        dim=probed.dim,
+    )
+
+
+def choose_words(config: EncodeConfig) -> WordSegmentation:
+    """Return the word segmentation rules of a configuration."""
+    return paper_words() if config.compat == "paper" else default_words()
+
+
+def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> None:
+    """Refuse a cache that was made otherwise, before the teacher is loaded.
+
+    Raises:
+        X2StaticError: with each field that differs, and both values.
+    """
+    theirs = cache.manifest.encoding
+    # The same files have the same window, attention and width; other files are refused for their hashes.
+    probed = Probed(theirs.window, theirs.attention, theirs.dim)
+    problems = differences(theirs, encoding_of(config, files, precision, probed))
+    if problems:
+        if cache.manifest.teacher != config.model:
+            problems.insert(0, f"model: {cache.manifest.teacher!r} != {config.model!r}")
+        raise X2StaticError(
+            f"{cache.path}: this cache was made otherwise (cache != asked for): {'; '.join(problems)}. "
+            "Ask for the same again, or use another --cache"
+        )
+
+
+def check_teacher(cache: Cache, probed: Probed) -> None:
+    """Compare what only a loaded teacher tells; another version of transformers may choose another attention.
+
+    Raises:
+        X2StaticError: with each field that differs, and both values.
+    """
+    theirs = cache.manifest.encoding
+    problems = [
+        f"{name}: {getattr(theirs, name)!r} != {value!r}"
+        for name, value in asdict(probed).items()
+        if getattr(theirs, name) != value
+    ]
+    if problems:
+        raise X2StaticError(
+            f"{cache.path}: this cache was made with a teacher that behaved otherwise (cache != now): "
+            f"{'; '.join(problems)}. Use the versions in its manifest.json, or another --cache"
+        )
+
+
+def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans: dict[int, Plan]) -> Cache:
+    """Write all that comes before the first shard, the manifest last: where it is, the plans are whole."""
+    for path in config.cache.iterdir():  # of a first call that was killed before its manifest, see check_folder
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:  # it is held; zarr's overwrite=True would remove it and let a second writer in
+            path.unlink()
+    zarr.create_group(config.cache)
+    zarr.create_group(config.cache / "shards")
+    write_atomically(config.cache / SEGMENTATION, choose_words(config).rules.encode())
+    write_plans(config.cache / "plans", plans)
+    manifest = Manifest(
+        format=1,
+        teacher=files.name,
+        revision=files.revision,
+        fingerprint=encoding.fingerprint,
+        encoding=encoding,
+        versions={name: package_version(name) for name in VERSIONS},
+    )
+    write_atomically(config.cache / MANIFEST, canonical_json(manifest.model_dump()))
+    return Cache(config.cache, manifest)
+
+
+def drop_damaged(cache: Cache) -> dict[int, Marker]:
+    """Return the markers of the valid shards; a shard without a valid marker does not exist, and is removed."""
+    markers, damaged = cache.committed()
+    for index, reason in damaged.items():
+        logger.warning("shard %06d is encoded again: %s", index, reason)
+        shutil.rmtree(cache.shards_folder / shard_name(index))
+    return markers
