@@ -48,7 +48,7 @@ def cache(tmp_path: Path) -> Path:
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What stage one logs, also where the command line has set up logging before."""
-    logger = logging.getLogger("stage1_encode.encode")
+    logger = logging.getLogger("stage1_encode")
     logger.addHandler(caplog.handler)
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -172,7 +172,7 @@ def test_a_run_killed_between_plans_and_manifest_starts_anew(
     forks: Forks, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
     status, output = forks.run(
-        *as_options(config_of(teacher, corpus, cache, unit=1)), kill=("stage1_encode.encode:write_plans", "after", 1)
+        *as_options(config_of(teacher, corpus, cache, unit=1)), kill=("stage1_encode.cache_folder:write_plans", "after", 1)
     )
     assert status == -9, output
     assert (cache / "plans" / "0.json").is_file()
