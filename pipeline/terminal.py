@@ -46,6 +46,7 @@ class ProgressLine:
         self._bar: tqdm | None = None
         self._first: Progress | None = None
         self._latest: Progress | None = None
+        self._last_line: Progress | None = None
         self._started = self._shown = time.monotonic()
 
     def __enter__(self) -> "ProgressLine":
@@ -58,7 +59,7 @@ class ProgressLine:
         """Leave the last state standing."""
         if self._bar is not None:
             self._bar.close()
-        elif self._latest is not None and kind is None and self._latest != self._first:
+        elif self._latest is not None and kind is None and self._latest not in (self._first, self._last_line):
             self._show(self._latest)
 
     def __call__(self, progress: Progress) -> None:
@@ -80,7 +81,7 @@ class ProgressLine:
         self._bar.update(progress.done - self._bar.n)
 
     def _show(self, progress: Progress) -> None:
-        self._shown = time.monotonic()
+        self._shown, self._last_line = time.monotonic(), progress
         seconds = self._shown - self._started
         done_now = progress.done - (self._first.done if self._first else 0)
         parts = [f"{self.title}: {progress.done:,}"]

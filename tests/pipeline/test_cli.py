@@ -1,6 +1,7 @@
 """The command line: exit states, one-line errors, configuration files and JSON."""
 
 import errno
+import io
 import json
 from pathlib import Path
 
@@ -181,6 +182,26 @@ def test_progress_is_a_plain_line_where_there_is_no_terminal(capsys: pytest.Capt
     err = capsys.readouterr().err
     assert err.startswith("encode: 50 of 200 paragraphs (25%), 0 s so far")
     assert err.count("\n") == 1
+
+
+def test_a_progress_line_is_not_said_twice(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.terminal.SECONDS_BETWEEN_LINES", 0.0)
+    with ProgressLine("encode") as report:
+        for done in (0, 50, 200):
+            report(Progress(done, 200, "paragraphs"))
+    assert capsys.readouterr().err.count("200 of 200") == 1
+
+
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", screen)
+    with ProgressLine("encode") as report:
+        report(Progress(100, 200, "paragraphs"))
+        report(Progress(200, 200, "paragraphs", "9 tokens/s"))
+    assert "encode: 100%" in screen.getvalue()
+    assert "200/200" in screen.getvalue()
+    assert "9 tokens/s" in screen.getvalue()
 
 
 def test_progress_without_an_end_counts_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,17 @@ def test_the_window_is_what_the_model_really_reads(readers: Readers, family: str
     assert loaded(readers(family, window).teacher.folder).window == window
 
 
+@pytest.mark.parametrize(("lengths", "width"), [([3, 16], 16), ([17], 32), ([40, 2], 48), ([63], 64), ([64], 64)])
+def test_batches_are_padded_to_few_widths_but_never_beyond_the_window(
+    readers: Readers, lengths: list[int], width: int
+) -> None:
+    teacher = loaded(readers("bert", 64).teacher.folder)
+    batch = [Window(np.full(length, 7), np.zeros((0, 3), np.int64)) for length in lengths]
+    assert tuple(teacher.states(batch).shape) == (len(lengths), width, 32)
+    narrow = loaded(readers("bert", 24).teacher.folder)
+    assert narrow.states([Window(np.full(20, 7), np.zeros((0, 3), np.int64))]).shape[1] == 24
+
+
 def test_a_window_that_the_files_overstate_is_found_out(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     tensors = load_file(folder / "model.safetensors")
