@@ -12,6 +12,7 @@ from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.segmentation import WordSegmentation
 from tests.reference import Reader, Row
+from tests.stage1_encode.forks import Forks, shared_forks
 from tests.teachers import make_teacher
 
 
@@ -100,3 +101,15 @@ def read_back(folder: Path) -> Encoded:
         contexts = shard.contexts()
         shards.append([Row(*row) for row in zip(table["paragraph"], words, contexts, strict=True)])
     return Encoded(found, shards)
+
+
+@pytest.fixture
+def teacher(readers: Readers) -> Path:
+    """The folder of a tiny BERT."""
+    return readers("bert").teacher.folder
+
+
+@pytest.fixture
+def forks() -> Forks:
+    """A way to run the command line in processes that need no imports of their own."""
+    return shared_forks()

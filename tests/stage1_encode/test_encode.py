@@ -21,18 +21,8 @@ from stage1_encode.ahead import ahead
 from stage1_encode.estimate import estimate
 from stage1_encode.teacher import Teacher
 from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.forks import Forks, shared_forks
+from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
-
-
-@pytest.fixture
-def forks() -> Forks:
-    return shared_forks()
-
-
-@pytest.fixture
-def teacher(readers: Readers) -> Path:
-    return readers("bert").teacher.folder
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from schemas.errors import X2StaticError
 from stage1_encode import hub as hub_module
 from stage1_encode.hub import answered, resolve_model, with_patience
 from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.forks import Forks, shared_forks, shared_hub
+from tests.stage1_encode.forks import Forks, shared_hub
 from tests.stage1_encode.hub_server import Hub
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 
@@ -30,16 +30,6 @@ def _open_again(hub: Hub) -> Iterator[None]:
     hub.close()
     hub.open()
     hub.requests.clear()
-
-
-@pytest.fixture
-def forks() -> Forks:
-    return shared_forks()
-
-
-@pytest.fixture
-def teacher(readers: Readers) -> Path:
-    return readers("bert").teacher.folder
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from schemas.manifest import Unit
 from stage1_encode.encoder import Encoder
 from stage1_encode.hub_dataset import HubDataset
 from stage1_encode.planning import read_remaining
-from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.forks import Forks, shared_forks
+from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import (
     as_options,
     assert_same_rows,
@@ -40,16 +39,6 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets-cache")
-
-
-@pytest.fixture
-def forks() -> Forks:
-    return shared_forks()
-
-
-@pytest.fixture
-def teacher(readers: Readers) -> Path:
-    return readers("bert").teacher.folder
 
 
 def rows() -> tuple[list[str], list[str | None]]:

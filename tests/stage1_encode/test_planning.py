@@ -11,13 +11,7 @@ from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
 from stage1_encode.planning import corpus_groups, open_corpora, plan_all, planned_paragraphs
 from stage1_encode.text_file import TextFile
-from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, texts_of, write_lines
-
-
-@pytest.fixture
-def teacher(readers: Readers) -> Path:
-    return readers("bert").teacher.folder
 
 
 @pytest.fixture

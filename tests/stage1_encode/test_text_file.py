@@ -19,7 +19,6 @@ from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
 from stage1_encode.text_file import TextFile
 from tests.conftest import ROOT
-from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, texts_of, write_lines
 
 
@@ -67,11 +66,6 @@ def _close_all() -> Iterator[None]:
     yield
     while OPENED:
         OPENED.pop().close()
-
-
-@pytest.fixture
-def teacher(readers: Readers) -> Path:
-    return readers("bert").teacher.folder
 
 
 def test_a_unit_is_the_byte_range_of_so_many_paragraphs(tmp_path: Path) -> None:
