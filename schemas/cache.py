@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -167,6 +168,17 @@ def missing_shards(plans: list[Plan], markers: dict[int, Marker]) -> list[int] |
         missing += [index for index in range(first, first + count) if index not in markers]
         first += count
     return missing if plans else None
+
+
+def totals(markers: Iterable[Marker]) -> dict[str, int]:
+    """Return what shards hold together: paragraphs kept, contexts, words and the teacher's tokens."""
+    listed = list(markers)
+    return {
+        "paragraphs": sum(marker.n_paragraphs for marker in listed),
+        "contexts": sum(marker.n_contexts for marker in listed),
+        "words": sum(marker.n_words for marker in listed),
+        "teacher_tokens": sum(marker.n_tokens for marker in listed),
+    }
 
 
 def content_of(shards: list[Shard]) -> str:

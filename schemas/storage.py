@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from schemas.errors import X2StaticError
 
+LOCK = ".lock"  # in a folder that has one writer at a time
 TEMPORARY = ".tmp-"  # what a name begins with while its file or folder is not yet whole
 
 
@@ -86,6 +87,11 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink()
 
 
+def folder_bytes(folder: Path) -> int:
+    """Return the size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def hash_file(path: Path) -> str:
     """Return the xxh3 (128 bit, hexadecimal) of a file's bytes."""
     digest = xxhash.xxh3_128()
@@ -108,7 +114,7 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / LOCK, timeout=0):
             yield
     except Timeout as error:
         raise X2StaticError(

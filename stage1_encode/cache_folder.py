@@ -12,16 +12,15 @@ from schemas.cache import MANIFEST, Cache
 from schemas.encoding import EncodeConfig, Encoding, Precision, differences
 from schemas.errors import X2StaticError
 from schemas.manifest import Manifest, Marker, Plan
-from schemas.segmentation import SEGMENTATION, WordSegmentation
+from schemas.segmentation import SEGMENTATION
 from schemas.shard import shard_name
-from schemas.storage import TEMPORARY, canonical_json, write_atomically
+from schemas.storage import LOCK, TEMPORARY, canonical_json, write_atomically
 from schemas.versions import package_version
 from stage1_encode.planning import write_plans
-from stage1_encode.segmentation import SentenceSplitter, default_words, paper_words
+from stage1_encode.segmentation import SentenceSplitter, choose_words
 from stage1_encode.teacher import TeacherFiles
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
-LOCK = ".lock"
 # What a first call that was killed before its manifest may leave, by path in the cache's folder.
 UNFINISHED = re.compile(
     rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
@@ -73,7 +72,7 @@ def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision,
         layer="last",
         context=config.context,
         compat=config.compat,
-        words=choose_words(config).sha256,
+        words=choose_words(config.compat).sha256,
         sentences=SentenceSplitter(config.language).name,
         min_sentences=config.min_sentences,
         min_characters=config.min_characters,
@@ -83,11 +82,6 @@ def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision,
         attention=probed.attention,
         dim=probed.dim,
     )
-
-
-def choose_words(config: EncodeConfig) -> WordSegmentation:
-    """Return the word segmentation rules of a configuration."""
-    return paper_words() if config.compat == "paper" else default_words()
 
 
 def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> None:
@@ -137,7 +131,7 @@ def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans:
             path.unlink()
     zarr.create_group(config.cache)
     zarr.create_group(config.cache / "shards")
-    write_atomically(config.cache / SEGMENTATION, choose_words(config).rules.encode())
+    write_atomically(config.cache / SEGMENTATION, choose_words(config.compat).rules.encode())
     write_plans(config.cache / "plans", plans)
     manifest = Manifest(
         format=1,

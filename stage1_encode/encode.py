@@ -6,29 +6,26 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import torch
-
-from schemas.cache import MANIFEST, Cache
+from schemas.cache import MANIFEST, Cache, missing_shards, totals
 from schemas.device import pick_device
-from schemas.encoding import EncodeConfig, Precision
+from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Marker
 from schemas.progress import Progress, Report, silent
 from schemas.shard import ShardContent, write_shard
-from schemas.storage import only_writer, remove_leftovers
+from schemas.storage import folder_bytes, only_writer, remove_leftovers
 from stage1_encode.ahead import ahead
 from stage1_encode.cache_folder import (
     Probed,
     check_encoding,
     check_folder,
     check_teacher,
-    choose_words,
     create,
     drop_damaged,
     encoding_of,
 )
 from stage1_encode.corpus import Corpus
-from stage1_encode.encoder import MAX_TOKENS, Encoder, make_preparer
+from stage1_encode.encoder import Encoder, load_encoder
 from stage1_encode.planning import (
     Work,
     open_corpora,
@@ -38,7 +35,7 @@ from stage1_encode.planning import (
     read_remaining,
     write_plans,
 )
-from stage1_encode.teacher import Teacher, TeacherFiles, pick_precision
+from stage1_encode.teacher import TeacherFiles, pick_precision
 from stage1_encode.windows import PreparedUnit
 
 logger = logging.getLogger(__name__)
@@ -71,25 +68,25 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
             cache.segmentation()
         else:
             plans = plan_all(corpora)
-            encoder = _load_encoder(config, files, precision, device)
+            encoder = load_encoder(config, files, precision, device)
             cache = create(config, encoding_of(config, files, precision, _probed(encoder)), files, plans)
         markers = drop_damaged(cache)
         resumed = set(markers)
         remove_leftovers(cache.shards_folder)
         write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
-        if cache.missing() == []:
+        if missing_shards(cache.plans(), markers) == []:
             logger.info("%s: finished already, %d shards", cache.path, len(markers))
         else:
             if markers:
                 logger.info("%s: going on after %d shards", cache.path, len(markers))
             logger.info("precision: %s, because %s", precision, why)
-        while cache.missing() != []:
-            encoder = encoder or _load_encoder(config, files, precision, device)
+        while (missing := missing_shards(cache.plans(), markers)) != []:
+            encoder = encoder or load_encoder(config, files, precision, device)
             check_teacher(cache, _probed(encoder))
             n_before = len(markers)
             _encode_missing(cache, encoder, corpora, markers, report)
             if len(markers) == n_before:
-                raise RuntimeError(f"{cache.path}: {cache.missing()} are missing and no unit is theirs")
+                raise RuntimeError(f"{cache.path}: {missing} are missing and no unit is theirs")
             # Only a stream that is whole tells what a raised --limit adds to it.
             write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
     if not sum(marker.n_contexts for marker in markers.values()):
@@ -99,11 +96,6 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
             "lower --min-sentences and --min-characters, and use another --cache"
         )
     return _figures(cache, markers, resumed, time.perf_counter() - started)
-
-
-def _load_encoder(config: EncodeConfig, files: TeacherFiles, precision: Precision, device: torch.device) -> Encoder:
-    teacher = Teacher(files, precision, device, config.trust_remote_code)
-    return Encoder(make_preparer(config, teacher, choose_words(config)), teacher, MAX_TOKENS[device.type])
 
 
 def _probed(encoder: Encoder) -> Probed:
@@ -173,11 +165,8 @@ def _figures(cache: Cache, markers: dict[int, Marker], resumed: set[int], second
     return {
         "shards": len(markers),
         "shards_resumed": len(resumed),
-        "paragraphs": sum(marker.n_paragraphs for marker in markers.values()),
-        "contexts": sum(marker.n_contexts for marker in markers.values()),
-        "words": sum(marker.n_words for marker in markers.values()),
-        "teacher_tokens": sum(marker.n_tokens for marker in markers.values()),
+        **totals(markers.values()),
         "seconds": round(seconds, 3),
         "tokens_per_second": round(new_tokens / seconds, 1),
-        "cache_bytes": sum(path.stat().st_size for path in cache.path.rglob("*") if path.is_file()),
+        "cache_bytes": folder_bytes(cache.path),
     }

@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from schemas.encoding import EncodeConfig
+from schemas.encoding import EncodeConfig, Precision
 from schemas.errors import X2StaticError
 from schemas.segmentation import WordSegmentation
 from schemas.shard import ShardContent
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.pooling import ContextMeans, by_length, first_batch
-from stage1_encode.segmentation import SentenceSplitter
-from stage1_encode.teacher import Teacher
+from stage1_encode.segmentation import SentenceSplitter, choose_words
+from stage1_encode.teacher import Teacher, TeacherFiles
 from stage1_encode.windows import PreparedUnit, Preparer, Window
 
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
@@ -118,6 +118,16 @@ class Encoder:
             )
         self.max_tokens = max(longest, len(batch) * longest // 2)
         logger.warning("out of memory on the device: going on with batches of %d pieces", self.max_tokens)
+
+
+def load_encoder(config: EncodeConfig, files: TeacherFiles, precision: Precision, device: torch.device) -> Encoder:
+    """Load the teacher, and put what cuts text before it.
+
+    Raises:
+        X2StaticError: the teacher cannot be loaded, or does not hold what `--compat paper` reads at once.
+    """
+    teacher = Teacher(files, precision, device, config.trust_remote_code)
+    return Encoder(make_preparer(config, teacher, choose_words(config.compat)), teacher, MAX_TOKENS[device.type])
 
 
 def _content(unit: PreparedUnit, contexts: npt.NDArray[np.float16]) -> ShardContent:

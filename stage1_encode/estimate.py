@@ -7,14 +7,14 @@ from typing import Any
 
 from schemas.cache import MANIFEST, Cache
 from schemas.device import pick_device
-from schemas.encoding import EncodeConfig
+from schemas.encoding import EncodeConfig, Precision
 from schemas.manifest import Marker, Plan
-from stage1_encode.cache_folder import check_encoding, check_folder, choose_words
+from stage1_encode.cache_folder import check_encoding, check_folder
 from stage1_encode.corpus import Corpus
-from stage1_encode.encoder import MAX_TOKENS, Encoder, make_preparer
+from stage1_encode.encoder import Encoder, load_encoder
 from stage1_encode.planning import corpus_groups, open_corpora, plan_all, plan_rest, planned_paragraphs, read_remaining
 from stage1_encode.pooling import ContextMeans, batches
-from stage1_encode.teacher import Teacher, TeacherFiles, pick_precision
+from stage1_encode.teacher import TeacherFiles, pick_precision
 from stage1_encode.windows import PreparedUnit
 
 SAMPLE_UNITS, SAMPLE_PARAGRAPHS = 16, 1024
@@ -51,9 +51,7 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     check_folder(config.cache)
     with open_corpora(config) as corpora:
         plans, markers = _plans(config, corpora, files, precision)
-        teacher = Teacher(files, precision, device, config.trust_remote_code)
-        preparer = make_preparer(config, teacher, choose_words(config))
-        encoder = Encoder(preparer, teacher, MAX_TOKENS[device.type])
+        encoder = load_encoder(config, files, precision, device)
         sample = _sample(plans, corpora, encoder)
     rate = _tokens_per_second(encoder, sample.unit)
     paragraphs = planned_paragraphs(plans)
@@ -76,13 +74,13 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
         "tokens_per_second": round(rate, 1),
         "seconds": None if left is None else round(tokens * left / rate, 1) if rate else 0.0,
         # float16 contexts; 4 bytes a word, and 8 a context for paragraph and list offset
-        "cache_bytes": times(contexts * (2 * teacher.dim + 8) + 4 * words, paragraphs),
+        "cache_bytes": times(contexts * (2 * encoder.teacher.dim + 8) + 4 * words, paragraphs),
         "free_bytes": shutil.disk_usage(folder).free,
     }
 
 
 def _plans(
-    config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, precision: Any
+    config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, precision: Precision
 ) -> tuple[list[Plan], dict[int, Marker]]:
     if not (config.cache / MANIFEST).is_file():
         return list(plan_all(corpora).values()), {}

@@ -66,6 +66,11 @@ def paper_words() -> WordSegmentation:
     return WordSegmentation(rules.to_str())
 
 
+def choose_words(compat: str | None) -> WordSegmentation:
+    """Return the word segmentation rules of a mode."""
+    return paper_words() if compat == "paper" else default_words()
+
+
 def stop_groups(words: list[str]) -> list[list[str]]:
     """Group words by the number of words `.` `?` `!` before each; the last group may be empty."""
     groups: list[list[str]] = [[]]

@@ -78,16 +78,16 @@ class Preparer:
         unit = PreparedUnit()
         kept = [(text, spans) for text in paragraphs if (spans := self._passed(text)) is not None]
         if self.context == "paragraph":
-            texts = [text for text, _ in kept]
-            for text, spans, (pieces, ends) in zip(*_columns(kept), self.tokenizer.encode(texts), strict=True):
+            encoded = self.tokenizer.encode([text for text, _ in kept])
+            for (text, spans), (pieces, ends) in zip(kept, encoded, strict=True):
                 self._add_text(unit, pieces, ends, spans, [text[start:stop] for start, stop in spans])
                 unit.n_paragraphs += 1
             return unit
         # A sentence is a paragraph of one sentence.
         sentences = [[text[start:stop].strip() for start, stop in spans] for text, spans in kept]
-        encoded = iter(self.tokenizer.encode([sentence for paragraph in sentences for sentence in paragraph]))
+        pairs = iter(self.tokenizer.encode([sentence for paragraph in sentences for sentence in paragraph]))
         for paragraph in sentences:
-            for sentence, (pieces, ends) in zip(paragraph, encoded, strict=False):
+            for sentence, (pieces, ends) in zip(paragraph, pairs, strict=False):
                 self._add_text(unit, pieces, ends, [(0, len(sentence))], [sentence])
             unit.n_paragraphs += 1
         return unit
@@ -116,10 +116,6 @@ class Preparer:
             rows = rows[(rows[:, 0] >= 0) & (rows[:, 1] < rows[:, 2])]
             if len(rows):
                 unit.windows.append(Window(self.tokenizer.with_special(pieces[start:stop]), rows))
-
-
-def _columns(kept: list[tuple[str, list[tuple[int, int]]]]) -> tuple[list[str], list[list[tuple[int, int]]]]:
-    return [text for text, _ in kept], [spans for _, spans in kept]
 
 
 def piece_bounds(ends: Ids, starts: Ids) -> Ids:

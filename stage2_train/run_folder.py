@@ -6,13 +6,13 @@ from typing import Any
 from schemas.cache import Cache, content_of
 from schemas.errors import X2StaticError
 from schemas.shard import Shard
-from schemas.storage import TEMPORARY, canonical_json, read_json, remove_leftovers, write_atomically
+from schemas.storage import LOCK, TEMPORARY, canonical_json, read_json, remove_leftovers, write_atomically
 from schemas.training import TrainConfig
 from schemas.vectors import MATRIX, RUN, VOCABULARY, WordVectors
 from stage2_train.outcome import FIGURES
 from stage2_train.vocabulary import WordList
 
-SETTINGS, CHECKPOINTS, LOCK = "settings.json", "checkpoints", ".lock"
+SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
 # What cannot change the vectors, or (vocab, cache) is known by its content. `epochs` may grow. A device, like a number
 # of threads, changes the order of additions; it is recorded but not refused: a run may move to another machine.
 NO_SETTINGS = {"cache", "out", "vocab", "epochs", "device", "checkpoint_minutes"}

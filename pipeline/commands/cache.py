@@ -8,8 +8,9 @@ import click
 
 from pipeline.options import common, finish
 from pipeline.terminal import size
-from schemas.cache import Cache
+from schemas.cache import Cache, totals
 from schemas.errors import X2StaticError
+from schemas.storage import folder_bytes
 
 FOLDER = click.Path(path_type=Path)
 
@@ -37,11 +38,8 @@ def info(context: click.Context, folder: Path) -> None:
         "shards": len(markers),
         "damaged": list(damaged.values()),
         "complete": missing == [],
-        "paragraphs": sum(marker.n_paragraphs for marker in markers),
-        "contexts": sum(marker.n_contexts for marker in markers),
-        "words": sum(marker.n_words for marker in markers),
-        "teacher_tokens": sum(marker.n_tokens for marker in markers),
-        "cache_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        **totals(markers),
+        "cache_bytes": folder_bytes(folder),
         "free_bytes": shutil.disk_usage(folder).free,
         "encoding": encoding.model_dump(),
     }
