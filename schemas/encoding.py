@@ -71,7 +71,8 @@ class Encoding(BaseModel):
         compat: "paper" or None.
         window: pieces that the teacher reads at once, special tokens included.
         words: sha256 of the word segmentation rules.
-        sentences: the sentence splitter, its version and language.
+        language: ISO 639-1 code of the text.
+        sentences: the sentence splitter and its version.
         min_sentences: the filter on sentences.
         min_characters: the filter on characters.
         dtype: number format of the stored vectors.
@@ -90,6 +91,7 @@ class Encoding(BaseModel):
     compat: str | None
     window: int
     words: str
+    language: str
     sentences: str
     min_sentences: int
     min_characters: int

@@ -24,7 +24,7 @@ from stage1_encode.cache_folder import (
     drop_damaged,
     encoding_of,
 )
-from stage1_encode.corpus import Corpus
+from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import Encoder, load_encoder
 from stage1_encode.planning import (
     Work,

@@ -10,7 +10,7 @@ from schemas.device import pick_device
 from schemas.encoding import EncodeConfig, Precision
 from schemas.manifest import Marker, Plan
 from stage1_encode.cache_folder import check_encoding, check_folder
-from stage1_encode.corpus import Corpus
+from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import Encoder, load_encoder
 from stage1_encode.planning import corpus_groups, open_corpora, plan_all, plan_rest, planned_paragraphs, read_remaining
 from stage1_encode.pooling import ContextMeans, batches

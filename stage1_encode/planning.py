@@ -12,10 +12,10 @@ from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Marker, Plan, Unit
 from schemas.storage import canonical_json, write_atomically
-from stage1_encode.corpus import Corpus, UnitText
+from stage1_encode.corpora.corpus import Corpus, UnitText
+from stage1_encode.corpora.hub_dataset import HubDataset
+from stage1_encode.corpora.text_file import TextFile
 from stage1_encode.demo import demo_corpus
-from stage1_encode.hub_dataset import HubDataset
-from stage1_encode.text_file import TextFile
 
 logger = logging.getLogger(__name__)
 

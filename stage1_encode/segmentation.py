@@ -24,8 +24,8 @@ class SentenceSplitter:
 
     @property
     def name(self) -> str:
-        """The library, its version and the language: what the boundaries depend on."""
-        return f"sentencex {version('sentencex')} {self.language}"
+        """The library and its version: what, with the language, the boundaries depend on."""
+        return f"sentencex {version('sentencex')}"
 
     def spans(self, paragraph: str) -> list[tuple[int, int]]:
         """Return the sentences of a paragraph as [start, stop) in characters; sentences of white space are left out."""

@@ -9,8 +9,8 @@ import pytest
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
+from stage1_encode.corpora.text_file import TextFile
 from stage1_encode.planning import corpus_groups, open_corpora, plan_all, planned_paragraphs
-from stage1_encode.text_file import TextFile
 from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, texts_of, write_lines
 
 

@@ -13,7 +13,7 @@ from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
 from schemas.storage import hash_file
-from stage1_encode.corpus import UnitText
+from stage1_encode.corpora.corpus import UnitText
 from stage1_encode.hub import CORPUS_WAYS_OUT, dataset_revision, unreachable
 from stage1_encode.tokens import first_line
 

@@ -17,7 +17,7 @@ import pytest
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
-from stage1_encode.text_file import TextFile
+from stage1_encode.corpora.text_file import TextFile
 from tests.conftest import ROOT
 from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, texts_of, write_lines
 
@@ -223,7 +223,7 @@ def test_a_line_of_100_megabytes_is_refused_in_little_memory(tmp_path: Path) -> 
         "import importlib.util, sys, types; sys.path.insert(0, '.')\n"
         "package = types.ModuleType('stage1_encode'); package.__path__ = ['stage1_encode']\n"
         "sys.modules['stage1_encode'] = package\n"
-        "import stage1_encode.text_file; sys.modules['stage1_encode_text_file'] = stage1_encode.text_file\n"
+        "from stage1_encode.corpora import text_file; sys.modules['stage1_encode_text_file'] = text_file\n"
     )
     for policy, expected in (("fail", "longer than 10000000 bytes"), ("skip", "the file holds no paragraph")):
         done = subprocess.run(

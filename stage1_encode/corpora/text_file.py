@@ -16,7 +16,7 @@ from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
 from schemas.storage import hash_file
-from stage1_encode.corpus import UnitText
+from stage1_encode.corpora.corpus import UnitText
 
 
 @dataclass(frozen=True)

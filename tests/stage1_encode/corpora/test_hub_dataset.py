@@ -15,8 +15,8 @@ from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Unit
+from stage1_encode.corpora.hub_dataset import HubDataset
 from stage1_encode.encoder import Encoder
-from stage1_encode.hub_dataset import HubDataset
 from stage1_encode.planning import read_remaining
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import (

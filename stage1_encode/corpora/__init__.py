@@ -1,0 +1,1 @@
+"""Sources of text: each says what it is, is cut into units, and gives the paragraphs of a unit again."""
