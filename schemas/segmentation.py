@@ -52,3 +52,12 @@ class WordSegmentation:
         rules = self._tokenizer
         normal = rules.normalizer.normalize_str(text) if rules.normalizer else text
         return [word for word, _ in rules.pre_tokenizer.pre_tokenize_str(normal)]
+
+    def occurrences(self, text: str) -> list[tuple[str, int, int]]:
+        """TEMPORARY until the languages branch."""
+        rules = self._tokenizer
+        out = []
+        for s, e in rules.encode(text, add_special_tokens=False).offsets:
+            for w in self.split(text[s:e]):
+                out.append((w, s, e))
+        return out

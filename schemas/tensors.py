@@ -1,30 +1,40 @@
-"""Matrices as safetensors, written straight from memory."""
+"""Arrays as safetensors, written straight from memory."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
+DTYPES = {"float32": "F32", "int64": "I64", "int8": "I8"}
 
-def write_matrices(file: BinaryIO, matrices: dict[str, npt.NDArray[np.float32]]) -> None:
-    """Write float32 matrices in the safetensors format, without a copy of them in memory.
+
+def write_arrays(
+    file: BinaryIO, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays in the safetensors format, without a copy of them in memory.
 
     The library's own writer reports a full disk as an error of its own kind, without a number, and makes a copy of
     everything first (2.3 GB for 750,000 words of 768 dimensions). The format is a length (8 bytes, little-endian), a
     JSON header, the bytes; the library reads it back in the tests.
 
+    Args:
+        file: open for writing.
+        tensors: by name; float32, int64 or int8.
+        metadata: stands in the header.
+
     Raises:
         OSError: the file cannot be written.
     """
-    header: dict[str, Any] = {}
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
-    for name, matrix in matrices.items():
-        begin, end = end, end + matrix.nbytes
-        header[name] = {"dtype": "F32", "shape": list(matrix.shape), "data_offsets": [begin, end]}
+    for name, array in tensors.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # the data begins at a multiple of eight
     file.write(len(text).to_bytes(8, "little"))
     file.write(text)
-    for matrix in matrices.values():
-        file.write(np.ascontiguousarray(matrix, np.float32).data)
+    for array in tensors.values():
+        file.write(np.ascontiguousarray(array).data)

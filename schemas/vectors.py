@@ -15,7 +15,7 @@ from safetensors import numpy as safetensors
 from schemas.errors import X2StaticError
 from schemas.segmentation import SEGMENTATION, WordSegmentation
 from schemas.storage import canonical_json, open_atomically, read_json, write_atomically
-from schemas.tensors import write_matrices
+from schemas.tensors import write_arrays
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
 VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
@@ -135,7 +135,7 @@ class WordVectors:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).unlink(missing_ok=True)  # else a crash would leave it beside files of two runs
         with open_atomically(folder / MATRIX) as file:
-            write_matrices(file, {"vectors": self.matrix})
+            write_arrays(file, {"vectors": np.asarray(self.matrix, np.float32)})
         table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=VOCABULARY_SCHEMA)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:

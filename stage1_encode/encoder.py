@@ -1,20 +1,24 @@
 """One unit through the teacher: text in, the content of a shard out."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from schemas.aggregated import WordSums
 from schemas.encoding import EncodeConfig, Precision
 from schemas.errors import X2StaticError
 from schemas.segmentation import WordSegmentation
 from schemas.shard import ShardContent
+from stage1_encode.aggregation import FetchedSums, LayerSums
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.pooling import ContextMeans, by_length, first_batch
 from stage1_encode.segmentation import SentenceSplitter, choose_words
 from stage1_encode.teacher import Teacher, TeacherFiles
+from stage1_encode.transfer import Fetched, ResultStream
 from stage1_encode.windows import PreparedUnit, Preparer, Window
 
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
@@ -24,8 +28,16 @@ MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
 logger = logging.getLogger(__name__)
 
 
-def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentation) -> Preparer | PaperPreparer:
+def make_preparer(
+    config: EncodeConfig, teacher: Teacher, words: WordSegmentation, wanted: Sequence[str]
+) -> Preparer | PaperPreparer:
     """Return what cuts text for a configuration and its teacher.
+
+    Args:
+        config: what is asked for.
+        teacher: gives the tokenizer and the window.
+        words: the word segmentation rules.
+        wanted: the words whose contextual vectors are added up.
 
     Raises:
         X2StaticError: `--compat paper` reads more pieces at once than the teacher holds.
@@ -40,6 +52,7 @@ def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentatio
             teacher.window,
             config.min_sentences,
             config.min_characters,
+            {word: number for number, word in enumerate(wanted)},
         )
     preparer = PaperPreparer(teacher.tokenizer, splitter, config.context, config.min_sentences, config.min_characters)
     if preparer.window > teacher.window:
@@ -50,6 +63,57 @@ def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentatio
     return preparer
 
 
+@dataclass(frozen=True)
+class EncodedUnit:
+    """A unit that the teacher has read, or is still reading on an accelerator.
+
+    Attributes:
+        unit: its windows and words.
+        what: its name, for the error.
+        contexts: the context vectors, (n_contexts, dim) float32, on their way.
+        layer_sums: the sums of the words that are added up, on their way; None where there are none.
+    """
+
+    unit: PreparedUnit
+    what: str
+    contexts: Fetched
+    layer_sums: FetchedSums | None
+
+    def content(self) -> ShardContent:
+        """Wait for the context vectors and return the content of the unit's shard.
+
+        Raises:
+            X2StaticError: the teacher gave values that are not finite, or too large for float16.
+        """
+        contexts = self.contexts.numpy()
+        if not np.isfinite(contexts).all():
+            raise X2StaticError(
+                f"{self.what}: the teacher's states are not finite; try --precision float32, and check the model's "
+                "weights"
+            )
+        with np.errstate(over="ignore"):
+            stored = contexts.astype(np.float16)
+        if not np.isfinite(stored).all():
+            raise X2StaticError(
+                f"{self.what}: context vectors reach {np.abs(contexts).max():.3g}, beyond float16 (65504); "
+                "this teacher's last layer needs another layer or a normalised model"
+            )
+        return _content(self.unit, stored)
+
+    def word_sums(self) -> WordSums | None:
+        """Wait for the sums of the words that are added up; None where there are none.
+
+        Raises:
+            X2StaticError: a layer gave values that are not finite.
+        """
+        if self.layer_sums is None:
+            return None
+        found = self.layer_sums.read()
+        if not np.isfinite(found.sums).all():
+            raise X2StaticError(f"{self.what}: a layer's states are not finite; try --precision float32")
+        return found
+
+
 @dataclass
 class Encoder:
     """What turns the text of a unit into a shard.
@@ -58,53 +122,59 @@ class Encoder:
         preparer: cuts text into windows and words.
         teacher: gives the states.
         max_tokens: pieces in a batch, padding included; halved where the device's memory runs out.
+        n_wanted: words whose contextual vectors are added up at every layer.
     """
 
     preparer: Preparer | PaperPreparer
     teacher: Teacher
     max_tokens: int
+    n_wanted: int = 0
 
-    def encode(self, unit: PreparedUnit, what: str) -> ShardContent:
+    def __post_init__(self) -> None:
+        """Make the stream on which results leave the device."""
+        self.results = ResultStream(self.teacher.device)
+
+    def encode(self, unit: PreparedUnit, what: str) -> "EncodedUnit":
         """Run the teacher over a unit and average.
+
+        An accelerator may still be at it when this returns; `EncodedUnit.content` waits for it.
 
         Args:
             unit: the windows and words.
             what: the unit, for the error.
 
         Raises:
-            X2StaticError: the teacher gave values that are not finite, or too large for float16, or the device has not
-                the memory for one window.
+            X2StaticError: the device has not the memory for one window.
         """
-        means = ContextMeans(len(unit.words), self.teacher.dim, self.teacher.device)
+        means = ContextMeans(unit.n_contexts, self.teacher.dim, self.teacher.device)
+        layer_sums = self._layer_sums() if self.n_wanted else None
         windows = by_length(unit.windows)
         start = 0
         while start < len(windows):
             batch = first_batch(windows, start, self.max_tokens)
-            if self._add(means, batch):
+            if self._add(batch, means, layer_sums):
                 start += len(batch)
             else:
                 self._halve(batch, what)
-        contexts = means.means()
-        if not np.isfinite(contexts).all():
-            raise X2StaticError(
-                f"{what}: the teacher's states are not finite; try --precision float32, and check the model's weights"
-            )
-        with np.errstate(over="ignore"):
-            stored = contexts.astype(np.float16)
-        if not np.isfinite(stored).all():
-            raise X2StaticError(
-                f"{what}: context vectors reach {np.abs(contexts).max():.3g}, beyond float16 (65504); "
-                "this teacher's last layer needs another layer or a normalised model"
-            )
-        return _content(unit, stored)
+        return EncodedUnit(
+            unit,
+            what,
+            self.results.fetch(means.means()),
+            layer_sums.fetch(self.results) if layer_sums else None,
+        )
 
-    def _add(self, means: ContextMeans, batch: list[Window]) -> bool:
+    def _layer_sums(self) -> LayerSums:
+        return LayerSums(self.teacher.n_layers, self.n_wanted, self.teacher.dim, self.teacher.device)
+
+    def _add(self, batch: list[Window], means: ContextMeans, layer_sums: LayerSums | None) -> bool:
         """Add a batch; return False where the device's memory ran out, what the attempt held being freed by then."""
         try:
-            states = self.teacher.states(batch)
-        except torch.OutOfMemoryError:
+            layers = self.teacher.layers(batch) if layer_sums else None
+            means.add(batch, self.teacher.picked(layers) if layers else self.teacher.states(batch))
+        except torch.OutOfMemoryError:  # the last step of means.add changes it, so that nothing is added twice
             return False
-        means.add(batch, states)
+        if layer_sums and layers:
+            layer_sums.add(batch, layers)
         return True
 
     def _halve(self, batch: list[Window], what: str) -> None:
@@ -120,27 +190,35 @@ class Encoder:
         logger.warning("out of memory on the device: going on with batches of %d pieces", self.max_tokens)
 
 
-def load_encoder(config: EncodeConfig, files: TeacherFiles, precision: Precision, device: torch.device) -> Encoder:
+def load_encoder(
+    config: EncodeConfig, files: TeacherFiles, precision: Precision, device: torch.device, wanted: Sequence[str] = ()
+) -> Encoder:
     """Load the teacher, and put what cuts text before it.
+
+    Args:
+        config: what is asked for.
+        files: the teacher's.
+        precision: number format of the teacher.
+        device: where it runs.
+        wanted: the words whose contextual vectors are added up.
 
     Raises:
         X2StaticError: the teacher cannot be loaded, or does not hold what `--compat paper` reads at once.
     """
     teacher = Teacher(files, precision, device, config.trust_remote_code)
-    return Encoder(make_preparer(config, teacher, choose_words(config.compat)), teacher, MAX_TOKENS[device.type])
+    preparer = make_preparer(config, teacher, choose_words(config.compat), wanted)
+    return Encoder(preparer, teacher, MAX_TOKENS[device.type], len(wanted))
 
 
 def _content(unit: PreparedUnit, contexts: npt.NDArray[np.float16]) -> ShardContent:
-    lexicon: dict[str, int] = {}
-    ids = [lexicon.setdefault(word, len(lexicon)) for words in unit.words for word in words]
-    word_ids = np.array(ids, np.int32)
+    word_ids = np.array(unit.word_ids, np.int32)
     return ShardContent(
         contexts=contexts,
         paragraphs=np.array(unit.paragraphs, np.int32),
-        word_offsets=np.concatenate([[0], np.cumsum([len(words) for words in unit.words])]).astype(np.int32),
+        word_offsets=np.concatenate([[0], unit.ends]).astype(np.int32),
         word_ids=word_ids,
-        lexicon=list(lexicon),
-        counts=np.bincount(word_ids, minlength=len(lexicon)).astype(np.int64),
+        lexicon=list(unit.lexicon),
+        counts=np.bincount(word_ids, minlength=len(unit.lexicon)).astype(np.int64),
         n_paragraphs=unit.n_paragraphs,
-        n_tokens=sum(len(window.pieces) for window in unit.windows),
+        n_tokens=unit.n_tokens,
     )

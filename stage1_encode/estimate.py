@@ -56,9 +56,9 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     rate = _tokens_per_second(encoder, sample.unit)
     paragraphs = planned_paragraphs(plans)
     left = None if paragraphs is None else paragraphs - sum(marker.unit.paragraphs for marker in markers.values())
-    tokens = sum(len(window.pieces) for window in sample.unit.windows) / max(sample.n_paragraphs, 1)
-    contexts = len(sample.unit.words) / max(sample.n_paragraphs, 1)
-    words = sum(map(len, sample.unit.words)) / max(sample.n_paragraphs, 1)
+    tokens = sample.unit.n_tokens / max(sample.n_paragraphs, 1)
+    contexts = sample.unit.n_contexts / max(sample.n_paragraphs, 1)
+    words = len(sample.unit.word_ids) / max(sample.n_paragraphs, 1)
     units = None if any(plan.units is None for plan in plans) else sum(len(plan.units or ()) for plan in plans)
     folder = next(path for path in [config.cache.absolute(), *config.cache.absolute().parents] if path.is_dir())
 
@@ -119,7 +119,7 @@ def _tokens_per_second(encoder: Encoder, unit: PreparedUnit) -> float:
     work = list(batches(unit.windows, encoder.max_tokens))
     if not work:
         return 0.0
-    means = ContextMeans(len(unit.words), encoder.teacher.dim, encoder.teacher.device)
+    means = ContextMeans(unit.n_contexts, encoder.teacher.dim, encoder.teacher.device)
     means.add(work[0], encoder.teacher.states(work[0]))
     stride = 7  # a number that shares no factor with most lengths: the batches are sorted by length
     order = [work[(i * stride) % len(work)] for i in range(len(work))]
@@ -129,5 +129,5 @@ def _tokens_per_second(encoder: Encoder, unit: PreparedUnit) -> float:
         tokens += sum(len(window.pieces) for window in batch)
         if time.perf_counter() - started > TIMED_SECONDS:
             break
-    means.means()
+    encoder.results.fetch(means.means()).numpy()
     return tokens / (time.perf_counter() - started)

@@ -1,7 +1,7 @@
 """From the corpora that a user names to the units that are still to be encoded."""
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Container, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,35 +193,40 @@ def write_plans(folder: Path, plans: dict[int, Plan]) -> None:
         write_atomically(folder / f"{number}.json", canonical_json(plan.model_dump()))
 
 
-def read_remaining(plans: list[Plan], corpora: list[Corpus], markers: dict[int, Marker]) -> Iterator[Work]:
+def read_remaining(
+    plans: list[Plan], corpora: list[Corpus], markers: dict[int, Marker], again: Container[int] = ()
+) -> Iterator[Work]:
     """Read, one after the other, the units that have no shard yet.
 
     Args:
         plans: all plans of the cache.
         corpora: in the order of their first plans.
         markers: of the shards that are there, by number.
+        again: shards that are there and whose units are read all the same.
     """
     corpus_of = {number: corpora[index] for index, group in enumerate(corpus_groups(plans)) for number in group}
     shard = 0
     for number, plan in enumerate(plans):
         corpus_of[number].connect(plan)
         if plan.units is None:
-            shard = yield from _read_stream(plan, number, corpus_of[number], shard, markers)
+            shard = yield from _read_stream(plan, number, corpus_of[number], shard, markers, again)
             continue
         for index, unit in enumerate(plan.units):
-            if shard not in markers:
+            if shard not in markers or shard in again:
                 yield Work(shard, number, corpus_of[number].read(unit), last=index == len(plan.units) - 1)
             shard += 1
 
 
 def _read_stream(
-    plan: Plan, number: int, corpus: Corpus, shard: int, markers: dict[int, Marker]
+    plan: Plan, number: int, corpus: Corpus, shard: int, markers: dict[int, Marker], again: Container[int]
 ) -> Generator[Work, None, int]:
     """Read the missing units of a stream: each begins where the one before ended. Returns the next plan's shard."""
     start, line, taken, last = plan.start, plan.start_line, 0, False
     while not last:
         if shard in markers:
             unit, last = markers[shard].unit, markers[shard].last
+            if shard in again:
+                yield Work(shard, number, corpus.read(unit), last)
         else:
             count = plan.unit if plan.limit is None else max(0, min(plan.unit, plan.limit - taken))
             text = corpus.read(Unit(source=plan.corpus, start=start, stop=None, paragraphs=count, start_line=line))

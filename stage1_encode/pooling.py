@@ -3,11 +3,28 @@
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from schemas.ragged import ranges
+from stage1_encode.transfer import to_device
 from stage1_encode.windows import Window
+
+WIDTHS_PER_OCTAVE = 32
+
+
+def padded_width(longest: int, window: int) -> int:
+    """Return how many pieces wide a batch is made: few widths, and little padding.
+
+    A CPU's matrix library prepares and keeps code for every shape it meets: with every width an encode's memory grew by
+    a gigabyte. So many widths between one power of two and the next keep it level, with padding of 2.4 % (docs/LOG.md,
+    2026-11-21).
+
+    Args:
+        longest: pieces of the longest window of the batch.
+        window: pieces that the teacher holds.
+    """
+    step = max(1, (1 << (longest - 1).bit_length()) // (2 * WIDTHS_PER_OCTAVE))
+    return max(longest, min(-(-longest // step) * step, window))
 
 
 def by_length(windows: list[Window]) -> list[Window]:
@@ -49,7 +66,7 @@ class ContextMeans:
             device: the teacher's.
         """
         self.sums = torch.zeros((n_contexts, dim), dtype=torch.float32, device=device)
-        self.n_pieces = torch.zeros(n_contexts, dtype=torch.int64)
+        self.n_pieces = np.zeros(n_contexts, np.int64)
 
     def add(self, batch: list[Window], states: torch.Tensor) -> None:
         """Add the states of a batch.
@@ -64,13 +81,13 @@ class ContextMeans:
             [window.spans + np.array([0, row * width, row * width]) for row, window in enumerate(batch)]
         )
         lengths = spans[:, 2] - spans[:, 1]
-        contexts = torch.from_numpy(np.repeat(spans[:, 0], lengths))
-        positions = torch.from_numpy(ranges(spans[:, 1], lengths))
-        rows = states.reshape(-1, states.shape[2]).index_select(0, positions.to(states.device))
-        self.sums.index_add_(0, contexts.to(states.device), rows.float())
-        self.n_pieces += torch.bincount(contexts, minlength=len(self.n_pieces))
+        positions = to_device(ranges(spans[:, 1], lengths), states.device)
+        contexts = to_device(np.repeat(spans[:, 0], lengths), states.device)
+        rows = states.reshape(-1, states.shape[2]).index_select(0, positions).float()
+        n_pieces = np.bincount(spans[:, 0], weights=lengths, minlength=len(self.n_pieces)).astype(np.int64)
+        self.sums.index_add_(0, contexts, rows)
+        self.n_pieces += n_pieces
 
-    def means(self) -> npt.NDArray[np.float32]:
-        """Return the means, (n_contexts, dim) float32; zeros for a context without pieces."""
-        sums = self.sums.cpu()
-        return (sums / self.n_pieces.clamp(min=1)[:, None]).numpy()
+    def means(self) -> torch.Tensor:
+        """Turn the sums into means and return them, (n_contexts, dim) float32 on the device; zeros without pieces."""
+        return self.sums.div_(to_device(np.maximum(self.n_pieces, 1), self.sums.device)[:, None])

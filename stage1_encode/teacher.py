@@ -14,16 +14,13 @@ from transformers.utils import logging as transformers_logging
 from schemas.encoding import EncodeConfig, Precision
 from schemas.errors import X2StaticError
 from stage1_encode.hub import resolve_model
+from stage1_encode.pooling import padded_width
 from stage1_encode.tokens import TeacherTokenizer, first_line, tokenizer_sha256
+from stage1_encode.transfer import to_device
 from stage1_encode.windows import Window
 
 MAX_WINDOW = 8192  # pieces; attention takes memory with the square of it
 DEFAULT_WINDOW = 512  # for a teacher whose configuration names no limit (T5)
-
-# Batches are padded to a multiple of so many pieces. A CPU's matrix library prepares and keeps code for every shape it
-# meets: 12,000 paragraphs took 1,200 MB and growing with all widths, 890 and level with these, at like speed
-# (docs/LOG.md, 2026-11-21).
-WIDTH_STEP = 16
 
 logger = logging.getLogger(__name__)
 
@@ -134,28 +131,51 @@ class Teacher:
         self._model = _load(files.folder, getattr(torch, precision), trust_remote_code)
         self.attention = str(self._model.config._attn_implementation)
         self.window = self._probe_window()
-        self.dim = self._states(torch.zeros((1, 1), dtype=torch.long)).shape[-1]
+        self.dim = self.forward(*[torch.ones((1, 1), dtype=torch.long)] * 2).shape[-1]
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
 
-    @torch.inference_mode()
     def states(self, batch: list[Window]) -> torch.Tensor:
         """Return the last layer's states of a batch, (len(batch), width, dim) in the teacher's precision.
 
         Shorter windows are padded on the right and masked; their states behind the end mean nothing.
         """
-        longest = max(len(window.pieces) for window in batch)
-        width = max(longest, min(-(-longest // WIDTH_STEP) * WIDTH_STEP, self.window))
+        return self.forward(*self.inputs(batch))
+
+    def layers(self, batch: list[Window]) -> tuple[torch.Tensor, ...]:
+        """Return the states of every layer as `states` does, the embedding layer's output first."""
+        return self._hidden_states(*self.inputs(batch))
+
+    def picked(self, layers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Return what `states` returns, out of the states of all layers."""
+        return layers[-1]
+
+    @property
+    def n_layers(self) -> int:
+        """Layers, the embedding layer's output included."""
+        return int(self._model.config.num_hidden_layers) + 1
+
+    def inputs(self, batch: list[Window]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a batch's pieces and mask, (len(batch), width) int64 each, on the device."""
+        width = padded_width(max(len(window.pieces) for window in batch), self.window)
         pieces = np.full((len(batch), width), self.tokenizer.padding, np.int64)
         mask = np.zeros((len(batch), width), np.int64)
         for row, window in enumerate(batch):
             pieces[row, : len(window.pieces)] = window.pieces
             mask[row, : len(window.pieces)] = 1
-        return self._states(torch.from_numpy(pieces).to(self.device), torch.from_numpy(mask).to(self.device))
+        return to_device(pieces, self.device), to_device(mask, self.device)
 
-    def _states(self, pieces: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        mask = torch.ones_like(pieces) if mask is None else mask
+    @torch.inference_mode()
+    def forward(self, pieces: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the last layer's states of padded pieces, (rows, width, dim)."""
         states: torch.Tensor = self._model(input_ids=pieces, attention_mask=mask).last_hidden_state
         return states
+
+    @torch.inference_mode()
+    def _hidden_states(self, pieces: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found: tuple[torch.Tensor, ...] = self._model(
+            input_ids=pieces, attention_mask=mask, output_hidden_states=True
+        ).hidden_states
+        return found
 
     def _probe_window(self) -> int:
         """Return the most pieces that the model reads without an error, between 1 and what its files claim.
@@ -174,12 +194,12 @@ class Teacher:
             raise X2StaticError(f"the teacher reads no text of any length up to {claim} pieces")
         return works
 
-    @torch.inference_mode()
     def _holds(self, length: int) -> bool:
         # Any id but the padding's: RoBERTa counts positions over the pieces that are not padding.
         piece = 0 if self.tokenizer.padding != 0 else 1
         try:
-            self._states(torch.full((1, length), piece))
+            pieces = torch.full((1, length), piece)
+            self.forward(pieces, torch.ones_like(pieces))
         except (IndexError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
                 raise

@@ -76,7 +76,9 @@ class TeacherTokenizer:
         return len(self.prefix) + len(self.suffix)
 
     def encode(self, texts: list[str], parse_special: bool = False) -> list[tuple[Ids, Ids]]:
-        """Return, for each text, its pieces and the character behind each piece; no special tokens are added.
+        """Return, for each text, its pieces and their places; no special tokens are added.
+
+        The places are (n_pieces, 2) int64, the first character of each piece and the one behind it.
 
         Args:
             texts: any text. What looks like a special token in it is text, not a command to the teacher.
@@ -88,7 +90,7 @@ class TeacherTokenizer:
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             for encoding in self.backend.encode_batch(texts[start : start + TEXTS_AT_ONCE], add_special_tokens=False):
                 offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-                pairs.append((np.array(encoding.ids, np.int64), offsets[:, 1].copy()))
+                pairs.append((np.array(encoding.ids, np.int64), offsets))
         return pairs
 
     def with_special(self, pieces: Ids) -> Ids:

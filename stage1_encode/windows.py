@@ -1,6 +1,7 @@
 """Paragraphs cut into what the teacher reads at once, and which pieces make up which context (default mode)."""
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,10 +23,13 @@ class Window:
         pieces: (n_pieces,) int64, token ids, special tokens included.
         spans: (n_spans, 3) int64, rows (context, start, stop): pieces [start, stop) belong to that context of the
             unit. A context may have spans in several windows; its vector is the mean over the pieces of them all.
+        occurrences: (n_occurrences, 3) int64, rows (word, start, stop): pieces [start, stop) belong to an occurrence of
+            a word whose contextual vectors are added up.
     """
 
     pieces: Ids
     spans: Ids
+    occurrences: Ids = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
 
 @dataclass
@@ -35,20 +39,35 @@ class PreparedUnit:
     Attributes:
         windows: in corpus order.
         paragraphs: of each context, the number of its paragraph among those kept.
-        words: of each context, its words in text order; a context without words is not made.
+        lexicon: number of each distinct word, in order of first occurrence.
+        word_ids: of every occurrence, in text order, its word's number.
+        ends: of each context, the occurrence behind its last one; a context without words is not made.
         n_paragraphs: paragraphs kept by the filter.
     """
 
     windows: list[Window] = field(default_factory=list)
-    paragraphs: list[int] = field(default_factory=list)
-    words: list[list[str]] = field(default_factory=list)
+    paragraphs: "array[int]" = field(default_factory=lambda: array("i"))
+    lexicon: dict[str, int] = field(default_factory=dict)
+    word_ids: "array[int]" = field(default_factory=lambda: array("i"))
+    ends: "array[int]" = field(default_factory=lambda: array("i"))
     n_paragraphs: int = 0
+
+    @property
+    def n_contexts(self) -> int:
+        """Contexts in it."""
+        return len(self.ends)
+
+    @property
+    def n_tokens(self) -> int:
+        """Pieces that the teacher reads, special tokens included."""
+        return sum(len(window.pieces) for window in self.windows)
 
     def add_context(self, words: list[str]) -> int:
         """Append a context of the paragraph in hand and return its number."""
         self.paragraphs.append(self.n_paragraphs)
-        self.words.append(words)
-        return len(self.words) - 1
+        self.word_ids.extend(self.lexicon.setdefault(word, len(self.lexicon)) for word in words)
+        self.ends.append(len(self.word_ids))
+        return len(self.ends) - 1
 
 
 @dataclass(frozen=True)
@@ -63,6 +82,7 @@ class Preparer:
         window: pieces that the teacher holds, special tokens included.
         min_sentences: paragraphs with fewer are dropped.
         min_characters: paragraphs with fewer are dropped.
+        wanted: number of each word whose contextual vectors are added up.
     """
 
     tokenizer: TeacherTokenizer
@@ -72,6 +92,7 @@ class Preparer:
     window: int
     min_sentences: int
     min_characters: int
+    wanted: Mapping[str, int] = field(default_factory=dict)
 
     def prepare(self, paragraphs: list[str]) -> PreparedUnit:
         """Return the windows and words of a unit's paragraphs, those that the filter drops left out."""
@@ -79,16 +100,16 @@ class Preparer:
         kept = [(text, spans) for text in paragraphs if (spans := self._passed(text)) is not None]
         if self.context == "paragraph":
             encoded = self.tokenizer.encode([text for text, _ in kept])
-            for (text, spans), (pieces, ends) in zip(kept, encoded, strict=True):
-                self._add_text(unit, pieces, ends, spans, [text[start:stop] for start, stop in spans])
+            for (text, spans), (pieces, places) in zip(kept, encoded, strict=True):
+                self._add_text(unit, pieces, places, spans, [text[start:stop] for start, stop in spans])
                 unit.n_paragraphs += 1
             return unit
         # A sentence is a paragraph of one sentence.
         sentences = [[text[start:stop].strip() for start, stop in spans] for text, spans in kept]
         pairs = iter(self.tokenizer.encode([sentence for paragraph in sentences for sentence in paragraph]))
         for paragraph in sentences:
-            for sentence, (pieces, ends) in zip(paragraph, pairs, strict=False):
-                self._add_text(unit, pieces, ends, [(0, len(sentence))], [sentence])
+            for sentence, (pieces, places) in zip(paragraph, pairs, strict=False):
+                self._add_text(unit, pieces, places, [(0, len(sentence))], [sentence])
             unit.n_paragraphs += 1
         return unit
 
@@ -99,23 +120,57 @@ class Preparer:
         return spans if spans and len(spans) >= self.min_sentences else None
 
     def _add_text(
-        self, unit: PreparedUnit, pieces: Ids, ends: Ids, spans: list[tuple[int, int]], sentences: list[str]
+        self, unit: PreparedUnit, pieces: Ids, places: Ids, spans: list[tuple[int, int]], sentences: list[str]
     ) -> None:
         if not len(pieces):
             return
-        bounds = piece_bounds(ends, np.array([start for start, _ in spans]))
+        bounds = piece_bounds(places[:, 1], np.array([start for start, _ in spans]))
         contexts = np.full(len(spans), -1, np.int64)
-        for number, sentence in enumerate(sentences):
+        listed: list[tuple[int, int, int]] = []
+        for number, (sentence, (begin, _)) in enumerate(zip(sentences, spans, strict=True)):
             has_pieces = bounds[number] < bounds[number + 1]
-            if has_pieces and (words := self.segmentation.split(sentence)):
+            if has_pieces and (words := self._words(sentence, begin, listed)):
                 contexts[number] = unit.add_context(words)
+        occurrences = piece_spans(places, np.array(listed, np.int64).reshape(-1, 3))
         room = self.window - self.tokenizer.n_special
         for start, stop in cuts(bounds, room):
-            inside = np.clip(bounds, start, stop) - start + len(self.tokenizer.prefix)
+            shift = len(self.tokenizer.prefix) - start
+            inside = np.clip(bounds, start, stop) + shift
             rows = np.stack([contexts, inside[:-1], inside[1:]], axis=1)
             rows = rows[(rows[:, 0] >= 0) & (rows[:, 1] < rows[:, 2])]
             if len(rows):
-                unit.windows.append(Window(self.tokenizer.with_special(pieces[start:stop]), rows))
+                # An occurrence that is cut in two counts with its first part.
+                here = occurrences[(start <= occurrences[:, 1]) & (occurrences[:, 1] < stop)]
+                here = np.stack([here[:, 0], here[:, 1] + shift, np.minimum(here[:, 2], stop) + shift], axis=1)
+                unit.windows.append(Window(self.tokenizer.with_special(pieces[start:stop]), rows, here))
+
+    def _words(self, sentence: str, begin: int, listed: list[tuple[int, int, int]]) -> list[str]:
+        """Return the words of a sentence; add (number, start, stop), in characters of the text, of those wanted."""
+        if not self.wanted:
+            return self.segmentation.split(sentence)
+        found = self.segmentation.occurrences(sentence)
+        listed += [
+            (self.wanted[word], begin + start, begin + stop) for word, start, stop in found if word in self.wanted
+        ]
+        return [word for word, _, _ in found]
+
+
+def piece_spans(places: Ids, characters: Ids) -> Ids:
+    """Return the pieces that touch each of some stretches of a text; a stretch without pieces is left out.
+
+    Args:
+        places: (n_pieces, 2) first character of each piece and the one behind it.
+        characters: (n, 3) rows (anything, first character, the one behind the last).
+
+    Returns:
+        (at most n, 3) rows (anything, first piece, the one behind the last).
+    """
+    if not len(characters):
+        return characters
+    first = np.searchsorted(np.maximum.accumulate(places[:, 1]), characters[:, 1], side="right")
+    last = np.searchsorted(np.maximum.accumulate(places[:, 0]), characters[:, 2], side="left")
+    found = np.stack([characters[:, 0], first, last], axis=1)
+    return found[first < last]
 
 
 def piece_bounds(ends: Ids, starts: Ids) -> Ids:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from schemas.errors import X2StaticError
 from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json, remove_leftovers
-from schemas.tensors import write_matrices
+from schemas.tensors import write_arrays
 from stage2_train.adam import RowAdam
 from stage2_train.draws import Position
 from stage2_train.learner import Learner
@@ -146,4 +146,4 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
         OSError: the file cannot be written.
     """
     with path.open("wb") as file:
-        write_matrices(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
+        write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})

@@ -1,5 +1,6 @@
 """`x2static encode`: stage one."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -7,6 +8,7 @@ import click
 from pipeline.options import build, common, finish, option
 from pipeline.terminal import ProgressLine, duration, size
 from schemas.encoding import EncodeConfig
+from schemas.errors import X2StaticError
 
 
 @click.command()
@@ -34,10 +36,21 @@ from schemas.encoding import EncodeConfig
 @option(EncodeConfig, "max_paragraph_bytes", "A longer line is bad text.")
 @option(EncodeConfig, "revision", "Commit, tag or branch of a model on the hub.")
 @option(EncodeConfig, "trust_remote_code", "Let a model run Python code of its own.")
+@click.option(
+    "--ase",
+    metavar="FILE|all-in-eval",
+    help="Add up the contextual vectors of these words, at every layer, on the way: a file of one word a line, or the "
+    "words of the word-similarity sets.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="For --ase all-in-eval: a file of pairs, or a folder of them; else gensim's sets.",
+)
 @click.option("--plan", is_flag=True, help="Print what the run would take, and do nothing.")
 @common
 @click.pass_context
-def encode(context: click.Context, /, plan: bool, **values: Any) -> None:
+def encode(context: click.Context, /, plan: bool, ase: str | None, data: Path | None, **values: Any) -> None:
     """Run a corpus through the teacher once and write averaged context vectors to a cache.
 
     Run the same command again to go on where it stopped.
@@ -53,13 +66,31 @@ def encode(context: click.Context, /, plan: bool, **values: Any) -> None:
     from stage1_encode import encode as run
 
     with ProgressLine("encode") as report:
-        result = run(config, report)
+        result = run(config, report, _listed_words(ase, data) if ase else ())
     click.echo(
         f"{config.cache}: {result['shards']:,} shards ({result['shards_resumed']:,} were there), "
         f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}, "
         f"in {duration(result['seconds'])}"
     )
     finish(context, result)
+
+
+def _listed_words(ase: str, data: Path | None) -> list[str]:
+    if ase == "all-in-eval":
+        from evaluation.datasets import find_datasets, read_pairs
+
+        pairs = [pair for file in find_datasets(data) for pair in read_pairs(file.path)]
+        return [word for pair in pairs for word in (pair.first, pair.second)]
+    try:
+        words = Path(ase).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise X2StaticError(f"--ase {ase}: {error.strerror}; name a file of one word a line, or all-in-eval") from error
+    except UnicodeDecodeError as error:
+        raise X2StaticError(f"--ase {ase}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
+    listed = [word for line in words if (word := line.strip())]
+    if not listed:
+        raise X2StaticError(f"--ase {ase}: no word in it; list one word a line")
+    return listed
 
 
 def _plan_text(figures: dict[str, Any]) -> str:

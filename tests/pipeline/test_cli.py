@@ -138,7 +138,7 @@ def test_a_toml_file_gives_one_corpus_or_several(
     corpus: str, expected: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[EncodeConfig] = []
-    monkeypatch.setattr("stage1_encode.encode", lambda config, report: asked.append(config) or NOTHING)
+    monkeypatch.setattr("stage1_encode.encode", lambda config, report, wanted: asked.append(config) or NOTHING)
     file = config_file(tmp_path, f'model = "demo"\ncorpus = {corpus}\ncache = "c"\n')
     assert cli.run(["encode", "--config", file]) == 0
     assert asked[0].corpus == expected
@@ -167,7 +167,7 @@ def test_a_wrong_configuration_file_is_refused_by_name(
 def test_json_is_one_object_on_the_last_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stage1_encode.encode", lambda config, report: NOTHING)
+    monkeypatch.setattr("stage1_encode.encode", lambda config, report, wanted: NOTHING)
     assert cli.run(["encode", "--model", "m", "--corpus", "c", "--cache", "d", "--json"]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["command"] == "encode"

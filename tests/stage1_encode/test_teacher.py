@@ -16,6 +16,7 @@ from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from stage1_encode.encoder import Encoder
+from stage1_encode.pooling import padded_width
 from stage1_encode.teacher import (
     DEFAULT_WINDOW,
     Teacher,
@@ -46,15 +47,17 @@ def test_the_window_is_what_the_model_really_reads(readers: Readers, family: str
     assert loaded(readers(family, window).teacher.folder).window == window
 
 
-@pytest.mark.parametrize(("lengths", "width"), [([3, 16], 16), ([17], 32), ([40, 2], 48), ([63], 64), ([64], 64)])
+@pytest.mark.parametrize(("lengths", "width"), [([3, 16], 16), ([33], 33), ([65, 2], 66), ([129], 132)])
 def test_batches_are_padded_to_few_widths_but_never_beyond_the_window(
     readers: Readers, lengths: list[int], width: int
 ) -> None:
-    teacher = loaded(readers("bert", 64).teacher.folder)
+    teacher = loaded(readers("bert", 512).teacher.folder)
     batch = [Window(np.full(length, 7), np.zeros((0, 3), np.int64)) for length in lengths]
     assert tuple(teacher.states(batch).shape) == (len(lengths), width, 32)
-    narrow = loaded(readers("bert", 24).teacher.folder)
-    assert narrow.states([Window(np.full(20, 7), np.zeros((0, 3), np.int64))]).shape[1] == 24
+    assert padded_width(21, window=64) == 21
+    assert padded_width(509, window=510) == 510, "the teacher holds no more"
+    assert len({padded_width(longest, 512) for longest in range(1, 513)}) == 160
+    assert max(padded_width(longest, 512) / longest for longest in range(33, 513)) < 1.032
 
 
 def test_a_window_that_the_files_overstate_is_found_out(folder: Path) -> None:
@@ -190,7 +193,11 @@ def unit_of(lengths: list[int]) -> PreparedUnit:
     windows = [
         Window(np.arange(5, 5 + length), np.array([(number, 0, length)])) for number, length in enumerate(lengths)
     ]
-    return PreparedUnit(windows, [0] * len(lengths), [["word"]] * len(lengths), 1)
+    unit = PreparedUnit(windows)
+    for _ in lengths:
+        unit.add_context(["word"])
+    unit.n_paragraphs = 1
+    return unit
 
 
 class SmallDevice:
@@ -214,7 +221,7 @@ def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay(caplog: py
     unit = unit_of([10, 3, 8, 10, 5, 1, 10, 7])
     small = SmallDevice(room=25)
     encoder = Encoder(None, small, 100)  # type: ignore[arg-type]
-    contexts = encoder.encode(unit, "corpus, unit 0").contexts
+    contexts = encoder.encode(unit, "corpus, unit 0").content().contexts
     np.testing.assert_array_equal(contexts[:, 0], [5 + (len(window.pieces) - 1) / 2 for window in unit.windows])
     assert encoder.max_tokens <= 25
     too_large = [size for size in small.sizes if size > 25]

@@ -1,0 +1,171 @@
+"""How close stage one comes to the bare teacher, and how far it is ahead of a plain loop; one JSON line last.
+
+    python -m benchmarks.encode --corpus FILE [--paragraphs 16384] [--model demo]
+
+In one run, on the same paragraphs and teacher, each in a process of its own so that memory can be told apart:
+
+- bare: the teacher's forward pass over the very batches that stage one makes, nothing else;
+- encode: `x2static encode` whole, from the first text that is read to the last shard, start-up (imports, loading the
+  teacher, planning) apart;
+- plain: a loop in the manner of Tokenlearn, sentence-transformers' `encode` with token outputs, in batches of 32, not
+  sorted, on a sample of the paragraphs.
+
+Bare and encode take turns, so that a machine that others use as well is fair to both: bare is timed before and after.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, float]
+
+
+def paragraphs_of(corpus: str, count: int) -> list[str]:
+    """Return the first paragraphs of a text file."""
+    from stage1_encode.corpora.text_file import open_stream
+
+    with open_stream(Path(corpus)) as stream:
+        lines = (line.decode().strip() for line in stream)
+        return list(islice((line for line in lines if line), count))
+
+
+def config_of(arguments: dict[str, Any], corpus: str, cache: str) -> Any:
+    """Return stage one's configuration for these arguments."""
+    from schemas.encoding import EncodeConfig
+
+    return EncodeConfig(
+        model=arguments["model"],
+        corpus=(corpus,),
+        cache=cache,
+        device=arguments["device"],
+        limit=arguments["paragraphs"],
+    )
+
+
+def bare(arguments: dict[str, Any]) -> Figures:
+    """Time the forward pass alone over every n-th of the batches that stage one makes."""
+    import torch
+
+    from schemas.device import pick_device
+    from stage1_encode.encoder import load_encoder
+    from stage1_encode.pooling import batches
+    from stage1_encode.teacher import TeacherFiles, pick_precision
+
+    config = config_of(arguments, arguments["corpus"], "unused")
+    device = pick_device(config.device)
+    files = TeacherFiles.find(config.model, None)
+    encoder = load_encoder(config, files, pick_precision(config, device)[0], device)
+    loaded = peak_rss()
+    paragraphs = paragraphs_of(config.corpus[0], arguments["paragraphs"])
+    units = [
+        encoder.preparer.prepare(paragraphs[start : start + config.unit])
+        for start in range(0, len(paragraphs), config.unit)
+    ]
+    every = arguments["bare_every"]
+    chosen = [batch for unit in units for batch in list(batches(unit.windows, encoder.max_tokens))[::every]]
+    inputs = [encoder.teacher.inputs(batch) for batch in chosen]
+    for pieces, mask in inputs[: len(inputs) // 10 + 1]:  # warm
+        encoder.teacher.forward(pieces, mask)
+    started = time.perf_counter()
+    for pieces, mask in inputs:
+        encoder.teacher.forward(pieces, mask)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+    tokens = sum(int(mask.sum()) for _, mask in inputs)
+    padded = sum(pieces.numel() for pieces, _ in inputs)
+    return {"rate": tokens / seconds, "padding": padded / tokens - 1, "teacher_rss": loaded}
+
+
+def encode(arguments: dict[str, Any]) -> Figures:
+    """Time stage one as a user runs it, start-up apart."""
+    from stage1_encode import encode as run
+
+    began: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="x2static-benchmark-") as folder:
+        config = config_of(arguments, arguments["corpus"], f"{folder}/cache")
+        words = arguments["words"] and Path(arguments["words"]).read_text().split()
+        figures = run(config, lambda _: began.append(time.perf_counter()), words or ())
+        ended = time.perf_counter()
+    # The first report comes when the teacher is loaded and nothing has been read yet.
+    return {"rate": figures["teacher_tokens"] / (ended - began[0]), "peak_rss": peak_rss(), **figures}
+
+
+def plain(arguments: dict[str, Any]) -> Figures:
+    """Time sentence-transformers' own loop on every n-th paragraph; averages over sentences are not even made."""
+    from sentence_transformers import SentenceTransformer
+
+    from stage1_encode.hub import resolve_model
+
+    model = SentenceTransformer(str(resolve_model(arguments["model"], None)[0]), device=None)
+    chosen = paragraphs_of(arguments["corpus"], arguments["paragraphs"])
+    chosen = [text for text in chosen if len(text) >= 140][:: arguments["plain_every"]]
+    model.encode(chosen[:32], output_value="token_embeddings", batch_size=32, show_progress_bar=False)
+    started = time.perf_counter()
+    tokens = 0
+    for start in range(0, len(chosen), 32):
+        batch = chosen[start : start + 32]
+        states = model.encode(batch, output_value="token_embeddings", batch_size=32, show_progress_bar=False)
+        tokens += sum(len(state) for state in states)
+    return {"rate": tokens / (time.perf_counter() - started)}
+
+
+def peak_rss() -> int:
+    """Return the most memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def alone(work: Callable[[dict[str, Any]], Figures], arguments: dict[str, Any]) -> Figures:
+    """Run a measurement in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        return process.submit(work, arguments).result()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", required=True, help="a text file, one paragraph a line")
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--paragraphs", type=int, default=16384)
+    parser.add_argument("--bare-every", type=int, default=4, help="time every n-th batch")
+    parser.add_argument("--plain-every", type=int, default=16, help="run every n-th paragraph through the plain loop")
+    parser.add_argument("--words", default="", help="also encode with --ase over the words of this file")
+    arguments = vars(parser.parse_args())
+    without = arguments | {"words": ""}
+    before = alone(bare, without)
+    encoded = alone(encode, without)
+    after = alone(bare, without)
+    loop = alone(plain, without)
+    bare_rate = (before["rate"] + after["rate"]) / 2
+    figures = {
+        "benchmark": "encode",
+        "encode_over_bare": round(encoded["rate"] / bare_rate, 4),
+        "encode_over_plain_loop": round(encoded["rate"] / loop["rate"], 2),
+        "padding": round(before["padding"], 4),
+        "peak_rss_bytes": encoded["peak_rss"],
+        "teacher_rss_bytes": before["teacher_rss"],
+        "tokens_per_second": round(encoded["rate"], 1),
+        "bare_tokens_per_second": [round(before["rate"], 1), round(after["rate"], 1)],
+        "plain_tokens_per_second": round(loop["rate"], 1),
+        "teacher_tokens": encoded["teacher_tokens"],
+        "seconds": encoded["seconds"],
+    }
+    if arguments["words"]:
+        with_words = alone(encode, arguments)
+        again = alone(encode, without)
+        plain_rate = (encoded["rate"] + again["rate"]) / 2
+        figures["ase_overhead"] = round(plain_rate / with_words["rate"] - 1, 4)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
