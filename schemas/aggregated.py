@@ -5,7 +5,6 @@ the pass that makes the cache. The sums are folded, unit after unit, into files 
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import xxhash
 from safetensors import SafetensorError, safe_open
 
 from schemas.errors import X2StaticError
-from schemas.storage import canonical_json, open_atomically, read_json, write_atomically
+from schemas.storage import canonical_json, open_atomically, read_json, remove_leftovers, write_atomically
 from schemas.tensors import write_arrays
 
 FOLDER = "ase"  # in the cache's folder
@@ -127,17 +126,28 @@ class Aggregated:
         Raises:
             X2StaticError: a file is damaged, or two files share only some of their units.
         """
-        found = [_listed(path) for path in sorted(self.folder.glob("*.safetensors")) if re.match(r"\d", path.name)]
-        found.sort(key=lambda file: -len(file.units))
         whole: list[AggregatedFile] = []
         held: set[int] = set()
-        for file in found:
+        for file in self._found():
             if held.isdisjoint(file.units):
                 whole.append(file)
                 held.update(file.units)
             elif not any(set(file.units) <= set(other.units) for other in whole):
                 raise X2StaticError(f"{file.path}: it shares some of its units with {whole[0].path.name}; {REMEDY}")
         return sorted(whole, key=lambda file: file.units)
+
+    def _found(self) -> list[AggregatedFile]:
+        """Return all files, those of most units first."""
+        found = [_listed(path) for path in sorted(self.folder.glob("*.safetensors")) if path.name[0] != "."]
+        return sorted(found, key=lambda file: -len(file.units))
+
+    def sweep(self) -> None:
+        """Remove what a killed writer left: half-written files, and those that were folded into others."""
+        remove_leftovers(self.folder)
+        whole = {file.path for file in self.files()}
+        for file in self._found():
+            if file.path not in whole:
+                file.path.unlink()
 
     def units(self) -> set[int]:
         """Return the numbers of the units that are in the sums."""

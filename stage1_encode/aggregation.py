@@ -62,6 +62,7 @@ def open_aggregated(cache: Cache, wanted: tuple[str, ...]) -> Aggregated | None:
             f"asked for, {len(set(wanted) - set(found.words))} of those asked for are not there); ask for the same "
             "words, or remove this folder: the teacher then reads all again"
         )
+    found.sweep()
     return found
 
 

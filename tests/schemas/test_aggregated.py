@@ -69,6 +69,8 @@ def test_a_file_that_was_folded_into_another_is_left_out(aggregated: Aggregated)
     assert not old.exists()
     old.write_bytes(bytes_before)  # as a writer leaves it that is killed before it removes it
     assert [file.units for file in aggregated.files()] == [(0, 1)]
+    aggregated.sweep()
+    assert not old.exists()
     aggregated.fold(2, some_sums(2))
     assert aggregated.units() == {0, 1, 2}
     np.testing.assert_array_equal(
@@ -86,6 +88,8 @@ def test_files_that_share_some_units_are_refused(aggregated: Aggregated) -> None
 def test_a_half_written_file_does_not_count(aggregated: Aggregated) -> None:
     (aggregated.folder / ".tmp-000000-000000-1.safetensors-17").write_bytes(b"half")
     assert aggregated.units() == set()
+    aggregated.sweep()
+    assert [path.name for path in aggregated.folder.iterdir()] == ["words.json"]
 
 
 @pytest.mark.parametrize("keep", [0, 4, 40, -1])
