@@ -27,6 +27,7 @@ class EncodeConfig(BaseModel):
         dtype: number format of the stored context vectors.
         precision: number format of the teacher; "auto" picks by hardware.
         device: where the teacher runs.
+        workers: processes that prepare text for the teacher; None: one thread on a CPU, several processes otherwise.
         language: ISO 639-1 code, for the sentence splitter's abbreviations and marks.
         min_sentences: paragraphs with fewer sentences are dropped (paper: 3).
         min_characters: paragraphs with fewer characters are dropped (paper: 140).
@@ -48,6 +49,7 @@ class EncodeConfig(BaseModel):
     dtype: Literal["float16"] = "float16"
     precision: Precision | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int | None = Field(default=None, ge=1)
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
     min_sentences: int = Field(default=3, ge=0)
     min_characters: int = Field(default=140, ge=0)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -37,8 +37,8 @@ from stage1_encode.planning import (
     read_remaining,
     write_plans,
 )
+from stage1_encode.preparation import pick_workers, prepared
 from stage1_encode.teacher import TeacherFiles, pick_precision
-from stage1_encode.windows import PreparedUnit
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, why = pick_precision(config, device)
-    wanted = wanted_words(config, wanted)
+    wanted, workers = wanted_words(config, wanted), pick_workers(config.workers, device)
     check_folder(config.cache)
     with open_corpora(config) as corpora, only_writer(config.cache, "cache"):
         encoder: Encoder | None = None
@@ -88,7 +88,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
             encoder = encoder or load_encoder(config, files, precision, device, wanted)
             check_teacher(cache, _probed(encoder))
             n_before = done.count
-            _encode_missing(cache, encoder, corpora, done, report)
+            _encode_missing(cache, encoder, corpora, done, workers, report)
             if done.count == n_before:
                 raise RuntimeError(f"{cache.path}: something is missing and no unit is there for it")
             # Only a stream that is whole tells what a raised --limit adds to it.
@@ -162,22 +162,17 @@ class Done:
         self.markers[work.shard] = write_shard(cache.shards_folder, work.shard, encoded.content(), marker)
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A unit between its reading and the teacher."""
-
-    work: Work
-    unit: PreparedUnit
-
-
-def _encode_missing(cache: Cache, encoder: Encoder, corpora: list[Corpus], done: Done, report: Report) -> None:
-    """Read, prepare, encode and write: the first two run ahead in a thread, the last one behind in another.
+def _encode_missing(
+    cache: Cache, encoder: Encoder, corpora: list[Corpus], done: Done, workers: int, report: Report
+) -> None:
+    """Read, prepare, encode and write: the first two run ahead, the last one behind in a thread.
 
     Args:
         cache: where the shards go.
         encoder: the teacher and what cuts text for it.
         corpora: those of the plans.
         done: what is there; what is written is added.
+        workers: processes that prepare text.
         report: called with the progress in paragraphs.
     """
     plans = cache.plans()
@@ -186,13 +181,10 @@ def _encode_missing(cache: Cache, encoder: Encoder, corpora: list[Corpus], done:
     tokens, started = 0, time.perf_counter()
     report(Progress(read, planned_paragraphs(plans), "paragraphs"))
 
-    def prepared() -> Iterator[_Prepared]:
-        for work in read_remaining(plans, corpora, dict(done.markers), again):
-            yield _Prepared(work, encoder.preparer.prepare(work.text.paragraphs))
-
+    works = read_remaining(plans, corpora, dict(done.markers), again)
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
-        for item in ahead(prepared()):
+        for item in ahead(prepared(works, encoder.preparer, workers)):
             encoded = encoder.encode(item.unit, f"{plans[item.work.plan].corpus}, unit {item.work.shard}")
             if writing:
                 writing.result()

@@ -28,6 +28,9 @@ from schemas.errors import X2StaticError
 @option(EncodeConfig, "dtype", "Number format of the stored vectors.")
 @option(EncodeConfig, "precision", "Number format of the teacher.")
 @option(EncodeConfig, "device", "Where the teacher runs.")
+@option(
+    EncodeConfig, "workers", "Processes that prepare text; by default a thread on a CPU, up to 8 for an accelerator."
+)
 @option(EncodeConfig, "unit", "Paragraphs in a unit, and so in a shard.")
 @option(EncodeConfig, "language", "Language of the text, for the sentence splitter.")
 @option(EncodeConfig, "min_sentences", "Drop paragraphs with fewer sentences.")

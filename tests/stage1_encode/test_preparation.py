@@ -1,0 +1,83 @@
+"""Text prepared by processes: the same cache, ends with its parent, and a killed worker is told of."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from schemas.errors import X2StaticError
+from stage1_encode import encode, preparation
+from stage1_encode.preparation import pick_workers
+from tests.conftest import ROOT
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+
+
+def test_two_processes_make_the_cache_of_one_thread(teacher: Path, tmp_path: Path) -> None:
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(60))
+    run(teacher, corpus, tmp_path / "thread", unit=7)
+    run(teacher, corpus, tmp_path / "processes", unit=7, workers=2)
+    assert files_of(tmp_path / "processes") == files_of(tmp_path / "thread")
+
+
+def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(teacher, write_lines(tmp_path / "t.txt", paragraphs(60)), tmp_path / "cache", unit=7, workers=2)
+    original = preparation._first
+
+    def killing_first(pending: object) -> object:
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, signal.SIGKILL)
+        return original(pending)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "_first", killing_first)
+        with pytest.raises(X2StaticError, match=r"a process that prepares text was killed .* fewer --workers"):
+            encode(config)
+    encode(config)
+    run(teacher, tmp_path / "t.txt", tmp_path / "whole", unit=7)
+    assert files_of(tmp_path / "cache") == files_of(tmp_path / "whole")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see whose child a process is")
+def test_workers_end_with_a_killed_parent(teacher: Path, tmp_path: Path) -> None:
+    lines = paragraphs(3000)
+    config = config_of(teacher, write_lines(tmp_path / "t.txt", lines), tmp_path / "cache", unit=7, workers=2)
+    process = subprocess.Popen([sys.executable, "-m", "pipeline", *as_options(config)], cwd=ROOT)
+    while not list((tmp_path / "cache").glob("shards/0*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    children = children_of(process.pid)
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    for _ in range(600):
+        if not any(Path("/proc", str(child)).exists() for child in children):
+            return
+        time.sleep(0.05)
+    pytest.fail("workers are still there 30 seconds after their parent was killed")
+
+
+def children_of(parent: int) -> list[int]:
+    """Return the ids of a process's children."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if int(after_name[1]) == parent:
+            found.append(int(path.parent.name))
+    return found
+
+
+def test_a_processor_is_left_to_the_teacher_and_an_accelerator_is_fed_by_several() -> None:
+    assert pick_workers(None, torch.device("cpu")) == 1
+    assert 1 <= pick_workers(None, torch.device("cuda")) <= 8
+    assert pick_workers(3, torch.device("cpu")) == 3
