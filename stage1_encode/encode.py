@@ -52,8 +52,9 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
         wanted: words whose contextual vectors are added up at every layer on the way (`--ase`).
 
     Returns:
-        shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second and
-        cache_bytes. Seconds and rate are those of this call, all else counts the whole cache.
+        shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second, padding (as a
+        share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts the whole
+        cache.
 
     Raises:
         X2StaticError: the model, the corpus or the cache cannot be used as asked; what is committed stays.
@@ -100,7 +101,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
             f"(at least {config.min_sentences} sentences and {config.min_characters} characters each); "
             "lower --min-sentences and --min-characters, and use another --cache"
         )
-    return _figures(cache, done.markers, resumed, time.perf_counter() - started)
+    return _figures(cache, done.markers, resumed, encoder, time.perf_counter() - started)
 
 
 def _probed(encoder: Encoder) -> Probed:
@@ -196,13 +197,16 @@ def _encode_missing(
             writing.result()
 
 
-def _figures(cache: Cache, markers: dict[int, Marker], resumed: set[int], seconds: float) -> dict[str, int | float]:
-    new_tokens = sum(marker.n_tokens for index, marker in markers.items() if index not in resumed)
+def _figures(
+    cache: Cache, markers: dict[int, Marker], resumed: set[int], encoder: Encoder | None, seconds: float
+) -> dict[str, int | float]:
+    n_tokens, n_padded = (encoder.n_tokens, encoder.n_padded) if encoder else (0, 0)
     return {
         "shards": len(markers),
         "shards_resumed": len(resumed),
         **totals(markers.values()),
         "seconds": round(seconds, 3),
-        "tokens_per_second": round(new_tokens / seconds, 1),
+        "tokens_per_second": round(n_tokens / seconds, 1),
+        "padding": round(n_padded / n_tokens - 1, 4) if n_tokens else 0.0,
         "cache_bytes": folder_bytes(cache.path),
     }

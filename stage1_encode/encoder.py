@@ -131,8 +131,9 @@ class Encoder:
     n_wanted: int = 0
 
     def __post_init__(self) -> None:
-        """Make the stream on which results leave the device."""
+        """Make the stream on which results leave the device; begin to count the pieces read, without and with padding."""
         self.results = ResultStream(self.teacher.device)
+        self.n_tokens = self.n_padded = 0
 
     def encode(self, unit: PreparedUnit, what: str) -> "EncodedUnit":
         """Run the teacher over a unit and average.
@@ -170,11 +171,14 @@ class Encoder:
         """Add a batch; return False where the device's memory ran out, what the attempt held being freed by then."""
         try:
             layers = self.teacher.layers(batch) if layer_sums else None
-            means.add(batch, self.teacher.picked(layers) if layers else self.teacher.states(batch))
+            states = self.teacher.picked(layers) if layers else self.teacher.states(batch)
+            means.add(batch, states)
         except torch.OutOfMemoryError:  # the last step of means.add changes it, so that nothing is added twice
             return False
         if layer_sums and layers:
             layer_sums.add(batch, layers)
+        self.n_tokens += sum(len(window.pieces) for window in batch)
+        self.n_padded += states.shape[0] * states.shape[1]
         return True
 
     def _halve(self, batch: list[Window], what: str) -> None:

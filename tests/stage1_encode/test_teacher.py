@@ -224,6 +224,7 @@ def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay(caplog: py
     contexts = encoder.encode(unit, "corpus, unit 0").content().contexts
     np.testing.assert_array_equal(contexts[:, 0], [5 + (len(window.pieces) - 1) / 2 for window in unit.windows])
     assert encoder.max_tokens <= 25
+    assert encoder.n_tokens == 54 <= encoder.n_padded <= 8 * 10, "what ran out of memory does not count"
     too_large = [size for size in small.sizes if size > 25]
     assert 0 < len(too_large) <= 3
     encoder.encode(unit, "corpus, unit 1")
