@@ -53,7 +53,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
 
     Returns:
         shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second, padding (as a
-        share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts the whole
+        share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts all of the
         cache.
 
     Raises:

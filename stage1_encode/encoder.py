@@ -131,7 +131,7 @@ class Encoder:
     n_wanted: int = 0
 
     def __post_init__(self) -> None:
-        """Make the stream on which results leave the device; begin to count the pieces read, without and with padding."""
+        """Make the stream on which results leave the device; begin to count pieces, without and with padding."""
         self.results = ResultStream(self.teacher.device)
         self.n_tokens = self.n_padded = 0
 
