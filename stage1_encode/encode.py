@@ -53,8 +53,8 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
 
     Returns:
         shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second, padding (as a
-        share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts all of the
-        cache.
+        share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts the
+        whole cache.
 
     Raises:
         X2StaticError: the model, the corpus or the cache cannot be used as asked; what is committed stays.
