@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -12,6 +13,7 @@ import click
 
 from pipeline.options import Shell
 from pipeline.terminal import log_to_stderr
+from schemas.background import left_behind
 from schemas.errors import Interrupted, X2StaticError
 from schemas.versions import package_version
 
@@ -99,4 +101,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    sys.exit(run())
+    status = run()
+    if left_behind():  # it hangs in a read; Python aborts where such a thread wakes up while everything is taken down
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

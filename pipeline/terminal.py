@@ -77,6 +77,7 @@ class ProgressLine:
             self._bar = tqdm(
                 total=progress.total, initial=progress.done, desc=self.title, unit=" " + progress.unit, file=sys.stderr
             )
+        self._bar.total = progress.total  # an estimate gets better on the way
         self._bar.set_postfix_str(progress.detail, refresh=False)
         self._bar.update(progress.done - self._bar.n)
 
@@ -86,7 +87,8 @@ class ProgressLine:
         done_now = progress.done - (self._first.done if self._first else 0)
         parts = [f"{self.title}: {progress.done:,}"]
         if progress.total:
-            parts[0] += f" of {progress.total:,} {progress.unit} ({progress.done / progress.total:.0%})"
+            about = "about " if progress.about else ""
+            parts[0] += f" of {about}{progress.total:,} {progress.unit} ({progress.done / progress.total:.0%})"
             if done_now > 0 and progress.done < progress.total:
                 parts.append(f"{duration(seconds / done_now * (progress.total - progress.done))} left")
         else:

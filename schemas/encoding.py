@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from schemas.storage import canonical_json
 
@@ -22,8 +22,10 @@ class EncodeConfig(BaseModel):
         cache: the folder that the cache is written to.
         context: what the teacher reads at once, a paragraph (eq. 4) or a sentence (eq. 3).
         compat: "paper" reproduces the reference implementation's peculiarities (docs/COMPAT.md).
-        limit: at most so many paragraphs, counted before the filter; None for all.
+        append: add the corpora to a finished cache, whose shards stay as they are.
+        limit: at most so many paragraphs of each corpus, counted after the sample and before the filter; None for all.
         unit: paragraphs in a unit, and so in a shard.
+        part: "3/16" encodes every 16th unit, the third first; None all of them.
         dtype: number format of the stored context vectors.
         precision: number format of the teacher; "auto" picks by hardware.
         device: where the teacher runs.
@@ -31,6 +33,8 @@ class EncodeConfig(BaseModel):
         language: ISO 639-1 code, for the sentence splitter's abbreviations and marks.
         min_sentences: paragraphs with fewer sentences are dropped (paper: 3).
         min_characters: paragraphs with fewer characters are dropped (paper: 140).
+        sample: share of the paragraphs to take, each decided by its place in the corpus; None takes all.
+        seed: another seed takes another sample.
         on_bad_text: what to do about a paragraph that is no valid UTF-8, or too long.
         max_paragraph_bytes: a longer line is not a paragraph, but a file in another format.
         revision: commit, tag or branch of a model on the hub.
@@ -44,8 +48,10 @@ class EncodeConfig(BaseModel):
     cache: Path
     context: Context = "paragraph"
     compat: Literal["paper"] | None = None
+    append: bool = False
     limit: int | None = Field(default=None, ge=1)
     unit: int = Field(default=8192, ge=1)
+    part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")
     dtype: Literal["float16"] = "float16"
     precision: Precision | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -53,10 +59,19 @@ class EncodeConfig(BaseModel):
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
     min_sentences: int = Field(default=3, ge=0)
     min_characters: int = Field(default=140, ge=0)
+    sample: float | None = Field(default=None, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     on_bad_text: OnBadText = "fail"
     max_paragraph_bytes: int = Field(default=10_000_000, ge=1)
     revision: str | None = None
     trust_remote_code: bool = False
+
+    @field_validator("part")
+    @classmethod
+    def _is_a_part(cls, part: str | None) -> str | None:
+        if part and int(part.split("/")[0]) > int(part.split("/")[1]):
+            raise ValueError(f"there are only {part.split('/')[1]} parts")
+        return part
 
 
 class Encoding(BaseModel):

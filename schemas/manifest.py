@@ -39,6 +39,10 @@ class Unit(BaseModel):
         paragraphs: paragraphs in it, before the filter; for a stream that was not read yet, at most so many.
         start_line: paragraphs of the row `start` that belong to the unit before.
         stop_line: paragraphs of the row `stop` that belong to this unit.
+        counted: whether `paragraphs` is their number; False in the plan of rows that were not read yet, where it is
+            about so many.
+        skipped: lines that were left out as bad text when it was read (of files that are planned line by line, the plan
+            says it).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +53,8 @@ class Unit(BaseModel):
     paragraphs: int
     start_line: int = 0
     stop_line: int = 0
+    counted: bool = True
+    skipped: int = 0
 
 
 class Plan(BaseModel):
@@ -62,6 +68,8 @@ class Plan(BaseModel):
         seen: where and when the corpus was hashed (path, size, mtime); unchanged, it is not hashed again.
         licence: as far as it is known.
         unit: paragraphs in a unit.
+        sample: share of the paragraphs that is taken; None for all.
+        seed: another seed takes others.
         on_bad_text: how text that cannot be read was treated.
         max_paragraph_bytes: longer lines were treated as bad text.
         skipped: paragraphs left out as bad text while planning.
@@ -69,8 +77,8 @@ class Plan(BaseModel):
         limit: at most so many paragraphs in this plan; None for all.
         ended: whether the plan reaches the end of the corpus; None while a stream was not read to its end.
         units: the slices, in order; None for a stream, whose slices are recorded in the markers.
-        start: of a stream, the row at which the plan begins.
-        start_line: of a stream, the paragraphs of that row that earlier plans hold.
+        start: of a data set, the row at which the plan begins.
+        start_line: of a data set, the paragraphs of that row that earlier plans hold.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,6 +97,8 @@ class Plan(BaseModel):
     units: tuple[Unit, ...] | None
     start: int = 0
     start_line: int = 0
+    sample: float | None = None
+    seed: int = 0
 
 
 class Marker(BaseModel):

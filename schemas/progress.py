@@ -13,12 +13,14 @@ class Progress:
         total: units of work altogether; None where the end is not known (a stream).
         unit: what is counted, in the plural ("paragraphs", "batches").
         detail: a short addition for the line ("12,345 tokens/s").
+        about: whether `total` is an estimate.
     """
 
     done: int
     total: int | None
     unit: str
     detail: str = ""
+    about: bool = False
 
 
 Report = Callable[[Progress], None]

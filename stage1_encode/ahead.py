@@ -1,10 +1,15 @@
 """Work that runs ahead of its consumer in a thread of its own."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
+from functools import partial
 from typing import TypeVar
 
+from schemas.background import in_background
+
 Item = TypeVar("Item")
+
+GRACE_SECONDS = 2.0  # for the item in hand when its consumer leaves; a read from a dead network takes far longer
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
@@ -14,8 +19,10 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
     """
     iterator = iter(items)
     end = object()
-    with ThreadPoolExecutor(1) as thread:
-        future = thread.submit(next, iterator, end)
+    future = in_background(partial(next, iterator, end))
+    try:
         while (item := future.result()) is not end:
-            future = thread.submit(next, iterator, end)
-            yield item  # type: ignore[misc]  # it is not the end mark
+            future = in_background(partial(next, iterator, end))
+            yield item
+    finally:
+        wait([future], GRACE_SECONDS)

@@ -45,13 +45,15 @@ class Probed:
     dim: int
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that is neither a cache, nor the beginning of one, nor empty.
+def check_folder(folder: Path, append: bool) -> None:
+    """Refuse a folder that is neither a cache, nor the beginning of one, nor empty; to append, it must be a cache.
 
     Raises:
         X2StaticError: it is a file, or holds other things; shards without a manifest count among them, since teacher
             time went into them.
     """
+    if append and not (folder / MANIFEST).is_file():
+        raise X2StaticError(f"--append: no cache in {folder} to add to; leave out --append to make one")
     if folder.exists() and not folder.is_dir():
         raise X2StaticError(f"--cache {folder}: this is a file; name a folder")
     if folder.is_dir() and not (folder / MANIFEST).is_file():

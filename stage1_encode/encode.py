@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from schemas.aggregated import Aggregated
-from schemas.cache import MANIFEST, Cache, missing_shards, totals
+from schemas.cache import MANIFEST, Cache, totals
 from schemas.device import pick_device
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Marker, Plan
 from schemas.progress import Progress, Report, silent
-from schemas.shard import write_shard
+from schemas.shard import shard_name, write_shard
 from schemas.storage import folder_bytes, only_writer, remove_leftovers
 from stage1_encode.aggregation import open_aggregated, wanted_words
 from stage1_encode.ahead import ahead
@@ -28,16 +28,11 @@ from stage1_encode.cache_folder import (
 )
 from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
-from stage1_encode.planning import (
-    Work,
-    open_corpora,
-    plan_all,
-    plan_rest,
-    planned_paragraphs,
-    read_remaining,
-    write_plans,
-)
+from stage1_encode.part import Part, planned_paragraphs
+from stage1_encode.planning import plan_all, plan_rest, write_plans
 from stage1_encode.preparation import pick_workers, prepared
+from stage1_encode.remaining import Work, read_remaining
+from stage1_encode.sources import Source, check_appendable, match, open_corpora
 from stage1_encode.teacher import TeacherFiles, pick_precision
 
 logger = logging.getLogger(__name__)
@@ -54,7 +49,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
     Returns:
         shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second, padding (as a
         share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts the
-        whole cache.
+        whole cache or, with `part`, the shards of the part.
 
     Raises:
         X2StaticError: the model, the corpus or the cache cannot be used as asked; what is committed stays.
@@ -63,8 +58,8 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, why = pick_precision(config, device)
-    wanted, workers = wanted_words(config, wanted), pick_workers(config.workers, device)
-    check_folder(config.cache)
+    part, wanted = Part.of(config.part), wanted_words(config, wanted)
+    check_folder(config.cache, config.append)
     with open_corpora(config) as corpora, only_writer(config.cache, "cache"):
         encoder: Encoder | None = None
         if (config.cache / MANIFEST).is_file():
@@ -73,35 +68,61 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
             cache.segmentation()
         else:
             plans = plan_all(corpora)
+            part.check(list(plans.values()), {})
             encoder = load_encoder(config, files, precision, device, wanted)
             cache = create(config, encoding_of(config, files, precision, _probed(encoder)), files, plans)
-        done = Done(drop_damaged(cache), open_aggregated(cache, wanted))
+        done = Done(_prepare(config, corpora, cache, part), part, open_aggregated(cache, wanted))
         resumed = set(done.markers)
-        remove_leftovers(cache.shards_folder)
-        write_plans(cache.path / "plans", plan_rest(config, corpora, cache, done.markers))
-        if done.all(cache.plans()):
-            logger.info("%s: finished already, %d shards", cache.path, len(resumed))
-        else:
-            if resumed:
-                logger.info("%s: going on after %d shards", cache.path, len(resumed))
+        done.say(cache, config)
+        if not done.all(cache.plans()):
             logger.info("precision: %s, because %s", precision, why)
         while not done.all(cache.plans()):
             encoder = encoder or load_encoder(config, files, precision, device, wanted)
             check_teacher(cache, _probed(encoder))
             n_before = done.count
-            _encode_missing(cache, encoder, corpora, done, workers, report)
+            sources = match(config, corpora, cache.path, cache.plans())
+            _encode_missing(cache, encoder, sources, done, pick_workers(config.workers, device), report)
             if done.count == n_before:
                 raise RuntimeError(f"{cache.path}: something is missing and no unit is there for it")
             # Only a stream that is whole tells what a raised --limit adds to it.
-            write_plans(cache.path / "plans", plan_rest(config, corpora, cache, done.markers))
-    if not sum(marker.n_contexts for marker in done.markers.values()):
-        read = sum(marker.unit.paragraphs for marker in done.markers.values())
+            _plan_rest(config, corpora, cache, done.markers, part)
+    _say_what_was_skipped(cache.plans(), done.markers, resumed)
+    if config.part is None and not sum(marker.n_contexts for marker in done.markers.values()):
         raise X2StaticError(
-            f"{config.cache}: the filter left nothing of {read} paragraphs "
-            f"(at least {config.min_sentences} sentences and {config.min_characters} characters each); "
+            f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in done.markers.values())} "
+            f"paragraphs (at least {config.min_sentences} sentences and {config.min_characters} characters each); "
             "lower --min-sentences and --min-characters, and use another --cache"
         )
-    return _figures(cache, done.markers, resumed, encoder, time.perf_counter() - started)
+    return _figures(cache, done, resumed, encoder, time.perf_counter() - started)
+
+
+def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache, part: Part) -> dict[int, Marker]:
+    """Check what a cache holds, tidy it up and plan what is asked for; return the markers of its valid shards."""
+    if config.append:
+        plans = cache.plans()
+        check_appendable(cache.path, plans, cache.committed()[0], match(config, corpora, cache.path, plans))
+    markers = drop_damaged(cache)
+    remove_leftovers(cache.shards_folder)
+    _plan_rest(config, corpora, cache, markers, part)
+    return markers
+
+
+def _plan_rest(
+    config: EncodeConfig, corpora: list[Corpus], cache: Cache, markers: dict[int, Marker], part: Part
+) -> None:
+    old = cache.plans()
+    new = plan_rest(config, match(config, corpora, cache.path, old), cache, markers)
+    part.check(list((dict(enumerate(old)) | new).values()), markers)
+    write_plans(cache.path / "plans", new)
+
+
+def _say_what_was_skipped(plans: list[Plan], markers: dict[int, Marker], resumed: set[int]) -> None:
+    """Say, of each data set that was read on, how many of its lines are left out (of files, their planning says it)."""
+    for number, plan in enumerate(plans):
+        here = {index: marker for index, marker in markers.items() if marker.plan == number}
+        n_skipped = sum(marker.unit.skipped for marker in here.values())
+        if n_skipped and not here.keys() <= resumed:
+            logger.warning("%s: %d lines are too long and left out", plan.corpus, n_skipped)
 
 
 def _probed(encoder: Encoder) -> Probed:
@@ -110,14 +131,16 @@ def _probed(encoder: Encoder) -> Probed:
 
 @dataclass
 class Done:
-    """What of a cache is there.
+    """What of a cache is there, and what of it is asked for.
 
     Attributes:
         markers: of the shards, by number.
+        part: the units that are asked for.
         aggregated: where words are added up; None where none are asked for.
     """
 
     markers: dict[int, Marker]
+    part: Part
     aggregated: Aggregated | None
     summed: set[int] = field(init=False)
 
@@ -127,16 +150,25 @@ class Done:
 
     def to_sum(self) -> set[int]:
         """Return the shards whose units are in no sum yet."""
-        return self.markers.keys() - self.summed if self.aggregated else set()
+        return set(filter(self.part.takes, self.markers.keys() - self.summed)) if self.aggregated else set()
 
     def all(self, plans: list[Plan]) -> bool:
         """Return whether nothing is left to do."""
-        return missing_shards(plans, self.markers) == [] and not self.to_sum()
+        return self.part.missing(plans, self.markers) == [] and not self.to_sum()
 
     @property
     def count(self) -> int:
         """What is there, to see that it grows."""
         return len(self.markers) + len(self.summed)
+
+    def say(self, cache: Cache, config: EncodeConfig) -> None:
+        """Say how far a cache is."""
+        n_here = sum(map(self.part.takes, self.markers))
+        whose = f"{cache.path}: part {self.part}" if config.part else str(cache.path)
+        if self.all(cache.plans()):
+            logger.info("%s: finished already, %d shards", whose, n_here)
+        elif n_here:
+            logger.info("%s: going on after %d shards", whose, n_here)
 
     def commit(self, cache: Cache, work: Work, encoded: EncodedUnit) -> None:
         """Write what a unit became: first into the sums, then its shard.
@@ -164,25 +196,27 @@ class Done:
 
 
 def _encode_missing(
-    cache: Cache, encoder: Encoder, corpora: list[Corpus], done: Done, workers: int, report: Report
+    cache: Cache, encoder: Encoder, sources: list[Source], done: Done, workers: int, report: Report
 ) -> None:
     """Read, prepare, encode and write: the first two run ahead, the last one behind in a thread.
 
     Args:
         cache: where the shards go.
         encoder: the teacher and what cuts text for it.
-        corpora: those of the plans.
-        done: what is there; what is written is added.
+        sources: the corpora of the plans.
+        done: what is there and what is asked for; what is written is added.
         workers: processes that prepare text.
         report: called with the progress in paragraphs.
     """
     plans = cache.plans()
     again = done.to_sum()
-    read = sum(marker.unit.paragraphs for index, marker in done.markers.items() if index not in again)
-    tokens, started = 0, time.perf_counter()
-    report(Progress(read, planned_paragraphs(plans), "paragraphs"))
-
-    works = read_remaining(plans, corpora, dict(done.markers), again)
+    _check_open(again, done, sources)
+    here = [index for index in done.markers if done.part.takes(index) and index not in again]
+    read = sum(done.markers[index].unit.paragraphs for index in here)
+    planned = planned_paragraphs(plans, done.markers, done.part)
+    total, tokens, started = planned.paragraphs, 0, time.perf_counter()
+    report(Progress(read, total, "paragraphs", about=not planned.counted))
+    works = read_remaining(plans, sources, dict(done.markers), done.part, again)
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
         for item in ahead(prepared(works, encoder.preparer, workers)):
@@ -191,22 +225,34 @@ def _encode_missing(
                 writing.result()
             writing = writer.submit(done.commit, cache, item.work, encoded)
             read, tokens = read + len(item.work.text.paragraphs), tokens + item.unit.n_tokens
-            rate = tokens / (time.perf_counter() - started)
-            report(Progress(read, planned_paragraphs(plans), "paragraphs", f"{rate:,.0f} tokens/s"))
+            total = None if total is None else total + item.work.more
+            rate = f"{tokens / (time.perf_counter() - started):,.0f} tokens/s"
+            report(Progress(read, total, "paragraphs", rate, about=not planned.counted and read != total))
         if writing:
             writing.result()
 
 
+def _check_open(again: set[int], done: Done, sources: list[Source]) -> None:
+    named = {number for source in sources for number in source.plans}
+    if lost := [shard for shard in again if done.markers[shard].plan not in named]:
+        raise X2StaticError(
+            f"--ase: the sums lack {len(lost)} units of corpora that are in the cache already; leave out --append and "
+            "name all its corpora"
+        )
+
+
 def _figures(
-    cache: Cache, markers: dict[int, Marker], resumed: set[int], encoder: Encoder | None, seconds: float
+    cache: Cache, done: Done, resumed: set[int], encoder: Encoder | None, seconds: float
 ) -> dict[str, int | float]:
+    ours = {index: marker for index, marker in done.markers.items() if done.part.takes(index)}
+    shards = (folder_bytes(cache.shards_folder / shard_name(index)) for index in ours)
     n_tokens, n_padded = (encoder.n_tokens, encoder.n_padded) if encoder else (0, 0)
     return {
-        "shards": len(markers),
-        "shards_resumed": len(resumed),
-        **totals(markers.values()),
+        "shards": len(ours),
+        "shards_resumed": sum(index in resumed for index in ours),
+        **totals(ours.values()),
         "seconds": round(seconds, 3),
         "tokens_per_second": round(n_tokens / seconds, 1),
         "padding": round(n_padded / n_tokens - 1, 4) if n_tokens else 0.0,
-        "cache_bytes": folder_bytes(cache.path),
+        "cache_bytes": folder_bytes(cache.path) if done.part == Part() else sum(shards),
     }

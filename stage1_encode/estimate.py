@@ -5,15 +5,18 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.cache import MANIFEST, Cache
+from schemas.cache import MANIFEST, Cache, plan_shards
 from schemas.device import pick_device
 from schemas.encoding import EncodeConfig, Precision
 from schemas.manifest import Marker, Plan
 from stage1_encode.cache_folder import check_encoding, check_folder
 from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import Encoder, load_encoder
-from stage1_encode.planning import corpus_groups, open_corpora, plan_all, plan_rest, planned_paragraphs, read_remaining
+from stage1_encode.part import Part, planned_paragraphs
+from stage1_encode.planning import plan_all, plan_rest
 from stage1_encode.pooling import ContextMeans, batches
+from stage1_encode.remaining import read_remaining
+from stage1_encode.sources import Source, check_appendable, match, open_corpora
 from stage1_encode.teacher import TeacherFiles, pick_precision
 from stage1_encode.windows import PreparedUnit
 
@@ -38,8 +41,9 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     """Return what encoding would take; nothing is written.
 
     Returns:
-        units, units_left, paragraphs, sentences, teacher_tokens and cache_bytes of the whole cache, seconds for what
-        is left of it, tokens_per_second as measured here, free_bytes of the disk. What depends on the length of a
+        units, units_left, paragraphs, paragraphs_counted (or only estimated), sentences, teacher_tokens and
+        cache_bytes of all that is asked for (with `part` of the part, with `append` of the new corpora), seconds for
+        what is left of it, tokens_per_second as measured here, free_bytes of the disk. What depends on the length of a
         stream without --limit is None.
 
     Raises:
@@ -48,18 +52,19 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, _ = pick_precision(config, device)
-    check_folder(config.cache)
+    check_folder(config.cache, config.append)
     with open_corpora(config) as corpora:
-        plans, markers = _plans(config, corpora, files, precision)
+        asked = _asked(config, corpora, files, precision)
         encoder = load_encoder(config, files, precision, device)
-        sample = _sample(plans, corpora, encoder)
+        sample = _sample(asked, encoder)
     rate = _tokens_per_second(encoder, sample.unit)
-    paragraphs = planned_paragraphs(plans)
-    left = None if paragraphs is None else paragraphs - sum(marker.unit.paragraphs for marker in markers.values())
+    planned = planned_paragraphs(asked.plans, asked.markers, asked.part, asked.numbers)
+    paragraphs = planned.paragraphs
+    done = sum(marker.unit.paragraphs for marker in asked.markers_here().values())
     tokens = sample.unit.n_tokens / max(sample.n_paragraphs, 1)
     contexts = sample.unit.n_contexts / max(sample.n_paragraphs, 1)
     words = len(sample.unit.word_ids) / max(sample.n_paragraphs, 1)
-    units = None if any(plan.units is None for plan in plans) else sum(len(plan.units or ()) for plan in plans)
+    units = asked.n_units()
     folder = next(path for path in [config.cache.absolute(), *config.cache.absolute().parents] if path.is_dir())
 
     def times(per_paragraph: float, count: int | None) -> int | None:
@@ -67,51 +72,97 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
 
     return {
         "units": units,
-        "units_left": None if units is None else units - len(markers),
+        "units_left": None if units is None else units - len(asked.markers_here()),
         "paragraphs": paragraphs,
+        "paragraphs_counted": planned.counted,
         "sentences": times(contexts, paragraphs),
         "teacher_tokens": times(tokens, paragraphs),
         "tokens_per_second": round(rate, 1),
-        "seconds": None if left is None else round(tokens * left / rate, 1) if rate else 0.0,
+        "seconds": None if paragraphs is None else round(tokens * (paragraphs - done) / rate, 1) if rate else 0.0,
         # float16 contexts; 4 bytes a word, and 8 a context for paragraph and list offset
         "cache_bytes": times(contexts * (2 * encoder.teacher.dim + 8) + 4 * words, paragraphs),
         "free_bytes": shutil.disk_usage(folder).free,
     }
 
 
-def _plans(
-    config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, precision: Precision
-) -> tuple[list[Plan], dict[int, Marker]]:
+@dataclass(frozen=True)
+class _Asked:
+    """What a run would have to do with.
+
+    Attributes:
+        plans: of the cache as it would be, from the first on.
+        sources: the corpora that are asked for.
+        markers: of the shards that are there.
+        part: the part that is asked for.
+    """
+
+    plans: list[Plan]
+    sources: list[Source]
+    markers: dict[int, Marker]
+    part: Part
+
+    @property
+    def numbers(self) -> set[int]:
+        """Numbers of the plans of the sources."""
+        return {number for source in self.sources for number in source.plans}
+
+    def markers_here(self) -> dict[int, Marker]:
+        """Return the markers of what is asked for."""
+        numbers = self.numbers
+        return {index: item for index, item in self.markers.items() if item.plan in numbers and self.part.takes(index)}
+
+    def n_units(self) -> int | None:
+        """Return the number of units; None where that of a stream is not known."""
+        ranges = plan_shards(self.plans, self.markers)
+        if any(self.plans[number].units is None for number in self.numbers) or None in ranges:
+            return None
+        return sum(self.part.takes(shard) for number in self.numbers for shard in ranges[number] or ())
+
+
+def _asked(config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, precision: Precision) -> _Asked:
+    part = Part.of(config.part)
     if not (config.cache / MANIFEST).is_file():
-        return list(plan_all(corpora).values()), {}
-    cache = Cache.open(config.cache)
-    check_encoding(cache, config, files, precision)
-    markers, _ = cache.committed()
-    plans = dict(enumerate(cache.plans())) | plan_rest(config, corpora, cache, markers)
-    return list(plans.values()), markers
+        markers: dict[int, Marker] = {}
+        plans = list(plan_all(corpora).values())
+        sources = [Source(corpora[number], plan.identity, (number,)) for number, plan in enumerate(plans)]
+    else:
+        cache = Cache.open(config.cache)
+        check_encoding(cache, config, files, precision)
+        markers, _ = cache.committed()
+        old = cache.plans()
+        sources = match(config, corpora, cache.path, old)
+        if config.append:
+            check_appendable(cache.path, old, markers, sources)
+        plans = list((dict(enumerate(old)) | plan_rest(config, sources, cache, markers)).values())
+        sources = match(config, corpora, cache.path, plans)
+    part.check(plans, markers)
+    return _Asked(plans, sources, markers, part)
 
 
-def _sample(plans: list[Plan], corpora: list[Corpus], encoder: Encoder) -> Sample:
+def _sample(asked: _Asked, encoder: Encoder) -> Sample:
     """Take every n-th paragraph of up to 16 units, evenly spread; of a stream, the first unit."""
     paragraphs: list[str] = []
-    for group, corpus in zip(corpus_groups(plans), corpora, strict=True):
-        for number in group:
-            plan = plans[number]
+    everything = sum(_planned(asked.plans[number]) for number in asked.numbers)
+    for source in asked.sources:
+        for number in source.plans:
+            plan = asked.plans[number]
             if plan.units is None:
-                work = next(read_remaining([plan], [corpus], {}))
+                alone = Source(source.corpus, source.identity, (0,))
+                work = next(read_remaining([plan], [alone], {}))
                 paragraphs += work.text.paragraphs[:SAMPLE_PARAGRAPHS]
                 continue
-            share = sum(unit.paragraphs for unit in plan.units) / max(_closed(plans), 1)
+            source.corpus.connect(plan)
+            share = _planned(plan) / max(everything, 1)
             step = max(1, len(plan.units) // SAMPLE_UNITS)
             chosen = plan.units[step // 2 :: step]
             for unit in chosen:
                 wanted = max(1, round(SAMPLE_PARAGRAPHS * share / len(chosen)))
-                paragraphs += corpus.read(unit).paragraphs[:: max(1, unit.paragraphs // wanted)]
+                paragraphs += source.corpus.read(unit).paragraphs[:: max(1, unit.paragraphs // wanted)]
     return Sample(encoder.preparer.prepare(paragraphs), len(paragraphs))
 
 
-def _closed(plans: list[Plan]) -> int:
-    return sum(unit.paragraphs for plan in plans for unit in plan.units or ())
+def _planned(plan: Plan) -> int:
+    return sum(unit.paragraphs for unit in plan.units or ())
 
 
 def _tokens_per_second(encoder: Encoder, unit: PreparedUnit) -> float:

@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from schemas import background
 from schemas.errors import X2StaticError
 from stage1_encode.demo import demo_teacher
 from stage1_encode.tokens import first_line
@@ -122,7 +123,7 @@ def answered(call: Callable[[], Result], seconds: float | None) -> Result:
         except BaseException as error:  # noqa: BLE001  # handed to the caller below
             errors.append(error)
 
-    thread = threading.Thread(target=run, daemon=True)
+    thread = threading.Thread(target=run, name=background.NAME, daemon=True)
     thread.start()
     thread.join(seconds)
     if errors and (isinstance(errors[0], (HfHubHTTPError, ValueError)) or _disk_is_full(errors[0])):

@@ -15,7 +15,7 @@ import torch
 
 from schemas.errors import X2StaticError
 from stage1_encode.compat import PaperPreparer
-from stage1_encode.planning import Work
+from stage1_encode.remaining import Work
 from stage1_encode.windows import PreparedUnit, Preparer
 
 # One process prepares some 290,000 pieces a second; an accelerator reads millions (docs/SCALE.md).

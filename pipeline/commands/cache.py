@@ -12,6 +12,7 @@ from schemas.cache import Cache, totals
 from schemas.errors import X2StaticError
 from schemas.storage import folder_bytes
 
+SHOWN_RANGES = 8  # of missing shards
 FOLDER = click.Path(path_type=Path)
 
 
@@ -38,6 +39,7 @@ def info(context: click.Context, folder: Path) -> None:
         "shards": len(markers),
         "damaged": list(damaged.values()),
         "complete": missing == [],
+        "missing": missing,
         **totals(markers),
         "cache_bytes": folder_bytes(folder),
         "free_bytes": shutil.disk_usage(folder).free,
@@ -56,9 +58,22 @@ def info(context: click.Context, folder: Path) -> None:
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {opened.manifest.fingerprint}",
     ]
+    lines += [f"missing     {_ranges(missing)}"] if missing else []
     lines += [f"damaged     {reason}" for reason in damaged.values()]
     click.echo("\n".join(lines))
     finish(context, figures)
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Return ascending numbers in few words: "0 to 4, 6, 8 to 9", "1, 4, 7, 10, 13, 16, 19, 22 and others"."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], number]
+        else:
+            ranges.append([number])
+    shown = ", ".join(" to ".join(map(str, ends)) for ends in ranges[:SHOWN_RANGES])
+    return shown + (" and others" if len(ranges) > SHOWN_RANGES else "")
 
 
 @cache.command()

@@ -23,6 +23,7 @@ from schemas.errors import X2StaticError
 )
 @option(EncodeConfig, "cache", "Folder that the cache is written to.")
 @option(EncodeConfig, "context", "What the teacher reads at once.")
+@option(EncodeConfig, "append", "Add the corpora to a finished cache; what is in it stays untouched.")
 @option(EncodeConfig, "limit", "At most so many paragraphs of each corpus, before the filter; raise it to go on.")
 @option(EncodeConfig, "compat", "Reproduce the paper's reference implementation.")
 @option(EncodeConfig, "dtype", "Number format of the stored vectors.")
@@ -32,9 +33,12 @@ from schemas.errors import X2StaticError
     EncodeConfig, "workers", "Processes that prepare text; by default a thread on a CPU, up to 8 for an accelerator."
 )
 @option(EncodeConfig, "unit", "Paragraphs in a unit, and so in a shard.")
+@option(EncodeConfig, "part", "3/16: only every 16th unit, the third first, so that 16 machines share the work.")
 @option(EncodeConfig, "language", "Language of the text, for the sentence splitter.")
 @option(EncodeConfig, "min_sentences", "Drop paragraphs with fewer sentences.")
 @option(EncodeConfig, "min_characters", "Drop paragraphs with fewer characters.")
+@option(EncodeConfig, "sample", "Share of the paragraphs to take at random, such as 0.1.")
+@option(EncodeConfig, "seed", "Another seed takes another sample.")
 @option(EncodeConfig, "on_bad_text", "What to do about text that is not UTF-8, or a line that is too long.")
 @option(EncodeConfig, "max_paragraph_bytes", "A longer line is bad text.")
 @option(EncodeConfig, "revision", "Commit, tag or branch of a model on the hub.")
@@ -100,12 +104,13 @@ def _plan_text(figures: dict[str, Any]) -> str:
     def count(name: str) -> str:
         return "unknown" if figures[name] is None else f"{figures[name]:,}"
 
+    about = "" if figures["paragraphs_counted"] or figures["paragraphs"] is None else "about "
     time = "unknown" if figures["seconds"] is None else duration(figures["seconds"])
     space = "unknown" if figures["cache_bytes"] is None else size(figures["cache_bytes"])
     return "\n".join(
         [
             f"units          {count('units')} ({count('units_left')} to do)",
-            f"paragraphs     {count('paragraphs')}",
+            f"paragraphs     {about}{count('paragraphs')}",
             f"sentences      {count('sentences')}",
             f"teacher tokens {count('teacher_tokens')} ({figures['tokens_per_second']:,.0f} a second here)",
             f"time           {time}",

@@ -17,6 +17,7 @@ from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
 from schemas.storage import hash_file
 from stage1_encode.corpora.corpus import UnitText
+from stage1_encode.corpora.sampling import Sample
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class TextFile:
 
     Attributes:
         spec: the file's name as the user gave it.
-        config: for `unit`, `limit`, `on_bad_text` and `max_paragraph_bytes`.
+        config: for `unit`, `limit`, `sample`, `seed`, `on_bad_text` and `max_paragraph_bytes`.
         path: the file.
     """
 
@@ -98,15 +99,16 @@ class TextFile:
         if count:
             units.append(Unit(source=self.path.name, start=start, stop=stop, paragraphs=count))
         if not units and not first:
-            raise X2StaticError(
-                f"corpus {self.spec}: the file holds no paragraph (no line with text); nothing to encode"
-            )
+            which = "no line with text" if self.config.sample is None else "no line with text that the sample takes"
+            raise X2StaticError(f"corpus {self.spec}: the file holds no paragraph ({which}); nothing to encode")
         return Plan(
             corpus=self.spec,
             identity=identity,
             seen=self.seen(),
             licence=None,
             unit=self.config.unit,
+            sample=self.config.sample,
+            seed=self.config.seed,
             on_bad_text=self.config.on_bad_text,
             max_paragraph_bytes=self.config.max_paragraph_bytes,
             skipped=skipped,
@@ -145,7 +147,8 @@ class TextFile:
         self._stream = None
 
     def _lines(self, start: int) -> Iterator[Line]:
-        """Yield the lines with text from byte `start`; reading on where the last call ended costs no seek."""
+        """Yield the sample's lines from byte `start`; reading on where the last call ended costs no seek."""
+        sample = Sample(self.config.sample, self.config.seed)
         try:
             stream = self._at(start)
             while data := stream.readline(self.config.max_paragraph_bytes + 1):
@@ -154,7 +157,7 @@ class TextFile:
                 whole = data.endswith(b"\n") or len(data) <= self.config.max_paragraph_bytes
                 if not whole:
                     self._skip_rest(stream)
-                if data.strip() or not whole:
+                if (data.strip() or not whole) and sample.takes(begin):
                     yield Line(begin, self._position, self._text(data, begin, whole))
         except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno is not None:

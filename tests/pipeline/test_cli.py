@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,7 @@ def test_a_plan_is_a_table_of_what_a_run_would_take(
         "units": 21,
         "units_left": 20,
         "paragraphs": 165104,
+        "paragraphs_counted": False,
         "sentences": 400000,
         "teacher_tokens": 11_000_000,
         "tokens_per_second": 17000.4,
@@ -242,6 +244,7 @@ def test_a_plan_is_a_table_of_what_a_run_would_take(
     assert cli.run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["units", "21", "(20", "to", "do)"]
+    assert lines[1].split() == ["paragraphs", "about", "165,104"]
     assert lines[4].split() == ["time", "11", "min", "00", "s"]
     assert lines[5].split()[1:] == ["350.0", "MB,", "free", "81.0", "GB"]
     unknown = dict.fromkeys(
@@ -251,6 +254,7 @@ def test_a_plan_is_a_table_of_what_a_run_would_take(
     assert cli.run([*arguments, "--json"]) == 0
     out = capsys.readouterr().out
     assert out.count("unknown") == 7
+    assert "about" not in out
     assert json.loads(out.splitlines()[-1])["seconds"] is None
 
 
@@ -267,3 +271,37 @@ def test_the_json_of_a_subcommand_names_it_whole(
     out = capsys.readouterr().out
     assert "not complete (1 to do)" in out
     assert "damaged     " in out
+    assert "missing     1\n" in out
+
+
+def test_the_missing_shards_of_a_cache_are_said_in_few_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = make_cache(tmp_path / "cache", shards=22)
+    for name in [0, 1, 2, 5, 21]:
+        shutil.rmtree(cache / "shards" / f"{name:06d}")
+    assert cli.run(["cache", "info", str(cache), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "missing     0 to 2, 5, 21\n" in out
+    assert json.loads(out.splitlines()[-1])["missing"] == [0, 1, 2, 5, 21]
+    for name in range(7, 21, 2):
+        shutil.rmtree(cache / "shards" / f"{name:06d}")
+    assert cli.run(["cache", "info", str(cache)]) == 0
+    assert "missing     0 to 2, 5, 7, 9, 11, 13, 15, 17 and others\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--part", "4/3"), "--part 4/3: "),
+        (("--part", "3"), "--part 3: "),
+        (("--sample", "1"), "--sample 1.0: "),
+        (("--sample", "0"), "--sample 0.0: "),
+        (("--seed", "-1"), "--seed -1: "),
+    ],
+)
+def test_values_out_of_range_are_wrong_usage(
+    option: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["encode", "--model", "m", "--corpus", "c", "--cache", "d", *option]) == 2
+    assert message in capsys.readouterr().err

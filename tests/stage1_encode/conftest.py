@@ -1,5 +1,6 @@
 """Tiny teachers, each made and loaded once a session, and a way to encode a few paragraphs and read the cache back."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -113,3 +114,15 @@ def teacher(readers: Readers) -> Path:
 def forks() -> Forks:
     """A way to run the command line in processes that need no imports of their own."""
     return shared_forks()
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What stage one logs, also where the command line has set up logging before."""
+    logger = logging.getLogger("stage1_encode")
+    logger.addHandler(caplog.handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield caplog
+    logger.setLevel(level)
+    logger.removeHandler(caplog.handler)

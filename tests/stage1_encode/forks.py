@@ -1,7 +1,8 @@
 """Processes that start at once: `python -m tests.stage1_encode.forks` imports x2static, then forks for each run.
 
 A request is a line of JSON on stdin: `arguments` of x2static, `output` (a file for stdout and stderr), and, if wanted,
-`kill` (see tests.killing) and `patience` (seconds that the hub is given). The answer is the child's status.
+`kill` (see tests.killing), `patience` (seconds that the hub is given), `waits` (seconds before each further try of a
+read that failed) and `read_seconds` (that one may take without a byte). The answer is the child's status.
 """
 
 import atexit
@@ -94,7 +95,9 @@ def _child(request: dict[str, Any]) -> None:
         os.dup2(output, 2)
         import torch
 
+        import stage1_encode.corpora.dataset_rows
         import stage1_encode.hub
+        import stage1_encode.retries
         from pipeline.cli import run
         from tests.killing import die_at
 
@@ -103,6 +106,10 @@ def _child(request: dict[str, Any]) -> None:
             die_at(*request["kill"])
         if "patience" in request:
             stage1_encode.hub.PATIENCE_SECONDS = request["patience"]
+        if "waits" in request:
+            stage1_encode.retries.RETRY_WAITS = tuple(request["waits"])
+        if "read_seconds" in request:
+            stage1_encode.corpora.dataset_rows.READ_SECONDS = request["read_seconds"]
         status = run(request["arguments"])
     except BaseException:
         traceback.print_exc()

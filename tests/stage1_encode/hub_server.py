@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -41,6 +42,10 @@ class Hub:
         requests: "METHOD path" of all that was asked for.
         silent: while it is set, connections are accepted and never answered.
         breaking: names of files that break off in the middle.
+        ranges: path, first and last byte of what was sent of files.
+        trouble: asked before a file is sent, with its path, first and last byte: "drop" breaks off in the middle,
+            "hang" sends nothing until the hub is closed, a number is the status of the answer, None is no trouble.
+        hanging: set once a request hangs.
     """
 
     def __init__(self) -> None:
@@ -48,6 +53,10 @@ class Hub:
         self.requests: list[str] = []
         self.silent = threading.Event()
         self.breaking: set[str] = set()
+        self.ranges: list[tuple[str, int, int]] = []
+        self.trouble: Callable[[str, int, int], str | int | None] = lambda *_: None
+        self.hanging = threading.Event()
+        self._released = threading.Event()
         self._talk_again = threading.Event()
         self._address = ("127.0.0.1", 0)
         self._server: ThreadingHTTPServer | None = None
@@ -61,6 +70,8 @@ class Hub:
     def open(self) -> None:
         """Listen, at the address of the first time."""
         hub = self
+        self.hanging.clear()
+        self._released.clear()
 
         class Handler(_Handler):
             pass
@@ -75,6 +86,7 @@ class Hub:
         """Stop listening: who connects now is refused."""
         if self._server is not None:
             self.speak()
+            self._released.set()
             self._server.shutdown()
             self._server.server_close()
         self._server = None
@@ -93,6 +105,11 @@ class Hub:
         """Return once there may be answers again."""
         if self.silent.is_set():
             self._talk_again.wait()
+
+    def hang(self) -> None:
+        """Keep a request waiting until the hub is closed."""
+        self.hanging.set()
+        self._released.wait()
 
     def add_model(self, name: str, folder: Path, **more: bytes) -> str:
         """Put a model folder's files, and more, on the hub; return the commit."""
@@ -173,10 +190,18 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted := self.headers.get("Range"):
             start, stop = wanted.removeprefix("bytes=").split("-")
             first, last, status = int(start), min(int(stop or last), last), 206
+        trouble = self.hub.trouble(path, first, last) if self.command == "GET" else None
+        if isinstance(trouble, int):
+            return self.send(trouble, b"", {})
+        if trouble == "hang":
+            self.hub.hang()
+        if self.command == "GET":
+            self.hub.ranges.append((path, first, last))
+        broken = trouble == "drop" or path in self.hub.breaking
         headers = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         if status == 206:
             headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-        return self.send(status, data[first : last + 1], headers, broken=path in self.hub.breaking)
+        return self.send(status, data[first : last + 1], headers, broken)
 
     def json(self, value: Any) -> None:
         self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

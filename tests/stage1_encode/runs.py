@@ -46,7 +46,7 @@ def as_options(config: EncodeConfig) -> list[str]:
     arguments = ["encode"]
     for name, value in config.model_dump(mode="json", exclude_defaults=True).items():
         for item in value if isinstance(value, list) else [value]:
-            arguments += ["--" + name.replace("_", "-"), str(item)]
+            arguments += ["--" + name.replace("_", "-"), *([] if item is True else [str(item)])]
     return arguments
 
 

@@ -122,6 +122,27 @@ def test_a_finished_cache_gets_its_sums_without_a_shard_being_touched(teacher: P
     np.testing.assert_array_equal(ours.means(2)[0], theirs.means(2)[0])
 
 
+def test_appended_units_are_added_and_missing_ones_need_their_corpus(teacher: Path, tmp_path: Path) -> None:
+    old, new = (write_lines(tmp_path / f"{seed}.txt", paragraphs(12, seed)) for seed in (1, 2))
+    for name, wanted in (("with", WANTED), ("without", [])):
+        encode(config_of(teacher, old, tmp_path / name, unit=5), wanted=wanted)
+    encode(config_of(teacher, new, tmp_path / "with", unit=5, append=True), wanted=WANTED)
+    assert aggregated_of(tmp_path / "with").units() == set(range(6))
+    with pytest.raises(X2StaticError, match=r"the sums lack 3 units of corpora .* leave out --append and name all"):
+        encode(config_of(teacher, new, tmp_path / "without", unit=5, append=True), wanted=WANTED)
+    encode(config_of(teacher, (old, new), tmp_path / "without", unit=5), wanted=WANTED)
+    ours, theirs = (aggregated_of(tmp_path / name).means(1)[0] for name in ("with", "without"))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_parts_add_up_their_own_units(teacher: Path, tmp_path: Path) -> None:
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(40))
+    for part in ("1/2", "2/2"):
+        encode(config_of(teacher, corpus, tmp_path / part[0], unit=7, part=part), wanted=WANTED)
+    assert aggregated_of(tmp_path / "1").units() == {0, 2, 4}
+    assert aggregated_of(tmp_path / "2").units() == {1, 3, 5}
+
+
 def test_other_words_are_refused_and_none_are_left_alone(
     teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

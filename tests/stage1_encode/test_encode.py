@@ -1,9 +1,8 @@
 """Stage one as a whole: what it refuses, what it leaves behind, what it goes on with, and what it estimates."""
 
 import json
-import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +32,6 @@ def corpus(tmp_path: Path) -> Path:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What stage one logs, also where the command line has set up logging before."""
-    logger = logging.getLogger("stage1_encode")
-    logger.addHandler(caplog.handler)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    yield caplog
-    logger.setLevel(level)
-    logger.removeHandler(caplog.handler)
 
 
 def changed(teacher: Path, folder: Path, change: Callable[[PreTrainedModel], None]) -> Path:
@@ -373,7 +360,8 @@ def test_an_estimate_samples_every_unit_of_several_corpora(
 
 def test_the_length_of_a_stream_without_limit_is_not_estimated(teacher: Path, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    pq.write_table(pa.table({"text": paragraphs(30)}), tmp_path / "data" / "train.parquet")
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in paragraphs(30))
+    (tmp_path / "data" / "train.jsonl").write_text(lines)
     spec = f"hf://{tmp_path / 'data'}"
     unknown = estimate(config_of(teacher, spec, cache, unit=8))
     assert unknown["tokens_per_second"] > 0
@@ -383,6 +371,20 @@ def test_the_length_of_a_stream_without_limit_is_not_estimated(teacher: Path, ca
     assert (limited["units"], limited["paragraphs"]) == (None, 30)
     assert not cache.exists()
     assert limited["teacher_tokens"] == run(teacher, spec, cache, unit=30)["teacher_tokens"]
+
+
+def test_the_length_of_parquet_files_is_estimated_until_they_were_read(
+    teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"text": paragraphs(30)}), tmp_path / "data" / "train.parquet")
+    config = config_of(teacher, f"hf://{tmp_path / 'data'}", cache, unit=8)
+    before = estimate(config)
+    assert (before["units"], before["paragraphs"], before["paragraphs_counted"]) == (4, 30, False)
+    done = encode(config)
+    assert before["teacher_tokens"] == pytest.approx(done["teacher_tokens"], rel=0.2)
+    after = estimate(config)
+    assert (after["units_left"], after["paragraphs"], after["paragraphs_counted"], after["seconds"]) == (0, 30, True, 0)
 
 
 def test_an_estimate_of_text_that_the_filter_drops_is_nothing(teacher: Path, corpus: Path, cache: Path) -> None:

@@ -4,14 +4,20 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
+from stage1_encode.corpora.sampling import Sample
 from stage1_encode.corpora.text_file import TextFile
-from stage1_encode.planning import corpus_groups, open_corpora, plan_all, planned_paragraphs
-from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, texts_of, write_lines
+from stage1_encode.part import Part, Planned, planned_paragraphs
+from stage1_encode.planning import plan_all
+from stage1_encode.sources import corpus_groups, open_corpora
+from tests.stage1_encode.forks import Forks
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, texts_of, write_lines
 
 
 @pytest.fixture
@@ -112,6 +118,8 @@ def test_other_corpora_or_another_order_of_them_are_refused(
         ({"unit": 4}, "unit: 3 != 4"),
         ({"on_bad_text": "skip"}, "on_bad_text: 'fail' != 'skip'"),
         ({"max_paragraph_bytes": 5000}, "max_paragraph_bytes: 10000000 != 5000"),
+        ({"sample": 0.5}, "sample: None != 0.5"),
+        ({"seed": 2**62}, "seed: 0 != 4611686018427387904"),
         ({"limit": 4}, "limit: 5 paragraphs are planned already != 4"),
         ({"unit": 4, "limit": 2}, "unit: 3 != 4; limit: 5 paragraphs are planned already != 2"),
     ],
@@ -156,6 +164,46 @@ def test_corpora_are_closed_whatever_happens(first: Path, second: Path, tmp_path
     assert all(corpus._stream is None for corpus in corpora)  # type: ignore[attr-defined]
 
 
+def test_a_sample_of_a_file_is_drawn_by_place_counted_by_the_limit_and_resumed_alike(
+    teacher: Path, tmp_path: Path
+) -> None:
+    lines = paragraphs(60, seed=3)
+    corpus, cache = write_lines(tmp_path / "text.txt", lines), tmp_path / "cache"
+    starts = [sum(len(line.encode()) + 1 for line in lines[:number]) for number in range(60)]
+    expected = [line for start, line in zip(starts, lines, strict=True) if Sample(0.3, 5).takes(start)]
+    assert 9 < len(expected) < 40
+    chosen = {"sample": 0.3, "seed": 5, "unit": 3}
+    for limit in (2, 7, None):
+        figures = run(teacher, corpus, cache, limit=limit, **chosen)
+        assert figures["paragraphs"] == (limit or len(expected))
+    run(teacher, write_lines(tmp_path / "same.txt", expected), tmp_path / "same")
+    assert texts_of(cache) == texts_of(tmp_path / "same")
+    for other in ({"sample": 0.31}, {"seed": 6}):
+        name, value = next(iter(other.items()))
+        with pytest.raises(X2StaticError, match=rf"asked for\): {name}: {chosen[name]} != {value}\. Ask"):
+            run(teacher, corpus, cache, **(chosen | other))
+
+
+@pytest.mark.parametrize("limit", [None, 9])
+def test_a_killed_sample_ends_as_the_uninterrupted_one(
+    limit: int | None, forks: Forks, teacher: Path, tmp_path: Path
+) -> None:
+    lines = paragraphs(40, seed=3)
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"text": lines}), tmp_path / "data" / "train.parquet", row_group_size=5)
+    text = str(write_lines(tmp_path / "text.txt", lines))
+    for kind, corpus in (("text", text), ("data set", f"hf://{tmp_path / 'data'}")):
+        once, cache = tmp_path / f"{kind} once", tmp_path / kind
+        options = {"sample": 0.4, "seed": 1, "unit": 2, "limit": limit}
+        run(teacher, corpus, once, **options)
+        arguments = as_options(config_of(teacher, corpus, cache, **options))
+        for kill in (("schemas.shard:commit_folder", "before", 2), ("schemas.shard:commit_folder", "after", 1)):
+            assert forks.run(*arguments, kill=kill)[0] == -9
+        status, output = forks.run(*arguments)
+        assert status == 0, output
+        assert files_of(cache) == files_of(once)
+
+
 def test_the_plans_of_a_corpus_form_a_group() -> None:
     plans = [plan("a", (1,)), plan("b", (1,)), plan("a", (1,)), plan("a", (1,)), plan("b", (1,))]
     assert corpus_groups(plans) == [[0, 2, 3], [1, 4]]
@@ -163,6 +211,7 @@ def test_the_plans_of_a_corpus_form_a_group() -> None:
 
 
 def test_planned_paragraphs_are_known_unless_a_stream_has_no_limit() -> None:
-    assert planned_paragraphs([plan("a", (8, 3)), plan("b", None, limit=5)]) == 16
-    assert planned_paragraphs([plan("a", (8, 3)), plan("b", None)]) is None
-    assert planned_paragraphs([]) == 0
+    assert planned_paragraphs([plan("a", (8, 3)), plan("b", (4,))], {}, Part()) == Planned(15, True)
+    assert planned_paragraphs([plan("a", (8, 3)), plan("b", None, limit=5)], {}, Part()) == Planned(16, False)
+    assert planned_paragraphs([plan("a", (8, 3)), plan("b", None)], {}, Part()) == Planned(None, False)
+    assert planned_paragraphs([], {}, Part()) == Planned(0, True)

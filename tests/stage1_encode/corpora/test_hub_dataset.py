@@ -15,9 +15,13 @@ from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Unit
+from schemas.progress import Progress
+from stage1_encode import encode
 from stage1_encode.corpora.hub_dataset import HubDataset
+from stage1_encode.corpora.sampling import Sample
 from stage1_encode.encoder import Encoder
-from stage1_encode.planning import read_remaining
+from stage1_encode.remaining import read_remaining
+from stage1_encode.sources import Source
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import (
     as_options,
@@ -87,13 +91,13 @@ def dataset_of(spec: str, **options: Any) -> HubDataset:
 def units_of(spec: str, **options: Any) -> list[tuple[list[str], Unit]]:
     corpus = dataset_of(spec, **options)
     plan = corpus.plan(corpus.identity(), 0, None)
-    return [(work.text.paragraphs, work.text.unit) for work in read_remaining([plan], [corpus], {})]
+    return [(work.text.paragraphs, work.text.unit) for work in read_remaining([plan], [Source(corpus, {}, (0,))], {})]
 
 
 @pytest.mark.parametrize("unit", [1, 2, 3, 5, 22, 100])
 def test_each_line_of_a_row_is_a_paragraph_wherever_units_end(spec: str, unit: int) -> None:
     lines, _ = rows()
-    found = units_of(spec, unit=unit)
+    found = units_of(spec, unit=unit, limit=100)  # with a limit, Parquet is read as a stream, too
     assert [text for texts, _ in found for text in texts] == lines
     sizes = [len(texts) for texts, _ in found]
     assert all(size == unit for size in sizes[:-1])
@@ -102,8 +106,8 @@ def test_each_line_of_a_row_is_a_paragraph_wherever_units_end(spec: str, unit: i
 
 @pytest.mark.parametrize("unit", [2, 3])
 def test_a_unit_read_by_itself_is_the_unit_read_in_its_turn(spec: str, unit: int) -> None:
-    for texts, bounds in units_of(spec, unit=unit):
-        corpus = dataset_of(spec, unit=unit)
+    for texts, bounds in units_of(spec, unit=unit, limit=100):
+        corpus = dataset_of(spec, unit=unit, limit=100)
         corpus.connect(corpus.plan(corpus.identity(), 0, None))
         again = corpus.read(bounds.model_copy(update={"stop": None, "stop_line": 0, "paragraphs": unit}))
         assert (again.paragraphs, again.unit) == (texts, bounds)
@@ -297,7 +301,7 @@ def test_a_file_damaged_behind_the_first_units_leaves_these_and_says_where_it_st
     broken[4:60] = b"\xff" * 56
     second.write_bytes(broken)
     with pytest.raises(X2StaticError, match=rf"corpus {spec}: reading failed at row 4: .*; run again to go on there"):
-        run(teacher, spec, tmp_path / "cache", unit=3)
+        run(teacher, spec, tmp_path / "cache", unit=3, limit=100)
     assert len(Cache.open(tmp_path / "cache").committed()[0]) >= 1
     assert not list((tmp_path / "cache" / "shards").glob(".tmp-*"))
 
@@ -386,3 +390,120 @@ def test_a_line_that_is_too_long_is_bad_text(policy: str, tmp_path: Path) -> Non
     else:
         found = units_of(spec, unit=9, max_paragraph_bytes=100, on_bad_text="skip")
         assert [text for texts, _ in found for text in texts] == ["short", "last", "more"]
+
+
+def numbered(unit: int, **options: Any) -> list[str]:
+    """Return the sampled paragraphs of the numbered lines."""
+    return [text for texts, _ in units_of(options.pop("spec"), unit=unit, **options) for text in texts]
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_a_sample_is_drawn_by_row_and_line_whatever_the_units(spec: str, limit: int | None) -> None:
+    places = [
+        (row, number, line)
+        for row, text in enumerate(rows()[1])
+        for number, line in enumerate((text or "").split("\n"))
+        if line.strip()
+    ]
+    expected = [line for row, number, line in places if Sample(0.4, 7).takes(row, number)]
+    assert 3 < len(expected) < 15
+    for unit in (1, 2, 5, 100):
+        assert numbered(unit, spec=spec, limit=limit, sample=0.4, seed=7) == expected
+    assert numbered(2, spec=spec, limit=limit, sample=0.4, seed=8) != expected
+    assert numbered(2, spec=spec, limit=3, sample=0.4, seed=7) == expected[:3]
+
+
+def test_units_of_parquet_are_ranges_of_rows_with_about_so_many_sampled_paragraphs(tmp_path: Path) -> None:
+    spec = write_parquet(tmp_path / "data", ["\n".join(f"{row}-{line}" for line in range(3)) for row in range(400)])
+    for share, n_rows in ((None, 20), (0.5, 40), (0.05, 400)):
+        corpus = dataset_of(spec, unit=60, sample=share)
+        plan = corpus.plan(corpus.identity(), 0, None)
+        units = plan.units or ()
+        assert [(unit.start, unit.stop) for unit in units] == [(row, row + n_rows) for row in range(0, 400, n_rows)]
+        assert not any(unit.counted for unit in units)
+        assert all(unit.paragraphs == 60 for unit in units)
+        read = [corpus.read(unit) for unit in reversed(units)]
+        assert all(text.unit.counted and text.unit.paragraphs == len(text.paragraphs) for text in read)
+        assert [text.unit.stop for text in read] == [unit.stop for unit in reversed(units)]
+
+
+def test_rows_that_get_shorter_are_counted_from_all_over(tmp_path: Path) -> None:
+    spec = write_parquet(tmp_path / "data", ["\n".join("abcdefgh" if row < 100 else "a") for row in range(800)])
+    corpus = dataset_of(spec, unit=90)
+    plan = corpus.plan(corpus.identity(), 0, None)
+    planned = sum(unit.paragraphs for unit in plan.units or ())
+    assert planned == pytest.approx(800 + 700, rel=0.05)
+
+
+def test_lifting_the_limit_of_parquet_goes_on_in_the_middle_of_a_row_with_a_closed_plan(
+    parquet: str, teacher: Path, tmp_path: Path
+) -> None:
+    run(teacher, parquet, tmp_path / "cache", unit=3, limit=6)
+    run(teacher, parquet, tmp_path / "cache", unit=3)
+    first, second = Cache.open(tmp_path / "cache").plans()
+    assert first.units is None
+    assert second.units
+    assert (second.units[0].start, second.units[0].start_line) == (3, 2)
+    assert texts_of(tmp_path / "cache") == texts_of_file(teacher, tmp_path)
+
+
+def test_a_limit_below_or_unknown_to_a_closed_plan_is_refused_and_one_beyond_it_adds_nothing(
+    parquet: str, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    with monkeypatch.context() as patch:
+        stop_after(2, patch)
+        with pytest.raises(Stop):
+            run(teacher, parquet, cache, unit=3)
+    with pytest.raises(X2StaticError, match=r"limit: all of the corpus is planned already != 30\."):
+        run(teacher, parquet, cache, unit=3, limit=30)
+    run(teacher, parquet, cache, unit=3)
+    before = files_of(cache)
+    with pytest.raises(X2StaticError, match=r"limit: 22 paragraphs are planned already != 21\."):
+        run(teacher, parquet, cache, unit=3, limit=21)
+    run(teacher, parquet, cache, unit=3, limit=22)
+    assert files_of(cache) == before
+
+
+def test_progress_over_estimated_units_says_so_and_ends_at_what_there_was(
+    parquet: str, teacher: Path, tmp_path: Path
+) -> None:
+    told: list[Progress] = []
+    encode(config_of(teacher, parquet, tmp_path / "cache", unit=3), told.append)
+    assert told[0].done == 0
+    assert all(progress.about for progress in told[:-1])
+    assert (told[-1].done, told[-1].total, told[-1].about) == (22, 22, False)
+
+
+@pytest.mark.parametrize("limit", [None, 9])
+@pytest.mark.parametrize("unit", [1, 2, 100])
+def test_lines_that_are_too_long_are_counted_once_and_said(
+    limit: int | None, unit: int, spec: str, teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    long = "x" * 300
+    write = write_jsonl if (tmp_path / "data" / "train.jsonl").exists() else write_parquet
+    spec = write(tmp_path / "data", ["a\n" + long + "\nb\nc", long, None, "d\ne\nf", f"{long}\ng\nh\n{long}", "i"])
+    options = {"unit": unit, "on_bad_text": "skip", "max_paragraph_bytes": 200}
+    run(teacher, spec, tmp_path / "cache", limit=4, **options)  # then it is raised
+    run(teacher, spec, tmp_path / "cache", limit=limit, **options)
+    markers, _ = Cache.open(tmp_path / "cache").committed()
+    assert sum(marker.unit.skipped for marker in markers.values()) == 4
+    assert texts_of(tmp_path / "cache") == list("abcdefghi")
+    records = {id(record): record for record in log.records if record.levelname == "WARNING"}  # each may come twice
+    said = [record.getMessage() for record in records.values()]
+    assert said == [f"{spec}: 2 lines are too long and left out"] * 2
+
+
+def test_parquet_without_a_row_is_refused_as_empty(teacher: Path, tmp_path: Path) -> None:
+    spec = write_parquet(tmp_path / "data", [])
+    with pytest.raises(X2StaticError, match="the filter left nothing of 0 paragraphs"):
+        run(teacher, spec, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("limit", [None, 100])
+def test_a_later_file_without_the_column_is_named(limit: int | None, tmp_path: Path) -> None:
+    spec = write_parquet(tmp_path / "data", rows()[1])
+    other = tmp_path / "data" / "train-00001-of-00002.parquet"
+    pq.write_table(pa.table({"body": ["text"]}), other)
+    with pytest.raises(X2StaticError, match=rf"{other}: no column 'text', which the files before it have"):
+        units_of(spec, limit=limit)

@@ -1,0 +1,152 @@
+"""`--part`: machines that share the units of a corpus make, together, the cache of one machine, byte for byte."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from schemas.manifest import Marker
+from schemas.progress import Progress
+from schemas.storage import folder_bytes
+from stage1_encode import encode
+from stage1_encode.estimate import estimate
+from stage1_encode.part import Part
+from tests.stage1_encode.forks import Forks
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+
+LINES = paragraphs(40)
+
+
+def text(folder: Path) -> str:
+    return str(write_lines(folder / "text.txt", LINES))
+
+
+def parquet(folder: Path) -> str:
+    (folder / "data").mkdir()
+    rows = ["\n".join(LINES[i : i + 2]) for i in range(0, len(LINES), 2)]
+    pq.write_table(pa.table({"text": rows}), folder / "data" / "train.parquet", row_group_size=3)
+    return f"hf://{folder / 'data'}"
+
+
+@pytest.fixture(params=[text, parquet])
+def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    write: Callable[[Path], str] = request.param
+    return write(tmp_path)
+
+
+def shards_in(cache: Path) -> set[int]:
+    return set(Cache.open(cache).committed()[0])
+
+
+@pytest.mark.parametrize("sample", [None, 0.5])
+def test_parts_made_apart_hold_together_the_shards_of_an_undivided_run(
+    sample: float | None, corpus: str, teacher: Path, tmp_path: Path
+) -> None:
+    run(teacher, corpus, tmp_path / "once", unit=4, sample=sample)
+    expected = files_of(tmp_path / "once")
+    together: dict[str, bytes] = {}
+    for number in (1, 2, 3):
+        cache = tmp_path / f"part-{number}"
+        figures = run(teacher, corpus, cache, unit=4, sample=sample, part=f"{number}/3")
+        assert shards_in(cache) == {shard for shard in shards_in(tmp_path / "once") if shard % 3 == number - 1}
+        assert figures["shards"] == len(shards_in(cache))
+        found = files_of(cache)
+        assert found.items() <= expected.items(), "manifest, plans and shards are those of the undivided run"
+        together |= found
+    assert together == expected
+
+
+def test_parts_made_in_turn_fill_one_cache_and_a_run_without_part_makes_the_rest(
+    corpus: str, teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    once = run(teacher, corpus, tmp_path / "once", unit=4)
+    cache = tmp_path / "cache"
+    parts = [run(teacher, corpus, cache, unit=4, part=part) for part in ("3/4", "1/4")]
+    assert shards_in(cache) == {0, 2, 4, 6, 8}
+    assert [part["shards"] for part in parts] == [2, 3]
+    markers = Cache.open(cache).committed()[0]
+    assert parts[0]["contexts"] == markers[2].n_contexts + markers[6].n_contexts
+    assert parts[0]["cache_bytes"] == sum(folder_bytes(cache / "shards" / f"{shard:06d}") for shard in (2, 6))
+    again = run(teacher, corpus, cache, unit=4, part="3/4")
+    assert (again["shards"], again["shards_resumed"], again["tokens_per_second"]) == (2, 2, 0)
+    assert f"{cache}: part 3/4: finished already, 2 shards" in log.text
+    assert Cache.open(cache).missing() == [1, 3, 5, 7, 9]
+    rest = run(teacher, corpus, cache, unit=4)
+    assert (rest["shards"], rest["shards_resumed"], rest["contexts"]) == (10, 5, once["contexts"])
+    assert files_of(cache) == files_of(tmp_path / "once")
+
+
+def test_a_part_killed_twice_ends_as_if_never_interrupted(
+    corpus: str, forks: Forks, teacher: Path, tmp_path: Path
+) -> None:
+    run(teacher, corpus, tmp_path / "once", unit=4, part="1/2")
+    arguments = as_options(config_of(teacher, corpus, tmp_path / "cache", unit=4, part="1/2"))
+    for kill in (("schemas.shard:commit_folder", "before", 3), ("schemas.shard:_write_table", "after", 4)):
+        status, output = forks.run(*arguments, kill=kill)
+        assert status == -9, output
+    for _ in range(2):
+        status, output = forks.run(*arguments)
+        assert status == 0, output
+        assert files_of(tmp_path / "cache") == files_of(tmp_path / "once")
+    assert "part 1/2: finished already, 5 shards" in output
+
+
+def test_a_part_for_which_there_is_no_unit_is_finished_and_no_error(
+    corpus: str, teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    figures = run(teacher, corpus, tmp_path / "cache", unit=20, part="3/3")
+    assert (figures["shards"], figures["contexts"], figures["cache_bytes"]) == (0, 0, 0)
+    assert "part 3/3: finished already, 0 shards" in log.text
+    assert Cache.open(tmp_path / "cache").missing() == [0, 1]
+
+
+def test_progress_and_estimate_are_those_of_the_part(corpus: str, teacher: Path, tmp_path: Path) -> None:
+    config = config_of(teacher, corpus, tmp_path / "cache", unit=4, part="2/3")
+    whole, part = estimate(config.model_copy(update={"part": None})), estimate(config)
+    assert (whole["units"], part["units"], part["units_left"], part["paragraphs"]) == (10, 3, 3, 12)
+    assert part["cache_bytes"] == pytest.approx(0.3 * whole["cache_bytes"], rel=0.01)
+    told: list[Progress] = []
+    encode(config, told.append)
+    assert [(progress.done, progress.total) for progress in told] == [(0, 12), (4, 12), (8, 12), (12, 12)]
+    after = estimate(config)
+    assert (after["units"], after["units_left"], after["seconds"]) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("limit", [None, 9])
+def test_a_corpus_whose_units_are_not_known_is_not_divided(
+    limit: int | None, corpus: str, teacher: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    if limit is None:
+        (tmp_path / "lines").mkdir()
+        (tmp_path / "lines" / "train.jsonl").write_text('{"text": "One. Two."}\n')
+        corpus = f"hf://{tmp_path / 'lines'}"
+    elif not corpus.startswith("hf://"):
+        assert run(teacher, corpus, cache, unit=4, limit=limit, part="2/2")["shards"] == 1
+        return
+    for ask in (encode, estimate):
+        with pytest.raises(X2StaticError, match=rf"--part 2/2: where the units of {corpus} end .* Leave out"):
+            ask(config_of(teacher, corpus, cache, unit=4, limit=limit, part="2/2"))
+    assert not (cache / "manifest.json").exists()
+    run(teacher, corpus, cache, unit=4, limit=limit)
+    assert run(teacher, corpus, cache, unit=4, limit=limit, part="1/2")["shards"] > 0, "where it was read, it is known"
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/-2", ""])
+def test_what_is_no_part_is_refused(part: str, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="part"):
+        config_of(tmp_path, "any", tmp_path, part=part)
+
+
+def test_every_shard_belongs_to_one_part() -> None:
+    parts = [Part.of(f"{number}/5") for number in range(1, 6)]
+    assert all(sum(part.takes(shard) for part in parts) == 1 for shard in range(23))
+    markers: dict[int, Marker] = {}
+    assert all(Part().takes(shard) for shard in range(23))
+    assert Part.of(None) == Part.of("1/1") == Part()
+    assert Part.of("2/5").missing([], markers) is None

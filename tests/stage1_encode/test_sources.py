@@ -1,0 +1,230 @@
+"""`--append`: a corpus that is added to a finished cache; what is in it stays untouched, and the rest is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from stage1_encode.estimate import estimate
+from tests.stage1_encode.forks import Forks
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, texts_of, write_lines
+
+
+def corpus_of(kind: str, folder: Path, count: int, seed: int) -> str:
+    lines = paragraphs(count, seed=seed)
+    if kind == "text":
+        return str(write_lines(folder / f"{seed}.txt", lines))
+    (folder / f"{seed}").mkdir()
+    pq.write_table(pa.table({"text": lines}), folder / f"{seed}" / "train.parquet", row_group_size=2)
+    return f"hf://{folder / str(seed)}"
+
+
+@pytest.fixture(params=["text", "parquet"])
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return corpus_of(request.param, tmp_path, 10, seed=1)
+
+
+@pytest.fixture(params=["text", "parquet"])
+def new(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return corpus_of(request.param, tmp_path, 8, seed=2)
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> str:
+    return corpus_of("text", tmp_path, 10, seed=1)
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> str:
+    return corpus_of("text", tmp_path, 8, seed=2)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def append(teacher: Path, corpus: str | tuple[str, ...], cache: Path, **options: Any) -> dict[str, int | float]:
+    return run(teacher, corpus, cache, append=True, **({"unit": 3} | options))
+
+
+def times_of(folder: Path) -> dict[str, int]:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in files}
+
+
+def test_an_appended_corpus_leaves_what_was_there_and_gives_the_cache_of_both(
+    old: str, new: str, teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    run(teacher, old, cache, unit=3)
+    before, times = files_of(cache), times_of(cache)
+    figures = append(teacher, new, cache)
+    assert (figures["shards"], figures["shards_resumed"], figures["paragraphs"]) == (7, 4, 18)
+    assert before.items() < files_of(cache).items()
+    assert times.items() < times_of(cache).items()
+    run(teacher, (old, new), tmp_path / "both", unit=3)
+    assert files_of(cache) == files_of(tmp_path / "both")
+
+
+def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(
+    old: str, new: str, forks: Forks, teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    run(teacher, (old, new), tmp_path / "both", unit=3)
+    run(teacher, old, cache, unit=3)
+    before, times = files_of(cache), times_of(cache)
+    arguments = as_options(config_of(teacher, new, cache, unit=3, append=True))
+    for kill in (
+        ("stage1_encode.encode:write_plans", "after", 1),
+        ("schemas.shard:commit_folder", "before", 2),
+        ("schemas.shard:_write_table", "after", 3),
+    ):
+        status, output = forks.run(*arguments, kill=kill)
+        assert status == -9, output
+        assert before.items() < files_of(cache).items()
+    for _ in range(2):
+        status, output = forks.run(*arguments)
+        assert status == 0, output
+        assert files_of(cache) == files_of(tmp_path / "both")
+        assert times.items() < times_of(cache).items()
+    assert f"{cache}: finished already, 7 shards" in output
+
+
+def test_the_whole_is_resumed_without_append_too(old: str, new: str, teacher: Path, cache: Path) -> None:
+    run(teacher, old, cache, unit=3)
+    append(teacher, new, cache)
+    whole = files_of(cache)
+    assert run(teacher, (old, new), cache, unit=3)["shards_resumed"] == 7
+    for shard in (1, 5):
+        (cache / "shards" / f"{shard:06d}" / "shard.json").unlink()
+    assert run(teacher, (old, new), cache, unit=3)["shards_resumed"] == 5
+    assert files_of(cache) == whole
+
+
+def test_one_corpus_after_another_and_several_at_once(
+    first: str, second: str, teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    third = corpus_of("parquet", tmp_path, 5, seed=3)
+    run(teacher, first, cache, unit=3)
+    append(teacher, second, cache)
+    append(teacher, third, cache)
+    run(teacher, first, tmp_path / "other", unit=3)
+    append(teacher, (second, third), tmp_path / "other")
+    assert files_of(cache) == files_of(tmp_path / "other")
+    before = files_of(cache)
+    assert append(teacher, (second, third), cache)["shards_resumed"] == 4 + 3 + 2
+    with pytest.raises(X2StaticError, match=rf"--append: {cache} holds the text of {second} already; leave it out$"):
+        append(teacher, second, cache)
+    assert files_of(cache) == before
+
+
+def test_an_append_of_two_that_was_killed_between_their_plans_goes_on(
+    first: str, second: str, forks: Forks, teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    third = corpus_of("text", tmp_path, 5, seed=3)
+    run(teacher, (first, second, third), tmp_path / "all", unit=3)
+    run(teacher, first, cache, unit=3)
+    arguments = as_options(config_of(teacher, (second, third), cache, unit=3, append=True))
+    status, output = forks.run(*arguments, kill=("stage1_encode.planning:write_atomically", "after", 1))
+    assert status == -9, output
+    assert len(Cache.open(cache).plans()) == 2
+    status, output = forks.run(*arguments)
+    assert status == 0, output
+    assert files_of(cache) == files_of(tmp_path / "all")
+
+
+def test_a_limit_of_what_is_appended_is_raised_by_the_same_append(
+    first: str, second: str, teacher: Path, cache: Path
+) -> None:
+    run(teacher, first, cache, unit=3, limit=4)
+    append(teacher, second, cache, limit=2)
+    append(teacher, second, cache, limit=5)
+    assert append(teacher, second, cache)["paragraphs"] == 4 + 8
+    lines = [*paragraphs(10, seed=1)[:4], *paragraphs(8, seed=2)]
+    expected = cache.with_name("expected")
+    run(teacher, write_lines(cache.with_name("lines.txt"), lines), expected)
+    assert texts_of(cache) == texts_of(expected)
+
+
+def test_parts_of_an_append_hold_together_its_shards(first: str, second: str, teacher: Path, tmp_path: Path) -> None:
+    run(teacher, (first, second), tmp_path / "both", unit=3)
+    together: dict[str, bytes] = {}
+    for part in ("1/2", "2/2"):
+        run(teacher, first, tmp_path / part[0], unit=3)
+        append(teacher, second, tmp_path / part[0], part=part)
+        together |= files_of(tmp_path / part[0])
+    assert together == files_of(tmp_path / "both")
+
+
+def test_a_cache_that_is_not_finished_is_not_added_to(first: str, second: str, teacher: Path, cache: Path) -> None:
+    run(teacher, first, cache, unit=3, part="1/2")
+    before = files_of(cache)
+    for ask in (append, lambda *_: estimate(config_of(teacher, second, cache, unit=3, append=True))):
+        with pytest.raises(
+            X2StaticError,
+            match=rf"^--append: {cache} is not finished: shards of {first} are missing; first run",
+        ):
+            ask(teacher, second, cache)
+    assert files_of(cache) == before
+    run(teacher, first, cache, unit=3)
+    (cache / "shards" / "000001" / "words.arrow").unlink()
+    before = files_of(cache)
+    with pytest.raises(X2StaticError, match="is not finished"):
+        append(teacher, second, cache)
+    assert files_of(cache) == before, "the damaged shard is left for the run that mends it"
+
+
+def test_a_folder_without_a_cache_is_not_added_to(first: str, teacher: Path, cache: Path) -> None:
+    for ask in (append, lambda *_: estimate(config_of(teacher, first, cache, append=True))):
+        with pytest.raises(X2StaticError, match=rf"^--append: no cache in {cache} to add to; leave out --append"):
+            ask(teacher, first, cache)
+    assert not cache.exists()
+
+
+def test_another_encoding_is_refused_by_name(first: str, second: str, teacher: Path, cache: Path) -> None:
+    run(teacher, first, cache, unit=3)
+    before = files_of(cache)
+    with pytest.raises(X2StaticError, match=r"made otherwise .*: context: 'paragraph' != 'sentence'; min_sentences: 0"):
+        append(teacher, second, cache, context="sentence", min_sentences=2)
+    assert files_of(cache) == before
+
+
+def test_a_text_that_is_there_already_is_refused_by_any_name(
+    old: str, second: str, teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    run(teacher, old, cache, unit=3)
+    before = files_of(cache)
+    with pytest.raises(X2StaticError, match=rf"^--append: {cache} holds the text of {old} already; leave it out$"):
+        append(teacher, old, cache)
+    with pytest.raises(X2StaticError, match=rf"holds the text of {old} already"):
+        append(teacher, (second, old), cache)
+    copy = tmp_path / "copy.txt"
+    copy.write_bytes(Path(second).read_bytes())
+    with pytest.raises(X2StaticError, match=r"--corpus: .*2\.txt and .*copy\.txt hold the same text$"):
+        append(teacher, (second, str(copy)), cache)
+    assert files_of(cache) == before
+
+
+@pytest.mark.parametrize("by", ["the same name", "another name of the file"])
+def test_a_corpus_that_has_grown_is_refused_with_what_to_do(
+    by: str, first: str, teacher: Path, cache: Path, tmp_path: Path
+) -> None:
+    run(teacher, first, cache, unit=3)
+    before = files_of(cache)
+    write_lines(Path(first), paragraphs(12, seed=1))
+    name = first if by == "the same name" else f"{tmp_path}/../{tmp_path.name}/1.txt"
+    with pytest.raises(X2StaticError, match=rf"^--append: {name} is not what it was when {cache} was .* of its own"):
+        append(teacher, name, cache)
+    assert files_of(cache) == before
+
+
+def test_an_estimate_of_an_append_is_of_what_it_adds(first: str, second: str, teacher: Path, cache: Path) -> None:
+    run(teacher, first, cache, unit=3)
+    config = config_of(teacher, second, cache, unit=3, append=True)
+    figures = estimate(config)
+    assert (figures["units"], figures["units_left"], figures["paragraphs"]) == (3, 3, 8)
+    append(teacher, second, cache)
+    assert estimate(config)["units_left"] == 0
