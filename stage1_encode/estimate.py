@@ -49,7 +49,7 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     device = pick_device(config.device)
     precision, _ = pick_precision(config, device)
     check_folder(config.cache)
-    with open_corpora(config) as corpora:
+    with open_corpora(config, standard_input=False) as corpora:
         plans, markers = _plans(config, corpora, files, precision)
         encoder = load_encoder(config, files, precision, device)
         sample = _sample(plans, corpora, encoder)
@@ -97,6 +97,7 @@ def _sample(plans: list[Plan], corpora: list[Corpus], encoder: Encoder) -> Sampl
     for group, corpus in zip(corpus_groups(plans), corpora, strict=True):
         for number in group:
             plan = plans[number]
+            corpus.connect(plan)
             if plan.units is None:
                 work = next(read_remaining([plan], [corpus], {}))
                 paragraphs += work.text.paragraphs[:SAMPLE_PARAGRAPHS]

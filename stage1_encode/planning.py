@@ -1,9 +1,12 @@
 """From the corpora that a user names to the units that are still to be encoded."""
 
+import io
 import logging
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,13 @@ from schemas.errors import X2StaticError
 from schemas.manifest import Marker, Plan, Unit
 from schemas.storage import canonical_json, write_atomically
 from stage1_encode.corpora.corpus import Corpus, UnitText
+from stage1_encode.corpora.file_set import FileSet, find_files
 from stage1_encode.corpora.hub_dataset import HubDataset
-from stage1_encode.corpora.text_file import TextFile
+from stage1_encode.corpora.local_files import LocalFiles
+from stage1_encode.corpora.spool import is_standard_input, spooled
 from stage1_encode.demo import demo_corpus
+
+CHANGES_SHOWN = 3
 
 logger = logging.getLogger(__name__)
 
@@ -38,24 +45,36 @@ class Work:
 
 
 @contextmanager
-def open_corpora(config: EncodeConfig) -> Iterator[list[Corpus]]:
+def open_corpora(config: EncodeConfig, standard_input: bool = True) -> Iterator[list[Corpus]]:
     """Give the corpora that a configuration names, and close them afterwards.
+
+    Args:
+        config: for `corpus`, and what the corpora need.
+        standard_input: whether `-` may read it; otherwise it stands for what an earlier run read.
 
     Raises:
         X2StaticError: one of them is not there, or is named twice.
     """
-    if len(set(config.corpus)) < len(config.corpus):
+    inputs = ["-" if is_standard_input(spec) else spec for spec in config.corpus]
+    if len(set(inputs)) < len(inputs):
         raise X2StaticError(f"--corpus: the same corpus is named twice: {', '.join(config.corpus)}")
     with ExitStack() as stack:
-        yield [stack.enter_context(closing(_open_corpus(spec, config))) for spec in config.corpus]
+        yield [stack.enter_context(closing(_open_corpus(spec, config, standard_input))) for spec in config.corpus]
 
 
-def _open_corpus(spec: str, config: EncodeConfig) -> Corpus:
-    if spec == "demo":
-        return TextFile(spec, config, demo_corpus())
+def _open_corpus(spec: str, config: EncodeConfig, standard_input: bool) -> Corpus:
     if spec.startswith("hf://"):
         return HubDataset(spec, config)
-    return TextFile(spec, config, Path(spec))
+    if is_standard_input(spec):
+        stream = sys.stdin.buffer if sys.stdin else io.BytesIO()  # a closed one brings no text
+        return LocalFiles(spec, config, partial(spooled, spec, config, stream if standard_input else None))
+    files = _demo_files() if spec == "demo" else find_files(spec, config)
+    return LocalFiles(spec, config, lambda: files)
+
+
+def _demo_files() -> FileSet:
+    path = demo_corpus()
+    return FileSet({path.name: path}, str(path), "lines", alone=True)
 
 
 def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
@@ -163,11 +182,7 @@ def _ended(plan: Plan, held: int) -> bool:
 
 
 def _check(cache: Cache, plan: Plan, identity: dict[str, Any], config: EncodeConfig, held: int) -> None:
-    problems = [
-        f"corpus ({plan.corpus}) {name}: {plan.identity.get(name)!r} != {identity.get(name)!r}"
-        for name in sorted(plan.identity.keys() | identity.keys())
-        if plan.identity.get(name) != identity.get(name)
-    ]
+    problems = [f"corpus ({plan.corpus}) {what}" for what in _changes(plan.identity, identity)]
     for name in ("unit", "on_bad_text", "max_paragraph_bytes"):
         if getattr(plan, name) != getattr(config, name):
             problems.append(f"{name}: {getattr(plan, name)!r} != {getattr(config, name)!r}")
@@ -175,6 +190,22 @@ def _check(cache: Cache, plan: Plan, identity: dict[str, Any], config: EncodeCon
         problems.append(f"limit: {held} paragraphs are planned already != {config.limit}")
     if problems:
         raise _refusal(cache, problems)
+
+
+def _changes(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Return each entry in which two identities differ, with both values; of many files, the first few."""
+    problems = []
+    for name in sorted(ours.keys() | theirs.keys()):
+        first, second = ours.get(name), theirs.get(name)
+        if isinstance(first, dict) and isinstance(second, dict):
+            inner = _changes(first, second)
+            problems += [f"{name}: {change}" for change in inner[:CHANGES_SHOWN]]
+            if len(inner) > CHANGES_SHOWN:
+                problems.append(f"{name}: {len(inner) - CHANGES_SHOWN} more")
+        elif first != second:
+            shown = [repr(side[name]) if name in side else "absent" for side in (ours, theirs)]
+            problems.append(f"{name}: {' != '.join(shown)}")
+    return problems
 
 
 def _refusal(cache: Cache, problems: list[str]) -> X2StaticError:
@@ -189,7 +220,7 @@ def write_plans(folder: Path, plans: dict[int, Plan]) -> None:
     folder.mkdir(exist_ok=True)
     for number, plan in plans.items():
         if plan.skipped:
-            logger.warning("%s: %d lines are bad text and left out", plan.corpus, plan.skipped)
+            logger.warning("%s: %d pieces of bad text are left out", plan.corpus, plan.skipped)
         write_atomically(folder / f"{number}.json", canonical_json(plan.model_dump()))
 
 
