@@ -41,6 +41,8 @@ def find_files(spec: str, config: EncodeConfig) -> FileSet:
         X2StaticError: there are none, or the name of one is not valid UTF-8.
     """
     path, column = _path_and_column(spec)
+    if not path:  # pathlib takes it for the folder in which one is
+        raise X2StaticError("--corpus: its name is empty; name a file, a folder or a pattern")
     if Path(path).is_file():
         home, paths = Path(path), {Path(path).name: Path(path)}
     else:

@@ -188,10 +188,13 @@ class LocalFiles:
         first, offset = divmod(start, FILE)
         for number, name in enumerate(self.names[first:], first):
             before = number * FILE
-            for found in reader(self._source(name), offset, line):
+            for found in reader(self._source(name), offset, line):  # the innermost loop of planning: see to its speed
                 if found.stop >= FILE:
                     raise X2StaticError(f"corpus {self.spec}: {name} holds more than {FILE} bytes of text; split it")
-                yield Paragraph(before + found.start, found.line, before + found.stop, found.stop_line, found.text)
+                if before:
+                    start, line, stop, stop_line, text = found
+                    found = Paragraph(before + start, line, before + stop, stop_line, text)
+                yield found
             offset = line = 0
 
     def _source(self, name: str) -> TextSource:

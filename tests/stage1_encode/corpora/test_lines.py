@@ -216,7 +216,7 @@ def test_a_paragraph_of_100_megabytes_in_many_lines_is_left_out_in_little_memory
     assert kilobytes < 45_000
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"\n \r\n\t\n   "])
+@pytest.mark.parametrize("data", [b"", b"\n", b"\n \r\n\t\n   ", b"\xef\xbb\xbf\n", "\u3000\n\u00a0".encode()])
 def test_a_file_without_a_paragraph_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(X2StaticError, match=r"empty\.txt: the file holds no paragraph"):
         plan_of(corpus_of(tmp_path / "empty.txt", data))

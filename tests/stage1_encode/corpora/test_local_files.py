@@ -129,6 +129,11 @@ def test_what_names_no_file_is_refused_in_one_line(spec: str, reason: str, tmp_p
         corpus_at(tmp_path / spec)
 
 
+def test_an_empty_name_is_not_the_folder_in_which_one_is() -> None:
+    with pytest.raises(X2StaticError, match="--corpus: its name is empty"):
+        corpus_at("")
+
+
 def test_files_without_a_paragraph_are_refused_together(tmp_path: Path) -> None:
     for name in ("a.txt", "b.gz", "c.xz"):
         (tmp_path / name).write_bytes(b"")
