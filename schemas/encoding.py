@@ -11,6 +11,7 @@ from schemas.storage import canonical_json
 Context = Literal["paragraph", "sentence"]
 Precision = Literal["float32", "bfloat16", "float16"]
 OnBadText = Literal["fail", "replace", "skip"]
+TextFormat = Literal["auto", "lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
 
 
 class EncodeConfig(BaseModel):
@@ -18,7 +19,7 @@ class EncodeConfig(BaseModel):
 
     Attributes:
         model: a Hugging Face model id, a local model folder, or "demo".
-        corpus: text files, `hf://` data sets or "demo", read in this order.
+        corpus: files, folders, patterns, "-" (standard input), `hf://` data sets or "demo", read in this order.
         cache: the folder that the cache is written to.
         context: what the teacher reads at once, a paragraph (eq. 4) or a sentence (eq. 3).
         compat: "paper" reproduces the reference implementation's peculiarities (docs/COMPAT.md).
@@ -33,9 +34,11 @@ class EncodeConfig(BaseModel):
         language: ISO 639-1 code, for the sentence splitter's abbreviations and marks.
         min_sentences: paragraphs with fewer sentences are dropped (paper: 3).
         min_characters: paragraphs with fewer characters are dropped (paper: 140).
+        format: how paragraphs stand in local files; "auto" goes by their endings and first lines.
         sample: share of the paragraphs to take, each decided by its place in the corpus; None takes all.
         seed: another seed takes another sample.
-        on_bad_text: what to do about a paragraph that is no valid UTF-8, or too long.
+        on_bad_text: what to do about text that cannot be read: no valid UTF-8, too long, or a row of JSON without
+            text. "replace" mends what is no valid UTF-8 and fails for the rest.
         max_paragraph_bytes: a longer line is not a paragraph, but a file in another format.
         revision: commit, tag or branch of a model on the hub.
         trust_remote_code: let a model on the hub run its own Python code.
@@ -59,6 +62,7 @@ class EncodeConfig(BaseModel):
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
     min_sentences: int = Field(default=3, ge=0)
     min_characters: int = Field(default=140, ge=0)
+    format: TextFormat = "auto"
     sample: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
     on_bad_text: OnBadText = "fail"

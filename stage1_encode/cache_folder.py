@@ -16,6 +16,7 @@ from schemas.segmentation import SEGMENTATION
 from schemas.shard import shard_name
 from schemas.storage import LOCK, TEMPORARY, canonical_json, write_atomically
 from schemas.versions import package_version
+from stage1_encode.corpora.spool import FILE, SPOOL
 from stage1_encode.planning import write_plans
 from stage1_encode.segmentation import SentenceSplitter, choose_words
 from stage1_encode.teacher import TeacherFiles
@@ -24,7 +25,7 @@ VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sent
 # What a first call that was killed before its manifest may leave, by path in the cache's folder.
 UNFINISHED = re.compile(
     rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
-    rf"|(plans/)?{re.escape(TEMPORARY)}.*"
+    rf"|(plans/|{SPOOL}/)?{re.escape(TEMPORARY)}.*|{SPOOL}|{SPOOL}/{FILE}"
 )
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,8 @@ def check_teacher(cache: Cache, probed: Probed) -> None:
 def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans: dict[int, Plan]) -> Cache:
     """Write all that comes before the first shard, the manifest last: where it is, the plans are whole."""
     for path in config.cache.iterdir():  # of a first call that was killed before its manifest, see check_folder
+        if path.name == SPOOL:  # standard input cannot be read twice
+            continue
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != LOCK:  # it is held; zarr's overwrite=True would remove it and let a second writer in

@@ -53,7 +53,7 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     device = pick_device(config.device)
     precision, _ = pick_precision(config, device)
     check_folder(config.cache, config.append)
-    with open_corpora(config) as corpora:
+    with open_corpora(config, standard_input=False) as corpora:
         asked = _asked(config, corpora, files, precision)
         encoder = load_encoder(config, files, precision, device)
         sample = _sample(asked, encoder)

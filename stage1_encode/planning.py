@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from schemas.cache import Cache, missing_shards, plan_shards
 from schemas.encoding import EncodeConfig
@@ -12,6 +13,8 @@ from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.sources import Source, refusal, refuse_equal
 
 PLANNING_OPTIONS = ("unit", "sample", "seed", "on_bad_text", "max_paragraph_bytes")
+
+CHANGES_SHOWN = 3
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +115,7 @@ def _ended(plan: Plan, held: int) -> bool:
 
 
 def _check(cache: Cache, source: Source, plan: Plan, config: EncodeConfig, state: _State) -> None:
-    problems = [
-        f"corpus ({plan.corpus}) {name}: {plan.identity.get(name)!r} != {source.identity.get(name)!r}"
-        for name in sorted(plan.identity.keys() | source.identity.keys())
-        if plan.identity.get(name) != source.identity.get(name)
-    ]
+    problems = [f"corpus ({plan.corpus}) {what}" for what in _changes(plan.identity, source.identity)]
     problems += [
         f"{name}: {getattr(plan, name)!r} != {getattr(config, name)!r}"
         for name in PLANNING_OPTIONS
@@ -131,10 +130,26 @@ def _check(cache: Cache, source: Source, plan: Plan, config: EncodeConfig, state
         raise refusal(cache.path, problems)
 
 
+def _changes(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Return each entry in which two identities differ, with both values; of many files, the first few."""
+    problems = []
+    for name in sorted(ours.keys() | theirs.keys()):
+        first, second = ours.get(name), theirs.get(name)
+        if isinstance(first, dict) and isinstance(second, dict):
+            inner = _changes(first, second)
+            problems += [f"{name}: {change}" for change in inner[:CHANGES_SHOWN]]
+            if len(inner) > CHANGES_SHOWN:
+                problems.append(f"{name}: {len(inner) - CHANGES_SHOWN} more")
+        elif first != second:
+            shown = [repr(side[name]) if name in side else "absent" for side in (ours, theirs)]
+            problems.append(f"{name}: {' != '.join(shown)}")
+    return problems
+
+
 def write_plans(folder: Path, plans: dict[int, Plan]) -> None:
     """Write plans, by number, into the cache's folder `plans`; what they leave out as bad text is said."""
     folder.mkdir(exist_ok=True)
     for number, plan in plans.items():
         if plan.skipped:
-            logger.warning("%s: %d lines are bad text and left out", plan.corpus, plan.skipped)
+            logger.warning("%s: %d pieces of bad text are left out", plan.corpus, plan.skipped)
         write_atomically(folder / f"{number}.json", canonical_json(plan.model_dump()))

@@ -1,8 +1,11 @@
 """The corpora that a user names, opened, and what a cache holds of each of them already."""
 
+import io
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,10 @@ from schemas.errors import X2StaticError
 from schemas.manifest import Marker, Plan
 from schemas.storage import canonical_json
 from stage1_encode.corpora.corpus import Corpus
+from stage1_encode.corpora.file_set import FileSet, find_files
 from stage1_encode.corpora.hub_dataset import HubDataset
-from stage1_encode.corpora.text_file import TextFile
+from stage1_encode.corpora.local_files import LocalFiles
+from stage1_encode.corpora.spool import is_standard_input, spooled
 from stage1_encode.demo import demo_corpus
 
 
@@ -33,24 +38,36 @@ class Source:
 
 
 @contextmanager
-def open_corpora(config: EncodeConfig) -> Iterator[list[Corpus]]:
+def open_corpora(config: EncodeConfig, standard_input: bool = True) -> Iterator[list[Corpus]]:
     """Give the corpora that a configuration names, and close them afterwards.
+
+    Args:
+        config: for `corpus`, and what the corpora need.
+        standard_input: whether `-` may read it; otherwise it stands for what an earlier run read.
 
     Raises:
         X2StaticError: one of them is not there, or is named twice.
     """
-    if len(set(config.corpus)) < len(config.corpus):
+    inputs = ["-" if is_standard_input(spec) else spec for spec in config.corpus]
+    if len(set(inputs)) < len(inputs):
         raise X2StaticError(f"--corpus: the same corpus is named twice: {', '.join(config.corpus)}")
     with ExitStack() as stack:
-        yield [stack.enter_context(closing(_open_corpus(spec, config))) for spec in config.corpus]
+        yield [stack.enter_context(closing(_open_corpus(spec, config, standard_input))) for spec in config.corpus]
 
 
-def _open_corpus(spec: str, config: EncodeConfig) -> Corpus:
-    if spec == "demo":
-        return TextFile(spec, config, demo_corpus())
+def _open_corpus(spec: str, config: EncodeConfig, standard_input: bool) -> Corpus:
     if spec.startswith("hf://"):
         return HubDataset(spec, config)
-    return TextFile(spec, config, Path(spec))
+    if is_standard_input(spec):
+        stream = sys.stdin.buffer if sys.stdin else io.BytesIO()  # a closed one brings no text
+        return LocalFiles(spec, config, partial(spooled, spec, config, stream if standard_input else None))
+    files = _demo_files() if spec == "demo" else find_files(spec, config)
+    return LocalFiles(spec, config, lambda: files)
+
+
+def _demo_files() -> FileSet:
+    path = demo_corpus()
+    return FileSet({path.name: path}, str(path), "lines", alone=True)
 
 
 def corpus_groups(plans: list[Plan]) -> list[list[int]]:

@@ -16,8 +16,9 @@ from schemas.errors import X2StaticError
 @option(
     EncodeConfig,
     "corpus",
-    "Text file (.txt, .gz, .bz2, .xz, .zst; one paragraph a line), hf://name/config:split#column, "
-    "or demo. May be given several times.",
+    "File, folder or quoted pattern ('texts/**/*.jsonl.gz'), plain or compressed (.gz, .bz2, .xz, .zst), with #column "
+    "for JSON lines and Parquet (text); - for standard input; hf://name/config:split#column; or demo. May be given "
+    "several times.",
     type=str,
     multiple=True,
 )
@@ -39,7 +40,18 @@ from schemas.errors import X2StaticError
 @option(EncodeConfig, "min_characters", "Drop paragraphs with fewer characters.")
 @option(EncodeConfig, "sample", "Share of the paragraphs to take at random, such as 0.1.")
 @option(EncodeConfig, "seed", "Another seed takes another sample.")
-@option(EncodeConfig, "on_bad_text", "What to do about text that is not UTF-8, or a line that is too long.")
+@option(
+    EncodeConfig,
+    "format",
+    "How paragraphs stand in local files: one a line, between blank lines, as WikiExtractor writes them, in rows of "
+    "JSON, or in Parquet; auto goes by the names and first lines.",
+)
+@option(
+    EncodeConfig,
+    "on_bad_text",
+    "What to do about text that is not UTF-8, a line that is too long, or a row of JSON without text; replace mends "
+    "UTF-8 and fails for the rest.",
+)
 @option(EncodeConfig, "max_paragraph_bytes", "A longer line is bad text.")
 @option(EncodeConfig, "revision", "Commit, tag or branch of a model on the hub.")
 @option(EncodeConfig, "trust_remote_code", "Let a model run Python code of its own.")

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 
 def rows_from(file: pq.ParquetFile, column: str, start: int) -> Iterator[tuple[int, Any]]:
     """Yield (row, value) of a column from row `start` on, a row group in memory at a time.
+
+    A string that is no valid UTF-8 comes as its bytes: the format does not check what it is given.
 
     Args:
         file: an open file, local or behind a file system that reads ranges.
@@ -21,5 +24,14 @@ def rows_from(file: pq.ParquetFile, column: str, start: int) -> Iterator[tuple[i
             values = file.read_row_group(group, columns=[column]).column(0)
             skipped = max(0, start - first)
             for row, value in enumerate(values.slice(skipped), first + skipped):
-                yield row, value.as_py()
+                yield row, _value(value)
         first = stop
+
+
+def _value(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        if isinstance(value, pa.DictionaryScalar):
+            value = value.value
+        return value.as_buffer().to_pybytes()

@@ -1,8 +1,9 @@
 """Processes that start at once: `python -m tests.stage1_encode.forks` imports x2static, then forks for each run.
 
 A request is a line of JSON on stdin: `arguments` of x2static, `output` (a file for stdout and stderr), and, if wanted,
-`kill` (see tests.killing), `patience` (seconds that the hub is given), `waits` (seconds before each further try of a
-read that failed) and `read_seconds` (that one may take without a byte). The answer is the child's status.
+`kill` (see tests.killing), `stdin` (a file; none: empty), `patience` (seconds that the hub is given), `waits` (seconds
+before each further try of a read that failed) and `read_seconds` (that one may take without a byte). The answer is the
+child's status.
 """
 
 import atexit
@@ -93,6 +94,7 @@ def _child(request: dict[str, Any]) -> None:
         output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        os.dup2(os.open(request.get("stdin", os.devnull), os.O_RDONLY), 0)
         import torch
 
         import stage1_encode.corpora.dataset_rows

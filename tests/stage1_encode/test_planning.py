@@ -11,8 +11,8 @@ import pytest
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.manifest import Plan, Unit
+from stage1_encode.corpora.local_files import LocalFiles
 from stage1_encode.corpora.sampling import Sample
-from stage1_encode.corpora.text_file import TextFile
 from stage1_encode.part import Part, Planned, planned_paragraphs
 from stage1_encode.planning import plan_all
 from stage1_encode.sources import corpus_groups, open_corpora
@@ -143,10 +143,10 @@ def test_a_corpus_is_hashed_again_only_if_it_may_have_changed(
 ) -> None:
     run(teacher, first, tmp_path / "cache", limit=3)
 
-    def hash_it(corpus: TextFile) -> dict[str, Any]:
+    def hash_it(corpus: LocalFiles) -> dict[str, Any]:
         raise InterruptedError("hashed")
 
-    monkeypatch.setattr(TextFile, "identity", hash_it)
+    monkeypatch.setattr(LocalFiles, "identity", hash_it)
     run(teacher, first, tmp_path / "cache", limit=4)
     os.utime(first, (1, 1))
     with pytest.raises(InterruptedError, match="hashed"):
@@ -159,9 +159,9 @@ def test_corpora_are_closed_whatever_happens(first: Path, second: Path, tmp_path
         open_corpora(config_of(Path("any"), (first, second), tmp_path / "cache")) as corpora,
     ):
         plan_all(corpora)
-        assert all(corpus._stream is not None for corpus in corpora)  # type: ignore[attr-defined]
+        assert all(corpus._open is not None for corpus in corpora)  # type: ignore[attr-defined]
         raise InterruptedError
-    assert all(corpus._stream is None for corpus in corpora)  # type: ignore[attr-defined]
+    assert all(corpus._open is None for corpus in corpora)  # type: ignore[attr-defined]
 
 
 def test_a_sample_of_a_file_is_drawn_by_place_counted_by_the_limit_and_resumed_alike(

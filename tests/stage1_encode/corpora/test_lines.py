@@ -1,71 +1,20 @@
 """Text files as a corpus: what a paragraph is, where units end, and what becomes of damaged files."""
 
-import bz2
 import gzip
-import lzma
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
-from schemas.manifest import Plan, Unit
-from stage1_encode.corpora.text_file import TextFile
 from tests.conftest import ROOT
+from tests.stage1_encode.corpora.files import COMPRESSORS, corpus_at, corpus_of, plan_of, read, read_all
 from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, texts_of, write_lines
 
-
-def zstd(data: bytes) -> bytes:
-    return pa.compress(data, codec="zstd", asbytes=True)
-
-
-COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.compress,
-    ".bz2": bz2.compress,
-    ".xz": lzma.compress,
-    ".zst": zstd,
-}
-OPENED: list[TextFile] = []
 TEN = "".join(f"Paragraph {number}.\n" for number in range(10)).encode()
-
-
-def corpus_of(path: Path, data: bytes, **options: Any) -> TextFile:
-    path.write_bytes(data)
-    corpus = TextFile(str(path), EncodeConfig(model="any", corpus=(str(path),), cache=Path("any"), **options), path)
-    OPENED.append(corpus)
-    return corpus
-
-
-def plan_of(corpus: TextFile, first: int = 0, after: Unit | None = None) -> Plan:
-    return corpus.plan(corpus.identity(), first, after)
-
-
-def read(corpus: TextFile, plan: Plan) -> list[list[str]]:
-    return [corpus.read(unit).paragraphs for unit in plan.units or ()]
-
-
-def read_all(path: Path, data: bytes, **options: Any) -> list[str]:
-    """Return all paragraphs of a file; every unit is read twice, the second time out of order."""
-    corpus = corpus_of(path, data, **options)
-    plan = plan_of(corpus)
-    texts = read(corpus, plan)
-    assert [corpus.read(unit).paragraphs for unit in reversed(plan.units or ())] == texts[::-1]
-    corpus.close()
-    return [text for unit in texts for text in unit]
-
-
-@pytest.fixture(autouse=True)
-def _close_all() -> Iterator[None]:
-    yield
-    while OPENED:
-        OPENED.pop().close()
 
 
 def test_a_unit_is_the_byte_range_of_so_many_paragraphs(tmp_path: Path) -> None:
@@ -87,16 +36,16 @@ def test_a_unit_is_the_byte_range_of_so_many_paragraphs(tmp_path: Path) -> None:
 
 
 def test_line_ends_of_both_kinds_and_space_around_a_line_are_not_text(tmp_path: Path) -> None:
-    assert read_all(tmp_path / "text", b"\t one two \r\n\r\nthree\n \n", unit=1) == ["one two", "three"]
+    assert read_all(corpus_of(tmp_path / "text", b"\t one two \r\n\r\nthree\n \n", unit=1)) == ["one two", "three"]
 
 
 def test_a_byte_order_mark_is_not_text(tmp_path: Path) -> None:
-    assert read_all(tmp_path / "text", b"\xef\xbb\xbfone\ntwo\n") == ["one", "two"]
+    assert read_all(corpus_of(tmp_path / "text", b"\xef\xbb\xbfone\ntwo\n")) == ["one", "two"]
 
 
 def test_only_line_feeds_end_a_paragraph(tmp_path: Path) -> None:
     line = "one\u2028two\u2029three\x0bfour\x0cfive\x85six\x1cseven\rnine\x00ten"
-    assert read_all(tmp_path / "text", f"{line}\n{line}\n".encode(), unit=1) == [line, line]
+    assert read_all(corpus_of(tmp_path / "text", f"{line}\n{line}\n".encode(), unit=1)) == [line, line]
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
@@ -107,13 +56,15 @@ def test_a_compressed_file_gives_what_the_plain_one_gives(ending: str, tmp_path:
     assert read(packed, found) == read(plain, expected)
     positions = [[(unit.start, unit.stop) for unit in plan.units or ()] for plan in (expected, found)]
     assert positions[0] == positions[1]
-    assert read_all(tmp_path / f"again{ending}", COMPRESSORS[ending](TEN), unit=3) == TEN.decode().splitlines()
+    assert (
+        read_all(corpus_of(tmp_path / f"again{ending}", COMPRESSORS[ending](TEN), unit=3)) == TEN.decode().splitlines()
+    )
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
 def test_a_file_of_several_compressed_members_is_read_to_its_end(ending: str, tmp_path: Path) -> None:
     halves = COMPRESSORS[ending](TEN[:37]) + COMPRESSORS[ending](TEN[37:])
-    assert read_all(tmp_path / f"text{ending}", halves, unit=4) == TEN.decode().splitlines()
+    assert read_all(corpus_of(tmp_path / f"text{ending}", halves, unit=4)) == TEN.decode().splitlines()
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
@@ -133,10 +84,10 @@ def test_a_compressed_file_that_is_damaged_after_its_planning_stops_the_run(tmp_
     corpus = corpus_of(tmp_path / "text.gz", gzip.compress(TEN), unit=5)
     plan = plan_of(corpus)
     corpus.close()
-    corpus.path.write_bytes(gzip.compress(TEN)[:-20])
+    (tmp_path / "text.gz").write_bytes(gzip.compress(TEN)[:-20])
     with pytest.raises(X2StaticError, match="the compressed file is damaged or cut short"):
         read(corpus, plan)
-    corpus.path.write_bytes(gzip.compress(TEN[:60]))
+    (tmp_path / "text.gz").write_bytes(gzip.compress(TEN[:60]))
     with pytest.raises(X2StaticError, match=r"expected 5 paragraphs in bytes 65 to 130, found 0; the file has changed"):
         corpus.read((plan.units or ())[1])
 
@@ -175,7 +126,14 @@ def test_bad_text_is_replaced_or_skipped_on_request_and_what_is_skipped_is_count
     skipping = corpus_of(tmp_path / "bad.txt", data, on_bad_text="skip", unit=2)
     plan = plan_of(skipping)
     assert (plan.skipped, read(skipping, plan)) == (2, [["one", "two"], ["three"]])
-    assert read_all(tmp_path / "bad.txt", data, on_bad_text="replace", unit=2) == ["one", "bad �", "two", "�", "three"]
+    replacing = corpus_of(tmp_path / "bad.txt", data, on_bad_text="replace", unit=2)
+    assert read_all(replacing) == [
+        "one",
+        "bad �",
+        "two",
+        "�",
+        "three",
+    ]
 
 
 def test_bad_text_behind_the_limit_is_counted_once_by_the_plan_that_it_belongs_to(tmp_path: Path) -> None:
@@ -200,52 +158,73 @@ def test_a_line_that_is_too_long_is_refused_with_its_position_or_skipped(tmp_pat
 
 def test_a_line_of_just_the_longest_length_is_a_paragraph(tmp_path: Path) -> None:
     for end in (b"\n", b""):
-        assert read_all(tmp_path / "text", b"x" * 100 + end, max_paragraph_bytes=100) == ["x" * 100]
+        assert read_all(corpus_of(tmp_path / "text", b"x" * 100 + end, max_paragraph_bytes=100)) == ["x" * 100]
         with pytest.raises(X2StaticError, match="longer than 100 bytes"):
-            read_all(tmp_path / "text", b"x" * 101 + end, max_paragraph_bytes=100)
+            read_all(corpus_of(tmp_path / "text", b"x" * 101 + end, max_paragraph_bytes=100))
 
 
-def test_a_line_of_100_megabytes_is_refused_in_little_memory(tmp_path: Path) -> None:
+# Loaded without the package's own imports: torch's memory would hide what is measured.
+MEASURE = """
+import resource, sys, types; sys.path.insert(0, '.')
+package = types.ModuleType('stage1_encode'); package.__path__ = ['stage1_encode']
+sys.modules['stage1_encode'] = package
+from schemas.encoding import EncodeConfig
+from schemas.errors import X2StaticError
+from stage1_encode.corpora.file_set import find_files
+from stage1_encode.corpora.local_files import LocalFiles
+path, policy, format = sys.argv[1:]
+config = EncodeConfig(model='any', corpus=('any',), cache='any', on_bad_text=policy, format=format)
+corpus = LocalFiles('big', config, lambda: find_files(path, config))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try: corpus.plan({'format': format}, 0, None)
+except X2StaticError as error: print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def memory_for(path: Path, policy: str, form: str) -> tuple[str, int]:
+    """Return the message that planning ends with, and the kilobytes that it takes."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, path, policy, form], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    message, kilobytes = done.stdout.splitlines()
+    return message, int(kilobytes)
+
+
+@pytest.mark.parametrize("form", ["lines", "blank-lines", "wikiextractor", "jsonl"])
+@pytest.mark.parametrize(
+    ("policy", "expected"), [("fail", "longer than 10000000 bytes"), ("skip", "the file holds no paragraph")]
+)
+def test_a_line_of_100_megabytes_is_refused_in_little_memory(
+    form: str, policy: str, expected: str, tmp_path: Path
+) -> None:
     path = tmp_path / "one-line.txt"
     with path.open("wb") as file:
         file.truncate(100_000_000)  # a hole: zeros without line end
-    code = (
-        "import resource, sys, pathlib, schemas.encoding, schemas.errors, stage1_encode_text_file as t\n"
-        "config = schemas.encoding.EncodeConfig(model='any', corpus=('any',), cache='any', on_bad_text=sys.argv[2])\n"
-        "corpus = t.TextFile('big', config, pathlib.Path(sys.argv[1]))\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try:\n    corpus.plan({}, 0, None)\n"
-        "except schemas.errors.X2StaticError as error:\n    print(error)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
-    )
-    # Loaded by itself, since the package imports torch, whose memory would hide what is measured.
-    loader = (
-        "import importlib.util, sys, types; sys.path.insert(0, '.')\n"
-        "package = types.ModuleType('stage1_encode'); package.__path__ = ['stage1_encode']\n"
-        "sys.modules['stage1_encode'] = package\n"
-        "from stage1_encode.corpora import text_file; sys.modules['stage1_encode_text_file'] = text_file\n"
-    )
-    for policy, expected in (("fail", "longer than 10000000 bytes"), ("skip", "the file holds no paragraph")):
-        done = subprocess.run(
-            [sys.executable, "-c", loader + code, path, policy], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        message, kilobytes = done.stdout.splitlines()
-        assert expected in message
-        assert int(kilobytes) < 45_000
+    message, kilobytes = memory_for(path, policy, form)
+    assert expected in message
+    assert kilobytes < 45_000
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"\n \r\n\t\n   "])
+def test_a_paragraph_of_100_megabytes_in_many_lines_is_left_out_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "no-blank-line.txt"
+    with path.open("wb") as file:
+        for _ in range(100):
+            file.write(b"x" * 999_999 + b"\n")
+    message, kilobytes = memory_for(path, "skip", "blank-lines")
+    assert "the file holds no paragraph" in message
+    assert kilobytes < 45_000
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"\n \r\n\t\n   ", b"\xef\xbb\xbf\n", "\u3000\n\u00a0".encode()])
 def test_a_file_without_a_paragraph_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(X2StaticError, match=r"empty\.txt: the file holds no paragraph"):
         plan_of(corpus_of(tmp_path / "empty.txt", data))
 
 
-def test_a_folder_or_a_missing_file_is_refused_with_what_would_do(tmp_path: Path) -> None:
-    config = EncodeConfig(model="any", corpus=("any",), cache=Path("any"))
-    with pytest.raises(X2StaticError, match=r"is a folder; name its files \(or hf://"):
-        TextFile(str(tmp_path), config, tmp_path)
-    with pytest.raises(X2StaticError, match=r"missing\.txt: no such file \(or hf://"):
-        TextFile("missing.txt", config, tmp_path / "missing.txt")
+def test_a_missing_file_is_refused_with_what_would_do(tmp_path: Path) -> None:
+    with pytest.raises(X2StaticError, match=r"missing\.txt: no such file \(or hf://.*, a folder, .*or - for"):
+        corpus_at(tmp_path / "missing.txt")
 
 
 def test_a_file_that_changes_between_runs_is_refused_and_the_cache_stays(teacher: Path, tmp_path: Path) -> None:
@@ -289,7 +268,7 @@ def test_text_that_looks_like_something_else_is_only_text(teacher: Path, tmp_pat
         "import os; __import__('os').system('true')",
     ]
     corpus = write_lines(tmp_path / "text.txt", odd)
-    assert read_all(tmp_path / "copy.txt", corpus.read_bytes()) == odd
+    assert read_all(corpus_of(tmp_path / "copy.txt", corpus.read_bytes())) == odd
     run(teacher, corpus, tmp_path / "cache")
     found = texts_of(tmp_path / "cache")
     for line in odd:

@@ -1,0 +1,52 @@
+"""Format "parquet": a column of strings; the text of a row may hold several paragraphs, one a line."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import X2StaticError
+from stage1_encode.corpora.parquet_rows import rows_from
+from stage1_encode.corpora.text_source import MEND, Paragraph, TextSource, paragraphs_of_row
+
+
+def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:
+    """Yield the paragraphs from number `line` of row `start` on; null is a row without any.
+
+    Raises:
+        X2StaticError: the file cannot be read, or has no such column of strings.
+    """
+    if not source.path.stat().st_size:
+        return
+    try:
+        with pq.ParquetFile(source.path) as file:
+            _check_column(source, file.schema_arrow)
+            for row, value in rows_from(file, source.column, start):
+                texts = _texts(source, row, value)
+                yield from paragraphs_of_row(row, row + 1, texts, line if row == start else 0)
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        problem = str(error).split("\n")[0]
+        raise X2StaticError(f"{source.name}: not a Parquet file, or damaged or cut short ({problem})") from error
+
+
+def _check_column(source: TextSource, schema: pa.Schema) -> None:
+    if source.column not in schema.names:
+        raise X2StaticError(
+            f"{source.name}: no column {source.column!r}; it has {', '.join(schema.names)} (name one with PATH#column)"
+        )
+    kind = schema.field(source.column).type
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
+    if not any(test(value) for test in tests):
+        raise X2StaticError(f"{source.name}: column {source.column!r} holds {kind}, not text")
+
+
+def _texts(source: TextSource, row: int, value: str | bytes | None) -> list[str | None]:
+    if isinstance(value, bytes):
+        if source.on_bad_text != "replace":
+            source.bad(f"row {row} is not valid UTF-8; {MEND}")
+            return [None]
+        value = value.decode(errors="replace")
+    return source.texts_of_row(value or "", f"row {row}")

@@ -1,0 +1,292 @@
+"""Formats of local files: what a paragraph is in each, which one a file is in, and what becomes of bad rows."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.errors import X2StaticError
+from tests.stage1_encode.corpora.files import COMPRESSORS, corpus_at, corpus_of, plan_of, read, read_all
+from tests.stage1_encode.runs import run
+
+PARAGRAPHS = [f"Paragraph {number} of ten, ünïcode." for number in range(10)]
+
+
+def wiki(paragraphs: list[str]) -> str:
+    """Return articles of up to three paragraphs each."""
+    docs = [paragraphs[start : start + 3] for start in range(0, len(paragraphs), 3)]
+    return "".join(
+        f'<doc id="{n}" url="https://x/?curid={n}" title="Title {n}">\nTitle {n}\n\n'
+        + "\n\n".join(doc)
+        + "\n\n</doc>\n"
+        for n, doc in enumerate(docs)
+    )
+
+
+def rows_of(paragraphs: list[str]) -> list[str | None]:
+    """Return rows of one and of several paragraphs, and rows without any."""
+    return [paragraphs[0], None, "\n" + "\n\n".join(paragraphs[1:5]) + "\n", "", *paragraphs[5:]]
+
+
+def json_lines(paragraphs: list[str]) -> str:
+    return "".join(json.dumps({"id": n, "text": text}) + "\n" for n, text in enumerate(rows_of(paragraphs)))
+
+
+def parquet(rows: list[Any], column: str = "text", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"id": list(range(len(rows))), column: rows}), buffer, **({"row_group_size": 3} | options))
+    return buffer.getvalue()
+
+
+def data_in(form: str, paragraphs: list[str] = PARAGRAPHS) -> bytes:
+    """Return paragraphs in a format."""
+    if form == "parquet":
+        return parquet(rows_of(paragraphs))
+    makers = {
+        "lines": "\n".join,
+        "blank-lines": lambda texts: "\n\n \n".join(text.replace(" of ", "\nof ") for text in texts),
+        "wikiextractor": wiki,
+        "jsonl": json_lines,
+    }
+    return makers[form](paragraphs).encode()
+
+
+FORMATS = ["lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("unit", [1, 2, 3, 100])
+def test_every_format_gives_the_same_paragraphs_in_units_of_any_size(form: str, unit: int, tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path / "text", data_in(form), format=form, unit=unit)
+    assert read_all(corpus) == PARAGRAPHS
+    assert [len(texts) for texts in read(corpus, plan_of(corpus))][:-1] == [unit] * ((10 - 1) // unit)
+
+
+@pytest.mark.parametrize("ending", COMPRESSORS)
+@pytest.mark.parametrize("form", FORMATS[:-1])
+def test_every_text_format_may_be_compressed_in_several_members(form: str, ending: str, tmp_path: Path) -> None:
+    data, pack = data_in(form), COMPRESSORS[ending]
+    packed = pack(data[:100]) + pack(data[100:])
+    assert read_all(corpus_of(tmp_path / f"text{ending}", packed, format=form, unit=3)) == PARAGRAPHS
+    nameless = corpus_of(tmp_path / "nameless", packed, format=form, unit=4)  # known by its first bytes
+    assert read_all(nameless) == PARAGRAPHS
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_plan_after_a_limit_goes_on_at_the_next_paragraph(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(data_in(form))
+    for limit in range(1, 10):
+        before = corpus_at(path, format=form, unit=4, limit=limit)
+        first = plan_of(before)
+        after = corpus_at(path, format=form, unit=4)
+        second = plan_of(after, limit, (first.units or ())[-1])
+        assert [text for unit in read(before, first) + read(after, second) for text in unit] == PARAGRAPHS
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_sample_is_drawn_by_place_whatever_the_units_and_the_limit_counts_what_was_drawn(
+    form: str, tmp_path: Path
+) -> None:
+    path, many = tmp_path / "text", [f"Paragraph {number} of many." for number in range(100)]
+    path.write_bytes(data_in(form, many))
+    options = {"format": form, "sample": 0.3, "seed": 7}
+    drawn = read_all(corpus_at(path, unit=100, **options))
+    assert 15 < len(drawn) < 45
+    assert [text for text in many if text in drawn] == drawn
+    for unit in (1, 4):
+        assert read_all(corpus_at(path, unit=unit, **options)) == drawn
+    assert read_all(corpus_at(path, unit=4, limit=9, **options)) == drawn[:9]
+    assert read_all(corpus_at(path, **(options | {"seed": 8}))) != drawn
+
+
+NAMES = {
+    "text.txt": "lines",
+    "text": "lines",
+    "wiki_00": "wikiextractor",
+    "text.jsonl": "jsonl",
+    "text.NDJSON": "jsonl",
+    "text.json": "jsonl",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "ending"),
+    [(name, form, ending) for name, form in NAMES.items() for ending in ("", *COMPRESSORS)]
+    + [("text.parquet", "parquet", "")],
+)
+def test_the_format_is_known_by_the_ending_and_else_by_the_first_line(
+    name: str, form: str, ending: str, tmp_path: Path
+) -> None:
+    data = data_in(form)
+    corpus = corpus_of(tmp_path / (name + ending), COMPRESSORS[ending](data) if ending else data)
+    assert plan_of(corpus).identity["format"] == form
+    assert read_all(corpus) == PARAGRAPHS
+
+
+def test_lines_of_a_paragraph_are_joined_by_spaces_and_lines_of_white_space_part_paragraphs(tmp_path: Path) -> None:
+    data = b"\xef\xbb\xbf\n\n one\r\n two \r\n\t\r\nthree\n\n\n\nfour\nfive"
+    assert read_all(corpus_of(tmp_path / "text", data, format="blank-lines", unit=1)) == [
+        "one two",
+        "three",
+        "four five",
+    ]
+
+
+def test_a_paragraph_of_lines_that_is_too_long_or_half_unreadable_is_bad_as_a_whole(tmp_path: Path) -> None:
+    data = b"one\ntwo\n\n" + b"12345678\n" * 4 + b"\nok\nbad \xff\nok\n\nlast\n"
+    options = {"format": "blank-lines", "max_paragraph_bytes": 20}
+    with pytest.raises(X2StaticError, match=r"the paragraph at byte 9 is longer than 20 bytes; are there blank lines"):
+        plan_of(corpus_of(tmp_path / "text", data, **options))
+    corpus = corpus_of(tmp_path / "text", data, **options, on_bad_text="skip")
+    plan = plan_of(corpus)
+    assert (plan.skipped, read(corpus, plan)) == (2, [["one two", "last"]])
+
+
+def test_only_the_title_above_an_article_is_left_out(tmp_path: Path) -> None:
+    data = (
+        '<doc id="1" url="u" title="A &quot;B&quot; &amp; C">\nA "B" & C\n\nFirst.\nA "B" & C\n</doc>\n'
+        '<doc id="2" url="u" title="Untitled">\n\nNo title here.\n\n</doc>\n'
+        '<doc id="3" url="u" title="Empty">\nEmpty\n</doc>'
+    )
+    assert read_all(corpus_of(tmp_path / "wiki_00", data.encode(), unit=1)) == ["First.", 'A "B" & C', "No title here."]
+
+
+def test_text_outside_of_articles_is_refused_or_left_out(tmp_path: Path) -> None:
+    data = wiki(PARAGRAPHS).encode() + b"Outside.\n"
+    where = len(wiki(PARAGRAPHS).encode())
+    with pytest.raises(X2StaticError, match=rf"wiki_00: the line at byte {where} stands outside <doc"):
+        plan_of(corpus_of(tmp_path / "wiki_00", data))
+    plan = plan_of(corpus_of(tmp_path / "wiki_00", data, on_bad_text="skip"))
+    assert plan.skipped == 1
+    with pytest.raises(X2StaticError, match="the line at byte 0 stands outside"):
+        plan_of(corpus_of(tmp_path / "plain.txt", b"Plain text.\n", format="wikiextractor"))
+
+
+BAD_ROWS = {
+    "{'text': 1}": r"line 3 is not valid JSON \(Expecting",
+    '{"text": "cut': r"line 3 is not valid JSON \(Unterminated string",
+    '{"title": "no text", "id": 4}': r"line 3 has no column 'text', only title, id \(name one with PATH#column\)",
+    '{"text": ["a", "b"]}': r"line 3 holds list in column 'text', not text",
+    '{"text": 5}': r"line 3 holds int in column 'text', not text",
+    '"text"': r"line 3 holds str, not an object",
+    '{"text": "half \\ud83d"}': r"line 3 holds half of a surrogate pair, which is no text",
+    "[" * 100_000: r"line 3 is not valid JSON \(",
+}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS)
+def test_a_bad_row_of_json_fails_with_file_and_line_or_is_left_out_and_counted(row: str, tmp_path: Path) -> None:
+    data = f'{{"text": "one"}}\n\n{row}\n{{"text": "two"}}\n'.encode()
+    with pytest.raises(X2StaticError, match=rf"bad\.jsonl: {BAD_ROWS[row]}"):
+        plan_of(corpus_of(tmp_path / "bad.jsonl", data))
+    corpus = corpus_of(tmp_path / "bad.jsonl", data, on_bad_text="skip", unit=1)
+    plan = plan_of(corpus)
+    assert (plan.skipped, read(corpus, plan)) == (1, [["one"], ["two"]])
+    replacing = corpus_of(tmp_path / "bad.jsonl", data, on_bad_text="replace")
+    if "ud83d" in row:
+        assert read_all(replacing) == ["one", "half �", "two"]
+    else:
+        with pytest.raises(X2StaticError, match=BAD_ROWS[row]):
+            plan_of(replacing)
+
+
+def test_the_line_of_a_bad_row_is_right_in_a_run_that_begins_in_the_middle(tmp_path: Path) -> None:
+    data = b"".join(b'{"text": "row"}\n' for _ in range(6)) + b"nonsense\n"
+    first = corpus_of(tmp_path / "bad.jsonl", data, limit=4)
+    unit = (plan_of(first).units or ())[-1]
+    with pytest.raises(X2StaticError, match="line 7 is not valid JSON"):
+        plan_of(corpus_at(tmp_path / "bad.jsonl"), 4, unit)
+
+
+def test_a_json_array_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    for data in (b'[\n  {"text": "one"}\n]', b' [{"text": "one"}]'):
+        with pytest.raises(X2StaticError, match=r"all\.json: the file is one JSON array, .* jq -c '\.\[\]'"):
+            plan_of(corpus_of(tmp_path / "all.json", data, on_bad_text="skip"))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_the_column_is_named_behind_the_path(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"text.{form}"
+    rows = ["one", "two"]
+    lines = "".join(json.dumps({"body": row}) + "\n" for row in rows).encode()
+    path.write_bytes(lines if form == "jsonl" else parquet(rows, "body"))
+    assert read_all(corpus_at(f"{path}#body")) == rows
+    with pytest.raises(X2StaticError, match=r"no column 'text'.*body"):
+        plan_of(corpus_at(path))
+    with pytest.raises(X2StaticError, match=r"no column 'other'.*body"):
+        plan_of(corpus_at(f"{path}#other"))
+
+
+def test_a_column_of_text_without_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("one\n")
+    with pytest.raises(X2StaticError, match=r"#body: text in the format 'lines' has no column 'body'; leave out #body"):
+        plan_of(corpus_at(f"{tmp_path}/text.txt#body"))
+
+
+def test_text_that_is_no_utf_8_in_parquet_is_treated_as_asked(tmp_path: Path) -> None:
+    bad = pa.StringArray.from_buffers(
+        3, pa.array([0, 3, 7, 10], pa.int32()).buffers()[1], pa.py_buffer(b"onea\xffb.two")
+    )
+    path = tmp_path / "bad.parquet"
+    for column in (bad, pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int32()), bad, safe=False)):
+        pq.write_table(pa.table({"text": column}), path)
+        with pytest.raises(X2StaticError, match=r"bad\.parquet: row 1 is not valid UTF-8; mend"):
+            plan_of(corpus_at(path))
+        corpus = corpus_at(path, on_bad_text="skip")
+        plan = plan_of(corpus)
+        assert (plan.skipped, read(corpus, plan)) == (1, [["one", "two"]])
+        assert read_all(corpus_at(path, on_bad_text="replace")) == ["one", "a�b.", "two"]
+
+
+def test_other_types_of_strings_are_text_and_all_else_is_not(tmp_path: Path) -> None:
+    rows = ["one", None, "two"]
+    for kind in (pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
+        assert read_all(corpus_of(tmp_path / "a.parquet", parquet(pa.array(rows).cast(kind)))) == ["one", "two"]
+    for column in ([b"x"], [1], [["a"]], [{"a": "b"}]):
+        with pytest.raises(X2StaticError, match=r"column 'text' holds .+, not text"):
+            plan_of(corpus_of(tmp_path / "a.parquet", parquet(column)))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_paragraph_of_a_row_that_is_too_long_is_bad_text(form: str, tmp_path: Path) -> None:
+    rows = ["one", "two\n" + "ü" * 30 + "\nthree", "four"]
+    lines = "".join(json.dumps({"text": row}, ensure_ascii=False) + "\n" for row in rows).encode()
+    data, path = lines if form == "jsonl" else parquet(rows), tmp_path / f"long.{form}"
+    with pytest.raises(X2StaticError, match=r"long\.\w+: .* (longer|more) than 50 bytes"):
+        plan_of(corpus_of(path, data, max_paragraph_bytes=50))
+    corpus = corpus_of(path, data, max_paragraph_bytes=50, on_bad_text="skip", unit=1)
+    plan = plan_of(corpus)
+    # A line of JSON is bounded as a whole: it must be in memory to be understood.
+    kept = ["one", "four"] if form == "jsonl" else ["one", "two", "three", "four"]
+    assert (plan.skipped, [text for unit in read(corpus, plan) for text in unit]) == (1, kept)
+
+
+@pytest.mark.parametrize("data", [b"PAR1 nonsense", b"no Parquet at all", parquet(PARAGRAPHS)[:-30]])
+def test_a_damaged_parquet_file_is_refused_in_one_line(data: bytes, tmp_path: Path) -> None:
+    with pytest.raises(X2StaticError, match=r"a\.parquet: not a Parquet file, or damaged or cut short \([^\n]+\)$"):
+        plan_of(corpus_of(tmp_path / "a.parquet", data))
+
+
+@pytest.mark.parametrize("name", ["texts.tar.gz", "texts.zip", "texts.tgz"])
+def test_an_archive_of_files_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(X2StaticError, match="is an archive of files; unpack it and name the folder"):
+        plan_of(corpus_of(tmp_path / name, b"whatever"))
+
+
+def test_a_binary_file_is_refused_by_its_first_bad_byte(tmp_path: Path) -> None:
+    with pytest.raises(X2StaticError, match=r"picture: byte 0 is not valid UTF-8"):
+        plan_of(corpus_of(tmp_path / "picture", b"\x89PNG\r\n\x1a\n\x00\x00\xff"))
+
+
+def test_another_format_for_the_same_file_is_refused_by_name(teacher: Path, tmp_path: Path) -> None:
+    corpus, cache = tmp_path / "text.txt", tmp_path / "cache"
+    corpus.write_text("A first one.\n\nA second one.\n")
+    run(teacher, corpus, cache, limit=1)
+    with pytest.raises(X2StaticError, match=r"corpus \(.*text\.txt\) format: 'lines' != 'blank-lines'\. Ask"):
+        run(teacher, corpus, cache, format="blank-lines")
+    run(teacher, corpus, cache, format="lines")  # what auto found

@@ -1,0 +1,255 @@
+"""Files, folders and patterns as one corpus: which files belong to it, units that span files, and going on."""
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.errors import X2StaticError
+from stage1_encode.corpora.local_files import FILE
+from tests.stage1_encode.corpora.files import corpus_at, plan_of, read, read_all
+from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, texts_of, write_lines
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder whose files hold their own names, in order; hidden ones, and others without a paragraph, among them."""
+    root = tmp_path / "texts"
+    for name in ("a/1.txt", "a/2.txt", "a.txt", "b/c/1.txt.gz", "b/c/2", ".hidden", ".git/x.txt", "a/.swp", "c/.d/e"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = f"{name} one\n{name} two\n".encode()
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    for name in ("a/0-empty.txt", "b/c/1a-blank", "z-empty.gz"):
+        (root / name).write_bytes(b"\n \n" if "blank" in name else b"")
+    return root
+
+
+def lines_of(*names: str) -> list[str]:
+    return [f"{name} {number}" for name in names for number in ("one", "two")]
+
+
+VISIBLE = ("a.txt", "a/1.txt", "a/2.txt", "b/c/1.txt.gz", "b/c/2")
+
+
+def test_a_folder_is_all_its_files_in_the_order_of_their_names_without_hidden_ones(folder: Path) -> None:
+    for unit in (1, 3, 100):
+        assert read_all(corpus_at(folder, unit=unit)) == lines_of(*VISIBLE)
+    assert read_all(corpus_at(f"{folder}/", unit=3)) == lines_of(*VISIBLE)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.txt", ["a.txt"]),
+        ("**/*.txt", ["a.txt", "a/1.txt", "a/2.txt"]),
+        ("**", VISIBLE),
+        ("?/[12].txt", ["a/1.txt", "a/2.txt"]),
+        ("b/**/*.gz", ["b/c/1.txt.gz"]),
+        ("[!a]/c/?", ["b/c/2"]),
+    ],
+)
+def test_a_pattern_is_the_files_that_it_matches(pattern: str, names: list[str], folder: Path) -> None:
+    assert read_all(corpus_at(folder / pattern, unit=3)) == lines_of(*names)
+
+
+def test_a_relative_path_or_pattern_serves_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for spec in (".", "**", "./**"):
+        assert read_all(corpus_at(spec, unit=3)) == lines_of(*VISIBLE)
+    assert read_all(corpus_at("a.txt")) == lines_of("a.txt")
+    assert read_all(corpus_at("../texts/*.txt")) == lines_of("a.txt")
+
+
+@pytest.mark.parametrize("name", ["what#now", "a*b", "[x]?.txt", "a.txt#text", "-x"])
+def test_a_name_that_looks_like_a_pattern_or_a_column_is_a_name_if_it_is_there(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("here\n")
+    (tmp_path / "aab").write_text("not here\n")
+    assert read_all(corpus_at(tmp_path / name)) == ["here"]
+
+
+def test_units_span_files_and_are_named_for_the_file_of_their_first_paragraph(folder: Path) -> None:
+    corpus = corpus_at(folder, unit=3)
+    plan = plan_of(corpus)
+    assert read(corpus, plan) == [lines_of(*VISIBLE)[first : first + 3] for first in (0, 3, 6, 9)]
+    assert [unit.source for unit in plan.units or ()] == ["a.txt", "a/1.txt", "b/c/1.txt.gz", "b/c/2"]
+    whole = len("a/1.txt one\na/1.txt two\n")
+    assert (plan.units or ())[1].start == FILE * 2 + whole // 2
+    assert (plan.units or ())[1].stop == FILE * 3 + whole
+
+
+def test_many_tiny_files_make_few_units(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"{number:03}.txt").write_text(f"Text {number}.\n")
+    corpus = corpus_at(tmp_path, unit=100)
+    plan = plan_of(corpus)
+    assert [unit.paragraphs for unit in plan.units or ()] == [100] * 3
+    assert [text for unit in read(corpus, plan) for text in unit] == [f"Text {number}." for number in range(300)]
+
+
+def test_the_files_of_a_folder_may_be_compressed_in_several_ways_but_not_of_several_formats(folder: Path) -> None:
+    (folder / "rows.jsonl").write_text('{"text": "a row"}\n')
+    with pytest.raises(
+        X2StaticError,
+        match=r"texts: the files are of several formats: lines \(a\.txt\), jsonl \(rows\.jsonl\); name those of one",
+    ):
+        plan_of(corpus_at(folder))
+    assert '{"text": "a row"}' in read_all(corpus_at(folder, format="lines"))
+    assert read_all(corpus_at(folder / "*.jsonl")) == ["a row"]
+
+
+def test_the_cache_is_no_part_of_the_folder_that_it_lies_in(teacher: Path, folder: Path, tmp_path: Path) -> None:
+    cache = folder / "d" / "cache"
+    run(teacher, folder, tmp_path / "once", unit=3)
+    run(teacher, folder, cache, unit=3, limit=4)
+    run(teacher, folder, cache, unit=3)
+    run(teacher, folder / "**", cache, unit=3)  # the same files
+    assert_same_rows(cache, tmp_path / "once")
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ("empty", r"the folder holds no file \(hidden ones are not read\)"),
+        ("*.nothing", "no file matches this pattern"),
+        ("missing#text", "no such file"),
+        ("pipe", "neither a file nor a folder; pipe it in, and name - instead"),
+    ],
+)
+def test_what_names_no_file_is_refused_in_one_line(spec: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".hidden").write_text("text\n")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(X2StaticError, match=rf"^corpus \S+: {reason}"):
+        corpus_at(tmp_path / spec)
+
+
+def test_an_empty_name_is_not_the_folder_in_which_one_is() -> None:
+    with pytest.raises(X2StaticError, match="--corpus: its name is empty"):
+        corpus_at("")
+
+
+def test_files_without_a_paragraph_are_refused_together(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.gz", "c.xz"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(X2StaticError, match="the files hold no paragraph; nothing to encode"):
+        plan_of(corpus_at(tmp_path))
+    (tmp_path / "d.txt").write_text("one\n")
+    with pytest.raises(X2StaticError, match="the files hold no paragraph in the sample; nothing to encode"):
+        plan_of(corpus_at(tmp_path, sample=1e-9))
+
+
+def test_a_link_to_nowhere_is_refused_by_name(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "gone")
+    with pytest.raises(X2StaticError, match="link is gone, or a link to nowhere"):
+        plan_of(corpus_at(folder))
+
+
+def test_a_file_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff")).write_text("one\n")
+    with pytest.raises(X2StaticError, match=r"the file name \S+bad\\xff is not valid UTF-8; rename it"):
+        corpus_at(tmp_path)
+
+
+def test_bad_text_and_damage_are_told_by_the_file(folder: Path) -> None:
+    (folder / "a" / "2.txt").write_bytes(b"fine\n\xff\n")
+    with pytest.raises(X2StaticError, match=r"corpus \S+texts, a/2\.txt: byte 5 is not valid UTF-8"):
+        plan_of(corpus_at(folder))
+    (folder / "a" / "2.txt").unlink()
+    packed = (folder / "b/c/1.txt.gz").read_bytes()
+    (folder / "b/c/1.txt.gz").write_bytes(packed[:-9])
+    with pytest.raises(X2StaticError, match=r"corpus \S+texts, b/c/1\.txt\.gz: the compressed file is damaged or cut"):
+        plan_of(corpus_at(folder, format="lines"))
+
+
+def change(folder: Path) -> None:
+    (folder / "a" / "2.txt").write_text("a/2.txt ONE\na/2.txt two\n")
+
+
+@pytest.mark.parametrize(
+    ("act", "problem"),
+    [
+        (change, r"files: a/2\.txt: '\w{32}' != '\w{32}'\. Ask"),
+        (lambda folder: (folder / "a/2.txt").unlink(), r"files: a/2\.txt: '\w{32}' != absent\. Ask"),
+        (lambda folder: (folder / "new").write_text("one\n"), r"files: new: absent != '\w{32}'\. Ask"),
+        (lambda folder: (folder / "a.txt").rename(folder / "e"), r"a\.txt: '\w+' != absent; .*files: e: absent != '"),
+        (
+            lambda folder: [(folder / f"new-{n}").write_text("one\n") for n in range(9)],
+            r"new-0: absent != '\w+'; .*new-2: absent != '\w+'; corpus \S+ files: 6 more\. Ask",
+        ),
+    ],
+)
+def test_a_folder_in_which_a_file_changed_is_refused_by_the_name_of_the_file(
+    act: Callable[[Path], Any], problem: str, teacher: Path, folder: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    run(teacher, folder, cache, unit=3, limit=4)
+    before = files_of(cache)
+    act(folder)
+    with pytest.raises(X2StaticError, match=problem):
+        run(teacher, folder, cache, unit=3)
+    assert files_of(cache) == before
+
+
+def test_a_folder_that_moved_or_was_touched_is_the_same(teacher: Path, folder: Path, tmp_path: Path) -> None:
+    cache, moved = tmp_path / "cache", tmp_path / "moved"
+    run(teacher, folder, cache, unit=3, limit=4)
+    os.utime(folder / "a.txt", (1, 1))
+    run(teacher, folder, cache, unit=3, limit=7)
+    folder.rename(moved)
+    run(teacher, moved, cache, unit=3)
+    run(teacher, moved, tmp_path / "once", unit=3)
+    assert_same_rows(cache, tmp_path / "once")
+
+
+def test_nothing_before_the_place_in_hand_is_read_again(tmp_path: Path) -> None:
+    """What stands there is made unreadable after the planning; nobody notices."""
+    plain, packed, rows = tmp_path / "plain", tmp_path / "packed", tmp_path / "rows"
+    for folder in (plain, packed, rows):
+        folder.mkdir()
+    long = "".join(f"Line {number} {'x' * 5000}\n" for number in range(1000)).encode()  # longer than a buffer
+    (plain / "1.txt").write_bytes(long)
+    (packed / "1.gz").write_bytes(gzip.compress(long))
+    (packed / "2.gz").write_bytes(gzip.compress(b"one\ntwo\n"))
+    texts = [os.urandom(4000).hex() for _ in range(500)]
+    pq.write_table(pa.table({"text": texts}), rows / "1.parquet", row_group_size=100)
+    damaged = {}
+    for folder, unit in ((plain, 900), (packed, 1000), (rows, 400)):
+        planned = plan_of(corpus_at(folder, unit=unit))
+        expected = corpus_at(folder, unit=unit)
+        expected.connect(planned)
+        second = (planned.units or ())[1]
+        damaged[folder] = corpus_at(folder, unit=unit), planned, second, expected.read(second).paragraphs
+    with (plain / "1.txt").open("r+b") as file:
+        file.write(b"\xff" * 3_000_000)
+    (packed / "1.gz").unlink()
+    with (rows / "1.parquet").open("r+b") as file:
+        file.seek(4)
+        file.write(b"\xff" * 2_000_000)
+    for corpus, planned, unit, texts in damaged.values():
+        corpus.connect(planned)
+        assert corpus.read(unit).paragraphs == texts
+        assert len(texts) in (100, 2)
+        with pytest.raises((X2StaticError, FileNotFoundError)):  # the damage is real
+            corpus.read((planned.units or ())[0])
+
+
+def test_corpora_of_every_kind_are_read_in_one_run(teacher: Path, folder: Path, tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "lines.txt", paragraphs(5, seed=1))
+    rows = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"body": paragraphs(5, seed=2)}), rows)
+    hub = tmp_path / "hub"
+    hub.mkdir()
+    pq.write_table(pa.table({"text": paragraphs(4, seed=3)}), hub / "train.parquet")
+    specs = (lines, f"{rows}#body", folder / "a" / "*.txt", f"hf://{hub}")
+    for limit in (2, None):
+        run(teacher, specs, tmp_path / "cache", unit=2, limit=limit)
+    for number, spec in enumerate(specs):
+        run(teacher, spec, tmp_path / str(number))
+    apart = [text for number in range(4) for text in texts_of(tmp_path / str(number))]
+    assert sorted(texts_of(tmp_path / "cache")) == sorted(apart)
