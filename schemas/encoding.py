@@ -27,7 +27,7 @@ class EncodeConfig(BaseModel):
         dtype: number format of the stored context vectors.
         precision: number format of the teacher; "auto" picks by hardware.
         device: where the teacher runs.
-        language: ISO 639-1 code, for the sentence splitter's abbreviations and marks.
+        language: ISO 639-1 code, for the sentence splitter's abbreviations and marks, and for the words of zh, ja, th.
         min_sentences: paragraphs with fewer sentences are dropped (paper: 3).
         min_characters: paragraphs with fewer characters are dropped (paper: 140).
         on_bad_text: what to do about a paragraph that is no valid UTF-8, or too long.
@@ -70,9 +70,9 @@ class Encoding(BaseModel):
         context: "paragraph" or "sentence".
         compat: "paper" or None.
         window: pieces that the teacher reads at once, special tokens included.
-        words: sha256 of the word segmentation rules.
+        words: sha256 of the word segmentation rules, which name the segmenter where there is one.
         language: ISO 639-1 code of the text.
-        sentences: the sentence splitter and its version.
+        sentences: the sentence splitter and its version, or the rule that stands for one.
         min_sentences: the filter on sentences.
         min_characters: the filter on characters.
         dtype: number format of the stored vectors.

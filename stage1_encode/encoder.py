@@ -13,7 +13,7 @@ from schemas.segmentation import WordSegmentation
 from schemas.shard import ShardContent
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.pooling import ContextMeans, by_length, first_batch
-from stage1_encode.segmentation import SentenceSplitter, choose_words
+from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
 from stage1_encode.teacher import Teacher, TeacherFiles
 from stage1_encode.windows import PreparedUnit, Preparer, Window
 
@@ -126,8 +126,10 @@ def load_encoder(config: EncodeConfig, files: TeacherFiles, precision: Precision
     Raises:
         X2StaticError: the teacher cannot be loaded, or does not hold what `--compat paper` reads at once.
     """
+    log_words(config.compat, config.language)
     teacher = Teacher(files, precision, device, config.trust_remote_code)
-    return Encoder(make_preparer(config, teacher, choose_words(config.compat)), teacher, MAX_TOKENS[device.type])
+    words = choose_words(config.compat, config.language)
+    return Encoder(make_preparer(config, teacher, words), teacher, MAX_TOKENS[device.type])
 
 
 def _content(unit: PreparedUnit, contexts: npt.NDArray[np.float16]) -> ShardContent:

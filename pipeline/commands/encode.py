@@ -27,7 +27,7 @@ from schemas.encoding import EncodeConfig
 @option(EncodeConfig, "precision", "Number format of the teacher.")
 @option(EncodeConfig, "device", "Where the teacher runs.")
 @option(EncodeConfig, "unit", "Paragraphs in a unit, and so in a shard.")
-@option(EncodeConfig, "language", "Language of the text, for the sentence splitter.")
+@option(EncodeConfig, "language", "Language of the text, for cutting sentences and, in zh, ja and th, words.")
 @option(EncodeConfig, "min_sentences", "Drop paragraphs with fewer sentences.")
 @option(EncodeConfig, "min_characters", "Drop paragraphs with fewer characters.")
 @option(EncodeConfig, "on_bad_text", "What to do about text that is not UTF-8, or a line that is too long.")
