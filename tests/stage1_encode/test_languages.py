@@ -3,6 +3,8 @@
 import gzip
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from schemas.segmenters import LIBRARIES, Library
 from schemas.vectors import WordVectors
 from stage1_encode.segmentation import SentenceSplitter, choose_words, default_words
 from stage1_encode.tokens import TeacherTokenizer
+from tests.conftest import ROOT
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, run, texts_of, write_lines
@@ -127,6 +130,22 @@ def test_a_killed_run_goes_on_in_every_language_and_vectors_split_as_it_did(
     vectors = WordVectors.load(run_folder)
     assert vectors.split(texts[0]) == rules.split(texts[0])
     assert all(word in vectors for text in texts for word in vectors.split(text))
+
+
+def test_training_on_segmented_words_needs_no_segmenter(teacher: Path, tmp_path: Path) -> None:
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"][0])
+    run(teacher, corpus, tmp_path / "cache", language="zh")
+    without = (
+        "import sys\n"
+        "for name in ('rjieba', 'sudachipy', 'pythainlp', 'tokenizers'): sys.modules[name] = None\n"
+        "from pipeline.cli import run\n"
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    command = ["train", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "run"), "--min-count", "1"]
+    command += ["--subsample", "0"]
+    training = subprocess.run([sys.executable, "-c", without, *command], cwd=ROOT, capture_output=True, text=True)
+    assert training.returncode == 0, training.stderr
+    assert WordVectors.load(tmp_path / "run").split("图书馆的书") == ["图书馆", "的", "书"]
 
 
 @pytest.mark.parametrize("language", SEGMENTED)
