@@ -30,7 +30,7 @@ Figures = dict[str, float]
 
 def paragraphs_of(corpus: str, count: int) -> list[str]:
     """Return the first paragraphs of a text file."""
-    from stage1_encode.corpora.text_file import open_stream
+    from stage1_encode.corpora.byte_lines import open_stream
 
     with open_stream(Path(corpus)) as stream:
         lines = (line.decode().strip() for line in stream)

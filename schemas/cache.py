@@ -54,7 +54,7 @@ class Cache:
 
     @property
     def segmentation_file(self) -> Path:
-        """The word segmentation rules, as JSON of the `tokenizers` library."""
+        """The word segmentation rules, see WordSegmentation."""
         return self.path / SEGMENTATION
 
     def segmentation(self) -> WordSegmentation:

@@ -31,7 +31,7 @@ class EncodeConfig(BaseModel):
         precision: number format of the teacher; "auto" picks by hardware.
         device: where the teacher runs.
         workers: processes that prepare text for the teacher; None: one thread on a CPU, several processes otherwise.
-        language: ISO 639-1 code, for the sentence splitter's abbreviations and marks.
+        language: ISO 639-1 code, for the sentence splitter's abbreviations and marks, and for the words of zh, ja, th.
         min_sentences: paragraphs with fewer sentences are dropped (paper: 3).
         min_characters: paragraphs with fewer characters are dropped (paper: 140).
         format: how paragraphs stand in local files; "auto" goes by their endings and first lines.
@@ -91,9 +91,9 @@ class Encoding(BaseModel):
         context: "paragraph" or "sentence".
         compat: "paper" or None.
         window: pieces that the teacher reads at once, special tokens included.
-        words: sha256 of the word segmentation rules.
+        words: sha256 of the word segmentation rules, which name the segmenter where there is one.
         language: ISO 639-1 code of the text.
-        sentences: the sentence splitter and its version.
+        sentences: the sentence splitter and its version, or the rule that stands for one.
         min_sentences: the filter on sentences.
         min_characters: the filter on characters.
         dtype: number format of the stored vectors.

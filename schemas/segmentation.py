@@ -1,29 +1,45 @@
-"""How text is cut into words: rules of the `tokenizers` library, kept as JSON with the cache and the vectors."""
+"""How text is cut into words: rules that are kept with the cache and the vectors."""
 
 import hashlib
+import json
+import unicodedata
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from schemas.errors import X2StaticError
+from schemas.segmenters import Cut, SegmenterRules, described, load_cut
 
 if TYPE_CHECKING:  # stage two carries the rules along, and must run where the library is not installed
     from tokenizers import Tokenizer
 
 
 SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
+SEPARATORS = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of the characters that may stand between two words
+
+Occurrence = tuple[str, int, int]  # a word, and its [start, stop) in characters of the text as it was given
 
 
 class WordSegmentation:
-    """A normalizer and a pre-tokenizer, so that users of the vectors split text exactly as training did."""
+    """A normalizer and a pre-tokenizer, so that users of the vectors split text exactly as training did.
+
+    Where the language has no spaces, a library may cut further; the rules then name it.
+    """
 
     def __init__(self, rules: str) -> None:
-        """Keep the rules; the library is loaded when text is first split.
+        """Keep the rules; the libraries are loaded when text is first split.
 
         Args:
-            rules: JSON of a `tokenizers.Tokenizer`.
+            rules: JSON of a `tokenizers.Tokenizer`, or of SegmenterRules.
         """
         self.rules = rules
+
+    def __reduce__(self) -> tuple[type["WordSegmentation"], tuple[str]]:
+        """Go to another process as rules alone: a segmenter that is loaded holds locks and memory of its own."""
+        return WordSegmentation, (self.rules,)
 
     @classmethod
     def load(cls, path: Path) -> "WordSegmentation":
@@ -41,23 +57,90 @@ class WordSegmentation:
         """Hash of the rules."""
         return hashlib.sha256(self.rules.encode()).hexdigest()
 
+    @property
+    def name(self) -> str:
+        """What cuts the words: the library and its versions, where JSON of `tokenizers` does not say it all."""
+        return described(self._segmenter.versions) if self._segmenter else "rules of the tokenizers library"
+
+    @cached_property
+    def _segmenter(self) -> SegmenterRules | None:
+        try:
+            content = json.loads(self.rules)
+            return SegmenterRules.model_validate(content) if "segmenter" in content else None
+        except (json.JSONDecodeError, ValidationError) as error:
+            raise X2StaticError(
+                f"word segmentation rules: not what this version of x2static reads ({str(error).splitlines()[0]})"
+            ) from error
+
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_str(self.rules)
+        return Tokenizer.from_str(json.dumps(self._segmenter.rules) if self._segmenter else self.rules)
+
+    @cached_property
+    def _cut(self) -> Cut | None:
+        return load_cut(self._segmenter) if self._segmenter else None
 
     def split(self, text: str) -> list[str]:
-        """Return the words of a text, in order."""
-        rules = self._tokenizer
-        normal = rules.normalizer.normalize_str(text) if rules.normalizer else text
-        return [word for word, _ in rules.pre_tokenizer.pre_tokenize_str(normal)]
+        """Return the words of a text, in order.
 
-    def occurrences(self, text: str) -> list[tuple[str, int, int]]:
-        """TEMPORARY until the languages branch."""
-        rules = self._tokenizer
-        out = []
-        for s, e in rules.encode(text, add_special_tokens=False).offsets:
-            for w in self.split(text[s:e]):
-                out.append((w, s, e))
-        return out
+        Raises:
+            X2StaticError: the rules name a library that is not installed.
+        """
+        words = [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(self._normalise(text))]
+        cut = self._cut
+        return [part for word in words for part in cut(word)] if cut else words
+
+    def occurrences(self, text: str) -> list[Occurrence]:
+        """Return the words of a text, those of `split` in their order, with the characters that each was made of.
+
+        Normalising may change the number of characters; start and stop count those of `text` itself, stop exclusive.
+
+        Raises:
+            X2StaticError: the rules name a library that is not installed.
+        """
+        from tokenizers import PreTokenizedString
+
+        rules, pieces = self._tokenizer, PreTokenizedString(text)
+        if rules.normalizer:
+            pieces.normalize(rules.normalizer.normalize)
+        rules.pre_tokenizer.pre_tokenize(pieces)
+        found = list(_with_marks(text, [(word, *span) for word, span, _ in pieces.get_splits("original", "char")]))
+        cut = self._cut
+        return [part for one in found for part in self._parts(text, one, cut(one[0]))] if cut else found
+
+    def _normalise(self, text: str) -> str:
+        normalizer = self._tokenizer.normalizer
+        return str(normalizer.normalize_str(text)) if normalizer else text
+
+    def _parts(self, text: str, occurrence: Occurrence, parts: list[str]) -> Iterator[Occurrence]:
+        """Yield the parts of a word with their own places in the text."""
+        word, start, stop = occurrence
+        if len(parts) == 1:
+            yield occurrence
+            return
+        same = len(word) == stop - start  # what changes these scripts' characters makes fewer of them, never more
+        for part in parts:
+            end = start + len(part)
+            if not same:
+                while start < stop - 1 and not self._normalise(text[start]):
+                    start += 1
+                # Cut between marks that normalising put into another order, a part has no place of its own.
+                start = min(start, stop - 1)
+                end = next((end for end in range(start + 1, stop) if self._normalise(text[start:end]) == part), stop)
+            yield part, start, end
+            start = end
+
+
+def _with_marks(text: str, found: list[Occurrence]) -> Iterator[Occurrence]:
+    """Give each word the marks behind it that were composed into its last character.
+
+    The library counts the composed character as the first of those that it was made of. What is no separator belongs
+    to some word, so what stands between two words belongs to the first.
+    """
+    limits = [*(start for _, start, _ in found), len(text)][1:]
+    for (word, start, stop), limit in zip(found, limits, strict=True):
+        while limit > stop and unicodedata.category(text[limit - 1]) in SEPARATORS:
+            limit -= 1
+        yield word, start, max(stop, limit)

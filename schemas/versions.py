@@ -2,10 +2,12 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+NOT_INSTALLED = "not installed"
+
 
 def package_version(package: str) -> str:
-    """Return the version of an installed package; "not installed" for one that runs from a bare checkout."""
+    """Return the version of an installed package; NOT_INSTALLED for one that runs from a bare checkout."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED

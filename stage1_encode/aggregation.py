@@ -32,7 +32,7 @@ def wanted_words(config: EncodeConfig, listed: Sequence[str]) -> tuple[str, ...]
             f"--ase does not go with --compat {config.compat}: that mode joins words anew before the teacher reads "
             "them, and keeps words that the teacher never reads; leave one of the two out"
         )
-    rules = choose_words(config.compat)
+    rules = choose_words(config.compat, config.language)
     cut = [(word, rules.split(word)) for word in listed]
     others = [word for word, words in cut if len(words) != 1]
     found = sorted({words[0] for _, words in cut if len(words) == 1})

@@ -75,7 +75,7 @@ def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision,
         layer="last",
         context=config.context,
         compat=config.compat,
-        words=choose_words(config.compat).sha256,
+        words=choose_words(config.compat, config.language).sha256,
         language=config.language,
         sentences=SentenceSplitter(config.language).name,
         min_sentences=config.min_sentences,
@@ -97,8 +97,12 @@ def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, prec
     theirs = cache.manifest.encoding
     # The same files have the same window, attention and width; other files are refused for their hashes.
     probed = Probed(theirs.window, theirs.attention, theirs.dim)
-    problems = differences(theirs, encoding_of(config, files, precision, probed))
+    ours = encoding_of(config, files, precision, probed)
+    problems = differences(theirs, ours)
     if problems:
+        names = [cache.segmentation().name, choose_words(config.compat, config.language).name]
+        if names[0] != names[1]:  # the hashes alone tell nobody which library to install
+            problems.append(f"words are cut by: {names[0]} != {names[1]}")
         if cache.manifest.teacher != config.model:
             problems.insert(0, f"model: {cache.manifest.teacher!r} != {config.model!r}")
         raise X2StaticError(
@@ -137,7 +141,7 @@ def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans:
             path.unlink()
     zarr.create_group(config.cache)
     zarr.create_group(config.cache / "shards")
-    write_atomically(config.cache / SEGMENTATION, choose_words(config.compat).rules.encode())
+    write_atomically(config.cache / SEGMENTATION, choose_words(config.compat, config.language).rules.encode())
     write_plans(config.cache / "plans", plans)
     manifest = Manifest(
         format=1,

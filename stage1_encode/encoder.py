@@ -16,7 +16,7 @@ from schemas.shard import ShardContent
 from stage1_encode.aggregation import FetchedSums, LayerSums
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.pooling import ContextMeans, by_length, first_batch
-from stage1_encode.segmentation import SentenceSplitter, choose_words
+from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
 from stage1_encode.teacher import Teacher, TeacherFiles
 from stage1_encode.transfer import Fetched, ResultStream
 from stage1_encode.windows import PreparedUnit, Preparer, Window
@@ -209,8 +209,10 @@ def load_encoder(
     Raises:
         X2StaticError: the teacher cannot be loaded, or does not hold what `--compat paper` reads at once.
     """
+    log_words(config.compat, config.language)
     teacher = Teacher(files, precision, device, config.trust_remote_code)
-    preparer = make_preparer(config, teacher, choose_words(config.compat), wanted)
+    words = choose_words(config.compat, config.language)
+    preparer = make_preparer(config, teacher, words, wanted)
     return Encoder(preparer, teacher, MAX_TOKENS[device.type], len(wanted))
 
 

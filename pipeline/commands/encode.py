@@ -35,7 +35,7 @@ from schemas.errors import X2StaticError
 )
 @option(EncodeConfig, "unit", "Paragraphs in a unit, and so in a shard.")
 @option(EncodeConfig, "part", "3/16: only every 16th unit, the third first, so that 16 machines share the work.")
-@option(EncodeConfig, "language", "Language of the text, for the sentence splitter.")
+@option(EncodeConfig, "language", "Language of the text, for cutting sentences and, in zh, ja and th, words.")
 @option(EncodeConfig, "min_sentences", "Drop paragraphs with fewer sentences.")
 @option(EncodeConfig, "min_characters", "Drop paragraphs with fewer characters.")
 @option(EncodeConfig, "sample", "Share of the paragraphs to take at random, such as 0.1.")

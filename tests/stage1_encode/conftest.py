@@ -12,6 +12,7 @@ import torch
 from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.segmentation import WordSegmentation
+from schemas.segmenters import LIBRARIES, Library
 from tests.reference import Reader, Row
 from tests.stage1_encode.forks import Forks, shared_forks
 from tests.teachers import make_teacher
@@ -126,3 +127,10 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     yield caplog
     logger.setLevel(level)
     logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def without_segmenters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where none of the extras for languages is installed."""
+    for name, library in LIBRARIES.items():
+        monkeypatch.setitem(LIBRARIES, name, Library((f"{name}-is-not-called-so",), library.load))

@@ -25,6 +25,13 @@ def test_two_processes_make_the_cache_of_one_thread(teacher: Path, tmp_path: Pat
     assert files_of(tmp_path / "processes") == files_of(tmp_path / "thread")
 
 
+def test_a_segmenter_that_is_loaded_goes_to_the_processes(teacher: Path, tmp_path: Path) -> None:
+    corpus = write_lines(tmp_path / "t.txt", ["我们喜欢学习语言。今天天气很好。"] * 9)
+    run(teacher, corpus, tmp_path / "thread", unit=3, language="zh")
+    run(teacher, corpus, tmp_path / "processes", unit=3, language="zh", workers=2)
+    assert files_of(tmp_path / "processes") == files_of(tmp_path / "thread")
+
+
 def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,53 @@
 """Words and sentences, in several scripts."""
 
+import re
+import unicodedata
+from functools import cache
 from importlib.metadata import version
+from itertools import pairwise
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from schemas.segmentation import WordSegmentation
-from stage1_encode.segmentation import SentenceSplitter, default_words, paper_sentences, paper_words
+from stage1_encode.segmentation import (
+    SPACELESS,
+    SentenceSplitter,
+    choose_words,
+    default_words,
+    paper_sentences,
+    paper_words,
+)
+
+# Spaces, invisible characters, marks that are composed with or reordered around others, letters that change in number
+TRICKY = (
+    " \t\0\n\u00ad\u200b\u200c\u200d\u200f\u0301\u0323\u0307\u0338\u3099\u0e48\u1112\u1161\u11abaeİßΣ<=![]かキ我กเา가"
+)
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(TRICKY), max_size=20)
+
+
+def in_canonical_order(text: str) -> bool:
+    """Return whether no mark stands behind one that Unicode sorts after it; invisible characters do not separate."""
+    visible = [char for char in text if unicodedata.category(char) != "Cf"]
+    classes = [unicodedata.combining(char) for char in visible]
+    return not any(before > after > 0 for before, after in pairwise(classes))
+
+
+@cache
+def rules_of(language: str) -> WordSegmentation:
+    return choose_words(None, language)  # loading a library takes longer than cutting the text of a test
+
+
+@cache
+def letters_of(language: str) -> list[str]:
+    everything = "".join(chr(code) for code in range(0x21000) if not 0xD800 <= code < 0xE000)
+    return re.findall(f"[{SPACELESS[language].letters}]", everything)
+
+
+@pytest.fixture(params=SPACELESS)
+def language(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +105,155 @@ def test_sentences_cover_a_paragraph_without_its_empty_parts() -> None:
     ]
     assert SentenceSplitter("en").spans("   ") == []
     assert SentenceSplitter("en").name == SentenceSplitter("ko").name == f"sentencex {version('sentencex')}"
+
+
+def test_the_default_rules_are_those_of_the_caches_that_exist() -> None:
+    assert default_words().sha256 == "30cd62fee70c1d6cd6be275ec6d026fac021e6de686eddf79b52757779a44b94"
+    assert paper_words().sha256 == "9ab709743300e8f2dde84932581925c6503a076c596cc40c36fdbb93f44fb628"
+    assert choose_words(None, "en").rules == choose_words(None, "ko").rules == default_words().rules
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "words"),
+    [
+        (
+            "zh",
+            "我昨天在图书馆看了3本Python书。卡拉OK！",
+            "我 昨天 在 图书馆 看 了 3 本 python 书 。 卡拉 ok ！",
+        ),
+        ("zh", "北京\u00ad大学的学生们", "北京大学 的 学生 们"),
+        (
+            "ja",
+            "彼女は新しいコンピューターをiPhoneと2台買った。",
+            "彼女 は 新しい コンピューター を iphone と 2 台 買っ た 。",
+        ),
+        ("ja", "学生か\u3099本\u00adを", "学生 が 本 を"),
+        (
+            "th",
+            "ฉันไปอ่านหนังสือที่ห้องสมุดกับ COVID-19ในปี 2563 ต่าง ๆ",
+            "ฉัน ไป อ่านหนังสือ ที่ ห้องสมุด กับ covid - 19 ใน ปี 2563 ต่าง ๆ",
+        ),
+    ],
+)
+def test_a_segmenter_cuts_what_has_no_spaces_and_leaves_the_rest(language: str, text: str, words: str) -> None:
+    rules = choose_words(None, language)
+    assert rules.split(text) == words.split()
+    assert [word for word, _, _ in rules.occurrences(text)] == words.split()
+    assert WordSegmentation(rules.rules).split(text) == words.split()
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "words"),
+    [
+        ("zh", "我爱Python。", "我 爱 python 。"),
+        ("ja", "彼女はコンピューターを買った。", "彼 女 は コンピューター を 買 った 。"),
+        ("th", "ฉันอ่านหนังสือเก่าๆ ในปี 2563", "ฉั น อ่า น ห นั ง สื อ เก่า ๆ ใน ปี 2563"),
+    ],
+)
+@pytest.mark.usefixtures("without_segmenters")
+def test_without_the_library_words_are_characters_or_what_is_written_as_one(
+    language: str, text: str, words: str
+) -> None:
+    assert choose_words(None, language).split(text) == words.split()
+
+
+@pytest.mark.usefixtures("without_segmenters")
+def test_chinese_without_the_library_is_cut_by_the_default_rules() -> None:
+    assert choose_words(None, "zh").rules == default_words().rules
+
+
+def test_parts_of_a_run_have_their_places_though_normalising_changed_its_length() -> None:
+    found = choose_words(None, "ja").occurrences("学生か\u3099本\u00adを")
+    assert found == [("学生", 0, 2), ("が", 2, 4), ("本", 4, 5), ("を", 6, 7)]
+
+
+def test_the_papers_rules_know_no_language(language: str) -> None:
+    assert choose_words("paper", language).rules == paper_words().rules
+
+
+@pytest.mark.parametrize(
+    ("text", "occurrences"),
+    [
+        ("Don't", [("don", 0, 3), ("'", 3, 4), ("t", 4, 5)]),
+        ("cafe\u0301 x", [("café", 0, 5), ("x", 6, 7)]),
+        ("İx y", [("i\u0307x", 0, 2), ("y", 3, 4)]),
+        ("\u00adso\u00adft\u00ad y", [("soft", 1, 6), ("y", 8, 9)]),
+        ("\u1112\u1161\u11ab\u1100\u116e\u11a8 y", [("한국", 0, 6), ("y", 7, 8)]),
+        ("e\u00ad\u0301\u00ad x", [("é", 0, 3), ("x", 5, 6)]),
+        ("a<\u0338 [UNK]", [("a", 0, 1), ("≮", 1, 3), ("[", 4, 5), ("unk", 5, 8), ("]", 8, 9)]),
+        ("می\u200cخواهم 😀\0مرحبا", [("می\u200cخواهم", 0, 8), ("😀", 9, 10), ("مرحبا", 11, 16)]),
+        ("", []),
+        (" \u00ad", []),
+    ],
+)
+def test_occurrences_count_the_characters_of_the_text_itself(
+    text: str, occurrences: list[tuple[str, int, int]]
+) -> None:
+    assert default_words().occurrences(text) == occurrences
+
+
+@given(ANY_TEXT)
+@settings(deadline=None)
+@pytest.mark.parametrize("rules", [default_words(), paper_words()], ids=["default", "paper"])
+def test_each_word_is_what_its_own_characters_are_split_into(rules: WordSegmentation, text: str) -> None:
+    found = rules.occurrences(text)
+    assert [word for word, _, _ in found] == rules.split(text)
+    edges = [edge for _, start, stop in found for edge in (start, stop)]
+    assert edges == sorted(edges)
+    assert all(0 <= start < stop <= len(text) for _, start, stop in found)
+    # Out of order, a mark may be composed with a character that it does not stand beside.
+    assume(in_canonical_order(text))
+    assert [rules.split(text[start:stop]) for _, start, stop in found] == [[word] for word, _, _ in found]
+
+
+@given(st.data())
+@settings(deadline=None)
+@pytest.mark.parametrize("language", SPACELESS)
+def test_a_segmenter_loses_no_character_and_knows_the_place_of_each(language: str, data: st.DataObject) -> None:
+    letters = letters_of(language)
+    text = data.draw(st.text(st.sampled_from(letters) | st.sampled_from(TRICKY), max_size=20))
+    rules = rules_of(language)
+    found = rules.occurrences(text)
+    assert [word for word, _, _ in found] == rules.split(text)
+    assert "".join(word for word, _, _ in found) == "".join(default_words().split(text))
+    edges = [edge for _, start, stop in found for edge in (start, stop)]
+    assert edges == sorted(edges)
+    assume(in_canonical_order(text))
+    places = ["".join(default_words().split(text[start:stop])) for _, start, stop in found]
+    assert places == [word for word, _, _ in found]
+
+
+SENTENCES = {
+    "ko": ["서울은 대한민국의 수도이다.", "인구는 약 940만 명이다.", "한강이 도시를 가로지를까?"],
+    "zh": ["北京是中国的首都。", "他说：“今天天气很好。”", "我们去公园吧！", "你去吗？"],
+    "ja": ["東京は日本の首都である。", "人口は約1400万人だ！", "本当ですか？"],
+    "ar": ["القاهرة عاصمة مصر.", "هل زرت المتحف؟", "نعم، زرته أمس!"],
+    "he": ["ירושלים היא עיר עתיקה.", "האם ביקרת שם?", "כן!"],
+    "fa": ["تهران پایتخت ایران است.", "آیا می\u200cخواهید بروید؟", "بله!"],
+    "ur": ["یہ ایک کتاب ہے۔", "کیا آپ نے پڑھی؟", "جی ہاں!"],
+    "th": [
+        "เมื่อวานนี้ฉันไปอ่านหนังสือประวัติศาสตร์ที่ห้องสมุดของมหาวิทยาลัย",
+        "ในปี พ.ศ. 2560 ดร. สมชาย เขียนหนังสือเรื่องต่าง ๆ เกี่ยวกับกรุงเทพมหานคร ฯลฯ",
+        "คุณอ่านแล้วหรือยัง?",
+        "ยัง!",
+    ],
+}
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_sentences_end_where_the_language_ends_them(language: str) -> None:
+    gap = "" if language in ("zh", "ja") else " "
+    paragraph = gap.join(SENTENCES[language])
+    spans = SentenceSplitter(language).spans(paragraph)
+    assert [paragraph[start:stop].strip() for start, stop in spans] == SENTENCES[language]
+    assert "".join(paragraph[start:stop] for start, stop in spans) == paragraph
+
+
+def test_thai_sentences_are_cut_at_spaces_and_the_name_says_so() -> None:
+    thai = SentenceSplitter("th")
+    assert thai.name == "spaces between Thai letters after 60 characters"
+    assert thai.spans(" \n ") == thai.spans("") == []
+    short = "กา ขา " * 10  # 60 characters
+    assert thai.spans(short + "งา") == [(0, 62)]
+    assert thai.spans(short + "งา จา") == [(0, 63), (63, 65)]
+    assert thai.spans(short + "งา 5 จา") == [(0, 67)]

@@ -1,0 +1,152 @@
+"""Libraries that cut text without spaces into words; each is loaded when it first cuts, and training needs none."""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.errors import X2StaticError
+from schemas.versions import NOT_INSTALLED, package_version
+
+Cut = Callable[[str], list[str]]  # a text to the words that it consists of
+
+logger = logging.getLogger(__name__)
+
+
+class SegmenterRules(BaseModel):
+    """Word segmentation rules that JSON of the `tokenizers` library cannot hold: which library cuts what, and how.
+
+    Attributes:
+        segmenter: name of the library, a key of LIBRARIES.
+        versions: of the library and its dictionary; others cut otherwise.
+        language: ISO 639-1 code, and name of the extra that installs the library.
+        runs: regular expression of the runs of letters that the library cuts; `rules` keep them apart from the rest.
+        longest_run: characters that the library gets at once; a longer run is cut there.
+        settings: what the library is loaded with.
+        rules: JSON of a `tokenizers.Tokenizer`, which normalises, and cuts all else.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    segmenter: str
+    versions: dict[str, str]
+    language: str
+    runs: str
+    longest_run: int = Field(ge=1)
+    settings: dict[str, Any]
+    rules: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library that cuts runs of letters into words.
+
+    Attributes:
+        packages: those whose versions decide where it cuts.
+        load: gives what cuts, by keyword settings.
+    """
+
+    packages: tuple[str, ...]
+    load: Callable[..., Cut]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of each package that is installed here, NOT_INSTALLED for the others."""
+        return {package: package_version(package) for package in self.packages}
+
+    @property
+    def missing(self) -> list[str]:
+        """The packages that are not installed."""
+        return [package for package, version in self.versions.items() if version == NOT_INSTALLED]
+
+
+def load_cut(rules: SegmenterRules) -> Cut:
+    """Load the library that rules name, and return what cuts a word of the other rules further.
+
+    Raises:
+        X2StaticError: the library is not installed, or one that this version of x2static does not know.
+    """
+    wanted = described(rules.versions)
+    if rules.segmenter not in LIBRARIES:
+        raise X2StaticError(
+            f"word segmentation: this version of x2static does not know {rules.segmenter} ({wanted}); use a newer one"
+        )
+    library = LIBRARIES[rules.segmenter]
+    if library.missing:
+        raise X2StaticError(
+            f"word segmentation: the words were cut by {wanted}, but {' and '.join(library.missing)} cannot be found "
+            f"here; pip install {' '.join(f'{package}=={version}' for package, version in rules.versions.items())}"
+        )
+    if library.versions != rules.versions:
+        logger.warning(
+            "word segmentation: the words were cut by %s, here is %s, which may cut some otherwise",
+            wanted,
+            described(library.versions),
+        )
+    run, longest, cut = re.compile(rules.runs), rules.longest_run, library.load(**rules.settings)
+
+    def words(word: str) -> list[str]:
+        if not run.match(word):
+            return [word]
+        return [part for start in range(0, len(word), longest) for part in cut(word[start : start + longest])]
+
+    return words
+
+
+def described(versions: dict[str, str]) -> str:
+    """Return packages with their versions, as a person reads them."""
+    return " and ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def _load_rjieba(hmm: bool) -> Cut:
+    from rjieba import Jieba
+
+    jieba = Jieba()  # the one that the module shares may have been given other words
+
+    return lambda run: jieba.cut(run, hmm)
+
+
+def _load_sudachipy(mode: str) -> Cut:
+    from sudachipy import Dictionary
+
+    tokenizer = Dictionary(dict="small").tokenizer(mode)
+    lock = Lock()  # it refuses a second thread
+
+    def cut(run: str) -> list[str]:
+        with lock:
+            return [word.raw_surface() for word in tokenizer.tokenize(run)]
+
+    return cut
+
+
+def _load_pythainlp() -> Cut:
+    with _pythainlp_writes_nothing():
+        from pythainlp.tokenize.newmm import segment
+
+    return segment
+
+
+@contextmanager
+def _pythainlp_writes_nothing() -> Iterator[None]:
+    """Keep the library from making a folder in the home folder, without which it cannot be imported."""
+    if {"PYTHAINLP_READ_ONLY", "PYTHAINLP_READ_MODE"} & os.environ.keys():  # the user has decided
+        yield
+        return
+    os.environ["PYTHAINLP_READ_ONLY"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHAINLP_READ_ONLY"]
+
+
+LIBRARIES = {
+    "rjieba": Library(("rjieba",), _load_rjieba),
+    "sudachipy": Library(("sudachipy", "sudachidict-small"), _load_sudachipy),
+    "pythainlp": Library(("pythainlp",), _load_pythainlp),
+}

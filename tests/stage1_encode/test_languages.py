@@ -1,0 +1,212 @@
+"""Text of many scripts through stage one and stage two: Korean, Chinese, Japanese, Thai, and from right to left."""
+
+import gzip
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from schemas.segmenters import LIBRARIES, Library
+from schemas.vectors import WordVectors
+from stage1_encode.segmentation import SentenceSplitter, choose_words, default_words
+from stage1_encode.tokens import TeacherTokenizer
+from tests.conftest import ROOT
+from tests.stage1_encode.conftest import Readers
+from tests.stage1_encode.forks import Forks
+from tests.stage1_encode.runs import as_options, config_of, files_of, run, texts_of, write_lines
+
+# Three paragraphs each, and words that a reader of the language would name.
+TEXTS = {
+    "ko": (
+        [
+            "서울은 대한민국의 수도이다. 한강이 도시를 가로지른다. 인구는 약 940만 명이다.",
+            "학생은 도서관에서 책을 읽는다. 그는 IT 회사에서 일한다! 오늘은 날씨가 좋다.",
+            "기계 학습에는 많은 자료가 필요하다. 왜 그럴까? 아무도 모른다.",
+        ],
+        ["서울은", "도서관에서", "940만", "it"],
+    ),
+    "zh": (
+        [
+            "我昨天在图书馆看了一本关于历史的书。北京是中国的首都。今天天气很好！",
+            "科学家发现了一种新的方法。他们正在研究生命的起源。你知道Python吗？",
+            "上海的地铁每天运送乘客。这个问题的答案并不简单。我们去公园散步吧！",
+        ],
+        ["图书馆", "科学家", "地铁", "python"],
+    ),
+    "ja": (
+        [
+            "東京は日本の首都である。人口は約1400万人だ。電車が速い！",
+            "彼女は新しいコンピューターを買った。これはPythonの本です。学生は本を読みました。",
+            "今日は天気がいい。公園を散歩しましょう！この問題の答えは簡単ではない。",
+        ],
+        ["東京", "コンピューター", "散歩", "python"],
+    ),
+    "th": (
+        [
+            "เมื่อวานนี้ฉันไปอ่านประวัติศาสตร์ที่ห้องสมุดของมหาวิทยาลัยใหญ่ กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทยและมีประชากรมาก",
+            "นักวิทยาศาสตร์ค้นพบวิธีใหม่ในการวัดระยะทางระหว่างดวงดาวที่อยู่ไกลมาก นักเรียนเขียนโปรแกรมภาษา Python ในปี 2563",
+            "วันนี้อากาศดีมากเราจึงไปเดินเล่นที่สวนสาธารณะใกล้บ้านกับเพื่อนสองคน คำตอบของคำถามนี้ไม่ง่ายเลย",
+        ],
+        ["ห้องสมุด", "นักวิทยาศาสตร์", "สวนสาธารณะ", "python"],
+    ),
+    "ar": (
+        [
+            "القاهرة عاصمة مصر. زار الطلاب المتحف الكبير أمس. هل زرت المتحف؟",
+            "قرأت كتابًا عن تاريخ Berlin في المكتبة. كان الجو جميلا! ذهبنا إلى الحديقة.",
+        ],
+        ["المتحف", "المكتبة", "berlin", "؟"],
+    ),
+    "he": (
+        ["ירושלים היא עיר עתיקה. התלמיד קורא ספר בספרייה. האם ביקרת שם?", "הוא גר ב-London מאז 1999. כן! היה יפה."],
+        ["ירושלים", "בספרייה", "london", "1999"],
+    ),
+    "fa": (
+        [
+            "تهران پایتخت ایران است. آیا می‌خواهید کتاب‌های تازه بخوانید؟ بله!",
+            "دانش‌آموز می‌خواند. هوا خوب است. او Python می‌نویسد.",
+        ],
+        ["می\u200cخواهید", "کتاب\u200cهای", "دانش\u200cآموز", "python"],
+    ),
+}
+SEGMENTED = ("zh", "ja", "th")
+
+
+@pytest.fixture(autouse=True)
+def logs_reach_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the command line has set up logging before."""
+    monkeypatch.setattr(logging.getLogger("stage1_encode"), "propagate", True)
+
+
+@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_the_pieces_of_a_word_cover_it(readers: Readers, family: str, language: str) -> None:
+    tokenizer = TeacherTokenizer.load(readers(family).teacher.folder, trust_remote_code=False)
+    rules = choose_words(None, language)
+    for text in TEXTS[language][0]:
+        covered = [False] * len(text)
+        for start, stop in tokenizer.backend.encode(text, add_special_tokens=False).offsets:
+            covered[start:stop] = [True] * (stop - start)
+        found = rules.occurrences(text)
+        assert len(found) > 8
+        for word, start, stop in found:
+            assert rules.split(text[start:stop]) == [word]
+            # BERT's normalizer takes marks and joiners away; letters and digits it keeps.
+            assert all(covered[place] for place in range(start, stop) if family == "roberta" or text[place].isalnum())
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_a_killed_run_goes_on_in_every_language_and_vectors_split_as_it_did(
+    readers: Readers, forks: Forks, tmp_path: Path, language: str
+) -> None:
+    texts, words = TEXTS[language]
+    corpus = write_lines(tmp_path / "corpus.txt", texts)
+    teacher = readers("roberta").teacher.folder
+    whole = config_of(teacher, corpus, tmp_path / "whole", unit=1, language=language, min_sentences=2)
+    killed = whole.model_copy(update={"cache": tmp_path / "killed"})
+
+    assert forks.run(*as_options(whole))[0] == 0
+    status, _ = forks.run(*as_options(killed), kill=["schemas.shard:commit_folder", "before", 2])
+    assert status == -9
+    assert len(list(killed.cache.glob("shards/[0-9]*/shard.json"))) == 1
+    status, output = forks.run(*as_options(killed))
+    assert status == 0, output
+    assert files_of(killed.cache) == files_of(whole.cache)
+
+    rules = Cache.open(whole.cache).segmentation()
+    rows = texts_of(whole.cache)
+    assert len(rows) >= 2 * len(texts)  # sentences: the filter dropped none of the paragraphs
+    assert " ".join(rows).split(" ") == [word for text in texts for word in rules.split(text)]
+    assert not set(words) - set(" ".join(rows).split(" "))
+
+    run_folder = tmp_path / "run"
+    training = ("--objective", "closed-form", "--min-count", "1")
+    status, output = forks.run("train", "--cache", str(whole.cache), "--out", str(run_folder), *training)
+    assert status == 0, output
+    vectors = WordVectors.load(run_folder)
+    assert vectors.split(texts[0]) == rules.split(texts[0])
+    assert all(word in vectors for text in texts for word in vectors.split(text))
+
+
+def test_training_on_segmented_words_needs_no_segmenter(teacher: Path, tmp_path: Path) -> None:
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"][0])
+    run(teacher, corpus, tmp_path / "cache", language="zh")
+    without = (
+        "import sys\n"
+        "for name in ('rjieba', 'sudachipy', 'pythainlp', 'tokenizers'): sys.modules[name] = None\n"
+        "from pipeline.cli import run\n"
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    command = ["train", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "run"), "--min-count", "1"]
+    command += ["--subsample", "0"]
+    training = subprocess.run([sys.executable, "-c", without, *command], cwd=ROOT, capture_output=True, text=True)
+    assert training.returncode == 0, training.stderr
+    assert WordVectors.load(tmp_path / "run").split("图书馆的书") == ["图书馆", "的", "书"]
+
+
+@pytest.mark.parametrize("language", SEGMENTED)
+def test_the_cache_and_the_log_say_what_cut_the_words(
+    teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, language: str
+) -> None:
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
+    with caplog.at_level(logging.INFO, "stage1_encode"):
+        run(teacher, corpus, tmp_path / "cache", language=language)
+    rules = Cache.open(tmp_path / "cache").segmentation()
+    assert f"words: cut by {rules.name}" in caplog.messages
+    stored = json.loads(rules.rules)
+    assert stored["language"] == language
+    assert stored["versions"] == LIBRARIES[stored["segmenter"]].versions
+
+
+@pytest.mark.parametrize("language", SEGMENTED)
+@pytest.mark.usefixtures("without_segmenters")
+def test_without_the_library_the_log_says_what_a_word_is_then(
+    teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, language: str
+) -> None:
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
+    run(teacher, corpus, tmp_path / "cache", language=language)
+    [message] = [message for message in caplog.messages if message.startswith("words: ")]
+    assert "by itself" in message
+    assert "is-not-called-so is not installed" in message
+    assert f"pip install 'x2static[{language}]'" in message
+    assert max(len(word) for word in " ".join(texts_of(tmp_path / "cache")).split()) < 12
+
+
+def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"][0])
+    run(teacher, corpus, tmp_path / "cache", language="zh", limit=1)
+    before = files_of(tmp_path / "cache")
+    monkeypatch.setitem(LIBRARIES, "rjieba", Library(("no-such-package",), lambda hmm: list))
+    with pytest.raises(X2StaticError, match=r"words are cut by: rjieba [\d.]+ != rules of the tokenizers library"):
+        run(teacher, corpus, tmp_path / "cache", language="zh")
+    assert files_of(tmp_path / "cache") == before
+
+
+def test_other_languages_have_no_line_about_words(
+    teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["ko"][0])
+    with caplog.at_level(logging.INFO, "stage1_encode"):
+        run(teacher, corpus, tmp_path / "cache", language="ko")
+    assert caplog.messages
+    assert not [message for message in caplog.messages if message.startswith("words: ")]
+
+
+def test_paragraphs_of_the_korean_wikipedia_pass_the_filter_and_give_korean_words(shared: Path) -> None:
+    with gzip.open(shared / "corpora" / "kowiki-2k.txt.gz", "rt", encoding="utf-8") as file:
+        paragraphs = [line for line in file.read().split("\n") if len(line) >= 140][:200]
+    spans = [SentenceSplitter("ko").spans(paragraph) for paragraph in paragraphs]
+    assert sum(len(sentences) >= 3 for sentences in spans) > 0.5 * len(paragraphs)
+    rules = default_words()
+    words = [word for paragraph in paragraphs for word, _, _ in rules.occurrences(paragraph)]
+    assert words == [word for paragraph in paragraphs for word in rules.split(paragraph)]
+    korean = [word for word in words if "가" <= word[0] <= "힣"]
+    assert len(korean) > 0.6 * len(words)
+    assert max(map(len, korean)) < 40
+    assert {"있다", "이다", "그", "수"} & set(korean)
