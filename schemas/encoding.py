@@ -11,6 +11,8 @@ from schemas.storage import canonical_json
 Context = Literal["paragraph", "sentence"]
 Precision = Literal["float32", "bfloat16", "float16"]
 OnBadText = Literal["fail", "replace", "skip"]
+Layer = Literal["last"] | int
+LAST: Literal["last"] = "last"
 
 
 class EncodeConfig(BaseModel):
@@ -22,6 +24,8 @@ class EncodeConfig(BaseModel):
         cache: the folder that the cache is written to.
         context: what the teacher reads at once, a paragraph (eq. 4) or a sentence (eq. 3).
         compat: "paper" reproduces the reference implementation's peculiarities (docs/COMPAT.md).
+        layer: which of the teacher's hidden states are averaged: "last", or a number: 0 the embeddings, n what block n
+            gives, negative ones from the end.
         limit: at most so many paragraphs, counted before the filter; None for all.
         unit: paragraphs in a unit, and so in a shard.
         dtype: number format of the stored context vectors.
@@ -43,6 +47,7 @@ class EncodeConfig(BaseModel):
     cache: Path
     context: Context = "paragraph"
     compat: Literal["paper"] | None = None
+    layer: Layer = LAST
     limit: int | None = Field(default=None, ge=1)
     unit: int = Field(default=8192, ge=1)
     dtype: Literal["float16"] = "float16"
@@ -66,7 +71,7 @@ class Encoding(BaseModel):
         weights: sha256 of the teacher's weight files, in the order of their names.
         teacher_config: sha256 of its config.json.
         tokenizer: sha256 of its tokenizer files.
-        layer: which hidden states are averaged.
+        layer: which hidden states are averaged: "last", or a number from 0 to below the last one's.
         context: "paragraph" or "sentence".
         compat: "paper" or None.
         window: pieces that the teacher reads at once, special tokens included.

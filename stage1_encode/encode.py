@@ -35,7 +35,8 @@ from stage1_encode.planning import (
     read_remaining,
     write_plans,
 )
-from stage1_encode.teacher import TeacherFiles, pick_precision
+from stage1_encode.teacher import pick_precision
+from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.windows import PreparedUnit
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from schemas.shard import ShardContent
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.pooling import ContextMeans, by_length, first_batch
 from stage1_encode.segmentation import SentenceSplitter, choose_words
-from stage1_encode.teacher import Teacher, TeacherFiles
+from stage1_encode.teacher import Teacher
+from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.windows import PreparedUnit, Preparer, Window
 
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
@@ -28,7 +29,8 @@ def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentatio
     """Return what cuts text for a configuration and its teacher.
 
     Raises:
-        X2StaticError: `--compat paper` reads more pieces at once than the teacher holds.
+        X2StaticError: `--compat paper` reads more pieces at once than the teacher holds, or special tokens that it has
+            no embeddings for.
     """
     splitter = SentenceSplitter(config.language)
     if config.compat is None:
@@ -41,6 +43,7 @@ def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentatio
             config.min_sentences,
             config.min_characters,
         )
+    teacher.check_ids(parse_special=True)
     preparer = PaperPreparer(teacher.tokenizer, splitter, config.context, config.min_sentences, config.min_characters)
     if preparer.window > teacher.window:
         raise X2StaticError(
@@ -94,7 +97,7 @@ class Encoder:
         if not np.isfinite(stored).all():
             raise X2StaticError(
                 f"{what}: context vectors reach {np.abs(contexts).max():.3g}, beyond float16 (65504); "
-                "this teacher's last layer needs another layer or a normalised model"
+                "choose another layer (--layer), or a normalised model"
             )
         return _content(unit, stored)
 
@@ -126,7 +129,7 @@ def load_encoder(config: EncodeConfig, files: TeacherFiles, precision: Precision
     Raises:
         X2StaticError: the teacher cannot be loaded, or does not hold what `--compat paper` reads at once.
     """
-    teacher = Teacher(files, precision, device, config.trust_remote_code)
+    teacher = Teacher(files, precision, device, config.trust_remote_code, config.layer)
     return Encoder(make_preparer(config, teacher, choose_words(config.compat)), teacher, MAX_TOKENS[device.type])
 
 

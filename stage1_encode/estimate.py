@@ -14,7 +14,8 @@ from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import Encoder, load_encoder
 from stage1_encode.planning import corpus_groups, open_corpora, plan_all, plan_rest, planned_paragraphs, read_remaining
 from stage1_encode.pooling import ContextMeans, batches
-from stage1_encode.teacher import TeacherFiles, pick_precision
+from stage1_encode.teacher import pick_precision
+from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.windows import PreparedUnit
 
 SAMPLE_UNITS, SAMPLE_PARAGRAPHS = 16, 1024

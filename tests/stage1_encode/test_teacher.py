@@ -16,15 +16,9 @@ from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from stage1_encode.encoder import Encoder
-from stage1_encode.teacher import (
-    DEFAULT_WINDOW,
-    Teacher,
-    TeacherFiles,
-    claimed_window,
-    config_sha256,
-    pick_precision,
-    weights_sha256,
-)
+from stage1_encode.positions import DEFAULT_WINDOW, claimed_window
+from stage1_encode.teacher import Teacher, pick_precision
+from stage1_encode.teacher_files import TeacherFiles, config_sha256, weights_sha256
 from stage1_encode.windows import PreparedUnit, Window
 from tests.stage1_encode.conftest import Readers, read_back
 from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
