@@ -115,7 +115,9 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
         )
     # Heads are left out without a word; blocks that the configuration does not have are another model's.
     blocks = {BLOCK_NUMBER.sub("#", name) for name in names if BLOCK_NUMBER.search(name)}
-    beyond = sorted(name for name in loading["unexpected_keys"] if BLOCK_NUMBER.sub("#", name) in blocks)
+    head = f"{whole.base_model_prefix}."  # before the names of a model that was saved with its head
+    kept = (name.removeprefix(head) for name in loading["unexpected_keys"])
+    beyond = sorted(name for name in kept if BLOCK_NUMBER.sub("#", name) in blocks)
     if beyond:
         raise X2StaticError(
             f"model {folder}: its weight files hold {len(beyond)} tensors of layers that config.json does not have "

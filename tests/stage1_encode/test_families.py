@@ -104,7 +104,7 @@ def copy_of(readers: Readers, tmp_path: Path) -> Callable[[str], Path]:
 
 
 # Learnt positions end somewhere; relative and rotary ones do not.
-TABLES = ("bert", "roberta", "xlm-roberta", "mpnet", "gpt2", "distilbert", "albert", "electra", "bart", "mbart", "opt")
+TABLES = "bert roberta xlm-roberta mpnet gpt2 gpt2-large distilbert albert electra bart mbart opt".split()
 
 
 @families
@@ -188,9 +188,10 @@ def test_every_layer_of_a_batch_is_given_and_the_last_is_the_models_last(readers
             np.testing.assert_allclose(states[row, : len(window.pieces)].numpy(), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("layer", "name"), [(-1, "last"), (2, "last"), ("last", "last"), (-2, "1"), (1, "1"), (-3, "0")]
-)
+NAMES = {-1: "last", 2: "last", "last": "last", -2: "1", 1: "1", -3: "0", 0: "0"}
+
+
+@pytest.mark.parametrize(("layer", "name"), NAMES.items())
 def test_a_layer_has_one_name_and_its_cache_goes_on_under_all(readers: Readers, tmp_path: Path, layer, name: str):
     folder = readers("bert").teacher.folder
     corpus = write_lines(tmp_path / "corpus.txt", PARAGRAPHS[:2])
@@ -240,7 +241,7 @@ def test_the_command_line_takes_a_layer_and_says_what_is_none(readers: Readers, 
     status, output = forks.run(*options, "--layer", "first")
     assert status == 2
     assert "--layer first: input should be 'last'" in output
-    assert forks.run(*options, "--layer", "7") == (
-        1,
-        "error: --layer 7: this teacher has layers 0 (its embeddings) to 2 (the last), or -3 to -1 counted from the end\n",
-    )
+    status, output = forks.run(*options, "--layer", "7")
+    assert status == 1
+    assert output.startswith("error: --layer 7: this teacher has layers 0 (its embeddings) to 2 (the last), or -3 to")
+    assert len(output.splitlines()) == 1
