@@ -94,8 +94,7 @@ def weights_sha256(folder: Path) -> str:
         others = sorted(path.name for pattern in OTHER_WEIGHTS for path in folder.glob(pattern))
         found = f", only {', '.join(others[:3])}" if others else ""
         raise X2StaticError(
-            f"model {folder}: it holds no weights that PyTorch reads (*.safetensors, pytorch_model.bin){found}; "
-            "download or save the whole model"
+            f"model {folder}: it holds no weights (*.safetensors){found}; download or save the whole model"
         )
     hashes = []
     for path in files:

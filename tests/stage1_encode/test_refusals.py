@@ -270,8 +270,7 @@ def test_weights_that_are_missing_or_of_another_format_are_refused(copy_of, refu
         (folder / name).write_bytes(b"x")
     found = f", only {Path(name).name}" if name else ""
     assert refusal(folder) == (
-        f"model {folder}: it holds no weights that PyTorch reads (*.safetensors, pytorch_model.bin){found}; "
-        "download or save the whole model"
+        f"model {folder}: it holds no weights (*.safetensors){found}; download or save the whole model"
     )
 
 
