@@ -12,6 +12,8 @@ Context = Literal["paragraph", "sentence"]
 Precision = Literal["float32", "bfloat16", "float16"]
 OnBadText = Literal["fail", "replace", "skip"]
 TextFormat = Literal["auto", "lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
+Layer = Literal["last"] | int
+LAST: Literal["last"] = "last"
 
 
 class EncodeConfig(BaseModel):
@@ -24,6 +26,8 @@ class EncodeConfig(BaseModel):
         context: what the teacher reads at once, a paragraph (eq. 4) or a sentence (eq. 3).
         compat: "paper" reproduces the reference implementation's peculiarities (docs/COMPAT.md).
         append: add the corpora to a finished cache, whose shards stay as they are.
+        layer: which of the teacher's hidden states are averaged: "last", or a number: 0 the embeddings, n what block n
+            gives, negative ones from the end.
         limit: at most so many paragraphs of each corpus, counted after the sample and before the filter; None for all.
         unit: paragraphs in a unit, and so in a shard.
         part: "3/16" encodes every 16th unit, the third first; None all of them.
@@ -52,6 +56,7 @@ class EncodeConfig(BaseModel):
     context: Context = "paragraph"
     compat: Literal["paper"] | None = None
     append: bool = False
+    layer: Layer = LAST
     limit: int | None = Field(default=None, ge=1)
     unit: int = Field(default=8192, ge=1)
     part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")
@@ -87,7 +92,7 @@ class Encoding(BaseModel):
         weights: sha256 of the teacher's weight files, in the order of their names.
         teacher_config: sha256 of its config.json.
         tokenizer: sha256 of its tokenizer files.
-        layer: which hidden states are averaged.
+        layer: which hidden states are averaged: "last", or a number from 0 to below the last one's.
         context: "paragraph" or "sentence".
         compat: "paper" or None.
         window: pieces that the teacher reads at once, special tokens included.

@@ -9,7 +9,7 @@ from pathlib import Path
 import zarr
 
 from schemas.cache import MANIFEST, Cache
-from schemas.encoding import EncodeConfig, Encoding, Precision, differences
+from schemas.encoding import LAST, EncodeConfig, Encoding, Layer, Precision, differences
 from schemas.errors import X2StaticError
 from schemas.manifest import Manifest, Marker, Plan
 from schemas.segmentation import SEGMENTATION
@@ -17,9 +17,10 @@ from schemas.shard import shard_name
 from schemas.storage import LOCK, TEMPORARY, canonical_json, write_atomically
 from schemas.versions import package_version
 from stage1_encode.corpora.spool import FILE, SPOOL
+from stage1_encode.model import canonical_layer, claimed_layers, read_config
 from stage1_encode.planning import write_plans
 from stage1_encode.segmentation import SentenceSplitter, choose_words
-from stage1_encode.teacher import TeacherFiles
+from stage1_encode.teacher_files import TeacherFiles
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
 # What a first call that was killed before its manifest may leave, by path in the cache's folder.
@@ -66,13 +67,24 @@ def check_folder(folder: Path, append: bool) -> None:
             )
 
 
+def layer_of(config: EncodeConfig, files: TeacherFiles) -> Layer:
+    """Return the layer asked for by its one name, known without loading the teacher.
+
+    Raises:
+        X2StaticError: there is no such layer.
+    """
+    if config.layer == LAST:
+        return LAST
+    return canonical_layer(config.layer, claimed_layers(read_config(files.folder, config.trust_remote_code)))
+
+
 def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision, probed: Probed) -> Encoding:
     """Put together all that can change a vector."""
     return Encoding(
         weights=files.weights,
         teacher_config=files.config,
         tokenizer=files.tokenizer,
-        layer="last",
+        layer=str(layer_of(config, files)),
         context=config.context,
         compat=config.compat,
         words=choose_words(config.compat, config.language).sha256,

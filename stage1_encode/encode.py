@@ -33,7 +33,8 @@ from stage1_encode.planning import plan_all, plan_rest, write_plans
 from stage1_encode.preparation import pick_workers, prepared
 from stage1_encode.remaining import Work, read_remaining
 from stage1_encode.sources import Source, check_appendable, match, open_corpora
-from stage1_encode.teacher import TeacherFiles, pick_precision
+from stage1_encode.teacher import pick_precision
+from stage1_encode.teacher_files import TeacherFiles
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from stage1_encode.aggregation import FetchedSums, LayerSums
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.pooling import ContextMeans, by_length, first_batch
 from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
-from stage1_encode.teacher import Teacher, TeacherFiles
+from stage1_encode.teacher import Teacher
+from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.transfer import Fetched, ResultStream
 from stage1_encode.windows import PreparedUnit, Preparer, Window
 
@@ -40,7 +41,8 @@ def make_preparer(
         wanted: the words whose contextual vectors are added up.
 
     Raises:
-        X2StaticError: `--compat paper` reads more pieces at once than the teacher holds.
+        X2StaticError: `--compat paper` reads more pieces at once than the teacher holds, or special tokens that it has
+            no embeddings for.
     """
     splitter = SentenceSplitter(config.language)
     if config.compat is None:
@@ -54,6 +56,7 @@ def make_preparer(
             config.min_characters,
             {word: number for number, word in enumerate(wanted)},
         )
+    teacher.check_ids(parse_special=True)
     preparer = PaperPreparer(teacher.tokenizer, splitter, config.context, config.min_sentences, config.min_characters)
     if preparer.window > teacher.window:
         raise X2StaticError(
@@ -96,7 +99,7 @@ class EncodedUnit:
         if not np.isfinite(stored).all():
             raise X2StaticError(
                 f"{self.what}: context vectors reach {np.abs(contexts).max():.3g}, beyond float16 (65504); "
-                "this teacher's last layer needs another layer or a normalised model"
+                "choose another layer (--layer), or a normalised model"
             )
         return _content(self.unit, stored)
 
@@ -165,7 +168,7 @@ class Encoder:
         )
 
     def _layer_sums(self) -> LayerSums:
-        return LayerSums(self.teacher.n_layers, self.n_wanted, self.teacher.dim, self.teacher.device)
+        return LayerSums(self.teacher.n_layers + 1, self.n_wanted, self.teacher.dim, self.teacher.device)
 
     def _add(self, batch: list[Window], means: ContextMeans, layer_sums: LayerSums | None) -> bool:
         """Add a batch; return False where the device's memory ran out, what the attempt held being freed by then."""
@@ -210,7 +213,7 @@ def load_encoder(
         X2StaticError: the teacher cannot be loaded, or does not hold what `--compat paper` reads at once.
     """
     log_words(config.compat, config.language)
-    teacher = Teacher(files, precision, device, config.trust_remote_code)
+    teacher = Teacher(files, precision, device, config.trust_remote_code, config.layer)
     words = choose_words(config.compat, config.language)
     preparer = make_preparer(config, teacher, words, wanted)
     return Encoder(preparer, teacher, MAX_TOKENS[device.type], len(wanted))

@@ -17,7 +17,8 @@ from stage1_encode.planning import plan_all, plan_rest
 from stage1_encode.pooling import ContextMeans, batches
 from stage1_encode.remaining import read_remaining
 from stage1_encode.sources import Source, check_appendable, match, open_corpora
-from stage1_encode.teacher import TeacherFiles, pick_precision
+from stage1_encode.teacher import pick_precision
+from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.windows import PreparedUnit
 
 SAMPLE_UNITS, SAMPLE_PARAGRAPHS = 16, 1024

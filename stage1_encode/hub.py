@@ -21,6 +21,8 @@ from stage1_encode.tokens import first_line
 
 PATIENCE_SECONDS = 5.0  # for each of model and data set, so that one line comes within 15 seconds, imports included
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.py"]
+# Folders are for other uses (onnx/, 1_Pooling/), but for 0_Transformer/ of older sentence-transformers models.
+IGNORED = ["[!0]*/*", "0[!_]*/*", "*/*/*"]
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first of which a model has any
 WAYS_OUT = "a local model folder (--model PATH) or --model demo"
 CORPUS_WAYS_OUT = "a local text file (--corpus FILE) or --corpus demo"
@@ -51,7 +53,7 @@ def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
     except UNREACHABLE as error:
         return _downloaded_before(model, revision, error)
     names = [item.rfilename for item in info.siblings or ()]
-    weights = next((pattern for pattern in WEIGHTS if fnmatch.filter(names, pattern)), WEIGHTS[0])
+    weights = next((pattern for pattern in WEIGHTS if _wanted(names, pattern)), WEIGHTS[0])
     try:
         # By the name that was asked for, not by info.sha: the library then notes which commit the name stood for, and
         # finds it again without a network.
@@ -63,13 +65,18 @@ def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
     return folder, folder.name
 
 
+def _wanted(names: list[str], pattern: str) -> list[str]:
+    """Return those of a model's files that fit a pattern and are in no folder for other uses."""
+    return [name for name in fnmatch.filter(names, pattern) if not any(fnmatch.fnmatch(name, no) for no in IGNORED)]
+
+
 def _downloaded_before(model: str, revision: str | None, cause: Exception) -> tuple[Path, str | None]:
     for weights in WEIGHTS:
         try:
             folder = _snapshot(model, revision, weights, local_files_only=True)
         except OSError:  # not downloaded, or not all of it
             continue
-        if any(folder.glob(weights)):
+        if any(folder.rglob(weights)):
             return folder, folder.name
     raise unreachable(f"model {model}", cause, WAYS_OUT) from cause
 
@@ -79,7 +86,7 @@ def _snapshot(model: str, revision: str | None, weights: str, local_files_only: 
         model,
         revision=revision,
         allow_patterns=[*MODEL_FILES, weights],
-        ignore_patterns=["*/*"],
+        ignore_patterns=IGNORED,
         local_files_only=local_files_only,
     )
     return Path(folder)

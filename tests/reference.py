@@ -4,6 +4,7 @@ It shares no code with stage1_encode. The word segmentation rules are read from 
 are the contract; everything else is computed here.
 """
 
+import copy
 import json
 from dataclasses import dataclass
 from itertools import pairwise
@@ -54,15 +55,26 @@ class Reader:
         self.tokenizer = AutoTokenizer.from_pretrained(teacher.folder)
         self.plain = _without_special_tokens(teacher.folder)
         self.model = AutoModel.from_pretrained(teacher.folder, dtype=torch.float32, attn_implementation="eager")
+        if hasattr(self.model, "encoder") and hasattr(self.model, "decoder"):
+            self.model = self.model.encoder
         self.model.eval()
+        self.layer: int | None = None  # the last one
         self.n_tokens = 0  # pieces read so far, special tokens included
 
+    def at(self, layer: int) -> "Reader":
+        """Return the same reader with the states of another layer."""
+        other = copy.copy(self)
+        other.layer = layer
+        return other
+
     def states(self, ids: list[int]) -> Vector:
-        """Return the last layer's states of a list of piece ids, (len(ids), dim)."""
+        """Return the layer's states of a list of piece ids, (len(ids), dim)."""
         assert 0 < len(ids) <= self.teacher.window
         self.n_tokens += len(ids)
         with torch.no_grad():
-            return self.model(input_ids=torch.tensor([ids])).last_hidden_state[0].numpy()
+            outputs = self.model(input_ids=torch.tensor([ids]), output_hidden_states=self.layer is not None)
+        states = outputs.last_hidden_state if self.layer is None else outputs.hidden_states[self.layer]
+        return states[0].numpy()
 
     def pieces(self, text: str) -> list[str]:
         """Return the pieces of a text as `ids` has them, begin and end tokens included."""
@@ -81,8 +93,20 @@ class Reader:
 
 
 def _without_special_tokens(folder: Path) -> Tokenizer:
+    """Return the tokenizer with special tokens that no text can name; added ones that are not special stay text."""
     rules = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    rules |= {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+    rules |= {"post_processor": None, "truncation": None, "padding": None}
+    names = {
+        token["content"]: f"\0 no text says {token['content']}" for token in rules["added_tokens"] if token["special"]
+    }
+    for token in rules["added_tokens"]:
+        token["content"] = names.get(token["content"], token["content"])
+    model = rules["model"]
+    if model["type"] == "Unigram":
+        model["vocab"] = [(names.get(piece, piece), score) for piece, score in model["vocab"]]
+    else:
+        model["vocab"] = {names.get(piece, piece): number for piece, number in model["vocab"].items()}
+        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
     return Tokenizer.from_str(json.dumps(rules))
 
 

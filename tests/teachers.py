@@ -29,6 +29,8 @@ DIM = 32
 # attention stays smooth, so that rounding (bfloat16, other batch shapes) is not blown up into another answer.
 SPREAD = 0.15
 BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Parts of the names of what is looked up by a piece's id or place.
+TABLES = ("word_emb", "position", "embed_tokens", "embed_in", "tok_emb", "shared", "relative", "rel_emb")
 ROBERTA_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 GPT2_SPECIAL = ("<|endoftext|>",)
 
@@ -74,7 +76,7 @@ def make_teacher(folder: Path, family: str, window: int) -> Teacher:
         What was made.
     """
     model, tokenizer, begin, end = {"bert": _bert, "roberta": _roberta, "gpt2": _gpt2}[family](window)
-    _scatter(model, seed=FAMILIES.index(family))
+    scatter(model, seed=FAMILIES.index(family))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Teacher(folder, family, window, begin, end)
@@ -85,14 +87,14 @@ SIZES = {"hidden_size": DIM, "num_hidden_layers": 2, "num_attention_heads": 2, "
 
 
 def _bert(window: int) -> Made:
-    tokenizer = BertTokenizer(vocab={piece: number for number, piece in enumerate(_word_pieces())})
+    tokenizer = BertTokenizer(vocab={piece: number for number, piece in enumerate(word_pieces(BERT_SPECIAL))})
     pad, _, begin, end, _ = (tokenizer.convert_tokens_to_ids(token) for token in BERT_SPECIAL)
     config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=window, pad_token_id=pad, **SIZES)
     return BertModel(config), tokenizer, (begin,), (end,)
 
 
-def _word_pieces() -> list[str]:
-    """Return BERT's pieces: characters, alone and inside a word, and the words that occur four times.
+def word_pieces(special: tuple[str, ...]) -> list[str]:
+    """Return BERT's pieces: special ones, characters, alone and inside a word, and words that occur four times.
 
     The library's own WordPiece trainer chooses differently from run to run.
     """
@@ -100,11 +102,11 @@ def _word_pieces() -> list[str]:
     counts = Counter(word for text in training_text() for word, _ in cut.pre_tokenize_str(clean.normalize_str(text)))
     letters = sorted({letter for word in counts for letter in word})
     words = sorted(word for word, count in counts.items() if len(word) > 1 and count >= 4)
-    return [*BERT_SPECIAL, *letters, *(f"##{letter}" for letter in letters), *words]
+    return [*special, *letters, *(f"##{letter}" for letter in letters), *words]
 
 
 def _roberta(window: int) -> Made:
-    vocabulary, merges = _byte_level(ROBERTA_SPECIAL)
+    vocabulary, merges = byte_level(ROBERTA_SPECIAL)
     # As published: the mask token takes the space before it along.
     tokenizer = RobertaTokenizer(vocabulary, merges, mask_token=AddedToken("<mask>", lstrip=True, special=True))
     begin, pad, end, _, _ = (tokenizer.convert_tokens_to_ids(token) for token in ROBERTA_SPECIAL)
@@ -121,7 +123,7 @@ def _roberta(window: int) -> Made:
 
 
 def _gpt2(window: int) -> Made:
-    tokenizer = GPT2Tokenizer(*_byte_level(GPT2_SPECIAL))
+    tokenizer = GPT2Tokenizer(*byte_level(GPT2_SPECIAL))
     end = tokenizer.convert_tokens_to_ids(GPT2_SPECIAL[0])
     config = GPT2Config(
         vocab_size=len(tokenizer),
@@ -135,7 +137,8 @@ def _gpt2(window: int) -> Made:
     return GPT2Model(config), tokenizer, (), ()
 
 
-def _byte_level(special: tuple[str, ...]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def byte_level(special: tuple[str, ...]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return vocabulary and merges of a byte-level BPE, the special tokens first."""
     rules = Tokenizer(models.BPE())
     rules.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
@@ -145,18 +148,22 @@ def _byte_level(special: tuple[str, ...]) -> tuple[dict[str, int], list[tuple[st
         show_progress=False,
     )
     rules.train_from_iterator(training_text(), trainer)
-    merges = json.loads(rules.to_str())["model"]["merges"]
-    return rules.get_vocab(), [tuple(pair) for pair in merges]
+    return rules.get_vocab(), merges_of(rules)
 
 
-def _scatter(model: PreTrainedModel, seed: int) -> None:
+def merges_of(rules: Tokenizer) -> list[tuple[str, str]]:
+    """Return the merges of a trained BPE, in their order."""
+    return [tuple(pair) for pair in json.loads(rules.to_str())["model"]["merges"]]
+
+
+def scatter(model: PreTrainedModel, seed: int) -> None:
     """Draw every weight, gain and bias anew; what a library leaves at 0 or 1 would hide a mistake."""
     drawn = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weights in sorted(model.named_parameters()):
             if weights.ndim == 1:
                 centre, spread = (1.0, 0.1) if name.endswith("weight") else (0.0, 0.1)
-            elif "word_embeddings" in name or "position" in name or name.startswith(("wte", "wpe")):
+            elif any(part in name for part in TABLES) or name.startswith(("wte", "wpe")):
                 centre, spread = 0.0, 1.0
             else:
                 centre, spread = 0.0, SPREAD

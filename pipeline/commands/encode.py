@@ -25,6 +25,12 @@ from schemas.errors import X2StaticError
 @option(EncodeConfig, "cache", "Folder that the cache is written to.")
 @option(EncodeConfig, "context", "What the teacher reads at once.")
 @option(EncodeConfig, "append", "Add the corpora to a finished cache; what is in it stays untouched.")
+@option(
+    EncodeConfig,
+    "layer",
+    "Layer whose states are averaged: last, 0 for the embeddings, n for block n, -1 and down from the end.",
+    type=str,
+)
 @option(EncodeConfig, "limit", "At most so many paragraphs of each corpus, before the filter; raise it to go on.")
 @option(EncodeConfig, "compat", "Reproduce the paper's reference implementation.")
 @option(EncodeConfig, "dtype", "Number format of the stored vectors.")

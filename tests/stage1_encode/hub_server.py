@@ -17,9 +17,11 @@ class Repository:
 
     Attributes:
         commits: files and their bytes, by commit.
+        names: branches and tags, and the commit of each.
     """
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
     def add(self, files: dict[str, bytes]) -> str:
         """Add a commit and return its name."""
@@ -31,6 +33,7 @@ class Repository:
         """Return the commit of a revision, None where there is none."""
         if revision == "main":
             return list(self.commits)[-1]
+        revision = self.names.get(revision, revision)
         return revision if revision in self.commits else None
 
 
@@ -113,7 +116,7 @@ class Hub:
 
     def add_model(self, name: str, folder: Path, **more: bytes) -> str:
         """Put a model folder's files, and more, on the hub; return the commit."""
-        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
         return self._add("models", name, files | {path.replace("__", "/"): data for path, data in more.items()})
 
     def add_dataset(self, name: str, files: dict[str, bytes]) -> str:

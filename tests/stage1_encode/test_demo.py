@@ -11,7 +11,7 @@ import pytest
 from schemas.errors import X2StaticError
 from stage1_encode import demo
 from stage1_encode.demo import demo_corpus, demo_teacher, gensim_data
-from stage1_encode.teacher import TeacherFiles
+from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.tokens import TeacherTokenizer
 
 

@@ -1,6 +1,8 @@
 """Teachers and data sets from the Hugging Face hub, which here is a server on the loopback interface."""
 
 import io
+import json
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,10 +82,55 @@ def test_a_pinned_revision_is_taken_and_recorded(
     assert (newest.revision, newest.encoding.window) == (second, 256)
 
 
+@pytest.mark.parametrize("name", ["v1.0", "experiment"])
+def test_a_tag_or_branch_is_taken_and_the_commit_that_it_names_recorded(
+    hub: Hub, forks: Forks, teacher: Path, readers: Readers, corpus: Path, tmp_path: Path, name: str
+) -> None:
+    named = hub.add_model(f"tiny/{name}", teacher)
+    other = hub.add_model(f"tiny/{name}", readers("bert", 256).teacher.folder)
+    hub.repositories["models", f"tiny/{name}"].names[name] = named
+    options = encode_options(f"tiny/{name}", corpus, tmp_path / "cache", revision=name)
+    status, output = forks.run(*options)
+    assert status == 0, output
+    manifest = Cache.open(tmp_path / "cache").manifest
+    assert (manifest.revision, manifest.encoding.window) == (named, 512)
+    hub.close()
+    assert forks.run(*options)[0] == 0, "found again without a network"
+    hub.open()
+    hub.repositories["models", f"tiny/{name}"].names[name] = other  # it has moved on
+    status, output = forks.run(*options)
+    assert status == 1
+    assert "this cache was made otherwise (cache != asked for): weights: " in output or "teacher_config: " in output
+
+
+def test_an_older_sentence_transformers_model_is_downloaded_with_its_transformers_folder(
+    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(teacher, bundle / "0_Transformer")
+    module = {"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}
+    (bundle / "modules.json").write_text(json.dumps([module]))
+    (bundle / "1_Dense").mkdir()
+    (bundle / "1_Dense" / "model.safetensors").write_bytes(b"x")
+    commit = hub.add_model("tiny/bundle", bundle)
+    options = encode_options("tiny/bundle", corpus, tmp_path / "cache")
+    status, output = forks.run(*options)
+    assert status == 0, output
+    assert Cache.open(tmp_path / "cache").manifest.revision == commit
+    assert not [line for line in hub.requests if "1_Dense" in line]
+    hub.close()
+    shutil.rmtree(tmp_path / "cache")
+    status, output = forks.run(*options)
+    assert status == 0, output
+    run(teacher, corpus, tmp_path / "local")
+    assert_same_rows(tmp_path / "cache", tmp_path / "local")
+
+
 def test_a_model_without_safetensors_is_downloaded_with_its_older_weights(
     hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    hub.add_model("tiny/old", teacher, **{"pytorch_model.bin": b"no pickle of ours"})
+    others = {"1_Dense__model.safetensors": b"x", "onnx__model.safetensors": b"x"}
+    hub.add_model("tiny/old", teacher, **{"pytorch_model.bin": b"no pickle of ours"}, **others)
     files = next(reversed(hub.repositories["models", "tiny/old"].commits.values()))
     del files["model.safetensors"]
     status, output = forks.run(*encode_options("tiny/old", corpus, tmp_path / "cache"))

@@ -3,31 +3,24 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast, T5Config, T5Model
+from transformers import T5Config
 
 from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from stage1_encode.encoder import Encoder
 from stage1_encode.pooling import padded_width
-from stage1_encode.teacher import (
-    DEFAULT_WINDOW,
-    Teacher,
-    TeacherFiles,
-    claimed_window,
-    config_sha256,
-    pick_precision,
-    weights_sha256,
-)
+from stage1_encode.positions import DEFAULT_WINDOW, claimed_window
+from stage1_encode.teacher import Teacher, pick_precision
+from stage1_encode.teacher_files import TeacherFiles, config_sha256, weights_sha256
 from stage1_encode.windows import PreparedUnit, Window
-from tests.stage1_encode.conftest import Readers, read_back
+from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
 
 CPU = torch.device("cpu")
@@ -131,46 +124,6 @@ def test_a_teacher_that_behaves_otherwise_than_the_caches_is_refused(
     with pytest.raises(X2StaticError, match=rf"{field}: {value!r} != "):
         run(folder, corpus, cache, unit=4)
     assert not (cache / "shards" / "000001").exists()
-
-
-def distilbert(folder: Path, tokenizer_of: Path) -> Path:
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_of)
-    torch.manual_seed(0)
-    DistilBertModel(
-        DistilBertConfig(vocab_size=len(tokenizer), dim=32, n_layers=2, n_heads=2, hidden_dim=64, pad_token_id=0)
-    ).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def t5(folder: Path, tokenizer_of: Path) -> Path:
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_of)
-    torch.manual_seed(0)
-    T5Model(
-        T5Config(vocab_size=len(tokenizer), d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2)
-    ).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.mark.parametrize("make", [distilbert, t5])
-def test_other_families_are_read_like_the_plain_model_does(
-    make: Callable[[Path, Path], Path], folder: Path, tmp_path: Path
-) -> None:
-    model = make(tmp_path / "other", folder)
-    text = "the old dog sees anna"
-    run(
-        model,
-        write_lines(tmp_path / "corpus.txt", [text, "the cat sees the dog and the old dog sees anna"]),
-        tmp_path / "c",
-    )
-    teacher = loaded(model)
-    pieces = teacher.tokenizer.with_special(teacher.tokenizer.encode([text])[0][0])
-    with torch.no_grad():
-        states = teacher._model(input_ids=torch.from_numpy(pieces)[None]).last_hidden_state[0].numpy()
-    inside = states[len(teacher.tokenizer.prefix) : len(pieces) - len(teacher.tokenizer.suffix)]
-    (row, _) = read_back(tmp_path / "c").rows
-    np.testing.assert_allclose(row.vector.astype(np.float32), inside.mean(axis=0), atol=2e-3)
 
 
 def test_precision_is_chosen_by_what_the_processor_computes_with(

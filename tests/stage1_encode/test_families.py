@@ -1,0 +1,247 @@
+"""Every family of tests/families.py through stage one, held to an unbatched computation (tests/reference.py)."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertModel
+
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from stage1_encode import positions
+from stage1_encode.positions import DEFAULT_WINDOW, MAX_WINDOW
+from stage1_encode.teacher import Teacher
+from stage1_encode.teacher_files import TeacherFiles
+from stage1_encode.windows import Window
+from tests.families import FAMILIES, make_family
+from tests.reference import Reader, assert_apart, assert_close, assert_rows_equal, cosine, default_rows
+from tests.stage1_encode.conftest import Encode, Readers
+from tests.stage1_encode.forks import Forks
+from tests.stage1_encode.runs import as_options, config_of, files_of, run, write_lines
+from tests.teachers import english_sentence
+
+families = pytest.mark.parametrize("family", FAMILIES)
+contexts = pytest.mark.parametrize("context", ("paragraph", "sentence"))
+
+
+@pytest.fixture(scope="session")
+def readers(tmp_path_factory: pytest.TempPathFactory) -> Readers:
+    """Readers by family; each teacher is made when it is first asked for."""
+    return cache(lambda family: Reader(make_family(tmp_path_factory.mktemp(family), family)))
+
+
+def prose(seed: int, sentences: int) -> str:
+    drawn = random.Random(seed)
+    return " ".join(english_sentence(drawn) + drawn.choice(".?!") for _ in range(sentences))
+
+
+PARAGRAPHS = [
+    *(prose(seed, 1 + seed) for seed in range(4)),
+    "One",
+    prose(5, 24),
+    "The " + "a" * 90 + " is long, and " + "teachers " * 70 + ". Then it ends.",
+    "안녕하세요. 저는 학생입니다. 한국어와 English 섞기. مرحبا بالعالم. كيف حالك؟ 日本語の文章。次の文。",
+    "naïve café déjà vu! Straße und Größe?  Two   spaces\there,     and five. e\u0301a\u0308 ẞ ﬁ ½.",
+    "A </s> ends. <s> begins<s>. [SEP] and [CLS][PAD]. <pad> fills, <mask> and [MASK] hide. <unk>? [UNK]!",
+    "<|endoftext|> first. <eos> or <bos>, <extra_id_7> is en_XX. <think>aloud</think> <|padding|>. <0x41>!",
+    "👩‍👩‍👧‍👦 laughs. 🎉 Yes! \u200b\u200d. nul\x00char. \ufffd\U0010ffff \uffff last.",
+]
+
+
+@contexts
+@families
+def test_every_family_is_read_as_an_unbatched_computation_reads_it(
+    readers: Readers, encode: Encode, family: str, context: str
+):
+    reader = readers(family)
+    encoded = encode(reader, PARAGRAPHS, context=context)
+    expected = default_rows(reader, PARAGRAPHS, encoded.rules, context)
+    assert len(expected) > 60
+    assert_rows_equal(encoded.rows, expected)
+
+
+@families
+def test_neighbouring_positions_are_told_apart(readers: Readers, family: str):
+    reader = readers(family)
+    states = reader.states([piece for piece, _ in reader.plain_pieces(prose(6, 3))][:40])
+    for position in range(len(states) - 4):
+        assert_apart(states[position : position + 4].mean(axis=0), states[position + 1 : position + 5].mean(axis=0))
+
+
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.bfloat16])
+def test_bfloat16_keeps_the_direction(readers: Readers, encode: Encode, family: str):
+    reader = readers(family)
+    encoded = encode(reader, PARAGRAPHS, precision="bfloat16")
+    expected = default_rows(reader, PARAGRAPHS, encoded.rules, "paragraph")
+    pairs = list(zip(encoded.rows, expected, strict=True))
+    assert min(cosine(row.vector, other.vector) for row, other in pairs) >= 0.999
+    assert max(np.abs(row.vector - other.vector).max() for row, other in pairs) > 2e-3, "it ran in bfloat16"
+
+
+# --- the window ------------------------------------------------------------------------------------------------------
+
+
+def loaded(folder: Path, layer: int | Literal["last"] = "last") -> Teacher:
+    return Teacher(TeacherFiles.find(str(folder), None), "float32", torch.device("cpu"), False, layer)
+
+
+def changed(folder: Path, file: str, **values: object) -> None:
+    """Change keys of a JSON file; None takes a key away."""
+    content = json.loads((folder / file).read_text()) | values
+    (folder / file).write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+@pytest.fixture
+def copy_of(readers: Readers, tmp_path: Path) -> Callable[[str], Path]:
+    return lambda family: Path(shutil.copytree(readers(family).teacher.folder, tmp_path / family))
+
+
+# Learnt positions end somewhere; relative and rotary ones do not.
+TABLES = "bert roberta xlm-roberta mpnet gpt2 gpt2-large distilbert albert electra bart mbart opt".split()
+
+
+@families
+def test_the_window_is_what_the_family_holds(readers: Readers, family: str):
+    reader = readers(family)
+    assert loaded(reader.teacher.folder).window == FAMILIES[family].window
+    one_more = torch.full((1, FAMILIES[family].window + 1), 5)
+    if family in TABLES:
+        with torch.no_grad(), pytest.raises((IndexError, RuntimeError)):
+            reader.model(input_ids=one_more)
+    else:
+        with torch.no_grad():
+            reader.model(input_ids=one_more)
+
+
+@pytest.mark.parametrize(
+    ("family", "claim", "window"),
+    [("roberta", 60, 60), ("roberta", 1000, 64), ("llama", 60, 60), ("llama", 1000, 64), ("t5", 1000, 1000)],
+)
+def test_the_tokenizers_limit_counts_where_it_is_the_smaller_one(copy_of, family: str, claim: int, window: int):
+    folder = copy_of(family)
+    changed(folder, "tokenizer_config.json", model_max_length=claim)
+    assert loaded(folder).window == window
+
+
+def test_a_teacher_without_any_limit_has_the_default_window(copy_of):
+    folder = copy_of("t5")
+    changed(folder, "tokenizer_config.json", model_max_length=int(1e30))
+    assert loaded(folder).window == DEFAULT_WINDOW
+
+
+def test_rotary_positions_are_believed_without_a_try_up_to_the_largest_window(copy_of, monkeypatch):
+    folder = copy_of("llama")
+    changed(folder, "config.json", max_position_embeddings=131_072)
+    monkeypatch.setattr(positions, "_holds", lambda *_: pytest.fail("tried"))
+    assert loaded(folder).window == MAX_WINDOW
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "deberta-v3", "bart", "t5"])
+def test_trying_a_length_runs_no_more_than_the_first_block(readers: Readers, family: str):
+    teacher = loaded(readers(family).teacher.folder)
+    blocks = next(module for module in teacher._model.modules() if isinstance(module, torch.nn.ModuleList))
+    ran = []
+    hooks = [block.register_forward_hook(lambda *_, at=at: ran.append(at)) for at, block in enumerate(blocks)]
+    assert teacher._probe_window() == 64
+    assert ran
+    assert set(ran) == {0}
+    for hook in hooks:
+        hook.remove()
+    assert len(teacher._first_states().shape) == 3, "nothing stops the model afterwards"
+
+
+# --- layers ----------------------------------------------------------------------------------------------------------
+
+
+@families
+def test_a_layer_is_averaged_as_the_last_one_is(readers: Readers, encode: Encode, family: str):
+    reader, number = readers(family), FAMILIES[family].layers - 1
+    encoded = encode(reader, PARAGRAPHS[:6], layer=number)
+    assert encoded.cache.manifest.encoding.layer == str(number)
+    assert_rows_equal(encoded.rows, default_rows(reader.at(number), PARAGRAPHS[:6], encoded.rules, "paragraph"))
+    (embeddings,) = encode(reader, PARAGRAPHS[:1], layer=0).rows
+    (expected,) = default_rows(reader.at(0), PARAGRAPHS[:1], encoded.rules, "paragraph")
+    assert_close(embeddings.vector, expected.vector)
+    if len(embeddings.vector) == len(encoded.rows[0].vector):
+        assert_apart(embeddings.vector, encoded.rows[0].vector.astype(np.float32))
+
+
+@families
+def test_every_layer_of_a_batch_is_given_and_the_last_is_the_models_last(readers: Readers, family: str):
+    reader = readers(family)
+    teacher = loaded(reader.teacher.folder)
+    pieces = [teacher.tokenizer.with_special(teacher.tokenizer.encode([text])[0][0]) for text in PARAGRAPHS[:3]]
+    batch = [Window(ids[:60], np.zeros((0, 3), np.int64)) for ids in pieces]
+    layers = teacher.layers(batch)
+    assert teacher.n_layers == FAMILIES[family].layers == len(layers) - 1
+    assert torch.equal(layers[-1], teacher.states(batch))
+    for number, states in enumerate(layers):
+        for row, window in enumerate(batch):
+            expected = reader.at(number).states(window.pieces.tolist())
+            np.testing.assert_allclose(states[row, : len(window.pieces)].numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+NAMES = {-1: "last", 2: "last", "last": "last", -2: "1", 1: "1", -3: "0", 0: "0"}
+
+
+@pytest.mark.parametrize(("layer", "name"), NAMES.items())
+def test_a_layer_has_one_name_and_its_cache_goes_on_under_all(readers: Readers, tmp_path: Path, layer, name: str):
+    folder = readers("bert").teacher.folder
+    corpus = write_lines(tmp_path / "corpus.txt", PARAGRAPHS[:2])
+    run(folder, corpus, tmp_path / "cache", layer=layer)
+    assert Cache.open(tmp_path / "cache").manifest.encoding.layer == name
+    before = files_of(tmp_path / "cache")
+    assert run(folder, corpus, tmp_path / "cache", layer=name)["shards_resumed"] == 1
+    assert files_of(tmp_path / "cache") == before
+    other = "0" if name != "0" else "last"
+    with pytest.raises(X2StaticError, match=rf"made otherwise \(cache != asked for\): layer: '{name}' != '{other}'"):
+        run(folder, corpus, tmp_path / "cache", layer=other)
+
+
+@pytest.mark.parametrize("layer", [3, -4, 100])
+def test_a_layer_that_is_not_there_is_refused_with_those_that_are(readers: Readers, tmp_path: Path, layer: int):
+    corpus = write_lines(tmp_path / "corpus.txt", PARAGRAPHS[:2])
+    message = rf"^--layer {layer}: this teacher has layers 0 \(its embeddings\) to 2 \(the last\), or -3 to -1 counted"
+    with pytest.raises(X2StaticError, match=message):
+        run(readers("bert").teacher.folder, corpus, tmp_path / "cache", layer=layer)
+    assert not (tmp_path / "cache" / "manifest.json").exists()
+
+
+def test_inner_layers_are_asked_for_only_where_they_are_needed(readers: Readers, monkeypatch):
+    folder = readers("bert").teacher.folder
+    asked = []
+    forward = BertModel.forward
+
+    def watched(self, *args, **kwargs):
+        asked.append(bool(kwargs.get("output_hidden_states")))
+        return forward(self, *args, **kwargs)
+
+    monkeypatch.setattr(BertModel, "forward", watched)
+    batch = [Window(np.array([2, 7, 3]), np.zeros((0, 3), np.int64))]
+    teacher = loaded(folder)
+    teacher.states(batch)
+    assert not any(asked)
+    loaded(folder, 1).states(batch)
+    assert asked[-1]
+
+
+def test_the_command_line_takes_a_layer_and_says_what_is_none(readers: Readers, forks: Forks, tmp_path: Path):
+    folder = readers("roberta").teacher.folder
+    corpus = write_lines(tmp_path / "corpus.txt", PARAGRAPHS[:2])
+    options = as_options(config_of(folder, corpus, tmp_path / "cache"))
+    assert forks.run(*options, "--layer", "-2")[0] == 0
+    assert Cache.open(tmp_path / "cache").manifest.encoding.layer == "1"
+    status, output = forks.run(*options, "--layer", "first")
+    assert status == 2
+    assert "--layer first: input should be 'last'" in output
+    status, output = forks.run(*options, "--layer", "7")
+    assert status == 1
+    assert output.startswith("error: --layer 7: this teacher has layers 0 (its embeddings) to 2 (the last), or -3 to")
+    assert len(output.splitlines()) == 1
