@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
+from schemas.cache import MANIFEST
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.storage import open_atomically, remove_leftovers
@@ -22,7 +23,10 @@ def is_standard_input(spec: str) -> bool:
 
 
 def spooled(spec: str, config: EncodeConfig, stream: BinaryIO | None) -> FileSet:
-    """Return standard input as a file in the cache; called again with text, the text must be the same.
+    """Return standard input as a file in the cache.
+
+    Called again without text, it is the text from before; with text, that must be the same once units are planned of
+    it, which they are if there is a manifest.
 
     Args:
         spec: `-` or `-#column`.
@@ -39,7 +43,7 @@ def spooled(spec: str, config: EncodeConfig, stream: BinaryIO | None) -> FileSet
                 f"corpus {spec}: --plan would use standard input up, and leave nothing to encode; write the text to a "
                 "file and name that, or run without --plan"
             )
-    elif path.is_file():
+    elif path.is_file() and (config.cache / MANIFEST).is_file():
         _compare(spec, stream, path)
     else:
         _write(spec, stream, path)
@@ -49,6 +53,8 @@ def spooled(spec: str, config: EncodeConfig, stream: BinaryIO | None) -> FileSet
 
 def _write(spec: str, stream: BinaryIO, path: Path) -> None:
     block = b"" if stream.isatty() else stream.read(BLOCK)
+    if not block and path.is_file():
+        return
     if not block:
         what = "is a terminal" if stream.isatty() else "is empty"
         raise X2StaticError(f"corpus {spec}: standard input {what}; pipe text into it")

@@ -148,6 +148,16 @@ def test_a_run_killed_before_its_manifest_goes_on_without_input(
     assert files_of(cache) == whole
 
 
+def test_text_that_could_not_be_planned_may_be_mended(pipe: Pipe, text: Path, cache: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.write_bytes(text.read_bytes() + b"\xff\n")
+    for stdin in (bad, None):
+        status, output = pipe(stdin)
+        assert (status, "is not valid UTF-8" in output) == (1, True)
+    assert pipe(text)[0] == 0
+    assert (cache / "spool" / "stdin").read_bytes() == text.read_bytes()
+
+
 def test_verify_does_not_mind_the_input_that_is_kept(pipe: Pipe, text: Path, forks: Forks, cache: Path) -> None:
     assert pipe(text)[0] == 0
     status, output = forks.run("cache", "verify", str(cache))
