@@ -136,7 +136,7 @@ class Cache:
                 problems.append(f"shard {shard_name(index)}: {error}")
                 continue
             markers[index] = shard.marker
-            problems += [f"shard {shard_name(index)}: {problem}" for problem in shard.damage()]
+            problems += [f"shard {shard_name(index)}: {line}" for line in [*shard.damage(), *shard.strangers()]]
         try:
             self.segmentation()
         except X2StaticError as error:
@@ -150,23 +150,31 @@ class Cache:
         return problems
 
 
-def missing_shards(plans: list[Plan], markers: dict[int, Marker]) -> list[int] | None:
-    """Return which shards the plans ask for beyond those with a marker; None where the end is not known.
+def plan_shards(plans: list[Plan], markers: dict[int, Marker]) -> list[range | None]:
+    """Return the numbers of the shards of each plan; None for a stream without an end yet, and for what follows it.
 
     The shards of a plan follow those of the plan before it, one for each unit.
     """
-    missing: list[int] = []
-    first = 0
+    ranges: list[range | None] = []
+    first: int | None = 0
     for number, plan in enumerate(plans):
-        if plan.units is not None:
-            count = len(plan.units)
-        else:
-            last = [index for index, marker in markers.items() if marker.plan == number and marker.last]
-            if not last:
-                return None
-            count = last[0] - first + 1
-        missing += [index for index in range(first, first + count) if index not in markers]
-        first += count
+        stop: int | None = None
+        if first is not None and plan.units is not None:
+            stop = first + len(plan.units)
+        elif first is not None:
+            stop = next((index + 1 for index, item in markers.items() if item.plan == number and item.last), None)
+        ranges.append(None if first is None or stop is None else range(first, stop))
+        first = stop
+    return ranges
+
+
+def missing_shards(plans: list[Plan], markers: dict[int, Marker]) -> list[int] | None:
+    """Return which shards the plans ask for beyond those with a marker; None where the end is not known."""
+    missing: list[int] = []
+    for shards in plan_shards(plans, markers):
+        if shards is None:
+            return None
+        missing += [index for index in shards if index not in markers]
     return missing if plans else None
 
 

@@ -11,6 +11,7 @@ from schemas.storage import canonical_json
 Context = Literal["paragraph", "sentence"]
 Precision = Literal["float32", "bfloat16", "float16"]
 OnBadText = Literal["fail", "replace", "skip"]
+Dtype = Literal["float16", "int8"]
 
 
 class EncodeConfig(BaseModel):
@@ -24,7 +25,7 @@ class EncodeConfig(BaseModel):
         compat: "paper" reproduces the reference implementation's peculiarities (docs/COMPAT.md).
         limit: at most so many paragraphs, counted before the filter; None for all.
         unit: paragraphs in a unit, and so in a shard.
-        dtype: number format of the stored context vectors.
+        dtype: number format of the stored context vectors; "int8" halves the cache, with a scale a row.
         precision: number format of the teacher; "auto" picks by hardware.
         device: where the teacher runs.
         language: ISO 639-1 code, for the sentence splitter's abbreviations and marks.
@@ -45,7 +46,7 @@ class EncodeConfig(BaseModel):
     compat: Literal["paper"] | None = None
     limit: int | None = Field(default=None, ge=1)
     unit: int = Field(default=8192, ge=1)
-    dtype: Literal["float16"] = "float16"
+    dtype: Dtype = "float16"
     precision: Precision | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
@@ -95,7 +96,7 @@ class Encoding(BaseModel):
     sentences: str
     min_sentences: int
     min_characters: int
-    dtype: str
+    dtype: Dtype
     precision: Precision
     attention: str
     dim: int

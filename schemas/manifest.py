@@ -51,6 +51,24 @@ class Unit(BaseModel):
     stop_line: int = 0
 
 
+class UnitSample(BaseModel):
+    """Which units of a cache `x2static cache sample` took.
+
+    Attributes:
+        kind: "every" n-th unit, or the "first" n.
+        n: the number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["every", "first"]
+    n: int
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"one unit in {self.n}" if self.kind == "every" else f"the first {self.n} units"
+
+
 class Plan(BaseModel):
     """One corpus, or the part of it that one call asked for, cut into units.
 
@@ -71,6 +89,8 @@ class Plan(BaseModel):
         units: the slices, in order; None for a stream, whose slices are recorded in the markers.
         start: of a stream, the row at which the plan begins.
         start_line: of a stream, the paragraphs of that row that earlier plans hold.
+        sampled: the samples that cut its units down, the latest last; empty for a plan that is whole. All other fields
+            are those of the whole plan.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -89,6 +109,7 @@ class Plan(BaseModel):
     units: tuple[Unit, ...] | None
     start: int = 0
     start_line: int = 0
+    sampled: tuple[UnitSample, ...] = ()
 
 
 class Marker(BaseModel):

@@ -69,6 +69,19 @@ def commit_folder(temporary: Path, final: Path) -> None:
     sync(final.parent)
 
 
+def replace_folder(temporary: Path, final: Path) -> None:
+    """Give a finished folder its name like `commit_folder`; the one that has it so far goes only then.
+
+    A process that is killed between the two leaves no folder of that name, and two leftovers.
+    """
+    aside = final.with_name(f"{TEMPORARY}replaced-{final.name}")
+    if final.exists():
+        final.rename(aside)
+    commit_folder(temporary, final)
+    if aside.exists():
+        shutil.rmtree(aside)
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

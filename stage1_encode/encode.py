@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -69,11 +69,11 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
         else:
             plans = plan_all(corpora)
             encoder = load_encoder(config, files, precision, device)
-            cache = create(config, encoding_of(config, files, precision, _probed(encoder)), files, plans)
+            cache = create(config, encoding_of(config, files, precision, probed(encoder)), files, plans)
         markers = drop_damaged(cache)
         resumed = set(markers)
         remove_leftovers(cache.shards_folder)
-        write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
+        write_plans(cache, plan_rest(config, corpora, cache, markers))
         if missing_shards(cache.plans(), markers) == []:
             logger.info("%s: finished already, %d shards", cache.path, len(markers))
         else:
@@ -82,13 +82,13 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
             logger.info("precision: %s, because %s", precision, why)
         while (missing := missing_shards(cache.plans(), markers)) != []:
             encoder = encoder or load_encoder(config, files, precision, device)
-            check_teacher(cache, _probed(encoder))
+            check_teacher(cache, probed(encoder))
             n_before = len(markers)
-            _encode_missing(cache, encoder, corpora, markers, report)
+            encode_missing(cache, encoder, corpora, markers, report)
             if len(markers) == n_before:
                 raise RuntimeError(f"{cache.path}: {missing} are missing and no unit is theirs")
             # Only a stream that is whole tells what a raised --limit adds to it.
-            write_plans(cache.path / "plans", plan_rest(config, corpora, cache, markers))
+            write_plans(cache, plan_rest(config, corpora, cache, markers))
     if not sum(marker.n_contexts for marker in markers.values()):
         raise X2StaticError(
             f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} paragraphs "
@@ -98,7 +98,8 @@ def encode(config: EncodeConfig, report: Report = silent) -> dict[str, int | flo
     return _figures(cache, markers, resumed, time.perf_counter() - started)
 
 
-def _probed(encoder: Encoder) -> Probed:
+def probed(encoder: Encoder) -> Probed:
+    """Return what the loaded teacher of an encoder tells."""
     return Probed(encoder.preparer.window, encoder.teacher.attention, encoder.teacher.dim)
 
 
@@ -110,15 +111,15 @@ class _Prepared:
     unit: PreparedUnit
 
 
-def _encode_missing(
-    cache: Cache, encoder: Encoder, corpora: list[Corpus], markers: dict[int, Marker], report: Report
+def encode_missing(
+    cache: Cache, encoder: Encoder, corpora: Sequence[Corpus | None], markers: dict[int, Marker], report: Report
 ) -> None:
     """Read, prepare, encode and write: the first two run ahead in a thread, the last one behind in another.
 
     Args:
         cache: where the shards go.
         encoder: the teacher and what cuts text for it.
-        corpora: those of the plans.
+        corpora: those of the plans; None for one of which nothing is missing.
         markers: of the shards that are there; the new ones are added.
         report: called with the progress in paragraphs.
     """
@@ -157,7 +158,9 @@ def _write(cache: Cache, work: Work, content: ShardContent, markers: dict[int, M
         n_tokens=0,
         files={},
     )
-    markers[work.shard] = write_shard(cache.shards_folder, work.shard, content, marker)
+    dtype = cache.manifest.encoding.dtype
+    # A damaged shard of this number, which `repair` leaves until there is a better one, goes now.
+    markers[work.shard] = write_shard(cache.shards_folder, work.shard, content, marker, dtype, replace=True)
 
 
 def _figures(cache: Cache, markers: dict[int, Marker], resumed: set[int], seconds: float) -> dict[str, int | float]:

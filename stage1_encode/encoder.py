@@ -90,13 +90,13 @@ class Encoder:
                 f"{what}: the teacher's states are not finite; try --precision float32, and check the model's weights"
             )
         with np.errstate(over="ignore"):
-            stored = contexts.astype(np.float16)
-        if not np.isfinite(stored).all():
+            fits = np.isfinite(contexts.astype(np.float16)).all()
+        if not fits:  # nor does int8, since all that is read back is float16
             raise X2StaticError(
                 f"{what}: context vectors reach {np.abs(contexts).max():.3g}, beyond float16 (65504); "
                 "this teacher's last layer needs another layer or a normalised model"
             )
-        return _content(unit, stored)
+        return _content(unit, contexts)  # in float32: how the shard stores them is the cache's matter
 
     def _add(self, means: ContextMeans, batch: list[Window]) -> bool:
         """Add a batch; return False where the device's memory ran out, what the attempt held being freed by then."""
@@ -130,7 +130,7 @@ def load_encoder(config: EncodeConfig, files: TeacherFiles, precision: Precision
     return Encoder(make_preparer(config, teacher, choose_words(config.compat)), teacher, MAX_TOKENS[device.type])
 
 
-def _content(unit: PreparedUnit, contexts: npt.NDArray[np.float16]) -> ShardContent:
+def _content(unit: PreparedUnit, contexts: npt.NDArray[np.floating]) -> ShardContent:
     lexicon: dict[str, int] = {}
     ids = [lexicon.setdefault(word, len(lexicon)) for words in unit.words for word in words]
     word_ids = np.array(ids, np.int32)

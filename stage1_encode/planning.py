@@ -1,17 +1,18 @@
 """From the corpora that a user names to the units that are still to be encoded."""
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from schemas.cache import Cache, missing_shards
+from schemas.cache import Cache, missing_shards, plan_shards
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.manifest import Marker, Plan, Unit
-from schemas.storage import canonical_json, write_atomically
+from schemas.new_cache import write_plan
+from schemas.storage import canonical_json
 from stage1_encode.corpora.corpus import Corpus, UnitText
 from stage1_encode.corpora.hub_dataset import HubDataset
 from stage1_encode.corpora.text_file import TextFile
@@ -184,34 +185,50 @@ def _refusal(cache: Cache, problems: list[str]) -> X2StaticError:
     )
 
 
-def write_plans(folder: Path, plans: dict[int, Plan]) -> None:
-    """Write plans, by number, into the cache's folder `plans`; what they leave out as bad text is said."""
-    folder.mkdir(exist_ok=True)
+def write_plans(cache: Cache, plans: dict[int, Plan]) -> None:
+    """Write plans, by number, into a cache."""
+    tell_skipped(plans)
     for number, plan in plans.items():
+        write_plan(cache.path, number, plan)
+
+
+def tell_skipped(plans: dict[int, Plan]) -> None:
+    """Say what plans leave out as bad text."""
+    for plan in plans.values():
         if plan.skipped:
             logger.warning("%s: %d lines are bad text and left out", plan.corpus, plan.skipped)
-        write_atomically(folder / f"{number}.json", canonical_json(plan.model_dump()))
 
 
-def read_remaining(plans: list[Plan], corpora: list[Corpus], markers: dict[int, Marker]) -> Iterator[Work]:
+def read_remaining(plans: list[Plan], corpora: Sequence[Corpus | None], markers: dict[int, Marker]) -> Iterator[Work]:
     """Read, one after the other, the units that have no shard yet.
 
     Args:
         plans: all plans of the cache.
-        corpora: in the order of their first plans.
+        corpora: in the order of their first plans; None for one whose plans are whole.
         markers: of the shards that are there, by number.
     """
     corpus_of = {number: corpora[index] for index, group in enumerate(corpus_groups(plans)) for number in group}
     shard = 0
-    for number, plan in enumerate(plans):
-        corpus_of[number].connect(plan)
+    for number, shards in enumerate(plan_shards(plans, markers)):
+        if is_whole(shards, markers):
+            shard = shards.stop
+            continue
+        plan, corpus = plans[number], corpus_of[number]
+        if corpus is None:
+            raise RuntimeError(f"{plan.corpus} is not whole, and not open")
+        corpus.connect(plan)
         if plan.units is None:
-            shard = yield from _read_stream(plan, number, corpus_of[number], shard, markers)
+            shard = yield from _read_stream(plan, number, corpus, shard, markers)
             continue
         for index, unit in enumerate(plan.units):
             if shard not in markers:
-                yield Work(shard, number, corpus_of[number].read(unit), last=index == len(plan.units) - 1)
+                yield Work(shard, number, corpus.read(unit), last=index == len(plan.units) - 1)
             shard += 1
+
+
+def is_whole(shards: range | None, markers: dict[int, Marker]) -> TypeGuard[range]:
+    """Return whether every shard of a plan is there; behind a stream whose end is lost, none is known to be."""
+    return shards is not None and all(index in markers for index in shards)
 
 
 def _read_stream(

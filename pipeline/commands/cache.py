@@ -1,11 +1,14 @@
 """`x2static cache`: what a cache is, and whether it is whole."""
 
 import shutil
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pipeline.commands.cache_derive import merge, sample
+from pipeline.commands.cache_repair import repair
 from pipeline.options import common, finish
 from pipeline.terminal import size
 from schemas.cache import Cache, totals
@@ -13,11 +16,16 @@ from schemas.errors import X2StaticError
 from schemas.storage import folder_bytes
 
 FOLDER = click.Path(path_type=Path)
+RUNS_SHOWN = 8  # of missing shards; --json has them all
 
 
 @click.group()
 def cache() -> None:
-    """Look at a cache and check it."""
+    """Look at a cache, check and repair it; make caches of caches."""
+
+
+for command in (repair, merge, sample):
+    cache.add_command(command)
 
 
 @cache.command()
@@ -28,15 +36,17 @@ def info(context: click.Context, folder: Path) -> None:
     """Say what a cache is."""
     opened = Cache.open(folder)
     committed, damaged = opened.committed()
-    markers = list(committed.values())
+    markers, plans = list(committed.values()), opened.plans()
     missing = opened.missing()
     encoding = opened.manifest.encoding
     figures: dict[str, Any] = {
         "teacher": opened.manifest.teacher,
         "fingerprint": opened.manifest.fingerprint,
-        "corpora": list(dict.fromkeys(plan.corpus for plan in opened.plans())),
+        "corpora": list(dict.fromkeys(plan.corpus for plan in plans)),
+        "sampled": [str(sampled) for sampled in plans[0].sampled] if plans else [],
         "shards": len(markers),
         "damaged": list(damaged.values()),
+        "missing": missing,
         "complete": missing == [],
         **totals(markers),
         "cache_bytes": folder_bytes(folder),
@@ -49,9 +59,11 @@ def info(context: click.Context, folder: Path) -> None:
         f"windows of {encoding.window} pieces",
         f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),
         f"corpus      {', '.join(figures['corpora'])}",
+        *(f"sample      {sampled} of a larger cache" for sampled in figures["sampled"]),
         f"shards      {len(markers):,}, " + ("complete" if figures["complete"] else f"not complete ({left})"),
+        *([f"missing     {_runs(missing)}"] if missing else []),
         f"paragraphs  {figures['paragraphs']:,} kept",
-        f"contexts    {figures['contexts']:,}",
+        f"contexts    {figures['contexts']:,}, {encoding.dtype}",
         f"words       {figures['words']:,}",
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {opened.manifest.fingerprint}",
@@ -59,6 +71,14 @@ def info(context: click.Context, folder: Path) -> None:
     lines += [f"damaged     {reason}" for reason in damaged.values()]
     click.echo("\n".join(lines))
     finish(context, figures)
+
+
+def _runs(numbers: list[int]) -> str:
+    """Return ascending numbers for people: "3, 5 to 9"."""
+    groups = [list(group) for _, group in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+    runs = [(group[0][1], group[-1][1]) for group in groups]
+    shown = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs[:RUNS_SHOWN]]
+    return ", ".join(shown) + (", ..." if len(runs) > RUNS_SHOWN else "")
 
 
 @cache.command()
@@ -74,7 +94,7 @@ def verify(context: click.Context, folder: Path) -> None:
     finish(context, {"shards": len(opened.indices()), "problems": problems})
     if problems:
         raise X2StaticError(
-            f"{folder}: {len(problems)} problems; delete the folders of the shards whose files have changed, then run "
-            "the same `x2static encode` again: it encodes what is missing"
+            f"{folder}: {len(problems)} problems; `x2static cache repair {folder}` encodes again what is damaged or "
+            "missing, and nothing else"
         )
     click.echo(f"{folder}: {len(opened.indices()):,} shards, every hash is right", err=True)
