@@ -141,16 +141,16 @@ def _check_corpora(groups: list[Group]) -> None:
                 continue
             ours, theirs = plan_contents([known, plan])
             names = [name for name in ours if ours[name] != theirs[name]]
-            values = [f"{name}: {_short(ours[name])} != {_short(theirs[name])}" for name in names]
+            values = [f"{name}: {_short(name, ours[name])} != {_short(name, theirs[name])}" for name in names]
             raise X2StaticError(
                 f"{other.name} and {group.name} hold the same corpus ({plan.corpus}), and are no parts of one cache "
                 f"({'; '.join(values) or 'another number of plans'}); it would count twice, leave one of them out"
             )
 
 
-def _short(value: Any) -> str:
-    """Return a value for a message; of units, their number."""
-    return f"{len(value)} units" if isinstance(value, list) and value else repr(value)
+def _short(name: str, value: Any) -> str:
+    """Return a field of a plan for a message; of units, their number."""
+    return f"{len(value)}" if name == "units" and value is not None else repr(value)
 
 
 def _count(group: Group, n_groups: int) -> int:

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,9 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["train", "--cache", "x", "--out", "y", "--lr", "nan"], "--lr"),
         (["train", "--cache", "x", "--out", "y", "--epochs", "two"], "two"),
         (["export", "x", "--to", "excel", "--out", "y"], "excel"),
+        (["cache", "merge", "out"], "INPUTS"),
+        (["cache", "repair"], "FOLDER"),
+        (["cache", "repair", "x", "--device", "abacus"], "--device"),
         (["distill"], "distill"),
     ],
 )
@@ -58,6 +62,9 @@ def test_wrong_usage_exits_with_2_and_names_the_option(
         ["export", "nowhere", "--to", "word2vec", "--out", "file"],
         ["cache", "info", "nowhere"],
         ["cache", "verify", "nowhere"],
+        ["cache", "repair", "nowhere"],
+        ["cache", "merge", "out", "nowhere"],
+        ["cache", "sample", "nowhere", "out", "--first", "1"],
         ["encode", "--model", "demo", "--corpus", "nowhere.txt", "--cache", "cache"],
         ["encode", "--model", "./nowhere", "--corpus", "demo", "--cache", "cache"],
     ],
@@ -267,3 +274,24 @@ def test_the_json_of_a_subcommand_names_it_whole(
     out = capsys.readouterr().out
     assert "not complete (1 to do)" in out
     assert "damaged     " in out
+
+
+@pytest.mark.parametrize(
+    ("lost", "shown"),
+    [
+        ([2], "2"),
+        ([0, 1, 2], "0 to 2"),
+        ([0, 2, 3, 5], "0, 2 to 3, 5"),
+        (range(0, 20, 2), "0, 2, 4, 6, 8, 10, 12, 14, ..."),
+    ],
+)
+def test_the_missing_shards_of_a_cache_are_named(
+    lost: list[int], shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = make_cache(tmp_path / "cache", shards=20 if len(lost) > 4 else 6)
+    for index in lost:
+        shutil.rmtree(cache / "shards" / f"{index:06d}")
+    assert cli.run(["cache", "info", str(cache), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert f"missing     {shown}\n" in out
+    assert json.loads(out.splitlines()[-1])["missing"] == list(lost)
