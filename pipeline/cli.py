@@ -22,7 +22,7 @@ COMMANDS = {
     "train": "Train word vectors from a cache.",
     "evaluate": "Score word vectors.",
     "export": "Write word vectors for other programs.",
-    "cache": "Look at a cache and check it.",
+    "cache": "Look at caches, check, repair, merge and sample them.",
     "demo": "From text to word vectors in a minute, without a network.",
 }
 

@@ -136,7 +136,7 @@ class Cache:
                 problems.append(f"shard {shard_name(index)}: {error}")
                 continue
             markers[index] = shard.marker
-            problems += [f"shard {shard_name(index)}: {problem}" for problem in shard.damage()]
+            problems += [f"shard {shard_name(index)}: {line}" for line in [*shard.damage(), *shard.strangers()]]
         try:
             self.segmentation()
         except X2StaticError as error:

@@ -14,6 +14,7 @@ OnBadText = Literal["fail", "replace", "skip"]
 TextFormat = Literal["auto", "lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
 Layer = Literal["last"] | int
 LAST: Literal["last"] = "last"
+Dtype = Literal["float16", "int8"]
 
 
 class EncodeConfig(BaseModel):
@@ -31,7 +32,7 @@ class EncodeConfig(BaseModel):
         limit: at most so many paragraphs of each corpus, counted after the sample and before the filter; None for all.
         unit: paragraphs in a unit, and so in a shard.
         part: "3/16" encodes every 16th unit, the third first; None all of them.
-        dtype: number format of the stored context vectors.
+        dtype: number format of the stored context vectors; "int8" halves the cache, with a scale a row.
         precision: number format of the teacher; "auto" picks by hardware.
         device: where the teacher runs.
         workers: processes that prepare text for the teacher; None: one thread on a CPU, several processes otherwise.
@@ -60,7 +61,7 @@ class EncodeConfig(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     unit: int = Field(default=8192, ge=1)
     part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")
-    dtype: Literal["float16"] = "float16"
+    dtype: Dtype = "float16"
     precision: Precision | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int | None = Field(default=None, ge=1)
@@ -121,7 +122,7 @@ class Encoding(BaseModel):
     sentences: str
     min_sentences: int
     min_characters: int
-    dtype: str
+    dtype: Dtype
     precision: Precision
     attention: str
     dim: int

@@ -8,7 +8,7 @@ class X2StaticError(Exception):
     """
 
 
-REMEDY = "the shard is damaged: remove its folder and run the same `x2static encode` again, which makes it anew"
+REMEDY = "the shard is damaged: run `x2static cache repair DIR` on its cache, which encodes it again"
 
 
 class DamagedShard(X2StaticError):  # noqa: N818

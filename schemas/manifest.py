@@ -57,6 +57,24 @@ class Unit(BaseModel):
     skipped: int = 0
 
 
+class UnitSample(BaseModel):
+    """Which units of a cache `x2static cache sample` took.
+
+    Attributes:
+        kind: "every" n-th unit, or the "first" n.
+        n: the number.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["every", "first"]
+    n: int
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"one unit in {self.n}" if self.kind == "every" else f"the first {self.n} units"
+
+
 class Plan(BaseModel):
     """One corpus, or the part of it that one call asked for, cut into units.
 
@@ -79,6 +97,8 @@ class Plan(BaseModel):
         units: the slices, in order; None for a stream, whose slices are recorded in the markers.
         start: of a data set, the row at which the plan begins.
         start_line: of a data set, the paragraphs of that row that earlier plans hold.
+        sampled: the samples that cut its units down, the latest last; empty for a plan that is whole. All other fields
+            are those of the whole plan.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +119,7 @@ class Plan(BaseModel):
     start_line: int = 0
     sample: float | None = None
     seed: int = 0
+    sampled: tuple[UnitSample, ...] = ()
 
 
 class Marker(BaseModel):

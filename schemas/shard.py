@@ -7,17 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import zarr
 from pydantic import ValidationError
 
+from schemas.encoding import Dtype
 from schemas.errors import REMEDY, DamagedShard, X2StaticError
 from schemas.manifest import Marker
-from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json
+from schemas.shard_arrays import read_contexts, write_contexts
+from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json, replace_folder
 
-# The zarrs pipeline reads 768-d float16 at 7.1 GB/s, zarr's own at 2.7 (two cores, chunks of 4096 rows, DESIGN §3).
-zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
-
-CHUNK_ROWS = 4096
 MARKER = "shard.json"
 WORDS_SCHEMA = pa.schema([("paragraph", pa.int32()), ("word_ids", pa.list_(pa.int32()))])
 LEXICON_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
@@ -28,7 +25,7 @@ class ShardContent:
     """What one unit became.
 
     Attributes:
-        contexts: (n_contexts, dim) float16, in corpus order.
+        contexts: (n_contexts, dim) float16 or float32, in corpus order.
         paragraphs: (n_contexts,) int32, number of the kept paragraph within the unit.
         word_offsets: (n_contexts + 1,) int32; words of context i are word_ids[word_offsets[i]:word_offsets[i + 1]].
         word_ids: (n_words,) int32, into `lexicon`, every occurrence, in text order.
@@ -38,7 +35,7 @@ class ShardContent:
         n_tokens: pieces that the teacher read.
     """
 
-    contexts: npt.NDArray[np.float16]
+    contexts: npt.NDArray[np.floating]
     paragraphs: npt.NDArray[np.int32]
     word_offsets: npt.NDArray[np.int32]
     word_ids: npt.NDArray[np.int32]
@@ -53,7 +50,14 @@ def shard_name(index: int) -> str:
     return f"{index:06d}"
 
 
-def write_shard(shards: Path, index: int, content: ShardContent, marker: Marker) -> Marker:
+def write_shard(
+    shards: Path,
+    index: int,
+    content: ShardContent,
+    marker: Marker,
+    dtype: Dtype = "float16",
+    replace: bool = False,
+) -> Marker:
     """Write a shard under a temporary name and rename it into place, marker included.
 
     Args:
@@ -61,6 +65,8 @@ def write_shard(shards: Path, index: int, content: ShardContent, marker: Marker)
         index: number of the shard.
         content: what to write.
         marker: the shard's marker; counts and hashes are filled in here.
+        dtype: number format of the contexts on the disk.
+        replace: whether a shard of this number that is there (a damaged one) goes, once the new one is whole.
 
     Returns:
         The marker as written.
@@ -70,7 +76,7 @@ def write_shard(shards: Path, index: int, content: ShardContent, marker: Marker)
         shutil.rmtree(temporary)
     temporary.mkdir()
     try:
-        _write_contexts(temporary, content.contexts)
+        write_contexts(temporary, content.contexts, dtype)
         _write_table(temporary / "words.arrow", _words_table(content))
         lexicon = pa.table([pa.array(content.lexicon, pa.string()), content.counts], schema=LEXICON_SCHEMA)
         _write_table(temporary / "lexicon.arrow", lexicon)
@@ -84,32 +90,11 @@ def write_shard(shards: Path, index: int, content: ShardContent, marker: Marker)
             }
         )
         (temporary / MARKER).write_bytes(canonical_json(complete.model_dump()))
-        commit_folder(temporary, shards / shard_name(index))
+        (replace_folder if replace else commit_folder)(temporary, shards / shard_name(index))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return complete
-
-
-def _write_contexts(folder: Path, contexts: npt.NDArray[np.float16]) -> None:
-    zarr.create_group(folder)
-    rows, dim = contexts.shape
-    # A chunk is stored in full, so a small shard gets a chunk of its own size.
-    chunks = (min(CHUNK_ROWS, max(rows, 1)), dim)
-    array = zarr.create_array(
-        folder,
-        name="contexts",
-        shape=contexts.shape,
-        chunks=chunks,
-        dtype="float16",
-        compressors=None,
-        filters=None,
-        # A chunk that equals the fill value is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a
-        # missing one reads as it. Contexts are finite: with NaN every chunk is written, and a lost one is no zeros.
-        fill_value=float("nan"),
-    )
-    if rows:
-        array[:] = contexts
 
 
 def _words_table(content: ShardContent) -> pa.Table:
@@ -167,9 +152,8 @@ class Shard:
         return cls(folder, marker)
 
     def contexts(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float16]:
-        """Return rows [start, stop) of the context vectors, (stop - start, dim)."""
-        rows = zarr.open_array(self.folder / "contexts", mode="r")[start:stop]
-        return np.asarray(rows, dtype=np.float16)
+        """Return rows [start, stop) of the context vectors, (stop - start, dim), whatever they are stored as."""
+        return read_contexts(self.folder, start, stop)
 
     def words(self) -> pa.Table:
         """Return, per context, `paragraph` int32 and `word_ids` list<int32>, as a single chunk."""
@@ -180,18 +164,20 @@ class Shard:
         return _read_table(self.folder / "lexicon.arrow")
 
     def damage(self) -> list[str]:
-        """Return what differs from the marker: a line for each file that changed, is missing or is not listed."""
-        found = hash_files(self.folder)
-        names = sorted(found.keys() | self.marker.files.keys())
+        """Hash the files that the marker lists; return a line for each that is missing or has changed."""
         problems = []
-        for name in names:
-            if name not in found:
+        for name, expected in sorted(self.marker.files.items()):
+            path = self.folder / name
+            if not path.is_file():
                 problems.append(f"{name} is missing")
-            elif name not in self.marker.files:
-                problems.append(f"{name} does not belong to it")
-            elif found[name] != self.marker.files[name]:
+            elif hash_file(path) != expected:
                 problems.append(f"{name} has changed since it was written")
         return problems
+
+    def strangers(self) -> list[str]:
+        """Return a line for each file in the folder that the marker does not list."""
+        paths = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
+        return [f"{name} does not belong to it" for name in sorted({*paths} - {*self.marker.files, MARKER})]
 
 
 def _read_table(path: Path) -> pa.Table:

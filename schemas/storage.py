@@ -61,12 +61,31 @@ def commit_folder(temporary: Path, final: Path) -> None:
 
     zarr's local store lost its own atomic rename in version 3 (zarr-python#3411), so this is ours to do.
     """
-    for folder, _, names in os.walk(temporary):
-        for name in names:
-            sync(Path(folder, name))
-        sync(Path(folder))
+    _sync_all(temporary)
     temporary.rename(final)
     sync(final.parent)
+
+
+def replace_folder(temporary: Path, final: Path) -> None:
+    """Give a finished folder its name like `commit_folder`; one that has the name so far goes when that is durable.
+
+    A process that is killed between the two renames leaves no folder of that name, and two leftovers.
+    """
+    aside = final.with_name(f"{TEMPORARY}replaced-{final.name}")
+    _sync_all(temporary)
+    if final.exists():
+        final.rename(aside)
+    temporary.rename(final)
+    sync(final.parent)
+    if aside.exists():
+        shutil.rmtree(aside)
+
+
+def _sync_all(folder: Path) -> None:
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(inner, name))
+        sync(Path(inner))
 
 
 def sync(path: Path) -> None:

@@ -1,33 +1,23 @@
 """The folder of a cache: whether it may be used for what is asked, how it begins, and what of it counts."""
 
 import logging
-import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import zarr
 
 from schemas.cache import MANIFEST, Cache
 from schemas.encoding import LAST, EncodeConfig, Encoding, Layer, Precision, differences
 from schemas.errors import X2StaticError
 from schemas.manifest import Manifest, Marker, Plan
-from schemas.segmentation import SEGMENTATION
+from schemas.new_cache import begin_cache, foreign_names
 from schemas.shard import shard_name
-from schemas.storage import LOCK, TEMPORARY, canonical_json, write_atomically
 from schemas.versions import package_version
-from stage1_encode.corpora.spool import FILE, SPOOL
 from stage1_encode.model import canonical_layer, claimed_layers, read_config
-from stage1_encode.planning import write_plans
+from stage1_encode.planning import tell_skipped
 from stage1_encode.segmentation import SentenceSplitter, choose_words
 from stage1_encode.teacher_files import TeacherFiles
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
-# What a first call that was killed before its manifest may leave, by path in the cache's folder.
-UNFINISHED = re.compile(
-    rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
-    rf"|(plans/|{SPOOL}/)?{re.escape(TEMPORARY)}.*|{SPOOL}|{SPOOL}/{FILE}"
-)
 
 logger = logging.getLogger(__name__)
 
@@ -51,20 +41,16 @@ def check_folder(folder: Path, append: bool) -> None:
     """Refuse a folder that is neither a cache, nor the beginning of one, nor empty; to append, it must be a cache.
 
     Raises:
-        X2StaticError: it is a file, or holds other things; shards without a manifest count among them, since teacher
-            time went into them.
+        X2StaticError: it is a file, or holds other things.
     """
     if append and not (folder / MANIFEST).is_file():
         raise X2StaticError(f"--append: no cache in {folder} to add to; leave out --append to make one")
     if folder.exists() and not folder.is_dir():
         raise X2StaticError(f"--cache {folder}: this is a file; name a folder")
-    if folder.is_dir() and not (folder / MANIFEST).is_file():
-        names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-        foreign = sorted(name for name in names if not UNFINISHED.fullmatch(name))
-        if foreign:
-            raise X2StaticError(
-                f"--cache {folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
-            )
+    if folder.is_dir() and not (folder / MANIFEST).is_file() and (foreign := foreign_names(folder)):
+        raise X2StaticError(
+            f"--cache {folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
+        )
 
 
 def layer_of(config: EncodeConfig, files: TeacherFiles) -> Layer:
@@ -104,23 +90,36 @@ def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, prec
     """Refuse a cache that was made otherwise, before the teacher is loaded.
 
     Raises:
-        X2StaticError: with each field that differs, and both values.
+        X2StaticError: with each field that differs, and both values; or the cache is a sample of another.
     """
-    theirs = cache.manifest.encoding
-    # The same files have the same window, attention and width; other files are refused for their hashes.
-    probed = Probed(theirs.window, theirs.attention, theirs.dim)
-    ours = encoding_of(config, files, precision, probed)
-    problems = differences(theirs, ours)
+    problems = encoding_differences(cache, config, files, precision)
     if problems:
-        names = [cache.segmentation().name, choose_words(config.compat, config.language).name]
-        if names[0] != names[1]:  # the hashes alone tell nobody which library to install
-            problems.append(f"words are cut by: {names[0]} != {names[1]}")
-        if cache.manifest.teacher != config.model:
-            problems.insert(0, f"model: {cache.manifest.teacher!r} != {config.model!r}")
         raise X2StaticError(
             f"{cache.path}: this cache was made otherwise (cache != asked for): {'; '.join(problems)}. "
             "Ask for the same again, or use another --cache"
         )
+    for plan in cache.plans():
+        if plan.sampled:
+            raise X2StaticError(
+                f"{cache.path}: this cache is a sample of another ({plan.corpus}: {plan.sampled[-1]}) and takes no "
+                "more text; encode into the cache that it was taken from, or use another --cache"
+            )
+
+
+def encoding_differences(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> list[str]:
+    """Return in which fields a cache's encoding differs from what is asked for, with both values."""
+    theirs = cache.manifest.encoding
+    # The same files have the same window, attention and width; other files are refused for their hashes.
+    probed = Probed(theirs.window, theirs.attention, theirs.dim)
+    problems = differences(theirs, encoding_of(config, files, precision, probed))
+    if not problems:
+        return []
+    names = [cache.segmentation().name, choose_words(config.compat, config.language).name]
+    if names[0] != names[1]:  # the hashes alone tell nobody which library to install
+        problems.append(f"words are cut by: {names[0]} != {names[1]}")
+    if cache.manifest.teacher != config.model:
+        problems.insert(0, f"model: {cache.manifest.teacher!r} != {config.model!r}")
+    return problems
 
 
 def check_teacher(cache: Cache, probed: Probed) -> None:
@@ -143,18 +142,7 @@ def check_teacher(cache: Cache, probed: Probed) -> None:
 
 
 def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans: dict[int, Plan]) -> Cache:
-    """Write all that comes before the first shard, the manifest last: where it is, the plans are whole."""
-    for path in config.cache.iterdir():  # of a first call that was killed before its manifest, see check_folder
-        if path.name == SPOOL:  # standard input cannot be read twice
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:  # it is held; zarr's overwrite=True would remove it and let a second writer in
-            path.unlink()
-    zarr.create_group(config.cache)
-    zarr.create_group(config.cache / "shards")
-    write_atomically(config.cache / SEGMENTATION, choose_words(config.compat, config.language).rules.encode())
-    write_plans(config.cache / "plans", plans)
+    """Write all that comes before the first shard."""
     manifest = Manifest(
         format=1,
         teacher=files.name,
@@ -163,8 +151,8 @@ def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans:
         encoding=encoding,
         versions={name: package_version(name) for name in VERSIONS},
     )
-    write_atomically(config.cache / MANIFEST, canonical_json(manifest.model_dump()))
-    return Cache(config.cache, manifest)
+    tell_skipped(plans)
+    return begin_cache(config.cache, manifest, choose_words(config.compat, config.language), plans)
 
 
 def drop_damaged(cache: Cache) -> dict[int, Marker]:

@@ -71,7 +71,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
             plans = plan_all(corpora)
             part.check(list(plans.values()), {})
             encoder = load_encoder(config, files, precision, device, wanted)
-            cache = create(config, encoding_of(config, files, precision, _probed(encoder)), files, plans)
+            cache = create(config, encoding_of(config, files, precision, probed(encoder)), files, plans)
         done = Done(_prepare(config, corpora, cache, part), part, open_aggregated(cache, wanted))
         resumed = set(done.markers)
         done.say(cache, config)
@@ -79,10 +79,10 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
             logger.info("precision: %s, because %s", precision, why)
         while not done.all(cache.plans()):
             encoder = encoder or load_encoder(config, files, precision, device, wanted)
-            check_teacher(cache, _probed(encoder))
+            check_teacher(cache, probed(encoder))
             n_before = done.count
             sources = match(config, corpora, cache.path, cache.plans())
-            _encode_missing(cache, encoder, sources, done, pick_workers(config.workers, device), report)
+            encode_missing(cache, encoder, sources, done, pick_workers(config.workers, device), report)
             if done.count == n_before:
                 raise RuntimeError(f"{cache.path}: something is missing and no unit is there for it")
             # Only a stream that is whole tells what a raised --limit adds to it.
@@ -114,7 +114,7 @@ def _plan_rest(
     old = cache.plans()
     new = plan_rest(config, match(config, corpora, cache.path, old), cache, markers)
     part.check(list((dict(enumerate(old)) | new).values()), markers)
-    write_plans(cache.path / "plans", new)
+    write_plans(cache, new)
 
 
 def _say_what_was_skipped(plans: list[Plan], markers: dict[int, Marker], resumed: set[int]) -> None:
@@ -126,7 +126,8 @@ def _say_what_was_skipped(plans: list[Plan], markers: dict[int, Marker], resumed
             logger.warning("%s: %d lines are too long and left out", plan.corpus, n_skipped)
 
 
-def _probed(encoder: Encoder) -> Probed:
+def probed(encoder: Encoder) -> Probed:
+    """Return what the loaded teacher of an encoder tells."""
     return Probed(encoder.preparer.window, encoder.teacher.attention, encoder.teacher.dim)
 
 
@@ -193,10 +194,13 @@ class Done:
             n_tokens=0,
             files={},
         )
-        self.markers[work.shard] = write_shard(cache.shards_folder, work.shard, encoded.content(), marker)
+        dtype, content = cache.manifest.encoding.dtype, encoded.content()
+        # A damaged shard of this number, which `repair` leaves until there is a better one, goes now.
+        written = write_shard(cache.shards_folder, work.shard, content, marker, dtype, replace=True)
+        self.markers[work.shard] = written
 
 
-def _encode_missing(
+def encode_missing(
     cache: Cache, encoder: Encoder, sources: list[Source], done: Done, workers: int, report: Report
 ) -> None:
     """Read, prepare, encode and write: the first two run ahead, the last one behind in a thread.

@@ -95,13 +95,13 @@ class EncodedUnit:
                 "weights"
             )
         with np.errstate(over="ignore"):
-            stored = contexts.astype(np.float16)
-        if not np.isfinite(stored).all():
+            fits = np.isfinite(contexts.astype(np.float16)).all()
+        if not fits:  # nor does int8, since all that is read back is float16
             raise X2StaticError(
                 f"{self.what}: context vectors reach {np.abs(contexts).max():.3g}, beyond float16 (65504); "
                 "choose another layer (--layer), or a normalised model"
             )
-        return _content(self.unit, stored)
+        return _content(self.unit, contexts)  # in float32: how the shard stores them is the cache's matter
 
     def word_sums(self) -> WordSums | None:
         """Wait for the sums of the words that are added up; None where there are none.
@@ -219,7 +219,7 @@ def load_encoder(
     return Encoder(preparer, teacher, MAX_TOKENS[device.type], len(wanted))
 
 
-def _content(unit: PreparedUnit, contexts: npt.NDArray[np.float16]) -> ShardContent:
+def _content(unit: PreparedUnit, contexts: npt.NDArray[np.floating]) -> ShardContent:
     word_ids = np.array(unit.word_ids, np.int32)
     return ShardContent(
         contexts=contexts,

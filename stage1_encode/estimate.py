@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.cache import MANIFEST, Cache, plan_shards
 from schemas.device import pick_device
-from schemas.encoding import EncodeConfig, Precision
+from schemas.encoding import Dtype, EncodeConfig, Precision
 from schemas.manifest import Marker, Plan
 from stage1_encode.cache_folder import check_encoding, check_folder
 from stage1_encode.corpora.corpus import Corpus
@@ -80,10 +80,15 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
         "teacher_tokens": times(tokens, paragraphs),
         "tokens_per_second": round(rate, 1),
         "seconds": None if paragraphs is None else round(tokens * (paragraphs - done) / rate, 1) if rate else 0.0,
-        # float16 contexts; 4 bytes a word, and 8 a context for paragraph and list offset
-        "cache_bytes": times(contexts * (2 * encoder.teacher.dim + 8) + 4 * words, paragraphs),
+        # 4 bytes a word, and 8 a context for paragraph and list offset
+        "cache_bytes": times(contexts * (_row_bytes(config.dtype, encoder.teacher.dim) + 8) + 4 * words, paragraphs),
         "free_bytes": shutil.disk_usage(folder).free,
     }
+
+
+def _row_bytes(dtype: Dtype, dim: int) -> int:
+    """Return what a context vector takes; int8 has a float32 scale beside it."""
+    return 2 * dim if dtype == "float16" else dim + 4
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from schemas.cache import Cache, missing_shards, plan_shards
 from schemas.encoding import EncodeConfig
 from schemas.manifest import Marker, Plan, Unit
-from schemas.storage import canonical_json, write_atomically
+from schemas.new_cache import write_plan
 from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.sources import Source, refusal, refuse_equal
 
@@ -146,10 +145,15 @@ def _changes(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return problems
 
 
-def write_plans(folder: Path, plans: dict[int, Plan]) -> None:
-    """Write plans, by number, into the cache's folder `plans`; what they leave out as bad text is said."""
-    folder.mkdir(exist_ok=True)
+def write_plans(cache: Cache, plans: dict[int, Plan]) -> None:
+    """Write plans, by number, into a cache."""
+    tell_skipped(plans)
     for number, plan in plans.items():
+        write_plan(cache.path, number, plan)
+
+
+def tell_skipped(plans: dict[int, Plan]) -> None:
+    """Say what plans leave out as bad text."""
+    for plan in plans.values():
         if plan.skipped:
             logger.warning("%s: %d pieces of bad text are left out", plan.corpus, plan.skipped)
-        write_atomically(folder / f"{number}.json", canonical_json(plan.model_dump()))

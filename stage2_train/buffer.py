@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from schemas.encoding import Context
 from schemas.errors import REMEDY, X2StaticError
-from schemas.shard import CHUNK_ROWS, Shard
+from schemas.shard import Shard
+from schemas.shard_arrays import CHUNK_ROWS
 from stage2_train.vocabulary import Vocabulary
 
 FLOAT16_EXPONENT = 0x7C00  # all of these bits set: infinite or not a number

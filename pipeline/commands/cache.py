@@ -6,19 +6,25 @@ from typing import Any
 
 import click
 
+from pipeline.commands.cache_derive import merge, sample
+from pipeline.commands.cache_repair import repair
 from pipeline.options import common, finish
 from pipeline.terminal import size
 from schemas.cache import Cache, totals
 from schemas.errors import X2StaticError
 from schemas.storage import folder_bytes
 
-SHOWN_RANGES = 8  # of missing shards
+SHOWN_RANGES = 8  # of missing shards; --json has them all
 FOLDER = click.Path(path_type=Path)
 
 
 @click.group()
 def cache() -> None:
-    """Look at a cache and check it."""
+    """Look at a cache, check and repair it; make caches of caches."""
+
+
+for command in (repair, merge, sample):
+    cache.add_command(command)
 
 
 @cache.command()
@@ -29,17 +35,18 @@ def info(context: click.Context, folder: Path) -> None:
     """Say what a cache is."""
     opened = Cache.open(folder)
     committed, damaged = opened.committed()
-    markers = list(committed.values())
+    markers, plans = list(committed.values()), opened.plans()
     missing = opened.missing()
     encoding = opened.manifest.encoding
     figures: dict[str, Any] = {
         "teacher": opened.manifest.teacher,
         "fingerprint": opened.manifest.fingerprint,
-        "corpora": list(dict.fromkeys(plan.corpus for plan in opened.plans())),
+        "corpora": list(dict.fromkeys(plan.corpus for plan in plans)),
+        "sampled": [str(sampled) for sampled in plans[0].sampled] if plans else [],
         "shards": len(markers),
         "damaged": list(damaged.values()),
-        "complete": missing == [],
         "missing": missing,
+        "complete": missing == [],
         **totals(markers),
         "cache_bytes": folder_bytes(folder),
         "free_bytes": shutil.disk_usage(folder).free,
@@ -51,9 +58,10 @@ def info(context: click.Context, folder: Path) -> None:
         f"windows of {encoding.window} pieces",
         f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),
         f"corpus      {', '.join(figures['corpora'])}",
+        *(f"sample      {sampled} of a larger cache" for sampled in figures["sampled"]),
         f"shards      {len(markers):,}, " + ("complete" if figures["complete"] else f"not complete ({left})"),
         f"paragraphs  {figures['paragraphs']:,} kept",
-        f"contexts    {figures['contexts']:,}",
+        f"contexts    {figures['contexts']:,}, {encoding.dtype}",
         f"words       {figures['words']:,}",
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {opened.manifest.fingerprint}",
@@ -89,7 +97,7 @@ def verify(context: click.Context, folder: Path) -> None:
     finish(context, {"shards": len(opened.indices()), "problems": problems})
     if problems:
         raise X2StaticError(
-            f"{folder}: {len(problems)} problems; delete the folders of the shards whose files have changed, then run "
-            "the same `x2static encode` again: it encodes what is missing"
+            f"{folder}: {len(problems)} problems; `x2static cache repair {folder}` encodes again what is damaged or "
+            "missing, and nothing else"
         )
     click.echo(f"{folder}: {len(opened.indices()):,} shards, every hash is right", err=True)

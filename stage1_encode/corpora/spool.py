@@ -8,12 +8,11 @@ from typing import BinaryIO
 from schemas.cache import MANIFEST
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
+from schemas.new_cache import SPOOL, SPOOLED
 from schemas.storage import open_atomically, remove_leftovers
 from stage1_encode.corpora.file_set import FileSet
 
 SPEC = re.compile(r"-(#(?P<column>.+))?")
-SPOOL = "spool"  # folder in the cache
-FILE = "stdin"
 BLOCK = 1 << 20
 
 
@@ -36,7 +35,7 @@ def spooled(spec: str, config: EncodeConfig, stream: BinaryIO | None) -> FileSet
     Raises:
         X2StaticError: there is no text, neither in the stream nor from an earlier run, or the two differ.
     """
-    path = config.cache / SPOOL / FILE
+    path = config.cache / SPOOL / SPOOLED
     if stream is None:
         if not path.is_file():
             raise X2StaticError(

@@ -90,6 +90,32 @@ def test_every_file_and_folder_is_durable_before_the_rename(tmp_path, monkeypatc
     assert seen[-1] == (tmp_path, True)
 
 
+def folder_with(path: Path, text: str) -> Path:
+    path.mkdir()
+    (path / "a").write_text(text)
+    return path
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path):
+    folder_with(tmp_path / "0", "old")
+    storage.replace_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0")
+    assert (tmp_path / "0" / "a").read_text() == "new"
+    assert names(tmp_path) == ["0"]
+
+
+def test_a_folder_whose_place_is_free_just_takes_it(tmp_path):
+    storage.replace_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0")
+    assert names(tmp_path) == ["0"]
+
+
+def test_the_old_folder_stays_until_the_new_one_is_durable(tmp_path, monkeypatch):
+    folder_with(tmp_path / "0", "old")
+    seen = []
+    monkeypatch.setattr(storage, "sync", lambda path: seen.append((path.name, (tmp_path / "0" / "a").read_text())))
+    storage.replace_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0")
+    assert seen == [("a", "old"), (".tmp-0", "old"), (tmp_path.name, "new")]
+
+
 def test_equal_values_have_one_json_text():
     assert storage.canonical_json({"b": 1, "a": "é"}) == storage.canonical_json({"a": "é", "b": 1})
     assert storage.canonical_json({"a": "é"}) == '{\n  "a": "é"\n}\n'.encode()

@@ -149,7 +149,7 @@ def test_a_run_killed_between_plans_and_manifest_starts_anew(
     forks: Forks, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
     arguments = as_options(config_of(teacher, corpus, cache, unit=1))
-    status, output = forks.run(*arguments, kill=("stage1_encode.cache_folder:write_plans", "after", 1))
+    status, output = forks.run(*arguments, kill=("schemas.new_cache:write_plan", "after", 1))
     assert status == -9, output
     assert (cache / "plans" / "0.json").is_file()
     assert not (cache / "manifest.json").exists()

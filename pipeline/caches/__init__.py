@@ -1,0 +1,1 @@
+"""Caches made of other caches: merged ones and samples."""

@@ -1,0 +1,180 @@
+"""`x2static cache merge`: caches of equal encoding, made on different machines or of different corpora, as one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.caches.derived import Derived, plan_contents, same_plans, sound_markers, write_derived
+from schemas.cache import Cache, plan_shards
+from schemas.encoding import differences
+from schemas.errors import X2StaticError
+from schemas.manifest import Marker, Plan
+from schemas.progress import Report, silent
+from schemas.shard import Shard, shard_name
+from schemas.storage import canonical_json
+
+
+@dataclass(frozen=True)
+class Group:
+    """Caches of the same plans: parts of one cache, which keep the numbers of their shards.
+
+    Attributes:
+        caches: in the order given.
+        plans: those of the first.
+        shards: of all of them, by number.
+    """
+
+    caches: list[Cache]
+    plans: list[Plan]
+    shards: dict[int, Shard]
+
+    @property
+    def name(self) -> str:
+        """The folders, for errors."""
+        return ", ".join(str(cache.path) for cache in self.caches)
+
+    @property
+    def markers(self) -> dict[int, Marker]:
+        """The markers of the shards, by number."""
+        return {index: shard.marker for index, shard in self.shards.items()}
+
+    @property
+    def n_shards(self) -> int | None:
+        """How many shards the plans ask for; None where a stream was not read to its end."""
+        ranges = plan_shards(self.plans, self.markers)
+        if not ranges:
+            return 0
+        return None if ranges[-1] is None else ranges[-1].stop
+
+    def add(self, cache: Cache) -> None:
+        """Add the shards of a cache.
+
+        Raises:
+            X2StaticError: one of them is there already, and has other bytes; or it is damaged.
+        """
+        for index, marker in sound_markers(cache).items():
+            shard = Shard(cache.shards_folder / shard_name(index), marker)
+            known = self.shards.setdefault(index, shard)
+            if known.marker != marker:
+                raise X2StaticError(
+                    f"{known.folder} and {shard.folder} are the same unit of the same plan, and differ "
+                    f"({', '.join(_marker_differences(known.marker, marker))}); remove the one that you do not want, "
+                    "or leave its cache out"
+                )
+        self.caches.append(cache)
+
+
+def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = silent) -> dict[str, Any]:
+    """Join caches into one.
+
+    Caches of equal plans are parts of one cache: their shards keep their numbers. Other plans are appended, in the
+    order given. Run again after it was stopped, this goes on; run again when an unfinished part has grown, it adds
+    what is new.
+
+    Args:
+        out: a new or empty folder, or an earlier result of the same merge.
+        inputs: the caches.
+        copy: copy every file, where otherwise it is linked if the file system can do that.
+        report: called with the progress in shards.
+
+    Returns:
+        The figures of `write_derived`.
+
+    Raises:
+        X2StaticError: the caches do not belong together, or one of them is damaged; both values where they differ.
+    """
+    caches = _open(out, inputs)
+    first = caches[0]
+    for cache in caches[1:]:
+        if problems := differences(first.manifest.encoding, cache.manifest.encoding):
+            raise X2StaticError(
+                f"{first.path} and {cache.path} were made otherwise (the one != the other): {'; '.join(problems)}; "
+                "only caches of equal encoding can be merged"
+            )
+    groups = _groups(caches)
+    _check_corpora(groups)
+    plans: list[Plan] = []
+    shards: dict[int, tuple[Shard, Marker]] = {}
+    begin = 0
+    for group in groups:
+        count = _count(group, len(groups))
+        for index, shard in group.shards.items():
+            marker = shard.marker.model_copy(update={"plan": shard.marker.plan + len(plans)})
+            shards[begin + index] = (shard, marker)
+        plans += group.plans
+        begin += count
+    return write_derived(out, Derived(first.manifest, first.segmentation(), plans, shards), copy, report)
+
+
+def _open(out: Path, inputs: list[Path]) -> list[Cache]:
+    resolved = [path.resolve() for path in inputs]
+    if len(set(resolved)) < len(resolved):
+        raise X2StaticError(f"the same cache is given twice: {', '.join(map(str, inputs))}")
+    if out.resolve() in resolved:
+        raise X2StaticError(f"{out}: is one of the caches to merge; name a new folder for the result")
+    return [Cache.open(path) for path in inputs]
+
+
+def _groups(caches: list[Cache]) -> list[Group]:
+    groups: list[Group] = []
+    for cache in caches:
+        plans = cache.plans()
+        group = next((group for group in groups if same_plans(group.plans, plans)), None)
+        if group is None:
+            group = Group([], plans, {})
+            groups.append(group)
+        group.add(cache)
+    return groups
+
+
+def _check_corpora(groups: list[Group]) -> None:
+    """Refuse a corpus that two groups hold.
+
+    Raises:
+        X2StaticError: with the fields in which the two plans differ, and both values.
+    """
+    held: dict[bytes, tuple[Group, Plan]] = {}
+    for group in groups:
+        for plan in group.plans:
+            other, known = held.setdefault(canonical_json(plan.identity), (group, plan))
+            if other is group:
+                continue
+            ours, theirs = plan_contents([known, plan])
+            names = [name for name in ours if ours[name] != theirs[name]]
+            values = [f"{name}: {_short(name, ours[name])} != {_short(name, theirs[name])}" for name in names]
+            raise X2StaticError(
+                f"{other.name} and {group.name} hold the same corpus ({plan.corpus}), and are no parts of one cache "
+                f"({'; '.join(values) or 'another number of plans'}); it would count twice, leave one of them out"
+            )
+
+
+def _short(name: str, value: Any) -> str:
+    """Return a field of a plan for a message; of units, their number."""
+    return f"{len(value)}" if name == "units" and value is not None else repr(value)
+
+
+def _count(group: Group, n_groups: int) -> int:
+    """Return how many numbers the shards of a group take.
+
+    Raises:
+        X2StaticError: that is not known, and other plans are to follow or precede; or there are shards beyond.
+    """
+    count = group.n_shards
+    if count is None:
+        if n_groups == 1:
+            return 0  # nothing follows
+        raise X2StaticError(
+            f"{group.name}: the corpus was not read to its end, so how many shards it has is not known; finish "
+            "`x2static encode` before it is merged with other corpora"
+        )
+    if beyond := [index for index in group.shards if index >= count]:
+        raise X2StaticError(
+            f"{group.shards[min(beyond)].folder}: not one of the {count} shards of its cache's plans; move it away"
+        )
+    return count
+
+
+def _marker_differences(ours: Marker, theirs: Marker) -> list[str]:
+    names = [line.partition(":")[0] for line in differences(ours, theirs)]
+    changed = sorted(name for name in ours.files if ours.files[name] != theirs.files.get(name))
+    return [name for name in names if name != "files"] + changed

@@ -1,0 +1,225 @@
+"""`x2static cache repair`: the shards that are damaged or missing, encoded again from what the cache itself records."""
+
+import logging
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.cache import Cache, missing_shards, plan_shards
+from schemas.device import pick_device
+from schemas.errors import DamagedShard, X2StaticError
+from schemas.manifest import Marker, Plan
+from schemas.progress import Report, silent
+from schemas.shard import shard_name
+from schemas.storage import TEMPORARY, folder_bytes, only_writer, remove_leftovers, write_atomically
+from stage1_encode.cache_folder import check_teacher, encoding_differences
+from stage1_encode.corpora.corpus import Corpus
+from stage1_encode.encode import Done, encode_missing, probed
+from stage1_encode.encoder import Encoder, load_encoder
+from stage1_encode.part import Part
+from stage1_encode.recorded_config import recorded_config
+from stage1_encode.segmentation import choose_words
+from stage1_encode.sources import Source, corpus_groups, open_corpora
+from stage1_encode.teacher import pick_precision
+from stage1_encode.teacher_files import TeacherFiles
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a repair is given, beyond what the cache records.
+
+    Attributes:
+        model: where the teacher is now; None for where it was.
+        corpora: where texts are now, in any order; they are known by their content.
+        device: where the teacher runs.
+        trust_remote_code: let a model on the hub run its own Python code.
+    """
+
+    model: str | None
+    corpora: tuple[str, ...]
+    device: str
+    trust_remote_code: bool
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of a recorded configuration that are otherwise now."""
+        moved = {} if self.model is None else {"model": self.model, "revision": None}
+        return {"device": self.device, "trust_remote_code": self.trust_remote_code, **moved}
+
+
+def repair(folder: Path, means: Means, report: Report = silent) -> dict[str, Any]:
+    """Hash a cache and encode again what is damaged or missing, and nothing else.
+
+    A damaged shard stays until its successor is whole. Run again after it was stopped, this goes on.
+
+    Args:
+        folder: the cache.
+        means: what to encode with.
+        report: called with the progress in paragraphs.
+
+    Returns:
+        shards, shards_encoded, damaged (a line for each damaged shard), leftovers (names that were removed), strangers
+        (a line for each file in a shard that is not its own; they stay), segmentation_mended, seconds, cache_bytes.
+
+    Raises:
+        X2StaticError: the cache holds shards of another encoding, or teacher or text are not found as they were;
+            no shard is removed then.
+    """
+    started = time.perf_counter()
+    cache = Cache.open(folder)
+    with only_writer(folder, "cache"):
+        markers, damaged, strangers = _inspect(cache)
+        mended = _mend_segmentation(cache)
+        leftovers = _remove_leftovers(cache)
+        plans, n_sound = cache.plans(), len(markers)
+        if missing_shards(plans, markers) == []:
+            logger.info("%s: every shard is there and whole, nothing is encoded", folder)
+        else:
+            _encode_missing(cache, plans, markers, means, report)
+        _remove_unplanned(cache, plans, markers, damaged)
+    return {
+        "shards": len(markers),
+        "shards_encoded": len(markers) - n_sound,
+        "damaged": list(damaged.values()),
+        "leftovers": leftovers,
+        "strangers": strangers,
+        "segmentation_mended": mended,
+        "seconds": round(time.perf_counter() - started, 3),
+        "cache_bytes": folder_bytes(folder),
+    }
+
+
+def _inspect(cache: Cache) -> tuple[dict[int, Marker], dict[int, str], list[str]]:
+    """Hash every shard; return the markers of the sound ones, what ails the others, and files that are nobody's.
+
+    Raises:
+        X2StaticError: a shard is from another encoding, or a newer version of x2static.
+    """
+    markers: dict[int, Marker] = {}
+    damaged: dict[int, str] = {}
+    strangers: list[str] = []
+    for index in cache.indices():
+        try:
+            shard = cache.shard(index)
+        except DamagedShard as error:
+            damaged[index] = f"shard {shard_name(index)}: {str(error).partition('; ')[0]}"
+            continue
+        if problems := shard.damage():
+            damaged[index] = f"shard {shard_name(index)}: {', '.join(problems)}"
+        else:
+            markers[index] = shard.marker
+            strangers += [f"shard {shard_name(index)}: {line}" for line in shard.strangers()]
+    for line in damaged.values():
+        logger.warning("%s", line)
+    for line in strangers:
+        logger.warning("%s; it stays, move it away", line)
+    return markers, damaged, strangers
+
+
+def _mend_segmentation(cache: Cache) -> bool:
+    """Write the word segmentation rules again where they are missing or changed; return whether they were.
+
+    Raises:
+        X2StaticError: this version of x2static has other rules.
+    """
+    try:
+        cache.segmentation()
+    except (X2StaticError, UnicodeDecodeError) as error:
+        rules = choose_words(cache.manifest.encoding.compat, cache.manifest.encoding.language)
+        if rules.sha256 != cache.manifest.encoding.words:
+            raise X2StaticError(
+                f"{cache.segmentation_file}: missing or changed, and this version of x2static has other rules; put the "
+                f"original file back, or use x2static {cache.manifest.versions.get('x2static')}, which wrote it"
+            ) from error
+        write_atomically(cache.segmentation_file, rules.rules.encode())
+        logger.warning("%s was missing or changed, and is written again", cache.segmentation_file)
+        return True
+    return False
+
+
+def _remove_leftovers(cache: Cache) -> list[str]:
+    folders = (cache.path, cache.path / "plans", cache.shards_folder)
+    names = sorted(
+        path.relative_to(cache.path).as_posix() for folder in folders for path in folder.glob(f"{TEMPORARY}*")
+    )
+    for folder in folders:
+        remove_leftovers(folder)
+    return names
+
+
+def _remove_unplanned(cache: Cache, plans: list[Plan], markers: dict[int, Marker], damaged: dict[int, str]) -> None:
+    """Remove damaged shards that no plan asks for, so that none will be encoded in their place."""
+    planned = {index for shards in plan_shards(plans, markers) for index in shards or ()}
+    for index in damaged.keys() - planned:
+        shutil.rmtree(cache.shards_folder / shard_name(index))
+
+
+def _encode_missing(cache: Cache, plans: list[Plan], markers: dict[int, Marker], means: Means, report: Report) -> None:
+    """Find text and teacher, then encode what has no marker."""
+    whole = [_is_whole(shards, markers) for shards in plan_shards(plans, markers)]
+    with ExitStack() as stack:
+        sources = [
+            Source(_find_corpus(cache, plans[group[-1]], means, stack), plans[group[-1]].identity, tuple(group))
+            for group in corpus_groups(plans)
+            if not all(whole[number] for number in group)
+        ]
+        encoder = _find_teacher(cache, plans[0], means)
+        check_teacher(cache, probed(encoder))
+        encode_missing(cache, encoder, sources, Done(markers, Part(), None), workers=1, report=report)
+
+
+def _is_whole(shards: range | None, markers: dict[int, Marker]) -> bool:
+    """Return whether every shard of a plan is there; behind a stream whose end is lost, none is known to be."""
+    return shards is not None and all(index in markers for index in shards)
+
+
+def _find_corpus(cache: Cache, plan: Plan, means: Means, stack: ExitStack) -> Corpus:
+    """Return the corpus of a plan, opened where its text is found, and closed with the stack.
+
+    Raises:
+        X2StaticError: it is at none of the places that are given or recorded.
+    """
+    column = f"#{plan.seen['column']}" if plan.seen.get("column") else ""
+    # As named, or, from another working folder, where it was.
+    recorded = [plan.corpus, *([f"{plan.seen['path']}{column}"] if "path" in plan.seen else [])]
+    problems = []
+    for place in dict.fromkeys([*means.corpora, *recorded]):
+        try:
+            config = recorded_config(cache, plan, corpus=(place,))
+            (corpus,) = stack.enter_context(open_corpora(config, standard_input=False))
+            identity = plan.identity if corpus.seen() == plan.seen else corpus.identity()
+        except X2StaticError as error:
+            problems.append(str(error))
+            continue
+        if identity == plan.identity:
+            return corpus
+        problems.append(f"{place} holds another text")
+    raise X2StaticError(
+        f"{cache.path}: the corpus {plan.corpus} is needed to encode its shards again, and is not found "
+        f"({'; '.join(problems)}); name it where it is now with --corpus"
+    )
+
+
+def _find_teacher(cache: Cache, plan: Plan, means: Means) -> Encoder:
+    """Load the teacher that the cache was made with.
+
+    Raises:
+        X2StaticError: it is not found, or what is found would encode otherwise.
+    """
+    config = recorded_config(cache, plan, **means.changes())
+    try:
+        files = TeacherFiles.find(config.model, config.revision)
+    except X2StaticError as error:
+        raise X2StaticError(f"{error}; `cache repair` needs it, name it where it is now with --model") from error
+    device = pick_device(config.device)
+    precision, _ = pick_precision(config, device)
+    if problems := encoding_differences(cache, config, files, precision):
+        raise X2StaticError(
+            f"{cache.path}: what is here would encode otherwise than the cache was made (cache != here): "
+            f"{'; '.join(problems)}. Name its teacher with --model, and use the versions in its manifest.json"
+        )
+    return load_encoder(config, files, precision, device)

@@ -1,0 +1,63 @@
+"""A cache says what it was made with, so that its shards can be made again."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from schemas.cache import Cache
+from schemas.encoding import EncodeConfig
+from stage1_encode import encode
+from stage1_encode.recorded_config import IN_ENCODING, IN_PLAN, recorded_config
+from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
+
+# Of a run, not of what it makes; the rest is recorded in places of its own.
+OF_THE_RUN = {"cache", "device", "trust_remote_code"}
+ELSEWHERE = {"model", "revision", "corpus", "limit"}
+
+
+def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_alone() -> None:
+    assert {*IN_ENCODING, *IN_PLAN} | ELSEWHERE | OF_THE_RUN == EncodeConfig.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"context": "sentence", "dtype": "int8", "precision": "bfloat16"},
+        {"compat": "paper", "context": "sentence", "limit": 7, "unit": 3},
+        {"language": "de", "min_sentences": 2, "min_characters": 30},
+        {"on_bad_text": "skip", "max_paragraph_bytes": 500},
+    ],
+)
+def test_what_was_asked_for_is_read_back(options: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
+    config = config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(10)), tmp_path / "cache", **options)
+    encode(config)
+    cache = Cache.open(config.cache)
+    assert recorded_config(cache, cache.plans()[0], device="cpu") == config
+
+
+def test_a_limit_that_was_raised_is_the_last_one(teacher: Path, tmp_path: Path) -> None:
+    corpus = write_lines(tmp_path / "text.txt", paragraphs(10))
+    for limit in (2, 6):
+        run(teacher, corpus, tmp_path / "cache", limit=limit)
+    cache = Cache.open(tmp_path / "cache")
+    assert recorded_config(cache, cache.plans()[-1]).limit == 6
+
+
+def test_a_corpus_of_a_stream_is_read_back_by_its_name(teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"text": paragraphs(4)}), tmp_path / "data" / "train.parquet")
+    run(teacher, f"hf://{tmp_path / 'data'}:train#text", tmp_path / "cache", limit=3)
+    cache = Cache.open(tmp_path / "cache")
+    config = recorded_config(cache, cache.plans()[0])
+    assert (config.corpus, config.limit) == ((f"hf://{tmp_path / 'data'}:train#text",), 3)
+
+
+def test_changes_win(teacher: Path, tmp_path: Path) -> None:
+    run(teacher, write_lines(tmp_path / "text.txt", paragraphs(3)), tmp_path / "cache")
+    cache = Cache.open(tmp_path / "cache")
+    changed = recorded_config(cache, cache.plans()[0], model="other", corpus=("moved.txt",))
+    assert (changed.model, changed.corpus) == ("other", ("moved.txt",))

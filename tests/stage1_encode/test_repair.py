@@ -1,0 +1,419 @@
+"""A cache is mended from what it records: exactly the bad and missing shards, to the bytes they had."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.caches.merge import merge
+from pipeline.caches.sample import sample
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from schemas.manifest import UnitSample
+from schemas.progress import Progress
+from stage1_encode.repair import Means, repair
+from stage1_encode.teacher import Teacher
+from tests.stage1_encode.conftest import Readers
+from tests.stage1_encode.forks import Forks
+from tests.stage1_encode.runs import files_of, paragraphs, run, write_lines
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_lines(tmp_path / "corpus.txt", paragraphs(10))
+
+
+@pytest.fixture
+def cache(teacher: Path, corpus: Path, tmp_path: Path) -> Path:
+    """Five shards."""
+    run(teacher, corpus, tmp_path / "cache", unit=2)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What stage one logs, also where the command line has set up logging before."""
+    logger = logging.getLogger("stage1_encode")
+    logger.addHandler(caplog.handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield caplog
+    logger.setLevel(level)
+    logger.removeHandler(caplog.handler)
+
+
+def mend(cache: Path, *corpora: Path | str, model: Path | None = None, **options: Any) -> dict[str, Any]:
+    """Repair on the processor."""
+    moved = None if model is None else str(model)
+    return repair(cache, Means(moved, tuple(map(str, corpora)), "cpu", trust_remote_code=False), **options)
+
+
+def times_of(folder: Path) -> dict[str, int]:
+    """Return when each file below a folder was written, lock files left out."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in paths}
+
+
+def shard_of(cache: Path, index: int) -> Path:
+    return cache / "shards" / f"{index:06d}"
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: Any) -> None:
+        raise AssertionError("the teacher is loaded")
+
+    monkeypatch.setattr(Teacher, "__init__", load)
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "a changed context": lambda shard: flip(shard / "contexts" / "c" / "0" / "0"),
+    "changed words": lambda shard: flip(shard / "words.arrow"),
+    "changed metadata": lambda shard: flip(shard / "contexts" / "zarr.json"),
+    "a missing chunk": lambda shard: (shard / "contexts" / "c" / "0" / "0").unlink(),
+    "a missing lexicon": lambda shard: (shard / "lexicon.arrow").unlink(),
+    "no marker": lambda shard: (shard / "shard.json").unlink(),
+    "half a marker": lambda shard: (shard / "shard.json").write_bytes((shard / "shard.json").read_bytes()[:100]),
+    "an empty folder": lambda shard: [shutil.rmtree(shard), shard.mkdir()][0],
+    "no folder": shutil.rmtree,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_bad_shard_is_encoded_again_to_the_same_bytes_and_nothing_else_is_touched(damage: str, cache: Path) -> None:
+    before, times = files_of(cache), times_of(cache)
+    DAMAGE[damage](shard_of(cache, 2))
+    figures = mend(cache)
+    assert files_of(cache) == before
+    touched = {name for name, time in times_of(cache).items() if time != times[name]}
+    assert {name.split("/")[1] for name in touched} == {"000002"}
+    assert (figures["shards"], figures["shards_encoded"]) == (5, 1)
+    assert len(figures["damaged"]) == (damage != "no folder")
+    assert Cache.open(cache).verify() == []
+
+
+def test_several_bad_shards_and_leftovers_are_mended_at_once(cache: Path, log: pytest.LogCaptureFixture) -> None:
+    before = files_of(cache)
+    flip(shard_of(cache, 0) / "words.arrow")
+    shutil.rmtree(shard_of(cache, 1))
+    (shard_of(cache, 4) / "shard.json").unlink()
+    for leftover in ("shards/.tmp-000007", "shards/.tmp-replaced-000003"):
+        (cache / leftover).mkdir()
+    (cache / "plans" / ".tmp-0.json-99").write_text("half")
+    (cache / ".tmp-manifest.json-99").write_text("half")
+    told: list[Progress] = []
+    figures = mend(cache, report=told.append)
+    assert files_of(cache) == before
+    assert not list(cache.rglob(".tmp-*"))
+    assert figures["shards_encoded"] == 3
+    assert figures["leftovers"] == [
+        ".tmp-manifest.json-99",
+        "plans/.tmp-0.json-99",
+        "shards/.tmp-000007",
+        "shards/.tmp-replaced-000003",
+    ]
+    assert figures["damaged"][0] == "shard 000000: words.arrow has changed since it was written"
+    assert figures["damaged"][1].endswith("its marker shard.json is missing")
+    assert "shard 000000: words.arrow has changed since it was written" in log.text
+    assert [(progress.done, progress.total) for progress in told] == [(4, 10), (6, 10), (8, 10), (10, 10)]
+
+
+def test_a_whole_cache_is_said_to_be_so_without_teacher_or_corpus(
+    cache: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    no_teacher(monkeypatch)
+    monkeypatch.setattr("stage1_encode.repair.TeacherFiles.find", lambda *_: pytest.fail("the teacher is looked for"))
+    corpus.unlink()
+    before, times = files_of(cache), times_of(cache)
+    figures = mend(cache)
+    assert "every shard is there and whole, nothing is encoded" in log.text
+    assert (figures["shards"], figures["shards_encoded"], figures["damaged"]) == (5, 0, [])
+    assert files_of(cache) == before
+    assert times_of(cache) == times
+
+
+def test_a_cache_that_was_not_finished_is_finished(teacher: Path, corpus: Path, cache: Path) -> None:
+    before = files_of(cache)
+    for index in (1, 3, 4):
+        shutil.rmtree(shard_of(cache, index))
+    assert mend(cache)["shards_encoded"] == 3
+    assert files_of(cache) == before
+
+
+@pytest.mark.parametrize("options", [{"dtype": "int8"}, {"context": "sentence", "compat": "paper"}, {"limit": 7}])
+def test_the_settings_are_those_of_the_cache(
+    options: dict[str, Any], teacher: Path, corpus: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    run(teacher, corpus, cache, unit=4, **options)
+    before = files_of(cache)
+    flip(next(shard_of(cache, 1).glob("contexts/c/0/*")))
+    assert mend(cache)["shards_encoded"] == 1
+    assert files_of(cache) == before
+
+
+def test_bad_text_is_treated_as_it_was(teacher: Path, tmp_path: Path) -> None:
+    lines = [line.encode() for line in paragraphs(6)]
+    lines[1], lines[3] = lines[1] + b"\xff", b"long " * 200
+    (tmp_path / "text.txt").write_bytes(b"\n".join(lines))
+    run(teacher, tmp_path / "text.txt", tmp_path / "cache", unit=1, on_bad_text="skip", max_paragraph_bytes=600)
+    before = files_of(tmp_path / "cache")
+    for index in range(4):
+        shutil.rmtree(shard_of(tmp_path / "cache", index))
+    assert mend(tmp_path / "cache")["shards_encoded"] == 4
+    assert files_of(tmp_path / "cache") == before
+
+
+def test_a_text_that_is_gone_is_one_clear_line_and_the_damaged_shard_stays(cache: Path, corpus: Path) -> None:
+    corpus.rename(corpus.with_name("moved.txt"))
+    flip(shard_of(cache, 2) / "words.arrow")
+    before = files_of(cache)
+    with pytest.raises(X2StaticError, match=r"the corpus .*corpus\.txt is needed to encode .* no such file .*--corpus"):
+        mend(cache)
+    assert files_of(cache) == before
+
+
+def test_a_text_that_moved_is_found_by_its_content_among_others(cache: Path, corpus: Path, tmp_path: Path) -> None:
+    before = files_of(cache)
+    moved = corpus.rename(corpus.with_name("moved.txt"))
+    other = write_lines(tmp_path / "other.txt", paragraphs(10, seed=1))
+    shutil.rmtree(shard_of(cache, 2))
+    with pytest.raises(X2StaticError, match=rf"{other} holds another text"):
+        mend(cache, other)
+    mend(cache, other, moved)
+    assert files_of(cache) == before
+
+
+def test_a_text_that_changed_is_refused(cache: Path, corpus: Path) -> None:
+    shutil.rmtree(shard_of(cache, 2))
+    write_lines(corpus, paragraphs(10, seed=1))
+    with pytest.raises(X2StaticError, match=r"corpus\.txt holds another text"):
+        mend(cache)
+
+
+def test_a_text_named_from_another_working_folder_is_found(
+    teacher: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(teacher, "corpus.txt", tmp_path / "cache", unit=5)
+    before = files_of(tmp_path / "cache")
+    shutil.rmtree(shard_of(tmp_path / "cache", 1))
+    (tmp_path / "elsewhere").mkdir()
+    write_lines(tmp_path / "elsewhere" / "corpus.txt", paragraphs(3, seed=5))  # of that name, but another text
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    mend(tmp_path / "cache")
+    assert files_of(tmp_path / "cache") == before
+
+
+def test_a_teacher_that_is_gone_is_one_clear_line_and_one_that_moved_is_named(
+    teacher: Path, corpus: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(teacher, tmp_path / "teacher")
+    run(tmp_path / "teacher", corpus, tmp_path / "cache", unit=5)
+    (tmp_path / "teacher").rename(tmp_path / "moved")
+    flip(shard_of(tmp_path / "cache", 0) / "words.arrow")
+    before = files_of(tmp_path / "cache")
+    with pytest.raises(X2StaticError, match=r"teacher: no such folder; .*name it where it is now with --model"):
+        mend(tmp_path / "cache")
+    assert files_of(tmp_path / "cache") == before
+    mend(tmp_path / "cache", model=tmp_path / "moved")
+    assert Cache.open(tmp_path / "cache").verify() == []
+
+
+def test_another_teacher_is_refused_with_both_values(cache: Path, teacher: Path, readers: Readers) -> None:
+    flip(shard_of(cache, 0) / "words.arrow")
+    before = files_of(cache)
+    other = readers("gpt2").teacher.folder
+    with pytest.raises(
+        X2StaticError, match=rf"\(cache != here\): model: '{teacher}' != '{other}'; weights: '\w{{64}}'"
+    ):
+        mend(cache, model=other)
+    assert files_of(cache) == before
+
+
+def test_a_shard_of_another_encoding_is_refused_and_never_removed(cache: Path) -> None:
+    marker = json.loads((shard_of(cache, 1) / "shard.json").read_bytes())
+    (shard_of(cache, 1) / "shard.json").write_text(json.dumps(marker | {"encoding": "0" * 64}))
+    flip(shard_of(cache, 2) / "words.arrow")
+    before = files_of(cache)
+    with pytest.raises(X2StaticError, match=r"000001: the shard belongs to another encoding"):
+        mend(cache)
+    assert files_of(cache) == before
+
+
+def test_a_file_that_somebody_put_into_a_shard_stays_and_is_told(cache: Path, log: pytest.LogCaptureFixture) -> None:
+    (shard_of(cache, 3) / "notes.txt").write_text("mine")
+    figures = mend(cache)
+    assert figures["strangers"] == ["shard 000003: notes.txt does not belong to it"]
+    assert figures["shards_encoded"] == 0
+    assert "notes.txt does not belong to it; it stays, move it away" in log.text
+    assert (shard_of(cache, 3) / "notes.txt").read_text() == "mine"
+
+
+def test_a_damaged_shard_that_no_plan_asks_for_is_removed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files_of(cache)
+    shutil.copytree(shard_of(cache, 0), shard_of(cache, 9))
+    (shard_of(cache, 9) / "shard.json").unlink()
+    no_teacher(monkeypatch)
+    assert mend(cache)["shards_encoded"] == 0
+    assert files_of(cache) == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed", "no text"])
+def test_the_word_segmentation_rules_are_mended(damage: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files_of(cache)
+    rules = cache / "word_segmentation.json"
+    if damage == "missing":
+        rules.unlink()
+    else:
+        rules.write_bytes(b"{}" if damage == "changed" else b"\xff\xfe")
+    no_teacher(monkeypatch)
+    assert mend(cache)["segmentation_mended"]
+    assert files_of(cache) == before
+    assert not mend(cache)["segmentation_mended"]
+
+
+def test_rules_that_this_version_does_not_have_are_not_replaced(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache / "word_segmentation.json").write_text("{}")
+    flip(shard_of(cache, 0) / "words.arrow")
+    before = files_of(cache)
+    from stage1_encode.segmentation import paper_words
+
+    monkeypatch.setattr("stage1_encode.repair.choose_words", lambda *_: paper_words())
+    with pytest.raises(X2StaticError, match=r"missing or changed, and this version of x2static has other rules; put"):
+        mend(cache)
+    assert files_of(cache) == before
+
+
+@pytest.mark.parametrize("lost", [(0,), (1, 2), (3,), (0, 3)])
+def test_a_stream_is_mended_wherever_it_lost_a_shard(lost: tuple[int, ...], teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows = ["\n".join(paragraphs(3, seed=row)) for row in range(5)]
+    pq.write_table(pa.table({"text": rows}), tmp_path / "data" / "train.parquet")
+    run(teacher, f"hf://{tmp_path / 'data'}", tmp_path / "cache", unit=4)
+    before = files_of(tmp_path / "cache")
+    for index in lost:
+        shutil.rmtree(shard_of(tmp_path / "cache", index))
+    assert mend(tmp_path / "cache")["shards_encoded"] == len(lost)
+    assert files_of(tmp_path / "cache") == before
+
+
+def test_only_the_corpus_of_the_bad_shard_is_needed(teacher: Path, corpus: Path, tmp_path: Path) -> None:
+    other = write_lines(tmp_path / "other.txt", paragraphs(6, seed=1))
+    cache = tmp_path / "cache"
+    for limit in (4, None):
+        run(teacher, (corpus, other), cache, unit=3, limit=limit)
+    before, times = files_of(cache), times_of(cache)
+    shutil.rmtree(shard_of(cache, 2))  # the first of the second corpus
+    shutil.rmtree(shard_of(cache, 6))  # and its last, which the raised limit added
+    corpus.unlink()
+    assert mend(cache)["shards_encoded"] == 2
+    assert files_of(cache) == before
+    assert {name.split("/")[1] for name, time in times_of(cache).items() if time != times[name]} == {"000002", "000006"}
+
+
+def test_corpora_that_were_cut_otherwise_each_are_mended_in_one_go(teacher: Path, corpus: Path, tmp_path: Path) -> None:
+    rough = tmp_path / "rough.txt"
+    rough.write_bytes(b"\xff\n" + "\n".join(paragraphs(6, seed=1)).encode())
+    run(teacher, corpus, tmp_path / "one", unit=5)
+    run(teacher, rough, tmp_path / "two", unit=2, on_bad_text="skip")
+    merge(tmp_path / "cache", [tmp_path / "one", tmp_path / "two"])
+    before, ours = files_of(tmp_path / "cache"), files_of(tmp_path / "one")
+    for index in (1, 2):
+        (shard_of(tmp_path / "cache", index) / "words.arrow").unlink()
+    assert mend(tmp_path / "cache")["shards_encoded"] == 2
+    assert files_of(tmp_path / "cache") == before
+    assert files_of(tmp_path / "one") == ours
+
+
+def test_a_repair_never_writes_into_a_file_that_another_cache_shares(cache: Path, tmp_path: Path) -> None:
+    merge(tmp_path / "linked", [cache])
+    assert (shard_of(cache, 2) / "words.arrow").stat().st_nlink == 2
+    flip(shard_of(cache, 2) / "words.arrow")  # of both
+    damaged = files_of(tmp_path / "linked")
+    mend(cache)
+    assert files_of(tmp_path / "linked") == damaged
+    assert Cache.open(cache).verify() == []
+
+
+def test_a_sample_is_mended_too_but_not_encoded_into(cache: Path, teacher: Path, corpus: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    sample(cache, small, UnitSample(kind="every", n=2), copy=True)
+    before = files_of(small)
+    for index in (1, 2):
+        shutil.rmtree(shard_of(small, index))
+    assert mend(small)["shards_encoded"] == 2
+    assert files_of(small) == before
+    with pytest.raises(X2StaticError, match=r"is a sample of another \(.*corpus\.txt: one unit in 2\) and takes no"):
+        run(teacher, corpus, small, unit=2)
+    assert files_of(small) == before
+
+
+def test_a_sample_of_a_stream_is_mended_without_what_lies_between(teacher: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows = ["\n".join(paragraphs(3, seed=row)) for row in range(5)]
+    pq.write_table(pa.table({"text": rows}), tmp_path / "data" / "train.parquet")
+    run(teacher, f"hf://{tmp_path / 'data'}", tmp_path / "cache", unit=4)
+    sample(tmp_path / "cache", tmp_path / "small", UnitSample(kind="every", n=3))
+    before = files_of(tmp_path / "small")
+    shutil.rmtree(shard_of(tmp_path / "small", 1))
+    assert mend(tmp_path / "small")["shards_encoded"] == 1
+    assert files_of(tmp_path / "small") == before
+
+
+KILLS = {
+    "in the middle of the teacher": ("stage1_encode.pooling:ContextMeans.add", "after", 2),
+    "between two files": ("schemas.shard:_write_table", "after", 3),
+    "before the damaged shard goes": ("schemas.shard:replace_folder", "before", 2),
+    "when the damaged shard has gone": ("pathlib:Path.rename", "after", 3),
+    "before the damaged one is removed": ("schemas.storage:shutil.rmtree", "before", 2),
+    "between two shards": ("schemas.shard:replace_folder", "after", 2),
+}
+
+
+@pytest.mark.parametrize("phase", KILLS)
+def test_a_killed_repair_goes_on_and_ends_with_the_bytes_of_the_cache(phase: str, cache: Path, forks: Forks) -> None:
+    before = files_of(cache)
+    for index in (0, 2, 3):
+        flip(shard_of(cache, index) / "words.arrow")
+    arguments = ["cache", "repair", str(cache), "--device", "cpu", "--json"]
+    status, output = forks.run(*arguments, kill=KILLS[phase])
+    assert status == -9, output
+    status, output = forks.run(*arguments)
+    assert status == 0, output
+    figures = json.loads(output.splitlines()[-1])
+    assert figures["command"] == "cache repair"
+    assert 0 < figures["shards_encoded"] <= 3
+    assert files_of(cache) == before
+    assert not list(cache.rglob(".tmp-*"))
+
+
+def test_a_cache_in_use_is_not_repaired(cache: Path, forks: Forks) -> None:
+    flip(shard_of(cache, 2) / "words.arrow")
+    answers = []
+    mend(cache, report=lambda _: answers.append(forks.run("cache", "repair", str(cache))))
+    status, output = answers[0]
+    assert status == 1
+    assert "another x2static process is writing to this cache" in output
+
+
+def test_the_commands_name_the_repair(cache: Path, forks: Forks) -> None:
+    flip(shard_of(cache, 2) / "words.arrow")
+    status, output = forks.run("cache", "verify", str(cache))
+    assert status == 1
+    assert f"`x2static cache repair {cache}` encodes again what is damaged or missing" in output
+    status, output = forks.run("cache", "repair", str(cache), "--device", "cpu")
+    assert status == 0, output
+    assert "5 shards, 1 of them were damaged, 1 encoded" in output
+    assert forks.run("cache", "verify", str(cache))[0] == 0
