@@ -190,6 +190,17 @@ class Aggregated:
         return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32), counts
 
 
+def aggregated_damage(cache: Path) -> list[str]:
+    """Hash the sums of a cache and return a line for each file that is not as it was written."""
+    try:
+        found = Aggregated.open(cache)
+        return [
+            f"{FOLDER}/{damage}; {REMEDY}" for file in (found.files() if found else []) if (damage := file.damage())
+        ]
+    except X2StaticError as error:
+        return [str(error)]
+
+
 def add(first: WordSums, second: WordSums) -> WordSums:
     """Add in float64, a layer at a time, and part the result again into float32 sums and what they lose."""
     sums, rests = np.empty_like(first.sums), np.empty_like(first.rests)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from schemas.aggregated import aggregated_damage
 from schemas.errors import DamagedShard, X2StaticError
 from schemas.manifest import Manifest, Marker, Plan
 from schemas.segmentation import SEGMENTATION, WordSegmentation
@@ -141,6 +142,7 @@ class Cache:
             self.segmentation()
         except X2StaticError as error:
             problems.append(str(error))
+        problems += aggregated_damage(self.path)
         bad = set(self.indices()) - markers.keys()
         missing = missing_shards(self.plans(), markers)
         problems += [f"shard {shard_name(index)}: missing" for index in missing or () if index not in bad]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.caches.aggregates import merge_aggregates
 from pipeline.caches.derived import Derived, plan_contents, same_plans, sound_markers, write_derived
 from schemas.cache import Cache, plan_shards
 from schemas.encoding import differences
@@ -95,15 +96,19 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     _check_corpora(groups)
     plans: list[Plan] = []
     shards: dict[int, tuple[Shard, Marker]] = {}
+    shifted: list[tuple[Cache, int]] = []
     begin = 0
     for group in groups:
         count = _count(group, len(groups))
+        shifted += [(cache, begin) for cache in group.caches]
         for index, shard in group.shards.items():
             marker = shard.marker.model_copy(update={"plan": shard.marker.plan + len(plans)})
             shards[begin + index] = (shard, marker)
         plans += group.plans
         begin += count
-    return write_derived(out, Derived(first.manifest, first.segmentation(), plans, shards), copy, report)
+    figures = write_derived(out, Derived(first.manifest, first.segmentation(), plans, shards), copy, report)
+    merge_aggregates(out, shifted)
+    return figures
 
 
 def _open(out: Path, inputs: list[Path]) -> list[Cache]:

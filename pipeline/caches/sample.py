@@ -1,15 +1,19 @@
 """`x2static cache sample`: a smaller cache, to try settings on and to draw quality against the size of the corpus."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.caches.derived import Derived, sound_markers, write_derived
+from schemas.aggregated import Aggregated
 from schemas.cache import Cache, plan_shards
 from schemas.errors import X2StaticError
 from schemas.manifest import Marker, Plan, Unit, UnitSample
 from schemas.progress import Report, silent
 from schemas.shard import Shard, shard_name
+
+logger = logging.getLogger(__name__)
 
 
 def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, report: Report = silent) -> dict[str, Any]:
@@ -46,6 +50,8 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
         if indices:
             units = tuple(_units(plan, plan_shards(plans, markers)[number], markers, indices))
             cut.append(plan.model_copy(update={"units": units, "sampled": (*plan.sampled, taken)}))
+    if Aggregated.open(source):
+        logger.warning("%s: its aggregated embeddings are sums over all units, and are not in the sample", source)
     return write_derived(out, Derived(cache.manifest, cache.segmentation(), cut, shards), copy, report)
 
 

@@ -10,6 +10,7 @@ from pipeline.commands.cache_derive import merge, sample
 from pipeline.commands.cache_repair import repair
 from pipeline.options import common, finish
 from pipeline.terminal import size
+from schemas.aggregated import Aggregated
 from schemas.cache import Cache, totals
 from schemas.errors import X2StaticError
 from schemas.storage import folder_bytes
@@ -66,6 +67,9 @@ def info(context: click.Context, folder: Path) -> None:
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {opened.manifest.fingerprint}",
     ]
+    if aggregated := Aggregated.open(folder):
+        figures |= {"ase_words": len(aggregated.words), "ase_units": len(aggregated.units())}
+        lines += [f"ase         {figures['ase_words']:,} words, of {figures['ase_units']:,} units"]
     lines += [f"missing     {_ranges(missing)}"] if missing else []
     lines += [f"damaged     {reason}" for reason in damaged.values()]
     click.echo("\n".join(lines))

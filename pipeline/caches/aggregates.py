@@ -1,0 +1,42 @@
+"""Aggregated embeddings of caches that are merged: added up, if every cache has them and no unit would count twice."""
+
+import logging
+from functools import reduce
+from pathlib import Path
+
+from schemas.aggregated import Aggregated, AggregatedFile, add
+from schemas.cache import Cache
+from schemas.storage import only_writer
+
+logger = logging.getLogger(__name__)
+
+
+def merge_aggregates(out: Path, caches: list[tuple[Cache, int]]) -> None:
+    """Give a merged cache the sums of the caches that it was made of.
+
+    Args:
+        out: the merged cache.
+        caches: each with what is added to the numbers of its shards.
+
+    Raises:
+        X2StaticError: a file of sums is damaged.
+    """
+    found = [(Aggregated.open(cache.path), shift) for cache, shift in caches]
+    held = [(aggregated, shift) for aggregated, shift in found if aggregated]
+    if not held:
+        return
+    if len(held) < len(found) or len({aggregated.words for aggregated, _ in held}) > 1:
+        logger.warning("aggregated embeddings are left out: not all of the caches have them, of the same words")
+        return
+    files: list[tuple[AggregatedFile, int]] = [(file, shift) for item, shift in held for file in item.files()]
+    units = [unit + shift for file, shift in files for unit in file.units]
+    if len(set(units)) < len(units):
+        logger.warning("aggregated embeddings are left out: some units are in the sums of several caches")
+        return
+    with only_writer(out, "cache"):
+        merged = Aggregated.open(out) or Aggregated.create(out, held[0][0].words, held[0][0].encoding)
+        if not units or merged.units() == set(units):
+            return
+        for file in merged.files():  # of an earlier merge, of fewer units
+            file.path.unlink()
+        merged.write(units, reduce(add, (file.read() for file, _ in files)))
