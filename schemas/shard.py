@@ -13,7 +13,7 @@ from schemas.encoding import Dtype
 from schemas.errors import REMEDY, DamagedShard, X2StaticError
 from schemas.manifest import Marker
 from schemas.shard_arrays import read_contexts, write_contexts
-from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json, replace_folder
+from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json
 
 MARKER = "shard.json"
 WORDS_SCHEMA = pa.schema([("paragraph", pa.int32()), ("word_ids", pa.list_(pa.int32()))])
@@ -90,7 +90,7 @@ def write_shard(
             }
         )
         (temporary / MARKER).write_bytes(canonical_json(complete.model_dump()))
-        (replace_folder if replace else commit_folder)(temporary, shards / shard_name(index))
+        commit_folder(temporary, shards / shard_name(index), replace)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -56,28 +56,27 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     sync(path.parent)
 
 
-def commit_folder(temporary: Path, final: Path) -> None:
+def commit_folder(temporary: Path, final: Path, replace: bool = False) -> None:
     """Make a finished folder durable and give it its name in one step.
 
     zarr's local store lost its own atomic rename in version 3 (zarr-python#3411), so this is ours to do.
+
+    Args:
+        temporary: the folder.
+        final: its name.
+        replace: whether a folder that has the name so far goes then; a process that is killed between the two leaves
+            no folder of that name, and two leftovers.
+
+    Raises:
+        OSError: there is a folder of that name, and it is not to go.
     """
     _sync_all(temporary)
-    temporary.rename(final)
-    sync(final.parent)
-
-
-def replace_folder(temporary: Path, final: Path) -> None:
-    """Give a finished folder its name like `commit_folder`; one that has the name so far goes when that is durable.
-
-    A process that is killed between the two renames leaves no folder of that name, and two leftovers.
-    """
     aside = final.with_name(f"{TEMPORARY}replaced-{final.name}")
-    _sync_all(temporary)
-    if final.exists():
+    if replace and final.exists():
         final.rename(aside)
     temporary.rename(final)
     sync(final.parent)
-    if aside.exists():
+    if replace and aside.exists():
         shutil.rmtree(aside)
 
 

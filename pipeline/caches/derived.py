@@ -16,7 +16,7 @@ from schemas.new_cache import begin_cache, foreign_names
 from schemas.progress import Progress, Report
 from schemas.segmentation import WordSegmentation
 from schemas.shard import MARKER, Shard, shard_name
-from schemas.storage import TEMPORARY, canonical_json, folder_bytes, only_writer, remove_leftovers, replace_folder
+from schemas.storage import TEMPORARY, canonical_json, commit_folder, folder_bytes, only_writer, remove_leftovers
 
 # Where a file cannot be linked: another file system, one that has no links, a file with too many, one of another user.
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -149,7 +149,7 @@ def _place(shards: Path, index: int, shard: Shard, marker: Marker, copy: bool) -
         linked = [_take(shard.folder / name, temporary / name, copy) for name in marker.files]
         (temporary / MARKER).write_bytes(canonical_json(marker.model_dump()))
         # One that is there is damaged: it would have been kept otherwise.
-        replace_folder(temporary, shards / shard_name(index))
+        commit_folder(temporary, shards / shard_name(index), replace=True)
     return all(linked)
 
 

@@ -98,13 +98,13 @@ def folder_with(path: Path, text: str) -> Path:
 
 def test_a_folder_takes_the_place_of_another(tmp_path):
     folder_with(tmp_path / "0", "old")
-    storage.replace_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0")
+    storage.commit_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0", replace=True)
     assert (tmp_path / "0" / "a").read_text() == "new"
     assert names(tmp_path) == ["0"]
 
 
 def test_a_folder_whose_place_is_free_just_takes_it(tmp_path):
-    storage.replace_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0")
+    storage.commit_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0", replace=True)
     assert names(tmp_path) == ["0"]
 
 
@@ -112,7 +112,7 @@ def test_the_old_folder_stays_until_the_new_one_is_durable(tmp_path, monkeypatch
     folder_with(tmp_path / "0", "old")
     seen = []
     monkeypatch.setattr(storage, "sync", lambda path: seen.append((path.name, (tmp_path / "0" / "a").read_text())))
-    storage.replace_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0")
+    storage.commit_folder(folder_with(tmp_path / ".tmp-0", "new"), tmp_path / "0", replace=True)
     assert seen == [("a", "old"), (".tmp-0", "old"), (tmp_path.name, "new")]
 
 

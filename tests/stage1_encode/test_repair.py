@@ -375,10 +375,10 @@ def test_a_sample_of_a_stream_is_mended_without_what_lies_between(teacher: Path,
 KILLS = {
     "in the middle of the teacher": ("stage1_encode.pooling:ContextMeans.add", "after", 2),
     "between two files": ("schemas.shard:_write_table", "after", 3),
-    "before the damaged shard goes": ("schemas.shard:replace_folder", "before", 2),
+    "before the damaged shard goes": ("schemas.shard:commit_folder", "before", 2),
     "when the damaged shard has gone": ("pathlib:Path.rename", "after", 3),
     "before the damaged one is removed": ("schemas.storage:shutil.rmtree", "before", 2),
-    "between two shards": ("schemas.shard:replace_folder", "after", 2),
+    "between two shards": ("schemas.shard:commit_folder", "after", 2),
 }
 
 

@@ -162,7 +162,7 @@ def test_contexts_that_are_not_finite_are_refused_by_shard_and_row(cache_copy: P
     contexts[301, 7] = bad
     with (
         rewritten_shard(cache_copy, 1, contexts=contexts),
-        pytest.raises(X2StaticError, match=r"000001: context 301 .*remove"),
+        pytest.raises(X2StaticError, match=r"000001: context 301 .*x2static cache repair DIR"),
     ):
         epoch(make_stream(cache_copy))
 

@@ -299,8 +299,8 @@ PHASES = {
     "between plans and manifest": ("schemas.new_cache:write_plan", "after", 1),
     "after the manifest": ("pipeline.caches.derived:begin_cache", "after", 1),
     "between two files of a shard": ("pipeline.caches.derived:_take", "after", 8),
-    "before a shard has its name": ("pipeline.caches.derived:replace_folder", "before", 3),
-    "between two shards": ("pipeline.caches.derived:replace_folder", "after", 3),
+    "before a shard has its name": ("pipeline.caches.derived:commit_folder", "before", 3),
+    "between two shards": ("pipeline.caches.derived:commit_folder", "after", 3),
 }
 
 
@@ -321,7 +321,7 @@ def test_a_killed_merge_of_other_corpora_is_no_complete_cache_and_goes_on(tmp_pa
     inputs = two_corpora(tmp_path)
     merge(tmp_path / "once", inputs)
     out = tmp_path / "out"
-    assert killed(("pipeline.caches.derived:replace_folder", "after", 3), "cache", "merge", out, *inputs) == -9
+    assert killed(("pipeline.caches.derived:commit_folder", "after", 3), "cache", "merge", out, *inputs) == -9
     assert Cache.open(out).missing() == [3, 4, 5]
     assert merge(out, inputs)["shards_resumed"] == 3
     assert files_of(out) == files_of(tmp_path / "once")

@@ -137,7 +137,7 @@ def test_a_damaged_shard_is_refused_by_name(source: Path, tmp_path: Path) -> Non
 def test_a_killed_sample_is_not_complete_and_goes_on(source: Path, tmp_path: Path) -> None:
     sample(source, tmp_path / "once", every(2))
     out = tmp_path / "out"
-    where = ("pipeline.caches.derived:replace_folder", "before", 3)
+    where = ("pipeline.caches.derived:commit_folder", "before", 3)
     assert killed(where, "cache", "sample", source, out, "--every", "2") == -9
     assert Cache.open(out).missing() == [2, 3]
     assert sample(source, out, every(2))["shards_resumed"] == 2
