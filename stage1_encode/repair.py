@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import Cache, missing_shards, plan_shards
+from schemas.cache import Cache, plan_shards
 from schemas.device import pick_device
 from schemas.errors import DamagedShard, X2StaticError
 from schemas.manifest import Marker, Plan
@@ -38,12 +38,14 @@ class Means:
         corpora: where texts are now, in any order; they are known by their content.
         device: where the teacher runs.
         trust_remote_code: let a model on the hub run its own Python code.
+        part: "3/16" encodes only what this part of the units lacks.
     """
 
     model: str | None
     corpora: tuple[str, ...]
     device: str
     trust_remote_code: bool
+    part: str | None = None
 
     def changes(self) -> dict[str, Any]:
         """Return the fields of a recorded configuration that are otherwise now."""
@@ -76,10 +78,11 @@ def repair(folder: Path, means: Means, report: Report = silent) -> dict[str, Any
         mended = _mend_segmentation(cache)
         leftovers = _remove_leftovers(cache)
         plans, n_sound = cache.plans(), len(markers)
-        if missing_shards(plans, markers) == []:
+        part = Part.of(means.part)
+        if part.missing(plans, markers) == []:
             logger.info("%s: every shard is there and whole, nothing is encoded", folder)
         else:
-            _encode_missing(cache, plans, markers, means, report)
+            _encode_missing(cache, plans, Done(markers, part, None), means, report)
         _remove_unplanned(cache, plans, markers, damaged)
     return {
         "shards": len(markers),
@@ -158,9 +161,9 @@ def _remove_unplanned(cache: Cache, plans: list[Plan], markers: dict[int, Marker
         shutil.rmtree(cache.shards_folder / shard_name(index))
 
 
-def _encode_missing(cache: Cache, plans: list[Plan], markers: dict[int, Marker], means: Means, report: Report) -> None:
+def _encode_missing(cache: Cache, plans: list[Plan], done: Done, means: Means, report: Report) -> None:
     """Find text and teacher, then encode what has no marker."""
-    whole = [_is_whole(shards, markers) for shards in plan_shards(plans, markers)]
+    whole = [_is_whole(shards, done) for shards in plan_shards(plans, done.markers)]
     with ExitStack() as stack:
         sources = [
             Source(_find_corpus(cache, plans[group[-1]], means, stack), plans[group[-1]].identity, tuple(group))
@@ -169,12 +172,12 @@ def _encode_missing(cache: Cache, plans: list[Plan], markers: dict[int, Marker],
         ]
         encoder = _find_teacher(cache, plans[0], means)
         check_teacher(cache, probed(encoder))
-        encode_missing(cache, encoder, sources, Done(markers, Part(), None), workers=1, report=report)
+        encode_missing(cache, encoder, sources, done, workers=1, report=report)
 
 
-def _is_whole(shards: range | None, markers: dict[int, Marker]) -> bool:
+def _is_whole(shards: range | None, done: Done) -> bool:
     """Return whether every shard of a plan is there; behind a stream whose end is lost, none is known to be."""
-    return shards is not None and all(index in markers for index in shards)
+    return shards is not None and all(index in done.markers for index in filter(done.part.takes, shards))
 
 
 def _find_corpus(cache: Cache, plan: Plan, means: Means, stack: ExitStack) -> Corpus:

@@ -20,6 +20,7 @@ from schemas.encoding import EncodeConfig
     multiple=True,
     required=False,
 )
+@option(EncodeConfig, "part", "3/16: only the shards of this part, in a cache that was made with the same --part.")
 @option(EncodeConfig, "device", "Where the teacher runs.")
 @option(EncodeConfig, "trust_remote_code", "Let a model run Python code of its own.")
 @common
@@ -29,6 +30,7 @@ def repair(
     folder: Path,
     model: str | None,
     corpus: tuple[str, ...],
+    part: str | None,
     device: str,
     trust_remote_code: bool,
 ) -> None:
@@ -41,7 +43,7 @@ def repair(
     from stage1_encode.repair import repair as run
 
     with ProgressLine("repair") as report:
-        figures = run(folder, Means(model, corpus, device, trust_remote_code), report)
+        figures = run(folder, Means(model, corpus, device, trust_remote_code, part), report)
     click.echo(
         f"{folder}: {figures['shards']:,} shards, {len(figures['damaged']):,} of them were damaged, "
         f"{figures['shards_encoded']:,} encoded in {duration(figures['seconds'])}"

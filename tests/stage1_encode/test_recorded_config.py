@@ -14,8 +14,8 @@ from stage1_encode.recorded_config import IN_ENCODING, IN_PLAN, recorded_config
 from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
 
 # Of a run, not of what it makes; the rest is recorded in places of its own.
-OF_THE_RUN = {"cache", "device", "trust_remote_code"}
-ELSEWHERE = {"model", "revision", "corpus", "limit"}
+OF_THE_RUN = {"cache", "device", "trust_remote_code", "workers", "part", "append"}
+ELSEWHERE = {"model", "revision", "corpus", "limit", "format"}
 
 
 def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_alone() -> None:
@@ -30,13 +30,16 @@ def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_al
         {"compat": "paper", "context": "sentence", "limit": 7, "unit": 3},
         {"language": "de", "min_sentences": 2, "min_characters": 30},
         {"on_bad_text": "skip", "max_paragraph_bytes": 500},
+        {"sample": 0.7, "seed": 3, "layer": 1, "format": "blank-lines"},
     ],
 )
 def test_what_was_asked_for_is_read_back(options: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
     config = config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(10)), tmp_path / "cache", **options)
     encode(config)
     cache = Cache.open(config.cache)
-    assert recorded_config(cache, cache.plans()[0], device="cpu") == config
+    # What "auto" found is recorded.
+    expected = config.model_copy(update={"format": options.get("format", "lines")})
+    assert recorded_config(cache, cache.plans()[0], device="cpu") == expected
 
 
 def test_a_limit_that_was_raised_is_the_last_one(teacher: Path, tmp_path: Path) -> None:
