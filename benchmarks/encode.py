@@ -4,7 +4,8 @@
 
 In one run, on the same paragraphs and teacher, each in a process of its own so that memory can be told apart:
 
-- bare: the teacher's forward pass over the very batches that stage one makes, nothing else;
+- bare: the teacher's forward pass over the very batches that stage one makes, as many at once as there, nothing else
+  (one at a time, with all cores on each, is told beside it);
 - encode: `x2static encode` whole, from the first text that is read to the last shard, start-up (imports, loading the
   teacher, planning) apart;
 - plain: a loop in the manner of Tokenlearn, sentence-transformers' `encode` with token outputs, in batches of 32, not
@@ -20,7 +21,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,10 @@ def bare(arguments: dict[str, Any]) -> Figures:
 
     from schemas.device import pick_device
     from stage1_encode.encoder import load_encoder
+    from stage1_encode.lanes import shared_cores
     from stage1_encode.pooling import batches
-    from stage1_encode.teacher import TeacherFiles, pick_precision
+    from stage1_encode.teacher import pick_precision
+    from stage1_encode.teacher_files import TeacherFiles
 
     config = config_of(arguments, arguments["corpus"], "unused")
     device = pick_device(config.device)
@@ -72,14 +75,19 @@ def bare(arguments: dict[str, Any]) -> Figures:
     every = arguments["bare_every"]
     chosen = [batch for unit in units for batch in list(batches(unit.windows, encoder.max_tokens))[::every]]
     inputs = [encoder.teacher.inputs(batch) for batch in chosen]
-    for pieces, mask in inputs[: len(inputs) // 10 + 1]:  # warm
-        encoder.teacher.forward(pieces, mask)
-    started = time.perf_counter()
-    for pieces, mask in inputs:
-        encoder.teacher.forward(pieces, mask)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
+    lanes = arguments["lanes"] or encoder.lanes
+    with shared_cores(lanes), ThreadPoolExecutor(lanes) as pool:
+
+        def read(chosen: list[Any]) -> float:
+            started = time.perf_counter()
+            for _ in pool.map(lambda pair: encoder.teacher.forward(*pair).shape, chosen):
+                pass
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.perf_counter() - started
+
+        read(inputs[: len(inputs) // 10 + 1])  # warm
+        seconds = read(inputs)
     tokens = sum(int(mask.sum()) for _, mask in inputs)
     padded = sum(pieces.numel() for pieces, _ in inputs)
     return {"rate": tokens / seconds, "padding": padded / tokens - 1, "teacher_rss": loaded}
@@ -140,10 +148,11 @@ def main() -> None:
     parser.add_argument("--plain-every", type=int, default=16, help="run every n-th paragraph through the plain loop")
     parser.add_argument("--words", default="", help="also encode with --ase over the words of this file")
     arguments = vars(parser.parse_args())
-    without = arguments | {"words": ""}
+    without = arguments | {"words": "", "lanes": 0}
     before = alone(bare, without)
     encoded = alone(encode, without)
     after = alone(bare, without)
+    one_lane = alone(bare, without | {"lanes": 1})
     loop = alone(plain, without)
     bare_rate = (before["rate"] + after["rate"]) / 2
     figures = {
@@ -155,12 +164,13 @@ def main() -> None:
         "teacher_rss_bytes": before["teacher_rss"],
         "tokens_per_second": round(encoded["rate"], 1),
         "bare_tokens_per_second": [round(before["rate"], 1), round(after["rate"], 1)],
+        "one_lane_tokens_per_second": round(one_lane["rate"], 1),
         "plain_tokens_per_second": round(loop["rate"], 1),
         "teacher_tokens": encoded["teacher_tokens"],
         "seconds": encoded["seconds"],
     }
     if arguments["words"]:
-        with_words = alone(encode, arguments)
+        with_words = alone(encode, arguments | {"lanes": 0})
         again = alone(encode, without)
         plain_rate = (encoded["rate"] + again["rate"]) / 2
         figures["ase_overhead"] = round(plain_rate / with_words["rate"] - 1, 4)

@@ -1,7 +1,8 @@
 """One unit through the teacher: text in, the content of a shard out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from schemas.segmentation import WordSegmentation
 from schemas.shard import ShardContent
 from stage1_encode.aggregation import FetchedSums, LayerSums
 from stage1_encode.compat import PaperPreparer
+from stage1_encode.lanes import Lanes, count_lanes, shared_cores
 from stage1_encode.pooling import ContextMeans, by_length, first_batch
 from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
 from stage1_encode.teacher import Teacher
@@ -126,12 +128,14 @@ class Encoder:
         teacher: gives the states.
         max_tokens: pieces in a batch, padding included; halved where the device's memory runs out.
         n_wanted: words whose contextual vectors are added up at every layer.
+        lanes: batches that are read at once.
     """
 
     preparer: Preparer | PaperPreparer
     teacher: Teacher
     max_tokens: int
     n_wanted: int = 0
+    lanes: int = 1
 
     def __post_init__(self) -> None:
         """Make the stream on which results leave the device; begin to count pieces, without and with padding."""
@@ -152,14 +156,13 @@ class Encoder:
         """
         means = ContextMeans(unit.n_contexts, self.teacher.dim, self.teacher.device)
         layer_sums = self._layer_sums() if self.n_wanted else None
-        windows = by_length(unit.windows)
-        start = 0
-        while start < len(windows):
-            batch = first_batch(windows, start, self.max_tokens)
-            if self._add(batch, means, layer_sums):
-                start += len(batch)
-            else:
-                self._halve(batch, what)
+        with closing(Lanes(self.lanes, self._read)) as lanes, shared_cores(self.lanes):
+            for batch, states in self._states(lanes, by_length(unit.windows), what):
+                means.add(batch, self.teacher.picked(states) if layer_sums else states[0])
+                if layer_sums:
+                    layer_sums.add(batch, states)
+                self.n_tokens += sum(len(window.pieces) for window in batch)
+                self.n_padded += states[0].shape[0] * states[0].shape[1]
         return EncodedUnit(
             unit,
             what,
@@ -170,19 +173,29 @@ class Encoder:
     def _layer_sums(self) -> LayerSums:
         return LayerSums(self.teacher.n_layers + 1, self.n_wanted, self.teacher.dim, self.teacher.device)
 
-    def _add(self, batch: list[Window], means: ContextMeans, layer_sums: LayerSums | None) -> bool:
-        """Add a batch; return False where the device's memory ran out, what the attempt held being freed by then."""
-        try:
-            layers = self.teacher.layers(batch) if layer_sums else None
-            states = self.teacher.picked(layers) if layers else self.teacher.states(batch)
-            means.add(batch, states)
-        except torch.OutOfMemoryError:  # the last step of means.add changes it, so that nothing is added twice
-            return False
-        if layer_sums and layers:
-            layer_sums.add(batch, layers)
-        self.n_tokens += sum(len(window.pieces) for window in batch)
-        self.n_padded += states.shape[0] * states.shape[1]
-        return True
+    def _read(self, batch: list[Window]) -> tuple[torch.Tensor, ...]:
+        """Return the states of a batch: those of every layer where words are added up, otherwise the one asked for."""
+        return self.teacher.layers(batch) if self.n_wanted else (self.teacher.states(batch),)
+
+    def _states(
+        self, lanes: Lanes[list[Window], tuple[torch.Tensor, ...]], windows: list[Window], what: str
+    ) -> Iterator[tuple[list[Window], tuple[torch.Tensor, ...]]]:
+        """Yield batches and their states, longest windows first, in one order however many lanes there are."""
+        begun = read = 0
+        while read < len(windows):
+            while begun < len(windows) and lanes.has_room:
+                batch = first_batch(windows, begun, self.max_tokens)
+                lanes.begin(batch)
+                begun += len(batch)
+            batch, states = lanes.first()
+            if isinstance(states.exception(), torch.OutOfMemoryError):
+                lanes.drop()
+                del states  # with it goes what the attempt held
+                self._halve(batch, what)
+                begun = read
+                continue
+            read += len(batch)
+            yield batch, states.result()
 
     def _halve(self, batch: list[Window], what: str) -> None:
         if torch.cuda.is_available():
@@ -216,7 +229,7 @@ def load_encoder(
     teacher = Teacher(files, precision, device, config.trust_remote_code, config.layer)
     words = choose_words(config.compat, config.language)
     preparer = make_preparer(config, teacher, words, wanted)
-    return Encoder(preparer, teacher, MAX_TOKENS[device.type], len(wanted))
+    return Encoder(preparer, teacher, MAX_TOKENS[device.type], len(wanted), count_lanes(device))
 
 
 def _content(unit: PreparedUnit, contexts: npt.NDArray[np.floating]) -> ShardContent:

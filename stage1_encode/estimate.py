@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from schemas.cache import MANIFEST, Cache, plan_shards
@@ -14,7 +14,6 @@ from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import Encoder, load_encoder
 from stage1_encode.part import Part, planned_paragraphs
 from stage1_encode.planning import plan_all, plan_rest
-from stage1_encode.pooling import ContextMeans, batches
 from stage1_encode.remaining import read_remaining
 from stage1_encode.sources import Source, check_appendable, match, open_corpora
 from stage1_encode.teacher import pick_precision
@@ -23,6 +22,7 @@ from stage1_encode.windows import PreparedUnit
 
 SAMPLE_UNITS, SAMPLE_PARAGRAPHS = 16, 1024
 TIMED_SECONDS = 8.0
+WARM_UP = 16  # one window in so many
 
 
 @dataclass(frozen=True)
@@ -172,19 +172,14 @@ def _planned(plan: Plan) -> int:
 
 
 def _tokens_per_second(encoder: Encoder, unit: PreparedUnit) -> float:
-    """Time batches from all lengths for a few seconds, after a first one that is not counted."""
-    work = list(batches(unit.windows, encoder.max_tokens))
-    if not work:
+    """Time windows of all lengths for a few seconds, after a first lot that tells how many that is."""
+    if not unit.windows:
         return 0.0
-    means = ContextMeans(unit.n_contexts, encoder.teacher.dim, encoder.teacher.device)
-    means.add(work[0], encoder.teacher.states(work[0]))
-    stride = 7  # a number that shares no factor with most lengths: the batches are sorted by length
-    order = [work[(i * stride) % len(work)] for i in range(len(work))]
-    tokens, started = 0, time.perf_counter()
-    for batch in order:
-        means.add(batch, encoder.teacher.states(batch))
-        tokens += sum(len(window.pieces) for window in batch)
-        if time.perf_counter() - started > TIMED_SECONDS:
-            break
-    encoder.results.fetch(means.means()).numpy()
-    return tokens / (time.perf_counter() - started)
+    encoder.encode(replace(unit, windows=unit.windows[::WARM_UP]), "sample")
+    started, before = time.perf_counter(), encoder.n_tokens
+    encoder.encode(replace(unit, windows=unit.windows[1::WARM_UP] or unit.windows), "sample").contexts.numpy()
+    rate = (encoder.n_tokens - before) / (time.perf_counter() - started)
+    timed = replace(unit, windows=unit.windows[:: max(1, round(unit.n_tokens / rate / TIMED_SECONDS))])
+    started = time.perf_counter()
+    encoder.encode(timed, "sample").contexts.numpy()
+    return timed.n_tokens / (time.perf_counter() - started)

@@ -65,7 +65,11 @@ class PreparedUnit:
     def add_context(self, words: list[str]) -> int:
         """Append a context of the paragraph in hand and return its number."""
         self.paragraphs.append(self.n_paragraphs)
-        self.word_ids.extend(self.lexicon.setdefault(word, len(self.lexicon)) for word in words)
+        lexicon = self.lexicon
+        for word in words:
+            if word not in lexicon:
+                lexicon[word] = len(lexicon)
+        self.word_ids.extend(map(lexicon.__getitem__, words))
         self.ends.append(len(self.word_ids))
         return len(self.ends) - 1
 

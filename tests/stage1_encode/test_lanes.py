@@ -1,0 +1,71 @@
+"""Several batches at once: results in order, cores shared and given back, the same cache however many lanes."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from stage1_encode.lanes import MOST_LANES, Lanes, count_lanes, shared_cores
+from tests.stage1_encode.runs import files_of, paragraphs, run, write_lines
+
+
+def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def read(number: int) -> int:
+        if number < 2:
+            both.wait()  # passed only if two run at once
+        time.sleep(0.02 * (3 - number))
+        return number * 10
+
+    lanes: Lanes[int, int] = Lanes(2, read)
+    for number in range(3):
+        assert lanes.has_room
+        lanes.begin(number)
+    assert not lanes.has_room
+    assert [(batch, future.result()) for batch, future in (lanes.first() for _ in range(3))] == [
+        (0, 0),
+        (1, 10),
+        (2, 20),
+    ]
+    lanes.close()
+
+
+def test_what_was_begun_can_be_dropped_and_others_begun() -> None:
+    lanes: Lanes[int, int] = Lanes(1, lambda number: number + 1)
+    lanes.begin(1)
+    lanes.begin(2)
+    lanes.drop()
+    lanes.begin(5)
+    batch, future = lanes.first()
+    assert (batch, future.result()) == (5, 6)
+    lanes.close()
+
+
+def test_cores_are_shared_and_given_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with pytest.raises(InterruptedError), shared_cores(3):
+            assert torch.get_num_threads() == 1
+            raise InterruptedError
+        assert torch.get_num_threads() == 4
+        assert count_lanes(torch.device("cpu")) == MOST_LANES
+        assert count_lanes(torch.device("cuda")) == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_cache_is_the_same_with_one_lane_and_with_three(teacher: Path, tmp_path: Path) -> None:
+    lines = [*paragraphs(40), " ".join(paragraphs(120, seed=1))]  # the last one fills several windows
+    corpus = write_lines(tmp_path / "t.txt", lines)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            run(teacher, corpus, tmp_path / str(threads), unit=20)
+    finally:
+        torch.set_num_threads(before)
+    assert files_of(tmp_path / "1") == files_of(tmp_path / "3")
