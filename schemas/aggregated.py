@@ -68,7 +68,11 @@ class AggregatedFile:
                 counts = file.get_tensor("counts")
         except (SafetensorError, OSError) as error:
             raise X2StaticError(f"{self.path}: damaged ({error}); {REMEDY}") from error
-        return WordSums(sums, (rests / np.float32(STEPS)) * np.spacing(np.abs(sums)), counts)
+        shape = (len(sums), len(counts), sums.shape[2])
+        total = WordSums(np.zeros(shape, np.float32), np.zeros(shape, np.float32), counts)
+        total.sums[:, counts > 0] = sums
+        total.rests[:, counts > 0] = (rests / np.float32(STEPS)) * np.spacing(np.abs(sums))
+        return total
 
     def damage(self) -> str | None:
         """Hash the file's arrays; return what is wrong with it, or None."""
@@ -169,11 +173,12 @@ class Aggregated:
             latest.path.unlink()
 
     def write(self, units: Iterable[int], total: WordSums) -> None:
-        """Write a file of sums."""
+        """Write a file of sums; words that do not occur have no rows in it."""
         listed = sorted(units)
         path = self.folder / f"{listed[0]:06d}-{listed[-1]:06d}-{len(listed)}.safetensors"
-        rests = np.rint(total.rests / np.spacing(np.abs(total.sums)) * STEPS).astype(np.int8)
-        tensors: dict[str, npt.NDArray[Any]] = {"sums": total.sums, "rests": rests, "counts": total.counts}
+        sums, rests = (array[:, total.counts > 0] for array in (total.sums, total.rests))
+        steps = np.rint(rests / np.spacing(np.abs(sums)) * STEPS).astype(np.int8)
+        tensors: dict[str, npt.NDArray[Any]] = {"sums": sums, "rests": steps, "counts": total.counts}
         metadata = {"units": json.dumps(listed), "encoding": self.encoding, "xxh3": _hash(tensors)}
         with open_atomically(path) as file:
             write_arrays(file, tensors, metadata)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from schemas.aggregated import FOLDER, Aggregated, WordSums, add
 from schemas.errors import X2StaticError
@@ -59,6 +60,18 @@ def test_a_word_that_does_not_occur_has_zeros(aggregated: Aggregated) -> None:
     vectors, counts = aggregated.means(0)
     assert not vectors.any()
     assert not counts.any()
+
+
+def test_words_that_do_not_occur_take_no_room_and_come_back_in_their_places(aggregated: Aggregated) -> None:
+    found = some_sums(4)
+    counts = np.array([5, 0, 2])
+    aggregated.fold(0, WordSums(found.sums * (counts > 0)[:, None], found.rests * (counts > 0)[:, None], counts))
+    with safe_open(aggregated.files()[0].path, framework="numpy") as file:
+        assert file.get_slice("sums").get_shape() == [2, 2, 4]
+    vectors, read = aggregated.means(0)
+    assert read.tolist() == [5, 0, 2]
+    np.testing.assert_allclose(vectors[[0, 2]], found.sums[0][[0, 2]] / counts[[0, 2], None], rtol=1e-6)
+    assert not vectors[1].any()
 
 
 def test_a_file_that_was_folded_into_another_is_left_out(aggregated: Aggregated) -> None:
