@@ -1,9 +1,8 @@
 """A cache is mended from what it records: exactly the bad and missing shards, to the bytes they had."""
 
 import json
-import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +33,6 @@ def cache(teacher: Path, corpus: Path, tmp_path: Path) -> Path:
     """Five shards."""
     run(teacher, corpus, tmp_path / "cache", unit=2)
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What stage one logs, also where the command line has set up logging before."""
-    logger = logging.getLogger("stage1_encode")
-    logger.addHandler(caplog.handler)
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    yield caplog
-    logger.setLevel(level)
-    logger.removeHandler(caplog.handler)
 
 
 def mend(cache: Path, *corpora: Path | str, model: Path | None = None, **options: Any) -> dict[str, Any]:
