@@ -74,6 +74,21 @@ class AggregatedFile:
         total.rests[:, counts > 0] = (rests / np.float32(STEPS)) * np.spacing(np.abs(sums))
         return total
 
+    def add_to(self, found: WordSums) -> WordSums:
+        """Add its sums to others in place, in float64 and a layer at a time: the whole may be large.
+
+        Returns:
+            The same arrays, parted again into float32 sums and what they lose, and new counts.
+        """
+        counts = found.counts
+        for layer in range(len(found.sums)):
+            ours = self.read(slice(layer, layer + 1))
+            exact = found.sums[layer].astype(np.float64) + found.rests[layer] + ours.sums[0] + ours.rests[0]
+            found.sums[layer] = exact
+            found.rests[layer] = exact - found.sums[layer]
+            counts = found.counts + ours.counts
+        return WordSums(found.sums, found.rests, counts)
+
     def damage(self) -> str | None:
         """Hash the file's arrays; return what is wrong with it, or None."""
         try:
@@ -162,11 +177,11 @@ class Aggregated:
 
         Args:
             unit: its number; it must not be in the sums yet.
-            found: its sums.
+            found: its sums; the arrays are used up.
         """
         files = self.files()
         latest = max(files, key=lambda file: len(file.units), default=None)
-        total = add(latest.read(), found) if latest else found
+        total = latest.add_to(found) if latest else found
         units = sorted({unit, *(latest.units if latest else ())})
         self.write(units, total)
         if latest:
@@ -204,16 +219,6 @@ def aggregated_damage(cache: Path) -> list[str]:
         ]
     except X2StaticError as error:
         return [str(error)]
-
-
-def add(first: WordSums, second: WordSums) -> WordSums:
-    """Add in float64, a layer at a time, and part the result again into float32 sums and what they lose."""
-    sums, rests = np.empty_like(first.sums), np.empty_like(first.rests)
-    for layer in range(len(sums)):
-        exact = first.sums[layer].astype(np.float64) + second.sums[layer] + first.rests[layer] + second.rests[layer]
-        sums[layer] = exact
-        rests[layer] = exact - sums[layer]
-    return WordSums(sums, rests, first.counts + second.counts)
 
 
 def _hash(arrays: Mapping[str, npt.NDArray[Any]]) -> str:

@@ -48,11 +48,13 @@ class ResultStream:
         self._stream = self._module.Stream()
 
     def fetch(self, tensor: torch.Tensor) -> Fetched:
-        """Begin to copy a tensor as soon as the work that makes it is done."""
-        copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=self._device.type == "cuda")
+        """Begin to copy a tensor as soon as the work that makes it is done; one that is on the host is not copied."""
+        copy = tensor
         self._stream.wait_stream(self._module.current_stream())
         with self._module.stream(self._stream):
-            copy.copy_(tensor, non_blocking=True)
+            if self._device.type != "cpu":
+                copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+                copy.copy_(tensor, non_blocking=True)
             done = self._module.Event()
             done.record(self._stream)
         return Fetched(tensor, copy, done)

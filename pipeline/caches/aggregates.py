@@ -1,10 +1,9 @@
 """Aggregated embeddings of caches that are merged: added up, if every cache has them and no unit would count twice."""
 
 import logging
-from functools import reduce
 from pathlib import Path
 
-from schemas.aggregated import Aggregated, AggregatedFile, add
+from schemas.aggregated import Aggregated, AggregatedFile
 from schemas.cache import Cache
 from schemas.storage import only_writer
 
@@ -39,4 +38,7 @@ def merge_aggregates(out: Path, caches: list[tuple[Cache, int]]) -> None:
             return
         for file in merged.files():  # of an earlier merge, of fewer units
             file.path.unlink()
-        merged.write(units, reduce(add, (file.read() for file, _ in files)))
+        total = files[0][0].read()
+        for file, _ in files[1:]:
+            total = file.add_to(total)
+        merged.write(units, total)
