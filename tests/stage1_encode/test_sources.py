@@ -128,7 +128,7 @@ def test_an_append_of_two_that_was_killed_between_their_plans_goes_on(
     run(teacher, (first, second, third), tmp_path / "all", unit=3)
     run(teacher, first, cache, unit=3)
     arguments = as_options(config_of(teacher, (second, third), cache, unit=3, append=True))
-    status, output = forks.run(*arguments, kill=("stage1_encode.planning:write_atomically", "after", 1))
+    status, output = forks.run(*arguments, kill=("stage1_encode.planning:write_plan", "after", 1))
     assert status == -9, output
     assert len(Cache.open(cache).plans()) == 2
     status, output = forks.run(*arguments)

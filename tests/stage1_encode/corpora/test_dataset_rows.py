@@ -128,7 +128,7 @@ def encoded_lines(teacher: Path, tmp_path: Path) -> Path:
 def test_planning_with_a_limit_reads_no_row_and_without_one_all_footers(
     parquet: Hub, forks: Forks, teacher: Path, tmp_path: Path
 ) -> None:
-    kill = ("stage1_encode.cache_folder:write_plans", "after", 1)
+    kill = ("schemas.new_cache:write_plan", "after", 1)
     status, output = forks.run(*options(teacher, tmp_path / "cache", limit=1000), kill=kill)
     assert status == -9, output
     assert groups_sent(parquet) == []
@@ -289,6 +289,11 @@ def test_a_stream_of_other_files_goes_on_after_a_broken_connection(
     assert files_of(tmp_path / "cache") == expected
 
 
+def heed_interrupts() -> None:
+    """Take interrupts as a terminal's process does; a shell lets what it starts in the background ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("limit", "row"), [(1000, 10), (None, 0)], ids=["encoding", "planning"])
 def test_an_interrupt_ends_the_process_though_a_read_hangs(
     limit: int | None, row: int, parquet: Hub, teacher: Path, tmp_path: Path
@@ -301,6 +306,7 @@ def test_an_interrupt_ends_the_process_though_a_read_hangs(
         env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     try:
         assert parquet.hanging.wait(300)
