@@ -80,14 +80,12 @@ class AggregatedFile:
         Returns:
             The same arrays, parted again into float32 sums and what they lose, and new counts.
         """
-        counts = found.counts
         for layer in range(len(found.sums)):
             ours = self.read(slice(layer, layer + 1))
             exact = found.sums[layer].astype(np.float64) + found.rests[layer] + ours.sums[0] + ours.rests[0]
             found.sums[layer] = exact
             found.rests[layer] = exact - found.sums[layer]
-            counts = found.counts + ours.counts
-        return WordSums(found.sums, found.rests, counts)
+        return WordSums(found.sums, found.rests, found.counts + ours.counts)
 
     def damage(self) -> str | None:
         """Hash the file's arrays; return what is wrong with it, or None."""
@@ -157,7 +155,7 @@ class Aggregated:
 
     def _found(self) -> list[AggregatedFile]:
         """Return all files, those of most units first."""
-        found = [_listed(path) for path in sorted(self.folder.glob("*.safetensors")) if path.name[0] != "."]
+        found = [_listed(path) for path in sorted(self.folder.glob("*.safetensors"))]
         return sorted(found, key=lambda file: -len(file.units))
 
     def sweep(self) -> None:

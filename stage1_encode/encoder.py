@@ -142,7 +142,7 @@ class Encoder:
         self.results = ResultStream(self.teacher.device)
         self.n_tokens = self.n_padded = 0
 
-    def encode(self, unit: PreparedUnit, what: str) -> "EncodedUnit":
+    def encode(self, unit: PreparedUnit, what: str) -> EncodedUnit:
         """Run the teacher over a unit and average.
 
         An accelerator may still be at it when this returns; `EncodedUnit.content` waits for it.

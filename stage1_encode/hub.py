@@ -2,8 +2,8 @@
 
 import errno
 import fnmatch
-import threading
 from collections.abc import Callable
+from concurrent.futures import wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from schemas import background
+from schemas.background import in_background
 from schemas.errors import X2StaticError
 from stage1_encode.demo import demo_teacher
 from stage1_encode.tokens import first_line
@@ -121,25 +121,15 @@ def answered(call: Callable[[], Result], seconds: float | None) -> Result:
         HfHubHTTPError: the hub's answer is an error.
         ValueError: the question makes no sense (no valid id).
     """
-    results: list[Result] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:  # noqa: BLE001  # handed to the caller below
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name=background.NAME, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors and (isinstance(errors[0], (HfHubHTTPError, ValueError)) or _disk_is_full(errors[0])):
-        raise errors[0]
-    if errors:  # whatever the HTTP library of the day calls it
-        raise ConnectionError(first_line(errors[0])) from errors[0]
-    if not results:
+    future = in_background(call)
+    if wait([future], seconds).not_done:
         raise TimeoutError(f"no answer within {seconds:g} seconds")
-    return results[0]
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, (HfHubHTTPError, ValueError)) or _disk_is_full(error):
+        raise error
+    raise ConnectionError(first_line(error)) from error  # whatever the HTTP library of the day calls it
 
 
 def _disk_is_full(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -63,9 +63,8 @@ class Lanes(Generic[Batch, Result]):
         """Forget what was begun, and wait until nothing of it runs."""
         for _, future in self._pending:
             future.cancel()
-        self._pool.shutdown(wait=True)
+        wait([future for _, future in self._pending])
         self._pending.clear()
-        self._pool = ThreadPoolExecutor(self._count)
 
     def close(self) -> None:
         """Wait until nothing runs."""

@@ -54,7 +54,7 @@ def prepared(works: Iterator[Work], preparer: Preparer | PaperPreparer, workers:
         return
     # Started afresh, not forked: the teacher's threads would not survive that.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start, (preparer, os.getpid())) as pool:
+    with ProcessPoolExecutor(workers, context, _start, (preparer,)) as pool:
         pending: deque[tuple[Work, Future[PreparedUnit]]] = deque()
         try:
             for work in works:
@@ -78,18 +78,18 @@ def _first(pending: "deque[tuple[Work, Future[PreparedUnit]]]") -> PreparedWork:
 _preparer: Preparer | PaperPreparer | None = None  # of a worker process
 
 
-def _start(preparer: Preparer | PaperPreparer, parent: int) -> None:
+def _start(preparer: Preparer | PaperPreparer) -> None:
     global _preparer
     _preparer = preparer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    threading.Thread(target=_follow, daemon=True).start()
 
 
-def _follow(parent: int) -> None:
+def _follow() -> None:
     """End with the parent, however that ends; a queue's reader does not learn of its writer's kill -9."""
     started_by = multiprocessing.parent_process()
-    if started_by and started_by.pid == parent:
+    if started_by:
         wait([started_by.sentinel])
     os._exit(1)
 

@@ -91,7 +91,9 @@ class HubDataset:
         """
         licence, source = self._open(identity)
         start, start_line = ((after.stop or 0), after.stop_line) if after else (0, 0)
-        closed = isinstance(source, ParquetRows) and self.config.limit is None
+        units = None
+        if isinstance(source, ParquetRows) and self.config.limit is None:
+            units = self._units(source, start, start_line)
         return Plan(
             corpus=self.spec,
             identity=identity,
@@ -105,8 +107,8 @@ class HubDataset:
             skipped=0,
             first=first,
             limit=None if self.config.limit is None else self.config.limit - first,
-            ended=True if closed else None,
-            units=self._units(source, start, start_line) if closed and isinstance(source, ParquetRows) else None,
+            ended=None if units is None else True,
+            units=units,
             start=start,
             start_line=start_line,
         )
