@@ -38,17 +38,30 @@ def paragraphs_of(corpus: str, count: int) -> list[str]:
         return list(islice((line for line in lines if line), count))
 
 
-def config_of(arguments: dict[str, Any], corpus: str, cache: str) -> Any:
+def config_of(arguments: dict[str, Any], cache: str) -> Any:
     """Return stage one's configuration for these arguments."""
     from schemas.encoding import EncodeConfig
 
     return EncodeConfig(
         model=arguments["model"],
-        corpus=(corpus,),
+        corpus=(arguments["corpus"],),
         cache=cache,
         device=arguments["device"],
         limit=arguments["paragraphs"],
     )
+
+
+def batches(windows: list[Any], max_tokens: int) -> list[list[Any]]:
+    """Return the batches of a unit's windows."""
+    from stage1_encode.pooling import by_length, first_batch
+
+    ordered = by_length(windows)
+    found: list[list[Any]] = []
+    start = 0
+    while start < len(ordered):
+        found.append(first_batch(ordered, start, max_tokens))
+        start += len(found[-1])
+    return found
 
 
 def bare(arguments: dict[str, Any]) -> Figures:
@@ -58,11 +71,10 @@ def bare(arguments: dict[str, Any]) -> Figures:
     from schemas.device import pick_device
     from stage1_encode.encoder import load_encoder
     from stage1_encode.lanes import shared_cores
-    from stage1_encode.pooling import batches
     from stage1_encode.teacher import pick_precision
     from stage1_encode.teacher_files import TeacherFiles
 
-    config = config_of(arguments, arguments["corpus"], "unused")
+    config = config_of(arguments, "unused")
     device = pick_device(config.device)
     files = TeacherFiles.find(config.model, None)
     encoder = load_encoder(config, files, pick_precision(config, device)[0], device)
@@ -73,7 +85,7 @@ def bare(arguments: dict[str, Any]) -> Figures:
         for start in range(0, len(paragraphs), config.unit)
     ]
     every = arguments["bare_every"]
-    chosen = [batch for unit in units for batch in list(batches(unit.windows, encoder.max_tokens))[::every]]
+    chosen = [batch for unit in units for batch in batches(unit.windows, encoder.max_tokens)[::every]]
     inputs = [encoder.teacher.inputs(batch) for batch in chosen]
     lanes = arguments["lanes"] or encoder.lanes
     with shared_cores(lanes), ThreadPoolExecutor(lanes) as pool:
@@ -99,7 +111,7 @@ def encode(arguments: dict[str, Any]) -> Figures:
 
     began: list[float] = []
     with tempfile.TemporaryDirectory(prefix="x2static-benchmark-") as folder:
-        config = config_of(arguments, arguments["corpus"], f"{folder}/cache")
+        config = config_of(arguments, f"{folder}/cache")
         words = arguments["words"] and Path(arguments["words"]).read_text().split()
         figures = run(config, lambda _: began.append(time.perf_counter()), words or ())
         ended = time.perf_counter()

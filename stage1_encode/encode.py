@@ -29,7 +29,7 @@ from stage1_encode.cache_folder import (
 from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
 from stage1_encode.part import Part, planned_paragraphs
-from stage1_encode.planning import plan_all, plan_rest, write_plans
+from stage1_encode.planning import merged, plan_all, plan_rest, write_plans
 from stage1_encode.preparation import pick_workers, prepared
 from stage1_encode.remaining import Work, read_remaining
 from stage1_encode.sources import Source, check_appendable, match, open_corpora
@@ -68,26 +68,27 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
             check_encoding(cache, config, files, precision)
             cache.segmentation()
         else:
-            plans = plan_all(corpora)
-            part.check(list(plans.values()), {})
+            planned = plan_all(corpora)
+            part.check(list(planned.values()), {})
             encoder = load_encoder(config, files, precision, device, wanted)
-            cache = create(config, encoding_of(config, files, precision, probed(encoder)), files, plans)
-        done = Done(_prepare(config, corpora, cache, part), part, open_aggregated(cache, wanted))
+            cache = create(config, encoding_of(config, files, precision, probed(encoder)), files, planned)
+        markers, plans = _prepare(config, corpora, cache, part)
+        done = Done(markers, part, open_aggregated(cache, wanted))
         resumed = set(done.markers)
-        done.say(cache, config)
-        if not done.all(cache.plans()):
+        done.say(cache, plans, config)
+        if not done.all(plans):
             logger.info("precision: %s, because %s", precision, why)
-        while not done.all(cache.plans()):
+        while not done.all(plans):
             encoder = encoder or load_encoder(config, files, precision, device, wanted)
             check_teacher(cache, probed(encoder))
             n_before = done.count
-            sources = match(config, corpora, cache.path, cache.plans())
-            encode_missing(cache, encoder, sources, done, pick_workers(config.workers, device), report)
+            sources = match(config, corpora, cache.path, plans)
+            encode_missing(cache, encoder, plans, sources, done, pick_workers(config.workers, device), report)
             if done.count == n_before:
                 raise RuntimeError(f"{cache.path}: something is missing and no unit is there for it")
             # Only a stream that is whole tells what a raised --limit adds to it.
-            _plan_rest(config, corpora, cache, done.markers, part)
-    _say_what_was_skipped(cache.plans(), done.markers, resumed)
+            plans = _plan_rest(config, sources, cache, plans, done.markers, part)
+    _say_what_was_skipped(plans, done.markers, resumed)
     if config.part is None and not sum(marker.n_contexts for marker in done.markers.values()):
         raise X2StaticError(
             f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in done.markers.values())} "
@@ -97,24 +98,32 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
     return _figures(cache, done, resumed, encoder, time.perf_counter() - started)
 
 
-def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache, part: Part) -> dict[int, Marker]:
-    """Check what a cache holds, tidy it up and plan what is asked for; return the markers of its valid shards."""
+def _prepare(
+    config: EncodeConfig, corpora: list[Corpus], cache: Cache, part: Part
+) -> tuple[dict[int, Marker], list[Plan]]:
+    """Check what a cache holds, tidy it up and plan what is asked for.
+
+    Returns:
+        The markers of its valid shards by number, and all its plans.
+    """
+    plans = cache.plans()
+    sources = match(config, corpora, cache.path, plans)
     if config.append:
-        plans = cache.plans()
-        check_appendable(cache.path, plans, cache.committed()[0], match(config, corpora, cache.path, plans))
+        check_appendable(cache.path, plans, cache.committed()[0], sources)
     markers = drop_damaged(cache)
     remove_leftovers(cache.shards_folder)
-    _plan_rest(config, corpora, cache, markers, part)
-    return markers
+    return markers, _plan_rest(config, sources, cache, plans, markers, part)
 
 
 def _plan_rest(
-    config: EncodeConfig, corpora: list[Corpus], cache: Cache, markers: dict[int, Marker], part: Part
-) -> None:
-    old = cache.plans()
-    new = plan_rest(config, match(config, corpora, cache.path, old), cache, markers)
-    part.check(list((dict(enumerate(old)) | new).values()), markers)
+    config: EncodeConfig, sources: list[Source], cache: Cache, old: list[Plan], markers: dict[int, Marker], part: Part
+) -> list[Plan]:
+    """Write the plans of what is asked for beyond the old ones; return all."""
+    new = plan_rest(config, sources, cache.path, old, markers)
+    plans = merged(old, new)
+    part.check(plans, markers)
     write_plans(cache, new)
+    return plans
 
 
 def _say_what_was_skipped(plans: list[Plan], markers: dict[int, Marker], resumed: set[int]) -> None:
@@ -163,11 +172,11 @@ class Done:
         """What is there, to see that it grows."""
         return len(self.markers) + len(self.summed)
 
-    def say(self, cache: Cache, config: EncodeConfig) -> None:
+    def say(self, cache: Cache, plans: list[Plan], config: EncodeConfig) -> None:
         """Say how far a cache is."""
         n_here = sum(map(self.part.takes, self.markers))
         whose = f"{cache.path}: part {self.part}" if config.part else str(cache.path)
-        if self.all(cache.plans()):
+        if self.all(plans):
             logger.info("%s: finished already, %d shards", whose, n_here)
         elif n_here:
             logger.info("%s: going on after %d shards", whose, n_here)
@@ -201,19 +210,25 @@ class Done:
 
 
 def encode_missing(
-    cache: Cache, encoder: Encoder, sources: list[Source], done: Done, workers: int, report: Report
+    cache: Cache,
+    encoder: Encoder,
+    plans: list[Plan],
+    sources: list[Source],
+    done: Done,
+    workers: int,
+    report: Report,
 ) -> None:
     """Read, prepare, encode and write: the first two run ahead, the last one behind in a thread.
 
     Args:
         cache: where the shards go.
         encoder: the teacher and what cuts text for it.
+        plans: all plans of the cache.
         sources: the corpora of the plans.
         done: what is there and what is asked for; what is written is added.
         workers: processes that prepare text.
         report: called with the progress in paragraphs.
     """
-    plans = cache.plans()
     again = done.to_sum()
     _check_open(again, done, sources)
     here = [index for index in done.markers if done.part.takes(index) and index not in again]

@@ -13,7 +13,7 @@ from stage1_encode.cache_folder import check_encoding, check_folder
 from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import Encoder, load_encoder
 from stage1_encode.part import Part, planned_paragraphs
-from stage1_encode.planning import plan_all, plan_rest
+from stage1_encode.planning import merged, plan_all, plan_rest
 from stage1_encode.remaining import read_remaining
 from stage1_encode.sources import Source, check_appendable, match, open_corpora
 from stage1_encode.teacher import pick_precision
@@ -139,7 +139,7 @@ def _asked(config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, pre
         sources = match(config, corpora, cache.path, old)
         if config.append:
             check_appendable(cache.path, old, markers, sources)
-        plans = list((dict(enumerate(old)) | plan_rest(config, sources, cache, markers)).values())
+        plans = merged(old, plan_rest(config, sources, cache.path, old, markers))
         sources = match(config, corpora, cache.path, plans)
     part.check(plans, markers)
     return _Asked(plans, sources, markers, part)

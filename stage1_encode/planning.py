@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from schemas.cache import Cache, missing_shards, plan_shards
@@ -29,19 +30,21 @@ def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
     return plans
 
 
-def plan_rest(config: EncodeConfig, sources: list[Source], cache: Cache, markers: dict[int, Marker]) -> dict[int, Plan]:
+def plan_rest(
+    config: EncodeConfig, sources: list[Source], cache: Path, old: list[Plan], markers: dict[int, Marker]
+) -> dict[int, Plan]:
     """Return the plans that a raised --limit or an appended corpus adds to a cache, by number; none without these.
 
     Args:
         config: what is asked for.
         sources: its corpora, and what the cache holds of them.
-        cache: what is there already.
+        cache: its folder, for messages.
+        old: all its plans.
         markers: of its shards, by number.
 
     Raises:
         X2StaticError: the cache holds other corpora, or was planned with other options.
     """
-    old = cache.plans()
     plans: dict[int, Plan] = {}
     for source in sources:
         new = len(old) + sum(planned >= len(old) for planned in plans)
@@ -59,6 +62,11 @@ def plan_rest(config: EncodeConfig, sources: list[Source], cache: Cache, markers
         elif state.growing and limit != latest.limit:
             plans[number] = latest.model_copy(update={"limit": limit})
     return plans
+
+
+def merged(old: list[Plan], new: dict[int, Plan]) -> list[Plan]:
+    """Return all plans of a cache once new ones are written: those stand in place of old ones of their number."""
+    return list((dict(enumerate(old)) | new).values())
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ def _ended(plan: Plan, held: int) -> bool:
     return plan.limit is None or held - plan.first < plan.limit
 
 
-def _check(cache: Cache, source: Source, plan: Plan, config: EncodeConfig, state: _State) -> None:
+def _check(cache: Path, source: Source, plan: Plan, config: EncodeConfig, state: _State) -> None:
     problems = [f"corpus ({plan.corpus}) {what}" for what in _changes(plan.identity, source.identity)]
     problems += [
         f"{name}: {getattr(plan, name)!r} != {getattr(config, name)!r}"
@@ -126,7 +134,7 @@ def _check(cache: Cache, source: Source, plan: Plan, config: EncodeConfig, state
     elif config.limit is not None and config.limit < held:
         problems.append(f"limit: {held} paragraphs are planned already != {config.limit}")
     if problems:
-        raise refusal(cache.path, problems)
+        raise refusal(cache, problems)
 
 
 def _changes(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:

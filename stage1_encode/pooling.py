@@ -1,7 +1,5 @@
 """Batches of windows, and the mean of the teacher's states over each context (eq. 3 and 4)."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
@@ -42,16 +40,6 @@ def first_batch(windows: list[Window], start: int, max_tokens: int) -> list[Wind
     """
     size = max(1, max_tokens // len(windows[start].pieces))
     return windows[start : start + size]
-
-
-def batches(windows: list[Window], max_tokens: int) -> Iterator[list[Window]]:
-    """Group the windows of a unit into batches, longest first."""
-    ordered = by_length(windows)
-    start = 0
-    while start < len(ordered):
-        batch = first_batch(ordered, start, max_tokens)
-        yield batch
-        start += len(batch)
 
 
 class ContextMeans:

@@ -172,7 +172,7 @@ def _encode_missing(cache: Cache, plans: list[Plan], done: Done, means: Means, r
         ]
         encoder = _find_teacher(cache, plans[0], means)
         check_teacher(cache, probed(encoder))
-        encode_missing(cache, encoder, sources, done, workers=1, report=report)
+        encode_missing(cache, encoder, plans, sources, done, workers=1, report=report)
 
 
 def _is_whole(shards: range | None, done: Done) -> bool:
