@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from schemas.errors import X2StaticError
 from schemas.storage import canonical_json, open_atomically, read_json, remove_leftovers, write_atomically
-from schemas.tensors import write_arrays
+from schemas.tensors import contiguous, write_arrays
 
 FOLDER = "ase"  # in the cache's folder
 WORDS = "words.json"
@@ -186,12 +186,21 @@ class Aggregated:
             latest.path.unlink()
 
     def write(self, units: Iterable[int], total: WordSums) -> None:
-        """Write a file of sums; words that do not occur have no rows in it."""
+        """Write a file of sums; words that do not occur have no rows in it.
+
+        Args:
+            units: the numbers of the units that are in it.
+            total: their sums; the arrays are used up.
+        """
         listed = sorted(units)
         path = self.folder / f"{listed[0]:06d}-{listed[-1]:06d}-{len(listed)}.safetensors"
-        sums, rests = (array[:, total.counts > 0] for array in (total.sums, total.rests))
-        steps = np.rint(rests / np.spacing(np.abs(sums)) * STEPS).astype(np.int8)
-        tensors: dict[str, npt.NDArray[Any]] = {"sums": sums, "rests": steps, "counts": total.counts}
+        occurring = total.counts > 0
+        n_rows = int(occurring.sum())
+        steps = np.empty((len(total.sums), n_rows, total.sums.shape[2]), np.int8)
+        for sums, rests, rounded in zip(total.sums, total.rests, steps, strict=True):  # a layer each: all may be large
+            sums[:n_rows] = sums[occurring]
+            rounded[:] = np.rint(rests[occurring] / np.spacing(np.abs(sums[:n_rows])) * STEPS)
+        tensors: dict[str, npt.NDArray[Any]] = {"sums": total.sums[:, :n_rows], "rests": steps, "counts": total.counts}
         metadata = {"units": json.dumps(listed), "encoding": self.encoding, "xxh3": _hash(tensors)}
         with open_atomically(path) as file:
             write_arrays(file, tensors, metadata)
@@ -222,7 +231,8 @@ def aggregated_damage(cache: Path) -> list[str]:
 def _hash(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     digest = xxhash.xxh3_128()
     for name in ARRAYS:
-        digest.update(np.ascontiguousarray(arrays[name]).data)
+        for part in contiguous(arrays[name]):
+            digest.update(part)
     return digest.hexdigest()
 
 

@@ -35,6 +35,7 @@ class EncodeConfig(BaseModel):
         dtype: number format of the stored context vectors; "int8" halves the cache, with a scale a row.
         precision: number format of the teacher; "auto" picks by hardware.
         device: where the teacher runs.
+        compile: let torch compile the teacher, which rounds otherwise.
         workers: processes that prepare text for the teacher; None: one thread on a CPU, several processes otherwise.
         language: ISO 639-1 code, for the sentence splitter's abbreviations and marks, and for the words of zh, ja, th.
         min_sentences: paragraphs with fewer sentences are dropped (paper: 3).
@@ -64,6 +65,7 @@ class EncodeConfig(BaseModel):
     dtype: Dtype = "float16"
     precision: Precision | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    compile: bool = False
     workers: int | None = Field(default=None, ge=1)
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
     min_sentences: int = Field(default=3, ge=0)
@@ -106,6 +108,7 @@ class Encoding(BaseModel):
         precision: number format of the teacher.
         attention: the teacher's attention implementation.
         dim: length of a context vector.
+        compile: whether torch compiled the teacher.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -126,11 +129,16 @@ class Encoding(BaseModel):
     precision: Precision
     attention: str
     dim: int
+    compile: bool = False
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over every field: equal fingerprints, equal vectors for equal text."""
-        return hashlib.sha256(canonical_json(self.model_dump())).hexdigest()
+        """sha256 over every field: equal fingerprints, equal vectors for equal text.
+
+        A field that has a default is younger than caches that lack it, and counts only where it differs from that.
+        """
+        later = {name for name, field in type(self).model_fields.items() if field.default == getattr(self, name)}
+        return hashlib.sha256(canonical_json(self.model_dump(exclude=later))).hexdigest()
 
 
 def differences(ours: BaseModel, theirs: BaseModel) -> list[str]:

@@ -1,7 +1,7 @@
 """Arrays as safetensors, written straight from memory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -37,4 +37,11 @@ def write_arrays(
     file.write(len(text).to_bytes(8, "little"))
     file.write(text)
     for array in tensors.values():
-        file.write(np.ascontiguousarray(array).data)
+        for part in contiguous(array):
+            file.write(part)
+
+
+def contiguous(array: npt.NDArray[Any]) -> Iterator[memoryview]:
+    """Yield the bytes of an array, row by row of its first axis where it does not lie in one piece."""
+    for part in [array] if array.flags.c_contiguous else array:
+        yield np.ascontiguousarray(part).data

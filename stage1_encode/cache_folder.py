@@ -83,6 +83,7 @@ def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision,
         window=probed.window,
         attention=probed.attention,
         dim=probed.dim,
+        compile=config.compile,
     )
 
 

@@ -16,6 +16,7 @@ from schemas.segmentation import WordSegmentation
 from schemas.shard import ShardContent
 from stage1_encode.aggregation import FetchedSums, LayerSums
 from stage1_encode.compat import PaperPreparer
+from stage1_encode.heap import give_back
 from stage1_encode.lanes import Lanes, count_lanes, shared_cores
 from stage1_encode.pooling import ContextMeans, by_length, first_batch
 from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
@@ -27,6 +28,9 @@ from stage1_encode.windows import PreparedUnit, Preparer, Window
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
 # (all-MiniLM-L6-v2, bfloat16; docs/LOG.md, 2026-11-21): larger batches fall out of the processor's cache.
 MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
+
+# Costs 1 % of the time and keeps 150 MB of holes out of memory (docs/LOG.md, 2026-11-21).
+BATCHES_BETWEEN_TRIMS = 6
 
 logger = logging.getLogger(__name__)
 
@@ -91,16 +95,17 @@ class EncodedUnit:
             X2StaticError: the teacher gave values that are not finite, or too large for float16.
         """
         contexts = self.contexts.numpy()
-        if not np.isfinite(contexts).all():
+        largest = _largest(contexts)
+        if not np.isfinite(largest):
             raise X2StaticError(
                 f"{self.what}: the teacher's states are not finite; try --precision float32, and check the model's "
                 "weights"
             )
         with np.errstate(over="ignore"):
-            fits = np.isfinite(contexts.astype(np.float16)).all()
+            fits = np.isfinite(np.float16(largest))
         if not fits:  # nor does int8, since all that is read back is float16
             raise X2StaticError(
-                f"{self.what}: context vectors reach {np.abs(contexts).max():.3g}, beyond float16 (65504); "
+                f"{self.what}: context vectors reach {largest:.3g}, beyond float16 (65504); "
                 "choose another layer (--layer), or a normalised model"
             )
         return _content(self.unit, contexts)  # in float32: how the shard stores them is the cache's matter
@@ -114,7 +119,7 @@ class EncodedUnit:
         if self.layer_sums is None:
             return None
         found = self.layer_sums.read()
-        if not np.isfinite(found.sums).all():
+        if not np.isfinite(_largest(found.sums)):
             raise X2StaticError(f"{self.what}: a layer's states are not finite; try --precision float32")
         return found
 
@@ -157,12 +162,15 @@ class Encoder:
         means = ContextMeans(unit.n_contexts, self.teacher.dim, self.teacher.device)
         layer_sums = self._layer_sums() if self.n_wanted else None
         with closing(Lanes(self.lanes, self._read)) as lanes, shared_cores(self.lanes):
-            for batch, states in self._states(lanes, by_length(unit.windows), what):
+            for number, (batch, states) in enumerate(self._states(lanes, by_length(unit.windows), what)):
                 means.add(batch, self.teacher.picked(states) if layer_sums else states[0])
                 if layer_sums:
                     layer_sums.add(batch, states)
                 self.n_tokens += sum(len(window.pieces) for window in batch)
                 self.n_padded += states[0].shape[0] * states[0].shape[1]
+                if number % BATCHES_BETWEEN_TRIMS == 0:
+                    give_back()
+        give_back()  # before the next unit is prepared and this one written
         return EncodedUnit(
             unit,
             what,
@@ -226,10 +234,15 @@ def load_encoder(
         X2StaticError: the teacher cannot be loaded, or does not hold what `--compat paper` reads at once.
     """
     log_words(config.compat, config.language)
-    teacher = Teacher(files, precision, device, config.trust_remote_code, config.layer)
+    teacher = Teacher(files, precision, device, config.trust_remote_code, config.layer, config.compile)
     words = choose_words(config.compat, config.language)
     preparer = make_preparer(config, teacher, words, wanted)
     return Encoder(preparer, teacher, MAX_TOKENS[device.type], len(wanted), count_lanes(device))
+
+
+def _largest(values: npt.NDArray[np.floating]) -> float:
+    """Return the largest magnitude, NaN where one is NaN and 0 where there are none, without a copy of the values."""
+    return float(np.maximum(values.max(initial=0), -values.min(initial=0)))
 
 
 def _content(unit: PreparedUnit, contexts: npt.NDArray[np.floating]) -> ShardContent:

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ from schemas.cache import MANIFEST, Cache, plan_shards
 from schemas.device import pick_device
 from schemas.encoding import Dtype, EncodeConfig, Precision
 from schemas.manifest import Marker, Plan
+from stage1_encode.aggregation import wanted_words
 from stage1_encode.cache_folder import check_encoding, check_folder
 from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import Encoder, load_encoder
@@ -38,8 +40,12 @@ class Sample:
     n_paragraphs: int
 
 
-def estimate(config: EncodeConfig) -> dict[str, Any]:
+def estimate(config: EncodeConfig, wanted: Sequence[str] = ()) -> dict[str, Any]:
     """Return what encoding would take; nothing is written.
+
+    Args:
+        config: what is asked for.
+        wanted: words whose contextual vectors would be added up (`--ase`).
 
     Returns:
         units, units_left, paragraphs, paragraphs_counted (or only estimated), sentences, teacher_tokens and
@@ -53,10 +59,11 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, _ = pick_precision(config, device)
+    wanted = wanted_words(config, wanted)
     check_folder(config.cache, config.append)
     with open_corpora(config, standard_input=False) as corpora:
         asked = _asked(config, corpora, files, precision)
-        encoder = load_encoder(config, files, precision, device)
+        encoder = load_encoder(config, files, precision, device, wanted)
         sample = _sample(asked, encoder)
     rate = _tokens_per_second(encoder, sample.unit)
     planned = planned_paragraphs(asked.plans, asked.markers, asked.part, asked.numbers)
@@ -68,8 +75,8 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
     units = asked.n_units()
     folder = next(path for path in [config.cache.absolute(), *config.cache.absolute().parents] if path.is_dir())
 
-    def times(per_paragraph: float, count: int | None) -> int | None:
-        return None if count is None else round(per_paragraph * count)
+    def times(per_paragraph: float, count: int | None, once: int = 0) -> int | None:
+        return None if count is None else round(per_paragraph * count) + once
 
     return {
         "units": units,
@@ -81,7 +88,9 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
         "tokens_per_second": round(rate, 1),
         "seconds": None if paragraphs is None else round(tokens * (paragraphs - done) / rate, 1) if rate else 0.0,
         # 4 bytes a word, and 8 a context for paragraph and list offset
-        "cache_bytes": times(contexts * (_row_bytes(config.dtype, encoder.teacher.dim) + 8) + 4 * words, paragraphs),
+        "cache_bytes": times(
+            contexts * (_row_bytes(config.dtype, encoder.teacher.dim) + 8) + 4 * words, paragraphs, _ase_bytes(encoder)
+        ),
         "free_bytes": shutil.disk_usage(folder).free,
     }
 
@@ -89,6 +98,11 @@ def estimate(config: EncodeConfig) -> dict[str, Any]:
 def _row_bytes(dtype: Dtype, dim: int) -> int:
     """Return what a context vector takes; int8 has a float32 scale beside it."""
     return 2 * dim if dtype == "float16" else dim + 4
+
+
+def _ase_bytes(encoder: Encoder) -> int:
+    """Return what the sums take if every word occurs: a float32 and what it lost, an int8, for each value."""
+    return 5 * encoder.n_wanted * (encoder.teacher.n_layers + 1) * encoder.teacher.dim if encoder.n_wanted else 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,17 @@ from schemas.encoding import EncodeConfig
 from schemas.manifest import Plan
 
 # Fields of EncodeConfig that stand under the same name in the cache's encoding, or in the plan.
-IN_ENCODING = ("layer", "context", "compat", "dtype", "precision", "language", "min_sentences", "min_characters")
+IN_ENCODING = (
+    "layer",
+    "context",
+    "compat",
+    "dtype",
+    "precision",
+    "compile",
+    "language",
+    "min_sentences",
+    "min_characters",
+)
 IN_PLAN = ("unit", "sample", "seed", "on_bad_text", "max_paragraph_bytes")
 
 

@@ -1,6 +1,8 @@
 """The frozen teacher: loaded, its window probed, its states given."""
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,17 +55,19 @@ class Teacher:
         device: torch.device,
         trust_remote_code: bool,
         layer: Layer = LAST,
+        compiled: bool = False,
     ) -> None:
         """Load the model, probe its window and move it to the device.
 
         Raises:
-            X2StaticError: it cannot be loaded, is not a model with hidden states, has no such layer, or not a row for
-                each piece of its tokenizer.
+            X2StaticError: it cannot be loaded or compiled, is not a model with hidden states, has no such layer, or not
+                a row for each piece of its tokenizer.
         """
         self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)
         self.device = device
         self._name = files.name
         self._model = load_model(files.folder, getattr(torch, precision), trust_remote_code)
+        self._call: Callable[..., Any] = self._model
         self.attention = str(self._model.config._attn_implementation)
         self._rows = len(self._model.get_input_embeddings().weight)  # type: ignore[arg-type]  # it is a tensor
         self.check_ids(parse_special=False)
@@ -75,6 +79,8 @@ class Teacher:
             self.dim = self._first_states().shape[-1]
         self.window = self._probe_window()
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
+        if compiled:
+            self._compile()
 
     @cached_property
     def n_layers(self) -> int:
@@ -121,7 +127,7 @@ class Teacher:
         """Return the layer's states of padded pieces, (rows, width, dim)."""
         if self.layer != LAST:
             return self._layers(pieces, mask)[self.layer]
-        states: torch.Tensor = self._model(input_ids=pieces, attention_mask=mask).last_hidden_state
+        states: torch.Tensor = self._call(input_ids=pieces, attention_mask=mask).last_hidden_state
         return states
 
     def check_ids(self, parse_special: bool) -> None:
@@ -141,7 +147,7 @@ class Teacher:
             )
 
     def _layers(self, pieces: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        outputs = self._model(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
+        outputs = self._call(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
         if not outputs.hidden_states:
             raise X2StaticError(f"model {self._name}: it gives the states of its last layer alone; use --layer {LAST}")
         return (*outputs.hidden_states[:-1], outputs.last_hidden_state)
@@ -156,6 +162,17 @@ class Teacher:
         except Exception as error:  # what a model does that is not made for text alone is its own affair
             raise X2StaticError(
                 f"model {self._name}: {type(self._model).__name__} gives no hidden states for text: {first_line(error)}"
+            ) from error
+
+    def _compile(self) -> None:
+        """Compile for any number and width of windows, and for all of the cores or some."""
+        self._call = torch.compile(self._model, dynamic=True)
+        pieces = torch.zeros((2, 3), dtype=torch.long, device=self.device)
+        try:
+            self.forward(pieces, torch.ones_like(pieces))
+        except Exception as error:  # there is no compiler, or it has none for this model
+            raise X2StaticError(
+                f"--compile: torch cannot compile {self._name} here ({first_line(error)}); leave --compile out"
             ) from error
 
     def _pick(self, layer: Layer) -> Layer:

@@ -36,6 +36,7 @@ from schemas.errors import X2StaticError
 @option(EncodeConfig, "dtype", "Number format of the stored vectors.")
 @option(EncodeConfig, "precision", "Number format of the teacher.")
 @option(EncodeConfig, "device", "Where the teacher runs.")
+@option(EncodeConfig, "compile", "Let torch compile the teacher; on a CPU that takes a C++ compiler.")
 @option(
     EncodeConfig, "workers", "Processes that prepare text; by default a thread on a CPU, up to 8 for an accelerator."
 )
@@ -81,17 +82,18 @@ def encode(context: click.Context, /, plan: bool, ase: str | None, data: Path | 
     Run the same command again to go on where it stopped.
     """
     config = build(EncodeConfig, values)
+    words = _listed_words(ase, data) if ase else ()
     if plan:
         from stage1_encode.estimate import estimate
 
-        figures = estimate(config)
+        figures = estimate(config, words)
         click.echo(_plan_text(figures))
         finish(context, figures)
         return
     from stage1_encode import encode as run
 
     with ProgressLine("encode") as report:
-        result = run(config, report, _listed_words(ase, data) if ase else ())
+        result = run(config, report, words)
     click.echo(
         f"{config.cache}: {result['shards']:,} shards ({result['shards_resumed']:,} were there), "
         f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}, "

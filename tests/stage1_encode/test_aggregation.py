@@ -11,6 +11,7 @@ from schemas.aggregated import FOLDER, Aggregated
 from schemas.errors import X2StaticError
 from stage1_encode import encode
 from stage1_encode.aggregation import LayerSums
+from stage1_encode.estimate import estimate
 from stage1_encode.windows import Window, piece_spans
 from tests.reference import Reader, sentence_bounds
 from tests.stage1_encode.conftest import Readers
@@ -133,6 +134,16 @@ def test_appended_units_are_added_and_missing_ones_need_their_corpus(teacher: Pa
     encode(config_of(teacher, (old, new), tmp_path / "without", unit=5), wanted=WANTED)
     ours, theirs = (aggregated_of(tmp_path / name).means(1)[0] for name in ("with", "without"))
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_plan_counts_the_sums(teacher: Path, tmp_path: Path) -> None:
+    config = config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(60)), tmp_path / "cache", unit=60)
+    without, planned = estimate(config), estimate(config, WANTED)
+    encode(config, wanted=WANTED)
+    sums = sum(path.stat().st_size for path in (config.cache / FOLDER).iterdir())
+    # The plan takes every word to occur; two of the list do not.
+    rows = len(WANTED) / (len(WANTED) - 2)
+    assert planned["cache_bytes"] - without["cache_bytes"] == pytest.approx(sums * rows, rel=0.1)
 
 
 def test_parts_add_up_their_own_units(teacher: Path, tmp_path: Path) -> None:
