@@ -245,7 +245,7 @@ def test_a_plan_is_a_table_of_what_a_run_would_take(
         "cache_bytes": 350_000_000,
         "free_bytes": 81_000_000_000,
     }
-    monkeypatch.setattr("stage1_encode.estimate.estimate", lambda config: figures)
+    monkeypatch.setattr("stage1_encode.estimate.estimate", lambda config, wanted: figures)
     arguments = ["encode", "--model", "m", "--corpus", "c", "--cache", "d", "--plan"]
     assert cli.run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -141,9 +141,9 @@ def test_a_plan_counts_the_sums(teacher: Path, tmp_path: Path) -> None:
     without, planned = estimate(config), estimate(config, WANTED)
     encode(config, wanted=WANTED)
     sums = sum(path.stat().st_size for path in (config.cache / FOLDER).iterdir())
-    # The plan takes every word to occur; two of the list do not.
+    # The plan takes every word to occur, two of the list do not; so small a file is a tenth header.
     rows = len(WANTED) / (len(WANTED) - 2)
-    assert planned["cache_bytes"] - without["cache_bytes"] == pytest.approx(sums * rows, rel=0.1)
+    assert planned["cache_bytes"] - without["cache_bytes"] == pytest.approx(0.9 * sums * rows, rel=0.1)
 
 
 def test_parts_add_up_their_own_units(teacher: Path, tmp_path: Path) -> None:

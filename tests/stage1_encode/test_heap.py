@@ -1,6 +1,7 @@
 """Freed memory goes back to the system."""
 
 import platform
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,7 @@ from stage1_encode.heap import give_back
 
 
 def resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is known to keep so much")
