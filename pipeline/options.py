@@ -87,21 +87,28 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
     context.default_map = {**(context.default_map or {}), **defaults}
 
 
-def option(model: type[BaseModel], name: str, help: str, **extra: Any) -> Callable[[Command], Command]:  # noqa: A002
+def option(
+    model: type[BaseModel],
+    name: str,
+    help: str,  # noqa: A002
+    field: str | None = None,
+    **extra: Any,
+) -> Callable[[Command], Command]:
     """Return the option for a field of a configuration model: type, choices and default are the field's.
 
     Args:
         model: the configuration.
-        name: the field.
+        name: of the option.
         help: the line in --help.
+        field: its field, where that has another name.
         **extra: passed on to click.
     """
-    field = model.model_fields[name]
-    required = field.is_required()
-    attributes: dict[str, Any] = {"type": _type(field.annotation), "required": required, "help": help}
+    info = model.model_fields[field or name]
+    required = info.is_required()
+    attributes: dict[str, Any] = {"type": _type(info.annotation), "required": required, "help": help}
     if not required:
-        attributes |= {"default": field.default, "show_default": field.default is not None}
-    if field.annotation is bool:
+        attributes |= {"default": info.default, "show_default": info.default is not None}
+    if info.annotation is bool:
         attributes |= {"is_flag": True, "show_default": False}
         del attributes["type"]
     return click.option("--" + name.replace("_", "-"), name, **(attributes | extra))

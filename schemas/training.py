@@ -13,10 +13,18 @@ class TrainConfig(BaseModel):
         cache: the cache to read.
         out: the folder of the run: vectors, run.json, checkpoints.
         objective: "negative-sampling" is the paper's (eq. 1); "closed-form" the Gaussian solution, in one pass.
-        transform: space of the contexts; "whiten" is for the closed form, which then gives S^-1/2 (m_w - m).
+        transform: space of the contexts: as they are; without their mean m; or S^-1/2 (c - m), S their covariance.
+        dim: width of the contexts after a projection on their principal components; None keeps the teacher's.
+        init: how the vectors begin: "uniform" in +-1/dim, "zeros", or the closed form of the space that is trained in.
         epochs: passes over the cache.
-        lr: learning rate of Adam.
+        lr: learning rate of Adam; with a schedule, the highest.
+        schedule: how the learning rate falls: not at all, linearly to 0, or as half a cosine.
+        warmup: epochs, or a part of one, in which the learning rate rises linearly from 0.
         negatives: words drawn from the noise distribution for each target.
+        negatives_mode: "target" draws fresh ones for each target, as the paper; "shared" a pool for each batch, with
+            the same expected gradient.
+        pool: words in a shared pool.
+        noise_power: negatives are drawn with probability proportional to count to this power (paper: 0.5).
         subsample: threshold t of the subsampling of frequent targets; 0 keeps every target.
         min_count: words that are rarer are not in the vocabulary.
         max_vocab: at most so many words, the most frequent ones.
@@ -25,19 +33,29 @@ class TrainConfig(BaseModel):
         seed: of every draw.
         device: where training runs.
         compat: "paper" keeps the paper's settings, whatever the defaults become.
+        continue_run: the folder of a finished run, on this cache or on it before it grew, whose vectors and moments are
+            carried over by word.
+        partial: train on what is committed of a cache that is not finished.
         checkpoint_minutes: time between checkpoints; 0 saves after every batch.
         buffer_megabytes: contexts that are held in memory and shuffled together.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     cache: Path
     out: Path
     objective: Literal["negative-sampling", "closed-form"] = "negative-sampling"
-    transform: Literal["none", "whiten"] = "none"
+    transform: Literal["none", "center", "whiten"] = "none"
+    dim: int | None = Field(default=None, ge=1)
+    init: Literal["uniform", "zeros", "closed-form"] = "uniform"
     epochs: int = Field(default=1, ge=1)
     lr: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     negatives: int = Field(default=10, ge=1)
+    negatives_mode: Literal["target", "shared"] = "target"
+    pool: int = Field(default=2048, ge=1)
+    noise_power: float = Field(default=0.5, ge=0, le=1)
     subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)
     min_count: int = Field(default=10, ge=1)
     max_vocab: int = Field(default=750_000, ge=1)
@@ -46,5 +64,7 @@ class TrainConfig(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     compat: Literal["paper"] | None = None
+    continue_run: Path | None = Field(default=None, alias="continue")
+    partial: bool = False
     checkpoint_minutes: float = Field(default=10.0, ge=0)
     buffer_megabytes: int = Field(default=512, ge=1)

@@ -76,7 +76,7 @@ class Moments:
 
 
 def fit(
-    stream: Stream, vocabulary: Vocabulary, dim: int, transform: Literal["none", "whiten"], report: Report
+    stream: Stream, vocabulary: Vocabulary, dim: int, transform: Literal["none", "center", "whiten"], report: Report
 ) -> Outcome:
     """Compute the closed form from a cache.
 
@@ -111,7 +111,7 @@ def fit(
     return Outcome(vectors, epochs=1, steps=0, targets=moments.n_targets, seconds=time.monotonic() - started)
 
 
-def solve(moments: Moments, transform: Literal["none", "whiten"]) -> npt.NDArray[np.float32]:
+def solve(moments: Moments, transform: Literal["none", "center", "whiten"]) -> npt.NDArray[np.float32]:
     """Return u_w = S^-1 (m_w - m), or S^-1/2 (m_w - m) in the whitened space; (vocabulary, dim) float32.
 
     m is the mean of the contexts weighted by their numbers of targets, S their shrunk covariance, m_w the mean over the

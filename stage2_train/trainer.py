@@ -43,11 +43,6 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
         Interrupted: by SIGINT or SIGTERM, after the state was saved.
         OSError: the result or a checkpoint cannot be written.
     """
-    if config.transform == "whiten" and config.objective == "negative-sampling":
-        raise X2StaticError(
-            "--transform whiten is not built for --objective negative-sampling; give --objective closed-form, or leave "
-            "out --transform"
-        )
     device = pick_device(config.device)
     cache = Cache.open(config.cache)
     shards = complete_shards(cache)
