@@ -16,15 +16,14 @@ Bare and encode take turns, so that a machine that others use as well is fair to
 
 import argparse
 import json
-import multiprocessing
-import resource
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from benchmarks.processes import alone, peak_rss
 
 Figures = dict[str, float]
 
@@ -136,17 +135,6 @@ def plain(arguments: dict[str, Any]) -> Figures:
         states = model.encode(batch, output_value="token_embeddings", batch_size=32, show_progress_bar=False)
         tokens += sum(len(state) for state in states)
     return {"rate": tokens / (time.perf_counter() - started)}
-
-
-def peak_rss() -> int:
-    """Return the most memory that this process has had, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def alone(work: Callable[[dict[str, Any]], Figures], arguments: dict[str, Any]) -> Figures:
-    """Run a measurement in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(work, arguments).result()
 
 
 def main() -> None:

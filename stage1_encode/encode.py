@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from schemas.aggregated import Aggregated
+from schemas.ahead import ahead
 from schemas.cache import MANIFEST, Cache, totals
 from schemas.device import pick_device
 from schemas.encoding import EncodeConfig
@@ -16,7 +17,6 @@ from schemas.progress import Progress, Report, silent
 from schemas.shard import shard_name, write_shard
 from schemas.storage import folder_bytes, only_writer, remove_leftovers
 from stage1_encode.aggregation import open_aggregated, wanted_words
-from stage1_encode.ahead import ahead
 from stage1_encode.cache_folder import (
     Probed,
     check_encoding,

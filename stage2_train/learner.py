@@ -10,7 +10,8 @@ from schemas.training import TrainConfig
 from stage2_train.adam import RowAdam
 from stage2_train.draws import Draw, Position, generator
 from stage2_train.negatives import NoiseDistribution
-from stage2_train.objective import Targets, loss_and_gradient
+from stage2_train.objective import Targets
+from stage2_train.shared import SharedTargets
 from stage2_train.stream import Batch
 from stage2_train.subsampling import Subsampling
 from stage2_train.vocabulary import Vocabulary
@@ -22,23 +23,26 @@ class TargetSampler:
 
     Attributes:
         seed: of the run.
-        negatives: words drawn for each target.
+        negatives: words drawn for each target, or that a shared pool stands for.
         subsampling: which occurrences stay.
         noise: where negatives are drawn from.
+        pool: words drawn for a whole batch; None draws fresh ones for each target.
     """
 
     seed: int
     negatives: int
     subsampling: Subsampling
     noise: NoiseDistribution
+    pool: int | None = None
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, config: TrainConfig) -> "TargetSampler":
         """Set up the draws of a run."""
         subsampling = Subsampling(vocabulary.counts, config.subsample)
-        return cls(config.seed, config.negatives, subsampling, NoiseDistribution(vocabulary.counts))
+        pool = config.pool if config.negatives_mode == "shared" else None
+        return cls(config.seed, config.negatives, subsampling, NoiseDistribution(vocabulary.counts), pool)
 
-    def sample(self, batch: Batch, position: Position, like: Tensor) -> Targets:
+    def sample(self, batch: Batch, position: Position, like: Tensor) -> Targets | SharedTargets:
         """Return the targets of a batch; there may be none.
 
         Args:
@@ -49,11 +53,22 @@ class TargetSampler:
         kept = self.subsampling.keep(batch.words, generator(self.seed, Draw.SUBSAMPLING, position))
         positives = batch.words[kept].astype(np.int64)
         numbers = generator(self.seed, Draw.NEGATIVES, position)
+        contexts = torch.from_numpy(batch.contexts).to(like.device, like.dtype)
+        context_of = torch.from_numpy(batch.context_of[kept]).to(like.device)
+        if self.pool is not None:
+            pool, times = np.unique(self.noise.draw((self.pool,), numbers), return_counts=True)
+            return SharedTargets(
+                contexts=contexts,
+                context_of=context_of,
+                words=torch.from_numpy(positives).to(like.device),
+                pool=torch.from_numpy(pool).to(like.device),
+                weights=torch.from_numpy(times * (self.negatives / self.pool)).to(like.device, like.dtype),
+            )
         negatives = self.noise.draw((len(positives), self.negatives), numbers)
         words = np.concatenate([positives[:, None], negatives], axis=1)
         return Targets(
-            contexts=torch.from_numpy(batch.contexts).to(like.device, like.dtype),
-            context_of=torch.from_numpy(batch.context_of[kept]).to(like.device),
+            contexts=contexts,
+            context_of=context_of,
             words=torch.from_numpy(words).to(like.device),
         )
 
@@ -88,7 +103,7 @@ class Learner:
         vectors = torch.from_numpy(drawn).to(device)
         return cls(vectors, RowAdam(lr, torch.zeros_like(vectors), torch.zeros_like(vectors)))
 
-    def learn(self, targets: Targets) -> float:
+    def learn(self, targets: Targets | SharedTargets) -> float:
         """Take one step.
 
         Args:
@@ -97,7 +112,7 @@ class Learner:
         Returns:
             The loss before the step, summed over the targets; not finite where a score is not, and then nothing moved.
         """
-        loss, gradient = loss_and_gradient(self.vectors, targets)
+        loss, gradient = targets.loss_and_gradient(self.vectors)
         if np.isfinite(loss):
             self.adam.update(self.vectors, gradient)
         return loss

@@ -18,6 +18,19 @@ PAIRS_AT_ONCE = 32_768  # (target, word) pairs whose vectors are gathered at a t
 
 
 @dataclass(frozen=True)
+class RowGradient:
+    """A gradient that is zero but for some rows.
+
+    Attributes:
+        rows: (n_rows,) int64, ascending, each once.
+        values: (n_rows, dim), in the vectors' dtype.
+    """
+
+    rows: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
 class Targets:
     """The targets of a batch.
 
@@ -31,52 +44,40 @@ class Targets:
     context_of: Tensor
     words: Tensor
 
+    def __len__(self) -> int:
+        """Return the number of targets."""
+        return len(self.words)
 
-@dataclass(frozen=True)
-class RowGradient:
-    """A gradient that is zero but for some rows.
+    def mean_loss(self, vectors: Tensor) -> Tensor:
+        """Return the loss of the batch as the paper writes it, averaged over its targets; for autograd and for reading.
 
-    Attributes:
-        rows: (n_rows,) int64, ascending, each once.
-        values: (n_rows, dim), in the vectors' dtype.
-    """
+        f(u_w, c_S) = l(u_w . c_S) + sum over w' in N of l(-u_w' . c_S), l(x) = log(1 + exp(-x))
+        """
+        contexts = self.contexts[self.context_of]  # (n_targets, dim)
+        scores = (vectors[self.words] * contexts[:, None]).sum(-1).clamp(-CLAMP, CLAMP)
+        positive, negative = scores[:, 0], scores[:, 1:]
+        losses = torch.log1p(torch.exp(-positive)) + torch.log1p(torch.exp(negative)).sum(-1)
+        return losses.mean()
 
-    rows: Tensor
-    values: Tensor
+    def loss_and_gradient(self, vectors: Tensor) -> tuple[float, RowGradient]:
+        """Return the summed loss and the gradient of the mean, that of `mean_loss`, without autograd.
 
+        Args:
+            vectors: (vocabulary, dim), float32 or float64.
 
-def mean_loss(vectors: Tensor, targets: Targets) -> Tensor:
-    """Return the loss of a batch as the paper writes it, averaged over its targets; for autograd and for reading.
-
-    f(u_w, c_S) = l(u_w . c_S) + sum over w' in N of l(-u_w' . c_S), l(x) = log(1 + exp(-x))
-    """
-    contexts = targets.contexts[targets.context_of]  # (n_targets, dim)
-    scores = (vectors[targets.words] * contexts[:, None]).sum(-1).clamp(-CLAMP, CLAMP)
-    positive, negative = scores[:, 0], scores[:, 1:]
-    losses = torch.log1p(torch.exp(-positive)) + torch.log1p(torch.exp(negative)).sum(-1)
-    return losses.mean()
-
-
-def loss_and_gradient(vectors: Tensor, targets: Targets) -> tuple[float, RowGradient]:
-    """Return the summed loss of a batch and the gradient of its mean, that of `mean_loss`, without autograd.
-
-    Args:
-        vectors: (vocabulary, dim), float32 or float64.
-        targets: at least one.
-
-    Returns:
-        The loss, summed over the targets in float64 (not finite where any score is not), and the gradient of the mean
-        loss. Its rows are all words of the batch, those whose gradient is zero included, as autograd has it.
-    """
-    scores = score(vectors, targets)  # (n_targets, 1 + negatives)
-    signs = torch.full_like(scores[:1], -1.0)  # (1, 1 + negatives)
-    signs[:, 0] = 1.0
-    margins = scores.clamp(-CLAMP, CLAMP) * signs
-    loss = functional.softplus(-margins).sum(dtype=torch.float64)
-    # The clamp would hide an infinite score; 0 * inf is not a number, and the caller looks at the loss.
-    loss = loss + 0.0 * scores.sum(dtype=torch.float64)
-    slopes = -signs * torch.sigmoid(-margins) * (scores.abs() <= CLAMP) / len(scores)
-    return float(loss), _gather_gradient(slopes, targets)
+        Returns:
+            The loss, summed over the targets in float64 (not finite where any score is not), and the gradient of the
+            mean loss. Its rows are all words of the batch, those whose gradient is zero included, as autograd has it.
+        """
+        scores = score(vectors, self)  # (n_targets, 1 + negatives)
+        signs = torch.full_like(scores[:1], -1.0)  # (1, 1 + negatives)
+        signs[:, 0] = 1.0
+        margins = scores.clamp(-CLAMP, CLAMP) * signs
+        loss = functional.softplus(-margins).sum(dtype=torch.float64)
+        # The clamp would hide an infinite score; 0 * inf is not a number, and the caller looks at the loss.
+        loss = loss + 0.0 * scores.sum(dtype=torch.float64)
+        slopes = -signs * torch.sigmoid(-margins) * (scores.abs() <= CLAMP) / len(scores)
+        return float(loss), _gather_gradient(slopes, self)
 
 
 def score(vectors: Tensor, targets: Targets) -> Tensor:

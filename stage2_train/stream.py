@@ -1,11 +1,14 @@
 """The cache as a stream of batches: shards in seeded order, a bounded buffer, paragraphs shuffled inside it."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from schemas.ahead import ahead
 from schemas.cache import Cache
 from schemas.encoding import Context
 from schemas.ragged import ranges
@@ -15,7 +18,10 @@ from stage2_train.buffer import Block, Buffer, BufferReader, group_starts
 from stage2_train.draws import Draw, Position, generator, permutation
 from stage2_train.vocabulary import Vocabulary
 
+Item = TypeVar("Item")
+
 FLOAT16_BYTES = 2
+BUFFERS = 2  # one that is trained on, one that is being read
 # A larger shard is read in pieces: so a buffer mixes several shards, and what is being read is a part of it.
 BLOCKS_IN_BUFFER = 4
 
@@ -36,7 +42,12 @@ class Batch:
 
 
 class Stream:
-    """All batches of all epochs; it can begin at any position, which depends on nothing but the seed."""
+    """All batches of all epochs; it can begin at any position, which depends on nothing but the seed.
+
+    Attributes:
+        dim: length of a context vector.
+        seconds_waited: time in which training had no data: reading runs ahead in a thread.
+    """
 
     def __init__(self, cache: Cache, shards: list[Shard], vocabulary: Vocabulary, config: TrainConfig) -> None:
         """Cut the shards into blocks.
@@ -51,9 +62,10 @@ class Stream:
         self.dim = encoding.dim
         self._config = config
         self._reader = BufferReader(vocabulary, encoding.context, encoding.dim)
-        self._rows = max(1, config.buffer_megabytes * 10**6 // (encoding.dim * FLOAT16_BYTES))
+        self._rows = max(1, config.buffer_megabytes * 10**6 // (BUFFERS * encoding.dim * FLOAT16_BYTES))
         longest = max(1, self._rows // BLOCKS_IN_BUFFER)
         self._blocks = [cut(shard, encoding.context, longest) for shard in shards]
+        self.seconds_waited = 0.0
 
     def batches(self, start: Position, epochs: int) -> Iterator[tuple[Position, Batch, Position]]:
         """Yield the batches from a position on, each with its own position and the one behind it.
@@ -67,17 +79,32 @@ class Stream:
         Raises:
             X2StaticError: a shard is damaged.
         """
+        for first, n_buffers, buffer in self._waited(ahead(self._load(start, epochs))):
+            batches = self._split(buffer, first._replace(batch=0))
+            for batch in range(first.batch, len(batches)):
+                here = first._replace(batch=batch)
+                yield here, gather(buffer, batches[batch]), _after(here, len(batches), n_buffers)
+            del buffer  # before the next but one is read, or there would be three
+
+    def _load(self, start: Position, epochs: int) -> Iterator[tuple[Position, int, Buffer]]:
+        """Yield, for each buffer, its first batch's position, how many buffers its epoch has, and the buffer."""
         for epoch in range(start.epoch, epochs):
             plan = self.plan(epoch)
             first = start if epoch == start.epoch else Position(epoch)
             for number in range(first.buffer, len(plan)):
-                buffer = self._reader.load(plan[number])
-                batches = self._split(buffer, Position(epoch, number))
-                for batch in range(first.batch if number == first.buffer else 0, len(batches)):
-                    here = Position(epoch, number, batch)
-                    after = _after(here, len(batches), len(plan))
-                    yield here, gather(buffer, batches[batch]), after
-                del buffer  # before the next one is read, or there would be two
+                here = first if number == first.buffer else Position(epoch, number)
+                yield here, len(plan), self._reader.load(plan[number])
+
+    def _waited(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield what is read, and note how long that took beyond what training hid."""
+        while True:
+            began = time.perf_counter()
+            item = next(items, None)
+            self.seconds_waited += time.perf_counter() - began
+            if item is None:
+                return
+            yield item
+            del item  # while the next one is waited for, nobody needs it
 
     def plan(self, epoch: int) -> list[list[Block]]:
         """Return the blocks of each buffer of an epoch."""
@@ -90,8 +117,8 @@ class Stream:
         Raises:
             X2StaticError: a shard is damaged.
         """
-        for blocks in self._pack(list(range(len(self._blocks)))):
-            yield self._reader.load(blocks)
+        buffers = self._pack(list(range(len(self._blocks))))
+        yield from self._waited(ahead(map(self._reader.load, buffers)))
 
     def _pack(self, shards: list[int]) -> list[list[Block]]:
         """Fill buffers with the blocks of the shards, in this order."""

@@ -12,11 +12,11 @@ import pytest
 import torch
 from transformers import AutoModel, ByT5Tokenizer, PreTrainedModel
 
+from schemas.ahead import ahead
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.progress import Progress
 from stage1_encode import encode
-from stage1_encode.ahead import ahead
 from stage1_encode.estimate import estimate
 from stage1_encode.teacher import Teacher
 from tests.stage1_encode.conftest import Readers

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stage2_train import objective
-from stage2_train.objective import Targets, loss_and_gradient, mean_loss
+from stage2_train.objective import Targets
 
 
 def targets(scale: float = 1.0, n: int = 40) -> tuple[torch.Tensor, Targets]:
@@ -34,18 +34,18 @@ def test_loss_and_gradient_are_those_of_the_plain_formula_by_autograd(scale: flo
     vectors.requires_grad_()
     expected = plain(vectors, batch)
     expected.backward()
-    loss, gradient = loss_and_gradient(vectors.detach(), batch)
+    loss, gradient = batch.loss_and_gradient(vectors.detach())
     dense = torch.zeros_like(vectors.detach())
     dense[gradient.rows] = gradient.values
     assert loss / 40 == pytest.approx(float(expected.detach()), rel=1e-9)
     torch.testing.assert_close(dense, vectors.grad, rtol=1e-9, atol=1e-12)
-    assert float(mean_loss(vectors.detach(), batch)) == pytest.approx(float(expected.detach()), rel=1e-9)
+    assert float(batch.mean_loss(vectors.detach())) == pytest.approx(float(expected.detach()), rel=1e-9)
 
 
 def test_a_clamped_score_gives_its_loss_but_no_gradient():
     contexts = torch.tensor([[1.0, 0.0]])
     batch = Targets(contexts, torch.tensor([0]), torch.tensor([[0, 1]]))
-    loss, gradient = loss_and_gradient(torch.tensor([[-25.0, 0.0], [-3.0, 0.0]]), batch)
+    loss, gradient = batch.loss_and_gradient(torch.tensor([[-25.0, 0.0], [-3.0, 0.0]]))
     assert loss == pytest.approx(20 + math.log1p(math.exp(-20)) + math.log1p(math.exp(-3)), rel=1e-6)
     assert gradient.rows.tolist() == [0, 1]
     assert gradient.values[0].tolist() == [0.0, 0.0]
@@ -54,14 +54,14 @@ def test_a_clamped_score_gives_its_loss_but_no_gradient():
 
 def test_a_score_on_the_edge_of_the_clamp_still_has_a_gradient():
     batch = Targets(torch.tensor([[1.0]]), torch.tensor([0]), torch.tensor([[0, 1]]))
-    _, gradient = loss_and_gradient(torch.tensor([[-20.0], [-20.1]]), batch)
+    _, gradient = batch.loss_and_gradient(torch.tensor([[-20.0], [-20.1]]))
     assert gradient.values[0] < -0.9
     assert gradient.values[1] == 0
 
 
 def test_rows_are_the_distinct_words_of_the_batch_in_order():
     vectors, batch = targets()
-    _, gradient = loss_and_gradient(vectors, batch)
+    _, gradient = batch.loss_and_gradient(vectors)
     assert gradient.rows.tolist() == sorted(set(batch.words.flatten().tolist()))
 
 
@@ -76,5 +76,5 @@ def test_scores_in_pieces_equal_scores_at_once(monkeypatch: pytest.MonkeyPatch):
 def test_a_score_that_is_not_finite_shows_in_the_loss_despite_the_clamp(bad: float):
     vectors, batch = targets()
     vectors[int(batch.words[5, 2])] = bad
-    loss, _ = loss_and_gradient(vectors, batch)
+    loss, _ = batch.loss_and_gradient(vectors)
     assert not np.isfinite(loss)
