@@ -5,8 +5,8 @@
 In one run, each in a process of its own:
 
 - shared, target: an epoch of the paper's training with either kind of negatives, checkpoints and reading included;
-- gensim: an epoch of skip-gram (window 5, negative 10, sample 1e-4) of the same dimension over the cache's words, a line
-  for each context, read by gensim's own fast reader (`corpus_file`), counting its vocabulary apart;
+- gensim: an epoch of skip-gram (window 5, negative 10, sample 1e-4) of the same dimension over the cache's words, a
+  line for each context, read by gensim's own fast reader (`corpus_file`), counting its vocabulary apart;
 - default: the default recipe whole, from the first shard that is read to the last vector, and the average word
   similarity that it reaches; `seconds_to_quality` is null if that is less than `--quality`.
 
