@@ -7,8 +7,8 @@ import pytest
 from schemas.cache import Cache
 from schemas.errors import Interrupted, X2StaticError
 from schemas.vectors import WordVectors
-from stage2_train import closed_form, train
-from stage2_train.closed_form import SHRINKAGE
+from stage2_train import closed_form, moments, train
+from stage2_train.moments import SHRINKAGE
 from tests.stage2_train.caches import DIM, config, make_cache, result, rewritten_shard, shard_content
 
 
@@ -39,7 +39,8 @@ def test_the_closed_form_is_the_direct_computation(
     tmp_path: Path, transform: str, power: float, dim: int, monkeypatch: pytest.MonkeyPatch
 ):
     cache = make_cache(tmp_path / "cache", dim=dim)
-    monkeypatch.setattr(closed_form, "ROWS_AT_ONCE", 50 if dim > 16 else 1)  # several pieces of contexts, and of words
+    for module in (moments, closed_form):  # several pieces of contexts, and of words
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 50 if dim > 16 else 1)
     figures = train(config(cache, tmp_path / "run", objective="closed-form", transform=transform, min_count=60))
     vectors = WordVectors.load(tmp_path / "run")
     expected = direct(cache, vectors.words, power)
