@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-DTYPES = {"float32": "F32", "int64": "I64", "int8": "I8"}
+DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}
 
 
 def write_arrays(
@@ -21,7 +21,7 @@ def write_arrays(
 
     Args:
         file: open for writing.
-        tensors: by name; float32, int64 or int8.
+        tensors: by name; float32, float64, int64 or int8.
         metadata: stands in the header.
 
     Raises:

@@ -1,6 +1,6 @@
 """The part of the cache that is in memory: some blocks of shards, with the words of the vocabulary only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ from schemas.encoding import Context
 from schemas.errors import REMEDY, X2StaticError
 from schemas.shard import Shard
 from schemas.shard_arrays import CHUNK_ROWS
+from stage2_train.transform import Transform
 from stage2_train.vocabulary import Vocabulary
 
 FLOAT16_EXPONENT = 0x7C00  # all of these bits set: infinite or not a number
@@ -36,7 +37,7 @@ class Buffer:
     A *group* is what batches are counted in: a paragraph, or a sentence where the context is the sentence.
 
     Attributes:
-        contexts: (n_contexts, dim) float16.
+        contexts: (n_contexts, width) float16, transformed; see Transform.
         group_starts: (n_groups + 1,) int64; group g is the contexts group_starts[g] ... group_starts[g + 1] - 1.
         word_starts: (n_contexts + 1,) int64, likewise the words of a context.
         words: (n_words,) int32, rows of the vocabulary; words outside it are gone.
@@ -60,12 +61,14 @@ class BufferReader:
     Attributes:
         vocabulary: the words to keep.
         context: what a group is.
-        dim: length of a context vector.
+        dim: length of a context vector in the cache.
+        transform: what becomes of it.
     """
 
     vocabulary: Vocabulary
     context: Context
     dim: int
+    transform: Transform = field(default_factory=Transform)
 
     def load(self, blocks: list[Block]) -> Buffer:
         """Read blocks into one buffer.
@@ -74,7 +77,7 @@ class BufferReader:
             X2StaticError: a shard is damaged: a context is not finite, or its files do not fit together.
         """
         n_contexts = sum(block.stop - block.start for block in blocks)
-        contexts = np.empty((n_contexts, self.dim), np.float16)
+        contexts = np.empty((n_contexts, self.transform.width(self.dim)), np.float16)
         groups, lengths, words = [], [], []
         row = 0
         for block in blocks:
@@ -94,19 +97,24 @@ class BufferReader:
 
     def _read_contexts(self, block: Block, into: npt.NDArray[np.float16]) -> None:
         rows = block.shard.contexts(block.start, block.stop)
-        if rows.shape != into.shape:
+        if rows.shape != (len(into), self.dim):
             raise X2StaticError(
                 f"{block.shard.folder}: contexts {block.start} to {block.stop} have shape {rows.shape} instead of "
-                f"{into.shape}; {REMEDY}"
+                f"{(len(into), self.dim)}; {REMEDY}"
             )
-        into[:] = rows
-        for start in range(0, len(into), CHUNK_ROWS):
-            bits = into[start : start + CHUNK_ROWS].view(np.uint16) & FLOAT16_EXPONENT
-            if bits.max() == FLOAT16_EXPONENT:
-                row = block.start + start + int(np.argmax((bits == FLOAT16_EXPONENT).any(axis=1)))
-                raise X2StaticError(
-                    f"{block.shard.folder}: context {row} holds values that are not finite (NaN or infinite); {REMEDY}"
-                )
+        row = first_not_finite(rows)
+        if row is not None:
+            raise X2StaticError(
+                f"{block.shard.folder}: context {block.start + row} holds values that are not finite (NaN or infinite);"
+                f" {REMEDY}"
+            )
+        self.transform.apply(rows, into)
+        row = first_not_finite(into)
+        if row is not None:
+            raise X2StaticError(
+                f"{block.shard.folder}: context {block.start + row} is too far from the mean for float16; give "
+                f"--transform none, or look at its text"
+            )
 
     def _read_words(self, block: Block) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """Return how many words of the vocabulary each context of a block has, and these words."""
@@ -122,6 +130,15 @@ class BufferReader:
         known = words >= 0
         before = np.append(0, np.cumsum(known))  # known words before each word of the block
         return np.diff(before[offsets - offsets[0]]), words[known]
+
+
+def first_not_finite(contexts: npt.NDArray[np.float16]) -> int | None:
+    """Return the first row that holds a value that is not finite, if there is one."""
+    for start in range(0, len(contexts), CHUNK_ROWS):
+        bits = contexts[start : start + CHUNK_ROWS].view(np.uint16) & FLOAT16_EXPONENT
+        if bits.max() == FLOAT16_EXPONENT:
+            return start + int(np.argmax((bits == FLOAT16_EXPONENT).any(axis=1)))
+    return None
 
 
 def group_starts(shard: Shard, context: Context, start: int, stop: int) -> npt.NDArray[np.int64]:

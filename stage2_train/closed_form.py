@@ -2,89 +2,30 @@
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from schemas.errors import Interrupted, X2StaticError
-from schemas.progress import Progress, Report
-from stage2_train.buffer import Buffer
+from schemas.progress import Report
+from schemas.training import TrainConfig
+from stage2_train.moments import ROWS_AT_ONCE, Moments, gather, principal_axes, symmetric_power
 from stage2_train.outcome import Outcome
-from stage2_train.stop import StopRequest
 from stage2_train.stream import Stream
+from stage2_train.subsampling import keep_probabilities
+from stage2_train.transform import Transform, is_identity
 from stage2_train.vocabulary import Vocabulary
 
-# Share of the covariance that is replaced by a multiple of the identity of equal trace, as Ledoit and Wolf do. Their
-# share falls with the number of contexts per dimension; a constant keeps vectors of different corpora comparable. At
-# 1 % it floors only directions with less than a hundredth of the average variance, which small corpora cannot estimate.
-SHRINKAGE = 0.01
-ROWS_AT_ONCE = 4096  # contexts, or words, that are held in float64 at a time
 
-
-@dataclass
-class Moments:
-    """Sums over the targets of a cache, in float64. All in PyTorch: so its number of threads is the one that counts.
-
-    Attributes:
-        n_targets: targets added up.
-        contexts: (dim,), sum of each target's context.
-        squares: (dim, dim), sum of the outer products of each target's context with itself.
-        words: (vocabulary, dim), for each word the sum of its contexts, an entry for each occurrence.
-        counts: (vocabulary,) int64, occurrences.
-    """
-
-    n_targets: int
-    contexts: Tensor
-    squares: Tensor
-    words: Tensor
-    counts: Tensor
-
-    @classmethod
-    def zeros(cls, vocabulary: int, dim: int) -> "Moments":
-        """Begin with nothing."""
-        words = torch.zeros(vocabulary, dim, dtype=torch.float64)
-        return cls(
-            0, words.new_zeros(dim), words.new_zeros(dim, dim), words, torch.zeros(vocabulary, dtype=torch.int64)
-        )
-
-    def add(self, buffer: Buffer) -> None:
-        """Add the targets of a buffer; every word of the vocabulary counts, none is subsampled."""
-        for first in range(0, len(buffer.contexts), ROWS_AT_ONCE):
-            contexts = torch.from_numpy(buffer.contexts[first : first + ROWS_AT_ONCE]).double()
-            starts = buffer.word_starts[first : first + len(contexts) + 1]
-            words = torch.from_numpy(buffer.words[starts[0] : starts[-1]])
-            self._add_rows(contexts, torch.from_numpy(np.diff(starts)), words)
-
-    def _add_rows(self, contexts: Tensor, lengths: Tensor, words: Tensor) -> None:
-        """Add some contexts (n, dim) with lengths (n,) words each."""
-        if not len(words):
-            return
-        weighted = contexts * lengths[:, None]
-        self.n_targets += len(words)
-        self.contexts += weighted.sum(0)
-        self.squares += weighted.T @ contexts
-        ordered, order = torch.sort(words.long(), stable=True)
-        rows, counts = torch.unique_consecutive(ordered, return_counts=True)
-        context_of = torch.repeat_interleave(lengths).index_select(0, order)
-        offsets = torch.cumsum(counts, 0) - counts
-        self.words[rows] += functional.embedding_bag(context_of, contexts, offsets, mode="sum")
-        self.counts[rows] += counts
-
-
-def fit(
-    stream: Stream, vocabulary: Vocabulary, dim: int, transform: Literal["none", "center", "whiten"], report: Report
-) -> Outcome:
+def fit(stream: Stream, vocabulary: Vocabulary, config: TrainConfig, content: str, report: Report) -> Outcome:
     """Compute the closed form from a cache.
 
     Args:
-        stream: the cache.
+        stream: the cache, its contexts as they are.
         vocabulary: the words to compute.
-        dim: length of a context vector.
-        transform: "none" or "whiten".
+        config: `transform` and `dim` are used.
+        content: hash of the cache's markers.
         report: hears how many words were read.
 
     Raises:
@@ -92,60 +33,116 @@ def fit(
         Interrupted: by a signal; nothing is kept, a pass takes minutes.
     """
     started = time.monotonic()
-    moments = Moments.zeros(len(vocabulary), dim)
-    with StopRequest() as stop:
-        for buffer in stream.in_order():
-            moments.add(buffer)
-            report(Progress(moments.n_targets, vocabulary.total, "words"))
-            if stop.signal is not None:
-                raise Interrupted(
-                    f"stopped by {stop.signal.name}; the closed form keeps no state, run the same command again to "
-                    f"start over"
-                )
-    if not np.array_equal(moments.counts.numpy(), vocabulary.counts):
-        raise X2StaticError(
-            f"the shards hold {moments.n_targets} words of the vocabulary, their lexicons count {vocabulary.total}; "
-            f"the cache is damaged, run `x2static cache verify`"
-        )
-    vectors = solve(moments, transform)
+    moments = gather(stream, vocabulary, report, of_words=True)
+    solution = Solution.of(moments, fit_transform(config, moments, content))
+    vectors = np.empty((len(vocabulary), len(solution.slopes[0])), np.float32)
+    for start in range(0, len(vectors), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        vectors[rows] = (moments.differences(rows) @ solution.slopes).numpy()
     return Outcome(vectors, epochs=1, steps=0, targets=moments.n_targets, seconds=time.monotonic() - started)
 
 
-def solve(moments: Moments, transform: Literal["none", "center", "whiten"]) -> npt.NDArray[np.float32]:
-    """Return u_w = S^-1 (m_w - m), or S^-1/2 (m_w - m) in the whitened space; (vocabulary, dim) float32.
-
-    m is the mean of the contexts weighted by their numbers of targets, S their shrunk covariance, m_w the mean over the
-    contexts of w, an occurrence each.
+def fit_transform(config: TrainConfig, moments: Moments, content: str) -> Transform:
+    """Solve for the transform that a configuration asks for.
 
     Args:
-        moments: sums over the whole cache; every word occurs.
-        transform: "none" or "whiten".
+        config: `transform` and `dim` are used.
+        moments: sums over the whole cache.
+        content: hash of the cache's markers.
 
     Raises:
         X2StaticError: all contexts are equal.
     """
-    mean = moments.contexts / moments.n_targets
-    second = moments.squares / moments.n_targets
-    covariance = second - torch.outer(mean, mean)
-    # What float64 leaves of a difference of equal numbers is no variance.
-    if float(covariance.trace()) <= 1e-12 * float(second.trace()):
-        raise X2StaticError("all contexts of the cache are equal, nothing can be learned from them; check the teacher")
-    matrix = symmetric_power(shrink(covariance), -1.0 if transform == "none" else -0.5)
-    vectors = torch.empty(moments.words.shape)
-    for start in range(0, len(vectors), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        vectors[rows] = ((moments.words[rows] / moments.counts[rows, None] - mean) @ matrix).float()
-    return vectors.numpy()
+    if is_identity(config):
+        return Transform()
+    kind, dim = config.transform, config.dim
+    if kind == "none" and dim is not None:
+        return Transform(matrix=principal_axes(moments.second_moment, dim)[1], fitted_on=content)
+    covariance = moments.covariance()
+    matrix = None
+    if dim is not None:
+        variances, matrix = principal_axes(covariance, dim)
+        matrix = matrix / variances.sqrt() if kind == "whiten" else matrix
+    elif kind == "whiten":
+        matrix = symmetric_power(covariance, -0.5)
+    return Transform(moments.mean, matrix, bias=True, fitted_on=content)
 
 
-def shrink(covariance: Tensor) -> Tensor:
-    """Return (1 - SHRINKAGE) S + SHRINKAGE (trace S / dim) I, which has an inverse whatever the number of contexts."""
-    identity = torch.eye(len(covariance), dtype=covariance.dtype)
-    return (1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.trace() / len(covariance) * identity
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The closed form in the space of a transform with matrix A (I where it has none).
+
+    If the contexts of w and all contexts are Gaussian with means m_w and m and one covariance S, then
+
+        log p(c | w) / p(c) = (m_w - m)^T S^-1 (c - m) - (m_w - m)^T S^-1 (m_w - m) / 2,
+
+    which in c' = c A has slopes u_w = (m_w - m) A (A^T S A)^-1: S^-1 (m_w - m) for A = I, S^-1/2 (m_w - m) where
+    A = S^-1/2. Negative sampling with k negatives of probability q_w, for targets of which the share p_w is w, is
+    at its optimum where a score is log p_w p(c | w) / (k q_w p(c)); so the score at c = m, the bias, is
+
+        b_w = log p_w / (k q_w) - u_w A^T (m_w - m) / 2.
+
+    Attributes:
+        moments: sums over the whole cache, with those of the words.
+        transform: the space.
+        slopes: (teacher's dim, dim), A (A^T S A)^-1.
+        inverse: (dim, dim), (A^T S A)^-1.
+    """
+
+    moments: Moments
+    transform: Transform
+    slopes: Tensor
+    inverse: Tensor
+
+    @classmethod
+    def of(cls, moments: Moments, transform: Transform) -> "Solution":
+        """Solve what all words share.
+
+        Raises:
+            X2StaticError: all contexts are equal.
+        """
+        covariance = moments.covariance()
+        inner = transform.map_differences(transform.map_differences(covariance).T)  # A^T S A
+        inverse = symmetric_power((inner + inner.T) / 2, -1.0)
+        slopes = inverse if transform.matrix is None else transform.matrix @ inverse
+        return cls(moments, transform, slopes, inverse)
+
+    def write(self, log_odds: npt.NDArray[np.float64], vectors: Tensor) -> None:
+        """Write the optimum of negative sampling.
+
+        Contexts without a bias's coordinate get the constant b_w - u_w m' out of their common mean m': the linear
+        function that is nearest to the constant 1, in the mean of squares, is g = (S' + m' m'^T)^-1 m', and u_w has a
+        multiple of it added.
+
+        Args:
+            log_odds: (vocabulary,) log p_w / (k q_w), see `log_odds_of`.
+            vectors: (vocabulary, width) float32, overwritten; on any device. The last column is the bias, if any.
+        """
+        mean = self.transform.map_contexts(self.moments.mean[None])[0]  # m', 0 where the moments are the transform's
+        constant = self.inverse @ mean
+        constant = constant / (1 + mean @ constant)  # g, by Sherman and Morrison
+        odds = torch.from_numpy(log_odds)
+        for start in range(0, len(vectors), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            differences = self.moments.differences(rows)
+            u = differences @ self.slopes
+            at_mean = odds[rows] - (u * self.transform.map_differences(differences)).sum(1) / 2
+            offset = (at_mean - u @ mean)[:, None]
+            found = torch.cat([u, offset], 1) if self.transform.bias else u + offset * constant
+            vectors[rows] = found.to(vectors.device, vectors.dtype)
 
 
-def symmetric_power(matrix: Tensor, power: float) -> Tensor:
-    """Return a power of a symmetric, positive definite matrix, (dim, dim)."""
-    values, vectors = torch.linalg.eigh(matrix)
-    result: Tensor = (vectors * values**power) @ vectors.T
-    return result
+def log_odds_of(vocabulary: Vocabulary, config: TrainConfig) -> npt.NDArray[np.float64]:
+    """Return log p_w / (k q_w), (vocabulary,).
+
+    p_w is the share of w among the targets that subsampling keeps, q_w its probability as a negative, k the number of
+    negatives.
+
+    Args:
+        vocabulary: the words.
+        config: `subsample`, `noise_power` and `negatives` are used.
+    """
+    targets = vocabulary.counts * keep_probabilities(vocabulary.counts, config.subsample)
+    noise = vocabulary.counts.astype(np.float64) ** config.noise_power
+    odds: npt.NDArray[np.float64] = np.log(targets / targets.sum()) - np.log(config.negatives * noise / noise.sum())
+    return odds

@@ -103,6 +103,16 @@ class Learner:
         vectors = torch.from_numpy(drawn).to(device)
         return cls(vectors, RowAdam(lr, torch.zeros_like(vectors), torch.zeros_like(vectors)))
 
+    @classmethod
+    def zeros(cls, shape: tuple[int, int], lr: float, device: torch.device) -> "Learner":
+        """Begin with zeros, float32; arguments as those of `from_seed`.
+
+        NumPy's zeros take no memory before they are written to, PyTorch's do: on a CPU the moments are not there while
+        the vectors are computed from sums that are larger than they.
+        """
+        vectors, first, second = (torch.from_numpy(np.zeros(shape, np.float32)).to(device) for _ in range(3))
+        return cls(vectors, RowAdam(lr, first, second))
+
     def learn(self, targets: Targets | SharedTargets) -> float:
         """Take one step.
 

@@ -3,9 +3,11 @@
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from schemas.errors import Interrupted, X2StaticError
 from schemas.progress import Progress, Report
@@ -159,7 +161,13 @@ def too_few_epochs(config: TrainConfig, done: int) -> X2StaticError:
 
 
 def fit(
-    config: TrainConfig, run: RunFolder, stream: Stream, vocabulary: Vocabulary, learner: Learner, report: Report
+    config: TrainConfig,
+    run: RunFolder,
+    stream: Stream,
+    vocabulary: Vocabulary,
+    learner: Learner,
+    begin: Callable[[Tensor], None],
+    report: Report,
 ) -> Outcome:
     """Train by the paper's objective, from the newest checkpoint if there is one.
 
@@ -169,6 +177,7 @@ def fit(
         stream: the cache as batches.
         vocabulary: the words.
         learner: fresh vectors.
+        begin: writes what a new run begins with into its vectors; not called where it goes on.
         report: hears how many words were read.
 
     Raises:
@@ -176,6 +185,8 @@ def fit(
         X2StaticError: see `NegativeSampling.go_on`, and where the run is past the epochs asked for.
     """
     state, resumed = resume_or_begin(config, run, learner)
+    if not resumed:
+        begin(learner.vectors)
     sampler = TargetSampler.of(vocabulary, config)
     NegativeSampling(config, run, stream, vocabulary, sampler, learner, state, report).go_on()
     if state.steps < FEW_STEPS:

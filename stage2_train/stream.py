@@ -1,8 +1,9 @@
 """The cache as a stream of batches: shards in seeded order, a bounded buffer, paragraphs shuffled inside it."""
 
+import copy
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from schemas.shard import Shard
 from schemas.training import TrainConfig
 from stage2_train.buffer import Block, Buffer, BufferReader, group_starts
 from stage2_train.draws import Draw, Position, generator, permutation
+from stage2_train.transform import Transform
 from stage2_train.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
@@ -31,7 +33,7 @@ class Batch:
     """Some paragraphs (sentences) with all their words of the vocabulary, before subsampling.
 
     Attributes:
-        contexts: (n_contexts, dim) float16.
+        contexts: (n_contexts, width) float16, transformed.
         context_of: (n_words,) int64, the context of each word.
         words: (n_words,) int32, rows of the vocabulary.
     """
@@ -66,6 +68,16 @@ class Stream:
         longest = max(1, self._rows // BLOCKS_IN_BUFFER)
         self._blocks = [cut(shard, encoding.context, longest) for shard in shards]
         self.seconds_waited = 0.0
+
+    def transformed(self, transform: Transform) -> "Stream":
+        """Return the same batches with their contexts transformed.
+
+        Blocks are cut, and buffers filled, by the length of the cache's contexts, which are in memory while a block is
+        read: batches hold the same paragraphs in every space.
+        """
+        stream = copy.copy(self)
+        stream._reader = replace(self._reader, transform=transform)
+        return stream
 
     def batches(self, start: Position, epochs: int) -> Iterator[tuple[Position, Batch, Position]]:
         """Yield the batches from a position on, each with its own position and the one behind it.

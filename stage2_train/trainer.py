@@ -1,6 +1,7 @@
 """Stage two as a whole: a cache in, a folder of word vectors out."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,10 +15,11 @@ from schemas.storage import only_writer
 from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
 from stage2_train import closed_form, negative_sampling
-from stage2_train.learner import Learner
 from stage2_train.outcome import Outcome, record
+from stage2_train.preparation import Preparation
 from stage2_train.run_folder import RunFolder, settings_of
 from stage2_train.stream import Stream
+from stage2_train.transform import refuse_more_dimensions
 from stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
     device = pick_device(config.device)
     cache = Cache.open(config.cache)
     shards = complete_shards(cache)
+    refuse_more_dimensions(config, cache.manifest.encoding.dim)
     cache.segmentation()  # refused now, not after the training
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
     run = RunFolder(config.out, settings_of(config, cache, shards, allowed))
@@ -103,9 +106,13 @@ def _fit(
     config: TrainConfig, run: RunFolder, stream: Stream, vocabulary: Vocabulary, device: torch.device, report: Report
 ) -> Outcome:
     if config.objective == "closed-form":
-        return closed_form.fit(stream, vocabulary, stream.dim, config.transform, report)
-    learner = Learner.from_seed((len(vocabulary), stream.dim), config.lr, config.seed, device)
-    return negative_sampling.fit(config, run, stream, vocabulary, learner, report)
+        return closed_form.fit(stream, vocabulary, config, run.settings["cache_content"], report)
+    preparation = Preparation(config, run, stream, vocabulary, report)
+    transform = preparation.transform
+    transformed = stream.transformed(transform)
+    learner = preparation.learner(device)
+    outcome = negative_sampling.fit(config, run, transformed, vocabulary, learner, preparation.begin, report)
+    return replace(outcome, vectors=outcome.vectors[:, : transform.dim(stream.dim)])  # the bias is not exported
 
 
 def _save(

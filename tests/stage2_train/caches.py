@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from schemas.cache import Cache
 from schemas.manifest import Manifest, Plan
 from schemas.segmentation import SEGMENTATION
 from schemas.shard import ShardContent, shard_name, write_shard
 from schemas.storage import canonical_json
 from schemas.training import TrainConfig
+from stage2_train.moments import SHRINKAGE
 from tests.schemas.caches import RULES, encoding, marker, plan
 
 DIM = 512  # so that a buffer of 1 MB, the smallest, holds but 976 contexts
@@ -91,6 +93,26 @@ def lexicon_cache(path: Path, lexicons: list[dict[str, int]]) -> Path:
             )
         )
     return write_cache(path, contents, dim=4)
+
+
+def occurrences(path: Path, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """For every occurrence of one of these words, its context in float64, and its word; without the code under test."""
+    rows, names = [], []
+    for shard in Cache.open(path).shards():
+        lexicon = shard.lexicon()["word"].to_pylist()
+        for context, ids in zip(shard.contexts(), shard.words()["word_ids"].to_pylist(), strict=True):
+            for name in (lexicon[i] for i in ids):
+                if name in words:
+                    rows.append(context.astype(np.float64))
+                    names.append(name)
+    return np.array(rows), np.array(names)
+
+
+def shrunk_covariance(contexts: np.ndarray) -> np.ndarray:
+    """The covariance of rows, with the identity mixed in."""
+    covariance = np.cov(contexts.T, bias=True)
+    dim = len(covariance)
+    return (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / dim * np.eye(dim)
 
 
 def config(cache: Path, out: Path, **changes: object) -> TrainConfig:

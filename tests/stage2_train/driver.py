@@ -1,8 +1,9 @@
 """Trains in a process of its own that something happens to: `python -m tests.stage2_train.driver CONFIG EVENT N`.
 
 The event comes at the N-th opportunity: `kill-batch` and `SIGTERM`, `SIGINT` in a batch, `kill-write` when half of a
-checkpoint's tensors are written, `kill-commit` when the checkpoint is whole but has not got its name. `lonely` trains
-where the libraries of stage one cannot be imported.
+checkpoint's tensors are written, `kill-commit` when the checkpoint is whole but has not got its name; `kill-fit` when
+the transform is about to be written, `kill-begin` when the first vectors are. `lonely` trains where the libraries of
+stage one cannot be imported.
 """
 
 import importlib.abc
@@ -49,6 +50,8 @@ def main() -> int:
     from schemas.training import TrainConfig
     from stage2_train import checkpoint, train
     from stage2_train.learner import Learner
+    from stage2_train.preparation import Preparation
+    from stage2_train.transform import Transform
 
     torch.set_num_threads(1)
     if event == "kill-batch":
@@ -57,6 +60,10 @@ def main() -> int:
         Learner.learn = at(n, send(signal.Signals[event]), Learner.learn)
     elif event == "kill-commit":
         checkpoint.commit_folder = at(n, send(signal.SIGKILL), checkpoint.commit_folder)
+    elif event == "kill-fit":
+        Transform.save = at(n, send(signal.SIGKILL), Transform.save)
+    elif event == "kill-begin":
+        Preparation.begin = at(n, send(signal.SIGKILL), Preparation.begin)
     elif event == "kill-write":
         write = checkpoint.write_tensors
 

@@ -4,49 +4,68 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.cache import Cache
 from schemas.errors import Interrupted, X2StaticError
 from schemas.vectors import WordVectors
-from stage2_train import closed_form, train
-from stage2_train.closed_form import SHRINKAGE
-from tests.stage2_train.caches import DIM, config, make_cache, result, rewritten_shard, shard_content
+from stage2_train import closed_form, moments, train
+from tests.stage2_train.caches import (
+    DIM,
+    config,
+    make_cache,
+    occurrences,
+    result,
+    rewritten_shard,
+    shard_content,
+    shrunk_covariance,
+)
 
 
-def direct(path: Path, words: list[str], power: float) -> np.ndarray:
+def direct(path: Path, words: list[str], transform: str, dim: int | None) -> np.ndarray:
     """The formula on all contexts at once: a row of X for every occurrence of a word of the vocabulary."""
-    rows, names = [], []
-    for shard in Cache.open(path).shards():
-        lexicon = shard.lexicon()["word"].to_pylist()
-        for context, ids in zip(shard.contexts(), shard.words()["word_ids"].to_pylist(), strict=True):
-            for name in (lexicon[i] for i in ids):
-                if name in words:
-                    rows.append(context.astype(np.float64))
-                    names.append(name)
-    contexts, names = np.array(rows), np.array(names)
-    covariance = np.cov(contexts.T, bias=True)
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(
-        len(covariance)
-    )
+    contexts, names = occurrences(path, words)
+    covariance = shrunk_covariance(contexts)
     differences = np.array([contexts[names == word].mean(0) for word in words]) - contexts.mean(0)
-    if power == -1:
+    if dim is not None:  # solved on the projected contexts, as if there were no others
+        axes = contexts.T @ contexts if transform == "none" else covariance
+        axes = np.linalg.eigh(axes)[1][:, ::-1][:, :dim]
+        covariance, differences = axes.T @ covariance @ axes, differences @ axes
+    if transform != "whiten":
         return np.linalg.solve(covariance, differences.T).T
     left, values, right = np.linalg.svd(covariance)
     return differences @ (left / np.sqrt(values)) @ right
 
 
-@pytest.mark.parametrize(("transform", "power", "dim"), [("none", -1, DIM), ("none", -1, 16), ("whiten", -0.5, 16)])
+def cosines(matrix: np.ndarray) -> np.ndarray:
+    unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+@pytest.mark.parametrize(("transform", "dim"), [("none", DIM), ("none", 16), ("center", 16), ("whiten", 16)])
 def test_the_closed_form_is_the_direct_computation(
-    tmp_path: Path, transform: str, power: float, dim: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, transform: str, dim: int, monkeypatch: pytest.MonkeyPatch
 ):
     cache = make_cache(tmp_path / "cache", dim=dim)
-    monkeypatch.setattr(closed_form, "ROWS_AT_ONCE", 50 if dim > 16 else 1)  # several pieces of contexts, and of words
+    for module in (moments, closed_form):  # several pieces of contexts, and of words
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 50 if dim > 16 else 1)
     figures = train(config(cache, tmp_path / "run", objective="closed-form", transform=transform, min_count=60))
     vectors = WordVectors.load(tmp_path / "run")
-    expected = direct(cache, vectors.words, power)
+    expected = direct(cache, vectors.words, transform, None)
     np.testing.assert_allclose(vectors.matrix, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
     assert figures["loss"] is None
     assert figures["epochs"] == 1
     assert figures["targets"] == vectors.counts.sum()
+
+
+@pytest.mark.parametrize("transform", ["none", "center", "whiten"])
+def test_the_closed_form_on_fewer_dimensions_is_that_of_the_projected_contexts(tmp_path: Path, transform: str):
+    cache = make_cache(tmp_path / "cache", dim=16)
+    wish = config(cache, tmp_path / "run", objective="closed-form", transform=transform, dim=5, min_count=60)
+    figures = train(wish)
+    vectors = WordVectors.load(tmp_path / "run")
+    expected = direct(cache, vectors.words, transform, 5)
+    assert vectors.dim == figures["dim"] == 5
+    # Axes may point either way: what must agree are the products of words.
+    np.testing.assert_allclose(vectors.matrix @ vectors.matrix.T, expected @ expected.T, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(cosines(vectors.matrix), cosines(expected), atol=1e-4)
 
 
 def test_the_closed_form_is_the_same_bytes_each_time(cache: Path, tmp_path: Path):

@@ -1,6 +1,7 @@
 """However a run is stopped, going on ends byte for byte where an uninterrupted run ends."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,9 +17,13 @@ from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
 from stage2_train import checkpoint, train
 from stage2_train.learner import Learner
+from stage2_train.transform import TRANSFORM
 from tests.conftest import ROOT
 from tests.stage2_train.caches import config, result
+from tests.stage2_train.conftest import single_thread
 from tests.stage2_train.driver import at
+
+WHITENED = {"transform": "whiten", "dim": 20, "init": "closed-form"}
 
 
 def drive(wish: TrainConfig, event: str, n: int = 0) -> subprocess.CompletedProcess:
@@ -50,6 +55,59 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert result(wish.out) == result(whole_run)
     assert WordVectors.load(wish.out).run["losses"] == WordVectors.load(whole_run).run["losses"]
     assert not list((wish.out / "checkpoints").glob(".tmp-*"))
+
+
+@pytest.fixture(scope="module")
+def whitened_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like `whole_run`, in a space that is fitted and from vectors that are computed."""
+    out = tmp_path_factory.mktemp("whitened") / "run"
+    with single_thread():
+        train(config(cache, out, **WHITENED))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("event", "n", "minutes", "resumed", "fitted"),
+    [
+        ("kill-fit", 1, 60, False, False),  # the moments are added up, the transform is not written yet
+        ("kill-begin", 1, 60, False, True),  # the transform is there, the first vectors are not
+        ("kill-batch", 5, 60, False, True),  # no checkpoint yet
+        ("kill-batch", 9, 0, True, True),
+        ("kill-batch", 21, 60, True, True),
+    ],
+)
+def test_a_killed_run_in_a_fitted_space_goes_on_to_the_same_bytes(
+    cache: Path, whitened_run: Path, tmp_path: Path, event: str, n: int, minutes: float, resumed: bool, fitted: bool
+):
+    wish = config(cache, tmp_path / "run", checkpoint_minutes=minutes, **WHITENED)
+    killed = drive(wish, event, n)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert (wish.out / TRANSFORM).exists() == fitted
+    assert train(config(cache, wish.out, **WHITENED))["resumed"] == resumed
+    assert (wish.out / TRANSFORM).read_bytes() == (whitened_run / TRANSFORM).read_bytes()
+    assert result(wish.out) == result(whitened_run)
+
+
+def test_a_signal_while_the_contexts_are_added_up_stops_the_run_which_then_starts_over(
+    cache: Path, whitened_run: Path, tmp_path: Path
+):
+    wish = config(cache, tmp_path / "run", **WHITENED)
+    with pytest.raises(Interrupted, match=r"SIGTERM while the contexts were added up.*start over"):
+        train(wish, report=lambda progress: signal.raise_signal(signal.SIGTERM))
+    assert not (wish.out / TRANSFORM).exists()
+    assert not train(wish)["resumed"]
+    assert result(wish.out) == result(whitened_run)
+
+
+def test_with_every_checkpoint_damaged_a_run_in_a_fitted_space_begins_again(
+    cache: Path, whitened_run: Path, tmp_path: Path
+):
+    out = Path(shutil.copytree(whitened_run, tmp_path / "run"))
+    (out / "run.json").unlink()
+    for path in (out / "checkpoints").glob("*/state.json"):
+        path.write_text("{}")
+    assert not train(config(cache, out, **WHITENED))["resumed"]
+    assert result(out) == result(whitened_run)
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(cache: Path, whole_run: Path, tmp_path: Path):

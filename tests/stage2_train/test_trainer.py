@@ -144,11 +144,6 @@ def test_training_works_outside_the_main_thread(cache: Path, whole_run: Path, tm
     assert result(tmp_path / "run") == result(whole_run)
 
 
-def test_whitening_is_refused_for_negative_sampling(cache: Path, tmp_path: Path):
-    with pytest.raises(X2StaticError, match=r"--transform whiten is not built.*--objective closed-form"):
-        train(config(cache, tmp_path / "run", transform="whiten"))
-
-
 def test_a_gpu_that_is_not_there_is_refused(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(X2StaticError, match=r"--device cuda: .*--device cpu"):
