@@ -36,7 +36,7 @@ class TargetSampler:
     def of(cls, vocabulary: Vocabulary, config: TrainConfig) -> "TargetSampler":
         """Set up the draws of a run."""
         subsampling = Subsampling(vocabulary.counts, config.subsample)
-        return cls(config.seed, config.negatives, subsampling, NoiseDistribution(vocabulary.counts))
+        return cls(config.seed, config.negatives, subsampling, NoiseDistribution(vocabulary.counts, config.noise_power))
 
     def sample(self, batch: Batch, position: Position, like: Tensor) -> Targets:
         """Return the targets of a batch; there may be none.
