@@ -15,7 +15,9 @@ from stage2_train.checkpoint import TrainingState
 from stage2_train.draws import Position
 from stage2_train.learner import Learner, TargetSampler
 from stage2_train.outcome import Outcome
+from stage2_train.predecessor import Predecessor
 from stage2_train.run_folder import RunFolder
+from stage2_train.schedule import Schedule
 from stage2_train.stop import StopRequest
 from stage2_train.stream import Batch, Stream
 from stage2_train.vocabulary import Vocabulary
@@ -37,6 +39,7 @@ class NegativeSampling:
         stream: the cache as batches.
         vocabulary: the words.
         sampler: targets and negatives.
+        schedule: the learning rate.
         learner: vectors and optimiser.
         state: where it is.
         report: hears how many words were read.
@@ -47,6 +50,7 @@ class NegativeSampling:
     stream: Stream
     vocabulary: Vocabulary
     sampler: TargetSampler
+    schedule: Schedule
     learner: Learner
     state: TrainingState
     report: Report
@@ -84,10 +88,12 @@ class NegativeSampling:
         """Take one step, unless subsampling leaves the batch no target."""
         targets = self.sampler.sample(batch, position, like=self.learner.vectors)
         self.state.batches += 1
+        middle = self.state.words + len(batch.words) / 2
         self.state.words += len(batch.words)
         n_targets = len(targets.words)
         if not n_targets:
             return
+        self.learner.adam.lr = self.schedule.at(middle)
         loss = self.learner.learn(targets)
         if not math.isfinite(loss):
             raise X2StaticError(
@@ -159,7 +165,13 @@ def too_few_epochs(config: TrainConfig, done: int) -> X2StaticError:
 
 
 def fit(
-    config: TrainConfig, run: RunFolder, stream: Stream, vocabulary: Vocabulary, learner: Learner, report: Report
+    config: TrainConfig,
+    run: RunFolder,
+    stream: Stream,
+    vocabulary: Vocabulary,
+    learner: Learner,
+    report: Report,
+    predecessor: Predecessor | None = None,
 ) -> Outcome:
     """Train by the paper's objective, from the newest checkpoint if there is one.
 
@@ -170,14 +182,19 @@ def fit(
         vocabulary: the words.
         learner: fresh vectors.
         report: hears how many words were read.
+        predecessor: the run to begin from.
 
     Raises:
         Interrupted: by a signal, after a checkpoint was written.
         X2StaticError: see `NegativeSampling.go_on`, and where the run is past the epochs asked for.
     """
     state, resumed = resume_or_begin(config, run, learner)
+    if predecessor is not None and not resumed:
+        predecessor.carry_over(learner, vocabulary)
+        state.steps = learner.adam.steps
     sampler = TargetSampler.of(vocabulary, config)
-    NegativeSampling(config, run, stream, vocabulary, sampler, learner, state, report).go_on()
+    schedule = Schedule.of(config, vocabulary.total)
+    NegativeSampling(config, run, stream, vocabulary, sampler, schedule, learner, state, report).go_on()
     if state.steps < FEW_STEPS:
         logger.warning(
             "%d steps are too few to learn much from; train for more --epochs, or by --objective closed-form "
@@ -187,7 +204,7 @@ def fit(
     return Outcome(
         vectors=learner.vectors.cpu().numpy(),
         epochs=config.epochs,
-        steps=state.steps,
+        steps=state.steps - (predecessor.state.steps if predecessor is not None else 0),
         targets=state.targets,
         seconds=state.seconds,
         losses=state.losses,
