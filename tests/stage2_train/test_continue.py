@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from schemas.cache import Cache
-from schemas.errors import X2StaticError
+from schemas.errors import Interrupted, X2StaticError
 from schemas.manifest import Plan
 from schemas.shard import shard_name, write_shard
 from schemas.storage import canonical_json
@@ -160,6 +160,20 @@ def test_a_run_that_continues_another_goes_on_to_the_same_bytes_however_it_is_st
     assert figures["resumed"] == (n != 4)  # killed before its first checkpoint, it begins again
     assert result(wish.out) == result(continued)
     assert figures["steps"] == WordVectors.load(continued).run["steps"]
+
+
+def test_a_run_stopped_before_it_took_a_step_keeps_the_step_count_of_the_other(
+    cache: Path, whole_run: Path, tmp_path: Path
+):
+    sparse = {"batch_size": 1, "subsample": 1e-4, "epochs": 1, "continue_run": whole_run}
+    with pytest.raises(Interrupted):
+        train(config(cache, tmp_path / "run", **sparse), lambda progress: signal.raise_signal(signal.SIGINT))
+    state = json.loads((newest(tmp_path / "run") / "state.json").read_text())["state"]
+    assert state["targets"] == 0  # the first paragraph had none
+    assert state["steps"] == WordVectors.load(whole_run).run["steps"]
+    train(config(cache, tmp_path / "whole", **sparse))
+    assert train(config(cache, tmp_path / "run", **sparse))["resumed"]
+    assert result(tmp_path / "run") == result(tmp_path / "whole")
 
 
 def test_a_run_that_continues_another_grows_by_epochs(
