@@ -29,7 +29,8 @@ class TrainingState(BaseModel):
 
     Attributes:
         position: the next batch.
-        steps: steps of the optimiser.
+        steps: steps of the optimiser, those of the run that is continued included.
+        steps_before: steps of that run.
         batches: batches seen, those without a target included.
         words: words of the vocabulary seen, those subsampled away included.
         targets: targets learned from.
@@ -43,6 +44,7 @@ class TrainingState(BaseModel):
 
     position: Position = Position(0)
     steps: int = 0
+    steps_before: int = 0
     batches: int = 0
     words: int = 0
     targets: int = 0

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +16,6 @@ from stage2_train.checkpoint import TrainingState
 from stage2_train.draws import Position
 from stage2_train.learner import Learner, TargetSampler
 from stage2_train.outcome import Outcome
-from stage2_train.predecessor import Predecessor
 from stage2_train.run_folder import RunFolder
 from stage2_train.schedule import Schedule
 from stage2_train.stop import StopRequest
@@ -170,8 +170,8 @@ def fit(
     stream: Stream,
     vocabulary: Vocabulary,
     learner: Learner,
+    begin: Callable[[Learner], None],
     report: Report,
-    predecessor: Predecessor | None = None,
 ) -> Outcome:
     """Train by the paper's objective, from the newest checkpoint if there is one.
 
@@ -181,17 +181,17 @@ def fit(
         stream: the cache as batches.
         vocabulary: the words.
         learner: fresh vectors.
+        begin: gives a new run's learner the vectors, moments and step count to begin with; not called where it goes on.
         report: hears how many words were read.
-        predecessor: the run to begin from.
 
     Raises:
         Interrupted: by a signal, after a checkpoint was written.
         X2StaticError: see `NegativeSampling.go_on`, and where the run is past the epochs asked for.
     """
     state, resumed = resume_or_begin(config, run, learner)
-    if predecessor is not None and not resumed:
-        predecessor.carry_over(learner, vocabulary)
-        state.steps = learner.adam.steps
+    if not resumed:
+        begin(learner)
+        state.steps = state.steps_before = learner.adam.steps
     sampler = TargetSampler.of(vocabulary, config)
     schedule = Schedule.of(config, vocabulary.total)
     NegativeSampling(config, run, stream, vocabulary, sampler, schedule, learner, state, report).go_on()
@@ -204,7 +204,7 @@ def fit(
     return Outcome(
         vectors=learner.vectors.cpu().numpy(),
         epochs=config.epochs,
-        steps=state.steps - (predecessor.state.steps if predecessor is not None else 0),
+        steps=state.steps - state.steps_before,
         targets=state.targets,
         seconds=state.seconds,
         losses=state.losses,

@@ -127,7 +127,12 @@ def _fit(
     if config.objective == "closed-form":
         return closed_form.fit(stream, vocabulary, stream.dim, config.transform, report)
     learner = Learner.from_seed((len(vocabulary), stream.dim), config.lr, config.seed, device)
-    return negative_sampling.fit(config, run, stream, vocabulary, learner, report, predecessor)
+
+    def begin(fresh: Learner) -> None:
+        if predecessor is not None:
+            predecessor.carry_over(fresh, vocabulary)
+
+    return negative_sampling.fit(config, run, stream, vocabulary, learner, begin, report)
 
 
 def _save(
