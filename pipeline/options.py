@@ -9,10 +9,12 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
+from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
 
 from schemas.versions import package_version
 
+DEFAULT = ParameterSource.DEFAULT
 Command = TypeVar("Command", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -129,6 +131,14 @@ def _type(annotation: Any) -> Any:
 
 def _choices(annotation: Any) -> list[str]:
     return list(get_args(annotation)) if get_origin(annotation) is Literal else []
+
+
+def given(context: click.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that the user gave, on the command line or in a file; the model knows the other defaults.
+
+    Which default a setting has may depend on another one (--compat paper).
+    """
+    return {name: value for name, value in values.items() if context.get_parameter_source(name) != DEFAULT}
 
 
 def build(model: type[Model], values: dict[str, Any]) -> Model:

@@ -1,5 +1,6 @@
 """Files that are either whole or absent: temporary name, fsync, rename; and the lock that keeps writers apart."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -138,3 +139,21 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
         raise X2StaticError(
             f"{folder}: another x2static process is writing to this {what}; wait for it to end, or use another folder"
         ) from error
+
+
+def being_written(folder: Path) -> bool:
+    """Return whether another process holds a folder's lock; nothing is written, so a reader may ask.
+
+    A shared lock is asked for, so that readers never take each other for a writer, and is let go of at once.
+    """
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY)
+    except (FileNotFoundError, PermissionError):  # nobody has written here, or nobody whose lock we may see
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -29,7 +29,8 @@ class TrainingState(BaseModel):
 
     Attributes:
         position: the next batch.
-        steps: steps of the optimiser.
+        steps: steps of the optimiser, those of the run that is continued included.
+        steps_before: steps of that run.
         batches: batches seen, those without a target included.
         words: words of the vocabulary seen, those subsampled away included.
         targets: targets learned from.
@@ -37,12 +38,14 @@ class TrainingState(BaseModel):
         epoch_targets: targets of this epoch so far.
         losses: mean loss of each finished epoch.
         seconds: time spent in training, that before interruptions included.
+        seconds_waited: of these, the time in which no data was there.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     position: Position = Position(0)
     steps: int = 0
+    steps_before: int = 0
     batches: int = 0
     words: int = 0
     targets: int = 0
@@ -50,6 +53,7 @@ class TrainingState(BaseModel):
     epoch_targets: int = 0
     losses: list[float] = []
     seconds: float = 0.0
+    seconds_waited: float = 0.0
 
 
 def save(folder: Path, state: TrainingState, learner: Learner, settings: dict[str, Any]) -> Path:

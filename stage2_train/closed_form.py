@@ -39,7 +39,14 @@ def fit(stream: Stream, vocabulary: Vocabulary, config: TrainConfig, content: st
     for start in range(0, len(vectors), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
         vectors[rows] = (moments.differences(rows) @ solution.slopes).numpy()
-    return Outcome(vectors, epochs=1, steps=0, targets=moments.n_targets, seconds=time.monotonic() - started)
+    return Outcome(
+        vectors,
+        epochs=1,
+        steps=0,
+        targets=moments.n_targets,
+        seconds=time.monotonic() - started,
+        seconds_waited=stream.seconds_waited,
+    )
 
 
 def fit_transform(config: TrainConfig, moments: Moments, content: str) -> Transform:

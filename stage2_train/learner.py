@@ -40,7 +40,8 @@ class TargetSampler:
         """Set up the draws of a run."""
         subsampling = Subsampling(vocabulary.counts, config.subsample)
         pool = config.pool if config.negatives_mode == "shared" else None
-        return cls(config.seed, config.negatives, subsampling, NoiseDistribution(vocabulary.counts), pool)
+        noise = NoiseDistribution(vocabulary.counts, config.noise_power)
+        return cls(config.seed, config.negatives, subsampling, noise, pool)
 
     def sample(self, batch: Batch, position: Position, like: Tensor) -> Targets | SharedTargets:
         """Return the targets of a batch; there may be none.

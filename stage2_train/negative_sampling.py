@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from schemas.errors import Interrupted, X2StaticError
 from schemas.progress import Progress, Report
@@ -18,6 +17,7 @@ from stage2_train.draws import Position
 from stage2_train.learner import Learner, TargetSampler
 from stage2_train.outcome import Outcome
 from stage2_train.run_folder import RunFolder
+from stage2_train.schedule import Schedule
 from stage2_train.stop import StopRequest
 from stage2_train.stream import Batch, Stream
 from stage2_train.vocabulary import Vocabulary
@@ -39,6 +39,7 @@ class NegativeSampling:
         stream: the cache as batches.
         vocabulary: the words.
         sampler: targets and negatives.
+        schedule: the learning rate.
         learner: vectors and optimiser.
         state: where it is.
         report: hears how many words were read.
@@ -49,6 +50,7 @@ class NegativeSampling:
     stream: Stream
     vocabulary: Vocabulary
     sampler: TargetSampler
+    schedule: Schedule
     learner: Learner
     state: TrainingState
     report: Report
@@ -62,6 +64,7 @@ class NegativeSampling:
             OSError: a checkpoint cannot be written.
         """
         started = time.monotonic() - self.state.seconds
+        waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()
         with StopRequest() as stop:
             for position, batch, after in self.stream.batches(self.state.position, self.config.epochs):
@@ -71,6 +74,7 @@ class NegativeSampling:
                 if ended:
                     self._end_epoch(position.epoch)
                 self.state.seconds = time.monotonic() - started
+                self.state.seconds_waited = waited + self.stream.seconds_waited
                 self._report()
                 asked = stop.signal
                 if ended or asked or time.monotonic() - saved >= 60 * self.config.checkpoint_minutes:
@@ -86,10 +90,12 @@ class NegativeSampling:
         """Take one step, unless subsampling leaves the batch no target."""
         targets = self.sampler.sample(batch, position, like=self.learner.vectors)
         self.state.batches += 1
+        middle = self.state.words + len(batch.words) / 2
         self.state.words += len(batch.words)
         n_targets = len(targets.words)
         if not n_targets:
             return
+        self.learner.adam.lr = self.schedule.at(middle)
         loss = self.learner.learn(targets)
         if not math.isfinite(loss):
             raise X2StaticError(
@@ -166,7 +172,7 @@ def fit(
     stream: Stream,
     vocabulary: Vocabulary,
     learner: Learner,
-    begin: Callable[[Tensor], None],
+    begin: Callable[[Learner], float],
     report: Report,
 ) -> Outcome:
     """Train by the paper's objective, from the newest checkpoint if there is one.
@@ -177,7 +183,8 @@ def fit(
         stream: the cache as batches.
         vocabulary: the words.
         learner: fresh vectors.
-        begin: writes what a new run begins with into its vectors; not called where it goes on.
+        begin: gives a new run's learner the vectors, moments and step count to begin with, and returns the seconds that
+            it took; not called where it goes on.
         report: hears how many words were read.
 
     Raises:
@@ -186,9 +193,11 @@ def fit(
     """
     state, resumed = resume_or_begin(config, run, learner)
     if not resumed:
-        begin(learner.vectors)
+        state.seconds = begin(learner)
+        state.steps = state.steps_before = learner.adam.steps
     sampler = TargetSampler.of(vocabulary, config)
-    NegativeSampling(config, run, stream, vocabulary, sampler, learner, state, report).go_on()
+    schedule = Schedule.of(config, vocabulary.total)
+    NegativeSampling(config, run, stream, vocabulary, sampler, schedule, learner, state, report).go_on()
     if state.steps < FEW_STEPS:
         logger.warning(
             "%d steps are too few to learn much from; train for more --epochs, or by --objective closed-form "
@@ -198,9 +207,10 @@ def fit(
     return Outcome(
         vectors=learner.vectors.cpu().numpy(),
         epochs=config.epochs,
-        steps=state.steps,
+        steps=state.steps - state.steps_before,
         targets=state.targets,
         seconds=state.seconds,
+        seconds_waited=state.seconds_waited,
         losses=state.losses,
         resumed=resumed,
     )

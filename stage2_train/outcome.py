@@ -12,7 +12,7 @@ from schemas.training import TrainConfig
 from schemas.versions import package_version
 from stage2_train.vocabulary import Vocabulary
 
-FIGURES = ("vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second")
+FIGURES = ("vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second", "data_wait")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Outcome:
         steps: steps of the optimiser.
         targets: targets learned from, all epochs together.
         seconds: time spent, that before interruptions included.
+        seconds_waited: of these, the time in which no data was there.
         losses: mean loss of each epoch; none for the closed form.
         resumed: whether it went on from a checkpoint.
     """
@@ -34,11 +35,16 @@ class Outcome:
     steps: int
     targets: int
     seconds: float
+    seconds_waited: float
     losses: list[float] = field(default_factory=list)
     resumed: bool = False
 
     def figures(self, vocabulary: Vocabulary) -> dict[str, Any]:
-        """Return the figures by name; `words_per_second` counts words of the vocabulary, those subsampled away too."""
+        """Return the figures by name.
+
+        `words_per_second` counts words of the vocabulary, those subsampled away too; `data_wait` is the share of the
+        seconds in which no data was there.
+        """
         return {
             "vocabulary": len(vocabulary),
             "dim": int(self.vectors.shape[1]),
@@ -48,6 +54,7 @@ class Outcome:
             "loss": self.losses[-1] if self.losses else None,
             "seconds": round(self.seconds, 3),
             "words_per_second": round(vocabulary.total * self.epochs / max(self.seconds, 1e-9)),
+            "data_wait": round(self.seconds_waited / max(self.seconds, 1e-9), 4),
         }
 
 

@@ -5,27 +5,65 @@ from typing import Any
 
 from schemas.cache import Cache, content_of
 from schemas.errors import X2StaticError
-from schemas.shard import Shard
 from schemas.storage import LOCK, TEMPORARY, canonical_json, read_json, remove_leftovers, write_atomically
 from schemas.training import TrainConfig
 from schemas.vectors import MATRIX, RUN, VOCABULARY, WordVectors
 from stage2_train.outcome import FIGURES
+from stage2_train.schedule import depends_on_end
+from stage2_train.shard_choice import ShardChoice
 from stage2_train.vocabulary import WordList
 
 SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
-# What cannot change the vectors, or (vocab, cache) is known by its content. `epochs` may grow. A device, like a number
-# of threads, changes the order of additions; it is recorded but not refused: a run may move to another machine.
-NO_SETTINGS = {"cache", "out", "vocab", "epochs", "device", "checkpoint_minutes"}
+# What cannot change the vectors, or is known by its content (vocab, cache, continue, partial) or what it sets (compat).
+# `epochs` may grow, unless the schedule depends on the end. A device, like a number of threads, changes the order of
+# additions; it is recorded but not refused: a run may move to another machine.
+NO_SETTINGS = {
+    "cache",
+    "out",
+    "vocab",
+    "epochs",
+    "device",
+    "compat",
+    "continue_run",
+    "partial",
+    "checkpoint_minutes",
+}
+ADVICE = {
+    "epochs": "a --schedule that falls to 0 at the end cannot go on behind it: for more epochs give another --out, or "
+    "begin from this run when it has finished (--continue, with another --out)",
+    "shards": "a run that began with --partial goes on with it and with the shards it began with; for the whole cache "
+    "give another --out",
+}
 
 
-def settings_of(config: TrainConfig, cache: Cache, shards: list[Shard], allowed: WordList | None) -> dict[str, Any]:
-    """Return what identifies a run: all that can change its vectors, but for the number of epochs."""
-    return {
+def settings_of(config: TrainConfig, cache: Cache, choice: ShardChoice, allowed: WordList | None) -> dict[str, Any]:
+    """Return what identifies a run: all that can change its vectors.
+
+    The number of epochs counts only where earlier steps depend on it, the shards' numbers only where not all are meant.
+    """
+    settings = {
         **config.model_dump(mode="json", exclude=NO_SETTINGS),
         "vocab": allowed.sha256 if allowed is not None else None,
-        "cache_content": content_of(shards),
+        "cache_content": content_of(choice.shards),
         "encoding": cache.manifest.fingerprint,
     }
+    if depends_on_end(config):
+        settings["epochs"] = config.epochs
+    if choice.listed is not None:
+        settings["shards"] = choice.listed
+    return settings
+
+
+def shards_begun_with(folder: Path) -> str | None:
+    """Return the list of shards that the run of a folder began with, if it is a partial one.
+
+    Raises:
+        X2StaticError: its settings are damaged.
+    """
+    file = folder / SETTINGS
+    theirs = read_json(file) if file.is_file() else None
+    listed = theirs.get("shards") if isinstance(theirs, dict) else None
+    return listed if isinstance(listed, str) else None
 
 
 class RunFolder:
@@ -66,15 +104,18 @@ class RunFolder:
         if not isinstance(theirs, dict):
             raise X2StaticError(f"{self.path / SETTINGS}: not the settings of a run; give --out another folder")
         names = [*self.settings, *(name for name in theirs if name not in self.settings)]
-        differing = [
-            f"{name}: {theirs.get(name)!r} there, {self.settings.get(name)!r} here"
+        differing = {
+            name: f"{name}: {theirs.get(name)!r} there, {self.settings.get(name)!r} here"
             for name in names
             if theirs.get(name) != self.settings.get(name)
-        ]
+        }
+        if "epochs" in differing and not {"epochs"} <= theirs.keys() & self.settings.keys():
+            del differing["epochs"]  # of one of two schedules, which differ
         if differing:
+            advice = [ADVICE[name] for name in differing if name in ADVICE]
+            advice = advice or ["give the same settings to go on with it, or another --out for a new run"]
             raise X2StaticError(
-                f"{self.path}: holds a run with other settings ({'; '.join(differing)}); give the same settings to go "
-                f"on with it, or another --out for a new run"
+                f"{self.path}: holds a run with other settings ({'; '.join(differing.values())}); {'; '.join(advice)}"
             )
 
     def claim(self) -> None:

@@ -1,23 +1,26 @@
 """Stage two as a whole: a cache in, a folder of word vectors out."""
 
 import logging
+import time
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from schemas.cache import Cache, missing_shards
+from schemas.cache import Cache
 from schemas.device import pick_device
-from schemas.errors import X2StaticError
 from schemas.progress import Report, silent
-from schemas.shard import Shard
 from schemas.storage import only_writer
 from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
 from stage2_train import closed_form, negative_sampling
+from stage2_train.learner import Learner
 from stage2_train.outcome import Outcome, record
+from stage2_train.predecessor import Predecessor
 from stage2_train.preparation import Preparation
-from stage2_train.run_folder import RunFolder, settings_of
+from stage2_train.run_folder import SETTINGS, RunFolder, settings_of, shards_begun_with
+from stage2_train.schedule import check_warmup
+from stage2_train.shard_choice import choose_shards
 from stage2_train.stream import Stream
 from stage2_train.transform import refuse_more_dimensions
 from stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
@@ -47,45 +50,60 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
     """
     device = pick_device(config.device)
     cache = Cache.open(config.cache)
-    shards = complete_shards(cache)
+    check_warmup(config)
+    choice = choose_shards(cache, config.partial, shards_begun_with(config.out) if config.partial else None)
     refuse_more_dimensions(config, cache.manifest.encoding.dim)
     cache.segmentation()  # refused now, not after the training
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
-    run = RunFolder(config.out, settings_of(config, cache, shards, allowed))
+    predecessor = _predecessor(config, cache)
+    settings = settings_of(config, cache, choice, allowed)
+    if predecessor is not None:
+        settings["continue"] = predecessor.content
+    run = RunFolder(config.out, settings)
     figures = _finished(run, config)
     if figures is not None:
         logger.info("%s: this run has finished before", config.out)
         return {**figures, "resumed": False, "finished_before": True}
     # Before the folder is claimed: a vocabulary that is empty must not leave settings behind that refuse the next try.
-    vocabulary = build_vocabulary(shards, config, allowed)
+    vocabulary = build_vocabulary(choice.shards, config, allowed)
+    history = _history(predecessor, vocabulary)
     with only_writer(config.out, "run"):
         run.claim()
-        outcome = _fit(config, run, Stream(cache, shards, vocabulary, config), vocabulary, device, report)
-        _save(outcome, vocabulary, cache, run, config, device)
+        if predecessor is not None:
+            predecessor.hand_down(run.path)
+        stream = Stream(cache, choice.shards, vocabulary, config)
+        outcome = _fit(config, run, stream, vocabulary, device, report, predecessor)
+        _save(outcome, vocabulary, cache, run, config, {"device": device.type, **history})
     return {**outcome.figures(vocabulary), "resumed": outcome.resumed, "finished_before": False}
 
 
-def complete_shards(cache: Cache) -> list[Shard]:
-    """Return the shards of a cache that is whole.
+def _predecessor(config: TrainConfig, cache: Cache) -> Predecessor | None:
+    """Return the run that --continue names, once it is known to fit.
 
     Raises:
-        X2StaticError: there are none, some are missing or damaged, or the corpus was not read to its end.
+        X2StaticError: it cannot be continued so.
     """
-    shards = dict(zip(cache.indices(), cache.shards(), strict=True))
-    missing = missing_shards(cache.plans(), {index: shard.marker for index, shard in shards.items()})
-    if not shards:
-        raise X2StaticError(f"{cache.path}: the cache holds no shards; finish `x2static encode` first")
-    if missing is None:
-        raise X2StaticError(
-            f"{cache.path}: the cache is incomplete, its corpus was not read to its end; finish `x2static encode` first"
-            f" (the same command goes on where it stopped)"
-        )
-    if missing:
-        raise X2StaticError(
-            f"{cache.path}: the cache is incomplete, {len(missing)} of {len(shards) + len(missing)} shards are missing "
-            f"(the first is {missing[0]}); finish `x2static encode` first (the same command goes on where it stopped)"
-        )
-    return list(shards.values())
+    if config.continue_run is None:
+        return None
+    predecessor = Predecessor.open(config.continue_run)
+    predecessor.check(config, cache)
+    if not (config.out / SETTINGS).is_file():  # a damaged one is found before the folder is claimed for it
+        logger.info("beginning with %s", predecessor.tensors)
+    return predecessor
+
+
+def _history(predecessor: Predecessor | None, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return what run.json says of the run that is continued, if one is.
+
+    Raises:
+        X2StaticError: no word is in both vocabularies.
+    """
+    if predecessor is None:
+        return {}
+    record = predecessor.record(vocabulary)
+    names = ("words_carried_over", "words_new", "words_dropped")
+    logger.info("%s: %s words carried over, %s new, %s dropped", predecessor.folder, *(record[name] for name in names))
+    return {"continued": record}
 
 
 def _finished(run: RunFolder, config: TrainConfig) -> dict[str, Any] | None:
@@ -103,15 +121,28 @@ def _finished(run: RunFolder, config: TrainConfig) -> dict[str, Any] | None:
 
 
 def _fit(
-    config: TrainConfig, run: RunFolder, stream: Stream, vocabulary: Vocabulary, device: torch.device, report: Report
+    config: TrainConfig,
+    run: RunFolder,
+    stream: Stream,
+    vocabulary: Vocabulary,
+    device: torch.device,
+    report: Report,
+    predecessor: Predecessor | None,
 ) -> Outcome:
     if config.objective == "closed-form":
         return closed_form.fit(stream, vocabulary, config, run.settings["cache_content"], report)
+    began = time.monotonic()
     preparation = Preparation(config, run, stream, vocabulary, report)
     transform = preparation.transform
-    transformed = stream.transformed(transform)
+
+    def begin(fresh: Learner) -> float:
+        preparation.begin(fresh.vectors)
+        if predecessor is not None:
+            predecessor.carry_over(fresh, vocabulary)
+        return time.monotonic() - began
+
     learner = preparation.learner(device)
-    outcome = negative_sampling.fit(config, run, transformed, vocabulary, learner, preparation.begin, report)
+    outcome = negative_sampling.fit(config, run, stream.transformed(transform), vocabulary, learner, begin, report)
     return replace(outcome, vectors=outcome.vectors[:, : transform.dim(stream.dim)])  # the bias is not exported
 
 
@@ -121,15 +152,17 @@ def _save(
     cache: Cache,
     run: RunFolder,
     config: TrainConfig,
-    device: torch.device,
+    more: dict[str, Any],
 ) -> None:
-    content = run.settings["cache_content"]
+    told = {**record(outcome, vocabulary, cache, run.settings["cache_content"], config), **more}
+    if "shards" in run.settings:
+        told["cache"]["shards"] = run.settings["shards"]
     vectors = WordVectors(
         words=vocabulary.words.to_pylist(),
         matrix=outcome.vectors,
         counts=vocabulary.counts,
         segmentation=cache.segmentation(),
-        run={**record(outcome, vocabulary, cache, content, config), "device": device.type},
+        run=told,
     )
     run.finish(vectors)
     logger.info("%s: %s vectors of %d dimensions", run.path, f"{len(vectors):,}", vectors.dim)

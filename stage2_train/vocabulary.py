@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 # Lexicons are added up once so many rows are waiting: memory stays near the merged lexicon's, however many shards.
 PENDING_ROWS = 4_000_000
+LITTLE_KNOWN = 0.1  # of a list of words, if fewer occur, it is probably another corpus's
 # 64-bit offsets: a merged lexicon may pass the 2 GB of text that pa.string() holds.
 LEXICON_SCHEMA = pa.schema([("word", pa.large_string()), ("count", pa.int64())])
 
@@ -152,6 +153,13 @@ def _restrict(table: pa.Table, allowed: WordList) -> pa.Table:
             f"{allowed.words[0]!r}); --vocab takes one word a line, written as the corpus's words are (lower-cased)"
         )
     absent = len(allowed.words) - len(kept)
-    if absent:
+    if len(kept) < LITTLE_KNOWN * len(allowed.words):
+        logger.warning(
+            "%s: only %s of its %s words occur in the corpus; is it the vocabulary of another cache?",
+            allowed.file,
+            f"{len(kept):,}",
+            f"{len(allowed.words):,}",
+        )
+    elif absent:
         logger.info("%s: %s of its %s words do not occur", allowed.file, f"{absent:,}", f"{len(allowed.words):,}")
     return kept

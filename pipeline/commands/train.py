@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.options import build, common, finish, option
+from pipeline.options import build, common, finish, given, option
 from pipeline.terminal import ProgressLine, duration
 from schemas.training import TrainConfig
 
@@ -45,7 +45,7 @@ def train(context: click.Context, /, **values: Any) -> None:
 
     Run the same command again to go on where it stopped.
     """
-    config = build(TrainConfig, values)
+    config = build(TrainConfig, given(context, values))
     from stage2_train import train as run
 
     with ProgressLine("train") as report:

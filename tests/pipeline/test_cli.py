@@ -140,6 +140,55 @@ def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(
     assert asked == [expected]
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """The configurations that training was called with."""
+    configs: list[TrainConfig] = []
+
+    def train(config: TrainConfig, report: object) -> dict[str, object]:
+        configs.append(config)
+        return {"vocabulary": 1, "dim": 1, "loss": None, "finished_before": True, "seconds": 0}
+
+    monkeypatch.setattr("stage2_train.train", train)
+    return configs
+
+
+def test_compat_paper_keeps_what_is_not_asked_for_and_options_win_wherever_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[TrainConfig]
+) -> None:
+    # Every default that a user could have meant differs from the paper's; click was given the old ones.
+    monkeypatch.setattr("schemas.training.PAPER", {"lr": 7.0, "epochs": 70, "min_count": 700, "warmup": 0.7, "dim": 77})
+    file = config_file(tmp_path, 'compat = "paper"\nmin-count = 10\n')  # in a file, equal to the default
+    options = ["--cache", "c", "--out", "o", "--config", file]
+    assert cli.run(["train", *options, "--lr", "0.001"]) == 0  # equal to the default, and asked for all the same
+    (config,) = asked
+    assert (config.lr, config.min_count) == (1e-3, 10)
+    assert (config.epochs, config.warmup, config.dim) == (70, 0.7, 77)
+
+
+def test_without_compat_the_defaults_are_those_of_the_configuration(asked: list[TrainConfig]) -> None:
+    assert cli.run(["train", "--cache", "c", "--out", "o", "--partial", "--continue", "run"]) == 0
+    expected = TrainConfig(cache=Path("c"), out=Path("o"), partial=True, continue_run=Path("run"))
+    assert [config.model_dump() for config in asked] == [expected.model_dump()]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "line"),
+    [
+        ("--lr", "0", "--lr 0.0: input should be greater than 0"),
+        ("--lr", "-0.5", "--lr -0.5: input should be greater than 0"),
+        ("--warmup", "-1", "--warmup -1.0: input should be greater than or equal to 0"),
+        ("--noise-power", "2", "--noise-power 2.0: input should be less than or equal to 1"),
+        ("--schedule", "steep", "'steep' is not one of 'constant', 'linear', 'cosine'"),
+    ],
+)
+def test_training_settings_out_of_range_are_one_clear_line(
+    option: str, value: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", "--cache", "c", "--out", "o", option, value]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(line + ("" if line.startswith("--") else "."))
+
+
 @pytest.mark.parametrize(("corpus", "expected"), [('["a.txt", "b.txt"]', ("a.txt", "b.txt")), ('"a.txt"', ("a.txt",))])
 def test_a_toml_file_gives_one_corpus_or_several(
     corpus: str, expected: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

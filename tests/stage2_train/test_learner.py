@@ -95,7 +95,7 @@ def test_initial_vectors_are_uniform_between_plus_and_minus_one_over_dim():
 
 def test_sampled_targets_keep_their_context_and_get_fresh_negatives():
     counts = np.array([50, 30, 20])
-    sampler = TargetSampler(0, 4, Subsampling(counts, 0), NoiseDistribution(counts))
+    sampler = TargetSampler(0, 4, Subsampling(counts, 0), NoiseDistribution(counts, 0.5))
     batch = Batch(np.ones((3, 2), np.float16), np.array([0, 0, 2]), np.array([2, 0, 1], np.int32))
     like = torch.zeros(1, dtype=torch.float64)
     targets = sampler.sample(batch, Position(0, 0, 0), like)

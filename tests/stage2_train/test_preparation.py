@@ -12,6 +12,7 @@ from schemas.vectors import WordVectors
 from stage2_train import train
 from stage2_train.preparation import Preparation
 from stage2_train.run_folder import RunFolder, settings_of
+from stage2_train.shard_choice import ShardChoice
 from stage2_train.stream import Stream
 from stage2_train.vocabulary import build_vocabulary
 from tests.stage2_train.caches import config, make_cache, occurrences, shrunk_covariance, write_cache
@@ -61,7 +62,7 @@ def prepare(wish: TrainConfig) -> tuple[Preparation, torch.Tensor, list[str], np
     shards = cache.shards()
     vocabulary = build_vocabulary(shards, wish)
     wish.out.mkdir(exist_ok=True)
-    run = RunFolder(wish.out, settings_of(wish, cache, shards, None))
+    run = RunFolder(wish.out, settings_of(wish, cache, ShardChoice(shards, None), None))
     preparation = Preparation(wish, run, Stream(cache, shards, vocabulary, wish), vocabulary, silent)
     learner = preparation.learner(torch.device("cpu"))
     preparation.begin(learner.vectors)

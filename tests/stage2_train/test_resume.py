@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from safetensors.torch import load_file
 from schemas.errors import Interrupted
 from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
-from stage2_train import checkpoint, train
+from stage2_train import checkpoint, negative_sampling, train
 from stage2_train.learner import Learner
+from stage2_train.objective import Targets
 from stage2_train.transform import TRANSFORM
 from tests.conftest import ROOT
 from tests.stage2_train.caches import config, result
@@ -215,6 +217,40 @@ def test_the_last_two_checkpoints_are_kept(cache: Path, tmp_path: Path):
     kept = [int(path.name) for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")]
     assert len(kept) == 2
     assert kept[1] == kept[0] + 1 > 10
+
+
+class Clock:
+    """A clock that goes on by twenty seconds for each step of the optimiser."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def tick(self) -> None:
+        self.seconds += 20
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+def test_checkpoints_are_written_by_time(cache: Path, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    clock, learn, save = Clock(), Learner.learn, checkpoint.save
+    saved: list[int] = []
+
+    def slow(self: Learner, targets: Targets) -> float:
+        clock.tick()
+        return learn(self, targets)
+
+    def spy(folder: Path, state: checkpoint.TrainingState, *others: Any) -> Path:
+        saved.append(state.steps)
+        return save(folder, state, *others)
+
+    monkeypatch.setattr(negative_sampling, "time", clock)
+    monkeypatch.setattr(Learner, "learn", slow)
+    monkeypatch.setattr(checkpoint, "save", spy)
+    train(config(cache, tmp_path / "run", checkpoint_minutes=1.5))
+    epoch = WordVectors.load(whole_run).run["steps"] // 2
+    assert saved == [5, 10, epoch, epoch + 5, epoch + 10, 2 * epoch]  # after 100 s, and at the end of an epoch
+    assert result(tmp_path / "run") == result(whole_run)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on_after(cache: Path, whole_run: Path, tmp_path: Path):

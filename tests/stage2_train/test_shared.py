@@ -57,7 +57,7 @@ def test_rows_are_those_of_targets_and_pool_in_order():
 def test_over_many_pools_the_gradient_is_that_of_fresh_negatives():
     vectors, batch = shared(0.7)
     counts = np.arange(30, 0, -1) ** 2
-    noise = NoiseDistribution(counts)
+    noise = NoiseDistribution(counts, 0.5)
     share = torch.from_numpy(np.sqrt(counts) / np.sqrt(counts).sum())
     # The expectation over fresh negatives, exactly: every word is one, with ten times its noise probability.
     exact = torch.zeros_like(vectors)

@@ -19,7 +19,7 @@ from stage2_train import train
 from tests.schemas.caches import RULES, plan
 from tests.stage2_train.caches import DIM, config, result, rewritten_shard, shard_content, write_cache
 
-FIGURES = {"vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second"}
+FIGURES = {"vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second", "data_wait"}
 
 
 def files(folder: Path) -> dict[str, tuple[int, bytes]]:

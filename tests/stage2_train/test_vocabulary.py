@@ -94,3 +94,19 @@ def test_a_vocabulary_file_that_is_of_no_use_is_refused(path: Path, tmp_path: Pa
         file.write_bytes(data)
     with pytest.raises(X2StaticError, match=f"words.txt: .*{message}"):
         build(path, vocab=file, min_count=1)
+
+
+def test_a_vocabulary_file_of_which_hardly_a_word_occurs_is_warned_of(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    file = tmp_path / "words.txt"
+    file.write_text("\n".join(["the", *(f"other{number}" for number in range(9))]))
+    build(path, vocab=file, min_count=1)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]  # a tenth is enough
+    file.write_text("\n".join(["the", *(f"other{number}" for number in range(10))]))
+    assert build(path, vocab=file, min_count=1).words.to_pylist() == ["the"]
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert (
+        "words.txt: only 1 of its 11 words occur in the corpus; is it the vocabulary of another cache?"
+        in record.getMessage()
+    )

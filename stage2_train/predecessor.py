@@ -1,0 +1,230 @@
+"""A finished run that another one continues: its vectors and moments, carried over by word."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from pydantic import ValidationError
+from safetensors import safe_open
+
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from schemas.storage import hash_file, read_json, write_atomically
+from schemas.training import TrainConfig
+from schemas.vectors import RUN, VOCABULARY
+from stage2_train import checkpoint
+from stage2_train.checkpoint import STATE, TENSORS, TrainingState
+from stage2_train.draws import Position
+from stage2_train.learner import Learner
+from stage2_train.run_folder import CHECKPOINTS
+from stage2_train.transform import TRANSFORM, is_identity
+from stage2_train.vocabulary import Vocabulary
+
+ROWS_AT_ONCE = 16_384  # words that are read at a time: 50 MB of 768 dimensions, and not a second matrix
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """A finished run, as it is on disk.
+
+    Attributes:
+        folder: of the run.
+        run: what its run.json says.
+        words: (n_words,) its vocabulary, in the order of its rows.
+        newest: its last checkpoint, that of the end of its last epoch.
+        state: where it ended.
+        xxh3: hash of the tensors of this checkpoint.
+    """
+
+    folder: Path
+    run: dict[str, Any]
+    words: pa.Array
+    newest: Path
+    state: TrainingState
+    xxh3: str
+
+    @classmethod
+    def open(cls, folder: Path) -> "Predecessor":
+        """Read all of a finished run but its tensors.
+
+        Raises:
+            X2StaticError: it has not finished, has no checkpoint of its end any more, is a closed form, or is damaged.
+        """
+        if not (folder / RUN).is_file():
+            hint = "it has not finished; run its command again to its end" if folder.is_dir() else "no such folder"
+            raise X2StaticError(f"--continue {folder}: no finished run here ({hint})")
+        run = read_json(folder / RUN)
+        try:
+            epochs, objective = run["epochs"], run["configuration"]["objective"]
+            run["cache"]["encoding"]
+        except (KeyError, TypeError) as error:
+            raise X2StaticError(f"--continue {folder}: {RUN} is not what a run writes ({error!r} in it)") from error
+        if objective == "closed-form":
+            raise X2StaticError(
+                f"--continue {folder}: a closed form has no moments to go on with; begin with --init closed-form "
+                "instead, which computes it for this cache"
+            )
+        newest, state, xxh3 = _end(folder, epochs)
+        return cls(folder, run, _words(folder), newest, state, xxh3)
+
+    @cached_property
+    def tensors(self) -> Path:
+        """The file of vectors and moments, whose bytes are those that were written.
+
+        Raises:
+            X2StaticError: they are not, or the file is gone.
+        """
+        file = self.newest / TENSORS
+        if not file.is_file() or hash_file(file) != self.xxh3:
+            raise X2StaticError(_damaged(self.folder, f"{file} is not what was written"))
+        return file
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of all that goes over into another run: vectors, moments and step count, words, transform."""
+        files = [self.folder / name for name in (VOCABULARY, TRANSFORM)]
+        parts = [self.xxh3, str(self.state.steps), *(hash_file(file) if file.is_file() else "" for file in files)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def check(self, config: TrainConfig, cache: Cache) -> None:
+        """Refuse a run that cannot go on from this one.
+
+        Raises:
+            X2StaticError: it has no steps, or its contexts are others: another encoding, dimension or transform.
+        """
+        where = f"--continue {self.folder}"
+        if config.objective == "closed-form":
+            raise X2StaticError(f"{where}: a closed form begins from nothing; leave out --continue")
+        if config.out.resolve() == self.folder.resolve():
+            raise X2StaticError(
+                f"{where}: this is --out itself; give another --out (for more epochs on the same cache: --epochs alone)"
+            )
+        theirs = self.run["configuration"]
+        if self.run["cache"]["encoding"] != cache.manifest.fingerprint:
+            raise X2StaticError(
+                f"{where}: trained on {theirs.get('cache')} (teacher {self.run['cache'].get('teacher')}), which was "
+                f"encoded otherwise than {cache.path} (teacher {cache.manifest.teacher}); `x2static cache info` shows "
+                "both. Vectors can go on only with contexts of the same kind: leave out --continue"
+            )
+        asked = {"transform": config.transform, "dim": config.dim}
+        if differing := [
+            f"{name}: {theirs.get(name)!r} there, {value!r} here"
+            for name, value in asked.items()
+            if theirs.get(name) != value
+        ]:
+            raise X2StaticError(
+                f"{where}: its vectors are of another space ({'; '.join(differing)}); ask for the same, or leave out "
+                "--continue"
+            )
+        if not is_identity(config) and not (self.folder / TRANSFORM).is_file():
+            raise X2StaticError(f"{where}: {TRANSFORM} is missing, without which its space is not known")
+
+    def hand_down(self, folder: Path) -> None:
+        """Give the new run's folder the transform, where there is one: vectors stay in the space they were learned in.
+
+        Raises:
+            OSError: it cannot be copied.
+        """
+        if (self.folder / TRANSFORM).is_file():
+            write_atomically(folder / TRANSFORM, (self.folder / TRANSFORM).read_bytes())
+
+    def rows_in(self, vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
+        """Return the row of each of its words in another vocabulary, or -1; (n_words,) int32.
+
+        Raises:
+            X2StaticError: none is in it.
+        """
+        rows = vocabulary.id_map(pa.table({"word": self.words}))
+        if not (rows >= 0).any():
+            raise X2StaticError(
+                f"--continue {self.folder}: none of its {len(rows):,} words is in the vocabulary of this cache; leave "
+                "out --continue"
+            )
+        return rows
+
+    def carry_over(self, learner: Learner, vocabulary: Vocabulary) -> None:
+        """Replace rows and moments of the words that both know, and the step count; other words stay as they are.
+
+        Args:
+            learner: at its beginning.
+            vocabulary: its words.
+
+        Raises:
+            X2StaticError: no word is in both vocabularies, or the checkpoint is damaged or of another shape.
+        """
+        rows = torch.from_numpy(self.rows_in(vocabulary).astype(np.int64))
+        adam = learner.adam
+        into = {"vectors": learner.vectors, "first_moment": adam.first, "second_moment": adam.second}
+        shape = [len(rows), learner.vectors.shape[1]]
+        with safe_open(self.tensors, framework="pt") as tensors:
+            for name, target in into.items():
+                source = tensors.get_slice(name)
+                if source.get_shape() != shape:
+                    raise X2StaticError(
+                        _damaged(self.folder, f"{name} is of shape {source.get_shape()} instead of {shape}")
+                    )
+                for start in range(0, len(rows), ROWS_AT_ONCE):
+                    part = rows[start : start + ROWS_AT_ONCE]
+                    values = source[start : start + len(part)][part >= 0]
+                    target[part[part >= 0].to(target.device)] = values.to(target)
+        adam.steps = self.state.steps
+
+    def record(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Return what run.json says of it.
+
+        Args:
+            vocabulary: the words of the run that continues it.
+        """
+        carried = int(np.count_nonzero(self.rows_in(vocabulary) >= 0))
+        return {
+            "run": str(self.folder),
+            "content": self.content,
+            "steps": self.state.steps,
+            "words_carried_over": carried,
+            "words_new": len(vocabulary) - carried,
+            "words_dropped": len(self.words) - carried,
+        }
+
+
+def _end(folder: Path, epochs: int) -> tuple[Path, TrainingState, str]:
+    """Return the checkpoint of a run's end: its folder, its state, the hash of its tensors.
+
+    Raises:
+        X2StaticError: there is none.
+    """
+    found = checkpoint.checkpoints(folder / CHECKPOINTS)
+    if not found:
+        raise X2StaticError(
+            f"--continue {folder}: the run has no checkpoint any more ({folder / CHECKPOINTS} is empty), so its "
+            "moments are gone; train it again, or leave out --continue"
+        )
+    newest = found[-1]
+    try:
+        marker = read_json(newest / STATE)
+        state, xxh3 = TrainingState.model_validate(marker["state"]), str(marker["xxh3"])
+    except (X2StaticError, OSError, ValidationError, KeyError, TypeError) as error:
+        raise X2StaticError(_damaged(folder, f"{newest / STATE}: {error}")) from error
+    if state.position != Position(epochs):
+        raise X2StaticError(
+            f"--continue {folder}: its newest checkpoint is in epoch {state.position.epoch + 1}, but it finished with "
+            f"{epochs}; run its command again to its end"
+        )
+    return newest, state, xxh3
+
+
+def _words(folder: Path) -> pa.Array:
+    try:
+        with pa.memory_map(str(folder / VOCABULARY)) as source:
+            return pa.ipc.open_file(source).read_all()["word"].combine_chunks()
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise X2StaticError(_damaged(folder, str(error))) from error
+
+
+def _damaged(folder: Path, why: str) -> str:
+    return f"--continue {folder}: the run is damaged ({why}); train it again, or leave out --continue"

@@ -1,0 +1,132 @@
+"""Which shards of a cache a run trains on: all of a cache that is whole, or those committed when it began."""
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.cache import Cache, missing_shards
+from schemas.errors import DamagedShard, X2StaticError
+from schemas.shard import Shard
+from schemas.storage import being_written
+
+UNFINISHED = (
+    "finish `x2static encode` first (the same command goes on where it stopped), or train on what is committed with "
+    "--partial"
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ShardChoice:
+    """The shards of a run.
+
+    Attributes:
+        shards: in the cache's order.
+        listed: their numbers, as `list_numbers` writes them; None for the whole of a cache.
+    """
+
+    shards: list[Shard]
+    listed: str | None
+
+
+def choose_shards(cache: Cache, partial: bool, recorded: str | None) -> ShardChoice:
+    """Return the shards to train on.
+
+    Args:
+        cache: the cache.
+        partial: whether it may be incomplete, or still be written.
+        recorded: the shards that a partial run began with, where it goes on.
+
+    Raises:
+        X2StaticError: there are none; some are missing; or the cache is not finished and `partial` is not given.
+    """
+    if not partial:
+        if being_written(cache.path):
+            raise X2StaticError(
+                f"{cache.path}: another x2static process is writing to this cache; wait for it to end, or train on "
+                "what is committed with --partial"
+            )
+        return ShardChoice(complete_shards(cache), None)
+    shards = committed_shards(cache) if recorded is None else recorded_shards(cache, recorded)
+    logger.info("training on %s committed shards of %s (--partial)", f"{len(shards):,}", cache.path)
+    return ShardChoice(list(shards.values()), list_numbers(shards))
+
+
+def complete_shards(cache: Cache) -> list[Shard]:
+    """Return the shards of a cache that is whole.
+
+    Raises:
+        X2StaticError: there are none, some are missing or damaged, or the corpus was not read to its end.
+    """
+    shards = dict(zip(cache.indices(), cache.shards(), strict=True))
+    missing = missing_shards(cache.plans(), {index: shard.marker for index, shard in shards.items()})
+    if not shards:
+        raise X2StaticError(f"{cache.path}: the cache holds no shards; finish `x2static encode` first")
+    if missing is None:
+        raise X2StaticError(f"{cache.path}: the cache is incomplete, its corpus was not read to its end; {UNFINISHED}")
+    if missing:
+        raise X2StaticError(
+            f"{cache.path}: the cache is incomplete, {len(missing)} of {len(shards) + len(missing)} shards are missing "
+            f"(the first is {missing[0]}); {UNFINISHED}"
+        )
+    return list(shards.values())
+
+
+def committed_shards(cache: Cache) -> dict[int, Shard]:
+    """Return the shards that have a valid marker, by number; it is said of each damaged one that it is left out.
+
+    Raises:
+        X2StaticError: there are none.
+    """
+    shards: dict[int, Shard] = {}
+    for index in cache.indices():
+        try:
+            shards[index] = cache.shard(index)
+        except DamagedShard as error:
+            logger.warning("shard %06d is left out: %s", index, error)
+    if not shards:
+        raise X2StaticError(f"{cache.path}: the cache holds no committed shard yet; wait for `x2static encode`")
+    return shards
+
+
+def recorded_shards(cache: Cache, recorded: str) -> dict[int, Shard]:
+    """Return the shards that a run began with, by number, however many there are now.
+
+    Raises:
+        X2StaticError: one is not there any more, or is damaged.
+    """
+    shards: dict[int, Shard] = {}
+    for index in parse_numbers(recorded):
+        try:
+            shards[index] = cache.shard(index)
+        except DamagedShard as error:
+            raise X2StaticError(
+                f"{cache.path}: shard {index}, which this run began with, is missing or damaged ({error}); run the same"
+                " `x2static encode` again, or give another --out for a new run"
+            ) from error
+    return shards
+
+
+def list_numbers(numbers: Iterable[int]) -> str:
+    """Return ascending numbers as text, "0-3,5": a large cache's would fill a page."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
+
+
+def parse_numbers(text: str) -> list[int]:
+    """Return the numbers that `list_numbers` wrote.
+
+    Raises:
+        X2StaticError: it did not write this.
+    """
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        raise X2StaticError(f"not a list of shards: {text!r}; settings.json of the run is damaged, give another --out")
+    spans = [part.partition("-") for part in text.split(",")]
+    return [number for first, _, last in spans for number in range(int(first), int(last or first) + 1)]
