@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,13 @@ from stage2_train.vocabulary import Vocabulary
 # (docs/LOG.md, 2026-11-21).
 FEW_STEPS = 1000
 
+AfterEpoch = Callable[[list[float]], None]  # hears the mean loss of each epoch so far
+
 logger = logging.getLogger(__name__)
+
+
+def go_on_training(losses: list[float]) -> None:
+    """Do nothing after an epoch."""
 
 
 @dataclass
@@ -40,6 +47,7 @@ class NegativeSampling:
         learner: vectors and optimiser.
         state: where it is.
         report: hears how many words were read.
+        after_epoch: called after each epoch but the last, its checkpoint written; what it raises ends the training.
     """
 
     config: TrainConfig
@@ -50,6 +58,7 @@ class NegativeSampling:
     learner: Learner
     state: TrainingState
     report: Report
+    after_epoch: AfterEpoch = go_on_training
 
     def go_on(self) -> None:
         """Train from the state to the last epoch's end.
@@ -79,6 +88,8 @@ class NegativeSampling:
                             f"stopped by {asked.name}; the state is saved in {path}, run the same command again to "
                             f"go on"
                         )
+                if ended and after.epoch < self.config.epochs:
+                    self.after_epoch(self.state.losses)
 
     def _learn(self, batch: Batch, position: Position) -> None:
         """Take one step, unless subsampling leaves the batch no target."""
@@ -159,7 +170,13 @@ def too_few_epochs(config: TrainConfig, done: int) -> X2StaticError:
 
 
 def fit(
-    config: TrainConfig, run: RunFolder, stream: Stream, vocabulary: Vocabulary, learner: Learner, report: Report
+    config: TrainConfig,
+    run: RunFolder,
+    stream: Stream,
+    vocabulary: Vocabulary,
+    learner: Learner,
+    report: Report,
+    after_epoch: AfterEpoch = go_on_training,
 ) -> Outcome:
     """Train by the paper's objective, from the newest checkpoint if there is one.
 
@@ -170,6 +187,7 @@ def fit(
         vocabulary: the words.
         learner: fresh vectors.
         report: hears how many words were read.
+        after_epoch: see `NegativeSampling`.
 
     Raises:
         Interrupted: by a signal, after a checkpoint was written.
@@ -177,7 +195,7 @@ def fit(
     """
     state, resumed = resume_or_begin(config, run, learner)
     sampler = TargetSampler.of(vocabulary, config)
-    NegativeSampling(config, run, stream, vocabulary, sampler, learner, state, report).go_on()
+    NegativeSampling(config, run, stream, vocabulary, sampler, learner, state, report, after_epoch).go_on()
     if state.steps < FEW_STEPS:
         logger.warning(
             "%d steps are too few to learn much from; train for more --epochs, or by --objective closed-form "

@@ -15,6 +15,7 @@ from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
 from stage2_train import closed_form, negative_sampling
 from stage2_train.learner import Learner
+from stage2_train.negative_sampling import AfterEpoch, go_on_training
 from stage2_train.outcome import Outcome, record
 from stage2_train.run_folder import RunFolder, settings_of
 from stage2_train.stream import Stream
@@ -23,7 +24,7 @@ from stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
 logger = logging.getLogger(__name__)
 
 
-def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
+def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch = go_on_training) -> dict[str, Any]:
     """Train word vectors from a cache, or go on where an earlier call was stopped.
 
     The folder `config.out` afterwards holds vectors.safetensors, vocabulary.arrow, word_segmentation.json (where the
@@ -32,6 +33,8 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
     Args:
         config: what to do.
         report: hears how many words were read.
+        after_epoch: hears the mean losses after each epoch but the last, its checkpoint written (the closed form has
+            no epochs); what it raises ends the training, which can go on later.
 
     Returns:
         vocabulary, dim, epochs, steps, targets, loss (mean of the last epoch; None for the closed form), seconds,
@@ -57,7 +60,7 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
     vocabulary = build_vocabulary(shards, config, allowed)
     with only_writer(config.out, "run"):
         run.claim()
-        outcome = _fit(config, run, Stream(cache, shards, vocabulary, config), vocabulary, device, report)
+        outcome = _fit(config, run, Stream(cache, shards, vocabulary, config), vocabulary, device, report, after_epoch)
         _save(outcome, vocabulary, cache, run, config, device)
     return {**outcome.figures(vocabulary), "resumed": outcome.resumed, "finished_before": False}
 
@@ -100,12 +103,18 @@ def _finished(run: RunFolder, config: TrainConfig) -> dict[str, Any] | None:
 
 
 def _fit(
-    config: TrainConfig, run: RunFolder, stream: Stream, vocabulary: Vocabulary, device: torch.device, report: Report
+    config: TrainConfig,
+    run: RunFolder,
+    stream: Stream,
+    vocabulary: Vocabulary,
+    device: torch.device,
+    report: Report,
+    after_epoch: AfterEpoch,
 ) -> Outcome:
     if config.objective == "closed-form":
         return closed_form.fit(stream, vocabulary, stream.dim, config.transform, report)
     learner = Learner.from_seed((len(vocabulary), stream.dim), config.lr, config.seed, device)
-    return negative_sampling.fit(config, run, stream, vocabulary, learner, report)
+    return negative_sampling.fit(config, run, stream, vocabulary, learner, report, after_epoch)
 
 
 def _save(
