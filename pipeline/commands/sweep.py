@@ -189,7 +189,7 @@ def _command(settings: dict[str, Any], cache: Path) -> str:
     asked = [
         f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
         for name, value in settings.items()
-        if name in sweepable() and value != options[name].default
+        if name in sweepable() and value is not None and value != options[name].default
     ]
     return " ".join(["x2static train", f"--cache {shlex.quote(str(cache))}", "--out DIR", *asked])
 

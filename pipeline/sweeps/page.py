@@ -4,7 +4,7 @@ import base64
 from html import escape
 
 from pipeline.sweeps.ranking import Ranking
-from pipeline.sweeps.table import columns
+from pipeline.sweeps.table import columns, errors
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 1200px;
@@ -70,9 +70,5 @@ def _cell(tag: str, text: str, left: bool) -> str:
 
 
 def _errors(ranking: Ranking) -> str:
-    said = [
-        f"<li><code>{escape(row.name)}</code>: {escape(row.error)}</li>"
-        for row in ranking.results
-        if row.error is not None
-    ]
-    return f"<h2>Trials that did not end</h2><ul>{''.join(said)}</ul>" if said else ""
+    said = "".join(f"<li><code>{escape(who)}</code>: {escape(error)}</li>" for who, error in errors(ranking))
+    return f"<h2>Trials that failed</h2><ul>{said}</ul>" if said else ""

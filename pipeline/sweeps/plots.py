@@ -1,8 +1,10 @@
 """Plots of a sweep: the score against each setting, and the loss of every trial."""
 
 import io
+import warnings
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -10,20 +12,23 @@ from matplotlib.ticker import MaxNLocator
 from pipeline.sweeps.ranking import Ranking
 from pipeline.sweeps.settings import shown
 
-SIZE = (6.4, 3.8)  # inches
+SIZE = (5.6, 3.6)  # inches
 DOTS_PER_INCH = 144
 LOG_FROM = 20  # a setting whose highest value is so many times its lowest is shown on a logarithmic axis
 NAMED_CURVES = 5  # the best trials, which get a colour and a name; the others are grey
-LONGEST_LABEL = 40
+LONGEST_LABEL = 80  # characters of a trial's name, in small print the width of a plot
+LONGEST_TICK = 24
 
 
 def plots(ranking: Ranking) -> dict[str, bytes]:
     """Return the plots as PNG files, by name; those that would show nothing are left out."""
     drawn = {}
-    if ranking.best is not None:
-        drawn = {f"score-{name}": _score_against(name, ranking) for name in ranking.names}
-    if any(result.losses for result in ranking.results):
-        drawn["losses"] = _losses(ranking)
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a dollar in a path is no formula
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # nor has the font every script's letters
+        if ranking.best is not None:
+            drawn = {f"score-{name}": _score_against(name, ranking) for name in ranking.names}
+        if any(result.losses for result in ranking.results):
+            drawn["losses"] = _losses(ranking)
     return drawn
 
 
@@ -50,7 +55,7 @@ def _positions(axes: Axes, values: list[Any]) -> dict[Any, float]:
     distinct = list(dict.fromkeys(values))
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in distinct):
         distinct.sort(key=lambda value: (isinstance(value, str), str(value)))
-        labels = [_short(shown(value)) for value in distinct]
+        labels = [_short(shown(value), LONGEST_TICK) for value in distinct]
         steep = sum(map(len, labels)) > 50
         axes.set_xticks(range(len(distinct)), labels, rotation=30 if steep else 0, ha="right" if steep else "center")
         axes.margins(x=0.15)
@@ -67,7 +72,7 @@ def _losses(ranking: Ranking) -> bytes:
     trained = [row for row in ranking.results if row.losses]
     for place, row in reversed(list(enumerate(trained))):  # the best on top
         named = place < NAMED_CURVES
-        label = _short(", ".join(f"{name} {shown(row.settings.get(name))}" for name in ranking.names))
+        label = _short(", ".join(f"{name} {shown(row.settings.get(name))}" for name in ranking.names), LONGEST_LABEL)
         axes.plot(
             range(1, len(row.losses) + 1),
             row.losses,
@@ -100,5 +105,5 @@ def _png(figure: Figure) -> bytes:
     return sink.getvalue()
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 3] + "..."
+def _short(label: str, longest: int) -> str:
+    return label if len(label) <= longest else label[: longest - 3] + "..."

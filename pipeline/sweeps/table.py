@@ -51,7 +51,7 @@ def columns(ranking: Ranking) -> tuple[list[Column], list[Column], list[Column]]
     sets = [
         Column(
             name if ranking.counts(name) else f"({name})",
-            [_score(row.scores[name].score if name in row.scores else None) for row in rows],
+            [_score(row.scores[name].score) if name in row.scores else "" for row in rows],
         )
         for name in ranking.sets
     ]
@@ -61,7 +61,8 @@ def columns(ranking: Ranking) -> tuple[list[Column], list[Column], list[Column]]
     ends.append(Column("time", [duration(row.seconds) if row.seconds is not None else "" for row in rows]))
     if any(row.state != "complete" for row in rows):
         ends.append(Column("state", [row.state for row in rows], left=True))
-    return [Column("score", [_score(ranking.score(row)) for row in rows]), *settings], sets, ends
+    score = Column("score", [_score(ranking.score(row)) if row.state == "complete" else "" for row in rows])
+    return [score, *settings], sets, ends
 
 
 def text_table(ranking: Ranking, width: int) -> str:
@@ -77,8 +78,17 @@ def text_table(ranking: Ranking, width: int) -> str:
     lines = ["  ".join(cells).rstrip() for cells in zip(*(column.lines() for column in chosen), strict=True)]
     if sets and sets[0] not in chosen:
         lines.append("the scores of each data set are in sweep.parquet; a wider terminal shows them too")
-    lines += [f"{row.name}: {row.error}" for row in ranking.results if row.state == "failed"]
+    lines += [f"{who}: {error}" for who, error in errors(ranking)]
     return "\n".join(lines)
+
+
+def errors(ranking: Ranking) -> list[tuple[str, str]]:
+    """Return each error of trials that failed once, after who had it."""
+    names: dict[str, list[str]] = {}
+    for row in ranking.results:
+        if row.state == "failed" and row.error is not None:
+            names.setdefault(row.error, []).append(row.name)
+    return [(who[0] if len(who) == 1 else f"{who[0]} and {len(who) - 1} more", error) for error, who in names.items()]
 
 
 def _width(some: list[Column]) -> int:
