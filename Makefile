@@ -11,14 +11,14 @@ CORPUS ?= hf://wikimedia/wikipedia/20231101.en:train\#text
 LIMIT ?=
 CONTEXT ?=
 CACHE ?= cache/$(notdir $(MODEL))$(if $(CONTEXT),-$(CONTEXT))
-OUT ?= runs/$(notdir $(CACHE))
+OUT ?= $(if $(filter sweep,$(MAKECMDGOALS)),sweeps,runs)/$(notdir $(CACHE))
 DATA ?=
 ARGS ?=
 export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA
 
 X2STATIC := .venv/bin/x2static
 
-.PHONY: help install demo encode train evaluate test check format clean
+.PHONY: help install demo encode train sweep evaluate test check format clean
 
 help: ## list the targets
 	@echo "make TARGET [NAME=value ...]"
@@ -44,6 +44,13 @@ encode: install ## MODEL= CORPUS= CACHE= [LIMIT= CONTEXT= ARGS=] read a corpus w
 
 train: install ## CACHE= OUT= [ARGS=] train word vectors from a cache
 	$(X2STATIC) train --cache "$$CACHE" --out "$$OUT" $(ARGS)
+
+# A learning rate too low and one too high beside the usual ones, so that the best is seen to lie between.
+GRID := -p lr=3e-4,1e-3,3e-3,1e-2 -p negatives=5,10
+
+sweep: install ## CACHE= OUT= [DATA= ARGS="-p lr=1e-3,1e-2"] train with many settings, score and rank them
+	$(X2STATIC) sweep --cache "$$CACHE" --out "$$OUT" $${DATA:+--data "$$DATA"} \
+		$(if $(filter -p% --param% --space% --config%,$(ARGS)),,$(GRID)) $(ARGS)
 
 evaluate: install ## OUT= [DATA= ARGS=] score word vectors
 	$(X2STATIC) evaluate "$$OUT" $${DATA:+--data "$$DATA"} $(ARGS)

@@ -20,6 +20,7 @@ from schemas.versions import package_version
 COMMANDS = {
     "encode": "Run a corpus through the teacher once, into a cache.",
     "train": "Train word vectors from a cache.",
+    "sweep": "Train with many settings from one cache, and rank them.",
     "evaluate": "Score word vectors.",
     "export": "Write word vectors for other programs.",
     "cache": "Look at caches, check, repair, merge and sample them.",

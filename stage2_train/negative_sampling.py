@@ -26,7 +26,13 @@ from stage2_train.vocabulary import Vocabulary
 # (docs/LOG.md, 2026-11-21).
 FEW_STEPS = 1000
 
+AfterEpoch = Callable[[list[float]], None]  # hears the mean loss of each epoch so far
+
 logger = logging.getLogger(__name__)
+
+
+def go_on_training(losses: list[float]) -> None:
+    """Do nothing after an epoch."""
 
 
 @dataclass
@@ -43,6 +49,7 @@ class NegativeSampling:
         learner: vectors and optimiser.
         state: where it is.
         report: hears how many words were read.
+        after_epoch: called after each epoch but the last, its checkpoint written; what it raises ends the training.
     """
 
     config: TrainConfig
@@ -54,6 +61,7 @@ class NegativeSampling:
     learner: Learner
     state: TrainingState
     report: Report
+    after_epoch: AfterEpoch = go_on_training
 
     def go_on(self) -> None:
         """Train from the state to the last epoch's end.
@@ -85,6 +93,8 @@ class NegativeSampling:
                             f"stopped by {asked.name}; the state is saved in {path}, run the same command again to "
                             f"go on"
                         )
+                if ended and after.epoch < self.config.epochs:
+                    self.after_epoch(self.state.losses)
 
     def _learn(self, batch: Batch, position: Position) -> None:
         """Take one step, unless subsampling leaves the batch no target."""
@@ -174,6 +184,7 @@ def fit(
     learner: Learner,
     begin: Callable[[Learner], float],
     report: Report,
+    after_epoch: AfterEpoch = go_on_training,
 ) -> Outcome:
     """Train by the paper's objective, from the newest checkpoint if there is one.
 
@@ -186,6 +197,7 @@ def fit(
         begin: gives a new run's learner the vectors, moments and step count to begin with, and returns the seconds that
             it took; not called where it goes on.
         report: hears how many words were read.
+        after_epoch: see `NegativeSampling`.
 
     Raises:
         Interrupted: by a signal, after a checkpoint was written.
@@ -197,8 +209,9 @@ def fit(
         state.steps = state.steps_before = learner.adam.steps
     sampler = TargetSampler.of(vocabulary, config)
     schedule = Schedule.of(config, vocabulary.total)
-    NegativeSampling(config, run, stream, vocabulary, sampler, schedule, learner, state, report).go_on()
-    if state.steps < FEW_STEPS:
+    training = NegativeSampling(config, run, stream, vocabulary, sampler, schedule, learner, state, report, after_epoch)
+    training.go_on()
+    if state.steps < FEW_STEPS and config.init != "closed-form" and config.continue_run is None:
         logger.warning(
             "%d steps are too few to learn much from; train for more --epochs, or by --objective closed-form "
             "--transform whiten",

@@ -15,6 +15,7 @@ from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
 from stage2_train import closed_form, negative_sampling
 from stage2_train.learner import Learner
+from stage2_train.negative_sampling import AfterEpoch, go_on_training
 from stage2_train.outcome import Outcome, record
 from stage2_train.predecessor import Predecessor
 from stage2_train.preparation import Preparation
@@ -28,7 +29,7 @@ from stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
 logger = logging.getLogger(__name__)
 
 
-def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
+def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch = go_on_training) -> dict[str, Any]:
     """Train word vectors from a cache, or go on where an earlier call was stopped.
 
     The folder `config.out` afterwards holds vectors.safetensors, vocabulary.arrow, word_segmentation.json (where the
@@ -37,6 +38,8 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
     Args:
         config: what to do.
         report: hears how many words were read.
+        after_epoch: hears the mean losses after each epoch but the last, its checkpoint written (the closed form has
+            no epochs); what it raises ends the training, which can go on later.
 
     Returns:
         vocabulary, dim, epochs, steps, targets, loss (mean of the last epoch; None for the closed form), seconds,
@@ -72,7 +75,7 @@ def train(config: TrainConfig, report: Report = silent) -> dict[str, Any]:
         if predecessor is not None:
             predecessor.hand_down(run.path)
         stream = Stream(cache, choice.shards, vocabulary, config)
-        outcome = _fit(config, run, stream, vocabulary, device, report, predecessor)
+        outcome = _fit(config, run, stream, vocabulary, device, report, predecessor, after_epoch)
         _save(outcome, vocabulary, cache, run, config, {"device": device.type, **history})
     return {**outcome.figures(vocabulary), "resumed": outcome.resumed, "finished_before": False}
 
@@ -128,12 +131,14 @@ def _fit(
     device: torch.device,
     report: Report,
     predecessor: Predecessor | None,
+    after_epoch: AfterEpoch,
 ) -> Outcome:
     if config.objective == "closed-form":
         return closed_form.fit(stream, vocabulary, config, run.settings["cache_content"], report)
     began = time.monotonic()
     preparation = Preparation(config, run, stream, vocabulary, report)
     transform = preparation.transform
+    transformed = stream.transformed(transform)
 
     def begin(fresh: Learner) -> float:
         preparation.begin(fresh.vectors)
@@ -142,7 +147,7 @@ def _fit(
         return time.monotonic() - began
 
     learner = preparation.learner(device)
-    outcome = negative_sampling.fit(config, run, stream.transformed(transform), vocabulary, learner, begin, report)
+    outcome = negative_sampling.fit(config, run, transformed, vocabulary, learner, begin, report, after_epoch)
     return replace(outcome, vectors=outcome.vectors[:, : transform.dim(stream.dim)])  # the bias is not exported
 
 

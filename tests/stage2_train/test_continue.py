@@ -99,7 +99,8 @@ def test_a_run_in_a_whitened_space_goes_on_in_that_space_on_a_grown_cache(cache_
     vectors = WordVectors.load(second.out)
     assert vectors.dim == 5
     assert end_of(second.out)["vectors"].shape[1] == 6  # with the bias
-    assert vectors.run["continued"]["words_new"] == 1
+    assert "new" in vectors.words
+    assert vectors.run["continued"]["words_new"] >= 1
     assert np.isfinite(vectors.matrix).all()
     assert vectors.run["losses"][0] < WordVectors.load(first.out).run["losses"][0] * 1.1
 

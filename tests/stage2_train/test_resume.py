@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from schemas.errors import Interrupted
+from schemas.errors import Interrupted, X2StaticError
 from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
 from stage2_train import checkpoint, negative_sampling, train
@@ -315,3 +315,21 @@ def test_training_needs_none_of_the_libraries_of_stage_one(cache: Path, whole_ru
     alone = drive(wish, "lonely")
     assert alone.returncode == 0, alone.stderr
     assert result(wish.out) == result(whole_run)
+
+
+def test_what_is_raised_after_an_epoch_ends_the_run_which_can_go_on_to_the_same_bytes(
+    cache: Path, whole_run: Path, tmp_path: Path
+):
+    heard: list[list[float]] = []
+
+    def enough(losses: list[float]) -> None:
+        heard.append(list(losses))
+        raise X2StaticError("enough")
+
+    with pytest.raises(X2StaticError, match="enough"):
+        train(config(cache, tmp_path / "run"), after_epoch=enough)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+    assert train(config(cache, tmp_path / "run"), after_epoch=enough)["resumed"]
+    assert result(tmp_path / "run") == result(whole_run)
+    assert heard == [WordVectors.load(whole_run).run["losses"][:1]]

@@ -1,0 +1,243 @@
+"""`x2static sweep`: many trainings from one cache, scored and ranked."""
+
+import shlex
+import shutil
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from evaluation.datasets import find_datasets
+from pipeline.commands.train import train
+from pipeline.options import common, finish
+from pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse, parse_grid, shown, sweepable
+from pipeline.sweeps.space import Range, Space, load_space
+from pipeline.terminal import ProgressLine, duration
+from schemas.cache import Cache, content_of, missing_shards
+from schemas.errors import X2StaticError
+from schemas.storage import hash_file, only_writer, write_atomically
+
+if TYPE_CHECKING:
+    from pipeline.sweeps.ranking import Ranking
+    from pipeline.sweeps.source import Source
+    from pipeline.sweeps.trial import Result
+
+Command = TypeVar("Command", bound=click.Command)
+TRIALS = 20  # of a space, where the user does not say
+
+
+def settings_of_train(command: Command) -> Command:
+    """Add the options of `x2static train`: the settings that all trials have in common."""
+    there = {parameter.name for parameter in command.params}
+    command.params += [parameter for parameter in train.params if parameter.name not in there]
+    return command
+
+
+@settings_of_train
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the sweep.")
+@click.option("-p", "--param", multiple=True, metavar="NAME=V1,V2", help="Values of a setting; several -p make a grid.")
+@click.option(
+    "--space", type=click.Path(path_type=Path), help="TOML file of choices and ranges, from which Optuna proposes."
+)
+@click.option("--trials", type=click.IntRange(min=1), default=TRIALS, show_default=True, help="Trials of a space.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="A file of word pairs, or a folder of them; else gensim's sets."
+)
+@click.option("--select", metavar="SET,SET", help="Data sets that the score is the mean of; all by default.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at a time.")
+@click.option("--prune", is_flag=True, help="Stop trials that have learned less than half of what others had.")
+@click.option("--retry-failed", is_flag=True, help="Try again what has failed.")
+@common
+@click.pass_context
+def sweep(context: click.Context, /, **values: Any) -> None:
+    """Train with many settings from one cache, score and rank them; the teacher is not needed.
+
+    All options of `x2static train` set what the trials have in common. Run the same command again to go on where it
+    stopped.
+    """
+    try:
+        grid, space = parse_grid(values["param"]), load_space(values["space"]) if values["space"] else None
+        fixed = _fixed(context, values, list(space or grid))
+    except WrongGrid as error:
+        raise click.UsageError(str(error), context) from error
+    if (space is None) == (not grid):
+        raise click.UsageError("give either -p NAME=V1,V2 (once or more) or --space FILE", context)
+    _need("matplotlib", *(["optuna"] if space else []))
+    from pipeline.sweeps.ranking import Ranking
+
+    started = time.monotonic()
+    out: Path = values["out"]
+    select = tuple(name.strip() for name in (values["select"] or "").split(",") if name.strip())
+    identity = _identity(fixed, grid, space, values, select)
+    with only_writer(out, "sweep"):
+        from pipeline.sweeps import folder
+
+        folder.claim(out, identity)
+        source = _source(grid, space, values, fixed)
+        ran = _run(source, fixed, values, select)
+        # With trials of earlier calls, whose values the grid may no longer name.
+        ranking = Ranking.of(source.names, select, folder.results(out))
+        facts = _facts(ranking, fixed, values, time.monotonic() - started)
+        _write(ranking, out, facts)
+    _tell(context, ranking, out, facts, ran, time.monotonic() - started)
+
+
+def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> dict[str, Any]:
+    """Return the settings that all trials have in common, checked.
+
+    Raises:
+        WrongGrid: one is swept as well, or its value is not possible.
+    """
+    by_field = {("continue_run" if name == "continue" else name): value for name, value in values.items()}
+    fixed = {}
+    for name in [*sweepable(), *sorted(NOT_SWEPT - {"out"})]:
+        option = f"--{name.removesuffix('_run').replace('_', '-')}"
+        if name not in swept and name in by_field:
+            fixed[name] = parse(name, by_field[name], option)
+        elif name in swept and context.get_parameter_source(name) != ParameterSource.DEFAULT:
+            raise WrongGrid(f"{option} is given, and {name} is swept; give one of the two")
+    return fixed
+
+
+def _identity(
+    fixed: dict[str, Any], grid: dict[str, Any], space: Space | None, values: dict[str, Any], select: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return all that has to be equal for the scores of two trials to be comparable, by name.
+
+    Raises:
+        X2StaticError: the cache is not whole, or there are no such data sets.
+        OSError: there is no vocabulary file of that name.
+    """
+    cache = Cache.open(values["cache"])
+    shards = dict(zip(cache.indices(), cache.shards(), strict=True))
+    missing = missing_shards(cache.plans(), {index: shard.marker for index, shard in shards.items()})
+    if missing != [] and not fixed["partial"]:  # or every trial would fail by it
+        raise X2StaticError(
+            f"{cache.path}: the cache is incomplete; finish `x2static encode` first (the same command goes on where it "
+            f"stopped)"
+        )
+    sets = {found.name: hash_file(found.path) for found in find_datasets(values["data"])}
+    if unknown := sorted(set(select) - sets.keys()):
+        raise X2StaticError(f"--select {', '.join(unknown)}: no such data set; there are {', '.join(sets)}")
+    vocab = fixed.get("vocab")
+    ranges = {name: entry.model_dump() if isinstance(entry, Range) else entry for name, entry in (space or {}).items()}
+    return {
+        **{name: value for name, value in fixed.items() if name not in NOT_SWEPT},
+        "vocab": hash_file(Path(vocab)) if vocab is not None else None,
+        "cache_content": content_of(list(shards.values())),
+        "swept": sorted(space or grid),
+        "space": ranges or None,
+        "data": sets,
+        "select": sorted(select),
+    }
+
+
+def _source(grid: dict[str, list[Any]], space: Space | None, values: dict[str, Any], fixed: dict[str, Any]) -> "Source":
+    if space is None:
+        from pipeline.sweeps.source import Grid
+
+        return Grid(grid)
+    from pipeline.sweeps.folder import JOURNAL
+    from pipeline.sweeps.study import Study
+
+    return Study(values["out"] / JOURNAL, space, values["trials"], fixed.get("seed", 0), values["retry_failed"])
+
+
+def _run(
+    source: "Source", fixed: dict[str, Any], values: dict[str, Any], select: tuple[str, ...]
+) -> dict[str, "Result"]:
+    from pipeline.sweeps.sweep import Sweep
+
+    with ProgressLine("sweep") as report:
+        running = Sweep(
+            out=values["out"],
+            fixed=fixed,
+            source=source,
+            data=values["data"],
+            select=select,
+            jobs=values["jobs"],
+            prune=values["prune"],
+            retry_failed=values["retry_failed"],
+            report=report,
+        )
+        running.run()
+    return running.results
+
+
+def _facts(ranking: "Ranking", fixed: dict[str, Any], values: dict[str, Any], seconds: float) -> dict[str, str]:
+    """Return what a reader of the results wants to know, by what it is."""
+    counts = [f"{ranking.count(state)} {state}" for state in ("complete", "pruned", "failed") if ranking.count(state)]
+    facts = {
+        "cache": str(values["cache"]),
+        "trials": ", ".join(counts) + f"; this call took {duration(seconds)}",
+        "score": "Spearman's rho, the mean over " + ", ".join(name for name in ranking.sets if ranking.counts(name)),
+    }
+    if ranking.best is not None:
+        settings = {**fixed, **ranking.best.settings}
+        facts["best"] = ", ".join(f"{name} {shown(ranking.best.settings[name])}" for name in ranking.names)
+        facts["train it anew"] = _command(settings, values["cache"])
+    return facts
+
+
+def _command(settings: dict[str, Any], cache: Path) -> str:
+    """Return the command that trains with some settings, those that are no default."""
+    options = {parameter.name: parameter for parameter in train.params}
+    asked = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, value in settings.items()
+        if name in sweepable() and value is not None and value != options[name].default
+    ]
+    return " ".join(["x2static train", f"--cache {shlex.quote(str(cache))}", "--out DIR", *asked])
+
+
+def _write(ranking: "Ranking", out: Path, facts: dict[str, str]) -> None:
+    from pipeline.sweeps.page import page
+    from pipeline.sweeps.plots import plots
+
+    ranking.write(out / "sweep.parquet")
+    drawn = plots(ranking)
+    for name, data in drawn.items():
+        write_atomically(out / f"{name}.png", data)
+    title = "Sweep over " + ", ".join(ranking.names)
+    write_atomically(out / "sweep.html", page(ranking, title, facts, drawn).encode())
+
+
+def _tell(
+    context: click.Context,
+    ranking: "Ranking",
+    out: Path,
+    facts: dict[str, str],
+    ran: dict[str, "Result"],
+    seconds: float,
+) -> None:
+    from pipeline.sweeps.table import text_table
+    from pipeline.sweeps.trial import TRIALS as FOLDER
+
+    click.echo(text_table(ranking, shutil.get_terminal_size((120, 24)).columns))
+    click.echo(f"\n{out}: {facts['trials']}")
+    click.echo(f"score: {facts['score']}")
+    click.echo(f"all figures in {out / 'sweep.parquet'}, plots in {out / 'sweep.html'}")
+    best = ranking.best
+    if best is None:
+        first = next((row for row in ranking.results if row.error), None)
+        raise X2StaticError(
+            f"{out}: no trial has a score" + (f"; {first.name}: {first.error}" if first is not None else "")
+        )
+    click.echo(f"best: {out / FOLDER / best.name}")
+    told = {
+        "trials": len(ranking.results),
+        **{state: ranking.count(state) for state in ("complete", "pruned", "failed")},
+        "best": {"settings": best.settings, "score": ranking.score(best), "path": str(out / FOLDER / best.name)},
+        "seconds": round(seconds, 3),
+    }
+    finish(context, told)
+
+
+def _need(*modules: str) -> None:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise X2StaticError(f"a sweep needs {' and '.join(missing)}: `pip install x2static[sweep]`")

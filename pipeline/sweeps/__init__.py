@@ -1,0 +1,1 @@
+"""Many trainings from one cache: which settings are best?"""

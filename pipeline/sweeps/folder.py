@@ -1,0 +1,63 @@
+"""The folder of a sweep: which sweep it belongs to, and the results that are in it."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.sweeps import trial
+from pipeline.sweeps.trial import Result
+from schemas.errors import X2StaticError
+from schemas.storage import LOCK, TEMPORARY, canonical_json, read_json, remove_leftovers, write_atomically
+
+SWEEP, JOURNAL = "sweep.json", "study.jsonl"
+
+
+def claim(out: Path, identity: dict[str, Any]) -> None:
+    """Make a folder this sweep's, or see that it is; the caller holds its lock.
+
+    Args:
+        out: the folder.
+        identity: all that makes scores of trials comparable, by name.
+
+    Raises:
+        X2StaticError: it holds something else, or a sweep that differs.
+    """
+    file = out / SWEEP
+    if file.is_file():
+        _compare(file, read_json(file), identity)
+        remove_leftovers(out)
+        remove_leftovers(out / trial.TRIALS)
+        return
+    foreign = sorted(path.name for path in out.glob("*") if path.name != LOCK and not path.name.startswith(TEMPORARY))
+    if foreign:
+        raise X2StaticError(
+            f"{out}: not empty and no sweep ({SWEEP} is missing, {foreign[0]} is there); give --out a new or empty "
+            f"folder"
+        )
+    remove_leftovers(out)
+    write_atomically(file, canonical_json(identity))
+
+
+def _compare(file: Path, theirs: object, ours: dict[str, Any]) -> None:
+    if not isinstance(theirs, dict):
+        raise X2StaticError(f"{file}: not what a sweep writes; give --out another folder")
+    names = [*ours, *(name for name in theirs if name not in ours)]
+    differing = [
+        f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here"
+        for name in names
+        if theirs.get(name) != ours.get(name)
+    ]
+    if differing:
+        raise X2StaticError(
+            f"{file.parent}: holds another sweep ({'; '.join(differing)}); give the same settings to go on with it "
+            f"(a grid may get more values), or another --out for a new sweep"
+        )
+
+
+def results(out: Path) -> list[Result]:
+    """Return what came of every trial that has ended.
+
+    Raises:
+        X2StaticError: a record is damaged.
+    """
+    found = [trial.load(out, file.stem) for file in sorted((out / trial.TRIALS).glob("*.json"))]
+    return [result for result in found if result is not None]

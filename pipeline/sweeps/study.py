@@ -1,0 +1,142 @@
+"""Settings that Optuna proposes, from the scores so far; the study is a journal file in the sweep's folder."""
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from pipeline.sweeps.settings import parse
+from pipeline.sweeps.source import Draw
+from pipeline.sweeps.space import Range, Space
+
+RETRIED = "retried"  # attribute of a trial that repeats one that failed: its number
+
+
+class NoLock(JournalFileSymlinkLock):
+    """The sweep holds a lock on its folder, which a killed process cannot leave behind."""
+
+    def acquire(self) -> bool:
+        """Do nothing."""
+        return True
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+class Study:
+    """Proposals of Optuna's tree-structured Parzen estimator.
+
+    Every trial draws from a generator of its own, keyed by the seed and the trial's number. So a study that was killed
+    and goes on proposes what it would have proposed, as far as trials end in the same order.
+    """
+
+    def __init__(self, journal: Path, space: Space, total: int, seed: int, retry_failed: bool) -> None:
+        """Open the journal, or begin one.
+
+        Args:
+            journal: the file; the caller holds the lock of its folder.
+            space: what to propose from.
+            total: trials altogether, those of earlier calls included.
+            seed: of all proposals.
+            retry_failed: whether to propose once more what has failed.
+        """
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        _cut_torn_line(journal)
+        self.names = list(space)
+        self.total = total
+        self._seed = seed
+        self._distributions = {name: _distribution(entry) for name, entry in space.items()}
+        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=NoLock(str(journal))))
+        self._study = optuna.create_study(
+            storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
+        )
+        self._left = self._left_behind(retry_failed)
+
+    def ask(self) -> Draw | None:
+        """Return what an earlier call left unfinished, then proposals, None after the last."""
+        if self._left:
+            return self._left.pop(0)
+        trials = self._study.get_trials(deepcopy=False)
+        if sum(self._counts(trial) for trial in trials) >= self.total:
+            return None
+        self._study.sampler = optuna.samplers.TPESampler(seed=_seed(self._seed, len(trials)))
+        trial = self._study.ask(self._distributions)
+        return self._draw(trial.number, trial.params)
+
+    def tell(self, draw: Draw, state: str, score: float | None) -> None:
+        """Note how a trial ended; one without a score has failed."""
+        if state == "complete" and score is None:
+            state = "failed"
+        ended = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
+        values = [score] if score is not None and ended == TrialState.COMPLETE else None
+        if not draw.again:
+            self._study.tell(draw.number, values, ended)
+        elif ended != TrialState.FAIL:  # what has been told stays; the repetition is a trial of its own
+            before = self._study.get_trials(deepcopy=False)[draw.number]
+            self._study.add_trial(
+                create_trial(
+                    state=ended,
+                    values=values,
+                    params=before.params,
+                    distributions=before.distributions,
+                    user_attrs={RETRIED: draw.number},
+                )
+            )
+
+    def _left_behind(self, retry_failed: bool) -> list[Draw]:
+        trials = self._study.get_trials(deepcopy=False)
+        for trial in trials:  # killed while it was being proposed
+            if trial.state == TrialState.RUNNING and not self._whole(trial):
+                self._study.tell(trial.number, state=TrialState.FAIL)
+        left = [
+            self._draw(trial.number, trial.params)
+            for trial in trials
+            if trial.state == TrialState.RUNNING and self._whole(trial)
+        ]
+        if retry_failed:
+            retried = {trial.user_attrs.get(RETRIED) for trial in trials}
+            left += [
+                self._draw(trial.number, trial.params, again=True)
+                for trial in trials
+                if trial.state == TrialState.FAIL and self._whole(trial) and trial.number not in retried
+            ]
+        return left
+
+    def _whole(self, trial: FrozenTrial) -> bool:
+        return trial.params.keys() == self._distributions.keys()
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        return self._whole(trial) and RETRIED not in trial.user_attrs
+
+    def _draw(self, number: int, params: dict[str, Any], again: bool = False) -> Draw:
+        settings = {name: parse(name, params[name], "Optuna") for name in self.names}
+        return Draw(settings, number, again)
+
+
+def _distribution(entry: list[Any] | Range) -> BaseDistribution:
+    if isinstance(entry, list):
+        return CategoricalDistribution(entry)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where steps do not end at `high`, the last one below it is the highest
+        if isinstance(entry.low, int) and isinstance(entry.high, int):
+            return IntDistribution(entry.low, entry.high, log=entry.log, step=int(entry.step or 1))
+        return FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
+
+
+def _seed(seed: int, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4])  # numpy takes 32 bits
+
+
+def _cut_torn_line(journal: Path) -> None:
+    """Take away what a crash left of a line: Optuna refuses to read a journal that does not end with a whole one."""
+    if not journal.is_file():
+        return
+    with journal.open("rb+") as file:
+        data = file.read()
+        file.truncate(data.rfind(b"\n") + 1)

@@ -1,0 +1,178 @@
+"""A sweep as a whole: trials given to workers, their results kept, until the source of settings has no more."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.sweeps import trial
+from pipeline.sweeps.pruning import comparable, hopeless
+from pipeline.sweeps.settings import Settings, shown, trial_name
+from pipeline.sweeps.source import Draw, Source
+from pipeline.sweeps.trial import Result
+from pipeline.sweeps.workers import Losses, Stopped, Task, Worker, ready
+from schemas.errors import Interrupted
+from schemas.progress import Progress, Report
+from schemas.training import TrainConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Sweep:
+    """A sweep under way.
+
+    Attributes:
+        out: its folder, whose lock the caller holds.
+        fixed: settings of all trials, by name.
+        source: gives the settings of each.
+        data: the data sets, as `find_datasets` takes them.
+        select: names of the data sets that count; all where there is none.
+        jobs: trials at a time.
+        prune: whether to stop hopeless trials.
+        retry_failed: whether to try again what has failed.
+        report: hears how many trials have ended.
+        results: what came of the trials, by name.
+    """
+
+    out: Path
+    fixed: dict[str, Any]
+    source: Source
+    data: Path | None
+    select: tuple[str, ...]
+    jobs: int
+    prune: bool
+    retry_failed: bool
+    report: Report
+    results: dict[str, Result] = field(default_factory=dict)
+    _draws: dict[str, list[Draw]] = field(default_factory=dict)  # those that wait for a trial, by its name
+    _done: int = 0
+
+    def run(self) -> None:
+        """Run what is left to run.
+
+        Raises:
+            Interrupted: by a signal; what runs was stopped, with its state saved.
+            OSError: a result cannot be kept.
+        """
+        with _workers() as workers:
+            while True:
+                self._give_work(workers)
+                busy = [worker for worker in workers if worker.task is not None]
+                if not busy:
+                    return
+                for worker in ready(busy):
+                    self._hear(worker, workers)
+
+    def _give_work(self, workers: list[Worker]) -> None:
+        while sum(worker.task is not None for worker in workers) < self.jobs:
+            draw = self.source.ask()
+            if draw is None:
+                return
+            name = trial_name(draw.settings)
+            waiting = self._draws.setdefault(name, [])
+            waiting.append(draw)
+            if len(waiting) > 1:
+                continue  # the same settings are being tried
+            result = self._known(name)
+            config = None
+            if result is None:
+                config = self._config(name, draw.settings)
+            if isinstance(config, TrainConfig):
+                self._idle(workers).run(Task(name, draw.settings, config, self.data))
+            elif isinstance(config, str):
+                self._end(Result(name=name, settings=draw.settings, state="failed", error=config))
+            elif result is not None:
+                self._end(result, new=False)
+
+    def _known(self, name: str) -> Result | None:
+        """Return the result of a trial that need not run; one that has failed may be tried once a call."""
+        if name in self.results:
+            return self.results[name]
+        result = trial.load(self.out, name)
+        return None if result is not None and result.state == "failed" and self.retry_failed else result
+
+    def _config(self, name: str, settings: Settings) -> TrainConfig | str:
+        """Return all settings of a trial, or what is wrong with them together."""
+        try:
+            return TrainConfig.model_validate({**self.fixed, **settings, "out": self.out / trial.TRIALS / name})
+        except ValidationError as error:
+            return "; ".join(item["msg"] for item in error.errors())
+
+    def _idle(self, workers: list[Worker]) -> Worker:
+        for worker in workers:
+            if worker.task is None:
+                return worker
+        workers.append(Worker(self.jobs))
+        return workers[-1]
+
+    def _hear(self, worker: Worker, workers: list[Worker]) -> None:
+        task = worker.task
+        message = worker.receive()
+        if task is None or isinstance(message, Stopped):
+            raise Interrupted(f"a trial was stopped from outside ({message}); run the same command again to go on")
+        if isinstance(message, Losses):
+            worker.answer(go_on=not (self.prune and self._hopeless(worker, task, workers)))
+            return
+        worker.task = None
+        if message is None:
+            workers.remove(worker)
+            message = Result(
+                name=task.name, settings=task.settings, state="failed", losses=worker.losses, error=worker.death()
+            )
+        self._end(message)
+
+    def _hopeless(self, worker: Worker, task: Task, workers: list[Worker]) -> bool:
+        alike = comparable(task.config)
+        running = [(other.task.config, other.losses) for other in workers if other.task and other is not worker]
+        ended = [(self._config(result.name, result.settings), result.losses) for result in self.results.values()]
+        others = [
+            losses for config, losses in running + ended if not isinstance(config, str) and comparable(config) == alike
+        ]
+        return hopeless(worker.losses, others, task.config.negatives)
+
+    def _end(self, result: Result, new: bool = True) -> None:
+        """Keep a result, and tell the source."""
+        self.results[result.name] = result
+        score = result.score(self.select)
+        if new:
+            trial.save(self.out, result)
+            logger.info("%s: %s", result.name, result.error or f"score {shown(score)}")
+        for draw in self._draws.pop(result.name):
+            self.source.tell(draw, result.state, score)
+            self._done += 1
+        best = [score for score in (one.score(self.select) for one in self.results.values()) if score is not None]
+        detail = f"best score {max(best):.3f}" if best else ""
+        self.report(Progress(min(self._done, self.source.total), self.source.total, "trials", detail))
+
+
+@contextmanager
+def _workers() -> Iterator[list[Worker]]:
+    """Give a list to put workers in; whatever happens, they save what they do and end."""
+    workers: list[Worker] = []
+    try:
+        yield workers
+    except (KeyboardInterrupt, Interrupted) as error:
+        started = time.monotonic()
+        busy = sum(worker.task is not None for worker in workers)
+        logger.info("stopping; %d trials save their state", busy)
+        _stop(workers)
+        raise Interrupted(
+            f"stopped, the state of {busy} trials saved in {time.monotonic() - started:.0f} s; run the same command "
+            f"again to go on"
+        ) from error
+    finally:
+        _stop(workers)
+
+
+def _stop(workers: list[Worker]) -> None:
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.process.join()
+    workers.clear()

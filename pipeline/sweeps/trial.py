@@ -1,0 +1,150 @@
+"""One trial of a sweep: trained from the cache, scored, and recorded beside its run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from evaluation.word_similarity import evaluate_word_similarity
+from pipeline.sweeps.settings import Settings
+from schemas.errors import X2StaticError
+from schemas.storage import LOCK, canonical_json, read_json, write_atomically
+from schemas.training import TrainConfig
+from schemas.vectors import WordVectors
+
+TRIALS = "trials"  # the folder in that of the sweep
+SECONDS_TO_LET_GO = 60.0  # that a process whose sweep was killed has to save its state; it stops after one batch
+
+
+class Pruned(X2StaticError):  # noqa: N818
+    """The sweep stopped a trial that had learned too little."""
+
+
+class TaskScore(BaseModel):
+    """The result on one data set: Spearman's rho or None, pairs covered and pairs there are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    score: float | None
+    covered: int
+    total: int
+
+
+class Result(BaseModel):
+    """What came of a trial.
+
+    Attributes:
+        name: of the trial and its run's folder.
+        settings: what was swept, as JSON has it.
+        state: "complete" has scores; "pruned" was stopped by its loss; "failed" ended with an error.
+        scores: by the name of the data set.
+        losses: mean loss of each finished epoch; none for the closed form.
+        seconds: of training.
+        figures: what else the training came to: vocabulary, dim, steps, words_per_second and so on.
+        error: the line that says what went wrong.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    settings: Settings
+    state: Literal["complete", "pruned", "failed"]
+    scores: dict[str, TaskScore] = {}
+    losses: list[float] = []
+    seconds: float | None = None
+    figures: dict[str, Any] = {}
+    error: str | None = None
+
+    def score(self, select: tuple[str, ...]) -> float | None:
+        """Return the mean score over some data sets, those without a score left out; None where none has one.
+
+        Args:
+            select: names of data sets; all where there is none.
+        """
+        known = [task.score for name, task in self.scores.items() if name in select or not select]
+        there = [score for score in known if score is not None]
+        return sum(there) / len(there) if there else None
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss of the last epoch."""
+        return self.losses[-1] if self.losses else None
+
+
+def record_file(out: Path, name: str) -> Path:
+    """Return where the result of a trial is kept: beside its run's folder, which is the run's own."""
+    return out / TRIALS / f"{name}.json"
+
+
+def save(out: Path, result: Result) -> None:
+    """Keep a result, whole or not at all."""
+    (out / TRIALS).mkdir(exist_ok=True)
+    write_atomically(record_file(out, result.name), canonical_json(result.model_dump(mode="json")))
+
+
+def load(out: Path, name: str) -> Result | None:
+    """Return the result of a trial, None where it has not ended.
+
+    Raises:
+        X2StaticError: the record is damaged.
+    """
+    file = record_file(out, name)
+    if not file.is_file():
+        return None
+    try:
+        return Result.model_validate(read_json(file))
+    except ValidationError as error:
+        raise X2StaticError(
+            f"{file}: not the record of a trial; remove it, and the trial is taken up again from its run"
+        ) from error
+
+
+def run_trial(
+    name: str, settings: Settings, config: TrainConfig, data: Path | None, after_epoch: Callable[[list[float]], None]
+) -> Result:
+    """Train and score one trial, or go on with it where an earlier call stopped.
+
+    Args:
+        name: of the trial.
+        settings: what was swept.
+        config: all settings; its folder is the run's.
+        data: the data sets, as `find_datasets` takes them.
+        after_epoch: hears the losses so far; raises Pruned to stop the trial.
+
+    Raises:
+        Interrupted: by a signal, with the state saved.
+        X2StaticError: the trial failed, or was pruned.
+        OSError: the run cannot be written.
+    """
+    from stage2_train import train
+    from stage2_train.outcome import FIGURES
+
+    _wait_for_writer(config.out)
+    figures = train(config, after_epoch=after_epoch)
+    vectors = WordVectors.load(config.out)
+    scores = {
+        score.task: TaskScore(score=score.score, covered=score.covered, total=score.total)
+        for score in evaluate_word_similarity(vectors, data)
+    }
+    return Result(
+        name=name,
+        settings=settings,
+        state="complete",
+        scores=scores,
+        losses=vectors.run["losses"],
+        seconds=figures["seconds"],
+        figures={key: figures[key] for key in FIGURES if key not in ("loss", "seconds")},
+    )
+
+
+def _wait_for_writer(run: Path) -> None:
+    """Wait for a process that a killed sweep left behind, and which is about to save its state."""
+    if not run.is_dir():
+        return
+    try:
+        with FileLock(run / LOCK, timeout=SECONDS_TO_LET_GO):
+            pass
+    except Timeout:
+        return  # training says it in a line of its own

@@ -1,0 +1,88 @@
+"""A tiny cache, word pairs for its words, and the command line on them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import cli
+from tests.conftest import ROOT
+from tests.stage2_train.caches import make_cache
+
+# A trial takes a tenth of a second with these, and its pairs are covered.
+SMALL = ("--min-count", "5", "--subsample", "0", "--batch-size", "16")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Exit status, and what was said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return value
+
+
+Sweep = Callable[..., Ran]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two shards of contexts of 16 numbers, not to be changed."""
+    return make_cache(tmp_path_factory.mktemp("sweeps") / "cache", shards=2, paragraphs=60, dim=16)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sets of pairs of words that the cache has, and one pair that it has not."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for name, factor in (("first", 7), ("second", 3)):
+        pairs = [f"w{i:02d}\tw{(i * factor + 3) % 20:02d}\t{i * 13 % 11}\n" for i in range(20)]
+        (folder / f"{name}.tsv").write_text("".join([*pairs, "w01\tabsent\t5\n"]))
+    return folder
+
+
+@pytest.fixture
+def sweep(cache: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
+    """Run `x2static sweep --cache --data` with these options in this process; trials have processes of their own."""
+
+    def call(*options: str | Path) -> Ran:
+        capsys.readouterr()
+        status = cli.run([*map(str, arguments(cache, data)), *map(str, options)])
+        said = capsys.readouterr()
+        return Ran(status, said.out, said.err)
+
+    return call
+
+
+def arguments(cache: Path, data: Path) -> list[str]:
+    return ["sweep", "--cache", str(cache), "--data", str(data), *SMALL]
+
+
+def start(arguments: list[str], **environment: str) -> "subprocess.Popen[str]":
+    """Start the command line as the leader of a group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def state_of(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file below a folder, but for locks: its bytes, and when they were written."""
+    files = [file for file in folder.rglob("*") if file.is_file() and file.name != ".lock"]
+    return {str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}

@@ -1,0 +1,124 @@
+"""Sweeps that are killed or stopped, and run again: nothing is done twice, and the vectors are those of a whole run."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stage2_train import train
+from tests.pipeline.sweeps.conftest import arguments, start, state_of
+from tests.stage2_train.caches import config, result
+from tests.stage2_train.conftest import single_thread
+
+EPOCHS = 60  # of a trial that is long enough to be met in the middle
+SHORT, LONG = "epochs=1", f"epochs={EPOCHS}"
+
+
+@pytest.fixture(scope="module")
+def whole(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """The vectors of the long trial, had nobody interrupted it."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    asked = {"epochs": EPOCHS, "min_count": 5, "subsample": 0, "batch_size": 16, "negatives": 10, "lr": 1e-3}
+    with single_thread():
+        train(config(cache, out, **asked, buffer_megabytes=512))
+    return result(out)
+
+
+@pytest.fixture
+def met(cache: Path, data: Path, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+    """A sweep whose first trial has ended and whose second has just written a checkpoint; and its command."""
+    out = tmp_path / "out"
+    command = [*arguments(cache, data), "--out", str(out), "-p", f"epochs=1,{EPOCHS}"]
+    process = start(command)
+    trials = out / "trials"
+    while not ((trials / f"{SHORT}.json").exists() and list(trials.glob(f"{LONG}/checkpoints/0*"))):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    yield process, command
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def kill_all(process: "subprocess.Popen[str]") -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def kill_parent(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+
+
+@pytest.mark.parametrize("kill", [kill_all, kill_parent])
+def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(
+    kill: Callable[["subprocess.Popen[str]"], None],
+    met: tuple["subprocess.Popen[str]", list[str]],
+    whole: tuple[bytes, bytes],
+    tmp_path: Path,
+):
+    process, command = met
+    kill(process)
+    assert process.wait() == -signal.SIGKILL
+    trials = tmp_path / "out" / "trials"
+    assert not (trials / f"{LONG}.json").exists()
+    finished = state_of(trials / SHORT), (trials / f"{SHORT}.json").read_bytes()
+
+    again = start(command)
+    said, errors = again.communicate()
+
+    assert again.returncode == 0, errors
+    assert "2 complete" in said
+    assert (state_of(trials / SHORT), (trials / f"{SHORT}.json").read_bytes()) == finished
+    assert "going on at epoch" in (trials / f"{LONG}.log").read_text()
+    assert result(trials / LONG) == whole
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, id="Ctrl-C, to the group"), pytest.param(signal.SIGTERM, id="SIGTERM")]
+)
+def test_a_signal_stops_the_trials_with_their_state_saved(
+    number: signal.Signals,
+    met: tuple["subprocess.Popen[str]", list[str]],
+    whole: tuple[bytes, bytes],
+    tmp_path: Path,
+):
+    process, command = met
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "run the same command again to go on" in errors
+    assert "Traceback" not in errors
+    trials = tmp_path / "out" / "trials"
+    assert not (trials / f"{LONG}.json").exists()
+
+    again = start(command)
+    assert again.wait() == 0, again.communicate()
+    again.communicate()
+    assert result(trials / LONG) == whole
+
+
+def test_a_trial_whose_process_is_killed_has_failed_and_the_next_gets_a_new_one(
+    cache: Path, data: Path, tmp_path: Path
+):
+    out = tmp_path / "out"
+    process = start([*arguments(cache, data), "--out", str(out), "-p", f"epochs={EPOCHS},1"])
+    while not list(out.glob(f"trials/{LONG}/checkpoints/0*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(workers) == 1
+    os.kill(int(workers[0]), signal.SIGKILL)
+    said, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert "1 complete, 1 failed" in said
+    assert f"{LONG}: its process was killed by SIGKILL, perhaps for lack of memory" in said

@@ -1,0 +1,127 @@
+"""Grids and spaces: what can be said, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse_grid, sweepable, trial_name
+from pipeline.sweeps.source import Grid
+from pipeline.sweeps.space import Range, load_space
+from schemas.training import TrainConfig
+
+
+def test_a_grid_is_every_combination_the_last_setting_changing_first():
+    source = Grid(parse_grid(("lr=1e-3,1e-2", "negatives=5,10")))
+    assert source.total == 4
+    drawn = [draw.settings for draw in iter(source.ask, None)]
+    assert drawn == [
+        {"lr": 0.001, "negatives": 5},
+        {"lr": 0.001, "negatives": 10},
+        {"lr": 0.01, "negatives": 5},
+        {"lr": 0.01, "negatives": 10},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("lr=1e-3, 0.001,1", [0.001, 1.0]),
+        ("min-count=1,2", [1, 2]),
+        ("dim=none,100", [None, 100]),
+        ("transform=none,whiten", ["none", "whiten"]),
+        ("vocab=None,words.txt", [None, "words.txt"]),
+        ("compat=none,paper", [None, "paper"]),
+    ],
+)
+def test_values_are_those_of_the_setting(text: str, values: list[object]):
+    (parsed,) = parse_grid((text,)).values()
+    assert parsed == values
+    assert [type(value) for value in parsed] == [type(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (("speed=1,2",), "no setting 'speed' to sweep over; there are objective, "),
+        (("cache=a,b",), "no setting 'cache'"),
+        (("device=cpu,cuda",), "no setting 'device'"),
+        (("lr=0,1",), "-p lr=0,1: lr cannot be '0': input should be greater than 0"),
+        (("lr=nan",), "lr cannot be 'nan'"),
+        (("negatives=5,few",), "negatives cannot be 'few'"),
+        (("negatives=none",), "negatives cannot be 'none'"),
+        (("objective=guess",), "objective cannot be 'guess'"),
+        (("lr",), "expected name=value,value"),
+        (("lr=",), "expected name=value,value"),
+        (("lr=1,,2",), "expected name=value,value"),
+        (("lr=1", "lr=2"), "lr is given twice"),
+    ],
+)
+def test_a_grid_that_makes_no_sense_is_refused(texts: tuple[str, ...], said: str):
+    with pytest.raises(WrongGrid) as error:
+        parse_grid(texts)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_setting_of_training_can_be_swept_but_for_where_and_how_a_trial_runs():
+    assert set(TrainConfig.model_fields) > NOT_SWEPT
+    assert set(sweepable()) == set(TrainConfig.model_fields) - NOT_SWEPT
+    assert {"lr", "negatives", "dim", "objective", "seed"} <= set(sweepable())
+
+
+def test_names_of_trials_are_readable_and_differ_where_settings_do():
+    assert trial_name({"lr": 1e-3, "dim": None}) == "lr=0.001,dim=none"
+    settings = [
+        {"lr": 0.00123456},
+        {"lr": 0.00123457},
+        {"vocab": "a/b"},
+        {"vocab": "a_b"},
+        {"vocab": "../" + "x" * 300},
+        {"vocab": "../" + "x" * 301},
+    ]
+    names = [trial_name(one) for one in settings]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= 100 and "/" not in name for name in names)
+
+
+def test_a_space_is_choices_and_ranges(tmp_path: Path):
+    file = tmp_path / "space.toml"
+    file.write_text(
+        'lr = {low = 1e-4, high = 1, log = true}\nnegatives = {low = 5, high = 20, step = 5}\ndim = ["none", 50]\n'
+        "[min-count]\nlow = 1\nhigh = 9\n"
+    )
+    assert load_space(file) == {
+        "lr": Range(low=1e-4, high=1.0, log=True),
+        "negatives": Range(low=5, high=20, step=5),
+        "dim": [None, 50],
+        "min_count": Range(low=1, high=9),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file"),
+        ("lr = = 1", "not valid TOML"),
+        ("", "no setting in it"),
+        ("speed = [1]", "no setting 'speed' to sweep over"),
+        ("lr = [0]", "lr cannot be 0"),
+        ("lr = []", "expected a list of choices"),
+        ("lr = 1", "expected a list of choices"),
+        ("lr = {low = 1}", "lr: high: field required"),
+        ("lr = {low = 1, high = 2, base = 3}", "lr: base: extra inputs"),
+        ("lr = {low = 0, high = 2}", "lr cannot be 0"),
+        ("lr = {low = 2, high = 1}", "low = 2.0 is above high = 1.0"),
+        ("subsample = {low = 0, high = 1, log = true}", "log = true needs low above 0"),
+        ("negatives = {low = 1, high = 2, step = 0.5}", "step = 0.5 has to be above 0, and whole"),
+        ("objective = {low = 1, high = 2}", "objective cannot be 1"),
+    ],
+)
+def test_a_space_that_makes_no_sense_is_refused(text: str | None, said: str, tmp_path: Path):
+    file = tmp_path / "space.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(WrongGrid) as error:
+        load_space(file)
+    assert said in str(error.value)
+    assert str(file) in str(error.value)

@@ -1,0 +1,90 @@
+"""What a sweep shows: made from results that no training is needed for."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.sweeps.page import page
+from pipeline.sweeps.plots import plots
+from pipeline.sweeps.ranking import Ranking
+from pipeline.sweeps.table import text_table
+from pipeline.sweeps.trial import Result, TaskScore
+
+
+def result(name: str, score: float | None, state: str = "complete", **more: object) -> Result:
+    scores = {"ws353": {"score": score, "covered": 3, "total": 4}} if state == "complete" else {}
+    return Result.model_validate({"name": name, "settings": {"lr": 0.1}, "state": state, "scores": scores, **more})
+
+
+def ranking(*results: Result, names: tuple[str, ...] = ("lr",)) -> Ranking:
+    return Ranking.of(list(names), (), list(results))
+
+
+def test_trials_are_ranked_by_score_ties_by_name_and_those_without_a_score_last():
+    some = [
+        result("failed", None, "failed", error="no"),
+        result("none", None),
+        result("b", 0.5),
+        result("pruned", None, "pruned"),
+        result("negative", -0.5),
+        result("a", 0.5),
+        result("best", 0.6),
+    ]
+    ranked = ranking(*some)
+    assert [row.name for row in ranked.results] == ["best", "a", "b", "negative", "none", "pruned", "failed"]
+    assert ranked.best is some[-1]
+    assert ranking(some[0], some[1]).best is None
+
+
+def test_a_score_is_the_mean_over_sets_that_have_one():
+    scores = {name: TaskScore(score=value, covered=1, total=1) for name, value in (("a", 0.2), ("b", 0.6), ("c", None))}
+    one = Result(name="x", settings={}, state="complete", scores=scores)
+    assert one.score(()) == pytest.approx(0.4)
+    assert one.score(("b", "c")) == 0.6
+    assert one.score(("c",)) is None
+
+
+WIDE = result("x", 0.25, settings={"vocab": "folder/" * 9 + "words.txt", "lr": 1e-3}, losses=[2.5], seconds=61)
+
+
+@pytest.mark.parametrize("width", [200, 60, 45, 20])
+def test_a_table_gets_narrower_with_the_terminal_as_far_as_its_settings_allow(width: int):
+    table = text_table(ranking(WIDE, names=("lr", "vocab")), width)
+    head = table.splitlines()[0].split()
+    assert head[:3] == ["score", "lr", "vocab"]
+    assert "words.txt" in table
+    if width >= 45:
+        assert max(map(len, table.splitlines()[:2])) <= width
+    assert ("ws353" in head) == ("in sweep.parquet" not in table) == (width == 200)
+    assert ("loss" in head) == (width >= 60)
+
+
+def test_one_error_of_many_trials_is_said_once():
+    failed = [result(f"lr={n}", None, "failed", error="the disk is full") for n in range(3)]
+    assert text_table(ranking(*failed), 100).splitlines()[-1] == "lr=0 and 2 more: the disk is full"
+
+
+def test_text_from_outside_cannot_become_markup():
+    evil = result("<b>", None, "failed", error="<script>alert(1)</script>", settings={"vocab": '"><img src=x>'})
+    text = page(ranking(evil, names=("vocab",)), "<i>", {"cache": "<u>&"}, {})
+    for markup in ("<b>", "<script", "<img", "<i>", "<u>"):
+        assert markup not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_settings_of_any_kind_can_be_written_and_drawn(tmp_path: Path):
+    values = {"dim": [None, 100], "lr": [1e-4, 1.0], "vocab": [None, "$x^_${語}.txt"], "partly": [True, None]}
+    rows = [
+        result(str(n), 0.5 + n, settings={name: both[n] for name, both in values.items()}, losses=[3.0, 2.0])
+        for n in (0, 1)
+    ]
+    ranked = ranking(*rows, names=tuple(values))
+    ranked.write(tmp_path / "sweep.parquet")
+    read = pq.read_table(tmp_path / "sweep.parquet").to_pydict()
+    assert {name: read[name][::-1] for name in values} == values
+    assert set(plots(ranked)) == {*(f"score-{name}" for name in values), "losses"}
+
+
+def test_without_a_score_there_is_no_plot_of_scores():
+    assert plots(ranking(result("x", None, "failed", error="no"))) == {}
