@@ -1,9 +1,9 @@
 """Work that runs ahead of its consumer in a thread of its own."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from schemas.background import in_background
 
@@ -13,16 +13,18 @@ GRACE_SECONDS = 2.0  # for the item in hand when its consumer leaves; a read fro
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items of an iterable while a thread works on the next one.
+    """Begin at once to work on the first item of an iterable, and yield the items while a thread works on the next one.
 
     An exception in making an item is raised where that item is asked for.
     """
-    iterator = iter(items)
-    end = object()
-    future = in_background(partial(next, iterator, end))
+    iterator, end = iter(items), object()
+    return _rest(iterator, end, in_background(partial(next, iterator, end)))
+
+
+def _rest(iterator: Iterator[Item], end: object, future: "Future[Item | object]") -> Iterator[Item]:
     try:
         while (item := future.result()) is not end:
             future = in_background(partial(next, iterator, end))
-            yield item
+            yield cast(Item, item)
     finally:
         wait([future], GRACE_SECONDS)

@@ -1,8 +1,19 @@
 """Where PyTorch computes."""
 
+from functools import cache
+
 import torch
 
 from schemas.errors import X2StaticError
+
+
+@cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device computes with bfloat16, and does not merely hold it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    features = torch.cpu.get_capabilities()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 
 def pick_device(name: str) -> torch.device:

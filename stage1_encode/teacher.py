@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from schemas.device import has_bfloat16
 from schemas.encoding import LAST, EncodeConfig, Layer, Precision
 from schemas.errors import X2StaticError
 from stage1_encode.model import canonical_layer, claimed_layers, load_model
@@ -24,12 +25,7 @@ def pick_precision(config: EncodeConfig, device: torch.device) -> tuple[Precisio
         return config.precision, "it was asked for"
     if config.compat == "paper":
         return "float16", "the reference implementation uses it"
-    if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        features = torch.cpu.get_capabilities()
-        supported = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
-    if supported:
+    if has_bfloat16(device):
         return "bfloat16", f"this {device.type.upper()} computes with it"
     return "float32", f"this {device.type.upper()} does not compute with bfloat16"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stage2_train.objective import RowGradient
+from stage2_train.objective import Gradient
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # SparseAdam's defaults, which the reference implementation keeps
 ROWS_AT_ONCE = 1024  # keeps a piece of all four matrices in the cache: 9.6 ms for 15,800 rows of 384, 29 ms in one go
@@ -30,20 +30,28 @@ class RowAdam:
     second: Tensor
     steps: int = 0
 
-    def update(self, vectors: Tensor, gradient: RowGradient) -> None:
+    def next_step_size(self, dtype: torch.dtype) -> float:
+        """Count a step and return its size, bias corrections included.
+
+        Args:
+            dtype: of the vectors: PyTorch raises on a factor that it cannot hold; the largest one shows in the vectors
+                just as well.
+        """
+        self.steps += 1
+        step_size = self.lr * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
+        return min(step_size, torch.finfo(dtype).max)
+
+    def update(self, vectors: Tensor, gradient: Gradient) -> None:
         """Move the rows that have a gradient, be it zero; leave the others and their moments alone.
 
         Args:
             vectors: (vocabulary, dim), changed in place.
             gradient: at least one row.
         """
-        self.steps += 1
-        step_size = self.lr * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
-        # PyTorch raises on a factor that the dtype cannot hold; the largest one shows in the vectors just as well.
-        step_size = min(step_size, torch.finfo(vectors.dtype).max)
+        step_size, all_values = self.next_step_size(vectors.dtype), gradient.values()
         for start in range(0, len(gradient.rows), ROWS_AT_ONCE):
             rows = gradient.rows[start : start + ROWS_AT_ONCE]
-            values = gradient.values[start : start + ROWS_AT_ONCE]
+            values = all_values[start : start + ROWS_AT_ONCE]
             first = self.first.index_select(0, rows).lerp_(values, 1 - BETA1)
             second = self.second.index_select(0, rows).mul_(BETA2).addcmul_(values, values, value=1 - BETA2)
             self.first.index_copy_(0, rows, first)

@@ -11,7 +11,7 @@ import torch
 from schemas.errors import Interrupted, X2StaticError
 from schemas.progress import Progress, Report
 from schemas.training import TrainConfig
-from stage2_train import checkpoint
+from stage2_train import checkpoint, compiled
 from stage2_train.checkpoint import TrainingState
 from stage2_train.draws import Position
 from stage2_train.learner import Learner, TargetSampler
@@ -75,7 +75,10 @@ class NegativeSampling:
         waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()
         with StopRequest() as stop:
-            for position, batch, after in self.stream.batches(self.state.position, self.config.epochs):
+            batches = self.stream.batches(self.state.position, self.config.epochs)
+            if compiled.pays(self.learner.vectors):
+                compiled.warm_up()  # while the first buffer is read
+            for position, batch, after in batches:
                 self._learn(batch, position)
                 self.state.position = after
                 ended = after.epoch > position.epoch

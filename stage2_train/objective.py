@@ -1,12 +1,6 @@
-"""The objective (eq. 1) and its gradient, vectorised over the targets of a batch.
+"""The objective (eq. 1) and its gradient, vectorised over the targets of a batch."""
 
-Measured on two cores (vocabulary 36,000, dim 384, 645 contexts, 2,200 targets of 1 + 10 words, 15,800 distinct rows):
-
-    scores      index_select + bmm 4.9 ms (advanced indexing + bmm 17, einsum 9, multiply and sum 25, dense product with
-                the distinct rows 55; sparse sampled_addmm 4.4, but sparse CSR is in beta)
-    gradient    embedding_bag over occurrences sorted by row 0.6 ms (sparse CSR product 1.8, index_add 17)
-"""
-
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,25 +8,51 @@ from torch import Tensor
 from torch.nn import functional
 
 CLAMP = 20.0  # scores are cut to [-20, 20], as in the reference implementation
-PAIRS_AT_ONCE = 32_768  # (target, word) pairs whose vectors are gathered at a time: bounds memory, 50 MB at 384 float32
+PAIRS_AT_ONCE = 32_768  # pairs whose vectors are gathered at a time: bounds memory, 50 MB at 384 float32
+
+# (vectors, contexts, words, context_of) -> scores: u_w . c of pairs of a word and a context
+ScorePairs = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class RowGradient:
-    """A gradient that is zero but for some rows.
+class Gradient:
+    """A gradient that is zero but for some rows, as the sums that it consists of.
+
+    Row r of it is the sum of slope * context over its pairs, starts[r] ... starts[r + 1] - 1, and, where a word of a
+    pool is in it, that word's row of `pool_values`.
 
     Attributes:
-        rows: (n_rows,) int64, ascending, each once.
-        values: (n_rows, dim), in the vectors' dtype.
+        rows: (n_rows,) int64, rows of the vocabulary, ascending, each once.
+        starts: (n_rows + 1,) int64.
+        context_of: (n_pairs,) int64, rows of `contexts`.
+        slopes: (n_pairs,), in the vectors' dtype.
+        contexts: (n_contexts, dim), in the vectors' dtype.
+        pool_row: (n_rows,) int64, the row of `pool_values` that is in it, or -1; None for no pool.
+        pool_values: (n_pool, dim), in the vectors' dtype; None for no pool.
     """
 
     rows: Tensor
-    values: Tensor
+    starts: Tensor
+    context_of: Tensor
+    slopes: Tensor
+    contexts: Tensor
+    pool_row: Tensor | None = None
+    pool_values: Tensor | None = None
+
+    def values(self) -> Tensor:
+        """Return the sums, (n_rows, dim); always added up in the same order, so the bits repeat."""
+        values = functional.embedding_bag(
+            self.context_of, self.contexts, offsets=self.starts[:-1], mode="sum", per_sample_weights=self.slopes
+        )
+        if self.pool_row is not None and self.pool_values is not None:
+            pooled = self.pool_row >= 0
+            values[pooled] += self.pool_values[self.pool_row[pooled]]
+        return values
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The targets of a batch.
+    """The targets of a batch, with fresh negatives for each.
 
     Attributes:
         contexts: (n_contexts, dim), in the vectors' dtype.
@@ -59,56 +79,62 @@ class Targets:
         losses = torch.log1p(torch.exp(-positive)) + torch.log1p(torch.exp(negative)).sum(-1)
         return losses.mean()
 
-    def loss_and_gradient(self, vectors: Tensor) -> tuple[float, RowGradient]:
+    def loss_and_gradient(self, vectors: Tensor, score: ScorePairs | None = None) -> tuple[float, Gradient]:
         """Return the summed loss and the gradient of the mean, that of `mean_loss`, without autograd.
 
         Args:
             vectors: (vocabulary, dim), float32 or float64.
+            score: scores pairs; `score_pairs` by default.
 
         Returns:
             The loss, summed over the targets in float64 (not finite where any score is not), and the gradient of the
             mean loss. Its rows are all words of the batch, those whose gradient is zero included, as autograd has it.
         """
-        scores = score(vectors, self)  # (n_targets, 1 + negatives)
-        signs = torch.full_like(scores[:1], -1.0)  # (1, 1 + negatives)
-        signs[:, 0] = 1.0
-        margins = scores.clamp(-CLAMP, CLAMP) * signs
-        loss = functional.softplus(-margins).sum(dtype=torch.float64)
-        # The clamp would hide an infinite score; 0 * inf is not a number, and the caller looks at the loss.
-        loss = loss + 0.0 * scores.sum(dtype=torch.float64)
-        slopes = -signs * torch.sigmoid(-margins) * (scores.abs() <= CLAMP) / len(scores)
-        return float(loss), _gather_gradient(slopes, self)
+        width = self.words.shape[1]
+        # Sorted by word, stably: each row is one run.
+        words, order = torch.sort(self.words.flatten(), stable=True)
+        context_of = self.context_of.index_select(0, order // width)
+        signs = torch.where(order % width == 0, 1.0, -1.0).to(vectors.dtype)
+        scores = (score or score_pairs)(vectors, self.contexts, words, context_of)
+        loss, slopes = loss_and_slopes(scores, signs)
+        rows, starts = runs(words)
+        return float(loss), Gradient(rows, starts, context_of, slopes / len(self), self.contexts)
 
 
-def score(vectors: Tensor, targets: Targets) -> Tensor:
-    """Return u_w . c_S for every word of every target, (n_targets, 1 + negatives)."""
-    n_targets, width = targets.words.shape
-    scores = []
-    step = max(1, PAIRS_AT_ONCE // width)
-    for first in range(0, n_targets, step):
-        words = targets.words[first : first + step]
-        contexts = targets.contexts.index_select(0, targets.context_of[first : first + step])
-        rows = vectors.index_select(0, words.flatten()).view(*words.shape, vectors.shape[1])
-        scores.append(torch.bmm(rows, contexts.unsqueeze(2)).squeeze(2))
+def score_pairs(vectors: Tensor, contexts: Tensor, words: Tensor, context_of: Tensor) -> Tensor:
+    """Return u_w . c of pairs of a word and a context, (n_pairs,).
+
+    Args:
+        vectors: (vocabulary, dim).
+        contexts: (n_contexts, dim).
+        words: (n_pairs,) int64.
+        context_of: (n_pairs,) int64.
+    """
+    scores = [
+        torch.linalg.vecdot(
+            vectors.index_select(0, words[first : first + PAIRS_AT_ONCE]),
+            contexts.index_select(0, context_of[first : first + PAIRS_AT_ONCE]),
+        )
+        for first in range(0, len(words), PAIRS_AT_ONCE)
+    ]
     return torch.cat(scores)
 
 
-def _gather_gradient(slopes: Tensor, targets: Targets) -> RowGradient:
-    """Sum slope * context over the occurrences of each word.
+def loss_and_slopes(scores: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of l(sign * score) in float64, and its derivatives by the scores; both respect the clamp.
 
     Args:
-        slopes: (n_targets, 1 + negatives), derivative of the mean loss by each score.
-        targets: the batch.
+        scores: (n_pairs,).
+        signs: (n_pairs,) or a single one: 1 for a target, -1 for a negative.
     """
-    # Sorted by word, stably: each row is one run, always added up in the same order, so the bits repeat.
-    words, order = torch.sort(targets.words.flatten(), stable=True)
+    margins = scores.clamp(-CLAMP, CLAMP) * signs
+    loss = functional.softplus(-margins).sum(dtype=torch.float64)
+    slopes = -signs * torch.sigmoid(-margins) * (scores.abs() <= CLAMP)
+    # The clamp would hide an infinite score; 0 * inf is not a number, and the caller looks at the loss.
+    return loss + 0.0 * scores.sum(dtype=torch.float64), slopes
+
+
+def runs(words: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct words of an ascending list, and where the run of each begins, with the end of the last."""
     rows, counts = torch.unique_consecutive(words, return_counts=True)
-    contexts = targets.context_of.index_select(0, order // targets.words.shape[1])
-    values = functional.embedding_bag(
-        contexts,
-        targets.contexts,
-        offsets=torch.cumsum(counts, 0) - counts,
-        mode="sum",
-        per_sample_weights=slopes.flatten().index_select(0, order),
-    )
-    return RowGradient(rows, values)
+    return rows, functional.pad(torch.cumsum(counts, 0), (1, 0))

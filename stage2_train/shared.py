@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stage2_train.objective import CLAMP, RowGradient
+from stage2_train.objective import CLAMP, Gradient, ScorePairs, loss_and_slopes, runs, score_pairs
+
+# A CPU's matrix library makes code for every shape it meets, which takes as long as the product itself: 6.6 ms a batch
+# where few shapes take 3.2 (docs/LOG.md, 2026-11-21).
+ROWS_TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class SharedTargets:
         words: (n_targets,) int64, rows of the vocabulary.
         pool: (n_pool,) int64, rows of the vocabulary, ascending, each once.
         weights: (n_pool,), in the vectors' dtype: negatives times the share of the draws that gave the word.
+        product_type: number format of the factors of the two matrix products.
     """
 
     contexts: Tensor
@@ -31,6 +36,7 @@ class SharedTargets:
     words: Tensor
     pool: Tensor
     weights: Tensor
+    product_type: torch.dtype
 
     def __len__(self) -> int:
         """Return the number of targets."""
@@ -44,52 +50,53 @@ class SharedTargets:
         losses = torch.log1p(torch.exp(-positive)) + torch.log1p(torch.exp(negative)) @ self.weights
         return losses.mean()
 
-    def loss_and_gradient(self, vectors: Tensor) -> tuple[float, RowGradient]:
-        """Return the summed loss and the gradient of the mean, that of `mean_loss`, without autograd.
+    def loss_and_gradient(self, vectors: Tensor, score: ScorePairs | None = None) -> tuple[float, Gradient]:
+        """Return the summed loss and the gradient of the mean; see `Targets.loss_and_gradient`.
 
-        Args:
-            vectors: (vocabulary, dim), float32 or float64.
-
-        Returns:
-            See `Targets.loss_and_gradient`; the rows are those of targets and pool, those without a gradient included.
+        The rows are those of targets and pool, those without a gradient included.
         """
-        positive_loss, positives = self._positives(vectors)
-        negative_loss, negatives = self._negatives(vectors)
-        return float(positive_loss + negative_loss), add(positives, negatives)
-
-    def _positives(self, vectors: Tensor) -> tuple[Tensor, RowGradient]:
-        # Sorted by word, stably: each row is one run, always added up in the same order, so the bits repeat.
+        # Sorted by word, stably: each row is one run.
         words, order = torch.sort(self.words, stable=True)
         context_of = self.context_of.index_select(0, order)
-        rows, counts = torch.unique_consecutive(words, return_counts=True)
-        scores = torch.linalg.vecdot(vectors.index_select(0, words), self.contexts.index_select(0, context_of))
-        slopes = -torch.sigmoid(-scores) * (scores.abs() <= CLAMP) / len(self)
-        values = functional.embedding_bag(
-            context_of,
-            self.contexts,
-            offsets=torch.cumsum(counts, 0) - counts,
-            mode="sum",
-            per_sample_weights=slopes,
+        scores = (score or score_pairs)(vectors, self.contexts, words, context_of)
+        positive, slopes = loss_and_slopes(scores, torch.ones_like(scores[:1]))
+        negative, pool_values = self._negatives(vectors)
+        words_once, starts = runs(words)
+        rows, place = torch.cat([words_once, self.pool]).unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        counts = torch.zeros_like(rows)
+        counts[place[: len(words_once)]] = starts.diff()
+        pool_row = torch.full_like(rows, -1)
+        pool_row[place[len(words_once) :]] = torch.arange(len(self.pool), device=rows.device)
+        return float(positive + negative), Gradient(
+            rows=rows,
+            starts=functional.pad(torch.cumsum(counts, 0), (1, 0)),
+            context_of=context_of,
+            slopes=slopes / len(self),
+            contexts=self.contexts,
+            pool_row=pool_row,
+            pool_values=pool_values,
         )
-        loss = functional.softplus(-scores.clamp(-CLAMP, CLAMP)).sum(dtype=torch.float64)
-        return loss + 0.0 * scores.sum(dtype=torch.float64), RowGradient(rows, values)
 
-    def _negatives(self, vectors: Tensor) -> tuple[Tensor, RowGradient]:
-        """Score every context against the pool once, however many targets it has."""
+    def _negatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Score every context against the pool once, however many targets it has; return loss and gradient."""
         n_targets = torch.bincount(self.context_of, minlength=len(self.contexts)).to(vectors.dtype)
-        scores = self.contexts @ vectors.index_select(0, self.pool).T  # (n_contexts, n_pool)
-        clamped = scores.clamp(-CLAMP, CLAMP)
-        losses = n_targets @ functional.softplus(clamped)  # (n_pool,)
-        slopes = torch.sigmoid(clamped).mul_(scores.abs() <= CLAMP)
-        values = slopes.T @ (self.contexts * (n_targets / len(self))[:, None])
-        loss = (losses.double() @ self.weights.double()) + 0.0 * scores.sum(dtype=torch.float64)
-        return loss, RowGradient(self.pool, values * self.weights[:, None])
+        contexts, pool = (_padded(rows.to(self.product_type)) for rows in (self.contexts, vectors[self.pool]))
+        products = (contexts @ pool.T)[: len(self.contexts), : len(self.pool)]
+        scores = products.to(vectors.dtype)  # (n_contexts, n_pool)
+        low, high = scores.aminmax()
+        outside = None if max(-float(low), float(high)) <= CLAMP else scores.abs() > CLAMP
+        scores.clamp_(-CLAMP, CLAMP)
+        losses = n_targets @ functional.softplus(scores)  # (n_pool,)
+        slopes = scores.sigmoid_().mul_((n_targets / len(self))[:, None])
+        if outside is not None:
+            slopes.masked_fill_(outside, 0)
+        factors = products.new_zeros((len(contexts), len(pool)))
+        factors[: len(slopes), : len(self.pool)] = slopes
+        values = (factors.T @ contexts)[: len(self.pool)].to(vectors.dtype)
+        loss = losses.double() @ self.weights.double() + 0.0 * (high.double() - low.double())  # infinity shows in it
+        return loss, values.mul_(self.weights[:, None])
 
 
-def add(first: RowGradient, second: RowGradient) -> RowGradient:
-    """Return the sum of two gradients."""
-    rows = torch.cat([first.rows, second.rows]).unique()  # type: ignore[no-untyped-call]
-    values = torch.zeros((len(rows), first.values.shape[1]), dtype=first.values.dtype, device=rows.device)
-    values[torch.searchsorted(rows, first.rows)] = first.values
-    values[torch.searchsorted(rows, second.rows)] += second.values  # each row once: the order does not matter
-    return RowGradient(rows, values)
+def _padded(rows: Tensor) -> Tensor:
+    """Return rows with zeros below them, up to the next multiple of ROWS_TOGETHER."""
+    return functional.pad(rows, (0, 0, 0, -len(rows) % ROWS_TOGETHER))

@@ -80,7 +80,7 @@ class Stream:
         return stream
 
     def batches(self, start: Position, epochs: int) -> Iterator[tuple[Position, Batch, Position]]:
-        """Yield the batches from a position on, each with its own position and the one behind it.
+        """Begin to read, and return the batches from a position on, each with its own position and the one behind it.
 
         The position behind an epoch's last batch is the first of the next epoch.
 
@@ -91,7 +91,10 @@ class Stream:
         Raises:
             X2StaticError: a shard is damaged.
         """
-        for first, n_buffers, buffer in self._waited(ahead(self._load(start, epochs))):
+        return self._batches(ahead(self._load(start, epochs)))
+
+    def _batches(self, loaded: Iterator[tuple[Position, int, Buffer]]) -> Iterator[tuple[Position, Batch, Position]]:
+        for first, n_buffers, buffer in self._waited(loaded):
             batches = self._split(buffer, first._replace(batch=0))
             for batch in range(first.batch, len(batches)):
                 here = first._replace(batch=batch)

@@ -3,7 +3,14 @@ import torch
 
 from stage2_train import adam
 from stage2_train.adam import RowAdam
-from stage2_train.objective import RowGradient
+from stage2_train.objective import Gradient
+
+
+def pooled(rows: torch.Tensor, values: torch.Tensor) -> Gradient:
+    """A gradient of these values."""
+    none = torch.zeros(0, dtype=torch.int64)
+    starts = torch.zeros(len(rows) + 1, dtype=torch.int64)
+    return Gradient(rows, starts, none, values[:0, 0], torch.zeros_like(values[:1]), torch.arange(len(rows)), values)
 
 
 def test_updates_are_those_of_sparse_adam(monkeypatch):
@@ -19,7 +26,7 @@ def test_updates_are_those_of_sparse_adam(monkeypatch):
         values[0] = 0  # touched all the same
         parameter.grad = torch.sparse_coo_tensor(rows[None], values, (20, 4), check_invariants=True)
         sparse.step()
-        ours.update(vectors, RowGradient(rows, values))
+        ours.update(vectors, pooled(rows, values))
         torch.testing.assert_close(vectors, parameter.detach(), rtol=1e-12, atol=1e-14)
     assert ours.steps == 10
 
@@ -27,7 +34,7 @@ def test_updates_are_those_of_sparse_adam(monkeypatch):
 def test_rows_without_a_gradient_and_their_moments_stay_as_they_are():
     vectors = torch.ones(3, 2)
     ours = RowAdam(0.1, torch.full((3, 2), 0.5), torch.full((3, 2), 0.25))
-    ours.update(vectors, RowGradient(torch.tensor([1]), torch.zeros(1, 2)))
+    ours.update(vectors, pooled(torch.tensor([1]), torch.zeros(1, 2)))
     assert vectors[0].tolist() == vectors[2].tolist() == [1, 1]
     assert ours.first[0].tolist() == [0.5, 0.5]
     assert ours.second[2].tolist() == [0.25, 0.25]

@@ -15,7 +15,7 @@ from stage2_train.adam import RowAdam
 from stage2_train.draws import Draw, Position, generator
 from stage2_train.learner import Learner, TargetSampler
 from stage2_train.negatives import NoiseDistribution
-from stage2_train.objective import CLAMP, Targets, score
+from stage2_train.objective import CLAMP, Targets, score_pairs
 from stage2_train.stream import Batch, Stream
 from stage2_train.subsampling import Subsampling
 from stage2_train.vocabulary import build_vocabulary
@@ -58,7 +58,8 @@ def test_ten_steps_of_training_are_ten_steps_of_the_plain_formula_and_sparse_ada
     clamped = 0
     for position, batch, _ in islice(stream.batches(Position(0), 1), 10):
         targets = sampler.sample(batch, position, like=start)
-        clamped += int((score(ours.vectors, targets).abs() > CLAMP).sum())
+        scores = score_pairs(ours.vectors, targets.contexts, targets.words[:, 0], targets.context_of)
+        clamped += int((scores.abs() > CLAMP).sum())
         loss = ours.learn(targets)
         assert loss == pytest.approx(plain.learn(targets), rel=1e-6)
         expected = plain.parameter.detach()

@@ -1,6 +1,7 @@
 """Negatives that a batch shares: the same expectation as fresh ones for each target, in two matrix products."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ def shared(scale: float = 1.0, n: int = 40) -> tuple[torch.Tensor, SharedTargets
         words=torch.randint(0, 30, (n,), generator=draw),
         pool=torch.tensor([2, 3, 5, 7, 11, 29]),
         weights=torch.tensor([1.0, 0.5, 0.5, 1.5, 0.5, 1.0], dtype=torch.float64),
+        product_type=torch.float64,
     )
 
 
@@ -42,7 +44,7 @@ def test_loss_and_gradient_are_those_of_the_plain_formula_by_autograd(scale: flo
     expected.backward()
     loss, gradient = batch.loss_and_gradient(vectors.detach())
     dense = torch.zeros_like(vectors.detach())
-    dense[gradient.rows] = gradient.values
+    dense[gradient.rows] = gradient.values()
     assert loss / 40 == pytest.approx(float(expected.detach()), rel=1e-9)
     torch.testing.assert_close(dense, vectors.grad, rtol=1e-9, atol=1e-12)
     assert float(batch.mean_loss(vectors.detach())) == pytest.approx(float(expected.detach()), rel=1e-9)
@@ -70,13 +72,12 @@ def test_over_many_pools_the_gradient_is_that_of_fresh_negatives():
         total = torch.zeros_like(vectors)
         for number in range(repeats):
             _, gradient = draw(np.random.default_rng(number)).loss_and_gradient(vectors)
-            total[gradient.rows] += gradient.values / repeats
+            total[gradient.rows] += gradient.values() / repeats
         return total
 
     def pooled(numbers: np.random.Generator) -> SharedTargets:
         pool, times = np.unique(noise.draw((12,), numbers), return_counts=True)
-        weights = torch.from_numpy(times * (10 / 12))
-        return SharedTargets(batch.contexts, batch.context_of, batch.words, torch.from_numpy(pool), weights)
+        return replace(batch, pool=torch.from_numpy(pool), weights=torch.from_numpy(times * (10 / 12)))
 
     def fresh(numbers: np.random.Generator) -> Targets:
         negatives = torch.from_numpy(noise.draw((len(batch.words), 10), numbers))
