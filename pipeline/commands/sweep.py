@@ -12,13 +12,14 @@ from click.core import ParameterSource
 
 from evaluation.datasets import find_datasets
 from pipeline.commands.train import train
-from pipeline.options import common, finish
+from pipeline.options import common, finish, given
 from pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse, parse_grid, shown, sweepable
 from pipeline.sweeps.space import Range, Space, load_space
 from pipeline.terminal import ProgressLine, duration
 from schemas.cache import Cache, content_of, missing_shards
 from schemas.errors import X2StaticError
 from schemas.storage import hash_file, only_writer, write_atomically
+from schemas.training import PAPER
 
 if TYPE_CHECKING:
     from pipeline.sweeps.ranking import Ranking
@@ -100,6 +101,9 @@ def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> 
             fixed[name] = parse(name, by_field[name], option)
         elif name in swept and context.get_parameter_source(name) != ParameterSource.DEFAULT:
             raise WrongGrid(f"{option} is given, and {name} is swept; give one of the two")
+    if values["compat"] == "paper":
+        asked = given(context, values)
+        fixed |= {name: value for name, value in PAPER.items() if name not in asked and name not in swept}
     return fixed
 
 

@@ -118,6 +118,7 @@ def shrunk_covariance(contexts: np.ndarray) -> np.ndarray:
 def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
     """Settings that use several buffers, cut shards, rare words and subsampling, in a second."""
     values: dict[str, object] = {
+        "compat": "paper",
         "epochs": 2,
         "batch_size": 32,
         "min_count": 20,

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.stage2_train.caches import make_cache
 
 # A trial takes a tenth of a second with these, and its pairs are covered.
-SMALL = ("--min-count", "5", "--subsample", "0", "--batch-size", "16")
+SMALL = ("--compat", "paper", "--min-count", "5", "--subsample", "0", "--batch-size", "16")
 
 
 @dataclass(frozen=True)
