@@ -1,13 +1,10 @@
 """Where PyTorch computes."""
 
-from functools import cache
-
 import torch
 
 from schemas.errors import X2StaticError
 
 
-@cache
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether a device computes with bfloat16, and does not merely hold it."""
     if device.type == "cuda":

@@ -8,7 +8,7 @@ import pytest
 from schemas.vectors import WordVectors
 from tests.acceptance.conftest import Run
 
-OPTIONS = ("--min-count", "3", "--batch-size", "16")
+OPTIONS = ("--compat", "paper", "--min-count", "3", "--batch-size", "16")
 
 
 @pytest.fixture
