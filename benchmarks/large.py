@@ -40,7 +40,7 @@ def make_cache(folder: str, vocabulary: int, dim: int, shards: int, contexts: in
                 word_ids=ids.astype(np.int32),
                 lexicon=[f"word{number}" for number in distinct],
                 counts=np.bincount(ids),
-                n_paragraphs=-(-rows // CONTEXTS_IN_PARAGRAPH),
+                n_paragraphs=int(-(-rows // CONTEXTS_IN_PARAGRAPH)),
                 n_tokens=len(part),
             )
         )
