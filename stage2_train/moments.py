@@ -10,6 +10,7 @@ from torch.nn import functional
 from schemas.errors import Interrupted, X2StaticError
 from schemas.progress import Progress, Report
 from stage2_train.buffer import Buffer
+from stage2_train.objective import runs
 from stage2_train.stop import StopRequest
 from stage2_train.stream import Stream
 from stage2_train.vocabulary import Vocabulary
@@ -73,12 +74,11 @@ class Moments:
         self.contexts += weighted.sum(0)
         self.squares += weighted.T @ contexts
         ordered, order = torch.sort(words.long(), stable=True)
-        rows, counts = torch.unique_consecutive(ordered, return_counts=True)
-        self.counts[rows] += counts
+        rows, starts = runs(ordered)
+        self.counts[rows] += starts.diff()
         if self.words is not None:
             context_of = torch.repeat_interleave(lengths).index_select(0, order)
-            offsets = torch.cumsum(counts, 0) - counts
-            self.words[rows] += functional.embedding_bag(context_of, contexts, offsets, mode="sum")
+            self.words[rows] += functional.embedding_bag(context_of, contexts, starts[:-1], mode="sum")
 
     @property
     def mean(self) -> Tensor:

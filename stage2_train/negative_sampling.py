@@ -59,7 +59,7 @@ class NegativeSampling:
     learner: Learner
     state: TrainingState
     report: Report
-    after_epoch: AfterEpoch = go_on_training
+    after_epoch: AfterEpoch
 
     def go_on(self) -> None:
         """Train from the state to the last epoch's end.
@@ -186,7 +186,7 @@ def fit(
     learner: Learner,
     begin: Callable[[Learner], float],
     report: Report,
-    after_epoch: AfterEpoch = go_on_training,
+    after_epoch: AfterEpoch,
 ) -> Outcome:
     """Train by the paper's objective, from the newest checkpoint if there is one.
 

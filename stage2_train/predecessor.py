@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
+from schemas.owned_folder import differing_settings
 from schemas.storage import hash_file, read_json, write_atomically
 from schemas.training import TrainConfig
 from schemas.vectors import RUN, VOCABULARY
@@ -113,14 +114,10 @@ class Predecessor:
                 "both. Vectors can go on only with contexts of the same kind: leave out --continue"
             )
         asked = {"transform": config.transform, "dim": config.dim}
-        if differing := [
-            f"{name}: {theirs.get(name)!r} there, {value!r} here"
-            for name, value in asked.items()
-            if theirs.get(name) != value
-        ]:
+        if differing := differing_settings({name: theirs.get(name) for name in asked}, asked):
             raise X2StaticError(
-                f"{where}: its vectors are of another space ({'; '.join(differing)}); ask for the same, or leave out "
-                "--continue"
+                f"{where}: its vectors are of another space ({'; '.join(differing.values())}); ask for the same, or "
+                "leave out --continue"
             )
         if not is_identity(config) and not (self.folder / TRANSFORM).is_file():
             raise X2StaticError(f"{where}: {TRANSFORM} is missing, without which its space is not known")

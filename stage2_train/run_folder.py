@@ -5,7 +5,8 @@ from typing import Any
 
 from schemas.cache import Cache, content_of
 from schemas.errors import X2StaticError
-from schemas.storage import LOCK, TEMPORARY, canonical_json, read_json, remove_leftovers, write_atomically
+from schemas.owned_folder import differing_settings, foreign_files
+from schemas.storage import canonical_json, read_json, remove_leftovers, write_atomically
 from schemas.training import TrainConfig
 from schemas.vectors import MATRIX, RUN, VOCABULARY, WordVectors
 from stage2_train.outcome import FIGURES
@@ -92,9 +93,7 @@ class RunFolder:
             self._compare(read_json(file))
             return
         # What a run leaves that was killed before its settings were whole.
-        names = [path.name for path in self.path.glob("*")] if self.path.is_dir() else []
-        foreign = sorted(name for name in names if name != LOCK and not name.startswith(TEMPORARY))
-        if foreign:
+        if foreign := foreign_files(self.path):
             raise X2StaticError(
                 f"{self.path}: not empty and no run of `x2static train` ({SETTINGS} is missing, {foreign[0]} is there)"
                 f"; give --out a new or empty folder"
@@ -103,12 +102,7 @@ class RunFolder:
     def _compare(self, theirs: object) -> None:
         if not isinstance(theirs, dict):
             raise X2StaticError(f"{self.path / SETTINGS}: not the settings of a run; give --out another folder")
-        names = [*self.settings, *(name for name in theirs if name not in self.settings)]
-        differing = {
-            name: f"{name}: {theirs.get(name)!r} there, {self.settings.get(name)!r} here"
-            for name in names
-            if theirs.get(name) != self.settings.get(name)
-        }
+        differing = differing_settings(theirs, self.settings)
         if "epochs" in differing and not {"epochs"} <= theirs.keys() & self.settings.keys():
             del differing["epochs"]  # of one of two schedules, which differ
         if differing:

@@ -79,20 +79,17 @@ class SharedTargets:
 
     def _negatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Score every context against the pool once, however many targets it has; return loss and gradient."""
-        n_targets = torch.bincount(self.context_of, minlength=len(self.contexts)).to(vectors.dtype)
         contexts, pool = (_padded(rows.to(self.product_type)) for rows in (self.contexts, vectors[self.pool]))
-        products = (contexts @ pool.T)[: len(self.contexts), : len(self.pool)]
-        scores = products.to(vectors.dtype)  # (n_contexts, n_pool)
+        n_targets = torch.bincount(self.context_of, minlength=len(contexts)).to(vectors.dtype)  # none in the padding
+        scores = (contexts @ pool.T).to(vectors.dtype)  # (n_contexts, n_pool), padded
         low, high = scores.aminmax()
         outside = None if max(-float(low), float(high)) <= CLAMP else scores.abs() > CLAMP
         scores.clamp_(-CLAMP, CLAMP)
-        losses = n_targets @ functional.softplus(scores)  # (n_pool,)
+        losses = (n_targets @ functional.softplus(scores))[: len(self.pool)]
         slopes = scores.sigmoid_().mul_((n_targets / len(self))[:, None])
         if outside is not None:
             slopes.masked_fill_(outside, 0)
-        factors = products.new_zeros((len(contexts), len(pool)))
-        factors[: len(slopes), : len(self.pool)] = slopes
-        values = (factors.T @ contexts)[: len(self.pool)].to(vectors.dtype)
+        values = (slopes.to(self.product_type).T @ contexts)[: len(self.pool)].to(vectors.dtype)
         loss = losses.double() @ self.weights.double() + 0.0 * (high.double() - low.double())  # infinity shows in it
         return loss, values.mul_(self.weights[:, None])
 

@@ -43,8 +43,8 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
 
     Returns:
         vocabulary, dim, epochs, steps, targets, loss (mean of the last epoch; None for the closed form), seconds,
-        words_per_second; `resumed`, whether this call went on from a checkpoint; `finished_before`, whether there was
-        nothing left to do, and then nothing was touched.
+        words_per_second, data_wait (share of the seconds spent waiting for data); `resumed`, whether this call went on
+        from a checkpoint; `finished_before`, whether there was nothing left to do, and then nothing was touched.
 
     Raises:
         X2StaticError: input that cannot be used; the message says what, where and what to do.

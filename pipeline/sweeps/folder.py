@@ -6,7 +6,8 @@ from typing import Any
 from pipeline.sweeps import trial
 from pipeline.sweeps.trial import Result
 from schemas.errors import X2StaticError
-from schemas.storage import LOCK, TEMPORARY, canonical_json, read_json, remove_leftovers, write_atomically
+from schemas.owned_folder import differing_settings, foreign_files
+from schemas.storage import canonical_json, read_json, remove_leftovers, write_atomically
 
 SWEEP, JOURNAL = "sweep.json", "study.jsonl"
 
@@ -27,8 +28,7 @@ def claim(out: Path, identity: dict[str, Any]) -> None:
         remove_leftovers(out)
         remove_leftovers(out / trial.TRIALS)
         return
-    foreign = sorted(path.name for path in out.glob("*") if path.name != LOCK and not path.name.startswith(TEMPORARY))
-    if foreign:
+    if foreign := foreign_files(out):
         raise X2StaticError(
             f"{out}: not empty and no sweep ({SWEEP} is missing, {foreign[0]} is there); give --out a new or empty "
             f"folder"
@@ -40,16 +40,10 @@ def claim(out: Path, identity: dict[str, Any]) -> None:
 def _compare(file: Path, theirs: object, ours: dict[str, Any]) -> None:
     if not isinstance(theirs, dict):
         raise X2StaticError(f"{file}: not what a sweep writes; give --out another folder")
-    names = [*ours, *(name for name in theirs if name not in ours)]
-    differing = [
-        f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here"
-        for name in names
-        if theirs.get(name) != ours.get(name)
-    ]
-    if differing:
+    if differing := differing_settings(theirs, ours):
         raise X2StaticError(
-            f"{file.parent}: holds another sweep ({'; '.join(differing)}); give the same settings to go on with it "
-            f"(a grid may get more values), or another --out for a new sweep"
+            f"{file.parent}: holds another sweep ({'; '.join(differing.values())}); give the same settings to go on "
+            f"with it (a grid may get more values), or another --out for a new sweep"
         )
 
 

@@ -6,6 +6,7 @@ import torch
 
 from stage2_train import objective
 from stage2_train.objective import Targets, score_pairs
+from tests.stage2_train.autograd import assert_like_autograd
 
 
 def targets(scale: float = 1.0, n: int = 40) -> tuple[torch.Tensor, Targets]:
@@ -31,15 +32,7 @@ def plain(vectors: torch.Tensor, batch: Targets) -> torch.Tensor:
 @pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
 def test_loss_and_gradient_are_those_of_the_plain_formula_by_autograd(scale: float):
     vectors, batch = targets(scale)
-    vectors.requires_grad_()
-    expected = plain(vectors, batch)
-    expected.backward()
-    loss, gradient = batch.loss_and_gradient(vectors.detach())
-    dense = torch.zeros_like(vectors.detach())
-    dense[gradient.rows] = gradient.values()
-    assert loss / 40 == pytest.approx(float(expected.detach()), rel=1e-9)
-    torch.testing.assert_close(dense, vectors.grad, rtol=1e-9, atol=1e-12)
-    assert float(batch.mean_loss(vectors.detach())) == pytest.approx(float(expected.detach()), rel=1e-9)
+    assert_like_autograd(plain, vectors, batch)
 
 
 def test_a_clamped_score_gives_its_loss_but_no_gradient():

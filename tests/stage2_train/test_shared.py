@@ -10,6 +10,7 @@ import torch
 from stage2_train.negatives import NoiseDistribution
 from stage2_train.objective import Targets
 from stage2_train.shared import SharedTargets
+from tests.stage2_train.autograd import assert_like_autograd
 
 
 def shared(scale: float = 1.0, n: int = 40) -> tuple[torch.Tensor, SharedTargets]:
@@ -39,15 +40,7 @@ def plain(vectors: torch.Tensor, batch: SharedTargets) -> torch.Tensor:
 @pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
 def test_loss_and_gradient_are_those_of_the_plain_formula_by_autograd(scale: float):
     vectors, batch = shared(scale)
-    vectors.requires_grad_()
-    expected = plain(vectors, batch)
-    expected.backward()
-    loss, gradient = batch.loss_and_gradient(vectors.detach())
-    dense = torch.zeros_like(vectors.detach())
-    dense[gradient.rows] = gradient.values()
-    assert loss / 40 == pytest.approx(float(expected.detach()), rel=1e-9)
-    torch.testing.assert_close(dense, vectors.grad, rtol=1e-9, atol=1e-12)
-    assert float(batch.mean_loss(vectors.detach())) == pytest.approx(float(expected.detach()), rel=1e-9)
+    assert_like_autograd(plain, vectors, batch)
 
 
 def test_rows_are_those_of_targets_and_pool_in_order():
