@@ -50,15 +50,15 @@ def config_of(arguments: dict[str, Any], cache: str) -> Any:
     )
 
 
-def batches(windows: list[Any], max_tokens: int) -> list[list[Any]]:
-    """Return the batches of a unit's windows."""
+def batches(windows: list[Any], encoder: Any) -> list[list[Any]]:
+    """Return the batches that an encoder makes of a unit's windows."""
     from stage1_encode.pooling import by_length, first_batch
 
     ordered = by_length(windows)
     found: list[list[Any]] = []
     start = 0
     while start < len(ordered):
-        found.append(first_batch(ordered, start, max_tokens))
+        found.append(first_batch(ordered, start, encoder.max_tokens, encoder.teacher.window))
         start += len(found[-1])
     return found
 
@@ -84,7 +84,7 @@ def bare(arguments: dict[str, Any]) -> Figures:
         for start in range(0, len(paragraphs), config.unit)
     ]
     every = arguments["bare_every"]
-    chosen = [batch for unit in units for batch in batches(unit.windows, encoder.max_tokens)[::every]]
+    chosen = [batch for unit in units for batch in batches(unit.windows, encoder)[::every]]
     inputs = [encoder.teacher.inputs(batch) for batch in chosen]
     lanes = arguments["lanes"] or encoder.lanes
     with shared_cores(lanes), ThreadPoolExecutor(lanes) as pool:

@@ -192,7 +192,7 @@ class Encoder:
         begun = read = 0
         while read < len(windows):
             while begun < len(windows) and lanes.has_room:
-                batch = first_batch(windows, begun, self.max_tokens)
+                batch = first_batch(windows, begun, self.max_tokens, self.teacher.window)
                 lanes.begin(batch)
                 begun += len(batch)
             batch, states = lanes.first()

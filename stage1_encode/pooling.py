@@ -7,15 +7,15 @@ from schemas.ragged import ranges
 from stage1_encode.transfer import to_device
 from stage1_encode.windows import Window
 
-WIDTHS_PER_OCTAVE = 32
+WIDTHS_PER_OCTAVE = 16
 
 
 def padded_width(longest: int, window: int) -> int:
     """Return how many pieces wide a batch is made: few widths, and little padding.
 
-    A CPU's matrix library prepares and keeps code for every shape it meets: with every width an encode's memory grew by
-    a gigabyte. So many widths between one power of two and the next keep it level, with padding of 2.4 % (docs/LOG.md,
-    2026-11-21).
+    A CPU's matrix library prepares and keeps code for every shape it meets, 1.5 MB of it, so that an encode's memory
+    grows with each new one. So many widths between one power of two and the next, and one number of rows for each
+    (`first_batch`), make 70 shapes of English Wikipedia, with padding of 2.3 % (docs/LOG.md, 2026-11-21).
 
     Args:
         longest: pieces of the longest window of the batch.
@@ -30,15 +30,16 @@ def by_length(windows: list[Window]) -> list[Window]:
     return sorted(windows, key=lambda window: -len(window.pieces))  # stable: equal lengths stay in corpus order
 
 
-def first_batch(windows: list[Window], start: int, max_tokens: int) -> list[Window]:
+def first_batch(windows: list[Window], start: int, max_tokens: int, window: int) -> list[Window]:
     """Return the next batch of windows, those from `start` on.
 
     Args:
         windows: of one unit, longest first; a batch never crosses units, so that a resumed cache is byte-identical.
         start: the first window of the batch.
-        max_tokens: windows times longest window of a batch, padding included; one window may exceed it.
+        max_tokens: windows times padded width of a batch; one window may exceed it.
+        window: pieces that the teacher holds.
     """
-    size = max(1, max_tokens // len(windows[start].pieces))
+    size = max(1, max_tokens // padded_width(len(windows[start].pieces), window))
     return windows[start : start + size]
 
 

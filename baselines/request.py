@@ -1,0 +1,61 @@
+"""What a method is asked for, and what it gives."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.baseline import BaselineConfig
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from schemas.progress import Report, silent
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a method is asked for.
+
+    Attributes:
+        config: the settings.
+        cache: the cache; None where none was given.
+        words: its vocabulary, by descending count; empty without a cache.
+        counts: (len(words),) int64, occurrences of each.
+        folder: where a method may keep what it needs to go on after a kill; it is there, and gone at the end.
+        report: hears of the progress.
+    """
+
+    config: BaselineConfig
+    cache: Cache | None
+    words: list[str]
+    counts: npt.NDArray[np.int64]
+    folder: Path
+    report: Report = silent
+
+    def needed_cache(self) -> Cache:
+        """Return the cache.
+
+        Raises:
+            X2StaticError: there is none, and the method needs it.
+        """
+        if self.cache is None:
+            raise X2StaticError(f"{self.config.name} needs a cache for its vocabulary; give --cache")
+        return self.cache
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a method gives.
+
+    Attributes:
+        words: those that have a vector, by descending count.
+        counts: (len(words),) int64, occurrences of each; zeros where nobody knows.
+        matrix: (len(words), dim) float32.
+        told: what run.json is to say of the origin beyond the settings.
+    """
+
+    words: list[str]
+    counts: npt.NDArray[np.int64]
+    matrix: npt.NDArray[np.float32]
+    told: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,130 @@
+"""Baselines from a cache: its vocabulary handed over, the vectors saved with their origin."""
+
+import importlib
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.request import Made, Request
+from schemas.baseline import BaselineConfig
+from schemas.cache import Cache, content_of
+from schemas.errors import X2StaticError
+from schemas.owned_folder import differing_settings, foreign_files
+from schemas.progress import Report, silent
+from schemas.storage import canonical_json, only_writer, read_json, remove_leftovers, write_atomically
+from schemas.training import TrainConfig
+from schemas.vectors import RUN, WordVectors
+from schemas.versions import package_version
+
+logger = logging.getLogger(__name__)
+
+SETTINGS, WORK = "settings.json", "work"
+MODULES = {"skipgram": "word2vec", "cbow": "word2vec", "load": "pretrained", "pca": "principal_component"}
+# Where something is, or how fast: not what the vectors are.
+NOT_SETTINGS = {"out", "cache", "corpus", "model", "device", "trust_remote_code"}
+
+
+def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
+    """Make a baseline's vectors, or go on where an earlier call was stopped.
+
+    The folder `config.out` afterwards holds what `WordVectors.save` writes and, beside it, settings.json.
+
+    Args:
+        config: what to make.
+        report: hears of the progress.
+
+    Returns:
+        vocabulary, dim, seconds and `finished_before`, whether there was nothing left to do.
+
+    Raises:
+        X2StaticError: the method cannot be run as asked.
+        OSError: the vectors cannot be written.
+    """
+    cache = Cache.open(config.cache) if config.cache else None
+    settings = _settings(config, cache)
+    if (config.out / SETTINGS).is_file():
+        _compare(config.out, read_json(config.out / SETTINGS), settings)
+        if (config.out / RUN).is_file():
+            logger.info("%s: these vectors are there already", config.out)
+            return {**_figures(WordVectors.load(config.out)), "finished_before": True}
+    began = time.monotonic()
+    with only_writer(config.out, "run"):
+        if not (config.out / SETTINGS).is_file() and (foreign := foreign_files(config.out)):
+            raise X2StaticError(
+                f"{config.out}: not empty and no baseline ({SETTINGS} is missing, {foreign[0]} is there); give --out a "
+                "new or empty folder"
+            )
+        remove_leftovers(config.out)
+        work = config.out / WORK
+        work.mkdir(exist_ok=True)
+        request = _request(config, cache, work, report)
+        module = importlib.import_module(f"baselines.{MODULES.get(config.name, config.name)}")
+        write_atomically(config.out / SETTINGS, canonical_json(settings))
+        made: Made = module.make(request)
+        told = {
+            "baseline": config.name,
+            "vocabulary": len(made.words),
+            "dim": int(made.matrix.shape[1]),
+            "seconds": round(time.monotonic() - began, 3),
+            "configuration": config.model_dump(mode="json"),
+            "versions": {name: package_version(name) for name in ("x2static", "torch", "numpy", "gensim")},
+            **_origin(cache),
+            **made.told,
+        }
+        vectors = WordVectors(made.words, made.matrix, made.counts, cache.segmentation() if cache else None, told)
+        vectors.save(config.out)
+        shutil.rmtree(work)
+    logger.info("%s: %s vectors of %d dimensions", config.out, f"{len(vectors):,}", vectors.dim)
+    return {**_figures(vectors), "finished_before": False}
+
+
+def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Report) -> Request:
+    if cache is None:
+        return Request(config, None, [], np.zeros(0, np.int64), work, report)
+    from stage2_train.shard_choice import choose_shards
+    from stage2_train.vocabulary import WordList, build_vocabulary
+
+    asked = TrainConfig(cache=cache.path, out=config.out, min_count=config.min_count, max_vocab=config.max_vocab)
+    allowed = WordList.load(config.vocab) if config.vocab is not None else None
+    vocabulary = build_vocabulary(choose_shards(cache, False, None).shards, asked, allowed)
+    return Request(config, cache, vocabulary.words.to_pylist(), vocabulary.counts, work, report)
+
+
+def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:
+    """Return what a later call must ask for alike."""
+    settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NOT_SETTINGS}
+    if cache is None:
+        return {**settings, "corpus": list(config.corpus)}
+    return {**settings, "cache_content": content_of(cache.shards())}
+
+
+def _compare(folder: Path, theirs: object, ours: dict[str, Any]) -> None:
+    if not isinstance(theirs, dict):
+        raise X2StaticError(f"{folder / SETTINGS}: not the settings of a baseline; give --out another folder")
+    if differing := differing_settings(theirs, ours):
+        raise X2StaticError(
+            f"{folder}: holds other vectors ({'; '.join(differing.values())}); give the same settings to go on with "
+            "them, or another --out"
+        )
+
+
+def _origin(cache: Cache | None) -> dict[str, Any]:
+    if cache is None:
+        return {}
+    manifest = cache.manifest
+    return {
+        "cache": {
+            "content": content_of(cache.shards()),
+            "encoding": manifest.fingerprint,
+            "teacher": manifest.teacher,
+            "revision": manifest.revision,
+        }
+    }
+
+
+def _figures(vectors: WordVectors) -> dict[str, Any]:
+    return {"vocabulary": len(vectors), "dim": vectors.dim, "seconds": vectors.run.get("seconds", 0.0)}

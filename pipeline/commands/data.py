@@ -1,0 +1,8 @@
+"""`x2static data`."""
+
+import click
+
+
+@click.command()
+def data() -> None:
+    """Not there yet."""
