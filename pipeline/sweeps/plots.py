@@ -1,19 +1,14 @@
 """Plots of a sweep: the score against each setting, and the loss of every trial."""
 
-import io
-import warnings
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.pictures import figure_with, plain_text, png, shortened
 from pipeline.sweeps.ranking import Ranking
 from pipeline.sweeps.settings import shown
 
-SIZE = (5.6, 3.6)  # inches
-DOTS_PER_INCH = 144
 LOG_FROM = 20  # a setting whose highest value is so many times its lowest is shown on a logarithmic axis
 NAMED_CURVES = 5  # the best trials, which get a colour and a name; the others are grey
 LONGEST_LABEL = 80  # characters of a trial's name, in small print the width of a plot
@@ -23,8 +18,7 @@ LONGEST_TICK = 24
 def plots(ranking: Ranking) -> dict[str, bytes]:
     """Return the plots as PNG files, by name; those that would show nothing are left out."""
     drawn = {}
-    with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a dollar in a path is no formula
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # nor has the font every script's letters
+    with plain_text():
         if ranking.best is not None:
             drawn = {f"score-{name}": _score_against(name, ranking) for name in ranking.names}
         if any(result.losses for result in ranking.results):
@@ -36,7 +30,7 @@ def _score_against(name: str, ranking: Ranking) -> bytes:
     """Draw a point for each trial, and a line through the best of each value."""
     scored = [(row.settings.get(name), ranking.score(row)) for row in ranking.results]
     points = [(value, score) for value, score in scored if score is not None]
-    figure, axes = _figure()
+    figure, (axes,) = figure_with()
     where = _positions(axes, [value for value, _ in points])
     axes.scatter([where[value] for value, _ in points], [score for _, score in points], alpha=0.7, zorder=3)
     best: dict[float, float] = {}
@@ -47,7 +41,7 @@ def _score_against(name: str, ranking: Ranking) -> bytes:
     axes.set_ylabel("score")
     if len(best) > 1:
         axes.legend(frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def _positions(axes: Axes, values: list[Any]) -> dict[Any, float]:
@@ -55,7 +49,7 @@ def _positions(axes: Axes, values: list[Any]) -> dict[Any, float]:
     distinct = list(dict.fromkeys(values))
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in distinct):
         distinct.sort(key=lambda value: (isinstance(value, str), str(value)))
-        labels = [_short(shown(value), LONGEST_TICK) for value in distinct]
+        labels = [shortened(shown(value), LONGEST_TICK) for value in distinct]
         steep = sum(map(len, labels)) > 50
         axes.set_xticks(range(len(distinct)), labels, rotation=30 if steep else 0, ha="right" if steep else "center")
         axes.margins(x=0.15)
@@ -68,11 +62,11 @@ def _positions(axes: Axes, values: list[Any]) -> dict[Any, float]:
 
 
 def _losses(ranking: Ranking) -> bytes:
-    figure, axes = _figure()
+    figure, (axes,) = figure_with()
     trained = [row for row in ranking.results if row.losses]
     for place, row in reversed(list(enumerate(trained))):  # the best on top
         named = place < NAMED_CURVES
-        label = _short(", ".join(f"{name} {shown(row.settings.get(name))}" for name in ranking.names), LONGEST_LABEL)
+        label = shortened(", ".join(f"{name} {shown(row.settings.get(name))}" for name in ranking.names), LONGEST_LABEL)
         axes.plot(
             range(1, len(row.losses) + 1),
             row.losses,
@@ -88,22 +82,4 @@ def _losses(ranking: Ranking) -> bytes:
     axes.set_ylabel("mean loss")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles[::-1], labels[::-1], loc="outside lower center", frameon=False, fontsize="small")
-    return _png(figure)
-
-
-def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=SIZE, dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.add_subplot()
-    axes.grid(visible=True, color="0.92")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _png(figure: Figure) -> bytes:
-    sink = io.BytesIO()
-    figure.savefig(sink, format="png", metadata={"Software": None})
-    return sink.getvalue()
-
-
-def _short(label: str, longest: int) -> str:
-    return label if len(label) <= longest else label[: longest - 3] + "..."
+    return png(figure)
