@@ -1,0 +1,116 @@
+"""Quality against the size of the corpus, the paper's figure 1: nested samples of the cache, and what is made of each."""
+
+import errno
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.compare.methods import Method, methods, ours
+from pipeline.compare.plan import Step, steps_of
+from pipeline.compare.settings import CompareConfig
+from schemas.aggregated import FOLDER, Aggregated
+from schemas.cache import Cache, totals
+from schemas.errors import X2StaticError
+from schemas.storage import TEMPORARY, only_writer, remove_leftovers
+
+CURVE = "curve"  # the folder, in that of the comparison
+HALVINGS = 6
+CURVES = ("x2static", "closed-form")  # of our methods; and ASE, where it is asked for
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of the corpus.
+
+    Attributes:
+        units: the first so many units of the cache.
+        paragraphs: in them, after the filter.
+        words: in them.
+        cache: the sample; or the whole cache.
+        whole: whether it is the whole cache.
+    """
+
+    units: int
+    paragraphs: int
+    words: int
+    cache: Path
+    whole: bool
+
+
+def sizes(config: CompareConfig, cache: Cache) -> list[Size]:
+    """Return the sizes of the curve, ascending; the last is the whole cache.
+
+    Raises:
+        X2StaticError: the cache has not so many units as are asked for.
+    """
+    markers = [shard.marker for shard in cache.shards()]
+    n_units = len(markers)
+    asked = config.sizes or tuple(n_units // 2**halving for halving in range(HALVINGS))
+    if config.sizes and max(asked) > n_units:
+        raise X2StaticError(f"--sizes {max(asked)}: {cache.path} has {n_units} units; ask for at most so many")
+    found = []
+    for units in sorted({n_units, *(units for units in asked if units > 0)}):
+        counts = totals(markers[:units])
+        whole = units == n_units
+        path = cache.path if whole else config.out / CURVE / str(units) / "cache"
+        found.append(Size(units, counts["paragraphs"], counts["words"], path, whole))
+    return found
+
+
+def curve_methods(config: CompareConfig) -> list[Method]:
+    """Return what the curve is drawn for: X2Static, its closed form, and ASE's first layer that is asked for."""
+    own = [method for method in ours(config.seeds) if method.name in CURVES]
+    return own + [method for method in methods(config) if is_ase(method)][:1]
+
+
+def is_ase(method: Method) -> bool:
+    """Return whether a method is the mean of contextual vectors."""
+    return method.settings.get("name") == "ase"
+
+
+def curve_step(method: Method, size: Size, config: CompareConfig) -> Step:
+    """Return the step of a method at a size; at that of the whole cache it is the tables' own, of seed 0."""
+    if size.whole:
+        return steps_of(method, config)[0]
+    folder = config.out / CURVE / str(size.units) / method.name
+    return Step(f"curve-{size.units}-{method.name}", method, 0, folder, size.cache)
+
+
+def carry_sums(source: Path, target: Path) -> bool:
+    """Give a cache the sums of contextual vectors of a smaller one, whose units it begins with.
+
+    The teacher then reads only the other units. The list of words comes last: sums without it do not count.
+
+    Args:
+        source: the smaller cache.
+        target: the larger one, which keeps its own sums, if it has some.
+
+    Returns:
+        Whether the sums were carried over, now or by an earlier call.
+    """
+    theirs = Aggregated.open(source)
+    if theirs is None:
+        return False
+    with only_writer(target, "cache"):
+        mine = Aggregated.open(target)
+        if mine is not None:
+            return mine.words == theirs.words
+        folder = target / FOLDER
+        folder.mkdir(exist_ok=True)
+        remove_leftovers(folder)
+        for file in theirs.files():
+            _link(file.path, folder / file.path.name)
+        Aggregated.create(target, theirs.words, theirs.encoding)
+    return True
+
+
+def _link(source: Path, target: Path) -> None:
+    temporary = target.with_name(TEMPORARY + target.name)
+    try:
+        os.link(source, temporary)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)

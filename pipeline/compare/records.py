@@ -1,0 +1,116 @@
+"""What a comparison keeps of each set of vectors: its scores, and by what they were found."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import xxhash
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from schemas.errors import X2StaticError
+from schemas.storage import canonical_json, hash_file, read_json, write_atomically
+from schemas.vectors import RUN
+
+SCORES = "scores"  # the folder, in that of the comparison
+
+
+class TaskScore(BaseModel):
+    """The result on one set of word pairs: Spearman's rho or None, pairs covered and pairs there are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+    task: str
+    score: float | None
+    covered: int
+    total: int
+
+
+class TaskAccuracy(BaseModel):
+    """The result on one classification task: shares between 0 and 1, and of how many runs they are the mean."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+    task: str
+    accuracy: float
+    macro_f1: float
+    accuracy_deviation: float | None = None
+    macro_f1_deviation: float | None = None
+    runs: int = 1
+
+
+class Scored(BaseModel):
+    """Scores, and a hash of the data that they were found on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    seconds: float
+    pairs: tuple[TaskScore, ...] = ()
+    classes: tuple[TaskAccuracy, ...] = ()
+
+
+class Record(BaseModel):
+    """What is kept of one set of vectors.
+
+    Attributes:
+        vectors: hash of the run.json that the scores belong to; "" of what has no vectors (the teacher itself).
+        seconds: the making took.
+        vocabulary: words.
+        dim: length of a vector.
+        losses: mean loss of each epoch, if it has any.
+        similarity: word similarity on the pairs that it covers.
+        classification: the paper's classification tasks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vectors: str
+    seconds: float
+    vocabulary: int
+    dim: int
+    losses: tuple[float, ...] = ()
+    similarity: Scored | None = None
+    classification: Scored | None = None
+
+
+def file_of(out: Path, name: str) -> Path:
+    """Return where the record of a step is kept."""
+    return out / SCORES / f"{name}.json"
+
+
+def save(out: Path, name: str, record: Record) -> None:
+    """Keep a record, whole or not at all."""
+    (out / SCORES).mkdir(exist_ok=True)
+    write_atomically(file_of(out, name), canonical_json(record.model_dump(mode="json")))
+
+
+def load(out: Path, name: str, vectors: str) -> Record | None:
+    """Return the record of a step; None where there is none, or one of other vectors.
+
+    Raises:
+        X2StaticError: the record is damaged.
+    """
+    file = file_of(out, name)
+    if not file.is_file():
+        return None
+    try:
+        record = Record.model_validate(read_json(file))
+    except ValidationError as error:
+        raise X2StaticError(f"{file}: not the record of a comparison; remove it, and it is scored again") from error
+    return record if record.vectors == vectors else None
+
+
+def hash_of_vectors(folder: Path) -> str:
+    """Return what changes when vectors are made anew.
+
+    Raises:
+        X2StaticError: there are no vectors.
+    """
+    if not (folder / RUN).is_file():
+        raise X2StaticError(f"{folder}: no word vectors here ({RUN} is missing)")
+    return hash_file(folder / RUN)
+
+
+def hash_of_files(files: Mapping[str, Path]) -> str:
+    """Return one hash for names and what is in the file of each."""
+    listed = {name: hash_file(file) for name, file in files.items()}
+    return xxhash.xxh3_128(canonical_json(listed)).hexdigest()

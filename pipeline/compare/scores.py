@@ -1,0 +1,111 @@
+"""Scoring: each set of vectors alone, on the pairs that it covers, and all together, on the pairs that all cover."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from evaluation.datasets import find_datasets, read_pairs
+from evaluation.word_similarity import evaluate_word_similarity
+from pipeline.compare import records
+from pipeline.compare.plan import Step
+from pipeline.compare.records import Record, Scored, TaskAccuracy, TaskScore
+from pipeline.compare.settings import CompareConfig
+from pipeline.compare.vectors import only
+from schemas.progress import Report
+from schemas.vectors import WordVectors
+
+CLASSIFICATION = "classification"  # the folder in that of the data
+
+
+def similarity_data(config: CompareConfig) -> str:
+    """Return the hash of the word similarity data.
+
+    Raises:
+        X2StaticError: there is none.
+    """
+    return records.hash_of_files({file.name: file.path for file in find_datasets(config.data)})
+
+
+def classification_data(config: CompareConfig) -> str | None:
+    """Return the hash of the classification data; None where there is none."""
+    folder = config.data / CLASSIFICATION if config.data is not None else None
+    if folder is None or not folder.is_dir():
+        return None
+    return records.hash_of_files({str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()})
+
+
+def record_of(step: Step, out: Path) -> Record:
+    """Return what is kept of a step's vectors; a new record, without scores, where they are new.
+
+    Raises:
+        X2StaticError: there are no vectors, or they or the record are damaged.
+    """
+    digest = records.hash_of_vectors(step.folder)
+    found = records.load(out, step.name, digest)
+    if found is not None:
+        return found
+    vectors = WordVectors.load(step.folder)
+    losses = tuple(vectors.run.get("losses") or ())
+    seconds = float(vectors.run.get("seconds") or 0.0)
+    return Record(vectors=digest, seconds=seconds, vocabulary=len(vectors), dim=vectors.dim, losses=losses)
+
+
+def score_similarity(step: Step, config: CompareConfig) -> Record:
+    """Score a step by word similarity, unless that was done, and keep the result.
+
+    Raises:
+        X2StaticError: no pair is covered, or data or vectors cannot be read.
+    """
+    data, record = similarity_data(config), record_of(step, config.out)
+    if record.similarity is not None and record.similarity.data == data:
+        return record
+    began = time.monotonic()
+    found = evaluate_word_similarity(WordVectors.load(step.folder), config.data)
+    pairs = tuple(TaskScore.model_validate(score) for score in found)
+    scored = Scored(data=data, seconds=round(time.monotonic() - began, 3), pairs=pairs)
+    return _kept(step, config, record.model_copy(update={"similarity": scored}))
+
+
+def score_classification(step: Step, config: CompareConfig, report: Report) -> Record:
+    """Score a step by classification, unless that was done, and keep the result.
+
+    Each seed's vectors get a classifier of that seed, so that a deviation is one over retrained vectors and
+    classifiers, as in the paper's table 5.
+
+    Raises:
+        X2StaticError: there is no data, or it cannot be read.
+    """
+    from evaluation.classification import evaluate_classification
+
+    data, record = classification_data(config), record_of(step, config.out)
+    if data is None or (record.classification is not None and record.classification.data == data):
+        return record
+    began = time.monotonic()
+    vectors = WordVectors.load(step.folder)
+    found = evaluate_classification(vectors, config.data, seed=step.seed, report=report)
+    classes = tuple(TaskAccuracy.model_validate(score) for score in found)
+    scored = Scored(data=data, seconds=round(time.monotonic() - began, 3), classes=classes)
+    return _kept(step, config, record.model_copy(update={"classification": scored}))
+
+
+def _kept(step: Step, config: CompareConfig, record: Record) -> Record:
+    records.save(config.out, step.name, record)
+    return record
+
+
+def words_of_pairs(config: CompareConfig) -> set[str]:
+    """Return all words of the word similarity data, as they are and lower-cased."""
+    pairs = [pair for file in find_datasets(config.data) for pair in read_pairs(file.path)]
+    words = {word for pair in pairs for word in (pair.first, pair.second)}
+    return words | {word.lower() for word in words}
+
+
+def rows_of_pairs(some: Mapping[str, Step], config: CompareConfig) -> dict[str, WordVectors]:
+    """Return of each step's vectors those that word similarity needs, by the names of the steps.
+
+    Args:
+        some: steps by name, whose vectors are there.
+        config: where the data is.
+    """
+    words = words_of_pairs(config)
+    return {name: only(WordVectors.load(step.folder), words) for name, step in some.items()}

@@ -1,0 +1,103 @@
+"""The paper's table 3, word similarity, with the rows of a comparison."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.compare.reference import Published
+from pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
+from pipeline.terminal import duration
+
+
+class Task(NamedTuple):
+    """A data set of the paper: the column of its figures, the paper's name for it, and the names of its file."""
+
+    column: str
+    head: str
+    files: tuple[str, ...]
+
+
+PAPER = (
+    Task("rg65", "RG-65", ("rg65", "rg-65")),
+    Task("ws353", "WS-353", ("ws353", "wordsim353", "ws-353")),
+    Task("sl999", "SL-999", ("simlex999", "sl999", "simlex-999")),
+    Task("sv3500", "SV-3500", ("simverb3500", "sv3500", "simverb-3500")),
+    Task("rw2034", "RW-2034", ("rw2034", "rw", "rareword")),
+)
+
+
+class TaskResult(NamedTuple):
+    """One set of vectors on one data set."""
+
+    score: float | None
+    covered: int
+    total: int
+
+
+Results = Mapping[str, TaskResult]  # by the name of the data set
+
+
+class Ours(NamedTuple):
+    """A method's row: its label, the results of each seed, and the seconds that one seed's vectors took."""
+
+    label: str
+    seeds: Sequence[Results]
+    seconds: float | None
+
+
+def columns_of(names: Sequence[str]) -> list[tuple[str, str, Task | None]]:
+    """Return the columns: name of the data set, head and, of the paper's sets, which; those first, in its order."""
+    found = [(name, task.head, task) for task in PAPER for name in names if name.lower() in task.files]
+    taken = {name for name, _, _ in found}
+    return [*found, *((name, name, None) for name in names if name not in taken)]
+
+
+def averaged(names: Sequence[str]) -> list[str]:
+    """Return the data sets that the average is over: the paper's, if any is there; else all."""
+    columns = columns_of(names)
+    return [name for name, _, task in columns if task is not None] or list(names)
+
+
+def average_of(results: Results) -> float | None:
+    """Return the mean score of one set of vectors over `averaged`, tasks without a score left out."""
+    known = [score for name in averaged(list(results)) if (score := results[name].score) is not None]
+    return sum(known) / len(known) if known else None
+
+
+def similarity_table(name: str, caption: str, ours: Sequence[Ours], published: Sequence[Published]) -> Table:
+    """Return a table in the form of the paper's table 3.
+
+    Args:
+        name: of the table.
+        caption: what is to be known about it.
+        ours: a row each; the data sets are the same for all.
+        published: the paper's rows.
+    """
+    names = list(dict.fromkeys(task for row in ours for seed in row.seeds for task in seed))
+    columns = columns_of(names)
+    rows = [_row(row, columns) for row in ours] + [_published(row, columns) for row in published]
+    heads = ("method", *(head for _, head, _ in columns), "average", "pairs covered", "time")
+    return Table(name, caption, heads, with_best(rows, len(columns) + 1))
+
+
+def _row(row: Ours, columns: list[tuple[str, str, Task | None]]) -> Row:
+    cells = []
+    for name, _, _ in columns:
+        found = [seed[name] for seed in row.seeds if name in seed]
+        cell = mean_cell([result.score for result in found])
+        counts = (found[0].covered, found[0].total) if found else (None, None)
+        cells.append(Cell(cell.text, cell.value, cell.deviation, *counts))
+    average = mean_cell([average_of(seed) for seed in row.seeds])
+    covered, total = (sum(getattr(result, field) for result in row.seeds[0].values()) for field in ("covered", "total"))
+    share = Cell(f"{covered:,} of {total:,}", covered / total if total else None, None, covered, total)
+    return Row(row.label, (*cells, average, share, _time(row.seconds)))
+
+
+def _published(row: Published, columns: list[tuple[str, str, Task | None]]) -> Row:
+    columns_there = [task.column if task else "" for _, _, task in columns]
+    figures = [row.figures.get(column) for column in [*columns_there, "average"]]
+    cells = tuple(Cell("") if figure is None else Cell(f"{figure:.3f}", figure) for figure in figures)
+    return Row(row.label, (*cells, Cell(""), Cell("")), "paper")
+
+
+def _time(seconds: float | None) -> Cell:
+    return Cell("") if seconds is None else Cell(duration(seconds), seconds)
