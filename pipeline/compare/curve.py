@@ -1,4 +1,4 @@
-"""Quality against the size of the corpus, the paper's figure 1: nested samples of the cache, and what is made of each."""
+"""Quality against the size of the corpus (figure 1 of the paper): nested samples, and what is made of each."""
 
 import errno
 import os

@@ -30,7 +30,10 @@ def markdown(report: Report, folder: str) -> str:
         report: what to write; text in it is never markup.
         folder: where the pictures are, as seen from the file.
     """
-    parts = [f"# {plain(report.title)}", "\n".join(f"- {plain(what)}: {plain(fact)}" for what, fact in report.facts.items())]
+    parts = [
+        f"# {plain(report.title)}",
+        "\n".join(f"- {plain(what)}: {plain(fact)}" for what, fact in report.facts.items()),
+    ]
     for section in report.sections:
         parts += _section(section, folder)
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -43,7 +43,11 @@ def chosen_words(asked: Sequence[str], common: Sequence[str]) -> list[str]:
         return list(asked)
     found = [word for word in EXAMPLES if word in known]
     rest = [word for word in content_words(common, AMONG) if word not in found]
-    spread = [rest[place] for place in np.unique(np.geomspace(1, max(1, len(rest)), N_WORDS).astype(int) - 1)] if rest else []
+    spread = (
+        [rest[place] for place in np.unique(np.geomspace(1, max(1, len(rest)), N_WORDS).astype(int) - 1)]
+        if rest
+        else []
+    )
     return [*found, *spread][: max(N_WORDS, len(found))]
 
 

@@ -36,7 +36,7 @@ def _section(section: Section) -> str:
 def _table(table: Table) -> str:
     # Words of any script: each goes in its own direction, and does not turn its neighbours around.
     side = ' class="left" dir="auto"' if table.words else ""
-    heads = "".join(f"<th{' class="left"' if table.words else ''}>{escape(head)}</th>" for head in table.heads)
+    heads = "".join(f"<th{side}>{escape(head)}</th>" for head in table.heads)
     lines = []
     before = "here"
     for row in table.rows:

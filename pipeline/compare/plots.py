@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from pipeline.pictures import figure_with, plain_text, png, shortened
 
@@ -66,7 +66,9 @@ def loss_curves(losses: Mapping[str, Sequence[float]]) -> bytes:
         figure, (axes,) = figure_with()
         for number, (label, values) in enumerate(losses.items()):
             epochs = range(1, len(values) + 1)
-            axes.plot(epochs, values, color=f"C{number}", marker="o", markersize=4, label=shortened(label, LONGEST_LABEL))
+            axes.plot(
+                epochs, values, color=f"C{number}", marker="o", markersize=4, label=shortened(label, LONGEST_LABEL)
+            )
         axes.set_xlim(0.5, max(map(len, losses.values())) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
@@ -89,14 +91,13 @@ def word_map(points: npt.NDArray[np.float64], words: Sequence[str], shares: tupl
         axes.margins(0.06)
         axes.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
         axes.set_ylabel(f"second principal component ({shares[1]:.0%} of the variance)")
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()  # places the axes, so that the room a name takes is known
-        taken = []
+        figure.draw_without_rendering()  # places the axes, so that the room a name takes is known
+        taken: list[Bbox] = []
         for (x, y), word in zip(points, words, strict=True):
             name = axes.annotate(
                 shortened(word, 24), (float(x), float(y)), (3, 3), textcoords="offset points", fontsize=7
             )
-            room = name.get_window_extent(canvas.get_renderer())
+            room = name.get_window_extent()
             if any(room.overlaps(other) for other in taken):
                 name.remove()
             else:

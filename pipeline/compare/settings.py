@@ -11,7 +11,6 @@ Part = Literal["table3", "table4", "figure1"]
 PARTS: tuple[Part, ...] = ("table3", "table4", "figure1")
 
 
-
 class CompareConfig(BaseModel):
     """What a user asks of `x2static compare`; the defaults stand here and nowhere else.
 

@@ -1,0 +1,162 @@
+"""A comparison as a whole: what is missing is made and scored, step after step, and one that fails ends no other."""
+
+import errno
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from pipeline.caches.sample import sample
+from pipeline.compare import curve, scores, vectors
+from pipeline.compare.curve import Size
+from pipeline.compare.plan import Step, steps
+from pipeline.compare.records import Record
+from pipeline.compare.settings import CompareConfig
+from schemas.cache import Cache
+from schemas.errors import Interrupted, X2StaticError
+from schemas.manifest import UnitSample
+from schemas.progress import Report
+from schemas.storage import canonical_json, read_json, write_atomically
+from schemas.vectors import RUN
+
+logger = logging.getLogger(__name__)
+
+READING = "reading.json"  # in the curve's folder: seconds that the teacher took before the whole cache's turn
+TROUBLES_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+Shown = Callable[[str], AbstractContextManager[Report]]
+Result = TypeVar("Result")
+
+
+@dataclass
+class Comparison:
+    """A comparison under way; its folder's lock is the caller's.
+
+    Attributes:
+        config: what is asked for.
+        shown: shows the progress of a step, given what it is called.
+        describe: says in one line what an error means.
+        whole: the cache; None where only finished runs are compared.
+        steps: the vectors of the tables.
+        sizes: of the curve; none where none is drawn.
+        failures: what went wrong in this call, by the names of the steps.
+    """
+
+    config: CompareConfig
+    shown: Shown
+    describe: Callable[[Exception], str]
+    whole: Cache | None = field(init=False)
+    steps: list[Step] = field(init=False)
+    sizes: list[Size] = field(init=False)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Plan.
+
+        Raises:
+            X2StaticError: there is nothing to compare, or not what is asked for.
+        """
+        self.steps = steps(self.config)
+        self.whole = Cache.open(self.config.cache) if self.config.cache is not None else None
+        self.sizes = curve.sizes(self.config, self.whole) if self.whole is not None else []
+
+    def run(self) -> None:
+        """Do what is left to do.
+
+        Raises:
+            Interrupted: by a signal, with the state saved.
+            OSError: a result cannot be kept.
+        """
+        if self.config.wants("figure1") and self.sizes:
+            self._draw_curve()
+        wanted = self.config.wants("table3"), self.config.wants("table4")
+        made = [step for step in self.steps if any(wanted) and self._make(step)]
+        if wanted[0]:
+            for step in made:
+                self.attempt(step.name, partial(scores.score_similarity, step, self.config))
+        if wanted[1] and scores.classification_data(self.config) is not None:
+            for step in made:
+                self._classify(step)
+
+    def _make(self, step: Step) -> bool:
+        """Make the vectors of a step; return whether they are there."""
+
+        def work() -> bool:
+            with self.shown(step.label) as report:
+                vectors.make(step, self.config, report)
+            return True
+
+        return self.attempt(step.name, work) is not None
+
+    def _classify(self, step: Step) -> None:
+        def work() -> Record:
+            with self.shown(f"{step.label}, classification") as report:
+                return scores.score_classification(step, self.config, report)
+
+        self.attempt(step.name, work)
+
+    def _draw_curve(self) -> None:
+        """Make and score the vectors of the curve, from the smallest corpus to the whole."""
+        methods = curve.curve_methods(self.config)
+        for size in self.sizes[:-1]:
+            self.attempt(f"sample of {size.units} units", partial(self._sample, size))
+        for size, larger in zip(self.sizes, [*self.sizes[1:], None], strict=True):
+            for method in methods:
+                step = curve.curve_step(method, size, self.config)
+                if self._make(step):
+                    self.attempt(step.name, partial(scores.score_similarity, step, self.config))
+            if larger is not None and any(map(curve.is_ase, methods)):
+                self.attempt(f"sums of {larger.units} units", partial(self._carry, size, larger))
+
+    def _sample(self, size: Size) -> dict[str, Any]:
+        """Make the sample of a size, or go on with it."""
+        if self.whole is None:
+            raise X2StaticError("a curve needs --cache")
+        size.cache.parent.mkdir(parents=True, exist_ok=True)
+        with self.shown(f"sample of {size.units} units") as report:
+            return sample(self.whole.path, size.cache, UnitSample(kind="first", n=size.units), report=report)
+
+    def _carry(self, one: Size, two: Size) -> bool:
+        """Carry ASE's sums to the next size, and keep how long the teacher took for those of the whole cache."""
+        carried = curve.carry_sums(one.cache, two.cache)
+        file = self.config.out / curve.CURVE / READING
+        if carried and two.whole and not file.is_file():
+            method = next(filter(curve.is_ase, curve.curve_methods(self.config)))
+            before = [curve.curve_step(method, size, self.config) for size in self.sizes if not size.whole]
+            seconds = sum(scores.record_of(step, self.config.out).seconds for step in before)
+            write_atomically(file, canonical_json({"seconds": round(seconds, 3)}))
+        return carried
+
+    def seconds_read_before(self) -> float:
+        """Return the seconds that the teacher took for ASE at smaller sizes, whose sums the whole cache took over."""
+        file = self.config.out / curve.CURVE / READING
+        return float(read_json(file)["seconds"]) if file.is_file() else 0.0
+
+    def records(self) -> dict[str, Record]:
+        """Return what is known of the steps whose vectors are there, by name; the curve's included."""
+        some = curve.curve_methods(self.config) if self.sizes else []
+        points = [curve.curve_step(method, size, self.config) for size in self.sizes for method in some]
+        found = {}
+        for step in [*self.steps, *points]:
+            if step.name not in found and (step.folder / RUN).is_file():
+                record = self.attempt(step.name, partial(scores.record_of, step, self.config.out))
+                if record is not None:
+                    found[step.name] = record
+        return found
+
+    def attempt(self, name: str, work: Callable[[], Result]) -> Result | None:
+        """Do a piece of work; what goes wrong is noted, and the others go on.
+
+        A full or broken disk ends all: every further piece would meet it too.
+        """
+        try:
+            return work()
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever a method comes to, the others are compared
+            if isinstance(error, OSError) and error.errno in TROUBLES_OF_ALL:
+                raise
+            self.failures[name] = self.describe(error)
+            logger.warning("%s: %s", name, self.failures[name])
+            return None

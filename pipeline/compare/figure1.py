@@ -1,0 +1,129 @@
+"""The paper's figure 1: quality against the size of the corpus, as a picture and as a table."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evaluation.word_similarity import score_together
+from pipeline.compare import curve, similarity
+from pipeline.compare.kept import Kept
+from pipeline.compare.methods import Method
+from pipeline.compare.plots import Line, size_curves
+from pipeline.compare.scores import rows_of_pairs
+from pipeline.compare.sections import Picture, Section
+from pipeline.compare.tables import Cell, Row, Table
+
+SETS = ("SL-999", "RW-2034")
+Common = dict[str, dict[str, float | None]]  # by the names of steps and data sets
+FEW = 5  # points, with fewer a curve says little
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method at a size of the corpus, on one data set: all pairs it covers, and those that all points cover."""
+
+    method: Method
+    size: curve.Size
+    own: similarity.TaskResult
+    common: float | None
+
+
+def figure1(kept: Kept) -> Section | None:
+    """Return the section; None where no point of the curve beyond the whole corpus is there."""
+    if not any(
+        kept.pairs(curve.curve_step(method, size, kept.comparison.config).name) for method, size in _beyond(kept)
+    ):
+        return None
+    columns = [(name, head) for name, head, _ in similarity.columns_of(_sets(kept)) if head in SETS]
+    common = kept.comparison.attempt("the curve's common pairs", lambda: common_scores(kept)) or {}
+    points = {head: found for name, head in columns if (found := _points(kept, name, common))}
+    if not points:
+        return None
+    sizes = sorted({point.size.units for found in points.values() for point in found})
+    text = [
+        "Nested samples of the cache: the first units of each size. Solid: all pairs that the vectors cover at that "
+        "size. Dotted: the pairs that every method covers at every size.",
+    ]
+    if len(sizes) < FEW:
+        text.append(f"The cache has {kept.comparison.sizes[-1].units} units, which gives {len(sizes)} sizes only.")
+    panels = {f"{head} (Spearman's rho)": _lines(found) for head, found in points.items()}
+    caption = "Word similarity (Spearman's rho) against the size of the corpus in words, seed 0 of each method."
+    picture = Picture("figure1", caption, size_curves(panels))
+    return Section("Quality against corpus size (figure 1)", tuple(text), (), (_table(points),), (picture,))
+
+
+def _beyond(kept: Kept) -> Iterator[tuple[Method, curve.Size]]:
+    """Yield what the curve is drawn for beyond the whole corpus, which the tables have too."""
+    for size in kept.comparison.sizes:
+        for method in () if size.whole else curve.curve_methods(kept.comparison.config):
+            yield method, size
+
+
+def _sets(kept: Kept) -> list[str]:
+    return list(dict.fromkeys(task for name in kept.records for task in kept.pairs(name)))
+
+
+def _points(kept: Kept, task: str, common: Common) -> list[Point]:
+    """Return the points of one data set that are there, method by method."""
+    config = kept.comparison.config
+    found = []
+    for method in curve.curve_methods(config):
+        for size in kept.comparison.sizes:
+            name = curve.curve_step(method, size, config).name
+            if task in (results := kept.pairs(name)):
+                found.append(Point(method, size, results[task], common.get(name, {}).get(task)))
+    return found
+
+
+def _lines(points: list[Point]) -> list[Line]:
+    lines = []
+    for name in dict.fromkeys(point.method.name for point in points):
+        some = [point for point in points if point.method.name == name]
+        common = [point.common for point in some]
+        shown = common if any(score is not None for score in common) else []
+        lines.append(
+            Line(some[0].method.label, [one.size.words for one in some], [one.own.score for one in some], shown)
+        )
+    return lines
+
+
+def _table(points: dict[str, list[Point]]) -> Table:
+    """Return the points as a table: a row a size and method."""
+    by_row: dict[tuple[int, str], dict[str, Point]] = {}
+    for head, some in points.items():
+        for point in some:
+            by_row.setdefault((point.size.units, point.method.label), {})[head] = point
+    rows = []
+    for (units, label), found in sorted(by_row.items(), key=lambda item: item[0][0]):
+        size = next(iter(found.values())).size
+        cells = [Cell(label), Cell(f"{size.paragraphs:,}", size.paragraphs), Cell(f"{size.words:,}", size.words)]
+        for head in points:
+            cells += _cells(found.get(head))
+        rows.append(Row(f"{units} units", tuple(cells)))
+    heads = [text for head in points for text in (head, f"{head} pairs", f"{head}, same pairs")]
+    caption = "The points of figure 1: Spearman's rho, the pairs covered, and rho on the pairs that all points cover."
+    return Table("figure1", caption, ("size", "method", "paragraphs", "words", *heads), tuple(rows))
+
+
+def _cells(point: Point | None) -> list[Cell]:
+    if point is None:
+        return [Cell(""), Cell(""), Cell("")]
+    own, common = point.own, point.common
+    return [
+        Cell("none" if own.score is None else f"{own.score:.3f}", own.score, None, own.covered, own.total),
+        Cell(f"{own.covered:,} of {own.total:,}", own.covered),
+        Cell("none" if common is None else f"{common:.3f}", common),
+    ]
+
+
+def common_scores(kept: Kept) -> Common:
+    """Return the curve's scores on the pairs that all its points cover, by the steps' names and the data sets'.
+
+    Raises:
+        X2StaticError: no pair is covered by all.
+    """
+    config = kept.comparison.config
+    methods = curve.curve_methods(config)
+    some = [curve.curve_step(method, size, config) for method in methods for size in kept.comparison.sizes]
+    there = {step.name: step for step in some if kept.pairs(step.name)}
+    found = score_together(rows_of_pairs(there, config), config.data) if len(there) > 1 else {}
+    return {name: {one.task: one.score for one in results} for name, results in found.items()}
