@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from schemas.device import has_bfloat16, pick_device
 from schemas.encoding import Precision
@@ -59,16 +60,15 @@ class TeacherSentences:
             X2StaticError: the teacher is not there or cannot be loaded, or there is no such device.
         """
         where = pick_device(device)
-        if precision == "auto":
-            precision = "bfloat16" if has_bfloat16(where) else "float32"
+        picked = teacher_precision(precision, where)
         files = TeacherFiles.find(model, revision)
-        teacher = Teacher(files, precision, where, trust_remote_code)
+        teacher = Teacher(files, picked, where, trust_remote_code)
         # What cuts sentences and words is never asked here: a text is one context.
         preparer = Preparer(
             teacher.tokenizer, SentenceSplitter("en"), default_words(), "sentence", teacher.window, 0, 0
         )
         encoder = Encoder(preparer, teacher, MAX_TOKENS[where.type], lanes=count_lanes(where))
-        return cls(files, precision, encoder, trust_remote_code)
+        return cls(files, picked, encoder, trust_remote_code)
 
     @property
     def teacher(self) -> Teacher:
@@ -119,3 +119,10 @@ class TeacherSentences:
                 f"model {self.files.name}: its states are not finite; try --precision float32, and check its weights"
             )
         return vectors
+
+
+def teacher_precision(asked: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """Return a teacher's number format; "auto" is bfloat16 where the device computes with it, else float32."""
+    if asked != "auto":
+        return asked
+    return "bfloat16" if has_bfloat16(device) else "float32"
