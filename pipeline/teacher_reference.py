@@ -128,7 +128,7 @@ class Comparison:
 
     @cached_property
     def _static_origin(self) -> Result:
-        digest = hashlib.sha256(np.ascontiguousarray(self.vectors.matrix))
+        digest = hashlib.sha256(np.ascontiguousarray(self.vectors.matrix).data)
         digest.update("\n".join(self.vectors.words).encode(errors="surrogatepass"))
         rules = self.vectors.segmentation
         return {"vectors": digest.hexdigest(), "words": rules.sha256 if rules else None}

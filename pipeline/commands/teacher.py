@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @option(BaselineConfig, "trust_remote_code", "Let a model run Python code of its own.")
 @common
 @click.pass_context
-def teacher(context: click.Context, vectors: Path, **values: Any) -> None:
+def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     """Score static vectors and their teacher on classification: what share is kept, and at what speed.
 
     Both get the same linear classifier, on one vector a sentence: the mean of its words' vectors, and the mean of the
