@@ -1,0 +1,194 @@
+"""Static vectors beside the teacher itself: the same tasks, the same linear classifier, and what share is kept."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.fine_tuning import FineTuning, fine_tune
+from baselines.teacher_sentences import TeacherSentences
+from evaluation.classification import evaluate_sentence_classification
+from evaluation.classification.data import Task, read_tasks
+from evaluation.classification.scores import accuracy, macro_f1
+from pipeline.kept_results import KeptResults, Result
+from schemas.progress import Progress, Report, silent
+from schemas.storage import canonical_json
+from schemas.vectors import WordVectors
+
+FIGURES = ("accuracy", "macro_f1")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What static vectors and their teacher reach on one task, each a dictionary of `accuracy` and `macro_f1`, 0 to 1.
+
+    Attributes:
+        task: its name.
+        teacher: a linear classifier on the teacher's sentence vectors.
+        static: the same classifier on the means of the static vectors.
+        fine_tuned: the teacher fine-tuned; None where that was not asked for.
+    """
+
+    task: str
+    teacher: Result
+    static: Result
+    fine_tuned: Result | None
+
+    @property
+    def share(self) -> float:
+        """Accuracy of the static vectors over that of the teacher under the same classifier."""
+        return _share(self.static, self.teacher)
+
+    @property
+    def share_of_fine_tuned(self) -> float | None:
+        """Accuracy of the static vectors over that of the teacher fine-tuned."""
+        return None if self.fine_tuned is None else _share(self.static, self.fine_tuned)
+
+    def figures(self) -> Result:
+        """Return all of it, as JSON has it."""
+        return {
+            "teacher": self.teacher,
+            "fine_tuned": self.fine_tuned,
+            "static": self.static,
+            "share": self.share,
+            "share_of_fine_tuned": self.share_of_fine_tuned,
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, on what.
+
+    Attributes:
+        vectors: the static vectors; they need word segmentation rules.
+        sentences: the teacher.
+        data: folder of the classification tasks.
+        kept: where results are kept.
+        fine_tuning: its settings; None leaves it out.
+        seed: of the tasks' splits and of the classifiers.
+    """
+
+    vectors: WordVectors
+    sentences: TeacherSentences
+    data: Path | None
+    kept: KeptResults
+    fine_tuning: FineTuning | None = None
+    seed: int = 0
+
+    def run(self, tasks: Sequence[str] | None = None, report: Report = silent) -> list[Beside]:
+        """Score the vectors and the teacher on each task.
+
+        Args:
+            tasks: names; None for all that the data has.
+            report: hears how many scores there are.
+
+        Raises:
+            X2StaticError: the data cannot be used, the vectors have no segmentation rules, or training failed.
+            OSError: a result cannot be kept.
+        """
+        self.vectors.split("")  # without rules nothing below would work, and the teacher comes first
+        found = read_tasks(self.data, self.seed, tasks)
+        each = 2 if self.fine_tuning is None else 3
+        steps = _Steps(len(found) * each, report)
+        return [
+            Beside(
+                task.name,
+                self._linear("teacher", self._teacher_origin, self.sentences.encode, task, steps),
+                self._linear("static", self._static_origin, self.vectors.encode, task, steps),
+                self._fine_tuned(task, steps),
+            )
+            for task in found
+        ]
+
+    def test_texts(self, tasks: Sequence[str] | None = None) -> list[str]:
+        """Return the texts of the tasks' test parts.
+
+        Raises:
+            X2StaticError: the data cannot be used.
+        """
+        return [text for task in read_tasks(self.data, self.seed, tasks) for text in task.test.texts]
+
+    def origin(self) -> Result:
+        """Return what vectors and teacher are, by hashes."""
+        return {**self._teacher_origin, **self._static_origin}
+
+    @cached_property
+    def _teacher_origin(self) -> Result:
+        files = self.sentences.files
+        return {
+            "weights": files.weights,
+            "teacher_config": files.config,
+            "tokenizer": files.tokenizer,
+            "precision": self.sentences.precision,
+        }
+
+    @cached_property
+    def _static_origin(self) -> Result:
+        digest = hashlib.sha256(np.ascontiguousarray(self.vectors.matrix).data)
+        digest.update("\n".join(self.vectors.words).encode(errors="surrogatepass"))
+        rules = self.vectors.segmentation
+        return {"vectors": digest.hexdigest(), "words": rules.sha256 if rules else None}
+
+    def _linear(
+        self, what: str, origin: Result, encode: Callable[[list[str]], Any], task: Task, steps: "_Steps"
+    ) -> Result:
+        def make() -> Result:
+            (score,) = evaluate_sentence_classification(encode, self.data, self.seed, [task.name])
+            return {name: getattr(score, name) for name in FIGURES}
+
+        origin = {"classifier": "linear", "seed": self.seed, "data": task_hash(task), **origin}
+        result = self.kept.get(f"{task.name}-{what}", origin, make)
+        steps.next(f"{task.name}, {what}")
+        return result
+
+    def _fine_tuned(self, task: Task, steps: "_Steps") -> Result | None:
+        settings = self.fine_tuning
+        if settings is None:
+            return None
+        classes = np.array(task.classes)
+
+        def make() -> Result:
+            texts = [*task.train.texts, *task.validation.texts]  # there is nothing to choose by the validation part
+            labels = np.searchsorted(classes, [*task.train.labels, *task.validation.labels])
+            said = steps.within(f"fine-tuning for {task.name}")
+            predicted = fine_tune(self.sentences, texts, labels.tolist(), task.test.texts, settings, said)
+            right = np.searchsorted(classes, task.test.labels)
+            return {"accuracy": accuracy(right, predicted), "macro_f1": macro_f1(right, predicted)}
+
+        origin = {"classifier": "fine-tuned", "settings": asdict(settings), "data": task_hash(task)}
+        origin |= self._teacher_origin
+        result = self.kept.get(f"{task.name}-fine-tuned", origin, make)
+        steps.next(f"{task.name}, fine-tuned")
+        return result
+
+
+class _Steps:
+    """Counts the scores that are there, and says what happens within the next."""
+
+    def __init__(self, total: int, report: Report) -> None:
+        self._done, self._total, self._report = 0, total, report
+        report(Progress(0, total, "scores"))
+
+    def next(self, what: str) -> None:
+        self._done += 1
+        self._report(Progress(self._done, self._total, "scores", what))
+
+    def within(self, what: str) -> Report:
+        def say(progress: Progress) -> None:
+            detail = f"{what}: {progress.done:,} of {progress.total:,} {progress.unit}, {progress.detail}"
+            self._report(Progress(self._done, self._total, "scores", detail))
+
+        return say
+
+
+def task_hash(task: Task) -> str:
+    """Return the sha256 of a task's texts and labels, part by part."""
+    return hashlib.sha256(canonical_json([[part.labels, part.texts] for part in task.parts])).hexdigest()
+
+
+def _share(static: Result, teacher: Result) -> float:
+    return float(static["accuracy"] / teacher["accuracy"]) if teacher["accuracy"] else float("inf")
