@@ -1,7 +1,7 @@
 """How a file of word pairs is laid out: its separator, its column of scores, whether it has a header.
 
 The published files differ: MEN has spaces, RG-65 semicolons, MTurk-771 commas, most have tabs; WordSim-353, SimLex-999
-and others have a header; SimLex-999, SimVerb-3500, the Rare Words and WordSim-353's halves have further columns.
+and others have a header; SimLex-999, SimVerb-3500, the Rare Words and WordSim-353 with its raters have more columns.
 """
 
 import csv
@@ -50,6 +50,9 @@ class Layout:
 
 def find_layout(line: str, where: str) -> Layout:
     """Return the layout that the first line of a file tells.
+
+    Of three columns the third is the score, and a first line that has no number there is a header. Further columns are
+    accepted where a header says which is the score, or where they are as published.
 
     Args:
         line: it.
