@@ -15,7 +15,7 @@ from schemas.cache import Cache, content_of
 from schemas.errors import X2StaticError
 from schemas.owned_folder import differing_settings, foreign_files
 from schemas.progress import Report, silent
-from schemas.storage import canonical_json, only_writer, read_json, remove_leftovers, write_atomically
+from schemas.storage import canonical_json, hash_file, only_writer, read_json, remove_leftovers, write_atomically
 from schemas.training import TrainConfig
 from schemas.vectors import RUN, WordVectors
 from schemas.versions import package_version
@@ -51,6 +51,7 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
         _compare(config.out, read_json(config.out / SETTINGS), settings)
         if (config.out / RUN).is_file():
             logger.info("%s: these vectors are there already", config.out)
+            shutil.rmtree(config.out / WORK, ignore_errors=True)  # of a call that was killed at its very end
             return {**_figures(WordVectors.load(config.out)), "finished_before": True}
     began = time.monotonic()
     with only_writer(config.out, "run"):
@@ -60,12 +61,9 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
                 "new or empty folder"
             )
         remove_leftovers(config.out)
-        work = config.out / WORK
-        work.mkdir(exist_ok=True)
-        request = _request(config, cache, work, report)
-        module = importlib.import_module(f"baselines.{MODULES.get(config.name, config.name)}")
+        request = _request(config, cache, config.out / WORK, report)
         write_atomically(config.out / SETTINGS, canonical_json(settings))
-        made: Made = module.make(request)
+        made = _made(request)
         told = {
             "baseline": config.name,
             "vocabulary": len(made.words),
@@ -79,9 +77,24 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
         segmentation = made.segmentation or (cache.segmentation() if cache else None)
         vectors = WordVectors(made.words, made.matrix, made.counts, segmentation, told)
         vectors.save(config.out)
-        shutil.rmtree(work)
+        shutil.rmtree(request.folder, ignore_errors=True)
     logger.info("%s: %s vectors of %d dimensions", config.out, f"{len(vectors):,}", vectors.dim)
     return {**_figures(vectors), "finished_before": False}
+
+
+def _made(request: Request) -> Made:
+    """Run the method; where it fails with nothing kept, the folder is free again for other settings."""
+    config = request.config
+    module = importlib.import_module(f"baselines.{MODULES.get(config.name, config.name)}")
+    request.folder.mkdir(exist_ok=True)
+    try:
+        made: Made = module.make(request)
+    except BaseException:
+        if not any(request.folder.iterdir()):
+            request.folder.rmdir()
+            (config.out / SETTINGS).unlink()
+        raise
+    return made
 
 
 def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Report) -> Request:
@@ -100,6 +113,8 @@ def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Re
 def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:
     """Return what a later call must ask for alike."""
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NOT_SETTINGS}
+    if config.vocab is not None and config.vocab.is_file():
+        settings["vocab"] = f"xxh3 {hash_file(config.vocab)}"  # by its words, wherever it is
     if cache is None or config.name in READ_TEXT:
         settings["corpus"] = list(config.corpus)
     return settings if cache is None else {**settings, "cache_content": content_of(cache.shards())}

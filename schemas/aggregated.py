@@ -87,6 +87,18 @@ class AggregatedFile:
             found.rests[layer] = exact - found.sums[layer]
         return WordSums(found.sums, found.rests, found.counts + ours.counts)
 
+    def n_layers(self) -> int:
+        """Return how many layers are in it, the embeddings included.
+
+        Raises:
+            X2StaticError: the file is damaged.
+        """
+        try:
+            with safe_open(self.path, framework="numpy") as file:
+                return int(file.get_slice("sums").get_shape()[0])
+        except (SafetensorError, OSError) as error:
+            raise X2StaticError(f"{self.path}: damaged ({error}); {REMEDY}") from error
+
     def damage(self) -> str | None:
         """Hash the file's arrays; return what is wrong with it, or None."""
         try:

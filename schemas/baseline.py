@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.encoding import Layer, Precision
 
@@ -19,6 +19,7 @@ BaselineName = Literal[
     "load",
 ]
 BASELINES: tuple[str, ...] = get_args(BaselineName)
+AS_WIDE_AS_THE_TEACHER = ("ase", "decontextualized", "pca")
 Pooling = Literal["mean", "max", "min"]
 
 
@@ -73,3 +74,11 @@ class BaselineConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision | Literal["auto"] = "auto"
     trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _asks_for_what_there_is(self) -> "BaselineConfig":
+        if self.dim is not None and self.name in AS_WIDE_AS_THE_TEACHER:
+            raise ValueError(f"--dim: {self.name} gives vectors as wide as the teacher's states; leave it out")
+        if self.pooling != "mean" and self.name != "ase":
+            raise ValueError(f"--pooling {self.pooling}: only ase pools; leave it out")
+        return self

@@ -1,7 +1,7 @@
 """One unit through the teacher: text in, the content of a shard out."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -31,6 +31,8 @@ MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
 
 # Costs 1 % of the time and keeps 150 MB of holes out of memory (docs/LOG.md, 2026-11-21).
 BATCHES_BETWEEN_TRIMS = 6
+
+ReadBatch = tuple[list[Window], tuple[torch.Tensor, ...]]  # and its states, of each layer that is asked for
 
 logger = logging.getLogger(__name__)
 
@@ -161,22 +163,42 @@ class Encoder:
         """
         means = ContextMeans(unit.n_contexts, self.teacher.dim, self.teacher.device)
         layer_sums = self._layer_sums() if self.n_wanted else None
-        with closing(Lanes(self.lanes, self._read)) as lanes, shared_cores(self.lanes):
-            for number, (batch, states) in enumerate(self._states(lanes, by_length(unit.windows), what)):
+        with closing(self.read(unit, what)) as batches:
+            for batch, states in batches:
                 means.add(batch, self.teacher.picked(states) if layer_sums else states[0])
                 if layer_sums:
                     layer_sums.add(batch, states)
-                self.n_tokens += sum(len(window.pieces) for window in batch)
-                self.n_padded += states[0].shape[0] * states[0].shape[1]
-                if number % BATCHES_BETWEEN_TRIMS == 0:
-                    give_back()
-        give_back()  # before the next unit is prepared and this one written
         return EncodedUnit(
             unit,
             what,
             self.results.fetch(means.means()),
             layer_sums.fetch(self.results) if layer_sums else None,
         )
+
+    def read(self, unit: PreparedUnit, what: str) -> Generator[ReadBatch, None, None]:
+        """Run the teacher over a unit and yield its batches, longest windows first, with their states.
+
+        Close it when it is left early.
+
+        Args:
+            unit: the windows.
+            what: the unit, for the error.
+
+        Yields:
+            A batch and its states, (len(batch), width, dim) each: of every layer where there are words whose vectors
+            are added up, otherwise of the one layer.
+
+        Raises:
+            X2StaticError: the device has not the memory for one window.
+        """
+        with closing(Lanes(self.lanes, self._read)) as lanes, shared_cores(self.lanes):
+            for number, (batch, states) in enumerate(self._states(lanes, by_length(unit.windows), what)):
+                yield batch, states
+                self.n_tokens += sum(len(window.pieces) for window in batch)
+                self.n_padded += states[0].shape[0] * states[0].shape[1]
+                if number % BATCHES_BETWEEN_TRIMS == 0:
+                    give_back()
+        give_back()  # before the next unit is prepared and this one written
 
     def _layer_sums(self) -> LayerSums:
         return LayerSums(self.teacher.n_layers + 1, self.n_wanted, self.teacher.dim, self.teacher.device)
@@ -187,7 +209,7 @@ class Encoder:
 
     def _states(
         self, lanes: Lanes[list[Window], tuple[torch.Tensor, ...]], windows: list[Window], what: str
-    ) -> Iterator[tuple[list[Window], tuple[torch.Tensor, ...]]]:
+    ) -> Iterator[ReadBatch]:
         """Yield batches and their states, longest windows first, in one order however many lanes there are."""
         begun = read = 0
         while read < len(windows):

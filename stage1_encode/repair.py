@@ -4,53 +4,22 @@ import logging
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from schemas.cache import Cache, plan_shards
-from schemas.device import pick_device
 from schemas.errors import DamagedShard, X2StaticError
 from schemas.manifest import Marker, Plan
 from schemas.progress import Report, silent
 from schemas.shard import shard_name
 from schemas.storage import TEMPORARY, folder_bytes, only_writer, remove_leftovers, write_atomically
-from stage1_encode.cache_folder import check_teacher, encoding_differences
-from stage1_encode.corpora.corpus import Corpus
+from stage1_encode.cache_folder import check_teacher
 from stage1_encode.encode import Done, encode_missing, probed
-from stage1_encode.encoder import Encoder, load_encoder
+from stage1_encode.origin import Means, find_sources, find_teacher
 from stage1_encode.part import Part
-from stage1_encode.recorded_config import recorded_config
 from stage1_encode.segmentation import choose_words
-from stage1_encode.sources import Source, corpus_groups, open_corpora
-from stage1_encode.teacher import pick_precision
-from stage1_encode.teacher_files import TeacherFiles
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a repair is given, beyond what the cache records.
-
-    Attributes:
-        model: where the teacher is now; None for where it was.
-        corpora: where texts are now, in any order; they are known by their content.
-        device: where the teacher runs.
-        trust_remote_code: let a model on the hub run its own Python code.
-        part: "3/16" encodes only what this part of the units lacks.
-    """
-
-    model: str | None
-    corpora: tuple[str, ...]
-    device: str
-    trust_remote_code: bool
-    part: str | None = None
-
-    def changes(self) -> dict[str, Any]:
-        """Return the fields of a recorded configuration that are otherwise now."""
-        moved = {} if self.model is None else {"model": self.model, "revision": None}
-        return {"device": self.device, "trust_remote_code": self.trust_remote_code, **moved}
 
 
 def repair(folder: Path, means: Means, report: Report = silent) -> dict[str, Any]:
@@ -165,12 +134,8 @@ def _encode_missing(cache: Cache, plans: list[Plan], done: Done, means: Means, r
     """Find text and teacher, then encode what has no marker."""
     whole = [_is_whole(shards, done) for shards in plan_shards(plans, done.markers)]
     with ExitStack() as stack:
-        sources = [
-            Source(_find_corpus(cache, plans[group[-1]], means, stack), plans[group[-1]].identity, tuple(group))
-            for group in corpus_groups(plans)
-            if not all(whole[number] for number in group)
-        ]
-        encoder = _find_teacher(cache, plans[0], means)
+        sources = find_sources(cache, plans, [n for n, is_whole in enumerate(whole) if not is_whole], means, stack)
+        encoder = find_teacher(cache, plans[0], means)
         check_teacher(cache, probed(encoder))
         encode_missing(cache, encoder, plans, sources, done, workers=1, report=report)
 
@@ -178,51 +143,3 @@ def _encode_missing(cache: Cache, plans: list[Plan], done: Done, means: Means, r
 def _is_whole(shards: range | None, done: Done) -> bool:
     """Return whether every shard of a plan is there; behind a stream whose end is lost, none is known to be."""
     return shards is not None and all(index in done.markers for index in filter(done.part.takes, shards))
-
-
-def _find_corpus(cache: Cache, plan: Plan, means: Means, stack: ExitStack) -> Corpus:
-    """Return the corpus of a plan, opened where its text is found, and closed with the stack.
-
-    Raises:
-        X2StaticError: it is at none of the places that are given or recorded.
-    """
-    column = f"#{plan.seen['column']}" if plan.seen.get("column") else ""
-    # As named, or, from another working folder, where it was.
-    recorded = [plan.corpus, *([f"{plan.seen['path']}{column}"] if "path" in plan.seen else [])]
-    problems = []
-    for place in dict.fromkeys([*means.corpora, *recorded]):
-        try:
-            config = recorded_config(cache, plan, corpus=(place,))
-            (corpus,) = stack.enter_context(open_corpora(config, standard_input=False))
-            identity = plan.identity if corpus.seen() == plan.seen else corpus.identity()
-        except X2StaticError as error:
-            problems.append(str(error))
-            continue
-        if identity == plan.identity:
-            return corpus
-        problems.append(f"{place} holds another text")
-    raise X2StaticError(
-        f"{cache.path}: the corpus {plan.corpus} is needed to encode its shards again, and is not found "
-        f"({'; '.join(problems)}); name it where it is now with --corpus"
-    )
-
-
-def _find_teacher(cache: Cache, plan: Plan, means: Means) -> Encoder:
-    """Load the teacher that the cache was made with.
-
-    Raises:
-        X2StaticError: it is not found, or what is found would encode otherwise.
-    """
-    config = recorded_config(cache, plan, **means.changes())
-    try:
-        files = TeacherFiles.find(config.model, config.revision)
-    except X2StaticError as error:
-        raise X2StaticError(f"{error}; `cache repair` needs it, name it where it is now with --model") from error
-    device = pick_device(config.device)
-    precision, _ = pick_precision(config, device)
-    if problems := encoding_differences(cache, config, files, precision):
-        raise X2StaticError(
-            f"{cache.path}: what is here would encode otherwise than the cache was made (cache != here): "
-            f"{'; '.join(problems)}. Name its teacher with --model, and use the versions in its manifest.json"
-        )
-    return load_encoder(config, files, precision, device)

@@ -39,7 +39,7 @@ def repair(
     Teacher, corpora and settings are those that the cache records. Run the same command again to go on where it
     stopped.
     """
-    from stage1_encode.repair import Means
+    from stage1_encode.origin import Means
     from stage1_encode.repair import repair as run
 
     with ProgressLine("repair") as report:

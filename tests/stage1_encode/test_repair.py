@@ -16,7 +16,8 @@ from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.manifest import UnitSample
 from schemas.progress import Progress
-from stage1_encode.repair import Means, repair
+from stage1_encode.origin import Means
+from stage1_encode.repair import repair
 from stage1_encode.teacher import Teacher
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
@@ -120,7 +121,7 @@ def test_a_whole_cache_is_said_to_be_so_without_teacher_or_corpus(
     cache: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     no_teacher(monkeypatch)
-    monkeypatch.setattr("stage1_encode.repair.TeacherFiles.find", lambda *_: pytest.fail("the teacher is looked for"))
+    monkeypatch.setattr("stage1_encode.origin.TeacherFiles.find", lambda *_: pytest.fail("the teacher is looked for"))
     corpus.unlink()
     before, times = files_of(cache), times_of(cache)
     figures = mend(cache)

@@ -1,0 +1,13 @@
+"""Decontextualised vectors (Bommasani, Davis and Cardie, ACL 2020): each word through the teacher, alone."""
+
+from baselines.request import Made, Request
+from baselines.teacher import made_of, read_words
+
+
+def make(request: Request) -> Made:
+    """Return, for each word, the mean of a layer's states over its pieces, special tokens left out.
+
+    Raises:
+        X2StaticError: the teacher is not found, or has no such layer.
+    """
+    return made_of(request, read_words(request, special=False), {"pooling": "mean over the pieces of the word alone"})

@@ -1,0 +1,78 @@
+"""Model2Vec: the vocabulary through the teacher, reduced by PCA, weighted by smooth inverse frequency.
+
+As the library of that name does it (model2vec 0.10, `distill`), in a few lines of our own: the library wants an older
+transformers than this project, cuts words by a tokenizer that it makes from the teacher's, and keeps the teacher's own
+pieces in the vocabulary. In one point this is better than the library: it estimates the frequency of a word from its
+rank (Zipf), here the counts of the corpus are known.
+"""
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+
+from baselines.request import Made, Request
+from baselines.teacher import made_of, read_words
+
+DIM = 256
+SIF = 1e-4
+
+logger = logging.getLogger(__name__)
+
+
+def make(request: Request) -> Made:
+    """Return, for each word, the weighted principal components of the teacher's states for the word alone.
+
+    The states are averaged over the word's pieces and the special tokens, as in the library.
+
+    Raises:
+        X2StaticError: the teacher is not found, or has no such layer.
+    """
+    states = read_words(request, special=True)
+    known = states.any(axis=1)
+    matrix = np.zeros((len(states), 0), np.float32)
+    if known.any():
+        reduced = principal_components(states[known], request.config.dim or DIM)
+        matrix = np.zeros((len(states), reduced.shape[1]), np.float32)
+        matrix[known] = reduced * sif_weights(request.counts)[known, None]
+    return made_of(
+        request, matrix, {"pooling": "mean over word and special tokens", "sif": SIF, "frequencies": "counts"}
+    )
+
+
+def principal_components(vectors: npt.NDArray[np.float32], dim: int) -> npt.NDArray[np.float32]:
+    """Return centred vectors in the coordinates of their largest variance.
+
+    Each coordinate has the sign that makes its largest value positive. Too few vectors stay as they are, with a
+    warning, as in the library.
+
+    Args:
+        vectors: (n, width) float32.
+        dim: coordinates; at most the width of the vectors are given.
+
+    Returns:
+        (n, min(dim, width)) float32.
+    """
+    if dim > vectors.shape[1]:
+        logger.warning("model2vec: --dim %d, and the teacher's vectors have %d", dim, vectors.shape[1])
+        dim = vectors.shape[1]
+    if dim >= len(vectors):
+        logger.warning("model2vec: no PCA to %d dimensions, there are %d words", dim, len(vectors))
+        return vectors
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))[1][:, ::-1][:, :dim]
+    scores: npt.NDArray[np.float32] = centred @ axes.astype(np.float32)
+    largest = scores[np.abs(scores).argmax(axis=0), np.arange(dim)]
+    scores *= np.sign(largest)
+    return scores
+
+
+def sif_weights(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Return a / (a + p) for each word, (n,) float32 (Arora, Liang and Ma, ICLR 2017).
+
+    Args:
+        counts: (n,) int64; p is a word's share of them all.
+    """
+    shares = counts / counts.sum()
+    weights: npt.NDArray[np.float32] = (SIF / (SIF + shares)).astype(np.float32)
+    return weights

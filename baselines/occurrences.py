@@ -1,0 +1,271 @@
+"""One more pass of a teacher over a cache's corpus: every occurrence of the vocabulary's words, resumable by unit."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from baselines.request import Request
+from baselines.teacher import check_memory, opened
+from schemas.ahead import ahead
+from schemas.errors import X2StaticError
+from schemas.progress import Progress
+from schemas.ragged import ranges
+from schemas.storage import open_atomically, remove_leftovers
+from schemas.tensors import write_arrays
+from stage1_encode.encoder import Encoder
+from stage1_encode.preparation import PreparedWork, pick_workers, prepared
+from stage1_encode.remaining import read_remaining
+from stage1_encode.sources import Source
+from stage1_encode.transfer import to_device
+from stage1_encode.windows import Window
+
+# A large state takes seconds to write, a unit on an accelerator takes seconds to read: a share of the time goes into
+# saving, whatever the two take.
+SAVING_SHARE = 0.05
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Occurrences:
+    """The occurrences in a batch, and how the states of a layer become their vectors.
+
+    Attributes:
+        words: (n,) int64, the word of each.
+    """
+
+    def __init__(self, batch: list[Window], width: int, device: torch.device) -> None:
+        """Look where they are.
+
+        Args:
+            batch: the windows, in the order of the rows of the states.
+            width: pieces in a row of the states, padding included.
+            device: the teacher's.
+        """
+        # (n, 3): word, start and stop in the flattened batch
+        found = np.concatenate(
+            [window.occurrences + np.array([0, row * width, row * width]) for row, window in enumerate(batch)]
+        )
+        lengths = found[:, 2] - found[:, 1]
+        self.words: npt.NDArray[np.int64] = found[:, 0]
+        self._positions = to_device(ranges(found[:, 1], lengths), device)
+        self._weights = to_device(np.repeat(1 / lengths, lengths).astype(np.float32), device)
+        self._owners = to_device(np.repeat(np.arange(len(found)), lengths), device)
+
+    def vectors(self, states: Tensor) -> Tensor:
+        """Return the mean of the states over the pieces of each occurrence, (n, dim) float32.
+
+        Args:
+            states: (len(batch), width, dim), of any float type.
+        """
+        pieces = states.reshape(-1, states.shape[2]).index_select(0, self._positions).float()
+        found = torch.zeros((len(self.words), states.shape[2]), device=states.device)
+        return found.index_add_(0, self._owners, pieces * self._weights[:, None])
+
+
+class Pool(ABC):
+    """What is kept of each word's contextual vectors, however many there are.
+
+    Attributes:
+        tensors: all of it by name, on the teacher's device.
+    """
+
+    tensors: dict[str, Tensor]
+
+    @abstractmethod
+    def n_bytes(self, n_layers: int, n_words: int, dim: int) -> int:
+        """Return what the tensors will take."""
+
+    @abstractmethod
+    def begin(self, n_layers: int, n_words: int, dim: int, device: torch.device) -> None:
+        """Make the tensors of a pool that has seen nothing.
+
+        Args:
+            n_layers: of the teacher, its embeddings included.
+            n_words: words of the vocabulary.
+            dim: width of the states.
+            device: the teacher's.
+        """
+
+    @abstractmethod
+    def add(self, found: Occurrences, layers: Sequence[Tensor]) -> None:
+        """Take in the occurrences of a batch.
+
+        Args:
+            found: the occurrences.
+            layers: of each layer, the states, (rows, width, dim).
+        """
+
+    @abstractmethod
+    def end_unit(self) -> bool:
+        """Bring the tensors up to date at the end of a unit; return whether all in them is finite."""
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """A pool on disk, with the units that are in it.
+
+    Attributes:
+        path: where it is.
+    """
+
+    path: Path
+
+    def units(self) -> set[int]:
+        """Return the units that are in it; none where it is not there.
+
+        Raises:
+            X2StaticError: it is damaged.
+        """
+        return set(self._read(lambda file: json.loads(file.metadata()["units"]))) if self.path.is_file() else set()
+
+    def arrays(self) -> Arrays:
+        """Return all of it.
+
+        Raises:
+            X2StaticError: it is damaged.
+        """
+        found: Arrays = self._read(lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        return found
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """Return one array.
+
+        Raises:
+            X2StaticError: it is damaged.
+        """
+        found: npt.NDArray[Any] = self._read(lambda file: file.get_tensor(name))
+        return found
+
+    def part(self, name: str, number: int) -> npt.NDArray[Any]:
+        """Return one row of one array.
+
+        Raises:
+            X2StaticError: it is damaged.
+        """
+        found: npt.NDArray[Any] = self._read(lambda file: file.get_slice(name)[number : number + 1])[0]
+        return found
+
+    def length(self, name: str) -> int:
+        """Return the rows of one array.
+
+        Raises:
+            X2StaticError: it is damaged.
+        """
+        return int(self._read(lambda file: file.get_slice(name).get_shape()[0]))
+
+    def write(self, units: set[int], tensors: dict[str, Tensor]) -> None:
+        """Write it anew: a reader, or a run after a crash, finds the old one or the new one."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open_atomically(self.path) as file:
+            arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+            write_arrays(file, arrays, {"units": json.dumps(sorted(units))})
+
+    def _read(self, get: Any) -> Any:
+        try:
+            with safe_open(self.path, framework="numpy") as file:
+                return get(file)
+        except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise X2StaticError(
+                f"{self.path}: damaged ({error}); remove it and run the same command again: the teacher reads the "
+                "units again that were in it"
+            ) from error
+
+
+def gather(request: Request, words: Sequence[str], pool: Pool, state: StateFile) -> None:
+    """Fill a pool with every occurrence of some words in the cache's corpus, or go on where an earlier call stopped.
+
+    Afterwards the state holds all units, and the pool's tensors are those of the state.
+
+    Args:
+        request: for the cache, and where its teacher and text are now.
+        words: their numbers are those of the pool's rows.
+        pool: what is filled.
+        state: where it is kept.
+
+    Raises:
+        X2StaticError: teacher or text are not found as they were; the pool does not fit into memory; a state is not
+            finite.
+    """
+    remove_leftovers(state.path.parent)
+    markers = request.needed_cache().committed()[0]
+    held = state.units() & markers.keys()
+    missing = markers.keys() - held
+    if not missing:
+        pool.tensors = {name: torch.from_numpy(array) for name, array in state.arrays().items()}
+        return
+    with opened(request, words, missing) as (encoder, sources):
+        teacher = encoder.teacher
+        shape = (teacher.n_layers + 1, len(words), teacher.dim)
+        check_memory(pool.n_bytes(*shape), teacher.device, f"{request.config.name}: what is kept of the words would")
+        pool.begin(*shape, teacher.device)
+        if held:
+            pool.tensors = {name: to_device(array, teacher.device) for name, array in state.arrays().items()}
+        _fill(request, encoder, sources, pool, Saver(state, held))
+
+
+class Saver:
+    """Writes a state now and then.
+
+    Attributes:
+        units: those that the pool holds.
+    """
+
+    def __init__(self, state: StateFile, units: set[int]) -> None:
+        """Begin with the units that are saved already."""
+        self.units, self._state = units, state
+        self._due, self._saved = 0.0, len(units)
+
+    def save(self, pool: Pool, last: bool) -> None:
+        """Write the pool if it is time to, or there will be no other."""
+        began = time.monotonic()
+        if (began < self._due and not last) or len(self.units) == self._saved:
+            return
+        self._state.write(self.units, pool.tensors)
+        ended = time.monotonic()
+        self._due, self._saved = ended + (ended - began) / SAVING_SHARE, len(self.units)
+
+
+def _fill(request: Request, encoder: Encoder, sources: list[Source], pool: Pool, saver: Saver) -> None:
+    n_read = n_tokens = 0
+    began = time.perf_counter()
+    markers = request.needed_cache().committed()[0]
+    total = sum(marker.unit.paragraphs for marker in markers.values())
+    n_read = sum(markers[shard].unit.paragraphs for shard in saver.units)
+    request.report(Progress(n_read, total, "paragraphs"))
+    for item in _units(request, encoder, sources, saver.units):
+        _take_in(encoder, item, pool)
+        saver.units.add(item.work.shard)
+        saver.save(pool, last=len(saver.units) == len(markers))
+        n_read, n_tokens = n_read + len(item.work.text.paragraphs), n_tokens + item.unit.n_tokens
+        rate = f"{n_tokens / (time.perf_counter() - began):,.0f} tokens/s"
+        request.report(Progress(n_read, total, "paragraphs", rate))
+
+
+def _units(request: Request, encoder: Encoder, sources: list[Source], held: set[int]) -> Iterator[PreparedWork]:
+    """Read and prepare the missing units, ahead of the teacher and in the cache's order."""
+    cache = request.needed_cache()
+    markers = cache.committed()[0]
+    works = read_remaining(cache.plans(), sources, markers, None, markers.keys() - held)
+    return ahead(prepared(works, encoder.preparer, pick_workers(None, encoder.teacher.device)))
+
+
+def _take_in(encoder: Encoder, item: PreparedWork, pool: Pool) -> None:
+    what = f"unit {item.work.shard}"
+    with closing(encoder.read(item.unit, what)) as batches:
+        for batch, layers in batches:
+            found = Occurrences(batch, layers[0].shape[1], layers[0].device)
+            if len(found.words):
+                pool.add(found, layers)
+    if not pool.end_unit():
+        raise X2StaticError(f"{what}: a layer's states are not finite; try --precision float32")

@@ -1,0 +1,34 @@
+"""The first principal component of a word's contextual vectors (Ethayarajh, EMNLP 2019, section 4.3), streaming.
+
+"First principal component" is taken as the paper defines it in section 3.3: by the singular values of the matrix whose
+rows are the word's contextual vectors, which is not centred. (Of the code that was published with the paper, an early
+version does so, with a truncated SVD, and a later one centres first, with scikit-learn's PCA.) What is not centred
+points along what a word's vectors have in common; what is centred, along what differs most between them.
+
+A right singular vector has length 1 and no sign. The sign here is that of the mean: the component's product with the
+mean of the word's vectors is positive.
+"""
+
+from baselines.occurrences import StateFile, gather
+from baselines.request import Made, Request
+from baselines.sketches import ROWS, Sketches
+from baselines.teacher import made_of
+
+STATE = "sketches.safetensors"
+
+
+def make(request: Request) -> Made:
+    """Return the first principal component of each word's contextual vectors at a layer, of length 1.
+
+    Raises:
+        X2StaticError: teacher or text are not found as they were; there is no such layer; the words are too many for
+            the machine's memory.
+    """
+    sketches = Sketches(request.config.layer)
+    gather(request, request.words, sketches, StateFile(request.folder / STATE))
+    told = {
+        "pooling": "first principal component, not centred",
+        "occurrences": int(sketches.tensors["counts"].sum()),
+        "rows_per_word": ROWS,
+    }
+    return made_of(request, sketches.components(), told)
