@@ -52,7 +52,7 @@ def make(request: Request) -> Made:
     return made_of(request, matrix[order], told)
 
 
-def _place(request: Request, words: list[str]) -> Path:
+def place_of(request: Request, words: list[str]) -> Path:
     """Return where in the cache the pooled vectors of some words are kept."""
     cache = request.needed_cache()
     what = canonical_json([cache.manifest.fingerprint, words])
@@ -63,9 +63,9 @@ def _place(request: Request, words: list[str]) -> Path:
 def _means(request: Request, words: list[str]) -> Vectors:
     found = _covering(request, words)
     if found is None:
-        place = _place(request, words)
+        place = place_of(request, words)
         with only_writer(place, "baseline's sums"):
-            found = _summed(request, words, place)
+            found = summed(request, words, place)
     layer = layer_number(request.config.layer, found.files()[0].n_layers() - 1)
     vectors, counts = found.means(layer)
     row = {word: number for number, word in enumerate(found.words)}
@@ -85,8 +85,17 @@ def _covering(request: Request, words: list[str]) -> Aggregated | None:
     return found if found.units() >= cache.committed()[0].keys() else None
 
 
-def _summed(request: Request, words: list[str], place: Path) -> Aggregated:
-    """Return the sums of some words, made in a place of their own, or what is missing of them."""
+def summed(request: Request, words: list[str], place: Path) -> Aggregated:
+    """Return the sums of some words over all units of a cache; what is missing of them is read by the teacher.
+
+    Args:
+        request: for the cache, and where teacher and text are now.
+        words: what is added up, in the order of the rows.
+        place: folder in whose folder `ase` the sums are or will be; the caller is its only writer.
+
+    Raises:
+        X2StaticError: teacher or text are not found as they were, or the words are too many for the memory.
+    """
     cache = request.needed_cache()
     found = Aggregated.open(place) or Aggregated.create(place, words, cache.manifest.fingerprint)
     found.sweep()
@@ -106,7 +115,7 @@ def _summed(request: Request, words: list[str], place: Path) -> Aggregated:
 
 def _extremes(request: Request, words: list[str]) -> Vectors:
     cache, pooling, layer = request.needed_cache(), request.config.pooling, request.config.layer
-    place = _place(request, words)
+    place = place_of(request, words)
     state = StateFile(place / EXTREMES)
     with only_writer(place, "baseline's extremes"):
         if cache.committed()[0].keys() - state.units():

@@ -2,12 +2,13 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 SIZE = (5.6, 3.6)  # inches
 DOTS_PER_INCH = 144
@@ -35,6 +36,18 @@ def figure_with(columns: int = 1, size: tuple[float, float] = SIZE) -> tuple[Fig
         axes.grid(visible=True, color="0.92")
         axes.spines[["top", "right"]].set_visible(False)
     return figure, made
+
+
+def logarithmic(axes: Axes, shown: Callable[[float], str]) -> None:
+    """Make the horizontal axis logarithmic; the labels matplotlib has are formulas, which `plain_text` draws as text.
+
+    Args:
+        axes: whose axis.
+        shown: writes a number.
+    """
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def png(figure: Figure) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.caches.sample import sample
@@ -23,7 +24,7 @@ from schemas.vectors import RUN
 
 logger = logging.getLogger(__name__)
 
-READING = "reading.json"  # in the curve's folder: seconds that the teacher took before the whole cache's turn
+READING = "reading.json"  # in a size's folder: the seconds that the teacher took; of the whole, before its turn
 TROUBLES_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 Shown = Callable[[str], AbstractContextManager[Report]]
 Result = TypeVar("Result")
@@ -101,13 +102,13 @@ class Comparison:
         methods = curve.curve_methods(self.config)
         for size in self.sizes[:-1]:
             self.attempt(f"sample of {size.units} units", partial(self._sample, size))
-        for size, larger in zip(self.sizes, [*self.sizes[1:], None], strict=True):
+        for size in self.sizes:
             for method in methods:
                 step = curve.curve_step(method, size, self.config)
+                if curve.is_ase(method) and not (step.folder / RUN).is_file():
+                    self.attempt(f"sums of {size.units} units", partial(self._sum, step, size))
                 if self._make(step):
                     self.attempt(step.name, partial(scores.score_similarity, step, self.config))
-            if larger is not None and any(map(curve.is_ase, methods)):
-                self.attempt(f"sums of {larger.units} units", partial(self._carry, size, larger))
 
     def _sample(self, size: Size) -> dict[str, Any]:
         """Make the sample of a size, or go on with it."""
@@ -117,21 +118,43 @@ class Comparison:
         with self.shown(f"sample of {size.units} units") as report:
             return sample(self.whole.path, size.cache, UnitSample(kind="first", n=size.units), report=report)
 
-    def _carry(self, one: Size, two: Size) -> bool:
-        """Carry ASE's sums to the next size, and keep how long the teacher took for those of the whole cache."""
-        carried = curve.carry_sums(one.cache, two.cache)
-        file = self.config.out / curve.CURVE / READING
-        if carried and two.whole and not file.is_file():
-            method = next(filter(curve.is_ase, curve.curve_methods(self.config)))
-            before = [curve.curve_step(method, size, self.config) for size in self.sizes if not size.whole]
-            seconds = sum(scores.record_of(step, self.config.out).seconds for step in before)
-            write_atomically(file, canonical_json({"seconds": round(seconds, 3)}))
-        return carried
+    def _sum(self, step: Step, size: Size) -> None:
+        """Bring ASE's sums to a size: those of the size before it, and of a sample those of its further units.
+
+        The whole cache's further units are read when its vectors are made.
+        """
+        from pipeline.compare import sums
+
+        if self.whole is None:
+            return
+        words = sums.words_of(self.whole, self.config)
+        before = next((one for one in reversed(self.sizes) if one.units < size.units), None)
+        asked = step.baseline(self.config)
+        with self.shown(f"{step.label}, {size.units} units") as report:
+            place = sums.place_of_whole(asked, words, report) if size.whole else size.cache
+            if before is not None and sums.carry(before.cache, place) and size.whole:
+                read = [self._reading(one) for one in self.sizes if not one.whole]
+                self._keep_reading(size, sum(read))
+            if not size.whole:
+                seconds = sums.add_up(asked, words, report)
+                self._keep_reading(size, self._reading(size) + seconds)
+
+    def _reading_file(self, size: Size) -> Path:
+        return self.config.out / curve.CURVE / str(size.units) / READING
+
+    def _reading(self, size: Size) -> float:
+        """Return the seconds that the teacher read for the sums of a size, beyond those of the size before it."""
+        file = self._reading_file(size)
+        return float(read_json(file)["seconds"]) if file.is_file() else 0.0
+
+    def _keep_reading(self, size: Size, seconds: float) -> None:
+        file = self._reading_file(size)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, canonical_json({"seconds": round(seconds, 3)}))
 
     def seconds_read_before(self) -> float:
         """Return the seconds that the teacher took for ASE at smaller sizes, whose sums the whole cache took over."""
-        file = self.config.out / curve.CURVE / READING
-        return float(read_json(file)["seconds"]) if file.is_file() else 0.0
+        return self._reading(self.sizes[-1]) if self.sizes else 0.0
 
     def records(self) -> dict[str, Record]:
         """Return what is known of the steps whose vectors are there, by name; the curve's included."""

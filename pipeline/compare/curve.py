@@ -1,18 +1,13 @@
 """Quality against the size of the corpus (figure 1 of the paper): nested samples, and what is made of each."""
 
-import errno
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.compare.methods import Method, methods, ours
 from pipeline.compare.plan import Step, steps_of
 from pipeline.compare.settings import CompareConfig
-from schemas.aggregated import FOLDER, Aggregated
 from schemas.cache import Cache, totals
 from schemas.errors import X2StaticError
-from schemas.storage import TEMPORARY, only_writer, remove_leftovers
 
 CURVE = "curve"  # the folder, in that of the comparison
 HALVINGS = 6
@@ -75,42 +70,3 @@ def curve_step(method: Method, size: Size, config: CompareConfig) -> Step:
         return steps_of(method, config)[0]
     folder = config.out / CURVE / str(size.units) / method.name
     return Step(f"curve-{size.units}-{method.name}", method, 0, folder, size.cache)
-
-
-def carry_sums(source: Path, target: Path) -> bool:
-    """Give a cache the sums of contextual vectors of a smaller one, whose units it begins with.
-
-    The teacher then reads only the other units. The list of words comes last: sums without it do not count.
-
-    Args:
-        source: the smaller cache.
-        target: the larger one, which keeps its own sums, if it has some.
-
-    Returns:
-        Whether the sums were carried over, now or by an earlier call.
-    """
-    theirs = Aggregated.open(source)
-    if theirs is None:
-        return False
-    with only_writer(target, "cache"):
-        mine = Aggregated.open(target)
-        if mine is not None:
-            return mine.words == theirs.words
-        folder = target / FOLDER
-        folder.mkdir(exist_ok=True)
-        remove_leftovers(folder)
-        for file in theirs.files():
-            _link(file.path, folder / file.path.name)
-        Aggregated.create(target, theirs.words, theirs.encoding)
-    return True
-
-
-def _link(source: Path, target: Path) -> None:
-    temporary = target.with_name(TEMPORARY + target.name)
-    try:
-        os.link(source, temporary)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)

@@ -46,7 +46,10 @@ def figure1(kept: Kept) -> Section | None:
     if len(sizes) < FEW:
         text.append(f"The cache has {kept.comparison.sizes[-1].units} units, which gives {len(sizes)} sizes only.")
     panels = {f"{head} (Spearman's rho)": _lines(found) for head, found in points.items()}
-    caption = "Word similarity (Spearman's rho) against the size of the corpus in words, seed 0 of each method."
+    caption = (
+        "Word similarity (Spearman's rho) against the size of the corpus in words, seed 0 of each method. Dotted: on "
+        "the pairs that every method covers at every size."
+    )
     picture = Picture("figure1", caption, size_curves(panels))
     return Section("Quality against corpus size (figure 1)", tuple(text), (), (_table(points),), (picture,))
 
@@ -98,7 +101,7 @@ def _table(points: dict[str, list[Point]]) -> Table:
         cells = [Cell(label), Cell(f"{size.paragraphs:,}", size.paragraphs), Cell(f"{size.words:,}", size.words)]
         for head in points:
             cells += _cells(found.get(head))
-        rows.append(Row(f"{units} units", tuple(cells)))
+        rows.append(Row(f"{units} unit{'s' if units > 1 else ''}", tuple(cells)))
     heads = [text for head in points for text in (head, f"{head} pairs", f"{head}, same pairs")]
     caption = "The points of figure 1: Spearman's rho, the pairs covered, and rho on the pairs that all points cover."
     return Table("figure1", caption, ("size", "method", "paragraphs", "words", *heads), tuple(rows))

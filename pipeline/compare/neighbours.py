@@ -25,7 +25,8 @@ def content_words(common: Sequence[str], most: int) -> list[str]:
         most: how many are asked for.
     """
     passed = TOO_FREQUENT if len(common) > 2 * TOO_FREQUENT else 0
-    return [word for word in common[passed:] if word.isalpha() and len(word) > 1][:most]
+    found = [word for word in common[passed:] if word.isalpha() and len(word) > 1]
+    return (found or list(common[passed:]))[:most]
 
 
 def chosen_words(asked: Sequence[str], common: Sequence[str]) -> list[str]:

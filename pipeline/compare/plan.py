@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.baselines import READ_TEXT
 from pipeline.compare.methods import MANY_SEEDS, Method, methods
 from pipeline.compare.settings import CompareConfig
 from schemas.baseline import BaselineConfig
@@ -43,7 +44,9 @@ class Step:
 
     def baseline(self, config: CompareConfig) -> BaselineConfig:
         """Return what `x2static baseline` is asked for."""
-        names = {"min_count", "max_vocab", "device", "corpus", "model", "threads", "precision", "trust_remote_code"}
+        names = {"min_count", "max_vocab", "device", "model", "threads", "precision", "trust_remote_code"}
+        if self.method.settings["name"] not in READ_TEXT:  # which would read it instead of the cache's words
+            names |= {"corpus"}
         shared = config.model_dump(include=names)
         asked = {"cache": self.cache, "out": self.folder, "seed": self.seed, **shared, **self.method.settings}
         return BaselineConfig.model_validate(asked)

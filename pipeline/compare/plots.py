@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from matplotlib.transforms import Bbox
 
-from pipeline.pictures import figure_with, plain_text, png, shortened
+from pipeline.pictures import figure_with, logarithmic, plain_text, png, shortened
 
 LONGEST_LABEL = 40
 MAP_SIZE = (9.0, 7.0)  # inches
@@ -40,7 +40,9 @@ def size_curves(panels: Mapping[str, Sequence[Line]]) -> bytes:
         for axes, (name, lines) in zip(many, panels.items(), strict=True):
             for number, line in enumerate(lines):
                 _line(axes, line, f"C{number}")
-            axes.set_xscale("log")
+            logarithmic(axes, rounded)
+            axes.set_xticks(sorted({words for line in lines for words in line.words}))
+            axes.xaxis.minorticks_off()
             axes.set_title(shortened(name, LONGEST_LABEL))
             axes.set_xlabel("corpus (words)")
             axes.set_ylabel("Spearman's rho")
@@ -49,11 +51,18 @@ def size_curves(panels: Mapping[str, Sequence[Line]]) -> bytes:
         return png(figure)
 
 
+def rounded(number: float) -> str:
+    """Return a count in few characters: "950", "1.5k", "10M"."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g}{unit}" if number < 10 * limit else f"{number / limit:.0f}{unit}"
+    return f"{number:.0f}"
+
+
 def _line(axes: Axes, line: Line, colour: str) -> None:
     axes.plot(line.words, _gaps(line.scores), color=colour, marker="o", markersize=4, label=line.label)
     if line.common:
-        label = f"{line.label}, same pairs"
-        axes.plot(line.words, _gaps(line.common), color=colour, marker=".", linestyle=":", linewidth=1, label=label)
+        axes.plot(line.words, _gaps(line.common), color=colour, marker=".", linestyle=":", linewidth=1)
 
 
 def _gaps(values: Sequence[float | None]) -> list[float]:
@@ -69,8 +78,9 @@ def loss_curves(losses: Mapping[str, Sequence[float]]) -> bytes:
             axes.plot(
                 epochs, values, color=f"C{number}", marker="o", markersize=4, label=shortened(label, LONGEST_LABEL)
             )
-        axes.set_xlim(0.5, max(map(len, losses.values())) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        longest = max(map(len, losses.values()))
+        axes.set_xlim(0.5, longest + 0.5)
+        axes.xaxis.set_major_locator(FixedLocator([1]) if longest == 1 else MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("mean loss of a target (nats)")
         figure.legend(loc="outside lower center", frameon=False, ncols=2, fontsize="small")

@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.pictures import figure_with, plain_text, png, shortened
+from pipeline.pictures import figure_with, logarithmic, plain_text, png, shortened
 from pipeline.sweeps.ranking import Ranking
 from pipeline.sweeps.settings import shown
 
@@ -55,7 +55,7 @@ def _positions(axes: Axes, values: list[Any]) -> dict[Any, float]:
         axes.margins(x=0.15)
         return {value: float(place) for place, value in enumerate(distinct)}
     if min(distinct) > 0 and max(distinct) >= LOG_FROM * min(distinct):
-        axes.set_xscale("log")
+        logarithmic(axes, shown)
     elif len(distinct) <= 8:
         axes.set_xticks(distinct, [shown(value) for value in distinct])
     return {value: float(value) for value in distinct}
