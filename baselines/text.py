@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -130,7 +131,7 @@ def _cut(bounds: npt.NDArray[np.int64], longest: int) -> npt.NDArray[np.int64]:
     """Return the bounds of sentences with further ones inside those of more words than `longest`."""
     if np.diff(bounds).max(initial=0) <= longest:
         return bounds
-    pieces = [np.arange(start, stop, longest) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    pieces = [np.arange(start, stop, longest) for start, stop in pairwise(bounds.tolist())]
     return np.append(np.concatenate(pieces), bounds[-1])
 
 
