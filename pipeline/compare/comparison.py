@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.caches.sample import sample
-from pipeline.compare import curve, scores, vectors
+from pipeline.compare import curve, records, scores, vectors
 from pipeline.compare.curve import Size
 from pipeline.compare.plan import Step, steps
 from pipeline.compare.records import Record
@@ -79,6 +79,8 @@ class Comparison:
         if wanted[1] and scores.classification_data(self.config) is not None:
             for step in made:
                 self._classify(step)
+            if self.config.baselines and self.whole is not None:
+                self.attempt("teacher", partial(self._classify_teacher, self.whole))
 
     def _make(self, step: Step) -> bool:
         """Make the vectors of a step; return whether they are there."""
@@ -96,6 +98,10 @@ class Comparison:
                 return scores.score_classification(step, self.config, report)
 
         self.attempt(step.name, work)
+
+    def _classify_teacher(self, cache: Cache) -> Record | None:
+        with self.shown("teacher, classification") as report:
+            return scores.score_teacher(cache, self.config, report)
 
     def _draw_curve(self) -> None:
         """Make and score the vectors of the curve, from the smallest corpus to the whole."""
@@ -160,7 +166,10 @@ class Comparison:
         """Return what is known of the steps whose vectors are there, by name; the curve's included."""
         some = curve.curve_methods(self.config) if self.sizes else []
         points = [curve.curve_step(method, size, self.config) for size in self.sizes for method in some]
-        found = {}
+        found: dict[str, Record] = {}
+        if self.whole is not None and self.config.baselines:
+            teacher = records.load(self.config.out, scores.TEACHER, self.whole.manifest.fingerprint)
+            found |= {scores.TEACHER: teacher} if teacher is not None else {}
         for step in [*self.steps, *points]:
             if step.name not in found and (step.folder / RUN).is_file():
                 record = self.attempt(step.name, partial(scores.record_of, step, self.config.out))

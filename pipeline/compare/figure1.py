@@ -8,7 +8,7 @@ from pipeline.compare import curve, similarity
 from pipeline.compare.kept import Kept
 from pipeline.compare.methods import Method
 from pipeline.compare.plots import Line, size_curves
-from pipeline.compare.scores import rows_of_pairs
+from pipeline.compare.scores import rows_of_pairs, said_before
 from pipeline.compare.sections import Picture, Section
 from pipeline.compare.tables import Cell, Row, Table
 
@@ -128,5 +128,6 @@ def common_scores(kept: Kept) -> Common:
     methods = curve.curve_methods(config)
     some = [curve.curve_step(method, size, config) for method in methods for size in kept.comparison.sizes]
     there = {step.name: step for step in some if kept.pairs(step.name)}
-    found = score_together(rows_of_pairs(there, config), config.data) if len(there) > 1 else {}
+    with said_before():
+        found = score_together(rows_of_pairs(there, config), config.data) if len(there) > 1 else {}
     return {name: {one.task: one.score for one in results} for name, results in found.items()}

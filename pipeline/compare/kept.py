@@ -10,6 +10,8 @@ from pipeline.compare.plan import Step
 from pipeline.compare.records import Record
 from pipeline.compare.together import Together, compare_together
 
+TEACHER_ROW = "the teacher itself, linear classifier"
+
 
 @dataclass
 class Kept:
@@ -91,13 +93,16 @@ class Kept:
         for method, some in self.methods():
             known = [step for step in some if self.accuracies(step.name)]
             if known:
-                seconds = [self._seconds_to_classify(step) for step in known]
+                seconds = [self._seconds_to_classify(step.name) for step in known]
                 results: Sequence[Mapping[str, classes.Accuracy]] = [self.accuracies(step.name) for step in known]
                 rows.append(classes.Ours(label_of(method, len(known)), results, sum(seconds) / len(seconds)))
+        if teacher := self.accuracies(scores.TEACHER):
+            seconds_read = self._seconds_to_classify(scores.TEACHER)
+            rows.append(classes.Ours(TEACHER_ROW, [teacher], seconds_read))
         return rows
 
-    def _seconds_to_classify(self, step: Step) -> float:
-        found = self.records[step.name].classification
+    def _seconds_to_classify(self, name: str) -> float:
+        found = self.records[name].classification
         return found.seconds if found is not None else 0.0
 
     def seconds(self, method: Method, some: Sequence[Step]) -> float:

@@ -1,6 +1,6 @@
 """Plots of a comparison: quality against the size of the corpus, losses, and a map of words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,12 @@ def size_curves(panels: Mapping[str, Sequence[Line]]) -> bytes:
             for number, line in enumerate(lines):
                 _line(axes, line, f"C{number}")
             logarithmic(axes, rounded)
-            axes.set_xticks(sorted({words for line in lines for words in line.words}))
+            sizes = {words for line in lines for words in line.words}
+            axes.set_xticks(_apart(sizes))
             axes.xaxis.minorticks_off()
+            axes.set_xlim(min(sizes) / 1.25, max(sizes) * 1.25)
+            if not any(score is not None for line in lines for score in line.scores):
+                axes.text(0.5, 0.5, "too few pairs covered", transform=axes.transAxes, ha="center")
             axes.set_title(shortened(name, LONGEST_LABEL))
             axes.set_xlabel("corpus (words)")
             axes.set_ylabel("Spearman's rho")
@@ -57,6 +61,15 @@ def rounded(number: float) -> str:
         if number >= limit:
             return f"{number / limit:.3g}{unit}" if number < 10 * limit else f"{number / limit:.0f}{unit}"
     return f"{number:.0f}"
+
+
+def _apart(sizes: Iterable[int]) -> list[int]:
+    """Return the sizes that have room for a label: the largest, and those well below the one kept before."""
+    kept: list[int] = []
+    for size in sorted(sizes, reverse=True):
+        if not kept or size < kept[-1] / 1.5:
+            kept.append(size)
+    return kept
 
 
 def _line(axes: Axes, line: Line, colour: str) -> None:
@@ -103,12 +116,13 @@ def word_map(points: npt.NDArray[np.float64], words: Sequence[str], shares: tupl
         axes.set_ylabel(f"second principal component ({shares[1]:.0%} of the variance)")
         figure.draw_without_rendering()  # places the axes, so that the room a name takes is known
         taken: list[Bbox] = []
+        dots = axes.transData.transform(points)
         for (x, y), word in zip(points, words, strict=True):
             name = axes.annotate(
                 shortened(word, 24), (float(x), float(y)), (3, 3), textcoords="offset points", fontsize=7
             )
             room = name.get_window_extent()
-            if any(room.overlaps(other) for other in taken):
+            if any(room.overlaps(other) for other in taken) or room.count_contains(dots):
                 name.remove()
             else:
                 taken.append(room)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.compare import curve, neighbours, reference
 from pipeline.compare.classes import classification_table
 from pipeline.compare.figure1 import figure1
-from pipeline.compare.kept import Kept, label_of
+from pipeline.compare.kept import TEACHER_ROW, Kept, label_of
 from pipeline.compare.plots import loss_curves, word_map
 from pipeline.compare.sections import Picture, Report, Section
 from pipeline.compare.similarity import average_of, similarity_table
@@ -61,7 +61,7 @@ def _winners(kept: Kept) -> Section | None:
             listed.append(f"Beyond chance {what} than {first} (average, paired bootstrap): {'; '.join(some)}.")
     if unclear := [labels[name] for name in differences if name not in clear]:
         listed.append(f"Not told apart from {first}: {'; '.join(unclear)}.")
-    if rows := kept.class_rows():
+    if rows := [row for row in kept.class_rows() if row.label != TEACHER_ROW]:
         averages = {row.label: _mean([_mean([one.f1 for one in seed.values()]) for seed in row.seeds]) for row in rows}
         leader = max(averages, key=lambda label: averages[label])
         listed.append(f"Classification: {leader} has the best average F1, {100 * averages[leader]:.1f}.")

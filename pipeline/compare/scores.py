@@ -1,7 +1,10 @@
 """Scoring: each set of vectors alone, on the pairs that it covers, and all together, on the pairs that all cover."""
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from evaluation.datasets import find_datasets, read_pairs
@@ -11,9 +14,11 @@ from pipeline.compare.plan import Step
 from pipeline.compare.records import Record, Scored, TaskAccuracy, TaskScore
 from pipeline.compare.settings import CompareConfig
 from pipeline.compare.vectors import only
+from schemas.cache import Cache
 from schemas.progress import Report
 from schemas.vectors import WordVectors
 
+TEACHER = "teacher"  # its record
 CLASSIFICATION = "classification"  # the folder in that of the data
 
 
@@ -88,9 +93,53 @@ def score_classification(step: Step, config: CompareConfig, report: Report) -> R
     return _kept(step, config, record.model_copy(update={"classification": scored}))
 
 
+def score_teacher(cache: Cache, config: CompareConfig, report: Report) -> Record | None:
+    """Score the teacher itself by classification, unless that was done: the paper's SBERT rows.
+
+    A linear classifier reads its sentence vectors, which no static vectors take part in.
+
+    Returns:
+        The record; None where there is no data.
+
+    Raises:
+        X2StaticError: the teacher is not found, or the data cannot be read.
+    """
+    data, digest = classification_data(config), cache.manifest.fingerprint
+    if data is None:
+        return None
+    found = records.load(config.out, TEACHER, digest)
+    if found is not None and found.classification is not None and found.classification.data == data:
+        return found
+    from baselines.teacher_sentences import TeacherSentences
+    from evaluation.classification import evaluate_sentence_classification
+
+    began = time.monotonic()
+    model, revision = (config.model, None) if config.model else (cache.manifest.teacher, cache.manifest.revision)
+    sentences = TeacherSentences.load(model, config.device, config.precision, revision, config.trust_remote_code)
+    results = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
+    classes = tuple(TaskAccuracy.model_validate(score) for score in results)
+    seconds = round(time.monotonic() - began, 3)
+    scored = Scored(data=data, seconds=seconds, classes=classes)
+    record = Record(vectors=digest, seconds=seconds, vocabulary=0, dim=sentences.dim, classification=scored)
+    records.save(config.out, TEACHER, record)
+    return record
+
+
 def _kept(step: Step, config: CompareConfig, record: Record) -> Record:
     records.save(config.out, step.name, record)
     return record
+
+
+@contextmanager
+def said_before() -> Iterator[None]:
+    """Keep the evaluation from warning again of each data set that few pairs of are covered; the tables tell it."""
+    logger = logging.getLogger("evaluation")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def words_of_pairs(config: CompareConfig) -> set[str]:

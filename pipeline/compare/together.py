@@ -7,7 +7,7 @@ from evaluation.differences import Difference, Differences, paired_differences
 from evaluation.intervals import Bootstrap
 from evaluation.word_similarity import Score, score_together
 from pipeline.compare.plan import Step
-from pipeline.compare.scores import rows_of_pairs
+from pipeline.compare.scores import rows_of_pairs, said_before
 from pipeline.compare.settings import CompareConfig
 from pipeline.compare.similarity import columns_of
 from pipeline.compare.tables import Cell, Row, Table
@@ -37,9 +37,10 @@ def compare_together(some: Sequence[Step], config: CompareConfig) -> Together:
         X2StaticError: no pair of any data set is covered by all.
     """
     rows = rows_of_pairs({step.name: step for step in some}, config)
-    scores = score_together(rows, config.data)
     first = {step.name: rows[step.name] for step in some if step.seed == 0}
-    return Together(scores, paired_differences(first, config.data, Bootstrap(), common=True))
+    with said_before():
+        scores = score_together(rows, config.data)
+        return Together(scores, paired_differences(first, config.data, Bootstrap(), common=True))
 
 
 def difference_table(found: Mapping[str, Differences], than: str) -> Table:
