@@ -20,12 +20,16 @@ def word_pairs(raw: bytes) -> bytes:
 
 
 def labelled_utf8(raw: bytes) -> bytes:
-    """Return lines of label<TAB>text from lines of label, space, text.
+    """Return lines of label<TAB>text from lines of label, space, text; in CR and MPQA a few texts are empty.
 
     Raises:
-        X2StaticError: a line has no text.
+        X2StaticError: a line does not begin with a number.
     """
-    return _table([_label_and_text(line) for line in _lines(raw)], 2)
+    rows = [_label_and_text(line) for line in _lines(raw)]
+    for label, text in rows:
+        if not label.isdecimal():
+            raise X2StaticError(f"expected a number and a text, got {label + ' ' + text!r}")
+    return _text(["\t".join(row) for row in rows])
 
 
 def labelled_latin1(raw: bytes) -> bytes:

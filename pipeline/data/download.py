@@ -119,6 +119,8 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error.code} {error.reason}"
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     return " ".join(str(cause).split()) or type(cause).__name__
 
@@ -126,7 +128,7 @@ def _reason(error: Exception) -> str:
 def _told(url: str, error: Exception) -> X2StaticError:
     if isinstance(error, urllib.error.HTTPError):
         return X2StaticError(
-            f"{url}: the server answered {error.code} {error.reason}; try again later or, if the file is gone, give "
+            f"{url}: the server answered {_reason(error)}; try again later or, if the file is gone, give "
             "your own copy with --data DIR"
         )
     return Unreachable(

@@ -1,4 +1,7 @@
-"""Fetch a set of two files and die by kill -9: `python -m tests.pipeline.data.child WHERE before|after N FOLDER CERT URL...`."""
+"""Fetch a set and die by kill -9 at a chosen call: see `tests.killing` for WHERE, before or after, and N.
+
+python -m tests.pipeline.data.child WHERE before|after N FOLDER CERTIFICATE URL=BODY...
+"""
 
 import hashlib
 import ssl

@@ -1,9 +1,11 @@
 """A loopback server with a certificate, and data sets on it."""
 
 import hashlib
+import os
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from pipeline.data import download
 from pipeline.data.convert import Converter, word_pairs
 from pipeline.data.sources import DataSet, RemoteFile
+from tests.conftest import ROOT
 from tests.pipeline.data.server import Server, sends
 
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:raw.githubusercontent.com"
@@ -88,3 +91,21 @@ def instead(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Tables:
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
     return put
+
+
+@pytest.fixture
+def run_alone() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command line of x2static, or Python code, in a process of its own."""
+
+    def run(what: list[str] | str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        arguments = ["-c", what] if isinstance(what, str) else ["-m", "pipeline", *what]
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
