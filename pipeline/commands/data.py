@@ -18,14 +18,11 @@ ALL = "all"
 
 @click.group()
 def data() -> None:
-    r"""Fetch public evaluation data, say what there is and where.
+    """Fetch public evaluation data, say what there is and where.
 
-    \b
-        x2static data fetch
-        x2static evaluate VECTORS --data "$(x2static data path)"
-
-    Nothing of it is part of x2static: each set comes from a public repository, at a pinned commit and with a pinned
-    sha256, under the licence that is shown.
+    First `x2static data fetch`, then `x2static evaluate VECTORS --data "$(x2static data path)"`. Nothing of it is part
+    of x2static: each set comes from a public repository, at a pinned commit and with a pinned sha256, under the licence
+    that is shown.
     """
 
 
@@ -42,7 +39,10 @@ def _to(command: Command) -> Command:
 @common
 @click.pass_context
 def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | None) -> None:
-    """Download data sets by name, or all; what is there already is left as it is."""
+    """Download data sets, all or by name.
+
+    What is there already is left as it is.
+    """
     chosen, folder = _chosen(context, names), to or data_folder()
     states: dict[str, str] = {}
     refused: dict[str, str] = {}
@@ -71,7 +71,10 @@ def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | Non
 @common
 @click.pass_context
 def list_command(context: click.Context, to: Path | None) -> None:
-    """Show the data sets that can be fetched: task, size, whether each is there, and its licence."""
+    """Show what can be fetched.
+
+    Each set with its task, size, whether it is there, and its licence.
+    """
     folder = to or data_folder()
     there = {name: is_there(folder, data_set) for name, data_set in SETS.items()}
     names, tasks = max(map(len, SETS)), max(len(data_set.task) for data_set in SETS.values())

@@ -101,10 +101,10 @@ def _checked(file: RemoteFile, body: bytes) -> bytes:
     found = hashlib.sha256(body).hexdigest()
     if found == file.sha256:
         return body
-    size = f"{len(body):,}" if len(body) <= file.n_bytes else f"more than {file.n_bytes:,}"
+    got = f"{len(body):,} bytes" if len(body) <= file.n_bytes else f"more, the first {len(body):,} of them"
     page = f" and looks like a web page ({body[:60]!r})" if MARKUP.match(body) else ""
     raise X2StaticError(
-        f"{file.url}: expected {file.n_bytes:,} bytes with sha256 {file.sha256}, got {size} bytes with sha256 "
+        f"{file.url}: expected {file.n_bytes:,} bytes with sha256 {file.sha256}, got {got} with sha256 "
         f"{found}; it is not the pinned file{page}, and nothing of it was kept; try another network, or give your own "
         "copy with --data DIR"
     )
