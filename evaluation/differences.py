@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from evaluation.datasets import Pair
 from evaluation.intervals import Bootstrap, Interval, percentile_interval, resampled_rhos
-from evaluation.word_similarity import common_pairs, human_scores, pair_cosines, read_datasets, spearman
+from evaluation.word_similarity import common_pairs, human_scores, pair_cosines, read_datasets, spearman, whole_sets
 from schemas.vectors import WordVectors
 
 
@@ -47,7 +47,7 @@ class Differences:
 
     Attributes:
         tasks: one a data set.
-        average: over those that have one, each counting the same.
+        average: over those that have one, each counting the same, parts of other sets left out.
     """
 
     tasks: list[Difference]
@@ -101,6 +101,8 @@ def _compare(
 def _average(results: list[tuple[Difference, Resampled | None]]) -> Difference:
     covered = sum(difference.covered for difference, _ in results)
     total = sum(difference.total for difference, _ in results)
+    whole = whole_sets([difference.task for difference, _ in results])
+    results = [result for result in results if result[0].task in whole]
     known = [difference.difference for difference, _ in results if difference.difference is not None]
     if not known:
         return Difference("average", None, None, covered, total)

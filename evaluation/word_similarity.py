@@ -103,9 +103,20 @@ def score_pairs(vectors: WordVectors, task: str, pairs: list[Pair], bootstrap: B
 
 
 def average(scores: Iterable[Score]) -> float | None:
-    """Return the mean score of the tasks that have one, each task counting the same; None where none has."""
-    known = [score.score for score in scores if score.score is not None]
+    """Return the mean score of the tasks that have one, each task counting the same; None where none has.
+
+    A part of another set does not count beside it: ws353-similarity counts where ws353 is not among the tasks.
+    """
+    found = list(scores)
+    whole = whole_sets([score.task for score in found])
+    known = [score.score for score in found if score.score is not None and score.task in whole]
     return sum(known) / len(known) if known else None
+
+
+def whole_sets(tasks: Iterable[str]) -> set[str]:
+    """Return the tasks of which no other one is the whole: a part is called as the whole is, with more behind a dash."""
+    names = set(tasks)
+    return {name for name in names if not any(name.startswith(f"{other}-") for other in names)}
 
 
 def read_datasets(data: Path | None) -> dict[str, list[Pair]]:

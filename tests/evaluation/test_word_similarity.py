@@ -127,6 +127,9 @@ def test_no_coverage_at_all_is_an_error(tmp_path):
 def test_the_average_counts_each_task_the_same():
     assert average([Score("a", 0.5, 2, 2), Score("b", None, 0, 9), Score("c", 0.1, 900, 900)]) == pytest.approx(0.3)
     assert average([Score("b", None, 0, 9)]) is None
+    halves = [Score("ws353-similarity", 0.9, 2, 2), Score("ws353-relatedness", 0.7, 2, 2)]
+    assert average([Score("ws353", 0.5, 4, 4), *halves]) == pytest.approx(0.5), "parts do not count beside the whole"
+    assert average(halves) == pytest.approx(0.8)
     assert average([]) is None
 
 
