@@ -11,18 +11,20 @@ CORPUS ?= hf://wikimedia/wikipedia/20231101.en:train\#text
 LIMIT ?=
 CONTEXT ?=
 CACHE ?= cache/$(notdir $(MODEL))$(if $(CONTEXT),-$(CONTEXT))
-OUT ?= $(if $(filter sweep,$(MAKECMDGOALS)),sweeps,runs)/$(notdir $(CACHE))
+COMPARISONS := compare figure1 table3 table4
+OUT ?= $(if $(filter $(COMPARISONS),$(MAKECMDGOALS)),comparisons,$(if $(filter sweep,$(MAKECMDGOALS)),sweeps,runs))/$(notdir $(CACHE))
 DATA ?=
+REFERENCE ?=
 ARGS ?=
-export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA
+export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA REFERENCE
 
 X2STATIC := .venv/bin/x2static
 
-.PHONY: help install demo encode train sweep evaluate test check format clean
+.PHONY: help install demo encode train sweep evaluate $(COMPARISONS) test check format clean
 
 help: ## list the targets
 	@echo "make TARGET [NAME=value ...]"
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  \1|/' | while IFS='|' read -r name what; do \
+	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1|/' | while IFS='|' read -r name what; do \
 		printf '%-12s %s\n' "$$name" "$$what"; done
 	@echo "ARGS=\"...\" adds options of the command, see $(X2STATIC) COMMAND --help"
 
@@ -54,6 +56,21 @@ sweep: install ## CACHE= OUT= [DATA= ARGS="-p lr=1e-3,1e-2"] train with many set
 
 evaluate: install ## OUT= [DATA= ARGS=] score word vectors
 	$(X2STATIC) evaluate "$$OUT" $${DATA:+--data "$$DATA"} $(ARGS)
+
+COMPARE = $(X2STATIC) compare --cache "$$CACHE" --out "$$OUT" $${DATA:+--data "$$DATA"} \
+	$${REFERENCE:+--reference "$$REFERENCE"}
+
+compare: install ## CACHE= OUT= [DATA= REFERENCE= ARGS=] X2Static and the competing methods, on one page
+	$(COMPARE) $(ARGS)
+
+figure1: install ## the same, of it the curve of quality against the size of the corpus
+	$(COMPARE) --only figure1 $(ARGS)
+
+table3: install ## the same, of it word similarity
+	$(COMPARE) --only table3 $(ARGS)
+
+table4: install ## the same, of it classification
+	$(COMPARE) --only table4 $(ARGS)
 
 # A thread for each worker: workers that share the cores and wait for one another by spinning take three times as long.
 test: install ## run the tests, with coverage

@@ -58,6 +58,7 @@ def evaluate_classification_runs(
     seed: int = 0,
     report: Report = silent,
     tasks: Sequence[str] | None = None,
+    first_run: int = 0,
 ) -> list[ClassificationScore]:
     """Score a method by vectors of several trainings, with one classifier for each, as the paper's table 5 does.
 
@@ -67,6 +68,7 @@ def evaluate_classification_runs(
         seed: as there.
         report: as there.
         tasks: as there.
+        first_run: number of the first run; runs that are made one at a time have the draws of those made together.
 
     Raises:
         X2StaticError: as there, or there are no vectors.
@@ -76,7 +78,8 @@ def evaluate_classification_runs(
     read = read_tasks(data, seed, tasks)
     for task in read:
         Inputs.of(vectors[0], task)  # what is wrong with the last task is said before the first is trained
-    draws = [int(np.random.SeedSequence([seed, run]).generate_state(1)[0]) for run in range(len(vectors))]
+    runs_asked = range(first_run, first_run + len(vectors))
+    draws = [int(np.random.SeedSequence([seed, run]).generate_state(1)[0]) for run in runs_asked]
     scores = []
     for position, task in enumerate(read):
         runs = []

@@ -74,20 +74,20 @@ def score_similarity(step: Step, config: CompareConfig) -> Record:
 def score_classification(step: Step, config: CompareConfig, report: Report) -> Record:
     """Score a step by classification, unless that was done, and keep the result.
 
-    Each seed's vectors get a classifier of that seed, so that a deviation is one over retrained vectors and
-    classifiers, as in the paper's table 5.
+    The splits are the same for all; each seed's vectors get a classifier of that number, so that a deviation is one
+    over retrained vectors and classifiers, as in the paper's table 5.
 
     Raises:
         X2StaticError: there is no data, or it cannot be read.
     """
-    from evaluation.classification import evaluate_classification
+    from evaluation.classification import evaluate_classification_runs
 
     data, record = classification_data(config), record_of(step, config.out)
     if data is None or (record.classification is not None and record.classification.data == data):
         return record
     began = time.monotonic()
     vectors = WordVectors.load(step.folder)
-    found = evaluate_classification(vectors, config.data, seed=step.seed, report=report)
+    found = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
     classes = tuple(TaskAccuracy.model_validate(score) for score in found)
     scored = Scored(data=data, seconds=round(time.monotonic() - began, 3), classes=classes)
     return _kept(step, config, record.model_copy(update={"classification": scored}))
