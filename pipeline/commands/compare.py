@@ -77,9 +77,9 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
 
     started = time.monotonic()
     identity = folder.identity(config)
+    comparison = Comparison(config, ProgressLine, message)  # refuses before the folder is claimed
     with only_writer(config.out, "comparison"):
         folder.claim(config.out, identity)
-        comparison = Comparison(config, ProgressLine, message)
         comparison.run()
         report = _write(comparison, results)
     seconds = time.monotonic() - started

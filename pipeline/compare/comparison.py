@@ -14,6 +14,7 @@ from pipeline.compare import curve, records, scores, vectors
 from pipeline.compare.curve import Size
 from pipeline.compare.plan import Step, steps
 from pipeline.compare.records import Record
+from pipeline.compare.reference import Published, read_tables
 from pipeline.compare.settings import CompareConfig
 from schemas.cache import Cache
 from schemas.errors import Interrupted, X2StaticError
@@ -41,6 +42,7 @@ class Comparison:
         whole: the cache; None where only finished runs are compared.
         steps: the vectors of the tables.
         sizes: of the curve; none where none is drawn.
+        published: rows of the paper's tables, by the names of their files.
         failures: what went wrong in this call, by the names of the steps.
     """
 
@@ -50,6 +52,7 @@ class Comparison:
     whole: Cache | None = field(init=False)
     steps: list[Step] = field(init=False)
     sizes: list[Size] = field(init=False)
+    published: dict[str, list[Published]] = field(init=False)
     failures: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,6 +61,8 @@ class Comparison:
         Raises:
             X2StaticError: there is nothing to compare, or not what is asked for.
         """
+        scores.check_data(self.config)  # now, not after hours of training
+        self.published = read_tables(self.config.reference)
         self.steps = steps(self.config)
         self.whole = Cache.open(self.config.cache) if self.config.cache is not None else None
         self.sizes = curve.sizes(self.config, self.whole) if self.whole is not None else []
@@ -131,8 +136,8 @@ class Comparison:
         """
         from pipeline.compare import sums
 
-        if self.whole is None:
-            return
+        if self.whole is None or self.config.precision not in ("auto", self.whole.manifest.encoding.precision):
+            return  # every size has a pass of its own: what is carried is of the cache's precision
         words = sums.words_of(self.whole, self.config)
         before = next((one for one in reversed(self.sizes) if one.units < size.units), None)
         asked = step.baseline(self.config)

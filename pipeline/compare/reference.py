@@ -18,6 +18,20 @@ class Published:
     figures: dict[str, float]
 
 
+def read_tables(folder: Path | None) -> dict[str, list[Published]]:
+    """Return the rows of both of the paper's tables, by the names of their files; none where there is no folder.
+
+    Raises:
+        X2StaticError: neither file is there, or one is not of its form.
+    """
+    if folder is None:
+        return {}
+    there = [name for name in (SIMILARITY, CLASSIFICATION) if (folder / name).is_file()]
+    if not there:
+        raise X2StaticError(f"{folder}: no {SIMILARITY} and no {CLASSIFICATION} here; --reference takes their folder")
+    return {name: read_published(folder / name) for name in there}
+
+
 def read_published(file: Path) -> list[Published]:
     """Return the rows of a file of the paper's figures.
 
@@ -27,8 +41,6 @@ def read_published(file: Path) -> list[Published]:
     Raises:
         X2StaticError: it is missing, no UTF-8, or not of that form.
     """
-    if not file.is_file():
-        raise X2StaticError(f"{file}: no such file; --reference takes the folder of {SIMILARITY} and {CLASSIFICATION}")
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

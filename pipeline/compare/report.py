@@ -1,7 +1,5 @@
 """The report of a comparison: what was found, in the order in which it is read."""
 
-from pathlib import Path
-
 from pipeline.compare import curve, neighbours, reference
 from pipeline.compare.classes import classification_table
 from pipeline.compare.figure1 import figure1
@@ -113,8 +111,7 @@ def _table4(kept: Kept) -> Section | None:
 
 
 def _published(kept: Kept, name: str) -> list[reference.Published]:
-    folder: Path | None = kept.comparison.config.reference
-    return reference.read_published(folder / name) if folder is not None else []
+    return kept.comparison.published.get(name, [])
 
 
 def _losses(kept: Kept) -> Section | None:

@@ -15,8 +15,11 @@ from pipeline.compare.records import Record, Scored, TaskAccuracy, TaskScore
 from pipeline.compare.settings import CompareConfig
 from pipeline.compare.vectors import only
 from schemas.cache import Cache
+from schemas.errors import X2StaticError
 from schemas.progress import Report
 from schemas.vectors import WordVectors
+
+logger = logging.getLogger(__name__)
 
 TEACHER = "teacher"  # its record
 CLASSIFICATION = "classification"  # the folder in that of the data
@@ -37,6 +40,25 @@ def classification_data(config: CompareConfig) -> str | None:
     if folder is None or not folder.is_dir():
         return None
     return records.hash_of_files({str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()})
+
+
+def check_data(config: CompareConfig) -> None:
+    """Read all evaluation data once, so that what is wrong with it is said before anything is made.
+
+    Raises:
+        X2StaticError: it is not there, or not as it should be.
+    """
+    words_of_pairs(config)
+    if not config.wants("table4"):
+        return
+    if classification_data(config) is not None:
+        from evaluation.classification.data import read_tasks
+
+        read_tasks(config.data, 0)
+    elif "table4" in config.only:
+        raise X2StaticError(f"table 4 needs --data, a folder with a folder {CLASSIFICATION} of tasks in it")
+    else:
+        logger.info("no classification data (a folder %s in --data): table 4 is left out", CLASSIFICATION)
 
 
 def record_of(step: Step, out: Path) -> Record:
@@ -133,13 +155,13 @@ def _kept(step: Step, config: CompareConfig, record: Record) -> Record:
 @contextmanager
 def said_before() -> Iterator[None]:
     """Keep the evaluation from warning again of each data set that few pairs of are covered; the tables tell it."""
-    logger = logging.getLogger("evaluation")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    evaluation = logging.getLogger("evaluation")
+    level = evaluation.level
+    evaluation.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        evaluation.setLevel(level)
 
 
 def words_of_pairs(config: CompareConfig) -> set[str]:

@@ -1,0 +1,87 @@
+"""A tiny cache, word pairs for its words, and `x2static compare` on them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import cli
+from tests.stage2_train.caches import make_cache
+
+PAPER = "method,parent,dim,rg65,ws353,sl999,sv3500,rw2034,average\nX2Static <para>,BERT,768,0.7,0.6,0.5,0.4,0.3,0.5\n"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Exit status, and what was said."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return value
+
+
+Compare = Callable[..., Ran]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four units of contexts of 16 numbers, not to be changed."""
+    return make_cache(tmp_path_factory.mktemp("compare") / "cache", shards=4, paragraphs=60, dim=16)
+
+
+def write_pairs(folder: Path, words: list[str]) -> Path:
+    """Word similarity data of two of the paper's sets and another, in a folder as --data takes it."""
+    inner = folder / "wordsim"
+    inner.mkdir(parents=True)
+    for name, step in (("simlex999", 3), ("rw2034", 7), ("own", 5)):
+        pairs = [f"{word}\t{words[(i + step) % len(words)]}\t{i * 13 % 11}\n" for i, word in enumerate(words)]
+        (inner / f"{name}.tsv").write_text("".join([*pairs, f"{words[0]}\tabsent\t5\n"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pairs(tmp_path_factory.mktemp("data"), [f"w{i:02d}" for i in range(20)])
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The paper's figures, invented."""
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "word_similarity.csv").write_text(PAPER)
+    return folder
+
+
+@pytest.fixture
+def compare(capsys: pytest.CaptureFixture[str]) -> Compare:
+    def call(*arguments: str | Path) -> Ran:
+        capsys.readouterr()
+        status = cli.run(["compare", *map(str, arguments)])
+        said = capsys.readouterr()
+        return Ran(status, said.out, said.err)
+
+    return call
+
+
+def options(cache: Path, data: Path, out: Path) -> list[str]:
+    """A comparison of a few seconds."""
+    small = ["--baselines", "skipgram,cbow", "--seeds", "2", "--min-count", "5", "--threads", "1"]
+    return ["--cache", str(cache), "--data", str(data), "--out", str(out), *small]
+
+
+def state_of(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file of vectors and scores: its bytes, and when they were written."""
+    files = [file for name in ("vectors", "scores", "curve") for file in (folder / name).rglob("*") if file.is_file()]
+    return {
+        str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime_ns)
+        for file in files
+        if file.name != ".lock"
+    }

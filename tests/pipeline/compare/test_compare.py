@@ -1,0 +1,224 @@
+"""`x2static compare` as a user calls it: what is made, what is kept, what is said of what goes wrong."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.word_similarity import evaluate_word_similarity
+from pipeline.compare import records, vectors
+from pipeline.compare.records import Record
+from schemas.errors import X2StaticError
+from schemas.vectors import WordVectors
+from tests.pipeline.compare.conftest import Compare, Ran, options, state_of, write_pairs
+from tests.stage2_train.caches import shard_content, write_cache
+from tests.stage2_train.conftest import single_thread
+
+SEEDED = [
+    "x2static-seed0",
+    "x2static-seed1",
+    "closed-form",
+    "x2static-paper",
+    "skipgram-seed0",
+    "skipgram-seed1",
+    "cbow",
+]
+
+
+@pytest.fixture(scope="module")
+def done(
+    cache: Path, data: Path, published: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[str | Path]]:
+    """A whole comparison, not to be changed, and its options."""
+    from pipeline import cli
+
+    out = tmp_path_factory.mktemp("compare") / "out"
+    asked: list[str | Path] = [*options(cache, data, out), "--reference", published, "--words", "w05,w11"]
+    with single_thread():
+        assert cli.run(["compare", *map(str, asked)]) == 0
+    return out, asked
+
+
+def rows(out: Path, table: str, column: str) -> dict[str, str]:
+    found = csv.DictReader((out / "compare.csv").read_text().splitlines())
+    return {row["row"]: row["value"] for row in found if row["table"] == table and row["column"] == column}
+
+
+def test_every_method_is_made_with_as_many_seeds_as_it_gets(done):
+    out, _ = done
+    assert sorted(path.name for path in (out / "vectors").iterdir()) == sorted(SEEDED)
+    text = (out / "compare.md").read_text()
+    for label in ("X2Static (2 seeds)", "X2Static, closed form (deterministic)", "skip-gram (2 seeds)", "| CBOW |"):
+        assert label in text
+    seeds = [json.loads((out / "vectors" / name / "run.json").read_bytes())["configuration"] for name in SEEDED[:2]]
+    assert [one["seed"] for one in seeds] == [0, 1]
+
+
+def test_scores_are_those_of_evaluate_and_a_row_is_their_mean(done, data):
+    out, _ = done
+    found = [evaluate_word_similarity(WordVectors.load(out / "vectors" / f"skipgram-seed{s}"), data) for s in (0, 1)]
+    by_name = [{score.task: score.score for score in one} for one in found]
+    expected = np.mean([one["simlex999"] for one in by_name])
+    assert float(rows(out, "table3", "SL-999")["skip-gram (2 seeds)"]) == pytest.approx(expected)
+    assert rows(out, "table3", "average")["X2Static <para>, BERT, 768"] == "0.5"
+
+
+def test_the_page_has_tables_curve_losses_map_and_neighbours(done):
+    out, _ = done
+    page = (out / "compare.html").read_text()
+    for title in ("Word similarity (table 3)", "Quality against corpus size (figure 1)", "Losses", "neighbours"):
+        assert f"{title}</h2>" in page
+    assert page.count("<img") == 3
+    assert "gives 3 sizes only" in page
+    assert "X2Static &lt;para&gt;" in page
+    assert {path.name for path in (out / "compare").iterdir()} == {"figure1.png", "losses.png", "map.png"}
+
+
+def test_the_curves_last_point_is_the_tables_own_and_smaller_ones_are_of_nested_samples(done):
+    out, _ = done
+    assert sorted(path.name for path in (out / "curve").iterdir()) == ["1", "2"]
+    found = [row for row in csv.DictReader((out / "compare.csv").read_text().splitlines()) if row["table"] == "figure1"]
+    sizes = [row["text"] for row in found if row["column"] == "words"]
+    assert len(sizes) == 6  # three sizes of two methods
+    whole = [row["value"] for row in found if row["column"] == "SL-999" and row["row"] == "4 units"]
+    assert rows(out, "table3", "SL-999")["X2Static, closed form (deterministic)"] in whole
+
+
+def test_a_second_call_makes_nothing_anew(done, compare: Compare):
+    out, asked = done
+    before = state_of(out)
+    assert compare(*asked).status == 0
+    assert state_of(out) == before
+
+
+def test_other_data_is_scored_without_making_vectors_anew(done, compare: Compare, data: Path, tmp_path: Path):
+    out, asked = done
+    copy, other = tmp_path / "out", tmp_path / "data"
+    shutil.copytree(out, copy)
+    shutil.copytree(data, other)
+    (other / "wordsim" / "own.tsv").unlink()
+    before = {name: state for name, state in state_of(copy).items() if name.startswith("vectors")}
+    changed = [copy if one == str(out) else other if one == str(data) else one for one in asked]
+    assert compare(*changed, "--only", "table3").status == 0
+    assert {name: state for name, state in state_of(copy).items() if name.startswith("vectors")} == before
+    assert rows(copy, "table3", "own") == {}
+    assert rows(copy, "figure1", "words") == {}  # its scores are of the data before
+
+
+@pytest.fixture
+def quick(cache: Path, data: Path, tmp_path: Path) -> list[str]:
+    """Options of the smallest comparison."""
+    given = ["--cache", cache, "--data", data, "--out", tmp_path / "out", "--min-count", "5", "--threads", "1"]
+    return [*map(str, given), "--seeds", "1", "--only", "table3"]
+
+
+def test_a_method_that_fails_is_told_and_the_others_are_compared(
+    quick: list[str], compare: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def make(step, config, report) -> None:
+        if step.name == "cbow":
+            raise ValueError("<b>no</b>")
+        original(step, config, report)
+
+    original = vectors.make
+    monkeypatch.setattr(vectors, "make", make)
+    ran = compare(*quick, "--baselines", "skipgram,cbow", "--json")
+    assert ran.status == 1
+    assert ran.err.splitlines()[-1].startswith(f"error: {tmp_path / 'out'}: 1 of the steps failed: cbow; ")
+    assert list(ran.json["failures"]) == ["cbow"]
+    assert "&lt;b&gt;no" in (tmp_path / "out" / "compare.html").read_text()
+    assert "skip-gram" in rows(tmp_path / "out", "table3", "average")
+    monkeypatch.undo()
+    assert compare(*quick, "--baselines", "skipgram,cbow").status == 0  # the same command tries it again
+
+
+def test_words_of_any_kind_are_text_on_the_page(compare: Compare, tmp_path: Path):
+    hostile = ['"><img src=x onerror=alert(1)>', "<script>", "&amp;", "שלום", "a|b", "$x$", "`c`", "</table>"]
+    content = shard_content(0, 120, 16)
+    named = [hostile[int(word[1:])] if int(word[1:]) < len(hostile) else word for word in content.lexicon]
+    cache = write_cache(tmp_path / "cache", [replace(content, lexicon=named)], dim=16)
+    data = write_pairs(tmp_path / "data", [f"w{i}" for i in range(10, 20)])
+    out = tmp_path / "out"
+    asked = ["--cache", cache, "--data", data, "--out", out, "--min-count", "5", "--seeds", "1", "--baselines", "none"]
+    ran = compare(*asked, "--only", "table3", "--words", "<script>,שלום")
+    assert ran.status == 0, ran.err
+    page = (out / "compare.html").read_text()
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert page.count("</table>") == page.count("<table>")
+    assert "<script" not in (out / "compare.md").read_text()
+
+
+def test_finished_runs_are_compared_without_a_cache(done, compare: Compare, data: Path, tmp_path: Path):
+    out, _ = done
+    runs = [out / "vectors" / name for name in ("cbow", "closed-form")]
+    before = state_of(out)
+    ran = compare(*runs, "--baselines", "none", "--data", data, "--out", tmp_path / "out", "--json")
+    assert ran.status == 0, ran.err
+    assert set(ran.json["tables"]["table3"]) == {"cbow", "closed-form"}
+    assert set(ran.json["tables"]["differences"]) == {"closed-form"}
+    assert state_of(out) == before
+
+
+def test_the_markdown_page_goes_where_it_is_asked_for_with_its_pictures(done, compare: Compare, tmp_path: Path):
+    _, asked = done
+    assert compare(*asked, "--only", "table3", "--results", tmp_path / "docs" / "RESULTS.md").status == 0
+    text = (tmp_path / "docs" / "RESULTS.md").read_text()
+    assert "(results/figure1.png)" in text
+    assert (tmp_path / "docs" / "results" / "figure1.png").is_file()
+
+
+def usage(ran: Ran) -> str:
+    assert ran.status == 2
+    return " ".join(ran.err.split())
+
+
+def test_wrong_usage_is_told(compare: Compare, cache: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    assert "give --cache" in usage(compare("--out", out))
+    assert "give --cache" in usage(compare(cache, "--out", out))  # runs, and baselines that need a cache
+    assert "--baselines glove" in usage(compare("--out", out, "--cache", cache, "--baselines", "glove"))
+    assert "--baselines all,cbow" in usage(compare("--out", out, "--cache", cache, "--baselines", "all,cbow"))
+    assert "--seeds 0" in usage(compare("--out", out, "--cache", cache, "--seeds", "0"))
+    assert "--sizes" in usage(compare("--out", out, "--cache", cache, "--sizes", "many"))
+    assert not out.exists()
+
+
+def error(ran: Ran) -> str:
+    assert ran.status == 1
+    return ran.err.splitlines()[-1]
+
+
+def test_bad_input_is_one_clear_line(compare: Compare, cache: Path, data: Path, done, tmp_path: Path):
+    whole, asked = done
+    out = tmp_path / "out"
+    assert "no cache here" in error(compare("--cache", tmp_path, "--out", out))
+    base = ["--cache", cache, "--data", data, "--baselines", "none", "--min-count", "5"]
+    assert "has 4 units" in error(compare(*base, "--out", tmp_path / "sizes", "--sizes", "1,9"))
+    assert "holds another comparison (min_count: 5 there, 6 here)" in error(
+        compare(*[one if one != "5" else "6" for one in asked])
+    )
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    assert "not empty and no comparison" in error(compare(*base, "--out", tmp_path / "full"))
+    same = [whole / "vectors" / "cbow"] * 2
+    assert "run-cbow: two sets of vectors of one name" in error(compare(*same, "--baselines", "none", "--out", out))
+    assert "--words absent" in compare(*asked, "--words", "absent").err
+    assert "--reference takes their folder" in error(compare(*base, "--out", out, "--reference", tmp_path))
+    assert "table 4 needs --data" in error(compare(*base, "--out", out, "--only", "table4"))
+    assert "no such file or folder" in error(compare(*base, "--out", out, "--data", tmp_path / "absent"))
+
+
+def test_a_record_of_other_vectors_or_data_does_not_count(tmp_path: Path):
+    record = Record(vectors="one", seconds=1, vocabulary=2, dim=3)
+    records.save(tmp_path, "x", record)
+    assert records.load(tmp_path, "x", "one") == record
+    assert records.load(tmp_path, "x", "two") is None
+    assert records.load(tmp_path, "y", "one") is None
+    records.file_of(tmp_path, "x").write_text("[]")
+    with pytest.raises(X2StaticError, match="not the record"):
+        records.load(tmp_path, "x", "one")

@@ -1,0 +1,95 @@
+"""The curve of quality against corpus size: which sizes, and ASE at all of them by one pass of the teacher."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.baselines import make
+from pipeline.compare.curve import sizes
+from pipeline.compare.settings import CompareConfig
+from pipeline.compare.sums import carry
+from schemas.aggregated import Aggregated, WordSums
+from schemas.baseline import BaselineConfig
+from schemas.cache import Cache
+from schemas.errors import X2StaticError
+from schemas.vectors import WordVectors
+from stage1_encode.encoder import Encoder
+from tests.pipeline.compare.conftest import Compare, write_pairs
+from tests.stage1_encode.runs import paragraphs, run, write_lines
+from tests.teachers import make_teacher
+
+
+def asked(tmp_path: Path, cache: Path, **options: Any) -> CompareConfig:
+    return CompareConfig(out=tmp_path / "out", cache=cache, **options)
+
+
+def test_sizes_are_halves_of_the_cache_ascending(cache: Path, tmp_path: Path):
+    found = sizes(asked(tmp_path, cache), Cache.open(cache))
+    assert [size.units for size in found] == [1, 2, 4]
+    assert [size.paragraphs for size in found] == [60, 120, 240]
+    assert [size.whole for size in found] == [False, False, True]
+    assert found[-1].cache == cache
+    totals = [shard.marker.n_words for shard in Cache.open(cache).shards()]
+    assert [size.words for size in found] == [sum(totals[:units]) for units in (1, 2, 4)]
+
+
+def test_sizes_can_be_asked_for_and_the_whole_is_always_there(cache: Path, tmp_path: Path):
+    found = sizes(asked(tmp_path, cache, sizes=(3, 1, 3)), Cache.open(cache))
+    assert [size.units for size in found] == [1, 3, 4]
+    with pytest.raises(X2StaticError, match=r"--sizes 5: .* has 4 units"):
+        sizes(asked(tmp_path, cache, sizes=(5,)), Cache.open(cache))
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny teacher, a text, and its cache of eight units."""
+    folder = tmp_path_factory.mktemp("curve")
+    teacher = make_teacher(folder / "teacher", "bert", 512)
+    corpus = write_lines(folder / "text.txt", paragraphs(24))
+    run(teacher.folder, corpus, folder / "cache", unit=3)
+    return folder
+
+
+def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_every_unit_once(
+    encoded: Path, tmp_path: Path, compare: Compare, monkeypatch: pytest.MonkeyPatch
+):
+    read: list[str] = []
+    original = Encoder.encode
+    monkeypatch.setattr(Encoder, "encode", lambda self, unit, what: read.append(what) or original(self, unit, what))
+    cache, out = encoded / "cache", tmp_path / "out"
+    words = Cache.open(cache).shard(0).lexicon()["word"].to_pylist()[:8]
+    data = write_pairs(tmp_path / "data", words)
+    options = ["--cache", cache, "--out", out, "--data", data, "--min-count", "2", "--baselines", "ase", "--seeds", "1"]
+    ran = compare(*options, "--layers", "last,0", "--device", "cpu", "--sizes", "2,4", "--only", "figure1")
+    assert ran.status == 0, ran.err
+    assert len(read) == len(set(read)) == 8
+    assert len((out / "compare.csv").read_text().split("figure1,here,2 units,")) > 3
+    monkeypatch.undo()
+    for folder, sample in ((out / "curve/2/ase-last", out / "curve/2/cache"), (out / "vectors/ase-last", cache)):
+        found = WordVectors.load(folder)
+        alone = tmp_path / "alone" / sample.parent.name
+        shutil.copytree(sample, alone / "cache", ignore=shutil.ignore_patterns("ase", "baselines"))
+        make(BaselineConfig(name="ase", cache=alone / "cache", out=alone / "ase", min_count=2, device="cpu"))
+        expected = WordVectors.load(alone / "ase")
+        assert found.words == expected.words
+        np.testing.assert_allclose(found.matrix, expected.matrix, rtol=1e-5, atol=1e-6)
+
+
+def test_sums_without_their_list_of_words_do_not_count(encoded: Path, tmp_path: Path):
+    assert not carry(encoded / "cache", tmp_path / "target")  # there are none to carry
+    small, large = tmp_path / "small", tmp_path / "large"
+    (small / "ase").mkdir(parents=True)
+    Aggregated.create(small, ["a", "b"], "e").write([0], WordSums(*_sums()))
+    assert carry(small, large)
+    assert Aggregated.open(large).units() == {0}
+    (large / "ase" / "words.json").unlink()  # as after a kill
+    assert Aggregated.open(large) is None
+    assert carry(small, large)
+    assert not carry(small, large)  # there already
+
+
+def _sums() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.ones((2, 2, 3), np.float32), np.zeros((2, 2, 3), np.float32), np.array([1, 2])

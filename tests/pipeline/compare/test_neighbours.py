@@ -1,0 +1,73 @@
+"""Neighbours and the map, against a naive computation."""
+
+import numpy as np
+import pytest
+
+from pipeline.compare.neighbours import chosen_words, content_words, nearest, neighbour_tables, principal_plane
+from pipeline.compare.plots import Line, loss_curves, rounded, size_curves, word_map
+from schemas.errors import X2StaticError
+from schemas.vectors import WordVectors
+
+WORDS = [f"w{i}" for i in range(30)]
+VECTORS = WordVectors(
+    WORDS, np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32), np.arange(30, 0, -1, dtype=np.int64)
+)
+PNG = b"\x89PNG"
+
+
+def test_neighbours_are_the_highest_cosines_among_the_common_words_alone():
+    common = WORDS[3:20]
+
+    def cosine(one: str, other: str) -> float:
+        a, b = VECTORS[one].astype(float), VECTORS[other].astype(float)
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    expected = sorted((word for word in common if word != "w5"), key=lambda word: -cosine("w5", word))[:8]
+    assert nearest(VECTORS, common, ["w5"]) == {"w5": expected}
+
+
+def test_a_table_of_neighbours_has_a_column_a_method_also_where_there_are_few():
+    (table,) = neighbour_tables({"a": {"x": ["p", "q"]}, "b": {"x": ["r"]}}, ["x"])
+    assert table.heads == ("", "a", "b")
+    assert [[cell.text for cell in row.cells] for row in table.rows] == [["p", "r"], ["q", ""]]
+
+
+def test_words_that_are_asked_for_must_be_known_to_all():
+    assert chosen_words(["w5"], WORDS) == ["w5"]
+    with pytest.raises(X2StaticError, match="--words absent: not among the 30 most frequent"):
+        chosen_words(["w5", "absent"], WORDS)
+
+
+def test_without_a_choice_examples_come_first_then_words_of_several_frequencies():
+    common = [*(f"c{'abcdefghij'[i // 10]}{'abcdefghij'[i % 10]}" for i in range(100)), "king"]
+    words = chosen_words([], common)
+    assert words[0] == "king"
+    assert len(words) == len(set(words)) == 6
+    assert chosen_words([], []) == []
+
+
+def test_content_words_are_letters_past_the_most_frequent():
+    common = [f"the{chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(201)] + ["9th", "a", "cat"]
+    assert content_words(common, 1000) == [*common[100:201], "cat"]
+    assert content_words(["1", "2"], 1) == ["1"]  # better than none
+
+
+def test_the_map_is_the_plane_of_most_variance():
+    points, shares = principal_plane(VECTORS, WORDS)
+    unit = VECTORS.matrix.astype(float) / np.linalg.norm(VECTORS.matrix.astype(float), axis=1, keepdims=True)
+    variances = np.linalg.eigvalsh(np.cov(unit.T))[::-1]
+    np.testing.assert_allclose(points.var(axis=0, ddof=1), variances[:2], rtol=1e-5)
+    np.testing.assert_allclose(shares, variances[:2] / variances.sum(), rtol=1e-5)
+    assert all(points[np.abs(points[:, axis]).argmax(), axis] > 0 for axis in (0, 1))
+
+
+def test_pictures_of_words_of_any_script_and_of_lines_with_gaps_are_drawn():
+    words = ["$x^_$", "語", "שלום", "\\frac", "<b>"]
+    assert word_map(np.random.default_rng(0).normal(size=(5, 2)), words, (0.5, 0.1)).startswith(PNG)
+    lines = [Line("$a", [100, 2000], [None, 0.3], [None, 0.2]), Line("b", [100, 2000], [0.1, 0.2])]
+    assert size_curves({"one": lines, "none": [Line("c", [10, 20], [None, None])]}).startswith(PNG)
+    assert loss_curves({"a": [1.0], "b": [3.0, 2.0]}).startswith(PNG)
+
+
+def test_sizes_are_written_short():
+    assert [rounded(n) for n in (950, 1_500, 31_000, 10_400_000, 2e9)] == ["950", "1.5k", "31k", "10M", "2G"]
