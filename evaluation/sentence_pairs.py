@@ -67,8 +67,8 @@ def read_sentence_pairs(path: Path) -> list[SentencePair]:
 
 def _parse(columns: list[str], form: _Form, where: str) -> SentencePair:
     if len(columns) not in form.columns:
-        wanted = "3" if form is PLAIN else "7 to 9, as in the first line"
-        raise X2StaticError(f"{where}: expected {wanted} columns, got {len(columns)}; --data takes {EXPECTED}")
+        wanted = "3 columns" if form is PLAIN else "7 to 9 columns, as in the first line"
+        raise X2StaticError(f"{where}: expected {wanted}, got {len(columns)}; --data takes {EXPECTED}")
     first, second, number = (columns[place].strip() for place in (form.first, form.second, form.score))
     try:
         score = float(number)

