@@ -92,8 +92,8 @@ def find_word_lists(data: Path | None) -> list[Path]:
     path = package_file("wefe", "datasets", "data", "WEAT.json")
     if path is None:
         raise X2StaticError(
-            "the published WEAT word lists come with WEFE, which is not installed: `pip install --no-deps 'wefe>=1.0'` "
-            f"(only its lists are read, so it needs nothing else); or give with --data {EXPECTED}"
+            "the published WEAT word lists are not here: `x2static data fetch weat`, or `pip install --no-deps "
+            f"'wefe>=1.0'` (only its lists are read, so it needs nothing else); or give with --data {EXPECTED}"
         )
     return [path]
 

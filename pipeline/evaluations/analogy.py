@@ -4,7 +4,7 @@ from typing import Any
 
 from evaluation.analogy import Accuracy, AnalogyScore, average, evaluate_analogies
 from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.grid import grid, number
+from pipeline.grid import grid, number
 from schemas.vectors import WordVectors
 
 NOTE = "3CosAdd, 3CosMul: share of right answers (questions covered/total); every known word may be the answer"

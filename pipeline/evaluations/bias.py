@@ -4,7 +4,7 @@ from typing import Any
 
 from evaluation.bias import PARTITIONS, Association, Permutations, average, evaluate_bias
 from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.grid import grid, number
+from pipeline.grid import grid, number
 from schemas.vectors import WordVectors
 
 NOTE = (

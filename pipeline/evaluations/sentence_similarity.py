@@ -5,7 +5,7 @@ from typing import Any
 
 from evaluation.sentence_similarity import Correlation, SentenceScore, average, evaluate_sentence_similarity
 from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.grid import grid, number
+from pipeline.grid import grid, number
 from schemas.vectors import WordVectors
 
 NOTE = "Spearman's rho, Pearson's r (sentence pairs covered/total)"
