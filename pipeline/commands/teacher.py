@@ -1,5 +1,6 @@
 """`x2static teacher`: static vectors beside the teacher itself."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -45,10 +46,9 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     comparison = _comparison(vectors, values)
     told: dict[str, Any] = {"model": values["model"], "precision": comparison.sentences.precision}
     if values["data"] is not None:
-        with ProgressLine("teacher") as report:
-            found = comparison.run(_names(values["tasks"]), report)
+        found = comparison.run(_names(values["tasks"]), ProgressLine)
         click.echo(_table(found))
-        told |= {"tasks": {row.task: row.figures() for row in found}, "share": fmean(row.share for row in found)}
+        told |= {"tasks": {row.task: row.figures() for row in found}, "share": _mean([row.share for row in found])}
     if values["speed"]:
         told["speed"] = _speed(vectors, comparison, values)
         click.echo(_speed_line(told["speed"]))
@@ -86,7 +86,7 @@ def _speed(vectors: Path, comparison: "Comparison", values: dict[str, Any]) -> d
             return measure(measurement, report=report)
 
     read = sha256(canonical_json(measurement.sentences)).hexdigest()
-    origin = {**comparison.origin(), "precision": values["precision"], "sentences": read}
+    origin = {**comparison.origin(), "asked": values["precision"], "sentences": read}
     return comparison.kept.get("speed", origin, make)
 
 
@@ -96,18 +96,14 @@ def _names(tasks: tuple[str, ...]) -> list[str] | None:
 
 def _table(found: "list[Beside]") -> str:
     """Return accuracies, a row a task, and the share of the teacher's that the static vectors keep."""
-    tuned = found[0].fine_tuned is not None
-    width = max(len(row.task) for row in found)
-    width = max(width, len("average"))
-    heads = ["teacher", "static", "kept", *(["fine-tuned", "kept"] if tuned else [])]
-    lines = [f"{'':{width}}" + "".join(f"{head:>12}" for head in heads)]
-    rows = [(row.task, _numbers(row)) for row in found]
+    heads = ["teacher", "static", "kept"] + (["fine-tuned", "kept"] if found[0].fine_tuned else [])
+    rows = {row.task: _numbers(row) for row in found}
     if len(rows) > 1:
-        rows.append(
-            ("average", [sum(column) / len(rows) for column in zip(*(cells for _, cells in rows), strict=True)])
-        )
-    for task, cells in rows:
-        shown = [f"{cell:.1%}" if head == "kept" else f"{cell:.3f}" for head, cell in zip(heads, cells, strict=True)]
+        rows["average"] = [_mean(column) for column in zip(*rows.values(), strict=True)]
+    width = max(map(len, rows))
+    lines = [f"{'':{width}}" + "".join(f"{head:>12}" for head in heads)]
+    for task, cells in rows.items():
+        shown = [_shown(cell, head == "kept") for head, cell in zip(heads, cells, strict=True)]
         lines.append(f"{task:{width}}" + "".join(f"{cell:>12}" for cell in shown))
     lines.append(
         "accuracy; a linear classifier on sentence vectors, the static ones means of words; kept: static over it"
@@ -115,11 +111,20 @@ def _table(found: "list[Beside]") -> str:
     return "\n".join(lines)
 
 
-def _numbers(row: "Beside") -> list[float]:
-    cells = [row.teacher["accuracy"], row.static["accuracy"], row.share]
-    if row.fine_tuned is not None and row.share_of_fine_tuned is not None:
-        cells += [row.fine_tuned["accuracy"], row.share_of_fine_tuned]
-    return cells
+def _numbers(row: "Beside") -> list[float | None]:
+    tuned = [row.fine_tuned["accuracy"], row.share_of_fine_tuned] if row.fine_tuned else []
+    return [row.teacher["accuracy"], row.static["accuracy"], row.share, *tuned]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _shown(value: float | None, is_share: bool) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.1%}" if is_share else f"{value:.3f}"
 
 
 def _speed_line(speed: dict[str, Any]) -> str:

@@ -174,6 +174,13 @@ def test_speed_can_be_told_of_any_text_without_tasks(
     assert sorted(measured[0].sentences) == ["one", "two"]
 
 
+def test_a_teacher_that_gets_nothing_right_leaves_no_share():
+    nothing, something = {"accuracy": 0.0, "macro_f1": 0.0}, {"accuracy": 0.5, "macro_f1": 0.5}
+    row = teacher_reference.Beside("TASK", nothing, something, nothing)
+    assert (row.share, row.share_of_fine_tuned) == (None, None)
+    assert json.loads(json.dumps(row.figures(), allow_nan=False))["share"] is None
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [([], "--data"), (["--speed"], "--data"), (["--data", "x", "--text", "y"], "--speed")],
