@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from baselines.teacher_sentences import TeacherSentences
 from evaluation.classification import evaluate_sentence_classification
 from evaluation.classification.data import Task, read_tasks
 from evaluation.classification.scores import accuracy, macro_f1
+from evaluation.datasets import read_pairs
+from evaluation.word_similarity import score_pairs
 from pipeline.kept_results import KeptResults, Result
 from schemas.progress import Report, silent
 from schemas.storage import canonical_json
@@ -33,29 +36,34 @@ def unseen(title: str) -> AbstractContextManager[Report]:
 
 @dataclass(frozen=True)
 class Beside:
-    """What static vectors and their teacher reach on one task, each a dictionary of `accuracy` and `macro_f1`, 0 to 1.
+    """What static vectors and their teacher reach on one task.
+
+    Each is a dictionary: of classification `accuracy` and `macro_f1`, 0 to 1; of sentence pairs `spearman`, -1 to 1 or
+    None where it is not defined.
 
     Attributes:
         task: its name.
-        teacher: a linear classifier on the teacher's sentence vectors.
-        static: the same classifier on the means of the static vectors.
-        fine_tuned: the teacher fine-tuned; None where that was not asked for.
+        measure: which of the figures counts.
+        teacher: of the teacher's sentence vectors, classified by a linear classifier, or compared by cosine.
+        static: the same of the means of the static vectors.
+        fine_tuned: the teacher fine-tuned; None where that was not asked for, and of sentence pairs.
     """
 
     task: str
+    measure: Literal["accuracy", "spearman"]
     teacher: Result
     static: Result
-    fine_tuned: Result | None
+    fine_tuned: Result | None = None
 
     @property
     def share(self) -> float | None:
-        """Accuracy of the static vectors over that of the teacher under the same classifier; None where that is 0."""
-        return _share(self.static, self.teacher)
+        """The static vectors' figure over the teacher's; None where one is missing, or the teacher's is not above 0."""
+        return _share(self.static[self.measure], self.teacher[self.measure])
 
     @property
     def share_of_fine_tuned(self) -> float | None:
-        """Accuracy of the static vectors over that of the teacher fine-tuned, if it was; None likewise."""
-        return _share(self.static, self.fine_tuned) if self.fine_tuned else None
+        """The static vectors' figure over that of the teacher fine-tuned, if it was; None likewise."""
+        return _share(self.static[self.measure], self.fine_tuned[self.measure]) if self.fine_tuned else None
 
     def figures(self) -> Result:
         """Return all of it, as JSON has it."""
@@ -103,12 +111,36 @@ class Comparison:
         return [
             Beside(
                 task.name,
+                "accuracy",
                 self._teacher(task, show),
                 self._linear("static", self._static_origin, self.vectors.encode, task),
                 self._fine_tuned(task, show),
             )
             for task in read_tasks(self.data, self.seed, tasks)
         ]
+
+    def compare_pairs(self, path: Path) -> Beside:
+        """Score the vectors and the teacher on sentence pairs by the cosines of sentence vectors.
+
+        Args:
+            path: a file of sentence<TAB>sentence<TAB>score.
+
+        Raises:
+            X2StaticError: the file cannot be used, the vectors have no segmentation rules, or scipy is missing.
+        """
+        pairs = read_pairs(path)
+        sentences = sorted({sentence for pair in pairs for sentence in (pair.first, pair.second)})
+        read = {"pairs": hashlib.sha256(canonical_json(pairs)).hexdigest()}
+
+        def figures(encode: Callable[[list[str]], Vectors]) -> Result:
+            # To the correlation a sentence is a word like any other.
+            encoded = WordVectors(sentences, encode(sentences), np.zeros(len(sentences), np.int64))
+            return {"spearman": score_pairs(encoded, path.stem, pairs).score}
+
+        static = self.kept.get(f"{path.stem}-static", read | self._static_origin, lambda: figures(self.vectors.encode))
+        origin = {**read, **self._teacher_origin, "precision": self.sentences.precision}
+        teacher = self.kept.get(f"{path.stem}-teacher", origin, lambda: figures(self.sentences.encode))
+        return Beside(path.stem, "spearman", teacher, static)
 
     def test_texts(self, tasks: Sequence[str] | None = None) -> list[str]:
         """Return the texts of the tasks' test parts.
@@ -173,5 +205,5 @@ def task_hash(task: Task) -> str:
     return hashlib.sha256(canonical_json([[part.labels, part.texts] for part in task.parts])).hexdigest()
 
 
-def _share(static: Result, teacher: Result) -> float | None:
-    return float(static["accuracy"] / teacher["accuracy"]) if teacher["accuracy"] else None
+def _share(static: float | None, teacher: float | None) -> float | None:
+    return static / teacher if static is not None and teacher is not None and teacher > 0 else None
