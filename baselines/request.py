@@ -11,6 +11,7 @@ from schemas.baseline import BaselineConfig
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.progress import Report, silent
+from schemas.segmentation import WordSegmentation
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Request:
     Attributes:
         config: the settings.
         cache: the cache; None where none was given.
-        words: its vocabulary, by descending count; empty without a cache.
-        counts: (len(words),) int64, occurrences of each.
+        words: its vocabulary, by descending count; without a cache, the words of `config.vocab`, if there is one.
+        counts: (len(words),) int64, occurrences of each in the cache; zeros without one.
         folder: where a method may keep what it needs to go on after a kill; it is there, and gone at the end.
         report: hears of the progress.
     """
@@ -53,9 +54,11 @@ class Made:
         counts: (len(words),) int64, occurrences of each; zeros where nobody knows.
         matrix: (len(words), dim) float32.
         told: what run.json is to say of the origin beyond the settings.
+        segmentation: how text was cut into these words; None for as the cache was.
     """
 
     words: list[str]
     counts: npt.NDArray[np.int64]
     matrix: npt.NDArray[np.float32]
     told: dict[str, Any] = field(default_factory=dict)
+    segmentation: WordSegmentation | None = None

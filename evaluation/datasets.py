@@ -1,4 +1,4 @@
-"""Word similarity data sets: text files of `word<TAB>word<TAB>score`, found where the user or gensim has them."""
+"""Word similarity data sets: text files of word, word, score, found where the user or gensim has them."""
 
 import itertools
 import math
@@ -7,8 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from evaluation.layout import Layout, find_layout
 from schemas.errors import X2StaticError
 
+INNER_ENDINGS = (".tsv", ".csv")  # in `wordsim`, where a .txt is a note
+ENDINGS = (*INNER_ENDINGS, ".txt")
 GENSIM_FILES = ("wordsim353.tsv", "simlex999.txt")
 
 
@@ -37,8 +40,9 @@ def find_datasets(data: Path | None) -> list[PairsFile]:
     """Return the word similarity data sets, by name.
 
     Args:
-        data: a file; or a folder whose `wordsim/*.tsv` are the sets or, where it has no folder `wordsim`, its own
-            `*.tsv` and `*.txt`; None for WordSim-353 and SimLex-999, which gensim ships with its tests.
+        data: a file; or a folder whose `wordsim/*.tsv` and `wordsim/*.csv` are the sets or, where it has no folder
+            `wordsim`, its own `*.tsv`, `*.csv` and `*.txt`; None for WordSim-353 and SimLex-999, which gensim ships
+            with its tests.
 
     Raises:
         X2StaticError: there are none, or two have one name.
@@ -50,9 +54,10 @@ def find_datasets(data: Path | None) -> list[PairsFile]:
     if not data.is_dir():
         raise X2StaticError(f"{data}: no such file or folder; --data takes a file of word pairs or a folder of them")
     inner = data / "wordsim"
-    paths = list(inner.glob("*.tsv")) if inner.is_dir() else [*data.glob("*.tsv"), *data.glob("*.txt")]
+    folder, endings = (inner, INNER_ENDINGS) if inner.is_dir() else (data, ENDINGS)
+    paths = [path for ending in endings for path in folder.glob("*" + ending)]
     if not paths:
-        expected = f"{inner}/*.tsv" if inner.is_dir() else f"wordsim/*.tsv, *.tsv or *.txt in {data}"
+        expected = f"{inner}/*.tsv or *.csv" if inner.is_dir() else f"wordsim/*.tsv, *.tsv, *.csv or *.txt in {data}"
         raise X2StaticError(
             f"{data}: no word similarity data here; expected {expected}, lines of word<TAB>word<TAB>score"
         )
@@ -79,6 +84,8 @@ def _gensim_datasets() -> list[PairsFile]:
 def read_pairs(path: Path) -> list[Pair]:
     """Return the pairs of a data set, in order; blank lines and lines that begin with `#` are no pairs.
 
+    The first line says how the file is laid out, see `evaluation.layout`; every other line must be like it.
+
     Raises:
         X2StaticError: the file is no UTF-8, holds no pair, or a line is not two words and a finite number.
     """
@@ -90,21 +97,23 @@ def read_pairs(path: Path) -> list[Pair]:
         raise X2StaticError(f"{path}, line {line}: not valid UTF-8; save the file as UTF-8") from error
     # splitlines() would also split at separators that belong to a word, such as U+2028.
     lines = enumerate(text.split("\n"), start=1)
-    pairs = [_parse(line, f"{path}, line {number}") for number, line in lines if line.strip() and line[0] != "#"]
+    told = [(line, f"{path}, line {number}") for number, line in lines if line.strip() and line[0] != "#"]
+    layout = find_layout(*told[0]) if told else None
+    pairs = [_parse(line, layout, where) for line, where in told[layout.header :]] if layout else []
     if not pairs:
         raise X2StaticError(f"{path}: no word pairs in it; expected lines of word<TAB>word<TAB>score")
     return pairs
 
 
-def _parse(line: str, where: str) -> Pair:
-    columns = [column.strip() for column in line.split("\t")]
-    if len(columns) != 3 or not columns[0] or not columns[1]:
-        raise X2StaticError(f"{where}: expected word<TAB>word<TAB>score, got {len(columns)} columns: {line.strip()!r}")
-    first, second, number = columns
+def _parse(line: str, layout: Layout, where: str) -> Pair:
+    columns = layout.split(line, where)
+    if len(columns) != layout.columns or not columns[0] or not columns[1]:
+        raise X2StaticError(f"{where}: expected {layout.expected}, got {len(columns)} columns: {line.strip()!r}")
+    number = columns[layout.score]
     try:
         score = float(number)
     except ValueError:
         raise X2StaticError(f"{where}: the score {number!r} is no number; put # before a header line") from None
     if not math.isfinite(score):
         raise X2StaticError(f"{where}: the score {number!r} is not finite; mend or remove the line")
-    return Pair(first, second, score)
+    return Pair(columns[0], columns[1], score)

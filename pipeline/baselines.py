@@ -26,6 +26,7 @@ SETTINGS, WORK = "settings.json", "work"
 MODULES = {"skipgram": "word2vec", "cbow": "word2vec", "load": "pretrained", "pca": "principal_component"}
 # Where something is, or how fast: not what the vectors are.
 NOT_SETTINGS = {"out", "cache", "corpus", "model", "device", "trust_remote_code"}
+READ_TEXT = {"skipgram", "cbow", "fasttext", "sent2vec"}  # of --corpus, where the others look for the cache's corpus
 
 
 def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
@@ -73,7 +74,8 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
             **_origin(cache),
             **made.told,
         }
-        vectors = WordVectors(made.words, made.matrix, made.counts, cache.segmentation() if cache else None, told)
+        segmentation = made.segmentation or (cache.segmentation() if cache else None)
+        vectors = WordVectors(made.words, made.matrix, made.counts, segmentation, told)
         vectors.save(config.out)
         shutil.rmtree(request.folder, ignore_errors=True)
     logger.info("%s: %s vectors of %d dimensions", config.out, f"{len(vectors):,}", vectors.dim)
@@ -96,13 +98,14 @@ def _made(request: Request) -> Made:
 
 
 def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Report) -> Request:
-    if cache is None:
-        return Request(config, None, [], np.zeros(0, np.int64), work, report)
     from stage2_train.shard_choice import choose_shards
     from stage2_train.vocabulary import WordList, build_vocabulary
 
-    asked = TrainConfig(cache=cache.path, out=config.out, min_count=config.min_count, max_vocab=config.max_vocab)
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
+    if cache is None:
+        words = list(allowed.words) if allowed else []
+        return Request(config, None, words, np.zeros(len(words), np.int64), work, report)
+    asked = TrainConfig(cache=cache.path, out=config.out, min_count=config.min_count, max_vocab=config.max_vocab)
     vocabulary = build_vocabulary(choose_shards(cache, False, None).shards, asked, allowed)
     return Request(config, cache, vocabulary.words.to_pylist(), vocabulary.counts, work, report)
 
@@ -112,9 +115,9 @@ def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:
     settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NOT_SETTINGS}
     if config.vocab is not None and config.vocab.is_file():
         settings["vocab"] = f"xxh3 {hash_file(config.vocab)}"  # by its words, wherever it is
-    if cache is None:
-        return {**settings, "corpus": list(config.corpus)}
-    return {**settings, "cache_content": content_of(cache.shards())}
+    if cache is None or config.name in READ_TEXT:
+        settings["corpus"] = list(config.corpus)
+    return settings if cache is None else {**settings, "cache_content": content_of(cache.shards())}
 
 
 def _compare(folder: Path, theirs: object, ours: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "sweep": "Train with many settings from one cache, and rank them.",
     "evaluate": "Score word vectors.",
     "baseline": "Make word vectors by a competing method, from the same cache.",
+    "teacher": "Score word vectors beside the teacher itself, and time both.",
     "compare": "Compare runs with the competing methods, on one page.",
     "data": "Fetch evaluation data.",
     "export": "Write word vectors for other programs.",

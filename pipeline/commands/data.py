@@ -1,8 +1,137 @@
-"""`x2static data`."""
+"""`x2static data`: public evaluation data, fetched by https and checked."""
+
+import shlex
+from pathlib import Path
 
 import click
 
+from pipeline.data.download import Unreachable
+from pipeline.data.fetch import data_folder, fetch, is_there
+from pipeline.data.sources import SETS, DataSet
+from pipeline.options import Command, common, finish
+from pipeline.terminal import size
+from schemas.errors import X2StaticError
+from schemas.storage import only_writer
 
-@click.command()
+ALL = "all"
+
+
+@click.group()
 def data() -> None:
-    """Not there yet."""
+    """Fetch public evaluation data, say what there is and where.
+
+    First `x2static data fetch`, then `x2static evaluate VECTORS --data "$(x2static data path)"`. Nothing of it is part
+    of x2static: each set comes from a public repository, at a pinned commit and with a pinned sha256, under the licence
+    that is shown.
+    """
+
+
+def _to(command: Command) -> Command:
+    option = click.option(
+        "--to", type=click.Path(path_type=Path), help="The folder, instead of x2static/data in the user's cache folder."
+    )
+    return option(command)
+
+
+@data.command("fetch")
+@click.argument("names", metavar="[NAME...|all]", nargs=-1)
+@_to
+@common
+@click.pass_context
+def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | None) -> None:
+    """Download data sets, all or by name.
+
+    What is there already is left as it is.
+    """
+    chosen, folder = _chosen(context, names), to or data_folder()
+    states: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    with only_writer(folder, "data folder"):
+        for data_set in chosen:
+            click.echo(_introduction(data_set))
+            try:
+                states[data_set.name] = "fetched" if fetch(folder, data_set) else "was there"
+            except Unreachable:  # then the others are, too
+                raise
+            except X2StaticError as error:
+                refused[data_set.name] = str(error)
+                click.echo("  REFUSED")
+                continue
+            paths = ", ".join(str(folder / file.path) for file in data_set.files)
+            click.echo(f"  {states[data_set.name]}: {paths}")
+    finish(context, {"folder": str(folder), "sets": states, "refused": refused})
+    if refused:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+        raise X2StaticError(f"{len(refused)} of {len(chosen)} data sets were refused: {reasons}")
+    click.echo(f"now: x2static evaluate VECTORS --data {shlex.quote(str(folder))}", err=True)
+
+
+@data.command("list")
+@_to
+@common
+@click.pass_context
+def list_command(context: click.Context, to: Path | None) -> None:
+    """Show what can be fetched.
+
+    Each set with its task, size, whether it is there, and its licence.
+    """
+    folder = to or data_folder()
+    there = {name: is_there(folder, data_set) for name, data_set in SETS.items()}
+    names, tasks = max(map(len, SETS)), max(len(data_set.task) for data_set in SETS.values())
+    for name, data_set in SETS.items():
+        state = "there" if there[name] else "-"
+        click.echo(
+            f"{name:{names}}  {data_set.task:{tasks}}  {size(data_set.n_bytes):>8}  {state:5}  {data_set.licence}"
+        )
+    click.echo(f"{sum(there.values())} of {len(SETS)} are in {folder}; x2static data fetch NAME... gets the others")
+    sets = {
+        name: {
+            "task": data_set.task,
+            "about": data_set.about,
+            "licence": data_set.licence,
+            "bytes": data_set.n_bytes,
+            "sources": [file.url for file in data_set.files],
+            "there": there[name],
+        }
+        for name, data_set in SETS.items()
+    }
+    finish(context, {"folder": str(folder), "sets": sets})
+
+
+@data.command("path")
+@common
+@click.pass_context
+def path_command(context: click.Context) -> None:
+    """Print the folder of the fetched data, for --data."""
+    folder = data_folder()
+    if not any(is_there(folder, data_set) for data_set in SETS.values()):
+        raise X2StaticError(f"{folder}: nothing was fetched yet; run `x2static data fetch`, or give --data a folder")
+    click.echo(str(folder))
+    finish(context, {"folder": str(folder)})
+
+
+def _chosen(context: click.Context, names: tuple[str, ...]) -> list[DataSet]:
+    """Return the sets of these names, each once; all where there is none, or "all".
+
+    Raises:
+        click.UsageError: a name is unknown.
+    """
+    known = {name.lower(): data_set for name, data_set in SETS.items()}
+    wanted = dict.fromkeys(name.lower() for name in names)
+    if unknown := [name for name in names if name.lower() not in {*known, ALL}]:
+        raise click.UsageError(
+            f"no data set is called {', '.join(unknown)}; there are {', '.join(SETS)}, and {ALL}", context
+        )
+    return list(SETS.values()) if not wanted or ALL in wanted else [known[name] for name in wanted]
+
+
+def _introduction(data_set: DataSet) -> str:
+    first, *others = (file.url for file in data_set.files)
+    more = f" and {len(others)} more" if others else ""
+    return "\n".join(
+        [
+            f"{data_set.name}: {data_set.about}",
+            f"  licence: {data_set.licence}",
+            f"  source: {first}{more}, {size(data_set.n_bytes)}",
+        ]
+    )

@@ -1,36 +1,66 @@
-"""`x2static evaluate`: word vectors on word-similarity sets."""
+"""`x2static evaluate`: word vectors on word similarity and other tasks."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pipeline.options import common, finish
-from pipeline.tables import similarity_table
+from evaluation.intervals import RESAMPLES
+from pipeline.data.fetch import data_folder
+from pipeline.evaluations.asked import Asked
+from pipeline.evaluations.tasks import TASKS, runner
+from pipeline.options import common, finish, given
+from pipeline.tables import short_names
 from schemas.vectors import WordVectors
 
 
 @click.command()
 @click.argument("vectors", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="A file of pairs, or a folder of them; else gensim's sets."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="The task's file or folder of data; else what gensim ships or, where it has none, what was fetched.",
 )
-@click.option("--task", type=click.Choice(["word-similarity"]), default="word-similarity", show_default=True)
+@click.option("--task", type=click.Choice(list(TASKS)), default="word-similarity", show_default=True)
+@click.option("--common", is_flag=True, help="Score all VECTORS on the pairs that all of them cover.")
+@click.option(
+    "--intervals", is_flag=True, help="Add 95 % bootstrap intervals, and the differences from the first of VECTORS."
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    help=f"Bootstrap resamples of the intervals (turns them on), or permutations.  [default: {RESAMPLES}]",
+)
+@click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Repeat with so many seeds.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
 @common
 @click.pass_context
-def evaluate(context: click.Context, vectors: tuple[Path, ...], data: Path | None, task: str) -> None:
-    """Score word vectors; pairs with unknown words are left out and counted."""
-    from evaluation.word_similarity import average, evaluate_word_similarity
+def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | None, task: str, **values: Any) -> None:
+    """Score word vectors; what they do not know is left out and counted."""
+    _refuse_unused(context, task, values)
+    resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
+    if data is None and not TASKS[task].shipped and data_folder().is_dir():
+        data = data_folder()
+    asked = Asked(data, values["seed"], values["common"], resamples, values["runs"])
+    folders = short_names(list(dict.fromkeys(vectors)))
+    evaluated = runner(task)({name: WordVectors.load(folder) for name, folder in folders.items()}, asked)
+    click.echo(evaluated.table)
+    figures = dict(evaluated.figures)
+    # A short name may change with what else is asked for; a path stays what it was.
+    of_folders = {str(folders[name]): of_one for name, of_one in figures.pop("vectors", {}).items()}
+    only = (
+        next(iter(of_folders.values())) if len(of_folders) == 1 else {}
+    )  # one set of vectors: its tasks are at the top
+    finish(context, {"task": task, **figures, **only, "vectors": of_folders})
 
-    results = {str(folder): evaluate_word_similarity(WordVectors.load(folder), data) for folder in vectors}
-    click.echo(similarity_table(results))
-    figures = {
-        name: {
-            "tasks": {
-                score.task: {"score": score.score, "covered": score.covered, "total": score.total} for score in scores
-            },
-            "average": average(scores),
-        }
-        for name, scores in results.items()
-    }
-    only = next(iter(figures.values())) if len(figures) == 1 else {}  # one set of vectors: its tasks stand at the top
-    finish(context, {"task": task, **only, "vectors": figures})
+
+def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        click.UsageError: the task does not use an option that was given.
+    """
+    for name, value in given(context, values).items():
+        if name not in TASKS[task].options and value is not False:
+            using = ", ".join(other for other, known in TASKS.items() if name in known.options)
+            raise click.UsageError(f"--task {task} does not use --{name}; it is for {using}", context)

@@ -17,7 +17,9 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What is logged, also where the command line has set up logging before."""
     logger = logging.getLogger("baselines.model2vec")
     logger.addHandler(caplog.handler)
+    logger.setLevel(logging.INFO)
     yield caplog
+    logger.setLevel(logging.NOTSET)
     logger.removeHandler(caplog.handler)
 
 

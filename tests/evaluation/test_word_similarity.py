@@ -9,7 +9,8 @@ import pytest
 from gensim.models import KeyedVectors
 
 from evaluation.datasets import Pair, find_datasets, read_pairs
-from evaluation.word_similarity import Score, average, evaluate_word_similarity, score_pairs
+from evaluation.intervals import Bootstrap
+from evaluation.word_similarity import Score, average, evaluate_word_similarity, score_pairs, score_together
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
 
@@ -126,6 +127,9 @@ def test_no_coverage_at_all_is_an_error(tmp_path):
 def test_the_average_counts_each_task_the_same():
     assert average([Score("a", 0.5, 2, 2), Score("b", None, 0, 9), Score("c", 0.1, 900, 900)]) == pytest.approx(0.3)
     assert average([Score("b", None, 0, 9)]) is None
+    halves = [Score("ws353-similarity", 0.9, 2, 2), Score("ws353-relatedness", 0.7, 2, 2)]
+    assert average([Score("ws353", 0.5, 4, 4), *halves]) == pytest.approx(0.5), "parts do not count beside the whole"
+    assert average(halves) == pytest.approx(0.8)
     assert average([]) is None
 
 
@@ -133,3 +137,44 @@ def test_without_scipy_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
     with pytest.raises(X2StaticError, match=r"scipy: `pip install x2static\[evaluate\]`"):
         score_pairs(plane(a=0, b=10, c=30), "t", [Pair("a", "b", 1), Pair("a", "c", 2)])
+
+
+def test_together_all_are_scored_on_the_pairs_that_all_cover(tmp_path):
+    pairs = [("a", "b", 5), ("a", "C", 4), ("a", "d", 3), ("b", "c", 2), ("b", "d", 1)]
+    (tmp_path / "t.tsv").write_text("".join(f"{one}\t{other}\t{score}\n" for one, other, score in pairs))
+    full, part, other = plane(a=0, b=50, c=10, d=20), plane(a=0, b=10, c=40), plane(b=0, c=5, a=50, d=7)
+    scores = score_together({"full": full, "part": part, "other": other}, tmp_path)
+    known = [Pair("a", "b", 5), Pair("a", "C", 4), Pair("b", "c", 2)]
+    for name, vectors in (("full", full), ("part", part), ("other", other)):
+        alone = score_pairs(vectors, "t", known)
+        assert scores[name] == [Score("t", alone.score, covered=3, total=5)]
+    assert score_pairs(full, "t", [Pair(*pair) for pair in pairs]).score != scores["full"][0].score
+
+
+def test_one_set_of_vectors_together_is_that_set_alone():
+    file = find_datasets(None)[0]
+    vectors = random_vectors(words_of(file.path)[::2])
+    assert score_together({"one": vectors}, file.path)["one"] == evaluate_word_similarity(vectors, file.path)
+
+
+def test_vectors_that_share_no_pair_are_an_error_together(tmp_path):
+    (tmp_path / "t.tsv").write_text("a\tb\t1\na\tc\t2\n")
+    vectors = {"one": plane(a=0, b=10), "other": plane(a=0, c=10)}
+    with pytest.raises(X2StaticError, match="none of the 2 word pairs of t is covered by all 2 sets of vectors"):
+        score_together(vectors, tmp_path)
+
+
+def test_the_interval_is_about_the_score_and_repeats():
+    file = find_datasets(None)[0]
+    vectors = random_vectors(words_of(file.path))
+    (score,) = evaluate_word_similarity(vectors, file.path, Bootstrap(200, seed=1))
+    assert score.interval is not None
+    assert score.interval.low < score.score < score.interval.high
+    assert evaluate_word_similarity(vectors, file.path, Bootstrap(200, seed=1)) == [score]
+    assert evaluate_word_similarity(vectors, file.path, Bootstrap(200, seed=2))[0].interval != score.interval
+    assert score_together({"one": vectors}, file.path, Bootstrap(200, seed=1))["one"] == [score]
+
+
+def test_without_a_score_there_is_no_interval():
+    pairs = [Pair("a", "b", 1), Pair("a", "x", 2)]
+    assert score_pairs(plane(a=0, b=10), "t", pairs, Bootstrap(100)) == Score("t", None, 1, 2, interval=None)

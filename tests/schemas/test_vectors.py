@@ -1,5 +1,6 @@
 """Word vectors are saved whole, read back as they were, and looked up exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -204,3 +205,20 @@ def test_splitting_without_rules_says_so():
 def test_missing_rules_are_named(tmp_path):
     with pytest.raises(X2StaticError, match=r"rules\.json: the word segmentation rules are missing"):
         WordSegmentation.load(tmp_path / "rules.json")
+
+
+def test_texts_become_the_mean_of_their_known_words():
+    vectors = replace(random_vectors(), segmentation=WordSegmentation(lower_casing_rules()))
+    texts = ["Word1 nothing WORD2, word2", "", "nothing here", "word49"]
+    found = vectors.encode(texts)
+    assert found.dtype == np.float32
+    assert found.shape == (4, 7)
+    assert found[0] == pytest.approx((vectors["word1"] + 2 * vectors["word2"]) / 3, abs=1e-6)
+    assert not found[1:3].any()
+    assert found[3].tolist() == vectors["word49"].tolist()
+    assert vectors.encode([]).shape == (0, 7)
+
+
+def test_texts_need_segmentation_rules():
+    with pytest.raises(X2StaticError, match="without word segmentation rules"):
+        random_vectors().encode(["word1"])

@@ -1,0 +1,188 @@
+"""The text that gensim's methods read, as its fast reader wants it: a file, a line a sentence, words between spaces."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from baselines.request import Request
+from schemas.errors import X2StaticError
+from schemas.segmentation import WordSegmentation
+from schemas.shard import Shard
+from schemas.storage import open_atomically
+
+logger = logging.getLogger(__name__)
+
+FILE = "text.txt"
+LONGEST_LINE = 10_000  # words; gensim cuts longer ones there itself
+SLICE = 1 << 16  # contexts made text at once
+WHITE = re.compile(r"[ \t\n\v\f\r]")  # gensim's reader (C++ in the C locale) ends a word there, and nowhere else
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, written, and its vocabulary.
+
+    Attributes:
+        file: a line a sentence, words between spaces.
+        words: the vocabulary, by descending count; each occurs.
+        counts: (len(words),) int64, occurrences in the text.
+        n_words: words in the file, those outside the vocabulary included.
+        n_lines: lines in the file.
+        longest: words of the longest line.
+        told: what run.json is to say of it.
+        segmentation: how it was cut into words.
+    """
+
+    file: Path
+    words: list[str]
+    counts: npt.NDArray[np.int64]
+    n_words: int
+    n_lines: int
+    longest: int
+    told: dict[str, Any]
+    segmentation: WordSegmentation
+
+
+@dataclass
+class _Lines:
+    """Writes lines and counts them."""
+
+    out: BinaryIO
+    n_words: int = 0
+    n_lines: int = 0
+    longest: int = 0
+
+    def write(self, lines: list[str], lengths: npt.NDArray[np.int64]) -> None:
+        """Write lines of so many words each, lengths (len(lines),)."""
+        if lines:
+            self.out.write(("\n".join(lines) + "\n").encode())
+        self.n_words += int(lengths.sum())
+        self.n_lines += len(lines)
+        self.longest = max(self.longest, int(lengths.max(initial=0)))
+
+
+def write_text(request: Request, longest_line: int = LONGEST_LINE) -> Text:
+    """Write the text of a request into its folder.
+
+    Without --corpus it is the words that the cache recorded, sentence by sentence, those outside the vocabulary left
+    out: gensim drops them too before it looks at windows. With --corpus it is text files, see `TextFiles`; with both,
+    the vocabulary is the cache's words as far as they occur in the files.
+
+    Args:
+        request: what is asked for.
+        longest_line: words; a longer sentence goes on in another line.
+
+    Raises:
+        X2StaticError: there is no text, it holds no word of the vocabulary, or a word holds white space.
+    """
+    file = request.folder / FILE
+    with open_atomically(file) as out:
+        lines = _Lines(out)
+        if request.config.corpus:
+            words, counts, rules, told = _from_files(request, lines, longest_line)
+        elif request.cache is not None:
+            words, counts, rules, told = _from_cache(request, lines, longest_line)
+        else:
+            raise X2StaticError(f"{request.config.name} needs text: give --cache, or text files with --corpus")
+    logger.info("text: %s words in %s lines", f"{lines.n_words:,}", f"{lines.n_lines:,}")
+    told |= {"text_words": lines.n_words, "text_lines": lines.n_lines}
+    return Text(file, words, counts, lines.n_words, lines.n_lines, lines.longest, told, rules)
+
+
+_Vocabulary = tuple[list[str], npt.NDArray[np.int64], WordSegmentation, dict[str, Any]]
+
+
+def _from_cache(request: Request, lines: _Lines, longest: int) -> _Vocabulary:
+    _refuse_white_space(request.words)
+    vocabulary, cache = pa.array(request.words, pa.string()), request.needed_cache()
+    for shard in cache.shards():
+        for words, bounds in _sentences(shard, vocabulary):
+            bounds = _cut(np.unique(bounds), longest)  # unique: a sentence without words is no line
+            lists = pa.ListArray.from_arrays(bounds.astype(np.int32), words)
+            lines.write(pc.binary_join(lists, " ").to_pylist(), np.diff(bounds))
+    return request.words, request.counts, cache.segmentation(), {}
+
+
+def _sentences(shard: Shard, vocabulary: pa.StringArray) -> Iterator[tuple[pa.Array, npt.NDArray[np.int64]]]:
+    """Yield words of the vocabulary, and the bounds of sentences among them, (sentences + 1,) int64."""
+    lexicon = shard.lexicon()["word"].combine_chunks()  # of strings: binary_join knows no large ones
+    known = pc.is_in(lexicon, value_set=vocabulary).to_numpy(zero_copy_only=False)
+    column = shard.words()["word_ids"]
+    for start in range(0, len(column), SLICE):
+        part = column.slice(start, SLICE).combine_chunks()
+        ids = part.flatten().to_numpy()
+        kept = known[ids]
+        starts = np.concatenate([[0], np.cumsum(pc.list_value_length(part).to_numpy(), dtype=np.int64)])
+        before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
+        yield lexicon.take(pa.array(ids[kept])), before[starts]
+
+
+def _cut(bounds: npt.NDArray[np.int64], longest: int) -> npt.NDArray[np.int64]:
+    """Return the bounds of sentences with further ones inside those of more words than `longest`."""
+    if np.diff(bounds).max(initial=0) <= longest:
+        return bounds
+    pieces = [np.arange(start, stop, longest) for start, stop in pairwise(bounds.tolist())]
+    return np.append(np.concatenate(pieces), bounds[-1])
+
+
+def _from_files(request: Request, lines: _Lines, longest: int) -> _Vocabulary:
+    from baselines.text_files import TextFiles  # it brings all that reads corpora, seconds of imports
+
+    counts: Counter[str] = Counter()
+    files = TextFiles(request)
+    for sentences in files.paragraphs():
+        for words in sentences:
+            counts.update(words)
+            cut = [words[start : start + longest] for start in range(0, len(words), longest)]
+            lines.write([" ".join(part) for part in cut], np.array([len(part) for part in cut], np.int64))
+    words = _vocabulary(request, counts)
+    _refuse_white_space(words)
+    told = {"corpus": files.identities, "paragraphs_skipped": files.skipped, "words_absent": 0}
+    if request.words:
+        told["words_absent"] = len(request.words) - len(words)
+    return words, np.array([counts[word] for word in words], np.int64), files.rules, told
+
+
+def _vocabulary(request: Request, counts: Counter[str]) -> list[str]:
+    """Return the words of text files that get a vector, by descending count, ties by word.
+
+    Raises:
+        X2StaticError: there are none.
+    """
+    config = request.config
+    where = f"corpus {', '.join(config.corpus)}"
+    found = counts.keys() & set(request.words) if request.words else counts.keys()
+    if not found:
+        raise X2StaticError(
+            f"{where}: none of the {len(request.words):,} words of the vocabulary occurs in it; is it of the same "
+            "language, and is --vocab written as the words are cut (lower-cased)?"
+        )
+    # The cache's vocabulary is chosen already, by the counts in the cache.
+    least = 1 if request.cache is not None else config.min_count
+    chosen = [word for word in found if counts[word] >= least]
+    if not chosen:
+        highest = max(counts[word] for word in found)
+        raise X2StaticError(
+            f"{where}: no word occurs --min-count {least} times or more; the highest count is {highest}; lower "
+            "--min-count, or give more text"
+        )
+    return sorted(chosen, key=lambda word: (-counts[word], word))[: config.max_vocab]
+
+
+def _refuse_white_space(words: list[str]) -> None:
+    for word in words:
+        if not word or WHITE.search(word):
+            raise X2StaticError(
+                f"the vocabulary holds the word {word!r}: gensim's reader ends words at white space; leave such words "
+                "out by a --vocab file"
+            )

@@ -1,0 +1,76 @@
+"""Text files that are read instead of a cache's words, cut into sentences and words as the cache was."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from baselines.request import Request
+from schemas.encoding import EncodeConfig
+from schemas.errors import X2StaticError
+from schemas.segmentation import WordSegmentation
+from stage1_encode.corpora.corpus import Corpus
+from stage1_encode.segmentation import SentenceSplitter, default_words, paper_sentences
+from stage1_encode.sources import open_corpora
+
+logger = logging.getLogger(__name__)
+
+Sentences = list[list[str]]  # the words of each sentence of a paragraph
+
+
+@dataclass
+class TextFiles:
+    """The files that --corpus names, in any format that `x2static encode` reads, a paragraph or a sentence a line.
+
+    Every paragraph is used: the filter of stage one wants full paragraphs, and these files may hold a sentence a line.
+    Text that is no valid UTF-8 is left out.
+
+    Attributes:
+        request: for `config.corpus`, and the cache, whose segmentation and language are used (English without one).
+        identities: what was read, each corpus; filled in as they are read.
+        skipped: paragraphs that were left out; likewise.
+    """
+
+    request: Request
+    identities: list[dict[str, Any]] = field(default_factory=list, init=False)
+    skipped: int = field(default=0, init=False)
+
+    @cached_property
+    def rules(self) -> WordSegmentation:
+        """The word segmentation rules: the cache's, or the default ones where there is none."""
+        return self.request.cache.segmentation() if self.request.cache is not None else default_words()
+
+    def paragraphs(self) -> Iterator[Sentences]:
+        """Yield paragraphs, the words of each sentence.
+
+        Raises:
+            X2StaticError: a corpus is not there, is damaged, holds no paragraph, or is on the hub.
+        """
+        specs = self.request.config.corpus
+        if hub := [spec for spec in specs if spec.startswith("hf://")]:
+            raise X2StaticError(
+                f"--corpus {hub[0]}: {self.request.config.name} reads files alone; save it as one first"
+            )
+        cache = self.request.cache
+        splitter = SentenceSplitter(cache.manifest.encoding.language if cache else "en")
+        paper = cache is not None and cache.manifest.encoding.compat == "paper"
+        # There is no teacher: no field of its own is read.
+        config = EncodeConfig(model="none", corpus=specs, cache=self.request.folder, on_bad_text="skip")
+        with open_corpora(config) as corpora:
+            for corpus in corpora:
+                for text in self._read(corpus):
+                    if paper:
+                        yield paper_sentences(self.rules.split(text))
+                    else:
+                        yield [self.rules.split(text[start:stop]) for start, stop in splitter.spans(text)]
+
+    def _read(self, corpus: Corpus) -> Iterator[str]:
+        identity = corpus.identity()
+        plan = corpus.plan(identity, 0, None)
+        if plan.skipped:
+            logger.warning("corpus %s: %s paragraphs left out: no valid text", corpus.spec, f"{plan.skipped:,}")
+        self.identities.append(identity)
+        self.skipped += plan.skipped
+        for unit in plan.units or ():
+            yield from corpus.read(unit).paragraphs

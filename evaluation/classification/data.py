@@ -1,0 +1,158 @@
+"""Classification data: folders of files of `label<TAB>tokenised text`; found, read, and split into three parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from schemas.errors import X2StaticError
+
+ALL, TRAIN, VALIDATION, TEST = "all.tsv", "train.tsv", "dev.tsv", "test.tsv"
+FORM = f"a folder a task with {ALL}, or {TRAIN}, {TEST} and perhaps {VALIDATION}, lines of label<TAB>tokenised text"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Texts with their labels, as they stand in a file; a text may be empty (CR and MPQA have some)."""
+
+    labels: list[int]
+    texts: list[str]
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.texts)
+
+    def take(self, rows: list[int]) -> "Part":
+        """Return some of the texts."""
+        return Part([self.labels[row] for row in rows], [self.texts[row] for row in rows])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set in three parts, none of them empty; every label occurs in the first."""
+
+    name: str
+    train: Part
+    validation: Part
+    test: Part
+
+    @property
+    def parts(self) -> tuple[Part, Part, Part]:
+        """All three."""
+        return self.train, self.validation, self.test
+
+    @property
+    def classes(self) -> list[int]:
+        """The labels, ascending."""
+        return sorted(set(self.train.labels))
+
+
+def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None) -> list[Task]:
+    """Return the tasks, by name or in the order asked for.
+
+    Args:
+        data: a folder that has a folder `classification` of tasks in it, or is itself a folder of tasks.
+        seed: of the split of what comes in one file, 60 % to train, 20 % to choose by and 20 % to test, and of the
+            fifth of the training part that is taken where a validation part is missing. Every class is split alike.
+        tasks: names; None for all.
+
+    Raises:
+        X2StaticError: the data is not there or not of this form, a label is unknown, or all labels are equal.
+    """
+    folders = find_tasks(data)
+    if tasks is None:
+        tasks = sorted(folders)
+    if unknown := [name for name in tasks if name not in folders]:
+        raise X2StaticError(f"{data}: no classification task {', '.join(unknown)}; there are {', '.join(folders)}")
+    return [_read_task(folders[name], seed) for name in tasks]
+
+
+def find_tasks(data: Path | None) -> dict[str, Path]:
+    """Return the folder of each task by the task's name, see `read_tasks`.
+
+    Raises:
+        X2StaticError: there are none.
+    """
+    if data is None:
+        raise X2StaticError(f"no classification data comes with x2static; give --data a folder that has {FORM}")
+    if not data.is_dir():
+        raise X2StaticError(f"{data}: no such folder; classification takes --data with {FORM}")
+    inner = data / "classification"
+    inside = sorted((inner if inner.is_dir() else data).iterdir())
+    names = (ALL, TRAIN, VALIDATION, TEST)
+    found = {folder.name: folder for folder in inside if any((folder / name).is_file() for name in names)}
+    if not found:
+        raise X2StaticError(f"{data}: no classification data here; expected {FORM}")
+    return found
+
+
+def _read_task(folder: Path, seed: int) -> Task:
+    random = np.random.default_rng(seed)
+    train, validation, test = (folder / name for name in (TRAIN, VALIDATION, TEST))
+    if (folder / ALL).is_file():
+        if other := [file.name for file in (train, validation, test) if file.is_file()]:
+            raise X2StaticError(f"{folder}: both {ALL} and {', '.join(other)}; remove one or the other")
+        rest, last = _take_share(_read(folder / ALL), 5, random)
+        task = Task(folder.name, *_take_share(rest, 4, random), last)
+    else:
+        if missing := [file.name for file in (train, test) if not file.is_file()]:
+            raise X2StaticError(f"{folder}: {' and '.join(missing)} missing; a task is {FORM}")
+        given = _read(train)
+        two = (given, _read(validation)) if validation.is_file() else _take_share(given, 5, random)
+        task = Task(folder.name, *two, _read(test))
+    _check(task, folder)
+    return task
+
+
+def _take_share(part: Part, of: int, random: np.random.Generator) -> tuple[Part, Part]:
+    """Split off one text in `of` of every class, rounded down; the remainder comes first."""
+    taken: set[int] = set()
+    labels = np.array(part.labels)
+    for label in sorted(set(part.labels)):
+        rows = random.permutation(np.flatnonzero(labels == label))
+        taken.update(rows[: len(rows) // of].tolist())
+    rest = [row for row in range(len(part)) if row not in taken]
+    return part.take(rest), part.take(sorted(taken))
+
+
+def _check(task: Task, folder: Path) -> None:
+    names = ("training", "validation", "test")
+    if len(task.classes) < 2:
+        raise X2StaticError(f"{folder}: all {len(task.train)} training texts have the label {task.classes[0]}")
+    for name, part in zip(names, task.parts, strict=True):
+        if not part:
+            total = sum(map(len, task.parts))
+            raise X2StaticError(
+                f"{folder}: no text for the {name} part; {total} texts are too few, a class needs five to be split"
+            )
+        if unknown := sorted(set(part.labels) - set(task.classes)):
+            raise X2StaticError(
+                f"{folder}: the {name} part has the label {', '.join(map(str, unknown))}, which no training text has; "
+                f"those have {', '.join(map(str, task.classes))}"
+            )
+
+
+def _read(file: Path) -> Part:
+    raw = file.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise X2StaticError(f"{file}, line {line}: not valid UTF-8; save the file as UTF-8") from error
+    # splitlines() would also split at separators that belong to a text, such as U+2028.
+    lines = enumerate(text.split("\n"), start=1)
+    rows = [_parse(line.rstrip("\r"), f"{file}, line {number}") for number, line in lines if line.strip()]
+    if not rows:
+        raise X2StaticError(f"{file}: no texts in it; expected lines of label<TAB>tokenised text")
+    return Part([label for label, _ in rows], [text for _, text in rows])
+
+
+def _parse(line: str, where: str) -> tuple[int, str]:
+    columns = line.split("\t")
+    if len(columns) != 2:
+        raise X2StaticError(f"{where}: expected label<TAB>text, got {len(columns)} columns: {line[:80]!r}")
+    try:
+        return int(columns[0]), columns[1]
+    except ValueError:
+        raise X2StaticError(f"{where}: the label {columns[0][:80]!r} is no integer; number the classes") from None

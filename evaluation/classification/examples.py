@@ -1,0 +1,147 @@
+"""What a classifier reads: texts as rows of a small matrix of word vectors, in batches of about equal length."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from evaluation.classification.data import Part, Task
+from schemas.errors import X2StaticError
+from schemas.vectors import WordVectors
+
+UNKNOWN = 0  # the row of zeros: a word without a vector, and what stands before and after a text
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some texts side by side.
+
+    Attributes:
+        words: (n_distinct,) int64, the rows of the matrix that occur.
+        ids: (n, longest + 2) int64, positions in `words`; UNKNOWN's before the text, and from its end on.
+        inside: (n, longest) bool, whether a position belongs to the text.
+        labels: (n,) int64, classes from 0.
+        rows: (n,) int64, which examples these are.
+    """
+
+    words: Tensor
+    ids: Tensor
+    inside: Tensor
+    labels: Tensor
+    rows: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Texts as rows of the matrix.
+
+    Attributes:
+        ids: (n_tokens,) int64, the texts one after the other.
+        lengths: (n,) int64, tokens of each text.
+        labels: (n,) int64, classes from 0.
+    """
+
+    ids: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.lengths)
+
+    def __add__(self, other: "Examples") -> "Examples":
+        """Return the texts of both."""
+        both = ((getattr(self, name), getattr(other, name)) for name in ("ids", "lengths", "labels"))
+        return Examples(*(np.concatenate(pair) for pair in both))
+
+    def batches(self, size: int, random: np.random.Generator) -> Iterator[Batch]:
+        """Yield every text once, in batches of texts of about one length; the batches in random order.
+
+        Args:
+            size: texts in a batch.
+            random: shuffles the texts of one length, and the batches.
+        """
+        starts = np.cumsum(self.lengths) - self.lengths
+        order = random.permutation(len(self))
+        order = order[np.argsort(self.lengths[order], kind="stable")]
+        for first in random.permutation(np.arange(0, len(order), size)):
+            yield self._batch(order[first : first + size], starts)
+
+    def _batch(self, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Batch:
+        lengths = self.lengths[rows, None]
+        longest = max(1, int(lengths.max()))
+        positions = np.arange(-1, longest + 1)
+        inside = (positions >= 0) & (positions < lengths)
+        ids = np.full(inside.shape, UNKNOWN)
+        ids[inside] = self.ids[(starts[rows, None] + positions)[inside]]
+        # A batch has half as many distinct words as words, and each is multiplied by the filters once.
+        words, where = np.unique(ids, return_inverse=True)
+        return Batch(
+            words=torch.from_numpy(words),
+            ids=torch.from_numpy(where.reshape(ids.shape)),
+            inside=torch.from_numpy(inside[:, 1:-1]),
+            labels=torch.from_numpy(self.labels[rows]),
+            rows=rows,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """A task as a classifier on given word vectors reads it.
+
+    Attributes:
+        matrix: (n_words + 1, dim) float32, the vectors of the task's words, scaled so that those of the words of the
+            training part have a mean length of 1, and UNKNOWN's zeros. The lengths that different methods give their
+            vectors differ by orders of magnitude, and the learning rates are fixed.
+        train: to train on.
+        validation: to choose by.
+        test: for the score alone.
+        covered: tokens of the texts that have a vector.
+        total: all tokens.
+    """
+
+    matrix: Tensor
+    train: Examples
+    validation: Examples
+    test: Examples
+    covered: int
+    total: int
+
+    @classmethod
+    def of(cls, vectors: WordVectors, task: Task) -> "Inputs":
+        """Look a task's words up: as they are written, else lower-cased.
+
+        Raises:
+            X2StaticError: no word of the task is known, or none of its training part with a vector that is not zero.
+        """
+        numbers: dict[int, int] = {}  # row of the vectors -> row of the matrix
+        train, validation, test = (_look_up(part, vectors.index, numbers, task.classes) for part in task.parts)
+        matrix = np.zeros((len(numbers) + 1, vectors.dim), np.float32)
+        matrix[1:] = vectors.matrix[list(numbers)]
+        ids = np.concatenate([train.ids, validation.ids, test.ids])
+        covered = int((ids != UNKNOWN).sum())
+        known = train.ids[train.ids != UNKNOWN]
+        length = float(np.linalg.norm(matrix, axis=1)[known].mean(dtype=np.float64)) if len(known) else 0.0
+        if length == 0:
+            raise X2StaticError(
+                f"{task.name}: {covered} of its {len(ids)} words are among the {len(vectors)} of the vectors, none in "
+                "the training part with a vector that is not zero; check that vectors and data are of one language"
+            )
+        return cls(torch.from_numpy(matrix / length), train, validation, test, covered, len(ids))
+
+
+def _look_up(part: Part, index: dict[str, int], numbers: dict[int, int], classes: list[int]) -> Examples:
+    ids: list[int] = []
+    lengths: list[int] = []
+    for text in part.texts:
+        words = text.split()
+        lengths.append(len(words))
+        for word in words:
+            # Vectors are trained on lower-cased text, data sets are not.
+            row = index.get(word, index.get(word.lower()))
+            ids.append(UNKNOWN if row is None else numbers.setdefault(row, len(numbers) + 1))
+    labels = np.searchsorted(classes, part.labels)
+    return Examples(np.array(ids, np.int64), np.array(lengths, np.int64), labels.astype(np.int64))

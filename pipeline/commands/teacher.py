@@ -1,0 +1,143 @@
+"""`x2static teacher`: static vectors beside the teacher itself."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.options import common, finish, option
+from pipeline.terminal import ProgressLine
+from schemas.baseline import BaselineConfig
+from schemas.storage import canonical_json
+from schemas.vectors import WordVectors
+
+if TYPE_CHECKING:
+    from pipeline.teacher_reference import Beside, Comparison
+
+
+@click.command()
+@click.argument("vectors", type=click.Path(path_type=Path))
+@click.option("--model", default="demo", show_default=True, help="The teacher: a folder, an id on the hub, or demo.")
+@click.option("--data", type=click.Path(path_type=Path), help="A folder of classification tasks.")
+@click.option("--tasks", multiple=True, help="Only this task. May be given several times, or with commas.")
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A file of sentence<TAB>sentence<TAB>score, too. May be given several times.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder that keeps each result, to go on after a kill.")
+@click.option("--fine-tune", is_flag=True, help="Fine-tune the teacher on each task, too (minutes to hours).")
+@click.option("--speed", is_flag=True, help="Time both on one core (half a minute).")
+@click.option("--text", type=click.Path(path_type=Path), help="Sentences for --speed, one a line; else the tasks'.")
+@option(BaselineConfig, "seed", "Seed of splits, classifiers and fine-tuning.")
+@option(BaselineConfig, "device", "Where the teacher runs; --speed is measured on the CPU.")
+@option(BaselineConfig, "precision", "Number format of the teacher; it is fine-tuned in float32.")
+@option(BaselineConfig, "trust_remote_code", "Let a model run Python code of its own.")
+@common
+@click.pass_context
+def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
+    """Score static vectors and their teacher on classification: what share is kept, and at what speed.
+
+    Both get the same linear classifier, on one vector a sentence: the mean of its words' vectors, and the mean of the
+    teacher's last layer.
+    """
+    if values["data"] is None and not values["pairs"] and not values["text"]:
+        raise click.UsageError("give --data a folder of classification tasks, --pairs, or --speed --text FILE", context)
+    if values["speed"] and values["data"] is None and not values["text"]:
+        raise click.UsageError("--speed needs sentences; give --text FILE, or --data", context)
+    if values["text"] and not values["speed"]:
+        raise click.UsageError("--text holds the sentences for --speed; give both", context)
+    comparison = _comparison(vectors, values)
+    told: dict[str, Any] = {"model": values["model"], "precision": comparison.sentences.precision}
+    found = comparison.run(_names(values["tasks"]), ProgressLine) if values["data"] is not None else []
+    found += [comparison.compare_pairs(path) for path in values["pairs"]]
+    if found:
+        click.echo(_table(found))
+        told |= {"tasks": {row.task: row.figures() for row in found}, "share": _mean([row.share for row in found])}
+    if values["speed"]:
+        told["speed"] = _speed(vectors, comparison, values)
+        click.echo(_speed_line(told["speed"]))
+    finish(context, told)
+
+
+def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
+    loaded = WordVectors.load(vectors)  # before the libraries of the teacher, so that a wrong name is told at once
+    from baselines.fine_tuning import FineTuning
+    from baselines.teacher_sentences import TeacherSentences
+    from pipeline.kept_results import KeptResults
+    from pipeline.teacher_reference import Comparison
+
+    sentences = TeacherSentences.load(
+        values["model"], values["device"], values["precision"], trust_remote_code=values["trust_remote_code"]
+    )
+    tuning = FineTuning(seed=values["seed"]) if values["fine_tune"] else None
+    return Comparison(loaded, sentences, values["data"], KeptResults(values["out"]), tuning, values["seed"])
+
+
+def _speed(vectors: Path, comparison: "Comparison", values: dict[str, Any]) -> dict[str, Any]:
+    from pipeline.teacher_speed import Measurement, measure, read_sentences, sample
+
+    texts = read_sentences(values["text"]) if values["text"] else comparison.test_texts(_names(values["tasks"]))
+    measurement = Measurement(
+        vectors,
+        values["model"],
+        values["precision"],
+        values["trust_remote_code"],
+        sample(texts, values["seed"]),
+    )
+
+    def make() -> dict[str, Any]:
+        with ProgressLine("speed") as report:
+            return measure(measurement, report=report)
+
+    read = sha256(canonical_json(measurement.sentences)).hexdigest()
+    origin = {**comparison.origin(), "asked": values["precision"], "sentences": read}
+    return comparison.kept.get("speed", origin, make)
+
+
+def _names(tasks: tuple[str, ...]) -> list[str] | None:
+    return [name.strip() for given in tasks for name in given.split(",") if name.strip()] or None
+
+
+def _table(found: "list[Beside]") -> str:
+    """Return the scores, a row a task, and the share of the teacher's that the static vectors keep."""
+    tuned = any(row.fine_tuned for row in found)
+    heads = ["teacher", "static", "kept"] + (["fine-tuned", "kept"] if tuned else [])
+    rows = [(row.task, row.measure, _numbers(row)[: len(heads)]) for row in found]
+    classified = [cells for _, measure, cells in rows if measure == "accuracy"]
+    if len(classified) > 1:
+        rows.append(("average", "accuracy", [_mean(column) for column in zip(*classified, strict=True)]))
+    width = max(len(task) for task, _, _ in rows)
+    lines = [f"{'':{width}}{'':>10}" + "".join(f"{head:>12}" for head in heads)]
+    for task, measure, cells in rows:
+        shown = [_shown(cell, head == "kept") for head, cell in zip(heads, cells, strict=True)]
+        lines.append(f"{task:{width}}{measure:>10}" + "".join(f"{cell:>12}" for cell in shown))
+    lines.append("by one linear classifier, or by cosine, on sentence vectors; the static ones are means of words")
+    return "\n".join(lines)
+
+
+def _numbers(row: "Beside") -> list[float | None]:
+    tuned = row.fine_tuned[row.measure] if row.fine_tuned else None
+    return [row.teacher[row.measure], row.static[row.measure], row.share, tuned, row.share_of_fine_tuned]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _shown(value: float | None, is_share: bool) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.1%}" if is_share else f"{value:.3f}"
+
+
+def _speed_line(speed: dict[str, Any]) -> str:
+    return (
+        f"one core: {speed['static_per_second']:,.0f} sentences/s by static vectors, "
+        f"{speed['teacher_per_second']:,.0f} by the teacher ({speed['precision']}): {speed['ratio']:,.0f} times"
+    )

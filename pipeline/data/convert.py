@@ -1,0 +1,103 @@
+"""From the forms in which data sets are published to those that the evaluation reads: bytes to bytes, UTF-8."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+
+from schemas.errors import X2StaticError
+
+Converter = Callable[[bytes], bytes]
+
+
+def word_pairs(raw: bytes) -> bytes:
+    """Return lines of word<TAB>word<TAB>score: the published ones, whatever ends their lines.
+
+    Raises:
+        X2StaticError: a line has other columns.
+    """
+    rows = [[column.strip() for column in line.split("\t")] for line in _lines(raw)]
+    return _table(rows, 3)
+
+
+def labelled_utf8(raw: bytes) -> bytes:
+    """Return lines of label<TAB>text from lines of label, space, text; in CR and MPQA a few texts are empty.
+
+    Raises:
+        X2StaticError: a line does not begin with a number.
+    """
+    rows = [_label_and_text(line) for line in _lines(raw)]
+    for label, text in rows:
+        if not label.isdecimal():
+            raise X2StaticError(f"expected a number and a text, got {label + ' ' + text!r}")
+    return _text(["\t".join(row) for row in rows])
+
+
+def labelled_latin1(raw: bytes) -> bytes:
+    """Do as `labelled_utf8` for text in latin-1.
+
+    53 lines of MR and 43 of SUBJ hold bytes of Windows-1252 (dashes, dots, quotes). Read as latin-1 these are control
+    characters, of which the dots (0x85) count as a space: so the common copies of these sets have them.
+    """
+    return labelled_utf8(raw.decode("latin-1").encode())
+
+
+def questions(raw: bytes) -> bytes:
+    """Return lines of four words, below headings `: section`: the published ones, whatever ends their lines.
+
+    Raises:
+        X2StaticError: a line is neither.
+    """
+    lines = [line.strip() for line in _lines(raw)]
+    for line in lines:
+        if not line.startswith(":") and len(line.split()) != 4:
+            raise X2StaticError(f"expected four words or `: section`, got {line!r}")
+    return _text(lines)
+
+
+def sentence_pairs(raw: bytes) -> bytes:
+    """Return lines of sentence<TAB>sentence<TAB>score from comma-separated values in that order.
+
+    Raises:
+        X2StaticError: a row has other columns.
+    """
+    rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
+    return _table([[" ".join(column.split()) for column in row] for row in rows if row], 3)
+
+
+def named_lists(raw: bytes) -> bytes:
+    """Return a JSON object of lists of words as it is.
+
+    Raises:
+        X2StaticError: it is something else.
+    """
+    try:
+        found = json.loads(raw)
+    except ValueError as error:
+        raise X2StaticError(f"expected JSON: {error}") from error
+    lists = found.values() if isinstance(found, dict) else ()
+    if not lists or not all(isinstance(words, list) and words for words in lists):
+        raise X2StaticError("expected a JSON object of lists of words")
+    return raw
+
+
+def _label_and_text(line: str) -> list[str]:
+    label, *words = line.split()
+    return [label, " ".join(words)]
+
+
+def _lines(raw: bytes) -> list[str]:
+    return [line for line in raw.decode("utf-8-sig").split("\n") if line.strip()]
+
+
+def _table(rows: list[list[str]], n_columns: int) -> bytes:
+    for row in rows:
+        if len(row) != n_columns or not all(row):
+            raise X2StaticError(f"expected {n_columns} columns, got {row!r}")
+    return _text(["\t".join(row) for row in rows])
+
+
+def _text(lines: list[str]) -> bytes:
+    if not lines:
+        raise X2StaticError("there is nothing in it")
+    return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,120 @@
+"""Fetched data sets in a folder that is itself a `--data DIR`; a marker a set, written last, knows its hashes."""
+
+import hashlib
+import ssl
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.download import download
+from pipeline.data.sources import DataSet
+from schemas.errors import X2StaticError
+from schemas.storage import (
+    TEMPORARY,
+    canonical_json,
+    commit_folder,
+    read_json,
+    remove_leftovers,
+    user_cache,
+    write_atomically,
+)
+
+MARKERS = "fetched"  # the folder of the markers
+CONVERSION = 1  # grows when a converter changes what it makes, so that it is made again
+
+
+def data_folder() -> Path:
+    """Return where data is fetched to, and found: `x2static/data` in the user's cache folder."""
+    return user_cache() / "data"
+
+
+def is_there(folder: Path, data_set: DataSet) -> bool:
+    """Return whether a folder holds a data set whole: of the pinned source, and unchanged since."""
+    marker = _marker(folder, data_set)
+    try:
+        contents = {file.path: (folder / file.path).read_bytes() for file in data_set.files}
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    expected = _description(data_set, contents)
+    return isinstance(marker, dict) and all(marker.get(key) == expected[key] for key in ("conversion", "files"))
+
+
+def fetch(folder: Path, data_set: DataSet, trust: ssl.SSLContext | None = None) -> bool:
+    """Fetch a data set, if it is not there.
+
+    Args:
+        folder: where to; its lock is the caller's (schemas.storage.only_writer).
+        data_set: what.
+        trust: whose certificates are trusted; the system's where it is None.
+
+    Returns:
+        Whether it was fetched now.
+
+    Raises:
+        X2StaticError: it cannot be had, is not what was pinned, or another file has its place.
+    """
+    if is_there(folder, data_set):
+        return False
+    contents = {file.path: file.convert(download(file, trust)) for file in data_set.files}
+    _spare_others(folder, data_set, contents)
+    places = {folder, folder / MARKERS, *((folder / path).parent for path in contents)}
+    for place in sorted(places):
+        remove_leftovers(place)
+    _write(folder, contents)
+    marker = _marker_path(folder, data_set)
+    marker.parent.mkdir(exist_ok=True)
+    write_atomically(marker, canonical_json(_description(data_set, contents)))
+    return True
+
+
+def _write(folder: Path, contents: dict[str, bytes]) -> None:
+    """Write the files of a set; several come into their new folder at once, so that no reader finds half of them."""
+    home = (folder / next(iter(contents))).parent
+    if len(contents) > 1 and not home.exists():
+        staging = folder / f"{TEMPORARY}{home.name}"
+        staging.mkdir(parents=True)
+        for path, data in contents.items():
+            (staging / Path(path).name).write_bytes(data)
+        home.parent.mkdir(exist_ok=True)
+        commit_folder(staging, home)
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    for path, data in contents.items():
+        write_atomically(folder / path, data)
+
+
+def _spare_others(folder: Path, data_set: DataSet, contents: dict[str, bytes]) -> None:
+    """Refuse to write over files that are not ours: no marker names them, and they are not what was fetched."""
+    if _marker_path(folder, data_set).exists():
+        return
+    for path, data in contents.items():
+        target = folder / path
+        if target.exists() and (not target.is_file() or target.read_bytes() != data):
+            raise X2StaticError(
+                f"{target}: there is another file of this name, which was not fetched; move it away, or fetch to "
+                "another folder with --to"
+            )
+
+
+def _description(data_set: DataSet, contents: dict[str, bytes]) -> dict[str, Any]:
+    files = [
+        {
+            "path": file.path,
+            "sha256": hashlib.sha256(contents[file.path]).hexdigest(),
+            "source": file.url,
+            "source_sha256": file.sha256,
+        }
+        for file in data_set.files
+    ]
+    return {"conversion": CONVERSION, "files": files, "licence": data_set.licence, "name": data_set.name}
+
+
+def _marker_path(folder: Path, data_set: DataSet) -> Path:
+    return folder / MARKERS / f"{data_set.name}.json"
+
+
+def _marker(folder: Path, data_set: DataSet) -> Any:
+    path = _marker_path(folder, data_set)
+    try:
+        return read_json(path) if path.is_file() else None
+    except X2StaticError:  # damaged: the set is fetched again, and then it is whole
+        return None

@@ -1,0 +1,55 @@
+"""Word similarity: scores, with --common over the pairs that all cover, with --intervals as sure as they are."""
+
+from typing import Any
+
+from evaluation.differences import Difference, Differences, paired_differences
+from evaluation.intervals import Bootstrap
+from evaluation.word_similarity import Score, average, evaluate_word_similarity, score_together
+from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.tables import difference_table, similarity_table
+from schemas.vectors import WordVectors
+
+
+def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
+    """Score sets of word vectors and, where intervals are asked for, compare each with the first.
+
+    Raises:
+        X2StaticError: the data cannot be read, scipy is missing, or nothing is covered.
+    """
+    bootstrap = Bootstrap(asked.resamples, asked.seed) if asked.resamples else None
+    if asked.common:
+        scores = score_together(vectors, asked.data, bootstrap)
+    else:
+        scores = {name: evaluate_word_similarity(one, asked.data, bootstrap) for name, one in vectors.items()}
+    tables = [similarity_table(scores)]
+    differences: dict[str, Differences] = {}
+    if bootstrap and len(vectors) > 1:
+        differences = paired_differences(vectors, asked.data, bootstrap, asked.common)
+        tables.append(difference_table(next(iter(vectors)), differences))
+    figures = {name: _figures(of_one, differences.get(name), bootstrap is not None) for name, of_one in scores.items()}
+    return Evaluated("\n\n".join(tables), {"vectors": figures})
+
+
+def _figures(scores: list[Score], differences: Differences | None, intervals: bool) -> dict[str, Any]:
+    tasks = {score.task: _score(score) | ({"interval": score.interval} if intervals else {}) for score in scores}
+    figures: dict[str, Any] = {"tasks": tasks, "average": average(scores)}
+    if differences is not None:
+        figures["differences"] = {
+            "tasks": {difference.task: _difference(difference) for difference in differences.tasks},
+            "average": _difference(differences.average),
+        }
+    return figures
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {"score": score.score, "covered": score.covered, "total": score.total}
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    return {
+        "difference": difference.difference,
+        "interval": difference.interval,
+        "clear": difference.is_clear,
+        "covered": difference.covered,
+        "total": difference.total,
+    }

@@ -1,0 +1,159 @@
+"""Sentences a second of averaged static vectors and of the teacher: one core, the same sentences, in turns."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from schemas.encoding import Precision
+from schemas.errors import X2StaticError
+from schemas.progress import Progress, Report, silent
+from schemas.vectors import WordVectors
+
+SENTENCES = 2000  # a sample of those given; the teacher reads some hundreds a second
+ROUNDS = 3
+LEAST_SECONDS = 2.0  # of a measurement; the sentences are read again until it has lasted that long
+WARM = 64  # sentences that are read before the clock starts
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a process of its own measures.
+
+    Attributes:
+        vectors: folder of the static vectors.
+        model: the teacher.
+        precision: its number format; "auto" picks by the processor.
+        trust_remote_code: let it run Python code of its own.
+        sentences: what is read.
+        least_seconds: how long at least.
+    """
+
+    vectors: Path
+    model: str
+    precision: Precision | Literal["auto"]
+    trust_remote_code: bool
+    sentences: list[str]
+    least_seconds: float = LEAST_SECONDS
+
+
+def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = silent) -> dict[str, Any]:
+    """Time static vectors and the teacher on one core, in processes of their own that take turns.
+
+    So each has its own memory and threads, and whoever else uses the machine is met by both.
+
+    Args:
+        measurement: what to time.
+        rounds: turns of each.
+        report: hears of the turns.
+
+    Returns:
+        sentences; static_per_second and teacher_per_second, the medians of the rounds, and every round's; ratio.
+
+    Raises:
+        X2StaticError: the vectors have no segmentation rules, or the teacher cannot be loaded.
+    """
+    import torch  # here, so that the static vectors' process does without
+
+    from baselines.teacher_sentences import teacher_precision
+
+    precision = teacher_precision(measurement.precision, torch.device("cpu"))
+    rates: dict[str, list[float]] = {"static": [], "teacher": []}
+    for turn in range(rounds):
+        for name, work in (("static", static_rate), ("teacher", teacher_rate)):
+            report(Progress(2 * turn + (name == "teacher"), 2 * rounds, "measurements", name))
+            rates[name].append(_alone(work, measurement))
+    report(Progress(2 * rounds, 2 * rounds, "measurements"))
+    static, teacher = median(rates["static"]), median(rates["teacher"])
+    return {
+        "sentences": len(measurement.sentences),
+        "cores": 1,
+        "precision": precision,
+        "static_per_second": round(static, 1),
+        "teacher_per_second": round(teacher, 1),
+        "ratio": round(static / teacher, 1),
+        "rounds": {name: [round(rate, 1) for rate in found] for name, found in rates.items()},
+    }
+
+
+def static_rate(measurement: Measurement) -> float:
+    """Return how many sentences a second averaged static vectors are made of, on one core."""
+    _stay_on_one_core()
+    vectors = WordVectors.load(measurement.vectors)
+    return _rate(vectors.encode, measurement)
+
+
+def teacher_rate(measurement: Measurement) -> float:
+    """Return how many sentences a second the teacher reads, on one core."""
+    _stay_on_one_core()
+    import torch
+
+    from baselines.teacher_sentences import TeacherSentences
+
+    torch.set_num_threads(1)
+    sentences = TeacherSentences.load(
+        measurement.model, "cpu", measurement.precision, trust_remote_code=measurement.trust_remote_code
+    )
+    return _rate(sentences.encode, measurement)
+
+
+def sample(texts: Sequence[str], seed: int, most: int = SENTENCES) -> list[str]:
+    """Return a sample of the texts that hold something, drawn by a seed.
+
+    Raises:
+        X2StaticError: none holds anything.
+    """
+    found = [text for text in texts if text.strip()]
+    if not found:
+        raise X2StaticError("speed: there are no sentences to read; give --text a file of sentences, one a line")
+    return random.Random(seed).sample(found, min(most, len(found)))
+
+
+def read_sentences(path: Path, most: int = 1_000_000) -> list[str]:
+    """Return the lines of a text file, at most so many, from its beginning.
+
+    Raises:
+        X2StaticError: there is no such file, or it is no UTF-8.
+    """
+    if not path.is_file():
+        raise X2StaticError(f"{path}: no such file; --text takes a file of sentences, one a line")
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return [line.strip() for line in islice(file, most)]
+    except UnicodeDecodeError as error:
+        raise X2StaticError(f"{path}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
+
+
+def _rate(encode: Callable[[list[str]], Any], measurement: Measurement) -> float:
+    sentences = measurement.sentences
+    encode(sentences[:WARM])
+    done, seconds = 0, 0.0
+    started = time.perf_counter()
+    while seconds < measurement.least_seconds or not done:
+        encode(sentences)
+        done += len(sentences)
+        seconds = time.perf_counter() - started
+    return done / seconds
+
+
+def _stay_on_one_core() -> None:
+    """Keep every thread of this process, those of the libraries too, on one core."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if hasattr(os, "sched_setaffinity"):  # Linux; elsewhere the numbers of threads alone
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def _alone(work: Callable[[Measurement], float], measurement: Measurement) -> float:
+    context = multiprocessing.get_context("spawn")
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, and waits for this one
+    with ProcessPoolExecutor(1, context, initializer=signal.signal, initargs=ignore) as process:
+        return process.submit(work, measurement).result()

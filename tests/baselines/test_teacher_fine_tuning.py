@@ -1,0 +1,115 @@
+"""Fine-tuning trains a copy of the whole teacher, learns what can be learnt, and repeats exactly."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.fine_tuning import Classifier, FineTuning, _scores, _share, fine_tune
+from baselines.teacher_sentences import TeacherSentences
+from schemas.errors import X2StaticError
+from stage1_encode.model import load_model
+from tests.reference import Reader
+from tests.teachers import NOUNS, Teacher, english_sentence, make_teacher
+
+QUICK = FineTuning(lr=2e-3, epochs=4, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Teacher:
+    return make_teacher(tmp_path_factory.mktemp("bert"), "bert", 24)
+
+
+@pytest.fixture(scope="module")
+def sentences(made: Teacher) -> TeacherSentences:
+    return TeacherSentences.load(str(made.folder), "cpu", "float32")
+
+
+def toy_task(count: int, seed: int) -> tuple[list[str], list[int]]:
+    """Return sentences in which the animal tells the label."""
+    drawn = random.Random(seed)
+    labels = [drawn.randrange(2) for _ in range(count)]
+    others = [noun for noun in NOUNS if noun not in ("cat", "dog")]
+    return [f"the {drawn.choice(others)} of the {('cat', 'dog')[label]}" for label in labels], labels
+
+
+def test_a_toy_task_is_learnt(sentences: TeacherSentences):
+    texts, labels = toy_task(200, 0)
+    test, expected = toy_task(100, 1)
+    found = fine_tune(sentences, texts, labels, test, QUICK)
+    assert found.dtype == np.int64
+    assert np.mean(found == expected) >= 0.95
+
+
+def test_a_run_repeats_exactly_for_a_seed_and_leaves_teacher_and_random_state_as_they_were(
+    sentences: TeacherSentences,
+):
+    drawn = random.Random(2)
+    texts = [english_sentence(drawn) for _ in range(64)]
+    labels = [drawn.randrange(3) for _ in texts]
+    before, state = sentences.encode(texts[:5]), torch.get_rng_state()
+    one, same, other = (
+        fine_tune(sentences, texts, labels, texts, FineTuning(lr=1e-3, epochs=1, batch_size=8, seed=seed))
+        for seed in (0, 0, 1)
+    )
+    assert one.tolist() == same.tolist()
+    assert one.tolist() != other.tolist()
+    assert sentences.encode(texts[:5]).tobytes() == before.tobytes()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_scores_are_a_linear_layer_on_unbatched_means(made: Teacher, sentences: TeacherSentences):
+    reader = Reader(made)
+    classifier = Classifier(load_model(made.folder, torch.float32, False), sentences.dim, 3).eval()
+    texts = ["the cat", "the old dog sees the river and the house", "Peter", ""]
+    found = _scores(classifier, sentences, sentences.windows(texts)).detach().numpy()
+    weight, bias = (parameter.detach().numpy() for parameter in classifier.head.parameters())
+    for text, scores in zip(texts, found, strict=True):
+        pieces = [piece for piece, _ in reader.plain_pieces(text)]
+        states = reader.states([*made.begin, *pieces, *made.end])[1:-1]
+        pooled = states.mean(0) if len(states) else np.zeros(sentences.dim)
+        assert scores == pytest.approx(weight @ pooled + bias, abs=1e-4)
+
+
+def test_every_weight_below_the_head_is_trained(sentences: TeacherSentences, monkeypatch: pytest.MonkeyPatch):
+    kept: list[Classifier] = []
+    made = Classifier.__init__
+    monkeypatch.setattr(Classifier, "__init__", lambda self, *rest: (made(self, *rest), kept.append(self))[0])
+    fine_tune(sentences, *toy_task(32, 0), ["the cat"], QUICK)
+    before = load_model(sentences.files.folder, torch.float32, False).state_dict()
+    same = [name for name, tensor in kept[0].model.state_dict().items() if torch.equal(tensor, before[name])]
+    assert all("pooler" in name for name in same), same
+
+
+def test_the_learning_rate_rises_to_its_highest_and_falls_towards_zero():
+    shares = [_share(step, 20, 0.2) for step in range(20)]
+    assert shares[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    assert shares[4:] == pytest.approx(np.linspace(1, 1 / 16, 16))
+    assert _share(20, 20, 0.2) == 0
+    assert [_share(step, 2, 0.1) for step in range(2)] == [1, 0.5]
+
+
+def test_progress_is_told_to_the_end(sentences: TeacherSentences):
+    seen = []
+    fine_tune(sentences, *toy_task(20, 0), [], FineTuning(epochs=2, batch_size=8), lambda p: seen.append(p))
+    assert [(progress.done, progress.total) for progress in seen] == [(step, 6) for step in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"),
+    [
+        ([], [], "0 texts; it needs texts"),
+        (["a"], [0, 1], "1 texts and 2 labels"),
+        (["a", "b"], [0, -1], "the lowest label is -1"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(sentences: TeacherSentences, texts, labels, message: str):
+    with pytest.raises(X2StaticError, match=message):
+        fine_tune(sentences, texts, labels, ["a"])
+
+
+def test_a_loss_that_is_not_finite_is_refused(sentences: TeacherSentences, tmp_path: Path):
+    with pytest.raises(X2StaticError, match=r"the loss is .* at step \d+; lower the learning rate"):
+        fine_tune(sentences, *toy_task(64, 0), [], FineTuning(lr=1e30, epochs=3, batch_size=8))

@@ -1,0 +1,35 @@
+"""Small classification tasks and word vectors, made up."""
+
+from pathlib import Path
+
+import numpy as np
+
+from schemas.vectors import WordVectors
+
+WORDS = [f"w{number}" for number in range(60)]
+TRIGRAMS = {0: "w1 w2 w3", 1: "w3 w2 w1"}  # the same words: only their order tells
+
+
+def vectors(words: list[str] = WORDS, dim: int = 32, seed: int = 0) -> WordVectors:
+    matrix = np.random.default_rng(seed).standard_normal((len(words), dim)).astype(np.float32)
+    return WordVectors(words, matrix, np.ones(len(words), np.int64))
+
+
+def trigram_rows(n: int, seed: int = 0, shuffled: bool = False) -> list[tuple[int, str]]:
+    """Texts of which one place holds the trigram of the class; `shuffled`, labels that mean nothing."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for label in np.resize([0, 1], n).tolist():
+        text = random.choice(WORDS[4:], random.integers(0, 12)).tolist()
+        text.insert(int(random.integers(0, len(text) + 1)), TRIGRAMS[label])
+        rows.append((label, " ".join(text)))
+    if shuffled:
+        labels = random.permutation([label for label, _ in rows]).tolist()
+        rows = [(label, text) for label, (_, text) in zip(labels, rows, strict=True)]
+    return rows
+
+
+def write(file: Path, rows: list[tuple[int, str]]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"{label}\t{text}\n" for label, text in rows), encoding="utf-8")
+    return file

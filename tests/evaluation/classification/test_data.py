@@ -1,0 +1,135 @@
+"""Classification data is found and split, and what is wrong with it is said in one line."""
+
+from collections import Counter
+
+import pytest
+
+from evaluation.classification.data import find_tasks, read_tasks
+from schemas.errors import X2StaticError
+from tests.evaluation.classification.tasks import write
+
+ROWS = [(number % 3, f"text {number}") for number in range(300)]
+
+
+def read(folder, seed=0):
+    return read_tasks(folder.parent, seed, [folder.name])[0]
+
+
+@pytest.mark.parametrize("inner", ["", "classification/"])
+def test_tasks_are_found_in_a_folder_of_them_or_in_its_folder_classification(tmp_path, inner):
+    write(tmp_path / f"{inner}B/all.tsv", ROWS)
+    write(tmp_path / f"{inner}A/train.tsv", ROWS)
+    (tmp_path / f"{inner}notes").mkdir()
+    assert find_tasks(tmp_path) == {name: tmp_path / inner / name for name in "AB"}
+
+
+def test_one_file_is_split_60_20_20_with_equal_shares_of_every_class(tmp_path):
+    task = read(write(tmp_path / "A/all.tsv", ROWS).parent)
+    counts = [Counter(part.labels) for part in task.parts]
+    assert counts == [Counter(dict.fromkeys(range(3), n)) for n in (60, 20, 20)]
+    texts = [text for part in task.parts for text in part.texts]
+    assert sorted(texts) == sorted(text for _, text in ROWS)
+
+
+def test_a_text_keeps_its_label_through_the_split(tmp_path):
+    task = read(write(tmp_path / "A/all.tsv", ROWS).parent)
+    assert all(
+        int(text.split()[1]) % 3 == label
+        for part in task.parts
+        for label, text in zip(*vars(part).values(), strict=True)
+    )
+
+
+def test_given_parts_are_kept(tmp_path):
+    for name, rows in {"train": ROWS[:9], "dev": ROWS[9:12], "test": ROWS[12:15]}.items():
+        write(tmp_path / f"A/{name}.tsv", rows)
+    task = read(tmp_path / "A")
+    assert [part.texts for part in task.parts] == [
+        [text for _, text in ROWS[a:b]] for a, b in [(0, 9), (9, 12), (12, 15)]
+    ]
+
+
+def test_a_missing_validation_part_is_a_fifth_of_the_training_part(tmp_path):
+    write(tmp_path / "A/train.tsv", ROWS)
+    write(tmp_path / "A/test.tsv", ROWS[:6])
+    assert [len(part) for part in read(tmp_path / "A").parts] == [240, 60, 6]
+
+
+def test_the_split_is_the_seeds(tmp_path):
+    folder = write(tmp_path / "A/all.tsv", ROWS).parent
+    assert read(folder, seed=1) == read(folder, seed=1)
+    assert read(folder, seed=1) != read(folder, seed=2)
+
+
+def test_a_text_may_be_empty_and_labels_need_not_begin_at_0(tmp_path):
+    rows = [(label, text) for label in (-1, 7) for text in ("", "a b", "c", "d", "e")]
+    task = read(write(tmp_path / "A/all.tsv", rows).parent)
+    assert task.classes == [-1, 7]
+    assert sorted(text for part in task.parts for text in part.texts) == sorted(text for _, text in rows)
+
+
+def test_windows_files_and_separators_within_a_text_are_read(tmp_path):
+    rows = "".join(f"{label}\ta\u2028b å\r\n" for label in [0, 1] * 5)
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A/all.tsv").write_bytes(("\ufeff" + rows).encode())
+    assert set(read(tmp_path / "A").train.texts) == {"a\u2028b å"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "all.tsv: no texts in it"),
+        (b"\n \n", "all.tsv: no texts in it"),
+        (b"0\ta\n1 b\n", "all.tsv, line 2: expected label<TAB>text, got 1 columns: '1 b'"),
+        (b"0\ta\tb\n", "all.tsv, line 1: .* got 3 columns"),
+        (b"good\ta\n", "all.tsv, line 1: the label 'good' is no integer"),
+        (b"\ta\n", "all.tsv, line 1: the label '' is no integer"),
+        (b"0\ta\n1\tna\xefve\n", "all.tsv, line 2: not valid UTF-8"),
+        (b"3\ta\n" * 20, "A: all 12 training texts have the label 3"),
+        (b"3\ta\n4\tb\n" * 4, "A: no text for the test part; 8 texts are too few"),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(tmp_path, content, message):
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A/all.tsv").write_bytes(content)
+    with pytest.raises(X2StaticError, match=message) as caught:
+        read(tmp_path / "A")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"train": ROWS}, "test.tsv missing"),
+        ({"dev": ROWS}, "train.tsv and test.tsv missing"),
+        ({"train": ROWS, "test": ROWS, "all": ROWS}, "both all.tsv and train.tsv, test.tsv; remove"),
+        ({"train": ROWS, "test": [(5, "a"), (4, "b")]}, "the test part has the label 4, 5, which no training text has"),
+        ({"train": ROWS, "dev": [(9, "a")], "test": ROWS}, "the validation part has the label 9, which no training"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_one_clear_line(tmp_path, names, message):
+    for name, rows in names.items():
+        write(tmp_path / f"A/{name}.tsv", rows)
+    with pytest.raises(X2StaticError, match=message):
+        read(tmp_path / "A")
+
+
+def test_no_data_no_folder_no_task_and_an_unknown_task_are_one_clear_line(tmp_path):
+    with pytest.raises(X2StaticError, match="no classification data comes with x2static; give --data"):
+        read_tasks(None, 0)
+    with pytest.raises(X2StaticError, match="nowhere: no such folder"):
+        read_tasks(tmp_path / "nowhere", 0)
+    with pytest.raises(X2StaticError, match="no classification data here; expected a folder a task"):
+        read_tasks(tmp_path, 0)
+    write(tmp_path / "A/all.tsv", ROWS)
+    with pytest.raises(X2StaticError, match="no classification task B, C; there are A"):
+        read_tasks(tmp_path, 0, ["A", "B", "C"])
+
+
+def test_the_six_tasks_of_the_paper_are_read(shared):
+    sizes = {task.name: [len(part) for part in task.parts] for task in read_tasks(shared, 0)}
+    assert sizes["SST-5"] == [8544, 1101, 2210]
+    assert sizes["TREC"] == [4364, 1088, 500]
+    assert {name: sum(of_name) for name, of_name in sizes.items()} == {
+        "CR": 3775, "MPQA": 10606, "MR": 10662, "SST-5": 11855, "SUBJ": 10000, "TREC": 5952,
+    }  # fmt: skip

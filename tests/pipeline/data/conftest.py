@@ -1,0 +1,111 @@
+"""A loopback server with a certificate, and data sets on it."""
+
+import hashlib
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.data import download
+from pipeline.data.convert import Converter, word_pairs
+from pipeline.data.sources import DataSet, RemoteFile
+from tests.conftest import ROOT
+from tests.pipeline.data.server import Server, sends
+
+NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:raw.githubusercontent.com"
+PAIRS = b"sea\tocean\t9.5\r\ncat\tstone\t0.5"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate that it signed itself, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the program openssl, to make a certificate for a loopback server")
+    path = tmp_path_factory.mktemp("certificate") / "localhost.pem"
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    subject = ["-subj", "/CN=localhost", "-addext", NAMES]
+    subprocess.run(
+        ["openssl", "req", "-x509", *kind, *subject, "-keyout", path, "-out", path.with_suffix(".crt")],
+        check=True,
+        capture_output=True,
+    )
+    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
+    return path
+
+
+@pytest.fixture(scope="session")
+def trust(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate))
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "RETRY_WAITS", (0.01, 0.01))
+    monkeypatch.setattr(download, "TIMEOUT", 5.0)
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def server(certificate: Path) -> Iterator[Server]:
+    running = Server(certificate)
+    yield running
+    running.close()
+
+
+def remote(server: Server, path: str, body: bytes, convert: Converter = word_pairs) -> RemoteFile:
+    """A file that the server is to have, with the right hash."""
+    return RemoteFile(f"{server.url}/{path}", len(body), hashlib.sha256(body).hexdigest(), path, convert)
+
+
+def make_set(server: Server, files: dict[str, bytes] | None = None, name: str = "tiny") -> DataSet:
+    """A data set that the server has."""
+    files = files or {f"wordsim/{name}.tsv": PAIRS}
+    server.answers |= {f"/{path}": sends(body) for path, body in files.items()}
+    return DataSet(
+        name, "word-similarity", "Two pairs", "CC0", tuple(remote(server, path, body) for path, body in files.items())
+    )
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files below a folder but its lock, hidden ones included."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+Tables = Callable[..., None]
+
+
+@pytest.fixture
+def instead(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Tables:
+    """Put other data sets into the command line's table, and trust the loopback server."""
+
+    def put(*data_sets: DataSet) -> None:
+        from pipeline.commands import data
+
+        monkeypatch.setattr(data, "SETS", {data_set.name: data_set for data_set in data_sets})
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    return put
+
+
+@pytest.fixture
+def run_alone() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command line of x2static, or Python code, in a process of its own."""
+
+    def run(what: list[str] | str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        arguments = ["-c", what] if isinstance(what, str) else ["-m", "pipeline", *what]
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run

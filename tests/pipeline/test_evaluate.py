@@ -1,0 +1,188 @@
+"""`x2static evaluate` scores what is asked for, compares with the first, and refuses options that change nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluation.word_similarity import average, evaluate_word_similarity, score_together
+from pipeline import cli
+from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.evaluations.tasks import TASKS
+from schemas.vectors import WordVectors
+
+ROOT = Path(__file__).parents[2]
+WORDS = [f"w{i}" for i in range(40)]
+SIMILARITY_OPTIONS = ("--common", "--intervals", "--resamples")
+
+
+def save(folder: Path, seed: int, left_out: str = "") -> Path:
+    words = [word for word in WORDS if word != left_out]
+    matrix = np.random.default_rng(seed).normal(size=(len(words), 5)).astype(np.float32)
+    WordVectors(words, matrix, np.ones(len(words), np.int64)).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("runs")
+    return [save(root / "one/vectors", 1), save(root / "two/vectors", 2, "w3"), save(root / "three", 3, "w5")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    for name, step in (("first", 1), ("second", 7)):
+        lines = [f"{word}\t{WORDS[(i + step) % 40]}\t{(i * 17) % 40}\n" for i, word in enumerate(WORDS)]
+        (folder / f"{name}.tsv").write_text("".join(lines))
+    return folder
+
+
+@pytest.fixture
+def evaluate(capsys: pytest.CaptureFixture[str]) -> Any:
+    def call(*arguments: object) -> tuple[str, dict[str, Any]]:
+        assert cli.run(["evaluate", *map(str, arguments), "--json"]) == 0, capsys.readouterr().err
+        table, _, line = capsys.readouterr().out.strip().rpartition("\n")
+        return table, json.loads(line)
+
+    return call
+
+
+def test_one_set_of_vectors_has_its_tasks_at_the_top_and_under_its_path(evaluate, folders, data):
+    table, figures = evaluate(folders[0], "--data", data)
+    scores = evaluate_word_similarity(WordVectors.load(folders[0]), data)
+    tasks = {score.task: {"score": score.score, "covered": 40, "total": 40} for score in scores}
+    assert figures["command"] == "evaluate"
+    assert figures["task"] == "word-similarity"
+    assert figures["tasks"] == tasks
+    assert figures["average"] == average(scores)
+    assert figures["vectors"] == {str(folders[0]): {"tasks": tasks, "average": average(scores)}}
+    assert f"{scores[0].score:.3f}" in table
+
+
+def test_several_sets_stand_under_their_paths_and_have_short_names_in_the_table(evaluate, folders, data):
+    table, figures = evaluate(*folders, "--data", data)
+    assert list(figures["vectors"]) == [str(folder) for folder in folders]
+    assert "tasks" not in figures
+    assert table.splitlines()[0].split() == ["one/vectors", "two/vectors", "three"]
+    covered = [figures["vectors"][str(folder)]["tasks"]["first"]["covered"] for folder in folders]
+    assert covered == [40, 38, 38]
+
+
+def test_a_folder_given_twice_is_scored_once(evaluate, folders, data):
+    _, figures = evaluate(folders[0], folders[0], "--data", data)
+    assert list(figures["vectors"]) == [str(folders[0])]
+
+
+def test_common_scores_all_on_the_pairs_that_all_cover(evaluate, folders, data):
+    _, figures = evaluate(*folders, "--data", data, "--common")
+    scores = score_together({str(folder): WordVectors.load(folder) for folder in folders}, data)
+    for folder in folders:
+        tasks = figures["vectors"][str(folder)]["tasks"]
+        assert [tasks[score.task]["score"] for score in scores[str(folder)]] == [
+            task["score"] for task in tasks.values()
+        ]
+        assert {task["covered"] for task in tasks.values()} == {36}
+
+
+def test_intervals_and_the_differences_from_the_first_are_given_when_asked_for(evaluate, folders, data):
+    table, figures = evaluate(*folders, "--data", data, "--resamples", "100", "--seed", "3")
+    first, *others = figures["vectors"].values()
+    assert "differences" not in first
+    for of_one in figures["vectors"].values():
+        for task in of_one["tasks"].values():
+            assert task["interval"][0] < task["score"] < task["interval"][1]
+    for other in others:
+        assert list(other["differences"]["tasks"]) == ["first", "second"]
+        for difference in [*other["differences"]["tasks"].values(), other["differences"]["average"]]:
+            low, high = difference["interval"]
+            assert low < difference["difference"] < high
+            assert difference["clear"] == (not low <= 0 <= high)
+        assert other["differences"]["tasks"]["first"]["covered"] == 38
+    assert "minus that of one/vectors" in table
+    assert evaluate(*folders, "--data", data, "--resamples", "100", "--seed", "3") == (table, figures)
+    assert evaluate(*folders, "--data", data, "--resamples", "100", "--seed", "4")[1] != figures
+
+
+def test_intervals_takes_a_thousand_resamples(evaluate, folders, data):
+    asked = evaluate(folders[0], "--data", data, "--intervals")
+    assert asked == evaluate(folders[0], "--data", data, "--resamples", "1000")
+    assert asked != evaluate(folders[0], "--data", data, "--resamples", "1001")
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("option", [*SIMILARITY_OPTIONS, "--runs", "--seed"])
+def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_it(
+    task, option, monkeypatch, capsys, folders
+):
+    asked: list[Asked] = []
+
+    def run(vectors: dict[str, WordVectors], what: Asked) -> Evaluated:
+        asked.append(what)
+        return Evaluated("table", {"vectors": {name: {} for name in vectors}})
+
+    module = ModuleType(f"pipeline.evaluations.{TASKS[task].module}")
+    monkeypatch.setattr(module, "run", run, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    value = [] if option in ("--common", "--intervals") else ["123"]
+    status = cli.run(["evaluate", str(folders[0]), "--task", task, option, *value])
+    if option[2:] not in TASKS[task].options:
+        assert (status, asked) == (2, [])
+        assert f"--task {task} does not use {option}; it is for " in capsys.readouterr().err
+        return
+    assert status == 0
+    default = {"data": None, "seed": 0, "common": False, "resamples": 0, "runs": 1}
+    changed = {"--common": {"common": True}, "--intervals": {"resamples": 1000}}.get(option, {option[2:]: 123})
+    assert asked == [Asked(**(default | changed))]
+
+
+def test_options_of_a_file_are_judged_like_those_of_the_command_line(tmp_path, capsys, folders, data):
+    config = tmp_path / "run.toml"
+    config.write_text(f'data = "{data}"\nruns = 6\ncommon = false\n')
+    assert cli.run(["evaluate", str(folders[0]), "--config", str(config)]) == 2
+    assert "does not use --runs; it is for classification" in capsys.readouterr().err
+    config.write_text(f'data = "{data}"\ncommon = false\n')
+    assert cli.run(["evaluate", str(folders[0]), "--config", str(config)]) == 0
+
+
+@pytest.mark.parametrize("value", [["--resamples", "99"], ["--runs", "0"], ["--seed", "-1"], ["--task", "chess"]])
+def test_values_out_of_range_are_wrong_usage(value, capsys, folders):
+    assert cli.run(["evaluate", str(folders[0]), *value]) == 2
+    assert value[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (b"", [], "no word pairs in it"),
+        (b"w1\tw2\t\xff\n", [], "line 1: not valid UTF-8"),
+        (b"w1\tw2\n", [], "line 1: expected word<TAB>word<TAB>score"),
+        (b"x\ty\t1\n", [], "none of the 1 word pairs of pairs is covered by the 40 words"),
+        (b"x\ty\t1\n", ["--common"], "none of the 1 word pairs of pairs is covered by all 2 sets"),
+        (b"w3\tw5\t1\nw3\tw4\t1\n", ["--common"], "none of the 2 word pairs of pairs is covered by all 2 sets"),
+    ],
+)
+def test_bad_data_is_one_line(content, options, message, tmp_path, capsys, folders):
+    (tmp_path / "pairs.txt").write_bytes(content)
+    sets = map(str, folders[:2] if options else folders[:1])
+    assert cli.run(["evaluate", *sets, "--data", str(tmp_path / "pairs.txt"), *options]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert message in lines[-1]
+    assert lines[-1].startswith("error: ")
+
+
+def test_the_command_loads_no_task_before_it_is_asked_for():
+    code = (
+        "import sys, pipeline.commands.evaluate\n"
+        "heavy = {'torch', 'scipy', 'gensim', 'transformers', 'sklearn'} & set(sys.modules)\n"
+        "tasks = [name for name in sys.modules if name.startswith('pipeline.evaluations.')]\n"
+        "sys.exit(f'{heavy} {tasks}' if heavy or sorted(tasks) != "
+        "['pipeline.evaluations.asked', 'pipeline.evaluations.tasks'] else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

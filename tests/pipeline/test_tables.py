@@ -1,0 +1,66 @@
+"""Tables line up, and folders have the shortest names that tell them apart."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluation.differences import Difference, Differences
+from evaluation.intervals import Interval
+from evaluation.word_similarity import Score
+from pipeline.tables import difference_table, short_names, similarity_table
+
+
+def test_the_table_of_scores_has_a_column_a_set_of_vectors():
+    scores = {
+        "a": [Score("rg65", 0.5, 60, 65), Score("men", None, 1, 3000)],
+        "longer/vectors": [Score("rg65", -0.25, 65, 65), Score("men", 0.1, 2000, 3000)],
+    }
+    assert similarity_table(scores).splitlines() == [
+        "         a                longer/vectors",
+        "rg65     0.500  (60/65)   -0.250 (65/65)",
+        "men      none   (1/3000)  0.100  (2000/3000)",
+        "average  0.500            -0.075",
+        "Spearman's rho (pairs covered/total)",
+    ]
+
+
+def test_intervals_stand_beside_their_scores():
+    table = similarity_table({"a": [Score("t", 0.5, 9, 9, Interval(0.25, 0.75)), Score("u", None, 1, 9)]})
+    assert table.splitlines()[1:3] == ["t        0.500  [0.250, 0.750] (9/9)", "u        none   (1/9)"]
+    assert table.endswith("Spearman's rho [95 % interval] (pairs covered/total)")
+
+
+def test_differences_that_are_clear_have_a_star():
+    differences = Differences(
+        [Difference("t", 0.125, Interval(0.1, 0.2), 9, 9), Difference("u", -0.1, Interval(-0.2, 0.1), 5, 9)],
+        Difference("average", None, None, 14, 18),
+    )
+    lines = difference_table("base", {"other": differences}).splitlines()
+    assert lines[:4] == [
+        "         other",
+        "t        +0.125* [0.100, 0.200] (9/9)",
+        "u        -0.100  [-0.200, 0.100] (5/9)",
+        "average  none  (14/18)",
+    ]
+    assert lines[4].startswith("Spearman's rho minus that of base, on the same pairs")
+
+
+def test_a_long_name_keeps_its_end():
+    heading = similarity_table({"x" * 50 + "END": [Score("t", 0.5, 9, 9)]}).splitlines()[0].split()[0]
+    assert heading == "..." + "x" * 34 + "END"
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["runs/mine"], ["mine"]),
+        (["runs/a", "runs/b"], ["a", "b"]),
+        (["runs/a/vectors", "runs/b/vectors", "c"], ["a/vectors", "b/vectors", "c"]),
+        (["x/a/v", "y/a/v"], ["x/a/v", "y/a/v"]),
+        (["a", "/x/a"], ["a", "x/a"]),
+        (["x/a", "/x/a"], ["x/a", "/x/a"]),
+        (["."], ["."]),
+    ],
+)
+def test_folders_have_the_shortest_names_that_tell_them_apart(folders, names):
+    assert short_names(list(map(Path, folders))) == dict(zip(names, map(Path, folders), strict=True))

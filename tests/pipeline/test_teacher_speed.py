@@ -1,0 +1,86 @@
+"""The speed of static vectors and of the teacher: processes of their own, one core, the same sentences."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import teacher_speed
+from pipeline.teacher_speed import Measurement, measure, read_sentences, sample
+from schemas.errors import X2StaticError
+from schemas.vectors import WordVectors
+from stage1_encode.segmentation import default_words
+from tests.teachers import make_teacher
+
+SENTENCES = ["the cat sees the dog", "a river and a house", ""] * 20
+
+
+@pytest.fixture(scope="module")
+def measurement(tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+    folder = tmp_path_factory.mktemp("speed")
+    words = ["the", "cat", "dog", "river"]
+    WordVectors(words, np.eye(4, dtype=np.float32), np.ones(4, np.int64), default_words()).save(folder / "vectors")
+    make_teacher(folder / "teacher", "bert", 24)
+    return Measurement(folder / "vectors", str(folder / "teacher"), "float32", False, SENTENCES, 0.05)
+
+
+def test_both_are_timed_in_turns_and_static_vectors_are_faster(measurement: Measurement):
+    seen = []
+    found = measure(measurement, 1, lambda progress: seen.append((progress.done, progress.total, progress.detail)))
+    assert found["sentences"] == len(SENTENCES)
+    assert found["static_per_second"] > found["teacher_per_second"] > 0
+    assert found["ratio"] == pytest.approx(found["static_per_second"] / found["teacher_per_second"], rel=0.01)
+    assert {name: len(rounds) for name, rounds in found["rounds"].items()} == {"static": 1, "teacher": 1}
+    assert seen == [(0, 2, "static"), (1, 2, "teacher"), (2, 2, "")]
+
+
+def test_the_rounds_take_turns_and_their_medians_count(measurement: Measurement, monkeypatch: pytest.MonkeyPatch):
+    rates = iter([100.0, 3.0, 300.0, 1.0, 200.0, 2.0])
+    turns = []
+    monkeypatch.setattr(teacher_speed, "_alone", lambda work, _: (turns.append(work.__name__), next(rates))[1])
+    found = measure(measurement, 3)
+    assert turns == ["static_rate", "teacher_rate"] * 3
+    assert (found["static_per_second"], found["teacher_per_second"], found["ratio"]) == (200.0, 2.0, 100.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a system that can keep a process on a core")
+def test_a_measurement_stays_on_one_core(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "environ", {})
+
+    def cores() -> int:
+        teacher_speed._stay_on_one_core()
+        return len(os.sched_getaffinity(0))
+
+    with ThreadPoolExecutor(1) as thread:  # of Linux's cores each thread has its own
+        assert thread.submit(cores).result() == 1
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_sentences_are_sampled_by_seed_from_those_that_hold_something():
+    texts = [f"sentence {number}" for number in range(50)] + [" ", ""]
+    first = sample(texts, 0, 10)
+    assert len(set(first)) == 10
+    assert sample(texts, 0, 10) == first != sample(texts, 1, 10)
+    assert sorted(sample(texts, 0, 100)) == sorted(texts[:50])
+
+
+def test_texts_that_hold_nothing_are_refused():
+    with pytest.raises(X2StaticError, match=r"no sentences to read; give --text"):
+        sample(["", "  "], 0)
+
+
+def test_a_file_of_sentences_is_read_line_by_line(tmp_path: Path):
+    path = tmp_path / "text.txt"
+    path.write_text("\ufeffone two\n\n three \n", encoding="utf-8")
+    assert read_sentences(path) == ["one two", "", "three"]
+    assert read_sentences(path, 1) == ["one two"]
+
+
+def test_a_file_that_is_missing_or_no_utf8_is_refused(tmp_path: Path):
+    with pytest.raises(X2StaticError, match=r"nowhere\.txt: no such file; --text takes"):
+        read_sentences(tmp_path / "nowhere.txt")
+    (tmp_path / "latin.txt").write_bytes("naïve".encode("latin-1"))
+    with pytest.raises(X2StaticError, match=r"latin\.txt: not valid UTF-8"):
+        read_sentences(tmp_path / "latin.txt")
