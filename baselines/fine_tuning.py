@@ -137,6 +137,7 @@ def _train(
     drawn = np.random.default_rng(settings.seed)
     classifier.train()
     done = 0
+    report(Progress(done, steps, "batches"))
     for _ in range(settings.epochs):
         for rows in _shuffled(windows, settings.batch_size, drawn):
             scores = _scores(classifier, sentences, [windows[row] for row in rows])

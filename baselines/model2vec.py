@@ -35,9 +35,8 @@ def make(request: Request) -> Made:
         reduced = principal_components(states[known], request.config.dim or DIM)
         matrix = np.zeros((len(states), reduced.shape[1]), np.float32)
         matrix[known] = reduced * sif_weights(request.counts)[known, None]
-    return made_of(
-        request, matrix, {"pooling": "mean over word and special tokens", "sif": SIF, "frequencies": "counts"}
-    )
+    told = {"pooling": "mean over word and special tokens", "sif": SIF, "frequencies": "counts of the cache"}
+    return made_of(request, matrix, told)
 
 
 def principal_components(vectors: npt.NDArray[np.float32], dim: int) -> npt.NDArray[np.float32]:

@@ -32,14 +32,15 @@ def make(request: Request) -> Made:
     if path is None:
         raise X2StaticError("load needs a file of word vectors: give --vectors FILE")
     rows, kind = _read(path, request)
-    if not rows.words:
-        raise X2StaticError(
-            f"{path}: none of the {len(request.words):,} words asked for is among its {rows.read:,} rows; is it of the "
-            "same language, and lower-cased where the vocabulary is?"
-        )
     for why, count in rows.left_out.items():
         if count:
             logger.warning("%s: %s rows left out: their words are %s", path, f"{count:,}", why)
+    if not rows.words:
+        what = f"none of the {len(request.words):,} words asked for" if request.words else "no word that can be used"
+        raise X2StaticError(
+            f"{path}: {what} is among its {rows.read:,} rows; is it of the same language, in UTF-8, and lower-cased "
+            "where the vocabulary is?"
+        )
     told: dict[str, Any] = {
         "file": {"format": kind, "xxh3": hash_file(path), "rows_read": rows.read, "rows_left_out": rows.left_out},
         "words_absent": max(0, len(request.words) - len(rows.words)),

@@ -112,7 +112,7 @@ class Sketches(Pool):
             widths = (2 ** taken.double().log2().ceil()).long()
             widths[self.tensors["held"][distinct] + taken <= ROWS] = FREE
             for width in widths.unique().tolist():
-                for some in (widths == width).nonzero()[:, 0].split(BUFFERED // (ROWS + width)):
+                for some in (widths == width).nonzero()[:, 0].split(max(1, BUFFERED // (ROWS + width))):
                     run = order, first[some], taken[some]
                     if width == FREE:
                         self._append(distinct[some], vectors, *_grid(*run, ROWS))
@@ -141,8 +141,9 @@ class Sketches(Pool):
         # (n, ROWS + width, dim)
         both = torch.cat([rows[words], vectors[places] * used[:, :, None]], dim=1)
         squares, directions = torch.linalg.eigh((both @ both.mT).double())  # ascending
+        squares = squares.clamp_min(0)  # rounding makes some negative, and a ratio of two such is any number
         first, cut = squares[:, -ROWS:], squares[:, -ROWS - 1, None]
-        scale = ((first - cut).clamp_min(0) / first.clamp_min(torch.finfo(torch.float64).tiny)).sqrt()
+        scale = ((first - cut) / first.clamp_min(torch.finfo(torch.float64).tiny)).sqrt()
         rows[words] = (directions[:, :, -ROWS:] * scale[:, None, :]).mT.float() @ both
         self.tensors["held"][words] = ROWS
 

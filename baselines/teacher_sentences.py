@@ -19,7 +19,7 @@ from stage1_encode.teacher import Teacher
 from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.windows import PreparedUnit, Preparer, Window
 
-TEXTS_AT_ONCE = 8192  # sorted by length together
+TEXTS_AT_ONCE = 2048  # sorted by length together
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ class TeacherSentences:
             X2StaticError: the teacher's states are not finite, or the device has not the memory for one text.
         """
         vectors = np.zeros((len(texts), self.dim), np.float32)
+        report(Progress(0, len(texts), "texts"))
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             part = texts[start : start + TEXTS_AT_ONCE]
             unit = PreparedUnit(windows=self.windows(part))

@@ -114,7 +114,7 @@ def average(scores: Iterable[Score]) -> float | None:
 
 
 def whole_sets(tasks: Iterable[str]) -> set[str]:
-    """Return the tasks of which no other one is the whole: a part is called as the whole is, with more behind a dash."""
+    """Return the tasks that are no part of another; a part is called as the whole is, with more behind a dash."""
     names = set(tasks)
     return {name for name in names if not any(name.startswith(f"{other}-") for other in names)}
 

@@ -5,17 +5,16 @@ from pathlib import Path
 from evaluation.differences import Difference, Differences
 from evaluation.intervals import Interval
 from evaluation.word_similarity import Score, average
-
-WIDEST = 40  # characters of a heading
+from pipeline.grid import grid, number
 
 
 def similarity_table(results: dict[str, list[Score]]) -> str:
     """Return a table of word-similarity scores: a row a task, a column (score, coverage) a set of vectors."""
     tasks = [score.task for score in next(iter(results.values()))]
-    columns = [[_cell(score) for score in scores] + [_number(average(scores))] for scores in results.values()]
+    columns = [[_cell(score) for score in scores] + [number(average(scores))] for scores in results.values()]
     intervals = any(score.interval for scores in results.values() for score in scores)
     note = f"Spearman's rho{' [95 % interval]' if intervals else ''} (pairs covered/total)"
-    return _table([*tasks, "average"], list(results), columns) + "\n" + note
+    return grid([*tasks, "average"], dict(zip(results, columns, strict=True))) + "\n" + note
 
 
 def difference_table(first: str, results: dict[str, Differences]) -> str:
@@ -34,7 +33,7 @@ def difference_table(first: str, results: dict[str, Differences]) -> str:
         f"Spearman's rho minus that of {first}, on the same pairs [95 % interval] (pairs covered/total); "
         "* where 0 is outside the interval"
     )
-    return _table([*rows, "average"], list(results), columns) + "\n" + note
+    return grid([*rows, "average"], dict(zip(results, columns, strict=True))) + "\n" + note
 
 
 def short_names(folders: list[Path]) -> dict[str, Path]:
@@ -50,34 +49,15 @@ def _shortest(folder: Path, others: list[Path]) -> str:
     return str(folder)
 
 
-def _table(rows: list[str], names: list[str], columns: list[list[str]]) -> str:
-    width = max(map(len, rows))
-    headings = [_short(name) for name in names]
-    widths = [max(map(len, [heading, *cells])) for heading, cells in zip(headings, columns, strict=True)]
-    lines = [["", *headings], *([row, *cells] for row, *cells in zip(rows, *columns, strict=True))]
-    return "\n".join(
-        "  ".join([f"{row:{width}}", *(f"{cell:{wide}}" for cell, wide in zip(cells, widths, strict=True))]).rstrip()
-        for row, *cells in lines
-    )
-
-
 def _cell(score: Score) -> str:
-    return f"{_number(score.score):<6}{_interval(score.interval)} ({score.covered}/{score.total})"
+    return f"{number(score.score):<6}{_interval(score.interval)} ({score.covered}/{score.total})"
 
 
 def _difference_cell(difference: Difference) -> str:
-    number = "none" if difference.difference is None else f"{difference.difference:+.3f}"
+    shown = "none" if difference.difference is None else f"{difference.difference:+.3f}"
     star = "*" if difference.is_clear else " "
-    return f"{number}{star}{_interval(difference.interval)} ({difference.covered}/{difference.total})"
+    return f"{shown}{star}{_interval(difference.interval)} ({difference.covered}/{difference.total})"
 
 
 def _interval(interval: Interval | None) -> str:
     return "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= WIDEST else "..." + name[3 - WIDEST :]

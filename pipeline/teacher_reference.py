@@ -2,51 +2,68 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from baselines.fine_tuning import FineTuning, fine_tune
 from baselines.teacher_sentences import TeacherSentences
 from evaluation.classification import evaluate_sentence_classification
 from evaluation.classification.data import Task, read_tasks
 from evaluation.classification.scores import accuracy, macro_f1
+from evaluation.datasets import read_pairs
+from evaluation.word_similarity import score_pairs
 from pipeline.kept_results import KeptResults, Result
-from schemas.progress import Progress, Report, silent
+from schemas.progress import Report, silent
 from schemas.storage import canonical_json
 from schemas.vectors import WordVectors
 
 FIGURES = ("accuracy", "macro_f1")
 
+Vectors = npt.NDArray[np.float32]
+Show = Callable[[str], AbstractContextManager[Report]]
+
+
+def unseen(title: str) -> AbstractContextManager[Report]:
+    """Show progress to nobody."""
+    return nullcontext(silent)
+
 
 @dataclass(frozen=True)
 class Beside:
-    """What static vectors and their teacher reach on one task, each a dictionary of `accuracy` and `macro_f1`, 0 to 1.
+    """What static vectors and their teacher reach on one task.
+
+    Each is a dictionary: of classification `accuracy` and `macro_f1`, 0 to 1; of sentence pairs `spearman`, -1 to 1 or
+    None where it is not defined.
 
     Attributes:
         task: its name.
-        teacher: a linear classifier on the teacher's sentence vectors.
-        static: the same classifier on the means of the static vectors.
-        fine_tuned: the teacher fine-tuned; None where that was not asked for.
+        measure: which of the figures counts.
+        teacher: of the teacher's sentence vectors, classified by a linear classifier, or compared by cosine.
+        static: the same of the means of the static vectors.
+        fine_tuned: the teacher fine-tuned; None where that was not asked for, and of sentence pairs.
     """
 
     task: str
+    measure: Literal["accuracy", "spearman"]
     teacher: Result
     static: Result
-    fine_tuned: Result | None
+    fine_tuned: Result | None = None
 
     @property
-    def share(self) -> float:
-        """Accuracy of the static vectors over that of the teacher under the same classifier."""
-        return _share(self.static, self.teacher)
+    def share(self) -> float | None:
+        """The static vectors' figure over the teacher's; None where one is missing, or the teacher's is not above 0."""
+        return _share(self.static[self.measure], self.teacher[self.measure])
 
     @property
     def share_of_fine_tuned(self) -> float | None:
-        """Accuracy of the static vectors over that of the teacher fine-tuned."""
-        return None if self.fine_tuned is None else _share(self.static, self.fine_tuned)
+        """The static vectors' figure over that of the teacher fine-tuned, if it was; None likewise."""
+        return _share(self.static[self.measure], self.fine_tuned[self.measure]) if self.fine_tuned else None
 
     def figures(self) -> Result:
         """Return all of it, as JSON has it."""
@@ -79,30 +96,51 @@ class Comparison:
     fine_tuning: FineTuning | None = None
     seed: int = 0
 
-    def run(self, tasks: Sequence[str] | None = None, report: Report = silent) -> list[Beside]:
+    def run(self, tasks: Sequence[str] | None = None, show: Show = unseen) -> list[Beside]:
         """Score the vectors and the teacher on each task.
 
         Args:
             tasks: names; None for all that the data has.
-            report: hears how many scores there are.
+            show: shows the progress of each part that takes long, by its title.
 
         Raises:
             X2StaticError: the data cannot be used, the vectors have no segmentation rules, or training failed.
             OSError: a result cannot be kept.
         """
         self.vectors.split("")  # without rules nothing below would work, and the teacher comes first
-        found = read_tasks(self.data, self.seed, tasks)
-        each = 2 if self.fine_tuning is None else 3
-        steps = _Steps(len(found) * each, report)
         return [
             Beside(
                 task.name,
-                self._linear("teacher", self._teacher_origin, self.sentences.encode, task, steps),
-                self._linear("static", self._static_origin, self.vectors.encode, task, steps),
-                self._fine_tuned(task, steps),
+                "accuracy",
+                self._teacher(task, show),
+                self._linear("static", self._static_origin, self.vectors.encode, task),
+                self._fine_tuned(task, show),
             )
-            for task in found
+            for task in read_tasks(self.data, self.seed, tasks)
         ]
+
+    def compare_pairs(self, path: Path) -> Beside:
+        """Score the vectors and the teacher on sentence pairs by the cosines of sentence vectors.
+
+        Args:
+            path: a file of sentence<TAB>sentence<TAB>score.
+
+        Raises:
+            X2StaticError: the file cannot be used, the vectors have no segmentation rules, or scipy is missing.
+        """
+        pairs = read_pairs(path)
+        sentences = sorted({sentence for pair in pairs for sentence in (pair.first, pair.second)})
+        read = {"pairs": hashlib.sha256(canonical_json(pairs)).hexdigest()}
+
+        def figures(encode: Callable[[list[str]], Vectors]) -> Result:
+            # To the correlation a sentence is a word like any other.
+            encoded = WordVectors(sentences, encode(sentences), np.zeros(len(sentences), np.int64))
+            return {"spearman": score_pairs(encoded, path.stem, pairs).score}
+
+        static = self.kept.get(f"{path.stem}-static", read | self._static_origin, lambda: figures(self.vectors.encode))
+        origin = {**read, **self._teacher_origin, "precision": self.sentences.precision}
+        teacher = self.kept.get(f"{path.stem}-teacher", origin, lambda: figures(self.sentences.encode))
+        return Beside(path.stem, "spearman", teacher, static)
 
     def test_texts(self, tasks: Sequence[str] | None = None) -> list[str]:
         """Return the texts of the tasks' test parts.
@@ -114,17 +152,12 @@ class Comparison:
 
     def origin(self) -> Result:
         """Return what vectors and teacher are, by hashes."""
-        return {**self._teacher_origin, **self._static_origin}
+        return {**self._teacher_origin, **self._static_origin, "precision": self.sentences.precision}
 
     @cached_property
     def _teacher_origin(self) -> Result:
         files = self.sentences.files
-        return {
-            "weights": files.weights,
-            "teacher_config": files.config,
-            "tokenizer": files.tokenizer,
-            "precision": self.sentences.precision,
-        }
+        return {"weights": files.weights, "teacher_config": files.config, "tokenizer": files.tokenizer}
 
     @cached_property
     def _static_origin(self) -> Result:
@@ -133,19 +166,23 @@ class Comparison:
         rules = self.vectors.segmentation
         return {"vectors": digest.hexdigest(), "words": rules.sha256 if rules else None}
 
-    def _linear(
-        self, what: str, origin: Result, encode: Callable[[list[str]], Any], task: Task, steps: "_Steps"
-    ) -> Result:
+    def _teacher(self, task: Task, show: Show) -> Result:
+        def encode(texts: list[str]) -> Vectors:
+            with show(f"{task.name}, teacher") as report:
+                return self.sentences.encode(texts, report)
+
+        origin = {**self._teacher_origin, "precision": self.sentences.precision}
+        return self._linear("teacher", origin, encode, task)
+
+    def _linear(self, what: str, origin: Result, encode: Callable[[list[str]], Vectors], task: Task) -> Result:
         def make() -> Result:
             (score,) = evaluate_sentence_classification(encode, self.data, self.seed, [task.name])
             return {name: getattr(score, name) for name in FIGURES}
 
         origin = {"classifier": "linear", "seed": self.seed, "data": task_hash(task), **origin}
-        result = self.kept.get(f"{task.name}-{what}", origin, make)
-        steps.next(f"{task.name}, {what}")
-        return result
+        return self.kept.get(f"{task.name}-{what}", origin, make)
 
-    def _fine_tuned(self, task: Task, steps: "_Steps") -> Result | None:
+    def _fine_tuned(self, task: Task, show: Show) -> Result | None:
         settings = self.fine_tuning
         if settings is None:
             return None
@@ -154,35 +191,13 @@ class Comparison:
         def make() -> Result:
             texts = [*task.train.texts, *task.validation.texts]  # there is nothing to choose by the validation part
             labels = np.searchsorted(classes, [*task.train.labels, *task.validation.labels])
-            said = steps.within(f"fine-tuning for {task.name}")
-            predicted = fine_tune(self.sentences, texts, labels.tolist(), task.test.texts, settings, said)
+            with show(f"{task.name}, fine-tuning") as report:
+                predicted = fine_tune(self.sentences, texts, labels.tolist(), task.test.texts, settings, report)
             right = np.searchsorted(classes, task.test.labels)
             return {"accuracy": accuracy(right, predicted), "macro_f1": macro_f1(right, predicted)}
 
         origin = {"classifier": "fine-tuned", "settings": asdict(settings), "data": task_hash(task)}
-        origin |= self._teacher_origin
-        result = self.kept.get(f"{task.name}-fine-tuned", origin, make)
-        steps.next(f"{task.name}, fine-tuned")
-        return result
-
-
-class _Steps:
-    """Counts the scores that are there, and says what happens within the next."""
-
-    def __init__(self, total: int, report: Report) -> None:
-        self._done, self._total, self._report = 0, total, report
-        report(Progress(0, total, "scores"))
-
-    def next(self, what: str) -> None:
-        self._done += 1
-        self._report(Progress(self._done, self._total, "scores", what))
-
-    def within(self, what: str) -> Report:
-        def say(progress: Progress) -> None:
-            detail = f"{what}: {progress.done:,} of {progress.total:,} {progress.unit}, {progress.detail}"
-            self._report(Progress(self._done, self._total, "scores", detail))
-
-        return say
+        return self.kept.get(f"{task.name}-fine-tuned", origin | self._teacher_origin, make)
 
 
 def task_hash(task: Task) -> str:
@@ -190,5 +205,5 @@ def task_hash(task: Task) -> str:
     return hashlib.sha256(canonical_json([[part.labels, part.texts] for part in task.parts])).hexdigest()
 
 
-def _share(static: Result, teacher: Result) -> float:
-    return float(static["accuracy"] / teacher["accuracy"]) if teacher["accuracy"] else float("inf")
+def _share(static: float | None, teacher: float | None) -> float | None:
+    return static / teacher if static is not None and teacher is not None and teacher > 0 else None

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from schemas.progress import Progress
 
 SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
-ROOMS = ("schemas", "stage1_encode", "stage2_train", "evaluation", "pipeline")
+ROOMS = ("baselines", "schemas", "stage1_encode", "stage2_train", "evaluation", "pipeline")
 
 
 class EchoHandler(logging.Handler):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from schemas.encoding import Layer, Precision
 
@@ -75,10 +75,16 @@ class BaselineConfig(BaseModel):
     precision: Precision | Literal["auto"] = "auto"
     trust_remote_code: bool = False
 
-    @model_validator(mode="after")
-    def _asks_for_what_there_is(self) -> "BaselineConfig":
-        if self.dim is not None and self.name in AS_WIDE_AS_THE_TEACHER:
-            raise ValueError(f"--dim: {self.name} gives vectors as wide as the teacher's states; leave it out")
-        if self.pooling != "mean" and self.name != "ase":
-            raise ValueError(f"--pooling {self.pooling}: only ase pools; leave it out")
-        return self
+    @field_validator("dim")
+    @classmethod
+    def _can_choose(cls, dim: int | None, info: ValidationInfo) -> int | None:
+        if dim is not None and info.data.get("name") in AS_WIDE_AS_THE_TEACHER:
+            raise ValueError(f"{info.data['name']} gives vectors as wide as the teacher's states; leave it out")
+        return dim
+
+    @field_validator("pooling")
+    @classmethod
+    def _pools(cls, pooling: Pooling, info: ValidationInfo) -> Pooling:
+        if pooling != "mean" and info.data.get("name") not in (None, "ase"):
+            raise ValueError("only ase pools; leave it out")
+        return pooling

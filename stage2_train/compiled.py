@@ -6,12 +6,16 @@ plain operations, and the tests compare. A row is one thread's, always in the sa
 many threads there are.
 """
 
+from concurrent.futures import Future
+from functools import cache
+
 import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from schemas.background import in_background
 from stage2_train.adam import BETA1, BETA2, EPSILON, RowAdam
 from stage2_train.objective import Gradient
 
@@ -53,8 +57,16 @@ def update(adam: RowAdam, vectors: Tensor, gradient: Gradient) -> None:
     )
 
 
-def warm_up() -> None:
-    """Compile, which takes two seconds, before the first batch."""
+@cache
+def compiling() -> Future[None]:
+    """Begin to compile in a thread, which takes two seconds; what is returned tells when that is done.
+
+    Nothing here may be called before: numba's own threads are for one caller at a time.
+    """
+    return in_background(_compile)
+
+
+def _compile() -> None:
     vectors, rows = torch.zeros((1, 1)), torch.zeros(1, dtype=torch.int64)
     pairs = Gradient(rows, torch.tensor([0, 1]), rows, score_pairs(vectors, vectors, rows, rows), vectors)
     update(RowAdam(0.0, torch.zeros((1, 1)), torch.zeros((1, 1))), vectors, pairs)

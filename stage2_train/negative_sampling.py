@@ -3,9 +3,10 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from schemas.ahead import ahead
 from schemas.errors import Interrupted, X2StaticError
 from schemas.progress import Progress, Report
 from schemas.training import TrainConfig
@@ -13,11 +14,13 @@ from stage2_train import checkpoint, compiled
 from stage2_train.checkpoint import TrainingState
 from stage2_train.draws import Position
 from stage2_train.learner import Learner, TargetSampler
+from stage2_train.objective import Targets
 from stage2_train.outcome import Outcome
 from stage2_train.run_folder import RunFolder
 from stage2_train.schedule import Schedule
+from stage2_train.shared import SharedTargets
 from stage2_train.stop import StopRequest
-from stage2_train.stream import Batch, Stream
+from stage2_train.stream import Stream
 from stage2_train.vocabulary import Vocabulary
 
 # Below it, little is learned: 690 steps over ten million words gave an average similarity of 0.24, 3,450 gave 0.44
@@ -73,11 +76,11 @@ class NegativeSampling:
         waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()
         with StopRequest() as stop:
-            batches = self.stream.batches(self.state.position, self.config.epochs)
+            sampled = ahead(self._sampled())
             if compiled.pays(self.learner.vectors):
-                compiled.warm_up()  # while the first buffer is read
-            for position, batch, after in batches:
-                self._learn(batch, position)
+                compiled.compiling().result()
+            for position, n_words, targets, after in self.stream.waited(sampled):
+                self._learn(n_words, targets)
                 self.state.position = after
                 ended = after.epoch > position.epoch
                 if ended:
@@ -97,12 +100,16 @@ class NegativeSampling:
                 if ended and after.epoch < self.config.epochs:
                     self.after_epoch(self.state.losses)
 
-    def _learn(self, batch: Batch, position: Position) -> None:
-        """Take one step, unless subsampling leaves the batch no target."""
-        targets = self.sampler.sample(batch, position, like=self.learner.vectors)
+    def _sampled(self) -> Iterator[tuple[Position, int, Targets | SharedTargets, Position]]:
+        """Yield the targets of each batch, with its number of words, between its position and the one behind it."""
+        for position, batch, after in self.stream.batches(self.state.position, self.config.epochs):
+            yield position, len(batch.words), self.sampler.sample(batch, position, like=self.learner.vectors), after
+
+    def _learn(self, n_words: int, targets: Targets | SharedTargets) -> None:
+        """Take one step, unless subsampling left the batch no target."""
         self.state.batches += 1
-        middle = self.state.words + len(batch.words) / 2
-        self.state.words += len(batch.words)
+        middle = self.state.words + n_words / 2
+        self.state.words += n_words
         n_targets = len(targets.words)
         if not n_targets:
             return
@@ -110,8 +117,8 @@ class NegativeSampling:
         loss = self.learner.learn(targets)
         if not math.isfinite(loss):
             raise X2StaticError(
-                f"the loss is not finite in epoch {position.epoch + 1}, step {self.learner.adam.steps + 1}; the "
-                f"learning rate {self.config.lr:g} is probably too high: lower --lr, and give another --out"
+                f"the loss is not finite in epoch {self.state.position.epoch + 1}, step {self.learner.adam.steps + 1}; "
+                f"the learning rate {self.config.lr:g} is probably too high: lower --lr, and give another --out"
             )
         self.state.steps = self.learner.adam.steps
         self.state.targets += n_targets

@@ -94,7 +94,7 @@ class Stream:
         return self._batches(ahead(self._load(start, epochs)))
 
     def _batches(self, loaded: Iterator[tuple[Position, int, Buffer]]) -> Iterator[tuple[Position, Batch, Position]]:
-        for first, n_buffers, buffer in self._waited(loaded):
+        for first, n_buffers, buffer in loaded:
             batches = self._split(buffer, first._replace(batch=0))
             for batch in range(first.batch, len(batches)):
                 here = first._replace(batch=batch)
@@ -110,8 +110,8 @@ class Stream:
                 here = first if number == first.buffer else Position(epoch, number)
                 yield here, len(plan), self._reader.load(plan[number])
 
-    def _waited(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Yield what is read, and note how long that took beyond what training hid."""
+    def waited(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield what is read ahead, and note how long that took beyond what training hid."""
         while True:
             began = time.perf_counter()
             item = next(items, None)
@@ -133,7 +133,7 @@ class Stream:
             X2StaticError: a shard is damaged.
         """
         buffers = self._pack(list(range(len(self._blocks))))
-        yield from self._waited(ahead(map(self._reader.load, buffers)))
+        yield from self.waited(ahead(map(self._reader.load, buffers)))
 
     def _pack(self, shards: list[int]) -> list[list[Block]]:
         """Fill buffers with the blocks of the shards, in this order."""

@@ -13,7 +13,7 @@ from schemas.progress import Report, silent
 from schemas.storage import only_writer
 from schemas.training import TrainConfig
 from schemas.vectors import WordVectors
-from stage2_train import closed_form, negative_sampling
+from stage2_train import closed_form, compiled, negative_sampling
 from stage2_train.learner import Learner
 from stage2_train.negative_sampling import AfterEpoch, go_on_training
 from stage2_train.outcome import Outcome, record
@@ -136,6 +136,8 @@ def _fit(
     if config.objective == "closed-form":
         return closed_form.fit(stream, vocabulary, config, run.settings["cache_content"], report)
     began = time.monotonic()
+    if device.type == "cpu" and len(vocabulary) * stream.dim >= compiled.FEWEST_VALUES:
+        compiled.compiling()  # while the cache is read for the first time
     preparation = Preparation(config, run, stream, vocabulary, report)
     transform = preparation.transform
     transformed = stream.transformed(transform)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from evaluation.intervals import RESAMPLES
+from pipeline.data.fetch import data_folder
 from pipeline.evaluations.asked import Asked
 from pipeline.evaluations.tasks import TASKS, runner
 from pipeline.options import common, finish, given
@@ -16,7 +17,9 @@ from schemas.vectors import WordVectors
 @click.command()
 @click.argument("vectors", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="The task's file or folder of data; else what gensim ships."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="The task's file or folder of data; else what gensim ships or, where it has none, what was fetched.",
 )
 @click.option("--task", type=click.Choice(list(TASKS)), default="word-similarity", show_default=True)
 @click.option("--common", is_flag=True, help="Score all VECTORS on the pairs that all of them cover.")
@@ -36,6 +39,8 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
     """Score word vectors; what they do not know is left out and counted."""
     _refuse_unused(context, task, values)
     resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
+    if data is None and not TASKS[task].shipped and data_folder().is_dir():
+        data = data_folder()
     asked = Asked(data, values["seed"], values["common"], resamples, values["runs"])
     folders = short_names(list(dict.fromkeys(vectors)))
     evaluated = runner(task)({name: WordVectors.load(folder) for name, folder in folders.items()}, asked)

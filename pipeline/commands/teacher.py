@@ -1,5 +1,6 @@
 """`x2static teacher`: static vectors beside the teacher itself."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 @click.option("--model", default="demo", show_default=True, help="The teacher: a folder, an id on the hub, or demo.")
 @click.option("--data", type=click.Path(path_type=Path), help="A folder of classification tasks.")
 @click.option("--tasks", multiple=True, help="Only this task. May be given several times, or with commas.")
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A file of sentence<TAB>sentence<TAB>score, too. May be given several times.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder that keeps each result, to go on after a kill.")
 @click.option("--fine-tune", is_flag=True, help="Fine-tune the teacher on each task, too (minutes to hours).")
 @click.option("--speed", is_flag=True, help="Time both on one core (half a minute).")
@@ -38,17 +45,19 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     Both get the same linear classifier, on one vector a sentence: the mean of its words' vectors, and the mean of the
     teacher's last layer.
     """
-    if values["data"] is None and not (values["speed"] and values["text"]):
-        raise click.UsageError("give --data a folder of classification tasks; or --speed with --text FILE", context)
+    if values["data"] is None and not values["pairs"] and not values["text"]:
+        raise click.UsageError("give --data a folder of classification tasks, --pairs, or --speed --text FILE", context)
+    if values["speed"] and values["data"] is None and not values["text"]:
+        raise click.UsageError("--speed needs sentences; give --text FILE, or --data", context)
     if values["text"] and not values["speed"]:
         raise click.UsageError("--text holds the sentences for --speed; give both", context)
     comparison = _comparison(vectors, values)
     told: dict[str, Any] = {"model": values["model"], "precision": comparison.sentences.precision}
-    if values["data"] is not None:
-        with ProgressLine("teacher") as report:
-            found = comparison.run(_names(values["tasks"]), report)
+    found = comparison.run(_names(values["tasks"]), ProgressLine) if values["data"] is not None else []
+    found += [comparison.compare_pairs(path) for path in values["pairs"]]
+    if found:
         click.echo(_table(found))
-        told |= {"tasks": {row.task: row.figures() for row in found}, "share": fmean(row.share for row in found)}
+        told |= {"tasks": {row.task: row.figures() for row in found}, "share": _mean([row.share for row in found])}
     if values["speed"]:
         told["speed"] = _speed(vectors, comparison, values)
         click.echo(_speed_line(told["speed"]))
@@ -86,7 +95,7 @@ def _speed(vectors: Path, comparison: "Comparison", values: dict[str, Any]) -> d
             return measure(measurement, report=report)
 
     read = sha256(canonical_json(measurement.sentences)).hexdigest()
-    origin = {**comparison.origin(), "precision": values["precision"], "sentences": read}
+    origin = {**comparison.origin(), "asked": values["precision"], "sentences": read}
     return comparison.kept.get("speed", origin, make)
 
 
@@ -95,31 +104,36 @@ def _names(tasks: tuple[str, ...]) -> list[str] | None:
 
 
 def _table(found: "list[Beside]") -> str:
-    """Return accuracies, a row a task, and the share of the teacher's that the static vectors keep."""
-    tuned = found[0].fine_tuned is not None
-    width = max(len(row.task) for row in found)
-    width = max(width, len("average"))
-    heads = ["teacher", "static", "kept", *(["fine-tuned", "kept"] if tuned else [])]
-    lines = [f"{'':{width}}" + "".join(f"{head:>12}" for head in heads)]
-    rows = [(row.task, _numbers(row)) for row in found]
-    if len(rows) > 1:
-        rows.append(
-            ("average", [sum(column) / len(rows) for column in zip(*(cells for _, cells in rows), strict=True)])
-        )
-    for task, cells in rows:
-        shown = [f"{cell:.1%}" if head == "kept" else f"{cell:.3f}" for head, cell in zip(heads, cells, strict=True)]
-        lines.append(f"{task:{width}}" + "".join(f"{cell:>12}" for cell in shown))
-    lines.append(
-        "accuracy; a linear classifier on sentence vectors, the static ones means of words; kept: static over it"
-    )
+    """Return the scores, a row a task, and the share of the teacher's that the static vectors keep."""
+    tuned = any(row.fine_tuned for row in found)
+    heads = ["teacher", "static", "kept"] + (["fine-tuned", "kept"] if tuned else [])
+    rows = [(row.task, row.measure, _numbers(row)[: len(heads)]) for row in found]
+    classified = [cells for _, measure, cells in rows if measure == "accuracy"]
+    if len(classified) > 1:
+        rows.append(("average", "accuracy", [_mean(column) for column in zip(*classified, strict=True)]))
+    width = max(len(task) for task, _, _ in rows)
+    lines = [f"{'':{width}}{'':>10}" + "".join(f"{head:>12}" for head in heads)]
+    for task, measure, cells in rows:
+        shown = [_shown(cell, head == "kept") for head, cell in zip(heads, cells, strict=True)]
+        lines.append(f"{task:{width}}{measure:>10}" + "".join(f"{cell:>12}" for cell in shown))
+    lines.append("by one linear classifier, or by cosine, on sentence vectors; the static ones are means of words")
     return "\n".join(lines)
 
 
-def _numbers(row: "Beside") -> list[float]:
-    cells = [row.teacher["accuracy"], row.static["accuracy"], row.share]
-    if row.fine_tuned is not None and row.share_of_fine_tuned is not None:
-        cells += [row.fine_tuned["accuracy"], row.share_of_fine_tuned]
-    return cells
+def _numbers(row: "Beside") -> list[float | None]:
+    tuned = row.fine_tuned[row.measure] if row.fine_tuned else None
+    return [row.teacher[row.measure], row.static[row.measure], row.share, tuned, row.share_of_fine_tuned]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _shown(value: float | None, is_share: bool) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.1%}" if is_share else f"{value:.3f}"
 
 
 def _speed_line(speed: dict[str, Any]) -> str:

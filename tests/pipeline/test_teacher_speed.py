@@ -1,7 +1,7 @@
 """The speed of static vectors and of the teacher: processes of their own, one core, the same sentences."""
 
 import os
-from multiprocessing import get_context
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +45,17 @@ def test_the_rounds_take_turns_and_their_medians_count(measurement: Measurement,
     assert (found["static_per_second"], found["teacher_per_second"], found["ratio"]) == (200.0, 2.0, 100.0)
 
 
-def _cores_used() -> int:
-    teacher_speed._stay_on_one_core()
-    return len(os.sched_getaffinity(0))
-
-
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a system that can keep a process on a core")
-def test_a_measurement_stays_on_one_core():
-    with get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_cores_used) == 1
+def test_a_measurement_stays_on_one_core(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "environ", {})
+
+    def cores() -> int:
+        teacher_speed._stay_on_one_core()
+        return len(os.sched_getaffinity(0))
+
+    with ThreadPoolExecutor(1) as thread:  # of Linux's cores each thread has its own
+        assert thread.submit(cores).result() == 1
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
 
 
 def test_sentences_are_sampled_by_seed_from_those_that_hold_something():

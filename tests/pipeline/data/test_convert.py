@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.data.convert import labelled_latin1, labelled_utf8, questions, sentence_pairs, word_pairs
+from pipeline.data.convert import labelled_latin1, labelled_utf8, named_lists, questions, sentence_pairs, word_pairs
 from schemas.errors import X2StaticError
 
 
@@ -34,6 +34,10 @@ def test_sentences_with_commas_quotes_and_tabs_are_kept_apart():
     assert sentence_pairs(raw) == b'A plane.\tSay "no", man.\t5.0\na b\tc d\t0.25\n'
 
 
+def test_lists_of_words_stay_as_they_are():
+    assert named_lists(b'{"flowers": ["rose"]}') == b'{"flowers": ["rose"]}'
+
+
 @pytest.mark.parametrize(
     ("convert", "raw"),
     [
@@ -43,6 +47,9 @@ def test_sentences_with_commas_quotes_and_tabs_are_kept_apart():
         (questions, b"Athens Greece Oslo\n"),
         (sentence_pairs, b"one,two\n"),
         (word_pairs, b"\n"),
+        (named_lists, b"<html>"),
+        (named_lists, b'["rose"]'),
+        (named_lists, b'{"flowers": []}'),
     ],
 )
 def test_other_forms_are_refused(convert, raw):

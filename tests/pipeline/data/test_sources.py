@@ -35,6 +35,7 @@ LINES = {
     "classification/SST-5/test.tsv": 2210,
     "analogy/questions-words.txt": 19544 + 14,
     "sentence-similarity/stsb.tsv": 1379,
+    "bias/WEAT.json": 493,
 }
 
 
@@ -55,7 +56,7 @@ def test_every_source_is_a_file_at_a_commit_with_a_sha256_and_a_place_of_its_own
     assert PINNED.fullmatch(file.url)
     assert re.fullmatch("[0-9a-f]{64}", file.sha256)
     assert 0 < file.n_bytes < 2_000_000
-    assert re.fullmatch(r"[a-z-]+(/[A-Z0-9-]+)?/[a-z0-9-]+\.(tsv|txt)", file.path)
+    assert re.fullmatch(r"[a-z-]+(/[A-Z0-9-]+)?/[A-Za-z0-9-]+\.(tsv|txt|json)", file.path)
     assert file.path in LINES
 
 
@@ -123,4 +124,4 @@ def test_all_sets_are_fetched_through_a_proxy_and_read(server, certificate, tmp_
     folder = tmp_path / "x2static" / "data"
     assert {path for path in LINES if (folder / path).is_file()} == set(LINES)
     assert run_alone(["data", "path"], environment).stdout == f"{folder}\n"
-    assert "17 of 17 are in" in run_alone(["data", "list"], environment).stdout
+    assert f"{len(SETS)} of {len(SETS)} are in" in run_alone(["data", "list"], environment).stdout

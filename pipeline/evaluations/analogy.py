@@ -1,0 +1,69 @@
+"""Analogies: the share of questions that 3CosAdd and 3CosMul answer rightly, by section."""
+
+from typing import Any
+
+from evaluation.analogy import Accuracy, AnalogyScore, average, evaluate_analogies
+from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.grid import grid, number
+from schemas.vectors import WordVectors
+
+NOTE = "3CosAdd, 3CosMul: share of right answers (questions covered/total); every known word may be the answer"
+
+
+def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
+    """Answer analogy questions with sets of word vectors; `asked.data` is used.
+
+    Raises:
+        X2StaticError: the questions cannot be read, or nothing is covered.
+    """
+    scores = {name: evaluate_analogies(one, asked.data) for name, one in vectors.items()}
+    parts = [_parts(score) for score in next(iter(scores.values()))]
+    rows = [part for of_task in parts for part in of_task]
+    cells = {
+        name: [_cell(accuracy) for score in of_one for accuracy in _parts(score).values()]
+        for name, of_one in scores.items()
+    }
+    return Evaluated(
+        f"{grid(rows, cells)}\n{NOTE}",
+        {"vectors": {name: _figures(of_one) for name, of_one in scores.items()}},
+    )
+
+
+def _parts(score: AnalogyScore) -> dict[str, Accuracy]:
+    """Return sections and sums by what stands before their rows."""
+    sums = {"semantic": score.semantic, "syntactic": score.syntactic, "all": score.all}
+    return {f"  {section}": accuracy for section, accuracy in score.sections.items()} | {
+        f"{score.task}, {name}": accuracy for name, accuracy in sums.items() if accuracy is not None
+    }
+
+
+def _cell(accuracy: Accuracy) -> str:
+    found = f"{number(accuracy.cos_add):<5} {number(accuracy.cos_mul):<5}"
+    return f"{found} ({accuracy.covered}/{accuracy.total})"
+
+
+def _figures(scores: list[AnalogyScore]) -> dict[str, Any]:
+    """Return the figures of a set of vectors; `score` is 3CosAdd's."""
+    return {
+        "tasks": {
+            score.task: {
+                **_accuracy(score.all),
+                "semantic": _accuracy(score.semantic),
+                "syntactic": _accuracy(score.syntactic),
+                "sections": {section: _accuracy(accuracy) for section, accuracy in score.sections.items()},
+            }
+            for score in scores
+        },
+        "average": average(scores),
+    }
+
+
+def _accuracy(accuracy: Accuracy | None) -> dict[str, Any]:
+    if accuracy is None:
+        return {}
+    return {
+        "score": accuracy.cos_add,
+        "cos_mul": accuracy.cos_mul,
+        "covered": accuracy.covered,
+        "total": accuracy.total,
+    }

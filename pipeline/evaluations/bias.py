@@ -1,0 +1,55 @@
+"""Bias: effect sizes of association tests (WEAT) with their p-values."""
+
+from typing import Any
+
+from evaluation.bias import PARTITIONS, Association, Permutations, average, evaluate_bias
+from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.grid import grid, number
+from schemas.vectors import WordVectors
+
+NOTE = (
+    "effect size d of WEAT and p of a one-sided permutation test, ~ where partitions were drawn "
+    "(words known/in the four lists)"
+)
+
+
+def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
+    """Run association tests on sets of word vectors; `asked.data`, `seed` and `resamples` are used.
+
+    Raises:
+        X2StaticError: the word lists are not there or cannot be read, scipy is missing, or nothing is covered.
+    """
+    permutations = Permutations(asked.resamples or PARTITIONS, asked.seed)
+    results = {name: evaluate_bias(one, asked.data, permutations) for name, one in vectors.items()}
+    rows = [result.task for result in next(iter(results.values()))]
+    columns = {
+        name: [*(_cell(result) for result in of_one), number(average(of_one))] for name, of_one in results.items()
+    }
+    return Evaluated(
+        f"{grid([*rows, 'average'], columns)}\n{NOTE}",
+        {"vectors": {name: _figures(of_one) for name, of_one in results.items()}},
+    )
+
+
+def _cell(result: Association) -> str:
+    share = "none" if result.p is None else f"{result.p:.5f}"
+    drawn = " " if result.exact else "~"
+    return f"{number(result.effect):>6} p{drawn}{share:<7} ({result.covered}/{result.total})"
+
+
+def _figures(results: list[Association]) -> dict[str, Any]:
+    """Return the figures of a set of vectors; `score` is the effect size."""
+    return {
+        "tasks": {
+            result.task: {
+                "score": result.effect,
+                "p": result.p,
+                "exact": result.exact,
+                "covered": result.covered,
+                "total": result.total,
+                "known": result.known,
+            }
+            for result in results
+        },
+        "average": average(results),
+    }

@@ -1,0 +1,72 @@
+"""Caches of tiny teachers, and baselines made from them."""
+
+import atexit
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from pipeline.baselines import make
+from schemas.baseline import BaselineConfig
+from schemas.vectors import WordVectors
+from stage1_encode.teacher import Teacher
+from tests.reference import Reader
+from tests.stage1_encode.runs import paragraphs, run, write_lines
+from tests.stage1_encode.test_aggregation import slowly
+from tests.teachers import make_teacher
+
+TEXTS = paragraphs(24)
+Occurring = dict[str, npt.NDArray[np.float64]]  # of each word, (n_occurrences, n_layers, dim)
+
+
+@cache
+def reader(family: str = "bert") -> Reader:
+    """Return a reader of a tiny teacher, made when it is first asked for."""
+    folder = Path(tempfile.mkdtemp(prefix=f"x2static-{family}-"))
+    atexit.register(shutil.rmtree, folder)
+    return Reader(make_teacher(folder, family, 512))
+
+
+def encoded(folder: Path, texts: list[str] = TEXTS, family: str = "bert", **options: Any) -> Path:
+    """Encode texts, in units of seven paragraphs unless options say otherwise; return the cache."""
+    folder.mkdir(exist_ok=True)
+    corpus = write_lines(folder / "text.txt", texts)
+    run(reader(family).teacher.folder, corpus, folder / "cache", **({"unit": 7} | options))
+    return folder / "cache"
+
+
+def made(name: str, cache: Path, out: Path, **options: Any) -> WordVectors:
+    """Make a baseline of words that occur twice, on the processor."""
+    make(config_of(name, cache, out, **options))
+    return WordVectors.load(out)
+
+
+def config_of(name: str, cache: Path, out: Path, **options: Any) -> BaselineConfig:
+    return BaselineConfig(name=name, cache=cache, out=out, **({"min_count": 2, "device": "cpu"} | options))
+
+
+def occurring(found: WordVectors, family: str = "bert", texts: list[str] = TEXTS) -> Occurring:
+    """Return the vectors of each word's occurrences, computed one paragraph at a time."""
+    return {word: np.array(rows) for word, rows in slowly(reader(family), texts, found.words).items()}
+
+
+def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a teacher is loaded."""
+
+    def load(*_: Any) -> None:
+        raise AssertionError("the teacher is loaded")
+
+    monkeypatch.setattr(Teacher, "__init__", load)
+
+
+def cosines(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the cosine of each pair of rows."""
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
+    found: npt.NDArray[np.float64] = (ours * theirs).sum(axis=1) / lengths
+    return found

@@ -1,0 +1,256 @@
+"""Analogies agree with gensim's and with a naive loop, whatever the memory."""
+
+import logging
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+
+from evaluation import task_files
+from evaluation.analogy import Accuracy, AnalogyScore, average, evaluate_analogies, score_questions
+from evaluation.analogy_answers import EPSILON
+from evaluation.analogy_questions import Question, find_questions, read_questions
+from schemas.errors import X2StaticError
+from schemas.vectors import WordVectors
+
+ROOT = Path(__file__).parents[2]
+
+
+def clustered(words: list[str], seed: int = 0, dim: int = 8) -> WordVectors:
+    """Random vectors of few dimensions and many lengths, so that some questions are answered rightly by chance."""
+    draw = np.random.default_rng(seed)
+    matrix = draw.normal(size=(len(words), dim)) * draw.uniform(0.1, 9, size=(len(words), 1))
+    return WordVectors(words, matrix.astype(np.float32), np.arange(len(words), 0, -1))
+
+
+def questions_of(n_words: int, n: int, seed: int = 0) -> list[Question]:
+    draw = np.random.default_rng(seed)
+    picks = [draw.choice(n_words, 4, replace=False) for _ in range(n)]
+    return [
+        Question(f"{'gram' if i % 3 else 'x'}{i % 5}", tuple(f"w{k}" for k in p[:3]), f"w{p[3]}")
+        for i, p in enumerate(picks)
+    ]
+
+
+def written(path: Path, questions: list[Question]) -> Path:
+    sections = dict.fromkeys(one.section for one in questions)
+    lines = []
+    for name in sections:
+        lines += [f": {name}", *(" ".join((*q.given, q.answer)) for q in questions if q.section == name)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def keyed(vectors: WordVectors) -> KeyedVectors:
+    model = KeyedVectors(vectors.dim)
+    model.add_vectors(vectors.words, vectors.matrix)
+    return model
+
+
+def naive(vectors: WordVectors, question: Question, multiply: bool) -> str:
+    """The answer, a word at a time, in float64, as Levy & Goldberg write it."""
+
+    def cosine(one: str, other: str) -> float:
+        u, v = vectors[one].astype(float), vectors[other].astype(float)
+        return float(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
+
+    def score(word: str) -> float:
+        a, b, c = (cosine(word, given) for given in question.given)
+        return (1 + b) / 2 * ((1 + c) / 2) / ((1 + a) / 2 + EPSILON) if multiply else b - a + c
+
+    return max((word for word in vectors.words if word not in question.given), key=score)
+
+
+def solvable(vectors: WordVectors, questions: list[Question], multiply: bool) -> list[Question]:
+    """The questions with every second answer replaced by the right one."""
+    return [
+        question._replace(answer=naive(vectors, question, multiply)) if i % 2 else question
+        for i, question in enumerate(questions)
+    ]
+
+
+def test_3cosadd_is_that_of_gensim_in_every_section(tmp_path):
+    vectors = clustered([f"w{i}" for i in range(60)])
+    questions = solvable(vectors, questions_of(60, 200), multiply=False) + questions_of(80, 50, seed=1)
+    file = written(tmp_path / "q.txt", questions)
+    expected, sections = keyed(vectors).evaluate_word_analogies(str(file), restrict_vocab=10**9)
+    (score,) = evaluate_analogies(vectors, file)
+    assert score.all.cos_add == pytest.approx(expected, abs=1e-12)
+    assert 0.3 < expected < 0.7
+    for section in sections[:-1]:
+        right, wrong = len(section["correct"]), len(section["incorrect"])
+        assert score.sections[section["section"]].cos_add == pytest.approx(right / (right + wrong))
+        assert score.sections[section["section"]].covered == right + wrong
+    assert score.all.covered < score.all.total == 250
+
+
+def test_3cosadd_is_that_of_gensim_on_its_own_questions():
+    (path,) = find_questions(None)
+    words = list(dict.fromkeys(w.lower() for q in read_questions(path) for w in (*q.given, q.answer)))[:400]
+    # Words of a pair have nearly the same difference everywhere: about half of the questions can be answered.
+    draw = np.random.default_rng(0)
+    matrix, direction = draw.normal(size=(len(words), 30)), draw.normal(size=30)
+    for question in read_questions(path):
+        a, b = question.given[0].lower(), question.given[1].lower()
+        if a in words and b in words:
+            offset = direction + 1.5 * draw.normal(size=30)
+            matrix[words.index(b)] = matrix[words.index(a)] + offset
+    vectors = WordVectors(words, matrix.astype(np.float32), np.ones(len(words), np.int64))
+    expected, _ = keyed(vectors).evaluate_word_analogies(str(path), restrict_vocab=10**9)
+    (score,) = evaluate_analogies(vectors)
+    assert score.all.cos_add == pytest.approx(expected, abs=1e-12)
+    assert 0.05 < expected < 0.95
+    assert score.all.total == 19544
+    assert (len(score.sections), score.semantic.total, score.syntactic.total) == (14, 8869, 10675)
+
+
+@pytest.mark.parametrize("multiply", [False, True])
+def test_both_methods_are_those_of_a_naive_loop(multiply):
+    vectors = clustered([f"w{i}" for i in range(50)], seed=2, dim=4)
+    questions = questions_of(50, 120, seed=3)
+    answers = [naive(vectors, question, multiply) for question in questions]
+    score = score_questions(vectors, "t", [q._replace(answer=a) for q, a in zip(questions, answers, strict=True)])
+    assert (score.all.cos_mul if multiply else score.all.cos_add) == 1
+    assert (score.all.cos_add if multiply else score.all.cos_mul) < 1  # so the two were told apart
+
+
+@pytest.mark.parametrize("megabytes", [1e-9, 0.002, 1000])
+def test_the_result_does_not_depend_on_the_block(megabytes):
+    vectors = clustered([f"w{i}" for i in range(70)], seed=4)
+    questions = solvable(vectors, questions_of(70, 90, seed=5), multiply=True)
+    assert score_questions(vectors, "t", questions, megabytes) == score_questions(vectors, "t", questions)
+
+
+def test_memory_is_bounded_by_the_megabytes():
+    vectors = clustered([f"w{i}" for i in range(40_000)], dim=4)
+    questions = questions_of(40_000, 500)
+    tracemalloc.start()
+    try:
+        for megabytes in (2, 64):
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            score_questions(vectors, "t", questions, megabytes)
+            peak = tracemalloc.get_traced_memory()[1] - before
+            # Beside the cosines: the spellings of 40,000 words, and some megabytes of compared scores.
+            assert peak < (megabytes + 40) * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_given_words_are_no_answers_in_any_case():
+    # "b" is nearest to itself, then "B", then "d".
+    words = ["a", "b", "c", "B", "d", "e"]
+    matrix = np.array([[1, 0], [0.2, 1], [1, 0.1], [0.21, 1], [0.3, 1], [-1, 0]], np.float32)
+    vectors = WordVectors(words, matrix, np.ones(6, np.int64))
+    assert score_questions(vectors, "t", [Question("s", ("a", "b", "c"), "d")]).all == Accuracy(1, 1, 1, 1)
+
+
+def test_case_is_ignored_as_in_gensim(tmp_path):
+    lower = [f"w{i}" for i in range(30)]
+    words = lower + [word.upper() for word in lower[::2]] + ["W1x", "w1X"]
+    vectors = clustered(words, seed=6, dim=3)
+    questions = [q._replace(answer=q.answer.upper()) for q in questions_of(30, 300, seed=7)]
+    file = written(tmp_path / "q.txt", questions)
+    expected, _ = keyed(vectors).evaluate_word_analogies(str(file), restrict_vocab=10**9)
+    assert evaluate_analogies(vectors, file)[0].all.cos_add == pytest.approx(expected, abs=1e-12)
+    assert expected > 0
+
+
+def test_questions_with_an_unknown_word_are_left_out_and_counted():
+    vectors = clustered(["a", "b", "c", "d"])
+    known = Question("s", ("a", "b", "c"), "d")  # the only word that is left
+    unknown = [known._replace(answer="x"), known._replace(given=("a", "x", "c"))]
+    assert score_questions(vectors, "t", [known, *unknown]).all == Accuracy(1, 1, 1, 3)
+
+
+def test_a_vocabulary_of_the_given_words_alone_answers_nothing():
+    vectors = clustered(["a", "b", "c"])
+    assert score_questions(vectors, "t", [Question("s", ("a", "b", "c"), "a")]).all == Accuracy(0, 0, 1, 1)
+
+
+def test_vectors_of_zeros_and_opposite_vectors_are_no_error():
+    vectors = WordVectors(
+        ["a", "b", "c", "d"], np.array([[1, 0], [-1, 0], [0, 0], [1, 0]], np.float32), np.ones(4, int)
+    )
+    score = score_questions(vectors, "t", [Question("s", ("a", "b", "c"), "d")])
+    assert score.all == Accuracy(1, 1, 1, 1)
+
+
+def test_only_a_file_with_both_kinds_of_sections_tells_them_apart():
+    vectors = clustered(["a", "b", "c", "d"])
+    semantic, syntactic = Question("s", ("a", "b", "c"), "d"), Question("gram1-x", ("a", "b", "c"), "x")
+    both = score_questions(vectors, "t", [semantic, syntactic])
+    assert (both.semantic, both.syntactic) == (Accuracy(1, 1, 1, 1), Accuracy(None, None, 0, 1))
+    for one in (semantic, syntactic):
+        alone = score_questions(vectors, "t", [one])
+        assert (alone.semantic, alone.syntactic) == (None, None)
+
+
+def test_a_file_without_coverage_is_reported_beside_one_with(tmp_path, caplog):
+    (tmp_path / "known.txt").write_text(": s\na b c d\n")
+    (tmp_path / "unknown.txt").write_text(": s\na b c x\n")
+    with caplog.at_level(logging.WARNING):
+        known, unknown = evaluate_analogies(clustered(["a", "b", "c", "d"]), tmp_path)
+    assert (known.all.cos_add, unknown.all) == (1, Accuracy(None, None, 0, 1))
+    assert average([known, unknown]) == 1
+    assert "unknown: no score, none of the 1 analogy questions is covered" in caplog.text
+    assert average([AnalogyScore("t", Accuracy(None, None, 0, 1))]) is None
+
+
+def test_no_coverage_at_all_is_an_error(tmp_path):
+    (tmp_path / "q.txt").write_text(": s\nk l m n\n")
+    with pytest.raises(X2StaticError, match="none of the 1 analogy questions of q is covered by the 4 words"):
+        evaluate_analogies(clustered(["a", "b", "c", "d"]), tmp_path)
+
+
+def test_a_folder_gives_its_analogy_files(tmp_path):
+    (tmp_path / "analogy").mkdir()
+    for name in ("analogy/b.txt", "analogy/a.txt", "c.txt"):
+        (tmp_path / name).write_text("")
+    assert [path.stem for path in find_questions(tmp_path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (": s\na b c d\na b c\n", "line 3: expected four words, .* got 3: 'a b c'"),
+        (": s\na b c d e\n", "line 2: expected four words, .* got 5"),
+        ("\na b c d\n: s\n", "line 2: a question before the first section"),
+        ("", "no questions in it"),
+        (": s\n\n", "no questions in it"),
+    ],
+)
+def test_a_bad_file_is_refused_by_line(tmp_path, text, message):
+    (tmp_path / "q.txt").write_text(text)
+    with pytest.raises(X2StaticError, match=r"q\.txt.*" + message):
+        read_questions(tmp_path / "q.txt")
+
+
+def test_bytes_that_are_no_utf8_are_refused_by_line(tmp_path):
+    (tmp_path / "q.txt").write_bytes(b": s\nna\xefve b c d\n")
+    with pytest.raises(X2StaticError, match=r"q\.txt, line 2: not valid UTF-8"):
+        read_questions(tmp_path / "q.txt")
+
+
+def test_a_path_that_is_not_there_or_holds_nothing_is_named(tmp_path):
+    with pytest.raises(
+        X2StaticError, match="nowhere: no such file or folder; --data takes a file of analogy questions"
+    ):
+        find_questions(tmp_path / "nowhere")
+    with pytest.raises(X2StaticError, match=r"no \*\.txt here"):
+        find_questions(tmp_path)
+
+
+def test_gensim_is_found_without_being_imported():
+    code = "import sys, evaluation.analogy_questions as a; a.find_questions(None); sys.exit('gensim' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_without_gensim_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    with pytest.raises(X2StaticError, match=r"pip install x2static\[evaluate\].*--data"):
+        find_questions(None)

@@ -1,0 +1,237 @@
+"""Association tests agree with a plain computation, with WEFE, and with what chance would do."""
+
+import itertools
+import json
+import logging
+import sys
+
+import numpy as np
+import pytest
+
+from evaluation import task_files
+from evaluation.bias import Association, Permutations, associate, average, evaluate_bias
+from evaluation.word_lists import PUBLISHED, WordLists, find_word_lists, read_word_lists
+from schemas.errors import X2StaticError
+from schemas.vectors import WordVectors
+
+DRAWS = Permutations(2000, seed=1)
+
+
+def lists_of(x: int, y: int, a: int = 3, b: int = 4) -> WordLists:
+    return WordLists(
+        **{name: [f"{name.lower()}{i}" for i in range(n)] for name, n in zip("XYAB", (x, y, a, b), strict=True)}
+    )
+
+
+def random_vectors(lists: WordLists, seed: int = 0) -> WordVectors:
+    words = [word for _, of_list in lists for word in of_list]
+    draw = np.random.default_rng(seed)
+    matrix = draw.normal(size=(len(words), 5)) * draw.uniform(0.1, 9, size=(len(words), 1))
+    return WordVectors(words, matrix.astype(np.float32), np.ones(len(words), np.int64))
+
+
+def association(vectors: WordVectors, lists: WordLists, word: str) -> float:
+    """s(w, A, B) a pair of words at a time."""
+
+    def cosine(other: str) -> float:
+        u, v = vectors[word].astype(float), vectors[other].astype(float)
+        return float(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
+
+    return float(np.mean([cosine(a) for a in lists.A]) - np.mean([cosine(b) for b in lists.B]))
+
+
+def naive(vectors: WordVectors, lists: WordLists) -> tuple[float, float]:
+    """Effect size and exact p-value as the paper writes them, partitions by itertools."""
+    s = {word: association(vectors, lists, word) for word in lists.X + lists.Y}
+    effect = (np.mean([s[x] for x in lists.X]) - np.mean([s[y] for y in lists.Y])) / np.std(list(s.values()))
+    total = sum(s.values())
+    observed = 2 * sum(s[x] for x in lists.X) - total
+    sums = [2 * sum(part) - total for part in itertools.combinations(s.values(), len(lists.X))]
+    return float(effect), float(np.mean([other >= observed - 1e-12 for other in sums]))
+
+
+@pytest.mark.parametrize(("x", "y"), [(2, 2), (5, 5), (3, 6), (7, 4)])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_effect_size_and_exact_p_are_those_of_the_paper(x, y, seed):
+    lists = lists_of(x, y)
+    vectors = random_vectors(lists, seed)
+    result = associate(vectors, "t", lists, DRAWS)
+    assert (result.effect, result.p) == pytest.approx(naive(vectors, lists), abs=1e-6)
+    assert result.exact
+
+
+def test_too_many_partitions_are_drawn_and_agree_with_all_of_them():
+    lists = lists_of(10, 10)  # 184,756 partitions
+    vectors = random_vectors(lists, seed=3)
+    result = associate(vectors, "t", lists, Permutations(20_000))
+    effect, p = naive(vectors, lists)
+    assert not result.exact
+    assert result.effect == pytest.approx(effect, abs=1e-6)
+    assert result.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 20_000))
+
+
+def test_draws_repeat_with_the_seed_and_are_never_impossible():
+    lists = lists_of(10, 10)
+    vectors = random_vectors(lists)
+    towards = vectors.matrix[20:23].mean(axis=0) - vectors.matrix[23:].mean(axis=0)
+    matrix = vectors.matrix.copy()
+    matrix[:10], matrix[10:20] = towards, -towards  # the most unequal partition
+    extreme = WordVectors(vectors.words, matrix + 1e-3 * vectors.matrix, vectors.counts)
+    assert associate(extreme, "t", lists, Permutations(500)).p == pytest.approx(1 / 501)
+    same = [associate(vectors, "t", lists, Permutations(500, seed)).p for seed in (5, 5, 6)]
+    assert same[0] == same[1] != same[2]
+
+
+def test_p_of_vectors_by_chance_is_by_chance():
+    lists = lists_of(5, 5)
+    shares = [associate(random_vectors(lists, seed), "t", lists, DRAWS).p for seed in range(100)]
+    assert 0.4 < np.mean(shares) < 0.6
+    assert 1 <= sum(share < 0.1 for share in shares) <= 22
+
+
+def test_unknown_words_are_left_out_and_counted():
+    lists = lists_of(4, 4)
+    vectors = random_vectors(lists)
+    more = WordLists(X=[*lists.X, "unknown"], Y=lists.Y, A=["none", *lists.A], B=lists.B)
+    whole, part = associate(vectors, "t", lists, DRAWS), associate(vectors, "t", more, DRAWS)
+    assert (part.effect, part.p) == (whole.effect, whole.p)
+    assert (part.covered, part.total, part.known) == (15, 17, {"X": 4, "Y": 4, "A": 3, "B": 4})
+
+
+def test_names_are_looked_up_as_they_are_before_they_are_lower_cased():
+    lists = lists_of(3, 3)
+    vectors = random_vectors(lists)
+    upper = WordLists(**{name: [word.upper() for word in words] for name, words in lists})
+    assert associate(vectors, "t", upper, DRAWS) == associate(vectors, "t", lists, DRAWS)
+
+
+@pytest.mark.parametrize("few", "XYAB")
+def test_fewer_than_two_known_words_of_a_list_give_no_score_and_a_warning(few, caplog):
+    lists = lists_of(3, 3, 3, 3)
+    vectors = random_vectors(lists)
+    words = {name: ["k", "l", *of_list[:1]] if name == few else of_list for name, of_list in lists}
+    with caplog.at_level(logging.WARNING):
+        result = associate(vectors, "rare", WordLists(**words), DRAWS)
+    assert (result.effect, result.p, result.covered, result.total) == (None, None, 10, 12)
+    assert f"rare: no score, of list {few} only 1 words are known" in caplog.text
+
+
+def test_targets_that_are_all_alike_give_no_score(caplog):
+    lists = lists_of(3, 3)
+    vectors = random_vectors(lists)
+    matrix = vectors.matrix.copy()
+    matrix[:6] = matrix[0] * np.arange(1, 7, dtype=np.float32)[:, None]
+    with caplog.at_level(logging.WARNING):
+        result = associate(WordVectors(vectors.words, matrix, vectors.counts), "t", lists, DRAWS)
+    assert result.effect is None
+    assert "all 6 targets are associated alike" in caplog.text
+
+
+def own(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+FOUR = {"X": ["a", "b"], "Y": ["c", "d"], "A": ["e", "f"], "B": ["g", "h"]}
+
+
+def test_own_lists_are_read_from_json_and_toml_alike(tmp_path):
+    toml = "\n".join(["[test]", *(f"{name} = {words}" for name, words in FOUR.items())])
+    one = read_word_lists(own(tmp_path / "one.json", {"test": FOUR}))
+    assert one == read_word_lists(own(tmp_path / "two.toml", toml)) == {"test": WordLists(**FOUR)}
+
+
+def test_a_folder_gives_its_files_and_tests_are_named_by_file(tmp_path):
+    own(tmp_path / "one.json", {"test": FOUR})
+    own(tmp_path / "two.json", {"test": FOUR})
+    vectors = random_vectors(WordLists(**FOUR))
+    results = evaluate_bias(vectors, tmp_path)
+    assert [result.task for result in results] == ["one: test", "two: test"]
+    assert evaluate_bias(vectors, tmp_path / "one.json")[0].task == "test"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "neither valid JSON nor TOML"),
+        ("{}", "no tests in it"),
+        ("[]", "no tests in it"),
+        ({"test": {"X": ["a"]}}, "test, Y: Field required"),
+        ({"test": FOUR | {"C": ["k"]}}, "test, C: Extra inputs"),
+        ({"test": FOUR | {"X": "ab"}}, "test, X: Input should be a valid list"),
+        ({"test": FOUR | {"X": [1]}}, "test, X, 0: Input should be a valid string"),
+        ({"test": FOUR | {"X": ["a", "c"]}}, "'c' stands twice in X and Y"),
+        ({"test": FOUR | {"A": ["e", "e"]}}, "'e' stands twice in A and B"),
+        ({"test": 3}, "test: Input should be a valid dict"),
+        ({"flowers": ["aster"]}, r"no list 'african_american_names_5', so this is WEAT\.json of another"),
+    ],
+)
+def test_bad_lists_are_refused(tmp_path, content, message):
+    with pytest.raises(X2StaticError, match=r"lists\.json: .*" + message):
+        read_word_lists(own(tmp_path / "lists.json", content))
+
+
+def test_bytes_that_are_no_utf8_are_refused(tmp_path):
+    (tmp_path / "lists.json").write_bytes(b'{"na\xefve": 1}')
+    with pytest.raises(X2StaticError, match=r"lists\.json: neither valid JSON"):
+        read_word_lists(tmp_path / "lists.json")
+
+
+def test_no_known_word_at_all_is_an_error(tmp_path):
+    vectors = random_vectors(lists_of(2, 2))
+    own(tmp_path / "lists.json", {"test": {name: [word + "!" for word in words] for name, words in FOUR.items()}})
+    with pytest.raises(X2StaticError, match="none of the 8 words of 1 association tests is among the 11 words"):
+        evaluate_bias(vectors, tmp_path / "lists.json")
+
+
+def test_without_wefe_and_own_lists_the_message_says_where_lists_come_from(monkeypatch):
+    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    with pytest.raises(X2StaticError, match=r"pip install --no-deps 'wefe>=1.0'.*--data"):
+        find_word_lists(None)
+
+
+def test_without_scipy_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    lists = lists_of(3, 3)
+    with pytest.raises(X2StaticError, match=r"scipy: `pip install x2static\[evaluate\]`"):
+        associate(random_vectors(lists), "t", lists, DRAWS)
+
+
+def test_the_average_counts_each_test_the_same():
+    one, none, other = (Association("t", effect, None, True, 8, 8) for effect in (1.0, None, 0.5))
+    assert average([one, none, other]) == pytest.approx(0.75)
+    assert average([none]) is None
+
+
+def test_a_file_of_the_published_lists_gives_the_tests_of_the_paper(tmp_path):
+    names = {name for test in PUBLISHED.values() for name in test}
+    tests = read_word_lists(own(tmp_path / "WEAT.json", {name: [name, f"{name}_"] for name in names}))
+    assert list(tests) == list(PUBLISHED)
+    assert tests["7 math/arts, male/female terms"].A == ["male_terms", "male_terms_"]
+
+
+def test_the_published_lists_of_wefe_are_the_ten_tests_of_the_paper():
+    pytest.importorskip("wefe.datasets", reason="the published lists come with WEFE", exc_type=ImportError)
+    tests = read_word_lists(find_word_lists(None)[0])
+    # Sizes of Caliskan et al. 2017, table 1: targets times two, attributes times two.
+    sizes = [(25, 25), (25, 25), (32, 25), (18, 25), (18, 8), (8, 8), (8, 8), (8, 8), (6, 7), (8, 8)]
+    assert [(len(test.X), len(test.Y), len(test.A), len(test.B)) for test in tests.values()] == [
+        (x, x, a, a) for x, a in sizes
+    ]
+
+
+def test_the_effect_size_is_that_of_wefe():
+    metrics = pytest.importorskip("wefe.metrics", reason="compares with WEFE", exc_type=ImportError)
+    from gensim.models import KeyedVectors
+    from wefe.query import Query
+    from wefe.word_embedding_model import WordEmbeddingModel
+
+    for number, (name, lists) in enumerate(read_word_lists(find_word_lists(None)[0]).items()):
+        words = list(dict.fromkeys(word for _, of_list in lists for word in of_list))
+        matrix = np.random.default_rng(number).normal(size=(len(words), 10)).astype(np.float32)
+        vectors = WordVectors(words, matrix, np.ones(len(words), np.int64))
+        keyed = KeyedVectors(10)
+        keyed.add_vectors(words, matrix)
+        query = Query([lists.X, lists.Y], [lists.A, lists.B], ["X", "Y"], ["A", "B"])
+        expected = metrics.WEAT().run_query(query, WordEmbeddingModel(keyed))["effect_size"]
+        assert associate(vectors, name, lists, Permutations(10)).effect == pytest.approx(expected, abs=1e-6)
