@@ -9,7 +9,7 @@ from pipeline.evaluations.asked import Asked, Evaluated
 from pipeline.terminal import ProgressLine
 from schemas.vectors import WordVectors
 
-WIDTH = 23  # of a column
+WIDTH = len("100.0 ± 10.0 / 100.0 ± 10.0")  # of a column
 
 
 def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
