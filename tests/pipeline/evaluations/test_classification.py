@@ -24,6 +24,7 @@ def test_every_set_of_vectors_has_a_column_and_every_task_a_row(tmp_path):
     assert lines[4].split() == ["words", "known", "100.0%", "100.0%"]
     assert lines[5] == "macro-F1 / accuracy, in %"
     figures = json.loads(json.dumps(done.figures))["vectors"]["short"]
+    assert done.figures["protocol"]["epochs"] == [8, 16]
     assert figures["average"] == pytest.approx(
         (figures["tasks"]["A"]["accuracy"] + figures["tasks"]["B"]["accuracy"]) / 2
     )
