@@ -1,5 +1,6 @@
 """What a classifier reads: texts as rows of a small matrix of word vectors, in batches of about equal length."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -94,8 +95,7 @@ class Inputs:
 
     Attributes:
         matrix: (n_words + 1, dim) float32, the vectors of the task's words, scaled so that those of the words of the
-            training part have a mean length of 1, and UNKNOWN's zeros. The lengths that different methods give their
-            vectors differ by orders of magnitude, and the learning rates are fixed.
+            training part have a mean length of sqrt(dim), and UNKNOWN's zeros.
         train: to train on.
         validation: to choose by.
         test: for the score alone.
@@ -112,7 +112,14 @@ class Inputs:
 
     @classmethod
     def of(cls, vectors: WordVectors, task: Task) -> "Inputs":
-        """Look a task's words up: as they are written, else lower-cased.
+        """Look a task's words up: as they are written, else lower-cased; and scale their vectors.
+
+        The lengths that different methods give their vectors differ by orders of magnitude, and the learning rates are
+        fixed: without a scale they would measure the lengths. With coordinates of about 1, what PyTorch's
+        initialisation expects, the best setting lies inside the search space also for vectors that share a large
+        common vector. With a mean length of 1 it lies at its end: of TREC's validation part 67 % are right against
+        74 % where a common vector of twice the mean length is added (closed form, 384 dimensions), 84 % against
+        83 % where none is.
 
         Raises:
             X2StaticError: no word of the task is known, or none of its training part with a vector that is not zero.
@@ -130,7 +137,9 @@ class Inputs:
                 f"{task.name}: {covered} of its {len(ids)} words are among the {len(vectors)} of the vectors, none in "
                 "the training part with a vector that is not zero; check that vectors and data are of one language"
             )
-        return cls(torch.from_numpy(matrix / length), train, validation, test, covered, len(ids))
+        return cls(
+            torch.from_numpy(matrix * (math.sqrt(vectors.dim) / length)), train, validation, test, covered, len(ids)
+        )
 
 
 def _look_up(part: Part, index: dict[str, int], numbers: dict[int, int], classes: list[int]) -> Examples:

@@ -5,11 +5,20 @@ from statistics import fmean
 from typing import Any
 
 from evaluation.classification import ClassificationScore, evaluate_classification
+from evaluation.classification.protocol import EPOCHS, LEARNING_RATES
+from evaluation.classification.training import BATCH
 from pipeline.evaluations.asked import Asked, Evaluated
 from pipeline.terminal import ProgressLine
 from schemas.vectors import WordVectors
 
-WIDTH = 23  # of a column
+WIDTH = len("100.0 ± 10.0 / 100.0 ± 10.0")  # of a column
+
+PROTOCOL = {  # what all sets of vectors have in common
+    "learning_rates": list(LEARNING_RATES),
+    "epochs": [EPOCHS[0], EPOCHS[-1]],
+    "batch": BATCH,
+    "mean_vector_length": "sqrt(dim)",
+}
 
 
 def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
@@ -26,7 +35,8 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     for name, of_name in vectors.items():
         with ProgressLine(f"classification, {name}") as progress:
             results[name] = evaluate_classification(of_name, asked.data, asked.runs, asked.seed, progress)
-    return Evaluated(_table(results), {"vectors": {name: _figures(scores) for name, scores in results.items()}})
+    figures = {name: _figures(scores) for name, scores in results.items()}
+    return Evaluated(_table(results), {"protocol": PROTOCOL, "vectors": figures})
 
 
 def _figures(scores: list[ClassificationScore]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_the_scale_of_the_vectors_changes_nothing(tmp_path):
     one, other = (Inputs.of(of, task(tmp_path, ["a b", "c c x"])).matrix for of in (given, larger))
     torch.testing.assert_close(one, other)
     a, b, c = one[1:].norm(dim=1).tolist()
-    assert (a + b + 2 * c) / 4 == pytest.approx(1)
+    assert (a + b + 2 * c) / 4 == pytest.approx(math.sqrt(given.dim))
 
 
 @pytest.mark.parametrize(("words", "matrix"), [(["x"], None), (["a"], np.zeros((1, 4), np.float32))])
