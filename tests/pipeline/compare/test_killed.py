@@ -16,10 +16,10 @@ from tests.pipeline.compare.conftest import Compare, state_of
 from tests.stage2_train.conftest import single_thread
 
 METHODS = ("skipgram-seed0", "cbow")
-# Killed again and again, each time further on: before a record is kept, while vectors are written, before the page.
+# Killed again and again, each time further on: while vectors are written, before a record is kept, before the page.
 KILLS = [
-    ("pipeline.compare.records:write_atomically", "before", 1),
     ("schemas.vectors:write_atomically", "before", 2),
+    ("pipeline.compare.records:write_atomically", "before", 2),
     ("pipeline.compare.page:page", "before", 1),
 ]
 
