@@ -40,7 +40,7 @@ def test_the_window_is_what_the_model_really_reads(readers: Readers, family: str
     assert loaded(readers(family, window).teacher.folder).window == window
 
 
-@pytest.mark.parametrize(("lengths", "width"), [([3, 16], 16), ([33], 33), ([65, 2], 66), ([129], 132)])
+@pytest.mark.parametrize(("lengths", "width"), [([3, 16], 16), ([33], 34), ([65, 2], 68), ([129], 136)])
 def test_batches_are_padded_to_few_widths_but_never_beyond_the_window(
     readers: Readers, lengths: list[int], width: int
 ) -> None:
@@ -157,7 +157,7 @@ class SmallDevice:
     """A teacher on a device that holds only so many pieces at once; the state of a piece is its id."""
 
     def __init__(self, room: int) -> None:
-        self.room, self.dim, self.device = room, 1, CPU
+        self.room, self.dim, self.device, self.window = room, 1, CPU, 512
         self.sizes: list[int] = []
 
     def states(self, batch: list[Window]) -> torch.Tensor:
