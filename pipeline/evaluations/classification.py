@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from evaluation.classification import ClassificationScore, evaluate_classification
+from evaluation.classification.examples import MEAN_LENGTH
 from evaluation.classification.protocol import EPOCHS, LEARNING_RATES
 from evaluation.classification.training import BATCH
 from pipeline.evaluations.asked import Asked, Evaluated
@@ -17,7 +18,7 @@ PROTOCOL = {  # what all sets of vectors have in common
     "learning_rates": list(LEARNING_RATES),
     "epochs": [EPOCHS[0], EPOCHS[-1]],
     "batch": BATCH,
-    "mean_vector_length": "sqrt(dim)",
+    "mean_vector_length": MEAN_LENGTH,
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.classification.examples import UNKNOWN, Examples, Inputs
+from evaluation.classification.examples import MEAN_LENGTH, UNKNOWN, Examples, Inputs
 from evaluation.classification.network import DROPOUT, FILTERS, Network
 from evaluation.classification.training import predict, train
 from schemas.errors import X2StaticError
@@ -109,7 +109,7 @@ def test_the_scale_of_the_vectors_changes_nothing(tmp_path):
     one, other = (Inputs.of(of, task(tmp_path, ["a b", "c c x"])).matrix for of in (given, larger))
     torch.testing.assert_close(one, other)
     a, b, c = one[1:].norm(dim=1).tolist()
-    assert (a + b + 2 * c) / 4 == pytest.approx(math.sqrt(given.dim))
+    assert (a + b + 2 * c) / 4 == pytest.approx(MEAN_LENGTH)
 
 
 @pytest.mark.parametrize(("words", "matrix"), [(["x"], None), (["a"], np.zeros((1, 4), np.float32))])
