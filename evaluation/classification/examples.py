@@ -16,8 +16,8 @@ UNKNOWN = 0  # the row of zeros: a word without a vector, and what stands before
 
 # The lengths that methods give their vectors differ by orders of magnitude, and the learning rates are fixed: without a
 # scale they would measure the lengths. Best accuracy on the validation part of TREC, CR, MR and MPQA, in percent, of
-# the closed form with 384 dimensions (MR at 1e-3, at sqrt also at 3e-4); then of TREC and CR, a common vector of twice
-# the mean length added to all:
+# the closed form with 384 dimensions (MR at 1e-3, for sqrt(384) also at 3e-4); then of TREC and CR with a common vector
+# of twice the mean length added to all:
 #
 #     1           83.8 80.2 73.8 88.4    67.0 71.9    always at the highest learning rate
 #     4.4         84.5 79.8 73.4 88.5    71.4 71.0
