@@ -78,7 +78,7 @@ def share_threads() -> None:
     numba.set_num_threads(min(torch.get_num_threads(), most))
 
 
-@numba.njit(parallel=True, fastmath=REORDERED)
+@numba.njit(parallel=True, nogil=True, fastmath=REORDERED)
 def _score(vectors: Floats, contexts: Floats, words: Ints, context_of: Ints, scores: Floats) -> None:
     for pair in numba.prange(len(words)):
         vector, context = vectors[words[pair]], contexts[context_of[pair]]
@@ -88,7 +88,7 @@ def _score(vectors: Floats, contexts: Floats, words: Ints, context_of: Ints, sco
         scores[pair] = score
 
 
-@numba.njit(parallel=True, fastmath=REORDERED)
+@numba.njit(parallel=True, nogil=True, fastmath=REORDERED)
 def _update(
     matrices: tuple[Floats, Floats, Floats],
     rows: Ints,

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from schemas.ahead import ahead
 from schemas.errors import Interrupted, X2StaticError
@@ -26,6 +27,9 @@ from stage2_train.vocabulary import Vocabulary
 # Below it, little is learned: 690 steps over ten million words gave an average similarity of 0.24, 3,450 gave 0.44
 # (docs/LOG.md, 2026-11-21).
 FEW_STEPS = 1000
+
+# Drawn together: a thread for each takes 0.8 ms of a step's 7 (docs/LOG.md, 2026-11-21).
+BATCHES_AHEAD = 8
 
 AfterEpoch = Callable[[list[float]], None]  # hears the mean loss of each epoch so far
 
@@ -76,10 +80,11 @@ class NegativeSampling:
         waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()
         with StopRequest() as stop:
-            sampled = ahead(self._sampled())
+            sampled = self._sampled()
+            several = ahead(iter(lambda: list(islice(sampled, BATCHES_AHEAD)), []))
             if compiled.pays(self.learner.vectors):
                 compiled.compiling().result()
-            for position, n_words, targets, after in self.stream.waited(sampled):
+            for position, n_words, targets, after in chain.from_iterable(self.stream.waited(several)):
                 self._learn(n_words, targets)
                 self.state.position = after
                 ended = after.epoch > position.epoch
