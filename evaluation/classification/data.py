@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.task_files import numbered_lines
 from schemas.errors import X2StaticError
 
 ALL, TRAIN, VALIDATION, TEST = "all.tsv", "train.tsv", "dev.tsv", "test.tsv"
@@ -75,7 +76,10 @@ def find_tasks(data: Path | None) -> dict[str, Path]:
         X2StaticError: there are none.
     """
     if data is None:
-        raise X2StaticError(f"no classification data comes with x2static; give --data a folder that has {FORM}")
+        raise X2StaticError(
+            "no classification data comes with x2static; fetch some with `x2static data fetch`, or give --data a "
+            f"folder that has {FORM}"
+        )
     if not data.is_dir():
         raise X2StaticError(f"{data}: no such folder; classification takes --data with {FORM}")
     inner = data / "classification"
@@ -134,15 +138,7 @@ def _check(task: Task, folder: Path) -> None:
 
 
 def _read(file: Path) -> Part:
-    raw = file.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise X2StaticError(f"{file}, line {line}: not valid UTF-8; save the file as UTF-8") from error
-    # splitlines() would also split at separators that belong to a text, such as U+2028.
-    lines = enumerate(text.split("\n"), start=1)
-    rows = [_parse(line.rstrip("\r"), f"{file}, line {number}") for number, line in lines if line.strip()]
+    rows = [_parse(line, f"{file}, line {number}") for number, line in numbered_lines(file)]
     if not rows:
         raise X2StaticError(f"{file}: no texts in it; expected lines of label<TAB>tokenised text")
     return Part([label for label, _ in rows], [text for _, text in rows])

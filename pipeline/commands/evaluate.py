@@ -6,9 +6,8 @@ from typing import Any
 import click
 
 from evaluation.intervals import RESAMPLES
-from pipeline.data.fetch import data_folder
 from pipeline.evaluations.asked import Asked
-from pipeline.evaluations.tasks import TASKS, runner
+from pipeline.evaluations.tasks import TASKS, fetched_data, runner
 from pipeline.options import common, finish, given
 from pipeline.tables import short_names
 from schemas.vectors import WordVectors
@@ -39,9 +38,7 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
     """Score word vectors; what they do not know is left out and counted."""
     _refuse_unused(context, task, values)
     resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
-    if data is None and not TASKS[task].shipped and data_folder().is_dir():
-        data = data_folder()
-    asked = Asked(data, values["seed"], values["common"], resamples, values["runs"])
+    asked = Asked(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
     folders = short_names(list(dict.fromkeys(vectors)))
     evaluated = runner(task)({name: WordVectors.load(folder) for name, folder in folders.items()}, asked)
     click.echo(evaluated.table)

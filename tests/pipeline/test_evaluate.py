@@ -1,6 +1,7 @@
 """`x2static evaluate` scores what is asked for, compares with the first, and refuses options that change nothing."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evaluation import task_files
 from evaluation.word_similarity import average, evaluate_word_similarity, score_together
 from pipeline import cli
+from pipeline.evaluations import tasks
 from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.tasks import TASKS
+from pipeline.evaluations.tasks import TASKS, fetched_data
 from schemas.vectors import WordVectors
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +44,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = [f"{word}\t{WORDS[(i + step) % 40]}\t{(i * 17) % 40}\n" for i, word in enumerate(WORDS)]
         (folder / f"{name}.tsv").write_text("".join(lines))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where data would be fetched to, and nothing is: not that of who runs the tests."""
+    folder = tmp_path_factory.mktemp("user-cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder / "x2static" / "data"
 
 
 @pytest.fixture
@@ -139,6 +150,43 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
     default = {"data": None, "seed": 0, "common": False, "resamples": 0, "runs": 1}
     changed = {"--common": {"common": True}, "--intervals": {"resamples": 1000}}.get(option, {option[2:]: 123})
     assert asked == [Asked(**(default | changed))]
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_fetched_data_is_taken_where_the_task_has_some_and_gensim_has_none(task, cache, monkeypatch):
+    monkeypatch.setattr(tasks, "gensim_file", lambda _: None)
+    folder = cache / TASKS[task].folder
+    assert fetched_data(task) is None
+    (cache / "other").mkdir(parents=True)
+    folder.mkdir()
+    (folder / ".tmp-half").touch()
+    assert fetched_data(task) is None
+    (folder / "set.tsv").touch()
+    assert fetched_data(task) == cache
+    monkeypatch.setattr(tasks, "gensim_file", Path)
+    assert fetched_data(task) == (None if TASKS[task].shipped else cache)
+
+
+def test_gensim_counts_only_where_it_ships_all_files_of_the_task(cache, monkeypatch):
+    (cache / "wordsim").mkdir(parents=True)
+    (cache / "wordsim/rg65.tsv").touch()
+    monkeypatch.setattr(tasks, "gensim_file", lambda name: Path(name) if name.startswith("wordsim") else None)
+    assert fetched_data("word-similarity") == cache
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_each_task_without_data_says_how_to_fetch_some(task, monkeypatch, capsys, folders):
+    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    assert cli.run(["evaluate", str(folders[0]), "--task", task]) == 1
+    err = capsys.readouterr().err
+    assert "`x2static data fetch" in err
+    assert "--data" in err
+
+
+def test_fetched_word_pairs_are_scored_without_gensim(cache, monkeypatch, evaluate, folders, data):
+    shutil.copytree(data, cache / "wordsim")
+    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    assert evaluate(folders[0]) == evaluate(folders[0], "--data", data)
 
 
 def test_options_of_a_file_are_judged_like_those_of_the_command_line(tmp_path, capsys, folders, data):

@@ -115,7 +115,7 @@ def test_parts_that_do_not_fit_together_are_one_clear_line(tmp_path, names, mess
 
 
 def test_no_data_no_folder_no_task_and_an_unknown_task_are_one_clear_line(tmp_path):
-    with pytest.raises(X2StaticError, match="no classification data comes with x2static; give --data"):
+    with pytest.raises(X2StaticError, match="fetch some with `x2static data fetch`, or give --data"):
         read_tasks(None, 0)
     with pytest.raises(X2StaticError, match="nowhere: no such folder"):
         read_tasks(tmp_path / "nowhere", 0)

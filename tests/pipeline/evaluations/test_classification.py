@@ -45,5 +45,5 @@ def test_several_runs_show_their_deviation(tmp_path):
 
 
 def test_without_data_it_is_said_what_to_give():
-    with pytest.raises(X2StaticError, match="give --data"):
+    with pytest.raises(X2StaticError, match="`x2static data fetch`, or give --data"):
         classification.run({"one": vectors()}, asked(data=None, runs=1))
