@@ -47,7 +47,7 @@ def _figures(scores: list[AnalogyScore]) -> dict[str, Any]:
     return {
         "tasks": {
             score.task: {
-                **_accuracy(score.all),
+                **(_accuracy(score.all) or {}),
                 "semantic": _accuracy(score.semantic),
                 "syntactic": _accuracy(score.syntactic),
                 "sections": {section: _accuracy(accuracy) for section, accuracy in score.sections.items()},
@@ -58,9 +58,9 @@ def _figures(scores: list[AnalogyScore]) -> dict[str, Any]:
     }
 
 
-def _accuracy(accuracy: Accuracy | None) -> dict[str, Any]:
+def _accuracy(accuracy: Accuracy | None) -> dict[str, Any] | None:
     if accuracy is None:
-        return {}
+        return None
     return {
         "score": accuracy.cos_add,
         "cos_mul": accuracy.cos_mul,

@@ -46,6 +46,12 @@ def test_analogies_by_section_and_kind(tmp_path):
     assert figures["all"]["average"] == 0.5
 
 
+def test_questions_of_one_kind_have_no_figures_of_the_kinds(tmp_path):
+    (tmp_path / "q.txt").write_text(": capitals\na b c d\n")
+    figures = analogy.run(two_sets(list("abcde")), asked(tmp_path / "q.txt")).figures["vectors"]["all"]["tasks"]["q"]
+    assert (figures["semantic"], figures["syntactic"]) == (None, None)
+
+
 @pytest.mark.parametrize("resamples", [0, 50])
 def test_bias_by_test(tmp_path, resamples):
     words = [f"w{i}" for i in range(30)]
@@ -68,6 +74,7 @@ def test_bias_by_test(tmp_path, resamples):
     assert (p * 51 == pytest.approx(round(p * 51))) == (resamples == 50)
     assert f"p~{p:.5f}" in evaluated.table
     assert "none p none" in evaluated.table
+    assert evaluated.table.splitlines()[-2].endswith(f"{tasks['many']['score']:.3f} over 1 of 2")
     assert evaluated.figures["vectors"]["less"]["average"] == tasks["many"]["score"]
 
 
