@@ -1,5 +1,6 @@
 """Classification data: folders of files of `label<TAB>tokenised text`; found, read, and split into three parts."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 
 from evaluation.task_files import numbered_lines
 from schemas.errors import X2StaticError
+
+logger = logging.getLogger(__name__)
 
 ALL, TRAIN, VALIDATION, TEST = "all.tsv", "train.tsv", "dev.tsv", "test.tsv"
 FORM = f"a folder a task with {ALL}, or {TRAIN}, {TEST} and perhaps {VALIDATION}, lines of label<TAB>tokenised text"
@@ -64,6 +67,7 @@ def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None)
     folders = find_tasks(data)
     if tasks is None:
         tasks = sorted(folders)
+        _warn_of_others(folders)
     if unknown := [name for name in tasks if name not in folders]:
         raise X2StaticError(f"{data}: no classification task {', '.join(unknown)}; there are {', '.join(folders)}")
     return [_read_task(folders[name], seed) for name in tasks]
@@ -89,6 +93,15 @@ def find_tasks(data: Path | None) -> dict[str, Path]:
     if not found:
         raise X2StaticError(f"{data}: no classification data here; expected {FORM}")
     return found
+
+
+def _warn_of_others(folders: dict[str, Path]) -> None:
+    """Warn of the folders beside those of tasks: a task whose files are misnamed would be missed without a word."""
+    (home,) = {folder.parent for folder in folders.values()}
+    inside = sorted(path.name for path in home.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if others := [name for name in inside if name not in folders]:
+        names = ", ".join((ALL, TRAIN, VALIDATION, TEST))
+        logger.warning("%s: no classification task in %s, which has none of %s", home, ", ".join(others), names)
 
 
 def _read_task(folder: Path, seed: int) -> Task:

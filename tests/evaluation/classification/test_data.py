@@ -97,6 +97,19 @@ def test_a_bad_file_is_one_clear_line(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_without_the_files_of_a_task_is_warned_of(tmp_path, caplog):
+    write(tmp_path / "A/all.tsv", ROWS)
+    for name in ("EMPTY", ".hidden"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "MISNAMED/training.tsv", ROWS)
+    assert [task.name for task in read_tasks(tmp_path, 0)] == ["A"]
+    (record,) = caplog.records
+    assert f"{tmp_path}: no classification task in EMPTY, MISNAMED, which has none of all.tsv" in record.getMessage()
+    caplog.clear()
+    read_tasks(tmp_path, 0, ["A"])
+    assert not caplog.records, "who asks for a task by name knows the others"
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
