@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from evaluation.bias import PARTITIONS
 from evaluation.intervals import RESAMPLES
 from pipeline.evaluations.asked import Asked
 from pipeline.evaluations.tasks import TASKS, fetched_data, runner
@@ -28,7 +29,8 @@ from schemas.vectors import WordVectors
 @click.option(
     "--resamples",
     type=click.IntRange(min=100),
-    help=f"Bootstrap resamples of the intervals (turns them on), or permutations.  [default: {RESAMPLES}]",
+    help=f"Bootstrap resamples of the intervals (turns them on) [default: {RESAMPLES}], or of --task bias the "
+    f"partitions that are drawn [default: {PARTITIONS}].",
 )
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Repeat with so many seeds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
@@ -57,7 +59,10 @@ def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) ->
     Raises:
         click.UsageError: the task does not use an option that was given.
     """
-    for name, value in given(context, values).items():
+    named = given(context, values)
+    if task == "word-similarity" and "seed" in named and not values["intervals"] and not values["resamples"]:
+        raise click.UsageError(f"--task {task} uses --seed for intervals alone; give --intervals, too", context)
+    for name, value in named.items():
         if name not in TASKS[task].options and value is not False:
             using = ", ".join(other for other, known in TASKS.items() if name in known.options)
             raise click.UsageError(f"--task {task} does not use --{name}; it is for {using}", context)

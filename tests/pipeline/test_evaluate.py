@@ -141,6 +141,8 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
     monkeypatch.setattr(module, "run", run, raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     value = [] if option in ("--common", "--intervals") else ["123"]
+    if (task, option) == ("word-similarity", "--seed"):
+        value.append("--intervals")  # else there is nothing to draw
     status = cli.run(["evaluate", str(folders[0]), "--task", task, option, *value])
     if option[2:] not in TASKS[task].options:
         assert (status, asked) == (2, [])
@@ -149,6 +151,8 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
     assert status == 0
     default = {"data": None, "seed": 0, "common": False, "resamples": 0, "runs": 1}
     changed = {"--common": {"common": True}, "--intervals": {"resamples": 1000}}.get(option, {option[2:]: 123})
+    if "--intervals" in value:
+        changed["resamples"] = 1000
     assert asked == [Asked(**(default | changed))]
 
 
@@ -187,6 +191,19 @@ def test_fetched_word_pairs_are_scored_without_gensim(cache, monkeypatch, evalua
     shutil.copytree(data, cache / "wordsim")
     monkeypatch.setattr(task_files, "find_spec", lambda _: None)
     assert evaluate(folders[0]) == evaluate(folders[0], "--data", data)
+
+
+def test_a_seed_without_anything_to_draw_is_wrong_usage(capsys, folders, data):
+    asked = ["evaluate", str(folders[0]), "--data", str(data), "--seed", "3"]
+    assert cli.run(asked) == 2
+    assert "uses --seed for intervals alone; give --intervals" in capsys.readouterr().err
+    assert cli.run([*asked, "--resamples", "100"]) == 0
+
+
+def test_the_help_has_both_defaults_of_resamples(capsys):
+    assert cli.run(["evaluate", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "[default: 1000], or of --task bias the partitions that are drawn [default: 100000]" in out
 
 
 def test_options_of_a_file_are_judged_like_those_of_the_command_line(tmp_path, capsys, folders, data):
