@@ -44,13 +44,12 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
     folders = short_names(list(dict.fromkeys(vectors)))
     evaluated = runner(task)({name: WordVectors.load(folder) for name, folder in folders.items()}, asked)
     click.echo(evaluated.table)
-    figures = dict(evaluated.figures)
     # A short name may change with what else is asked for; a path stays what it was.
-    of_folders = {str(folders[name]): of_one for name, of_one in figures.pop("vectors", {}).items()}
+    of_folders = {str(folders[name]): of_one for name, of_one in evaluated.vectors.items()}
     only = (
         next(iter(of_folders.values())) if len(of_folders) == 1 else {}
     )  # one set of vectors: its tasks are at the top
-    finish(context, {"task": task, **figures, **only, "vectors": of_folders})
+    finish(context, {"task": task, **evaluated.figures, **only, "vectors": of_folders})
 
 
 def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from evaluation.bias import PARTITIONS, Association, Permutations, average, evaluate_bias
+from evaluation.word_lists import find_word_lists, read_word_lists
 from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.evaluations.each import for_each
 from pipeline.grid import grid, number
 from pipeline.tables import over_some
 from schemas.vectors import WordVectors
@@ -21,7 +23,9 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
         X2StaticError: the word lists are not there or cannot be read, scipy is missing, or nothing is covered.
     """
     permutations = Permutations(asked.resamples or PARTITIONS, asked.seed)
-    results = {name: evaluate_bias(one, asked.data, permutations) for name, one in vectors.items()}
+    for path in find_word_lists(asked.data):
+        read_word_lists(path)
+    results = for_each(vectors, lambda _, one: evaluate_bias(one, asked.data, permutations))
     rows = [result.task for result in next(iter(results.values()))]
     columns = {
         name: [*map(_cell, of_one), over_some(number(average(of_one)), _scored(of_one), len(of_one))]
@@ -29,7 +33,7 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     }
     return Evaluated(
         f"{grid([*rows, 'average'], columns)}\n{NOTE}",
-        {"vectors": {name: _figures(of_one) for name, of_one in results.items()}},
+        {name: _figures(of_one) for name, of_one in results.items()},
     )
 
 

@@ -135,7 +135,7 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
 
     def run(vectors: dict[str, WordVectors], what: Asked) -> Evaluated:
         asked.append(what)
-        return Evaluated("table", {"vectors": {name: {} for name in vectors}})
+        return Evaluated("table", {name: {} for name in vectors})
 
     module = ModuleType(f"pipeline.evaluations.{TASKS[task].module}")
     monkeypatch.setattr(module, "run", run, raising=False)
@@ -204,6 +204,55 @@ def test_the_help_has_both_defaults_of_resamples(capsys):
     assert cli.run(["evaluate", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "[default: 1000], or of --task bias the partitions that are drawn [default: 100000]" in out
+
+
+def of_task(task: str, folder: Path, words: list[str]) -> Path:
+    """Write data of a task for given words, and return its file or folder."""
+    a, b, c, d, e, f, g, h = words[:8]
+    lists = {"t": {"X": [a, b], "Y": [c, d], "A": [e, f], "B": [g, h]}}
+    texts = "".join(f"{i % 2}\t{words[i % 8]}\n" for i in range(20))
+    contents = {
+        "word-similarity": ("p.tsv", f"{a}\t{b}\t1\n{c}\t{d}\t2\n"),
+        "classification": ("classification/T/all.tsv", texts),
+        "analogy": ("q.txt", f": s\n{a} {b} {c} {d}\n"),
+        "bias": ("b.json", json.dumps(lists)),
+        "sentence-similarity": ("s.tsv", f"{a}\t{b}\t1\n{c}\t{d}\t2\n"),
+    }
+    name, content = contents[task]
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return folder if task == "classification" else path
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_an_error_says_which_of_several_sets_it_is_about(task, tmp_path, capsys, folders):
+    words = [f"x{i}" for i in range(40)]
+    matrix = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    WordVectors(words, matrix, np.ones(40, np.int64)).save(tmp_path / "foreign")
+    file = of_task(task, tmp_path, WORDS)
+    asked = ["--task", task, "--data", str(file)]
+    assert cli.run(["evaluate", str(folders[0]), str(tmp_path / "foreign"), *asked]) == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("error: foreign: ")
+    assert "classifiers" not in err, "no classifier was trained before"
+    assert cli.run(["evaluate", str(tmp_path / "foreign"), *asked]) == 1
+    assert "foreign: " not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_an_error_of_the_data_is_about_no_set(task, tmp_path, capsys, folders):
+    asked = ["--task", task, "--data", str(tmp_path / "nothing")]
+    assert cli.run(["evaluate", *map(str, folders[:2]), *asked]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path}/nothing: ")
+
+
+def test_a_warning_says_which_of_several_sets_it_is_about(tmp_path, capsys, folders):
+    (tmp_path / "one.tsv").write_text("w3\tw4\t1\nw1\tw2\t2\n")
+    (tmp_path / "two.tsv").write_text("w6\tw7\t1\nw1\tw2\t2\n")
+    assert cli.run(["evaluate", *map(str, folders), "--data", str(tmp_path)]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert warnings == ["warning: two/vectors: one: no score, 1 of 2 word pairs are covered"]
 
 
 def test_options_of_a_file_are_judged_like_those_of_the_command_line(tmp_path, capsys, folders, data):
