@@ -12,6 +12,7 @@ from evaluation.classification.data import find_tasks
 from evaluation.sentence_pairs import SentencePair, read_sentence_pairs
 from pipeline import teacher_speed
 from pipeline.options import common, finish, option
+from pipeline.tables import over_some
 from pipeline.teacher_speed import Measurement, machine, read_sentences, sample
 from pipeline.terminal import ProgressLine
 from schemas.baseline import BaselineConfig
@@ -132,11 +133,13 @@ def _table(found: "list[Beside]") -> str:
     """Return the scores, a row a task, and the share of the teacher's that the static vectors keep."""
     tuned = any(row.fine_tuned for row in found)
     heads = ["teacher", "static", "kept"] + (["fine-tuned", "kept"] if tuned else [])
-    rows = [(_title(row), row.measure, _numbers(row)[: len(heads)]) for row in found]
+    rows: list[tuple[str, str, list[float | None]]] = [
+        (_title(row), row.measure, _numbers(row)[: len(heads)]) for row in found
+    ]
     for measure in dict.fromkeys(row.measure for row in found):
         alike = [cells for _, other, cells in rows if other == measure]
         if len(alike) > 1:
-            rows.append(("average", measure, [_mean(column) for column in zip(*alike, strict=True)]))
+            rows.append(_average(measure, alike))
     width = max(len(task) for task, _, _ in rows)
     lines = [f"{'':{width}}{'':>10}" + "".join(f"{head:>12}" for head in heads)]
     for task, measure, cells in rows:
@@ -146,6 +149,13 @@ def _table(found: "list[Beside]") -> str:
     if any(row.total is not None for row in found):
         lines.append("in brackets: pairs of which each sentence has a known word/total; both are scored on those")
     return "\n".join(lines)
+
+
+def _average(measure: str, alike: list[list[float | None]]) -> tuple[str, str, list[float | None]]:
+    """Return the row of averages, of teacher and static vectors over the same tasks: those that have a share."""
+    counting = [cells for cells in alike if cells[2] is not None]
+    columns = zip(*counting, strict=True) if counting else [()] * len(alike[0])
+    return over_some("average", len(counting), len(alike)), measure, [_mean(column) for column in columns]
 
 
 def _title(row: "Beside") -> str:

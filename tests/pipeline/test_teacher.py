@@ -17,6 +17,7 @@ from baselines.teacher_sentences import TeacherSentences
 from evaluation.classification import evaluate_sentence_classification
 from evaluation.classification.data import read_tasks
 from pipeline import cli, teacher_reference, teacher_speed
+from pipeline.commands.teacher import _table
 from schemas.vectors import WordVectors
 from stage1_encode.segmentation import default_words
 from tests.teachers import NOUNS, english_sentence, make_teacher
@@ -178,10 +179,20 @@ def test_shares_of_accuracy_and_of_correlations_have_means_of_their_own(
     for measure, names in (("accuracy", ["ANIMALS", "GAPS"]), ("spearman", ["one", "two"])):
         shares = [told["tasks"][name]["share"] for name in names if told["tasks"][name]["share"] is not None]
         assert told["share"][measure] == (pytest.approx(np.mean(shares)) if shares else None)
-        (line,) = [line for line in out.splitlines() if line.split()[:2] == ["average", measure]]
-        assert float(line.split()[2]) == pytest.approx(
-            np.mean([told["tasks"][name]["teacher"][measure] for name in names]), abs=6e-4
-        )
+        (line,) = [line for line in out.splitlines() if line.startswith("average") and f" {measure} " in line]
+        assert line.split()[-1] == (f"{np.mean(shares):.1%}" if shares else "none")
+
+
+def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
+    figures = [(0.5, 0.25), (0.7, 0.6), (None, None)]
+    rows = [
+        teacher_reference.Beside(name, "spearman", {"spearman": of_teacher}, {"spearman": static}, None, 9, 9)
+        for name, (of_teacher, static) in zip("abc", figures, strict=True)
+    ]
+    (line,) = [line for line in _table(rows).splitlines() if line.startswith("average")]
+    assert line.split() == ["average", "over", "2", "of", "3", "spearman", "0.600", "0.425", "67.9%"]
+    (line,) = [line for line in _table([rows[2]] * 2).splitlines() if line.startswith("average")]
+    assert line.split() == ["average", "spearman", "none", "none", "none"]
 
 
 def test_two_results_of_one_name_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
