@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from evaluation.analogy import Accuracy, AnalogyScore, average, evaluate_analogies
+from evaluation.analogy import Accuracy, AnalogyScore, average, check_covered, evaluate_analogies
 from evaluation.analogy_questions import find_questions, read_questions
 from pipeline.evaluations.asked import Asked, Evaluated
 from pipeline.evaluations.each import for_each
@@ -18,8 +18,8 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     Raises:
         X2StaticError: the questions cannot be read, or nothing is covered.
     """
-    for path in find_questions(asked.data):
-        read_questions(path)
+    files = {path.stem: read_questions(path) for path in find_questions(asked.data)}
+    for_each(vectors, lambda _, one: check_covered(one, files))  # of the last set before the first is scored
     scores = for_each(vectors, lambda _, one: evaluate_analogies(one, asked.data))
     parts = [_parts(score) for score in next(iter(scores.values()))]
     rows = [part for of_task in parts for part in of_task]

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.evaluations import analogy, bias, sentence_similarity
 from pipeline.evaluations.asked import Asked
+from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
 
 
@@ -44,6 +45,13 @@ def test_analogies_by_section_and_kind(tmp_path):
     assert figures["all"]["tasks"]["q"]["sections"]["capitals"] == of_section
     assert figures["all"]["tasks"]["q"]["semantic"] == of_section
     assert figures["all"]["average"] == 0.5
+
+
+def test_analogies_of_the_last_set_are_looked_up_before_those_of_the_first_are_answered(tmp_path, monkeypatch):
+    (tmp_path / "q.txt").write_text(": capitals\na b c d\n")
+    monkeypatch.delattr(analogy, "evaluate_analogies")
+    with pytest.raises(X2StaticError, match="less: none of the 1 analogy questions of q is covered by the 3 words"):
+        analogy.run(two_sets(list("abcd")), asked(tmp_path / "q.txt"))
 
 
 def test_questions_of_one_kind_have_no_figures_of_the_kinds(tmp_path):
