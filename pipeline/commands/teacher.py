@@ -136,10 +136,10 @@ def _table(found: "list[Beside]") -> str:
     rows: list[tuple[str, str, list[float | None]]] = [
         (_title(row), row.measure, _numbers(row)[: len(heads)]) for row in found
     ]
-    for measure in dict.fromkeys(row.measure for row in found):
-        alike = [cells for _, other, cells in rows if other == measure]
+    for kind in dict.fromkeys(row.measure for row in found):
+        alike = [cells for _, measure, cells in rows if measure == kind]
         if len(alike) > 1:
-            rows.append(_average(measure, alike))
+            rows.append(_average(kind, alike))
     width = max(len(task) for task, _, _ in rows)
     lines = [f"{'':{width}}{'':>10}" + "".join(f"{head:>12}" for head in heads)]
     for task, measure, cells in rows:
