@@ -1,7 +1,7 @@
 """Analogies: which word is to c as b is to a, by 3CosAdd and 3CosMul (Levy & Goldberg 2014)."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,14 +67,29 @@ def evaluate_analogies(vectors: WordVectors, data: Path | None = None) -> list[A
     Raises:
         X2StaticError: the questions cannot be read, or none of them is covered.
     """
-    scores = [score_questions(vectors, path.stem, read_questions(path)) for path in find_questions(data)]
-    if not any(score.all.covered for score in scores):
-        total, names = sum(score.all.total for score in scores), ", ".join(score.task for score in scores)
-        raise X2StaticError(
-            f"none of the {total} analogy questions of {names} is covered by the {len(vectors)} words of the vectors; "
-            "check that vectors and data are of one language"
-        )
-    return scores
+    files = {path.stem: read_questions(path) for path in find_questions(data)}
+    check_covered(vectors, files)
+    return [score_questions(vectors, task, questions) for task, questions in files.items()]
+
+
+def check_covered(vectors: WordVectors, files: Mapping[str, list[Question]]) -> None:
+    """Check that there is something to answer, which takes less long than answers.
+
+    Args:
+        vectors: the word vectors.
+        files: the questions of each file, by its name.
+
+    Raises:
+        X2StaticError: no question is covered.
+    """
+    spelling = Spelling(vectors.words)
+    if any(_rows(spelling, questions).min(axis=1).max() >= 0 for questions in files.values()):
+        return
+    total, names = sum(map(len, files.values())), ", ".join(files)
+    raise X2StaticError(
+        f"none of the {total} analogy questions of {names} is covered by the {len(vectors)} words of the vectors; "
+        "check that vectors and data are of one language"
+    )
 
 
 def score_questions(
@@ -92,7 +107,7 @@ def score_questions(
         megabytes: bounds the memory for cosines; the result does not depend on it.
     """
     spelling = Spelling(vectors.words)
-    rows = np.array([[spelling.row(word) for word in (*one.given, one.answer)] for one in questions], np.int64)
+    rows = _rows(spelling, questions)
     covered: Flags = np.all(rows >= 0, axis=1)
     if not covered.any():
         logger.warning("%s: no score, none of the %d analogy questions is covered", task, len(questions))
@@ -110,6 +125,11 @@ def score_questions(
         _accuracy(right, covered, syntactic) if split else None,
         {name: _accuracy(right, covered, sections == name) for name in dict.fromkeys(sections.tolist())},
     )
+
+
+def _rows(spelling: Spelling, questions: list[Question]) -> npt.NDArray[np.int64]:
+    """Return the rows of the words of each question, (n_questions, 4), -1 for an unknown one."""
+    return np.array([[spelling.row(word) for word in (*one.given, one.answer)] for one in questions], np.int64)
 
 
 def _accuracy(right: dict[str, Flags], covered: Flags, among: Flags) -> Accuracy:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation.task_files import find_files, numbered_lines, package_file
+from evaluation.task_files import find_files, gensim_file, numbered_lines
 from schemas.errors import X2StaticError
 
+QUESTIONS = "questions-words.txt"  # Mikolov et al. 2013, as gensim ships it
 EXPECTED = "a file of analogy questions (sections `: name`, lines of four words)"
 
 
@@ -29,11 +30,11 @@ def find_questions(data: Path | None) -> list[Path]:
     """
     if data is not None:
         return find_files(data, "analogy", ("*.txt",), EXPECTED)
-    path = package_file("gensim", "test", "test_data", "questions-words.txt")
+    path = gensim_file(QUESTIONS)
     if path is None:
         raise X2StaticError(
-            "questions-words.txt comes with gensim, which is not installed (or not whole): "
-            f"`pip install x2static[evaluate]`, or give {EXPECTED} with --data"
+            f"{QUESTIONS} comes with gensim, which is not installed (or not whole): `pip install x2static[evaluate]`, "
+            f"or `x2static data fetch`, or give {EXPECTED} with --data"
         )
     return [path]
 

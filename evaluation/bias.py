@@ -15,7 +15,7 @@ from schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 
-PARTITIONS = 100_000  # at most so many are all tried (a second); of more, so many are drawn
+PARTITIONS = 100_000  # at most so many are all tried (a second); of more, so many are drawn if nothing else is asked
 LEAST = 2  # known words in a list
 SAME = 1e-6  # associations that differ by less are equal: parallel vectors stored in float32 differ by about 1e-8
 
@@ -33,7 +33,7 @@ class Association:
             all targets are associated alike.
         p: share of the partitions of X and Y together that are at least as far apart; None likewise.
         exact: whether all partitions were tried, and not a sample.
-        covered: known words of the four lists.
+        covered: known words of the four lists, those that are one in the vocabulary ("May", "may") counted once.
         total: words of the four lists.
         known: known words of each list.
     """
@@ -49,7 +49,7 @@ class Association:
 
 @dataclass(frozen=True)
 class Permutations:
-    """How partitions are drawn where they are too many to be all tried.
+    """How partitions are drawn where they are too many to be all tried: more than 100,000, and more than n.
 
     Attributes:
         n: how many are drawn.
@@ -100,7 +100,7 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, permutations: P
         vectors: the word vectors.
         task: what the test is called.
         lists: its words.
-        permutations: how partitions are drawn where there are more than 100,000.
+        permutations: how partitions are drawn where there are more than 100,000, and more than would be drawn.
 
     Raises:
         X2StaticError: scipy is missing.
@@ -130,8 +130,9 @@ def average(results: Iterable[Association]) -> float | None:
 
 
 def _rows(vectors: WordVectors, words: list[str]) -> list[int]:
-    # Vectors are trained on lower-cased text, lists of names are not.
-    rows = (vectors.index.get(word, vectors.index.get(word.lower())) for word in words)
+    # Vectors are trained on lower-cased text, lists of names are not. Two words that are one in the vocabulary ("May",
+    # "may") are that one, once.
+    rows = dict.fromkeys(vectors.index.get(word, vectors.index.get(word.lower())) for word in words)
     return [row for row in rows if row is not None]
 
 
@@ -153,7 +154,7 @@ def _p_value(x: Floats, y: Floats, permutations: Permutations) -> tuple[float, b
         from scipy.stats import permutation_test
     except ImportError as error:
         raise X2StaticError("association tests need scipy: `pip install x2static[evaluate]`") from error
-    exact = math.comb(len(x) + len(y), len(x)) <= PARTITIONS
+    exact = math.comb(len(x) + len(y), len(x)) <= max(PARTITIONS, permutations.n)
     result = permutation_test(
         (x, y),
         _difference,

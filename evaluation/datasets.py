@@ -3,16 +3,16 @@
 import itertools
 import math
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from evaluation.layout import Layout, find_layout
+from evaluation.task_files import gensim_file, numbered_lines
 from schemas.errors import X2StaticError
 
 INNER_ENDINGS = (".tsv", ".csv")  # in `wordsim`, where a .txt is a note
 ENDINGS = (*INNER_ENDINGS, ".txt")
-GENSIM_FILES = ("wordsim353.tsv", "simlex999.txt")
+WORD_PAIRS = ("wordsim353.tsv", "simlex999.txt")  # that gensim ships
 
 
 class Pair(NamedTuple):
@@ -69,14 +69,11 @@ def find_datasets(data: Path | None) -> list[PairsFile]:
 
 
 def _gensim_datasets() -> list[PairsFile]:
-    spec = find_spec("gensim")  # only finds: importing gensim takes seconds
-    folders = spec.submodule_search_locations if spec else None
-    paths = [Path(folder, "test", "test_data", name) for folder in folders or () for name in GENSIM_FILES]
-    found = [PairsFile(path.stem, path) for path in paths if path.is_file()]
-    if len(found) < len(GENSIM_FILES):
+    found = [PairsFile(path.stem, path) for path in map(gensim_file, WORD_PAIRS) if path]
+    if len(found) < len(WORD_PAIRS):
         raise X2StaticError(
             "WordSim-353 and SimLex-999 come with gensim, which is not installed (or not whole): "
-            "`pip install x2static[evaluate]`, or give your own data with --data"
+            "`pip install x2static[evaluate]`, or `x2static data fetch`, or give your own data with --data"
         )
     return found
 
@@ -89,15 +86,7 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises:
         X2StaticError: the file is no UTF-8, holds no pair, or a line is not two words and a finite number.
     """
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise X2StaticError(f"{path}, line {line}: not valid UTF-8; save the file as UTF-8") from error
-    # splitlines() would also split at separators that belong to a word, such as U+2028.
-    lines = enumerate(text.split("\n"), start=1)
-    told = [(line, f"{path}, line {number}") for number, line in lines if line.strip() and line[0] != "#"]
+    told = [(line, f"{path}, line {number}") for number, line in numbered_lines(path) if line[0] != "#"]
     layout = find_layout(*told[0]) if told else None
     pairs = [_parse(line, layout, where) for line, where in told[layout.header :]] if layout else []
     if not pairs:

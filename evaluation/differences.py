@@ -25,8 +25,8 @@ class Difference:
         task: name of the data set; `average` for the mean over those that have a difference.
         difference: of the two values of Spearman's rho, -2 to 2; None where one is not defined.
         interval: of the difference, 95 %; None where the pairs are too few for one.
-        covered: pairs that the difference is over; of the average, their sum.
-        total: pairs in the data set; of the average, their sum.
+        covered: pairs that the difference is over; of the average, the sum of those that count in it.
+        total: pairs in the data set; of the average, likewise.
     """
 
     task: str
@@ -99,13 +99,12 @@ def _compare(
 
 
 def _average(results: list[tuple[Difference, Resampled | None]]) -> Difference:
-    covered = sum(difference.covered for difference, _ in results)
-    total = sum(difference.total for difference, _ in results)
     whole = whole_sets([difference.task for difference, _ in results])
-    results = [result for result in results if result[0].task in whole]
-    known = [difference.difference for difference, _ in results if difference.difference is not None]
+    counting = [one for one, _ in results if one.task in whole and one.difference is not None]
+    known = [one.difference for one in counting if one.difference is not None]
     if not known:
-        return Difference("average", None, None, covered, total)
+        return Difference("average", None, None, 0, 0)
+    covered, total = sum(one.covered for one in counting), sum(one.total for one in counting)
     # Data sets are drawn on their own, so their resamples may be put together in any order: the given one.
-    resampled = np.mean([values for _, values in results if values is not None], axis=0)
+    resampled = np.mean([values for one, values in results if one.task in whole and values is not None], axis=0)
     return Difference("average", sum(known) / len(known), percentile_interval(resampled), covered, total)

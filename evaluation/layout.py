@@ -51,7 +51,8 @@ class Layout:
 def find_layout(line: str, where: str) -> Layout:
     """Return the layout that the first line of a file tells.
 
-    Of three columns the third is the score, and a first line that has no number there is a header. Further columns are
+    Of three columns the third is the score, and a first line that has a name without a digit there, or a known name of
+    scores, is a header. Further columns are
     accepted where a header says which is the score, or where they are as published.
 
     Args:
@@ -104,7 +105,10 @@ def _published_score(columns: list[str]) -> int | None:
 
 
 def _is_name(score: str) -> bool:
-    return bool(score) and not _is_number(score)
+    if score.casefold() in SCORE_NAMES:
+        return True
+    # With a digit it is rather a mistyped score (7,5), which would be lost without a word.
+    return bool(score) and not _is_number(score) and not any(map(str.isdigit, score))
 
 
 def _is_number(text: str) -> bool:

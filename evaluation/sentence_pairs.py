@@ -45,7 +45,9 @@ def find_sentence_pairs(data: Path | None) -> list[Path]:
         X2StaticError: there are none, or no data is given: no library ships sentence pairs.
     """
     if data is None:
-        raise X2StaticError(f"no library ships sentence pairs; give {EXPECTED}, or a folder of them, with --data")
+        raise X2StaticError(
+            f"no library ships sentence pairs; get some with `x2static data fetch`, or give {EXPECTED} with --data"
+        )
     return find_files(data, "sentence-similarity", ("*.tsv", "*.csv", "*.txt"), EXPECTED)
 
 

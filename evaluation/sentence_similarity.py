@@ -86,20 +86,77 @@ def score_sentences(vectors: WordVectors, task: str, pairs: list[SentencePair]) 
     Raises:
         X2StaticError: scipy is missing.
     """
-    rows = [(_known(vectors, pair.first), _known(vectors, pair.second), pair.score) for pair in pairs]
-    known = [(first, second, score) for first, second, score in rows if first and second]
+    known = covered_pairs(vectors, pairs)
     if len(known) < 2:
         logger.warning("%s: no score, %d of %d sentence pairs are covered", task, len(known), len(pairs))
         return SentenceScore(task, None, None, len(known), len(pairs))
-    sentences = [sentence for first, second, _ in known for sentence in (first, second)]
-    human = np.array([score for _, _, score in known])
-    mean = _correlate(task, _averages(vectors, sentences), human)
+    mean = correlate(task, average_sentences(vectors, known), known)
     weights = sif_weights(vectors)
     if weights is None:
         logger.warning("%s: no SIF score, the vectors come without counts of their words", task)
         return SentenceScore(task, mean, None, len(known), len(pairs))
-    weighted = without_first_component(_averages(vectors, sentences, weights))
-    return SentenceScore(task, mean, _correlate(f"{task}, SIF", weighted, human), len(known), len(pairs))
+    weighted = without_first_component(average_sentences(vectors, known, weights))
+    return SentenceScore(task, mean, correlate(f"{task}, SIF", weighted, known), len(known), len(pairs))
+
+
+def covered_pairs(vectors: WordVectors, pairs: Iterable[SentencePair]) -> list[SentencePair]:
+    """Return the pairs of which each sentence has a known word, in order; text is cut as in `score_sentences`."""
+    return [pair for pair in pairs if _known(vectors, pair.first) and _known(vectors, pair.second)]
+
+
+def average_sentences(vectors: WordVectors, pairs: list[SentencePair], weights: Floats | None = None) -> Floats:
+    """Return the mean of each sentence's known words, each occurrence counting.
+
+    Args:
+        vectors: the word vectors.
+        pairs: n pairs that the vectors cover.
+        weights: (n_words,) float64, of the words; None for ones.
+
+    Returns:
+        (2 n, dim) float64, the first sentence of the first pair, the second one, and so on.
+    """
+    averages = np.empty((2 * len(pairs), vectors.dim))
+    for number, sentence in enumerate(sentences_of(pairs)):
+        rows = _known(vectors, sentence)
+        weight = np.ones(len(rows)) if weights is None else weights[rows]
+        averages[number] = weight @ vectors.matrix[rows] / len(rows)
+    return averages
+
+
+def sentences_of(pairs: Iterable[SentencePair]) -> list[str]:
+    """Return the sentences, the two of a pair side by side, as `correlate` takes their vectors."""
+    return [sentence for pair in pairs for sentence in (pair.first, pair.second)]
+
+
+def correlate(task: str, sentences: Floats, pairs: list[SentencePair]) -> Correlation | None:
+    """Correlate the cosines of pairs with what people say; where there is no correlation, that is warned of.
+
+    Args:
+        task: what the pairs are called.
+        sentences: (2 n, dim) float64, a vector a sentence, in the order of `sentences_of`.
+        pairs: the n pairs.
+
+    Returns:
+        None for fewer than two pairs, and where all cosines or all human scores are equal.
+
+    Raises:
+        X2StaticError: scipy is missing.
+    """
+    if len(pairs) < 2:
+        logger.warning("%s: no score, only %d sentence pairs are covered", task, len(pairs))
+        return None
+    human = np.array([pair.score for pair in pairs], np.float64)
+    left, right = sentences[::2], sentences[1::2]
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    cosines = np.einsum("nd,nd->n", left, right) / np.where(lengths > 0, lengths, 1)
+    if np.ptp(cosines) < SAME_COSINE or np.ptp(human) == 0:
+        logger.warning("%s: no score, all %d cosines or human scores are equal", task, len(human))
+        return None
+    try:
+        from scipy.stats import pearsonr, spearmanr
+    except ImportError as error:
+        raise X2StaticError("sentence similarity needs scipy: `pip install x2static[evaluate]`") from error
+    return Correlation(float(spearmanr(human, cosines).statistic), float(pearsonr(human, cosines).statistic))
 
 
 def average(scores: Iterable[SentenceScore]) -> float | None:
@@ -137,27 +194,3 @@ def without_first_component(vectors: Floats) -> Floats:
 def _known(vectors: WordVectors, text: str) -> list[int]:
     words = text.lower().split() if vectors.segmentation is None else vectors.split(text)
     return [vectors.index[word] for word in words if word in vectors.index]
-
-
-def _averages(vectors: WordVectors, sentences: list[list[int]], weights: Floats | None = None) -> Floats:
-    """Return the mean of each sentence's known words, each occurrence counting, (n_sentences, dim) float64."""
-    averages = np.empty((len(sentences), vectors.dim))
-    for number, rows in enumerate(sentences):
-        weight = np.ones(len(rows)) if weights is None else weights[rows]
-        averages[number] = weight @ vectors.matrix[rows] / len(rows)
-    return averages
-
-
-def _correlate(task: str, sentences: Floats, human: Floats) -> Correlation | None:
-    """Correlate the cosines of neighbours, the first with the second and so on, with the scores of the pairs."""
-    left, right = sentences[::2], sentences[1::2]
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines = np.einsum("nd,nd->n", left, right) / np.where(lengths > 0, lengths, 1)
-    if np.ptp(cosines) < SAME_COSINE or np.ptp(human) == 0:
-        logger.warning("%s: no score, all %d cosines or human scores are equal", task, len(human))
-        return None
-    try:
-        from scipy.stats import pearsonr, spearmanr
-    except ImportError as error:
-        raise X2StaticError("sentence similarity needs scipy: `pip install x2static[evaluate]`") from error
-    return Correlation(float(spearmanr(human, cosines).statistic), float(pearsonr(human, cosines).statistic))

@@ -41,6 +41,11 @@ def package_file(package: str, *parts: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
+def gensim_file(name: str) -> Path | None:
+    """Return a file of the test data that gensim ships; None where gensim is not installed, or not whole."""
+    return package_file("gensim", "test", "test_data", name)
+
+
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """Return the lines of a text file that are not blank, each with its number from 1.
 

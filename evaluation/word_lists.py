@@ -73,7 +73,9 @@ class WordLists(BaseModel):
             words = Counter(getattr(self, one) + getattr(self, other))
             twice = next((word for word, times in words.items() if times > 1), None)
             if twice is not None:
-                raise ValueError(f"{twice!r} stands twice in {one} and {other}; keep it once")
+                lists = [name for name in (one, other) if twice in getattr(self, name)]
+                where = f"in {one} and in {other}" if len(lists) == 2 else f"more than once in {lists[0]}"
+                raise ValueError(f"{twice!r} stands {where}; keep it once")
         return self
 
 
@@ -114,7 +116,8 @@ def read_word_lists(path: Path) -> dict[str, WordLists]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ", ".join(str(part) for part in first["loc"])
-        raise X2StaticError(f"{path}: {where}: {first['msg']}; expected {EXPECTED}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise X2StaticError(f"{path}: {where}: {said}; expected {EXPECTED}") from None
 
 
 def _load(path: Path) -> Any:

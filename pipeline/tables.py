@@ -4,16 +4,20 @@ from pathlib import Path
 
 from evaluation.differences import Difference, Differences
 from evaluation.intervals import Interval
-from evaluation.word_similarity import Score, average
+from evaluation.word_similarity import Score, average, whole_sets
 from pipeline.grid import grid, number
 
 
 def similarity_table(results: dict[str, list[Score]]) -> str:
     """Return a table of word-similarity scores: a row a task, a column (score, coverage) a set of vectors."""
     tasks = [score.task for score in next(iter(results.values()))]
-    columns = [[_cell(score) for score in scores] + [number(average(scores))] for scores in results.values()]
+    columns = [
+        [_cell(score) for score in scores]
+        + [over_some(number(average(scores)), *_counting({score.task: score.score for score in scores}))]
+        for scores in results.values()
+    ]
     intervals = any(score.interval for scores in results.values() for score in scores)
-    note = f"Spearman's rho{' [95 % interval]' if intervals else ''} (pairs covered/total)"
+    note = f"Spearman's rho{' [95 % interval]' if intervals else ''} (pairs covered/total){_about_parts(tasks)}"
     return grid([*tasks, "average"], dict(zip(results, columns, strict=True))) + "\n" + note
 
 
@@ -26,14 +30,25 @@ def difference_table(first: str, results: dict[str, Differences]) -> str:
     """
     rows = [difference.task for difference in next(iter(results.values())).tasks]
     columns = [
-        [_difference_cell(difference) for difference in [*differences.tasks, differences.average]]
+        [
+            *map(_difference_cell, differences.tasks),
+            over_some(
+                _difference_cell(differences.average),
+                *_counting({difference.task: difference.difference for difference in differences.tasks}),
+            ),
+        ]
         for differences in results.values()
     ]
     note = (
         f"Spearman's rho minus that of {first}, on the same pairs [95 % interval] (pairs covered/total); "
-        "* where 0 is outside the interval"
+        f"* where 0 is outside the interval{_about_parts(rows)}"
     )
     return grid([*rows, "average"], dict(zip(results, columns, strict=True))) + "\n" + note
+
+
+def over_some(cell: str, counting: int, tasks: int) -> str:
+    """Return the cell of an average, which says so where it is over fewer than all tasks: others may be over more."""
+    return cell if counting in (0, tasks) else f"{cell} over {counting} of {tasks}"
 
 
 def short_names(folders: list[Path]) -> dict[str, Path]:
@@ -47,6 +62,17 @@ def _shortest(folder: Path, others: list[Path]) -> str:
         if all(other.parts[-length:] != tail for other in others):
             return str(Path(*tail))
     return str(folder)
+
+
+def _counting(scores: dict[str, float | None]) -> tuple[int, int]:
+    """Return how many tasks count in an average, and how many would if all had a score."""
+    whole = whole_sets(scores)
+    return sum(scores[task] is not None for task in whole), len(whole)
+
+
+def _about_parts(tasks: list[str]) -> str:
+    parts = [task for task in tasks if task not in whole_sets(tasks)]
+    return f"; the average is without parts of other sets: {', '.join(parts)}" if parts else ""
 
 
 def _cell(score: Score) -> str:

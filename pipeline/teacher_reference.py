@@ -16,16 +16,18 @@ from baselines.teacher_sentences import TeacherSentences
 from evaluation.classification import evaluate_sentence_classification
 from evaluation.classification.data import Task, read_tasks
 from evaluation.classification.scores import accuracy, macro_f1
-from evaluation.datasets import read_pairs
-from evaluation.word_similarity import score_pairs
+from evaluation.sentence_pairs import SentencePair
+from evaluation.sentence_similarity import average_sentences, correlate, covered_pairs, sentences_of
 from pipeline.kept_results import KeptResults, Result
 from schemas.progress import Report, silent
 from schemas.storage import canonical_json
 from schemas.vectors import WordVectors
 
 FIGURES = ("accuracy", "macro_f1")
+METHOD = 2  # grows when the same data and vectors would get other figures, so that kept ones are made again
 
 Vectors = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
 Show = Callable[[str], AbstractContextManager[Report]]
 
 
@@ -47,6 +49,9 @@ class Beside:
         teacher: of the teacher's sentence vectors, classified by a linear classifier, or compared by cosine.
         static: the same of the means of the static vectors.
         fine_tuned: the teacher fine-tuned; None where that was not asked for, and of sentence pairs.
+        covered: sentence pairs that both figures are over: each sentence has a word that the static vectors know; None
+            of classification, where every text counts.
+        total: all pairs; None likewise.
     """
 
     task: str
@@ -54,6 +59,8 @@ class Beside:
     teacher: Result
     static: Result
     fine_tuned: Result | None = None
+    covered: int | None = None
+    total: int | None = None
 
     @property
     def share(self) -> float | None:
@@ -73,6 +80,8 @@ class Beside:
             "static": self.static,
             "share": self.share,
             "share_of_fine_tuned": self.share_of_fine_tuned,
+            "covered": self.covered,
+            "total": self.total,
         }
 
 
@@ -119,28 +128,43 @@ class Comparison:
             for task in read_tasks(self.data, self.seed, tasks)
         ]
 
-    def compare_pairs(self, path: Path) -> Beside:
+    def compare_pairs(self, name: str, pairs: list[SentencePair]) -> Beside:
         """Score the vectors and the teacher on sentence pairs by the cosines of sentence vectors.
 
+        The static vectors' figure is that of `evaluation.sentence_similarity`; the teacher, who could read all pairs,
+        is scored on the same ones.
+
         Args:
-            path: a file of sentence<TAB>sentence<TAB>score.
+            name: what the pairs are called.
+            pairs: sentences and how similar people find them.
 
         Raises:
-            X2StaticError: the file cannot be used, the vectors have no segmentation rules, or scipy is missing.
+            X2StaticError: the vectors have no segmentation rules, or scipy is missing.
+            OSError: a result cannot be kept.
         """
-        pairs = read_pairs(path)
-        sentences = sorted({sentence for pair in pairs for sentence in (pair.first, pair.second)})
-        read = {"pairs": hashlib.sha256(canonical_json(pairs)).hexdigest()}
+        self.vectors.split("")  # as `run`: without rules the text would be cut in another way than training did
+        known = covered_pairs(self.vectors, pairs)
+        read = {"method": METHOD, "pairs": hashlib.sha256(canonical_json(known)).hexdigest()}
 
-        def figures(encode: Callable[[list[str]], Vectors]) -> Result:
-            # To the correlation a sentence is a word like any other.
-            encoded = WordVectors(sentences, encode(sentences), np.zeros(len(sentences), np.int64))
-            return {"spearman": score_pairs(encoded, path.stem, pairs).score}
+        def figures(sentences: Floats) -> Result:
+            found = correlate(name, sentences, known)
+            return {"spearman": found.spearman if found else None}
 
-        static = self.kept.get(f"{path.stem}-static", read | self._static_origin, lambda: figures(self.vectors.encode))
+        def static() -> Result:
+            return figures(average_sentences(self.vectors, known))
+
+        def teacher() -> Result:
+            return figures(self.sentences.encode(sentences_of(known)).astype(np.float64))
+
         origin = {**read, **self._teacher_origin, "precision": self.sentences.precision}
-        teacher = self.kept.get(f"{path.stem}-teacher", origin, lambda: figures(self.sentences.encode))
-        return Beside(path.stem, "spearman", teacher, static)
+        return Beside(
+            name,
+            "spearman",
+            self.kept.get(f"{name}-teacher", origin, teacher),
+            self.kept.get(f"{name}-static", read | self._static_origin, static),
+            covered=len(known),
+            total=len(pairs),
+        )
 
     def test_texts(self, tasks: Sequence[str] | None = None) -> list[str]:
         """Return the texts of the tasks' test parts.
@@ -151,8 +175,8 @@ class Comparison:
         return [text for task in read_tasks(self.data, self.seed, tasks) for text in task.test.texts]
 
     def origin(self) -> Result:
-        """Return what vectors and teacher are, by hashes."""
-        return {**self._teacher_origin, **self._static_origin, "precision": self.sentences.precision}
+        """Return what vectors and teacher are, by hashes, and the method's version."""
+        return {"method": METHOD, **self._teacher_origin, **self._static_origin, "precision": self.sentences.precision}
 
     @cached_property
     def _teacher_origin(self) -> Result:
@@ -179,7 +203,7 @@ class Comparison:
             (score,) = evaluate_sentence_classification(encode, self.data, self.seed, [task.name])
             return {name: getattr(score, name) for name in FIGURES}
 
-        origin = {"classifier": "linear", "seed": self.seed, "data": task_hash(task), **origin}
+        origin = {"method": METHOD, "classifier": "linear", "seed": self.seed, "data": task_hash(task), **origin}
         return self.kept.get(f"{task.name}-{what}", origin, make)
 
     def _fine_tuned(self, task: Task, show: Show) -> Result | None:
@@ -196,7 +220,7 @@ class Comparison:
             right = np.searchsorted(classes, task.test.labels)
             return {"accuracy": accuracy(right, predicted), "macro_f1": macro_f1(right, predicted)}
 
-        origin = {"classifier": "fine-tuned", "settings": asdict(settings), "data": task_hash(task)}
+        origin = {"method": METHOD, "classifier": "fine-tuned", "settings": asdict(settings), "data": task_hash(task)}
         return self.kept.get(f"{task.name}-fine-tuned", origin | self._teacher_origin, make)
 
 

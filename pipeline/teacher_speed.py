@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import platform
 import random
 import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +23,7 @@ from schemas.vectors import WordVectors
 SENTENCES = 2000  # a sample of those given; the teacher reads some hundreds a second
 ROUNDS = 3
 LEAST_SECONDS = 2.0  # of a measurement; the sentences are read again until it has lasted that long
+THREADS = 1  # of the libraries
 WARM = 64  # sentences that are read before the clock starts
 
 
@@ -84,6 +87,11 @@ def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = sil
     }
 
 
+def machine() -> dict[str, Any]:
+    """Return what the speed depends on beside what is timed: processor, cores, and threads that are used."""
+    return {"processor": _processor(), "cores": os.cpu_count(), "threads": THREADS}
+
+
 def static_rate(measurement: Measurement) -> float:
     """Return how many sentences a second averaged static vectors are made of, on one core."""
     _stay_on_one_core()
@@ -98,7 +106,7 @@ def teacher_rate(measurement: Measurement) -> float:
 
     from baselines.teacher_sentences import TeacherSentences
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     sentences = TeacherSentences.load(
         measurement.model, "cpu", measurement.precision, trust_remote_code=measurement.trust_remote_code
     )
@@ -145,11 +153,32 @@ def _rate(encode: Callable[[list[str]], Any], measurement: Measurement) -> float
 
 
 def _stay_on_one_core() -> None:
-    """Keep every thread of this process, those of the libraries too, on one core."""
+    """Keep every thread of this process, those of the libraries too, on one core.
+
+    Each thread has its own cores. Those that numpy started when it was loaded are there already; what is started
+    later is on the core of the thread that starts it.
+    """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = str(THREADS)  # for what is loaded from now on
     if hasattr(os, "sched_setaffinity"):  # Linux; elsewhere the numbers of threads alone
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        core = max(os.sched_getaffinity(0))
+        for thread in _threads():
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(thread, {core})
+
+
+def _threads() -> list[int]:
+    """Return the ids of this process's threads, or of the calling one alone where the system does not list them."""
+    tasks = Path("/proc/self/task")
+    return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]
+
+
+def _processor() -> str:
+    """Return the processor's name, as Linux or else Python tells it."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8", errors="replace").splitlines() if told.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def _alone(work: Callable[[Measurement], float], measurement: Measurement) -> float:

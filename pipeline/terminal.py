@@ -3,15 +3,39 @@
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 import click
 from tqdm import tqdm
 
+from schemas.errors import X2StaticError
 from schemas.progress import Progress
 
 SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
 ROOMS = ("baselines", "schemas", "stage1_encode", "stage2_train", "evaluation", "pipeline")
+
+
+_about: ContextVar[str] = ContextVar("about", default="")
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Say of what is logged, and of an error, that it is about one of several things.
+
+    Args:
+        name: which one; stands before each message.
+    """
+    token = _about.set(f"{name}: ")
+    try:
+        yield
+    except X2StaticError as error:
+        error.args = (f"{name}: {error}",)
+        raise
+    finally:
+        _about.reset(token)
 
 
 class EchoHandler(logging.Handler):
@@ -20,7 +44,7 @@ class EchoHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; warnings say that they are."""
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(prefix + record.getMessage(), file=sys.stderr)
+        tqdm.write(prefix + _about.get() + record.getMessage(), file=sys.stderr)
 
 
 def log_to_stderr() -> None:

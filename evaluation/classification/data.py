@@ -1,12 +1,16 @@
 """Classification data: folders of files of `label<TAB>tokenised text`; found, read, and split into three parts."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from evaluation.task_files import numbered_lines
 from schemas.errors import X2StaticError
+
+logger = logging.getLogger(__name__)
 
 ALL, TRAIN, VALIDATION, TEST = "all.tsv", "train.tsv", "dev.tsv", "test.tsv"
 FORM = f"a folder a task with {ALL}, or {TRAIN}, {TEST} and perhaps {VALIDATION}, lines of label<TAB>tokenised text"
@@ -63,6 +67,7 @@ def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None)
     folders = find_tasks(data)
     if tasks is None:
         tasks = sorted(folders)
+        _warn_of_others(folders)
     if unknown := [name for name in tasks if name not in folders]:
         raise X2StaticError(f"{data}: no classification task {', '.join(unknown)}; there are {', '.join(folders)}")
     return [_read_task(folders[name], seed) for name in tasks]
@@ -75,7 +80,10 @@ def find_tasks(data: Path | None) -> dict[str, Path]:
         X2StaticError: there are none.
     """
     if data is None:
-        raise X2StaticError(f"no classification data comes with x2static; give --data a folder that has {FORM}")
+        raise X2StaticError(
+            "no classification data comes with x2static; fetch some with `x2static data fetch`, or give --data a "
+            f"folder that has {FORM}"
+        )
     if not data.is_dir():
         raise X2StaticError(f"{data}: no such folder; classification takes --data with {FORM}")
     inner = data / "classification"
@@ -85,6 +93,15 @@ def find_tasks(data: Path | None) -> dict[str, Path]:
     if not found:
         raise X2StaticError(f"{data}: no classification data here; expected {FORM}")
     return found
+
+
+def _warn_of_others(folders: dict[str, Path]) -> None:
+    """Warn of the folders beside those of tasks: a task whose files are misnamed would be missed without a word."""
+    (home,) = {folder.parent for folder in folders.values()}
+    inside = sorted(path.name for path in home.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if others := [name for name in inside if name not in folders]:
+        names = ", ".join((ALL, TRAIN, VALIDATION, TEST))
+        logger.warning("%s: no classification task in %s, which has none of %s", home, ", ".join(others), names)
 
 
 def _read_task(folder: Path, seed: int) -> Task:
@@ -134,15 +151,7 @@ def _check(task: Task, folder: Path) -> None:
 
 
 def _read(file: Path) -> Part:
-    raw = file.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise X2StaticError(f"{file}, line {line}: not valid UTF-8; save the file as UTF-8") from error
-    # splitlines() would also split at separators that belong to a text, such as U+2028.
-    lines = enumerate(text.split("\n"), start=1)
-    rows = [_parse(line.rstrip("\r"), f"{file}, line {number}") for number, line in lines if line.strip()]
+    rows = [_parse(line, f"{file}, line {number}") for number, line in numbered_lines(file)]
     if not rows:
         raise X2StaticError(f"{file}: no texts in it; expected lines of label<TAB>tokenised text")
     return Part([label for label, _ in rows], [text for _, text in rows])

@@ -76,8 +76,9 @@ def evaluate_classification_runs(
     if not vectors:
         raise X2StaticError("classification: 0 runs were asked for; it takes at least one")
     read = read_tasks(data, seed, tasks)
-    for task in read:
-        Inputs.of(vectors[0], task)  # what is wrong with the last task is said before the first is trained
+    # What is wrong with the last task or set is said before the first is trained. One set may have many runs.
+    distinct = {id(of_run): of_run for of_run in vectors}
+    inputs = [{key: Inputs.of(of_run, task) for key, of_run in distinct.items()} for task in read]
     runs_asked = range(first_run, first_run + len(vectors))
     draws = [int(np.random.SeedSequence([seed, run]).generate_state(1)[0]) for run in runs_asked]
     scores = []
@@ -85,7 +86,7 @@ def evaluate_classification_runs(
         runs = []
         for run, (of_run, draw) in enumerate(zip(vectors, draws, strict=True)):
             report(Progress(position * len(vectors) + run, len(read) * len(vectors), "classifiers", task.name))
-            runs.append(_run(of_run, task, draw))
+            runs.append(_run(inputs[position][id(of_run)], task, draw))
         scores.append(over_runs(runs))
     report(Progress(len(read) * len(vectors), len(read) * len(vectors), "classifiers"))
     return scores
@@ -112,8 +113,8 @@ def choose(matrix: Tensor, examples: Examples, validation: Examples, n_classes: 
     return min(found, key=lambda setting: (-found[setting], setting.epochs, setting.lr))
 
 
-def _run(vectors: WordVectors, task: Task, seed: int) -> ClassificationScore:
-    inputs, n_classes = Inputs.of(vectors, task), len(task.classes)
+def _run(inputs: Inputs, task: Task, seed: int) -> ClassificationScore:
+    n_classes = len(task.classes)
     setting = choose(inputs.matrix, inputs.train, inputs.validation, n_classes, seed)
     both = inputs.train + inputs.validation
     network = next(islice(train(inputs.matrix, both, n_classes, setting.lr, seed), setting.epochs - 1, None))

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
+from evaluation.bias import PARTITIONS
 from evaluation.intervals import RESAMPLES
-from pipeline.data.fetch import data_folder
 from pipeline.evaluations.asked import Asked
-from pipeline.evaluations.tasks import TASKS, runner
+from pipeline.evaluations.tasks import TASKS, fetched_data, runner
 from pipeline.options import common, finish, given
 from pipeline.tables import short_names
 from schemas.vectors import WordVectors
@@ -29,7 +29,8 @@ from schemas.vectors import WordVectors
 @click.option(
     "--resamples",
     type=click.IntRange(min=100),
-    help=f"Bootstrap resamples of the intervals (turns them on), or permutations.  [default: {RESAMPLES}]",
+    help=f"Bootstrap resamples of the intervals (turns them on) [default: {RESAMPLES}], or of --task bias the "
+    f"partitions that are drawn [default: {PARTITIONS}].",
 )
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Repeat with so many seeds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
@@ -39,19 +40,16 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
     """Score word vectors; what they do not know is left out and counted."""
     _refuse_unused(context, task, values)
     resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
-    if data is None and not TASKS[task].shipped and data_folder().is_dir():
-        data = data_folder()
-    asked = Asked(data, values["seed"], values["common"], resamples, values["runs"])
+    asked = Asked(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
     folders = short_names(list(dict.fromkeys(vectors)))
     evaluated = runner(task)({name: WordVectors.load(folder) for name, folder in folders.items()}, asked)
     click.echo(evaluated.table)
-    figures = dict(evaluated.figures)
     # A short name may change with what else is asked for; a path stays what it was.
-    of_folders = {str(folders[name]): of_one for name, of_one in figures.pop("vectors", {}).items()}
+    of_folders = {str(folders[name]): of_one for name, of_one in evaluated.vectors.items()}
     only = (
         next(iter(of_folders.values())) if len(of_folders) == 1 else {}
     )  # one set of vectors: its tasks are at the top
-    finish(context, {"task": task, **figures, **only, "vectors": of_folders})
+    finish(context, {"task": task, **evaluated.figures, **only, "vectors": of_folders})
 
 
 def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) -> None:
@@ -60,7 +58,10 @@ def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) ->
     Raises:
         click.UsageError: the task does not use an option that was given.
     """
-    for name, value in given(context, values).items():
+    named = given(context, values)
+    if task == "word-similarity" and "seed" in named and not values["intervals"] and not values["resamples"]:
+        raise click.UsageError(f"--task {task} uses --seed for intervals alone; give --intervals, too", context)
+    for name, value in named.items():
         if name not in TASKS[task].options and value is not False:
             using = ", ".join(other for other, known in TASKS.items() if name in known.options)
             raise click.UsageError(f"--task {task} does not use --{name}; it is for {using}", context)

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluation.classification.data import find_tasks
+from evaluation.sentence_pairs import SentencePair, read_sentence_pairs
+from pipeline import teacher_speed
 from pipeline.options import common, finish, option
+from pipeline.tables import over_some
+from pipeline.teacher_speed import Measurement, machine, read_sentences, sample
 from pipeline.terminal import ProgressLine
 from schemas.baseline import BaselineConfig
+from schemas.errors import X2StaticError
 from schemas.storage import canonical_json
 from schemas.vectors import WordVectors
 
@@ -51,17 +57,46 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
         raise click.UsageError("--speed needs sentences; give --text FILE, or --data", context)
     if values["text"] and not values["speed"]:
         raise click.UsageError("--text holds the sentences for --speed; give both", context)
+    for name in ("fine_tune", "tasks"):
+        if values[name] and values["data"] is None:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for classification; give --data, too", context)
+    pairs = _pairs(values)  # all that is asked for is read before anything is scored
+    sentences = sample(read_sentences(values["text"]), values["seed"]) if values["text"] else []
     comparison = _comparison(vectors, values)
     told: dict[str, Any] = {"model": values["model"], "precision": comparison.sentences.precision}
     found = comparison.run(_names(values["tasks"]), ProgressLine) if values["data"] is not None else []
-    found += [comparison.compare_pairs(path) for path in values["pairs"]]
+    found += [comparison.compare_pairs(name, of_file) for name, of_file in pairs.items()]
     if found:
         click.echo(_table(found))
-        told |= {"tasks": {row.task: row.figures() for row in found}, "share": _mean([row.share for row in found])}
+        told |= {"tasks": {row.task: row.figures() for row in found}, "share": _shares(found)}
     if values["speed"]:
-        told["speed"] = _speed(vectors, comparison, values)
+        sentences = sentences or sample(comparison.test_texts(_names(values["tasks"])), values["seed"])
+        told["speed"] = _speed(vectors, comparison, values, sentences)
         click.echo(_speed_line(told["speed"]))
     finish(context, told)
+
+
+def _pairs(values: dict[str, Any]) -> dict[str, list[SentencePair]]:
+    """Return the sentence pairs of each file, by its name without its ending.
+
+    Raises:
+        X2StaticError: a file cannot be used, or two results would have one name.
+    """
+    taken = _task_folders(values)
+    pairs = {}
+    for path in dict.fromkeys(values["pairs"]):
+        if path.stem in taken:
+            raise X2StaticError(f"{taken[path.stem]} and {path}: two tasks of one name; rename one")
+        taken[path.stem] = path
+        pairs[path.stem] = read_sentence_pairs(path)
+    return pairs
+
+
+def _task_folders(values: dict[str, Any]) -> dict[str, Path]:
+    if values["data"] is None:
+        return {}
+    names = _names(values["tasks"])
+    return {name: folder for name, folder in find_tasks(values["data"]).items() if names is None or name in names}
 
 
 def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
@@ -78,24 +113,15 @@ def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
     return Comparison(loaded, sentences, values["data"], KeptResults(values["out"]), tuning, values["seed"])
 
 
-def _speed(vectors: Path, comparison: "Comparison", values: dict[str, Any]) -> dict[str, Any]:
-    from pipeline.teacher_speed import Measurement, measure, read_sentences, sample
-
-    texts = read_sentences(values["text"]) if values["text"] else comparison.test_texts(_names(values["tasks"]))
-    measurement = Measurement(
-        vectors,
-        values["model"],
-        values["precision"],
-        values["trust_remote_code"],
-        sample(texts, values["seed"]),
-    )
+def _speed(vectors: Path, comparison: "Comparison", values: dict[str, Any], sentences: list[str]) -> dict[str, Any]:
+    measurement = Measurement(vectors, values["model"], values["precision"], values["trust_remote_code"], sentences)
 
     def make() -> dict[str, Any]:
         with ProgressLine("speed") as report:
-            return measure(measurement, report=report)
+            return teacher_speed.measure(measurement, report=report)
 
-    read = sha256(canonical_json(measurement.sentences)).hexdigest()
-    origin = {**comparison.origin(), "asked": values["precision"], "sentences": read}
+    read = sha256(canonical_json(sentences)).hexdigest()
+    origin = {**comparison.origin(), "asked": values["precision"], "sentences": read, "machine": machine()}
     return comparison.kept.get("speed", origin, make)
 
 
@@ -107,17 +133,39 @@ def _table(found: "list[Beside]") -> str:
     """Return the scores, a row a task, and the share of the teacher's that the static vectors keep."""
     tuned = any(row.fine_tuned for row in found)
     heads = ["teacher", "static", "kept"] + (["fine-tuned", "kept"] if tuned else [])
-    rows = [(row.task, row.measure, _numbers(row)[: len(heads)]) for row in found]
-    classified = [cells for _, measure, cells in rows if measure == "accuracy"]
-    if len(classified) > 1:
-        rows.append(("average", "accuracy", [_mean(column) for column in zip(*classified, strict=True)]))
+    rows: list[tuple[str, str, list[float | None]]] = [
+        (_title(row), row.measure, _numbers(row)[: len(heads)]) for row in found
+    ]
+    for kind in dict.fromkeys(row.measure for row in found):
+        alike = [cells for _, measure, cells in rows if measure == kind]
+        if len(alike) > 1:
+            rows.append(_average(kind, alike))
     width = max(len(task) for task, _, _ in rows)
     lines = [f"{'':{width}}{'':>10}" + "".join(f"{head:>12}" for head in heads)]
     for task, measure, cells in rows:
         shown = [_shown(cell, head == "kept") for head, cell in zip(heads, cells, strict=True)]
         lines.append(f"{task:{width}}{measure:>10}" + "".join(f"{cell:>12}" for cell in shown))
     lines.append("by one linear classifier, or by cosine, on sentence vectors; the static ones are means of words")
+    if any(row.total is not None for row in found):
+        lines.append("in brackets: pairs of which each sentence has a known word/total; both are scored on those")
     return "\n".join(lines)
+
+
+def _average(measure: str, alike: list[list[float | None]]) -> tuple[str, str, list[float | None]]:
+    """Return the row of averages, of teacher and static vectors over the same tasks: those that have a share."""
+    counting = [cells for cells in alike if cells[2] is not None]
+    columns = zip(*counting, strict=True) if counting else [()] * len(alike[0])
+    return over_some("average", len(counting), len(alike)), measure, [_mean(column) for column in columns]
+
+
+def _title(row: "Beside") -> str:
+    return row.task if row.total is None else f"{row.task} ({row.covered}/{row.total})"
+
+
+def _shares(found: "list[Beside]") -> dict[str, float | None]:
+    """Return the mean share of each measure: shares of accuracies and of correlations have no common mean."""
+    measures = dict.fromkeys(row.measure for row in found)
+    return {measure: _mean([row.share for row in found if row.measure == measure]) for measure in measures}
 
 
 def _numbers(row: "Beside") -> list[float | None]:

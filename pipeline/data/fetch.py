@@ -28,12 +28,20 @@ def data_folder() -> Path:
 
 
 def is_there(folder: Path, data_set: DataSet) -> bool:
-    """Return whether a folder holds a data set whole: of the pinned source, and unchanged since."""
+    """Return whether a folder holds a data set whole: of the pinned source, and unchanged since.
+
+    Raises:
+        X2StaticError: a folder has the place of one of its files.
+    """
     marker = _marker(folder, data_set)
     try:
         contents = {file.path: (folder / file.path).read_bytes() for file in data_set.files}
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except IsADirectoryError as error:
+        raise X2StaticError(
+            f"{error.filename}: a folder has the place of a file of {data_set.name}; move it away"
+        ) from error
     expected = _description(data_set, contents)
     return isinstance(marker, dict) and all(marker.get(key) == expected[key] for key in ("conversion", "files"))
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from evaluation.analogy import Accuracy, AnalogyScore, average, evaluate_analogies
+from evaluation.analogy import Accuracy, AnalogyScore, average, check_covered, evaluate_analogies
+from evaluation.analogy_questions import find_questions, read_questions
 from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.evaluations.each import for_each
 from pipeline.grid import grid, number
 from schemas.vectors import WordVectors
 
@@ -16,7 +18,9 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     Raises:
         X2StaticError: the questions cannot be read, or nothing is covered.
     """
-    scores = {name: evaluate_analogies(one, asked.data) for name, one in vectors.items()}
+    files = {path.stem: read_questions(path) for path in find_questions(asked.data)}
+    for_each(vectors, lambda _, one: check_covered(one, files))  # of the last set before the first is scored
+    scores = for_each(vectors, lambda _, one: evaluate_analogies(one, asked.data))
     parts = [_parts(score) for score in next(iter(scores.values()))]
     rows = [part for of_task in parts for part in of_task]
     cells = {
@@ -25,7 +29,7 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     }
     return Evaluated(
         f"{grid(rows, cells)}\n{NOTE}",
-        {"vectors": {name: _figures(of_one) for name, of_one in scores.items()}},
+        {name: _figures(of_one) for name, of_one in scores.items()},
     )
 
 
@@ -47,7 +51,7 @@ def _figures(scores: list[AnalogyScore]) -> dict[str, Any]:
     return {
         "tasks": {
             score.task: {
-                **_accuracy(score.all),
+                **(_accuracy(score.all) or {}),
                 "semantic": _accuracy(score.semantic),
                 "syntactic": _accuracy(score.syntactic),
                 "sections": {section: _accuracy(accuracy) for section, accuracy in score.sections.items()},
@@ -58,9 +62,9 @@ def _figures(scores: list[AnalogyScore]) -> dict[str, Any]:
     }
 
 
-def _accuracy(accuracy: Accuracy | None) -> dict[str, Any]:
+def _accuracy(accuracy: Accuracy | None) -> dict[str, Any] | None:
     if accuracy is None:
-        return {}
+        return None
     return {
         "score": accuracy.cos_add,
         "cos_mul": accuracy.cos_mul,

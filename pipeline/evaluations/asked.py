@@ -30,8 +30,10 @@ class Evaluated:
 
     Attributes:
         table: for the terminal, lines without an end of line at the last.
-        figures: for --json, without the task's name; the figures of each set of vectors stand under `vectors`, by name.
+        vectors: for --json, the figures of each set of vectors by its name.
+        figures: for --json, what all sets have in common.
     """
 
     table: str
+    vectors: dict[str, dict[str, Any]]
     figures: dict[str, Any] = field(default_factory=dict)

@@ -3,8 +3,11 @@
 from typing import Any
 
 from evaluation.bias import PARTITIONS, Association, Permutations, average, evaluate_bias
+from evaluation.word_lists import find_word_lists, read_word_lists
 from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.evaluations.each import for_each
 from pipeline.grid import grid, number
+from pipeline.tables import over_some
 from schemas.vectors import WordVectors
 
 NOTE = (
@@ -20,15 +23,22 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
         X2StaticError: the word lists are not there or cannot be read, scipy is missing, or nothing is covered.
     """
     permutations = Permutations(asked.resamples or PARTITIONS, asked.seed)
-    results = {name: evaluate_bias(one, asked.data, permutations) for name, one in vectors.items()}
+    for path in find_word_lists(asked.data):
+        read_word_lists(path)
+    results = for_each(vectors, lambda _, one: evaluate_bias(one, asked.data, permutations))
     rows = [result.task for result in next(iter(results.values()))]
     columns = {
-        name: [*(_cell(result) for result in of_one), number(average(of_one))] for name, of_one in results.items()
+        name: [*map(_cell, of_one), over_some(number(average(of_one)), _scored(of_one), len(of_one))]
+        for name, of_one in results.items()
     }
     return Evaluated(
         f"{grid([*rows, 'average'], columns)}\n{NOTE}",
-        {"vectors": {name: _figures(of_one) for name, of_one in results.items()}},
+        {name: _figures(of_one) for name, of_one in results.items()},
     )
+
+
+def _scored(results: list[Association]) -> int:
+    return sum(result.effect is not None for result in results)
 
 
 def _cell(result: Association) -> str:

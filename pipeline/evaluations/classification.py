@@ -5,14 +5,15 @@ from statistics import fmean
 from typing import Any
 
 from evaluation.classification import ClassificationScore, evaluate_classification
-from evaluation.classification.examples import MEAN_LENGTH
+from evaluation.classification.data import read_tasks
+from evaluation.classification.examples import MEAN_LENGTH, Inputs
 from evaluation.classification.protocol import EPOCHS, LEARNING_RATES
 from evaluation.classification.training import BATCH
 from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.evaluations.each import for_each
+from pipeline.grid import grid
 from pipeline.terminal import ProgressLine
 from schemas.vectors import WordVectors
-
-WIDTH = len("100.0 ± 10.0 / 100.0 ± 10.0")  # of a column
 
 PROTOCOL = {  # what all sets of vectors have in common
     "learning_rates": list(LEARNING_RATES),
@@ -32,16 +33,29 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     Raises:
         X2StaticError: the data cannot be used, or no word of a task is known.
     """
-    results = {}
-    for name, of_name in vectors.items():
+    tasks = read_tasks(asked.data, asked.seed)
+    names = [task.name for task in tasks]
+
+    def check(_: str, one: WordVectors) -> None:
+        for task in tasks:
+            Inputs.of(one, task)
+
+    def score(name: str, one: WordVectors) -> list[ClassificationScore]:
         with ProgressLine(f"classification, {name}") as progress:
-            results[name] = evaluate_classification(of_name, asked.data, asked.runs, asked.seed, progress)
-    figures = {name: _figures(scores) for name, scores in results.items()}
-    return Evaluated(_table(results), {"protocol": PROTOCOL, "vectors": figures})
+            return evaluate_classification(one, asked.data, asked.runs, asked.seed, progress, names)
+
+    for_each(vectors, check)  # what is wrong with the last set is said before the first is scored, for minutes
+    results = for_each(vectors, score)
+    return Evaluated(
+        _table(results), {name: _figures(scores) for name, scores in results.items()}, {"protocol": PROTOCOL}
+    )
 
 
 def _figures(scores: list[ClassificationScore]) -> dict[str, Any]:
-    tasks = {score.task: {key: value for key, value in asdict(score).items() if key != "task"} for score in scores}
+    """Return the figures of a set of vectors; `score`, as all tasks have it, is the accuracy."""
+    tasks = {score.task: {"score": score.accuracy, **asdict(score)} for score in scores}
+    for of_task in tasks.values():
+        del of_task["task"]
     return {
         "tasks": tasks,
         "average": fmean(score.accuracy for score in scores),
@@ -51,23 +65,17 @@ def _figures(scores: list[ClassificationScore]) -> dict[str, Any]:
 
 def _table(results: dict[str, list[ClassificationScore]]) -> str:
     """Return a table: a row a task, a column a set of vectors."""
-    names = list(results)
-    tasks = [score.task for score in results[names[0]]]
-    cells = {task: [_cell(results[name][row]) for name in names] for row, task in enumerate(tasks)}
-    cells["average"] = [
-        _pair(fmean(score.macro_f1 for score in scores), fmean(score.accuracy for score in scores))
-        for scores in results.values()
-    ]
-    cells["words known"] = [
-        f"{sum(score.covered for score in scores) / sum(score.total for score in scores):.1%}"
-        for scores in results.values()
-    ]
-    first = max(map(len, cells))
-    lines = [f"{'':{first}}  " + "  ".join(f"{_short(name):>{WIDTH}}" for name in names)]
-    lines += [f"{task:{first}}  " + "  ".join(f"{cell:>{WIDTH}}" for cell in row) for task, row in cells.items()]
-    runs = results[names[0]][0].runs
-    how = f", mean ± standard deviation of {runs} runs" if runs > 1 else ""
-    return "\n".join([*lines, f"macro-F1 / accuracy, in %{how}"])
+    first = next(iter(results.values()))
+    rows = [*(score.task for score in first), "average", "words known"]
+    table = grid(rows, {name: _column(scores) for name, scores in results.items()})
+    how = f", mean ± standard deviation of {first[0].runs} runs" if first[0].runs > 1 else ""
+    return f"{table}\nmacro-F1 / accuracy, in %{how}"
+
+
+def _column(scores: list[ClassificationScore]) -> list[str]:
+    known = sum(score.covered for score in scores) / sum(score.total for score in scores)
+    average = _pair(fmean(score.macro_f1 for score in scores), fmean(score.accuracy for score in scores))
+    return [*map(_cell, scores), average, f"{known:.1%}"]
 
 
 def _cell(score: ClassificationScore) -> str:
@@ -79,7 +87,3 @@ def _cell(score: ClassificationScore) -> str:
 
 def _pair(f1: float, accuracy: float) -> str:
     return f"{100 * f1:.1f} / {100 * accuracy:.1f}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= WIDTH else "..." + name[3 - WIDTH :]

@@ -3,8 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
+from evaluation.sentence_pairs import find_sentence_pairs, read_sentence_pairs
 from evaluation.sentence_similarity import Correlation, SentenceScore, average, evaluate_sentence_similarity
 from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.evaluations.each import for_each
 from pipeline.grid import grid, number
 from schemas.vectors import WordVectors
 
@@ -17,7 +19,9 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     Raises:
         X2StaticError: the data is not there or cannot be read, scipy is missing, or nothing is covered.
     """
-    scores = {name: evaluate_sentence_similarity(one, asked.data) for name, one in vectors.items()}
+    for path in find_sentence_pairs(asked.data):
+        read_sentence_pairs(path)
+    scores = for_each(vectors, lambda _, one: evaluate_sentence_similarity(one, asked.data))
     rows = [f"{score.task}, {kind}" for score in next(iter(scores.values())) for kind in ("mean", "SIF")]
     columns = {
         name: [_cell(score, kind) for score in of_one for kind in (score.mean, score.sif)]
@@ -25,7 +29,7 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     }
     return Evaluated(
         f"{grid(rows, columns)}\n{NOTE}",
-        {"vectors": {name: _figures(of_one) for name, of_one in scores.items()}},
+        {name: _figures(of_one) for name, of_one in scores.items()},
     )
 
 

@@ -2,8 +2,13 @@
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+from evaluation.analogy_questions import QUESTIONS
+from evaluation.datasets import WORD_PAIRS
+from evaluation.task_files import gensim_file
+from pipeline.data.fetch import data_folder
 from pipeline.evaluations.asked import Asked, Evaluated
 from schemas.vectors import WordVectors
 
@@ -15,22 +20,37 @@ class Task(NamedTuple):
 
     Attributes:
         module: in `pipeline.evaluations`; it has the function `run`.
+        folder: of a folder of data, where its files are.
         options: those of `evaluate` that it uses beside --data, by parameter name.
-        shipped: whether gensim has data for it; otherwise it takes what was fetched, where --data is not given.
+        shipped: the files that gensim ships for it.
     """
 
     module: str
+    folder: str
     options: frozenset[str]
-    shipped: bool = False
+    shipped: tuple[str, ...] = ()
 
 
 TASKS = {
-    "word-similarity": Task("word_similarity", frozenset({"seed", "common", "intervals", "resamples"}), shipped=True),
-    "classification": Task("classification", frozenset({"seed", "runs"})),
-    "analogy": Task("analogy", frozenset(), shipped=True),
-    "bias": Task("bias", frozenset({"seed", "resamples"})),
-    "sentence-similarity": Task("sentence_similarity", frozenset()),
+    "word-similarity": Task(
+        "word_similarity", "wordsim", frozenset({"seed", "common", "intervals", "resamples"}), WORD_PAIRS
+    ),
+    "classification": Task("classification", "classification", frozenset({"seed", "runs"})),
+    "analogy": Task("analogy", "analogy", frozenset(), (QUESTIONS,)),
+    "bias": Task("bias", "bias", frozenset({"seed", "resamples"})),
+    "sentence-similarity": Task("sentence_similarity", "sentence-similarity", frozenset()),
 }
+
+
+def fetched_data(task: str) -> Path | None:
+    """Return the folder of fetched data where a task finds some in it; None where gensim ships all that it needs."""
+    shipped = TASKS[task].shipped
+    if shipped and all(gensim_file(name) for name in shipped):
+        return None
+    folder = data_folder()
+    inner = folder / TASKS[task].folder
+    # A fetch that was killed leaves hidden files.
+    return folder if inner.is_dir() and any(not path.name.startswith(".") for path in inner.iterdir()) else None
 
 
 def runner(task: str) -> Run:

@@ -4,8 +4,9 @@ from typing import Any
 
 from evaluation.differences import Difference, Differences, paired_differences
 from evaluation.intervals import Bootstrap
-from evaluation.word_similarity import Score, average, evaluate_word_similarity, score_together
+from evaluation.word_similarity import Score, average, evaluate_word_similarity, read_datasets, score_together
 from pipeline.evaluations.asked import Asked, Evaluated
+from pipeline.evaluations.each import for_each
 from pipeline.tables import difference_table, similarity_table
 from schemas.vectors import WordVectors
 
@@ -20,14 +21,15 @@ def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
     if asked.common:
         scores = score_together(vectors, asked.data, bootstrap)
     else:
-        scores = {name: evaluate_word_similarity(one, asked.data, bootstrap) for name, one in vectors.items()}
+        read_datasets(asked.data)
+        scores = for_each(vectors, lambda _, one: evaluate_word_similarity(one, asked.data, bootstrap))
     tables = [similarity_table(scores)]
     differences: dict[str, Differences] = {}
     if bootstrap and len(vectors) > 1:
         differences = paired_differences(vectors, asked.data, bootstrap, asked.common)
         tables.append(difference_table(next(iter(vectors)), differences))
     figures = {name: _figures(of_one, differences.get(name), bootstrap is not None) for name, of_one in scores.items()}
-    return Evaluated("\n\n".join(tables), {"vectors": figures})
+    return Evaluated("\n\n".join(tables), figures)
 
 
 def _figures(scores: list[Score], differences: Differences | None, intervals: bool) -> dict[str, Any]:

@@ -4,9 +4,11 @@ import itertools
 import json
 import logging
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from evaluation import task_files
 from evaluation.bias import Association, Permutations, associate, average, evaluate_bias
@@ -70,6 +72,21 @@ def test_too_many_partitions_are_drawn_and_agree_with_all_of_them():
     assert result.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 20_000))
 
 
+@pytest.mark.parametrize(("n", "exact"), [(184_755, False), (184_756, True)])
+def test_p_is_exact_where_as_many_are_asked_for_as_there_are_partitions(n, exact, monkeypatch):
+    lists = lists_of(10, 10)  # 184,756 partitions
+    vectors = random_vectors(lists, seed=3)
+    asked = []
+
+    def permutation_test(*_, n_resamples, **__):
+        asked.append(n_resamples)
+        return SimpleNamespace(pvalue=0.5)
+
+    monkeypatch.setattr(scipy.stats, "permutation_test", permutation_test)
+    assert associate(vectors, "t", lists, Permutations(n)).exact == exact
+    assert asked == [np.inf if exact else n]
+
+
 def test_draws_repeat_with_the_seed_and_are_never_impossible():
     lists = lists_of(10, 10)
     vectors = random_vectors(lists)
@@ -103,6 +120,15 @@ def test_names_are_looked_up_as_they_are_before_they_are_lower_cased():
     vectors = random_vectors(lists)
     upper = WordLists(**{name: [word.upper() for word in words] for name, words in lists})
     assert associate(vectors, "t", upper, DRAWS) == associate(vectors, "t", lists, DRAWS)
+
+
+def test_two_words_that_are_one_in_the_vocabulary_count_once():
+    lists = lists_of(3, 3)
+    vectors = random_vectors(lists)
+    once = associate(vectors, "t", lists, DRAWS)
+    twice = associate(vectors, "t", WordLists(**dict(lists) | {"X": ["X0", *lists.X]}), DRAWS)
+    assert (twice.effect, twice.p, twice.known, twice.covered) == (once.effect, once.p, once.known, once.covered)
+    assert twice.total == once.total + 1
 
 
 @pytest.mark.parametrize("few", "XYAB")
@@ -160,8 +186,8 @@ def test_a_folder_gives_its_files_and_tests_are_named_by_file(tmp_path):
         ({"test": FOUR | {"C": ["k"]}}, "test, C: Extra inputs"),
         ({"test": FOUR | {"X": "ab"}}, "test, X: Input should be a valid list"),
         ({"test": FOUR | {"X": [1]}}, "test, X, 0: Input should be a valid string"),
-        ({"test": FOUR | {"X": ["a", "c"]}}, "'c' stands twice in X and Y"),
-        ({"test": FOUR | {"A": ["e", "e"]}}, "'e' stands twice in A and B"),
+        ({"test": FOUR | {"X": ["a", "c"]}}, "test: 'c' stands in X and in Y; keep it once"),
+        ({"test": FOUR | {"A": ["e", "e"]}}, "test: 'e' stands more than once in A; keep it once"),
         ({"test": 3}, "test: Input should be a valid dict"),
         ({"flowers": ["aster"]}, r"no list 'african_american_names_5', so this is WEAT\.json of another"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import datasets
+from evaluation import task_files
 from evaluation.datasets import Pair, find_datasets, read_pairs
 from schemas.errors import X2StaticError
 
@@ -68,7 +68,7 @@ def test_gensim_is_found_without_being_imported():
 
 
 def test_without_gensim_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(datasets, "find_spec", lambda _: None)
+    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
     with pytest.raises(X2StaticError, match=r"pip install x2static\[evaluate\].*--data"):
         find_datasets(None)
 

@@ -96,7 +96,9 @@ def test_the_average_counts_data_sets_the_same_and_its_interval_is_that_of_indep
     assert unknown == Difference("unknown", None, None, 0, 1)
     assert not unknown.is_clear
     average = compared.average
-    assert (average.task, average.covered, average.total) == ("average", 2 * N, 2 * N + 1)
+    assert (average.task, average.covered, average.total) == ("average", 2 * N, 2 * N), (
+        "what has no difference is not counted"
+    )
     assert average.difference == pytest.approx((one.difference + two.difference) / 2)
     # Independent data sets of like width: the mean's interval is narrower by about the root of two.
     width = [interval.high - interval.low for interval in (one.interval, two.interval, average.interval)]
@@ -122,4 +124,15 @@ def test_without_any_score_there_is_no_average(tmp_path):
     vectors = of_cosines(np.array([0.1, 0.2]))
     compared = paired_differences({"a": vectors, "b": vectors}, tmp_path, Bootstrap(100))
     none = Difference("pairs", None, None, 0, 1)
-    assert compared == {"b": Differences([none], Difference("average", None, None, 0, 1))}
+    assert compared == {"b": Differences([none], Difference("average", None, None, 0, 0))}
+
+
+def test_parts_of_a_set_count_neither_in_the_average_nor_in_its_pairs(tmp_path, human):
+    for name in ("ws", "ws-part"):
+        write(tmp_path / f"{name}.tsv", human)
+    vectors = {"a": of_cosines(noisy(human, 1.5, 1)), "b": of_cosines(noisy(human, 0.7, 2))}
+    (compared,) = paired_differences(vectors, tmp_path, Bootstrap(100)).values()
+    whole = compared.tasks[0]
+    average = compared.average
+    assert (average.covered, average.total) == (whole.covered, whole.total) == (N, N)
+    assert (average.difference, average.interval) == (whole.difference, whole.interval)

@@ -31,6 +31,7 @@ def write(path: Path, text: str) -> Path:
         "Word 1,Word 2,Human (mean)\ncat,dog,7.5\nTiger,tea cup,2\n",
         "Word 1\tWord 2\tHuman (mean)\r\ncat\tdog\t7.5\r\nTiger\ttea cup\t2\r\n",
         "# a comment, with commas; and more\nfirst\tsecond\tlike\ncat\tdog\t7.5\n\nTiger\ttea cup\t2",
+        "word1\tword2\tSimLex999\ncat\tdog\t7.5\nTiger\ttea cup\t2\n",
         f"{SIMLEX}\ncat\tdog\tN\t7.5\t1\t2\t3\t4\t1\t0.4\nTiger\ttea cup\tN\t2\t1\t2\t3\t4\t1\t0.4\n",
         f"Word 1,Word 2,Human (mean),{ANNOTATORS}\ncat,dog,7.5,{SCORES}\nTiger,tea cup,2,{SCORES}\n",
         "cat\tdog\tN\t7.5\tCOHYPONYMS\nTiger\ttea cup\tN\t2\tNONE\n",
@@ -39,6 +40,7 @@ def write(path: Path, text: str) -> Path:
     ],
     ids=[
         *("tabs", "RG-65", "MTurk-771", "commas and spaces", "quoted", "WordSim-353 csv", "WordSim-353 tab", "header"),
+        "a header with a digit",
         *("SimLex-999", "WordSim-353 with its annotators", "SimVerb-3500", "SimVerb-3500 with header", "rare words"),
     ],
 )
@@ -73,6 +75,8 @@ def test_columns_may_stand_between_spaces(tmp_path, text):
         ("word1\tword2\tPOS\tliking\n", 1, "a header that names the score"),
         ("word1\tword2\tscore\tsimilarity\n", 1, "a header that names the score"),
         ("cat\tdog\t\n", 1, "'' is no number"),
+        ("cat\tdog\t7,5\ncat\tcup\t2\n", 1, "'7,5' is no number; put # before a header line"),
+        ("cat\tdog\tO.5\ncat\tcup\t2\n", 1, "'O.5' is no number"),
         ("cat\tdog\tnan\n", 1, "'nan' is not finite"),
         ("cat,dog,1\ncat,dog\n", 2, "expected word,word,score, got 2 columns"),
         ("cat,dog,1\ncat\tdog\t2\n", 2, "expected word,word,score, got 1 columns"),

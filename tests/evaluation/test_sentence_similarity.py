@@ -209,7 +209,10 @@ def test_bytes_that_are_no_utf8_are_refused_by_line(tmp_path):
 
 
 def test_without_data_the_message_says_what_to_give():
-    with pytest.raises(X2StaticError, match=r"no library ships sentence pairs; give a file of .* with --data"):
+    with pytest.raises(
+        X2StaticError,
+        match=r"no library ships sentence pairs; get some with `x2static data fetch`, or give .* with --data",
+    ):
         find_sentence_pairs(None)
 
 

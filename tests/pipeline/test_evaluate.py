@@ -1,6 +1,7 @@
 """`x2static evaluate` scores what is asked for, compares with the first, and refuses options that change nothing."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evaluation import task_files
 from evaluation.word_similarity import average, evaluate_word_similarity, score_together
 from pipeline import cli
+from pipeline.evaluations import tasks
 from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.tasks import TASKS
+from pipeline.evaluations.tasks import TASKS, fetched_data
 from schemas.vectors import WordVectors
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +44,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines = [f"{word}\t{WORDS[(i + step) % 40]}\t{(i * 17) % 40}\n" for i, word in enumerate(WORDS)]
         (folder / f"{name}.tsv").write_text("".join(lines))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where data would be fetched to, and nothing is: not that of who runs the tests."""
+    folder = tmp_path_factory.mktemp("user-cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder / "x2static" / "data"
 
 
 @pytest.fixture
@@ -124,12 +135,14 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
 
     def run(vectors: dict[str, WordVectors], what: Asked) -> Evaluated:
         asked.append(what)
-        return Evaluated("table", {"vectors": {name: {} for name in vectors}})
+        return Evaluated("table", {name: {} for name in vectors})
 
     module = ModuleType(f"pipeline.evaluations.{TASKS[task].module}")
     monkeypatch.setattr(module, "run", run, raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     value = [] if option in ("--common", "--intervals") else ["123"]
+    if (task, option) == ("word-similarity", "--seed"):
+        value.append("--intervals")  # else there is nothing to draw
     status = cli.run(["evaluate", str(folders[0]), "--task", task, option, *value])
     if option[2:] not in TASKS[task].options:
         assert (status, asked) == (2, [])
@@ -138,7 +151,108 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
     assert status == 0
     default = {"data": None, "seed": 0, "common": False, "resamples": 0, "runs": 1}
     changed = {"--common": {"common": True}, "--intervals": {"resamples": 1000}}.get(option, {option[2:]: 123})
+    if "--intervals" in value:
+        changed["resamples"] = 1000
     assert asked == [Asked(**(default | changed))]
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_fetched_data_is_taken_where_the_task_has_some_and_gensim_has_none(task, cache, monkeypatch):
+    monkeypatch.setattr(tasks, "gensim_file", lambda _: None)
+    folder = cache / TASKS[task].folder
+    assert fetched_data(task) is None
+    (cache / "other").mkdir(parents=True)
+    folder.mkdir()
+    (folder / ".tmp-half").touch()
+    assert fetched_data(task) is None
+    (folder / "set.tsv").touch()
+    assert fetched_data(task) == cache
+    monkeypatch.setattr(tasks, "gensim_file", Path)
+    assert fetched_data(task) == (None if TASKS[task].shipped else cache)
+
+
+def test_gensim_counts_only_where_it_ships_all_files_of_the_task(cache, monkeypatch):
+    (cache / "wordsim").mkdir(parents=True)
+    (cache / "wordsim/rg65.tsv").touch()
+    monkeypatch.setattr(tasks, "gensim_file", lambda name: Path(name) if name.startswith("wordsim") else None)
+    assert fetched_data("word-similarity") == cache
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_each_task_without_data_says_how_to_fetch_some(task, monkeypatch, capsys, folders):
+    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    assert cli.run(["evaluate", str(folders[0]), "--task", task]) == 1
+    err = capsys.readouterr().err
+    assert "`x2static data fetch" in err
+    assert "--data" in err
+
+
+def test_fetched_word_pairs_are_scored_without_gensim(cache, monkeypatch, evaluate, folders, data):
+    shutil.copytree(data, cache / "wordsim")
+    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    assert evaluate(folders[0]) == evaluate(folders[0], "--data", data)
+
+
+def test_a_seed_without_anything_to_draw_is_wrong_usage(capsys, folders, data):
+    asked = ["evaluate", str(folders[0]), "--data", str(data), "--seed", "3"]
+    assert cli.run(asked) == 2
+    assert "uses --seed for intervals alone; give --intervals" in capsys.readouterr().err
+    assert cli.run([*asked, "--resamples", "100"]) == 0
+
+
+def test_the_help_has_both_defaults_of_resamples(capsys):
+    assert cli.run(["evaluate", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "[default: 1000], or of --task bias the partitions that are drawn [default: 100000]" in out
+
+
+def of_task(task: str, folder: Path, words: list[str]) -> Path:
+    """Write data of a task for given words, and return its file or folder."""
+    a, b, c, d, e, f, g, h = words[:8]
+    lists = {"t": {"X": [a, b], "Y": [c, d], "A": [e, f], "B": [g, h]}}
+    texts = "".join(f"{i % 2}\t{words[i % 8]}\n" for i in range(20))
+    contents = {
+        "word-similarity": ("p.tsv", f"{a}\t{b}\t1\n{c}\t{d}\t2\n"),
+        "classification": ("classification/T/all.tsv", texts),
+        "analogy": ("q.txt", f": s\n{a} {b} {c} {d}\n"),
+        "bias": ("b.json", json.dumps(lists)),
+        "sentence-similarity": ("s.tsv", f"{a}\t{b}\t1\n{c}\t{d}\t2\n"),
+    }
+    name, content = contents[task]
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return folder if task == "classification" else path
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_an_error_says_which_of_several_sets_it_is_about(task, tmp_path, capsys, folders):
+    words = [f"x{i}" for i in range(40)]
+    matrix = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    WordVectors(words, matrix, np.ones(40, np.int64)).save(tmp_path / "foreign")
+    file = of_task(task, tmp_path, WORDS)
+    asked = ["--task", task, "--data", str(file)]
+    assert cli.run(["evaluate", str(folders[0]), str(tmp_path / "foreign"), *asked]) == 1
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1].startswith("error: foreign: ")
+    assert "classifiers" not in err, "no classifier was trained before"
+    assert cli.run(["evaluate", str(tmp_path / "foreign"), *asked]) == 1
+    assert "foreign: " not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_an_error_of_the_data_is_about_no_set(task, tmp_path, capsys, folders):
+    asked = ["--task", task, "--data", str(tmp_path / "nothing")]
+    assert cli.run(["evaluate", *map(str, folders[:2]), *asked]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {tmp_path}/nothing: ")
+
+
+def test_a_warning_says_which_of_several_sets_it_is_about(tmp_path, capsys, folders):
+    (tmp_path / "one.tsv").write_text("w3\tw4\t1\nw1\tw2\t2\n")
+    (tmp_path / "two.tsv").write_text("w6\tw7\t1\nw1\tw2\t2\n")
+    assert cli.run(["evaluate", *map(str, folders), "--data", str(tmp_path)]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert warnings == ["warning: two/vectors: one: no score, 1 of 2 word pairs are covered"]
 
 
 def test_options_of_a_file_are_judged_like_those_of_the_command_line(tmp_path, capsys, folders, data):

@@ -17,6 +17,7 @@ from baselines.teacher_sentences import TeacherSentences
 from evaluation.classification import evaluate_sentence_classification
 from evaluation.classification.data import read_tasks
 from pipeline import cli, teacher_reference, teacher_speed
+from pipeline.commands.teacher import _table
 from schemas.vectors import WordVectors
 from stage1_encode.segmentation import default_words
 from tests.teachers import NOUNS, english_sentence, make_teacher
@@ -85,7 +86,8 @@ def test_static_vectors_and_teacher_get_one_classifier(folder: Path, capsys: pyt
         (line,) = [line for line in out.splitlines() if line.startswith(f"{task} ")]
         numbers = [f"{row['teacher']['accuracy']:.3f}", f"{row['static']['accuracy']:.3f}", f"{row['share']:.1%}"]
         assert line.split()[1:] == ["accuracy", *numbers]
-    assert told["share"] == pytest.approx(np.mean([row["share"] for row in told["tasks"].values()]))
+    shares = [row["share"] for row in told["tasks"].values()]
+    assert told["share"] == {"accuracy": pytest.approx(np.mean(shares))}
 
 
 def test_the_teacher_is_fine_tuned_on_training_and_validation_part(folder: Path, capsys: pytest.CaptureFixture[str]):
@@ -124,7 +126,112 @@ def test_sentence_pairs_are_scored_by_the_cosines_of_sentence_vectors(
         expected = spearmanr(cosines, [score for _, _, score in rows]).statistic
         assert row[name]["spearman"] == pytest.approx(expected, abs=1e-6)
     assert (row["share"] is None) == (row["teacher"]["spearman"] <= 0)
-    assert "likeness  spearman" in out
+    assert (row["covered"], row["total"]) == (30, 30)
+    assert "likeness (30/30)  spearman" in out
+
+
+def test_the_figure_of_sentence_pairs_is_that_of_evaluate_and_the_teachers_is_over_the_same_pairs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    drawn = random.Random(5)
+    rows = [(english_sentence(drawn), english_sentence(drawn), round(drawn.random(), 3)) for _ in range(20)]
+    rows[0] = ("# " + rows[0][0], *rows[0][1:])  # a sentence like others
+    unknown = [("zzz qqq", rows[3][0], 0.9), (rows[4][1], "zzz", 0.1)]
+    lines = [f"main\tfile\t2012\t{i}\t{row[2]}\t{row[0]}\t{row[1]}\n" for i, row in enumerate(rows + unknown)]
+    whole, known = tmp_path / "sts.csv", tmp_path / "known.tsv"
+    whole.write_text("".join(lines), encoding="utf-8")
+    known.write_text("".join(f"{one}\t{other}\t{score}\n" for one, other, score in rows), encoding="utf-8")
+    vectors = str(folder / "vectors")
+    asked = ["evaluate", vectors, "--task", "sentence-similarity", "--data", str(whole), "--json"]
+    _, evaluated = ran(capsys, asked)
+    options = ["--model", folder / "model", "--precision", "float32", "--device", "cpu", "--json"]
+    _, told = ran(capsys, ["teacher", vectors, *map(str, [*options, "--pairs", whole, "--pairs", known])])
+    found, expected = told["tasks"]["sts"], evaluated["tasks"]["sts"]
+    assert found["static"]["spearman"] == expected["score"]
+    assert (found["covered"], found["total"]) == (expected["covered"], expected["total"]) == (20, 22)
+    assert found["teacher"] == told["tasks"]["known"]["teacher"]
+    assert list(told["share"]) == ["spearman"]
+
+
+def test_pairs_of_which_no_sentence_is_known_have_no_score(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "foreign.tsv").write_text("zzz\tqqq\t1\nqqq\txxx\t2\n", encoding="utf-8")
+    options = ["--model", folder / "model", "--pairs", tmp_path / "foreign.tsv", "--json"]
+    out, told = ran(capsys, ["teacher", str(folder / "vectors"), *map(str, options)])
+    row = told["tasks"]["foreign"]
+    assert (row["static"], row["teacher"], row["share"]) == ({"spearman": None}, {"spearman": None}, None)
+    assert (row["covered"], row["total"]) == (0, 2)
+    assert told["share"] == {"spearman": None}
+    assert "foreign (0/2)" in out
+
+
+def test_shares_of_accuracy_and_of_correlations_have_means_of_their_own(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    drawn = random.Random(7)
+    options = []
+    for name in ("one", "two"):
+        rows = [f"{english_sentence(drawn)}\t{english_sentence(drawn)}\t{drawn.random()}\n" for _ in range(20)]
+        (tmp_path / f"{name}.tsv").write_text("".join(rows), encoding="utf-8")
+        options += ["--pairs", tmp_path / f"{name}.tsv"]
+    out, told = ran(capsys, asked(folder, *options))
+    for measure, names in (("accuracy", ["ANIMALS", "GAPS"]), ("spearman", ["one", "two"])):
+        shares = [told["tasks"][name]["share"] for name in names if told["tasks"][name]["share"] is not None]
+        assert told["share"][measure] == (pytest.approx(np.mean(shares)) if shares else None)
+        (line,) = [line for line in out.splitlines() if line.startswith("average") and f" {measure} " in line]
+        assert line.split()[-1] == (f"{np.mean(shares):.1%}" if shares else "none")
+
+
+def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
+    figures = [(0.5, 0.25), (0.7, 0.6), (None, None)]
+    rows = [
+        teacher_reference.Beside(name, "spearman", {"spearman": of_teacher}, {"spearman": static}, None, 9, 9)
+        for name, (of_teacher, static) in zip("abc", figures, strict=True)
+    ]
+    (line,) = [line for line in _table(rows).splitlines() if line.startswith("average")]
+    assert line.split() == ["average", "over", "2", "of", "3", "spearman", "0.600", "0.425", "67.9%"]
+    (line,) = [line for line in _table([rows[2]] * 2).splitlines() if line.startswith("average")]
+    assert line.split() == ["average", "spearman", "none", "none", "none"]
+
+
+def test_two_results_of_one_name_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("a/like.tsv", "b/like.csv", "GAPS.tsv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("one\tother\t1\n", encoding="utf-8")
+    for pairs in (["a/like.tsv", "b/like.csv"], ["GAPS.tsv"]):
+        options = [option for name in pairs for option in ("--pairs", tmp_path / name)]
+        assert cli.run(asked(folder, *options)) == 1
+        err = capsys.readouterr().err
+        assert "two tasks of one name; rename one" in err
+        assert str(tmp_path / pairs[-1]) in err
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["--pairs", "bad.tsv"], "bad.tsv, line 1: expected 3 columns"),
+        (["--speed", "--text", "nothing.txt"], "nothing.txt: no such file"),
+        (["--speed", "--text", "empty.txt"], "there are no sentences to read"),
+    ],
+)
+def test_pairs_and_text_are_read_before_anything_is_scored(
+    more: list[str],
+    named: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def load(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("the teacher was loaded")
+
+    monkeypatch.setattr(TeacherSentences, "load", load)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.tsv").write_text("one\tother\n")
+    (tmp_path / "empty.txt").write_text("\n")
+    assert cli.run(asked(folder, *more)) == 1
+    assert named in capsys.readouterr().err
 
 
 def test_a_killed_run_goes_on_after_the_last_result(
@@ -157,6 +264,19 @@ def test_a_killed_run_goes_on_after_the_last_result(
     assert not list(tmp_path.glob(".tmp-*"))
 
 
+def test_kept_results_of_another_version_of_the_method_are_made_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "like.tsv").write_text("the cat\tthe dog\t1\nthe cat\tthe cat\t2\n", encoding="utf-8")
+    options = ["--out", tmp_path / "kept", "--tasks", "GAPS", "--pairs", tmp_path / "like.tsv", "--fine-tune"]
+    counts = []
+    for version in (teacher_reference.METHOD, teacher_reference.METHOD, teacher_reference.METHOD + 1):
+        monkeypatch.setattr(teacher_reference, "METHOD", version)
+        ran(capsys, asked(folder, *options))
+        counts.append(len(list((tmp_path / "kept").glob("*.json"))))
+    assert counts == [5, 5, 10]
+
+
 def test_other_vectors_and_seeds_have_results_of_their_own_and_share_the_teachers(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -182,6 +302,8 @@ def test_speed_is_told_and_kept(
     assert told["speed"] == SPEED
     assert "25,000 sentences/s by static vectors, 250 by the teacher (float32): 100 times" in out
     (what,) = measured
+    (kept,) = [json.loads(path.read_bytes()) for path in tmp_path.glob("speed-*.json")]
+    assert kept["origin"]["machine"] == teacher_speed.machine()
     tests = [text for task in read_tasks(folder / "data", 0) for text in task.test.texts]
     assert sorted(what.sentences) == sorted(tests)
 
@@ -207,7 +329,13 @@ def test_a_teacher_that_gets_nothing_right_leaves_no_share():
 
 @pytest.mark.parametrize(
     ("more", "named"),
-    [([], "--data"), (["--speed"], "--data"), (["--data", "x", "--text", "y"], "--speed")],
+    [
+        ([], "--data"),
+        (["--speed"], "--data"),
+        (["--data", "x", "--text", "y"], "--speed"),
+        (["--pairs", "x", "--fine-tune"], "--fine-tune is for classification; give --data"),
+        (["--speed", "--text", "x", "--tasks", "A"], "--tasks is for classification; give --data"),
+    ],
 )
 def test_wrong_usage_is_told_before_anything_is_loaded(more, named: str, capsys: pytest.CaptureFixture[str]):
     assert cli.run(["teacher", "nowhere", *more]) == 2

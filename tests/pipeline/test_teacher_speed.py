@@ -1,7 +1,8 @@
 """The speed of static vectors and of the teacher: processes of their own, one core, the same sentences."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from schemas.vectors import WordVectors
 from stage1_encode.segmentation import default_words
 from tests.teachers import make_teacher
 
+ROOT = Path(__file__).parents[2]
 SENTENCES = ["the cat sees the dog", "a river and a house", ""] * 20
 
 
@@ -46,16 +48,22 @@ def test_the_rounds_take_turns_and_their_medians_count(measurement: Measurement,
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs a system that can keep a process on a core")
-def test_a_measurement_stays_on_one_core(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "environ", {})
-
-    def cores() -> int:
-        teacher_speed._stay_on_one_core()
-        return len(os.sched_getaffinity(0))
-
-    with ThreadPoolExecutor(1) as thread:  # of Linux's cores each thread has its own
-        assert thread.submit(cores).result() == 1
-    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+def test_all_threads_of_a_measurement_stay_on_one_core():
+    code = (
+        "import os, threading\n"
+        "from pathlib import Path\n"
+        "from pipeline import teacher_speed\n"
+        "wait = threading.Event()\n"
+        "threading.Thread(target=wait.wait, daemon=True).start()\n"  # as numpy's: there before
+        "teacher_speed._stay_on_one_core()\n"
+        "threading.Thread(target=wait.wait, daemon=True).start()\n"
+        "tasks = Path('/proc/self/task')\n"
+        "ids = [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]\n"
+        "cores = {core for one in ids for core in os.sched_getaffinity(one)}\n"
+        "print(len(ids) >= 3 or not tasks.is_dir(), len(cores), os.environ['TOKENIZERS_PARALLELISM'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["True", "1", "false"], done.stderr
 
 
 def test_sentences_are_sampled_by_seed_from_those_that_hold_something():

@@ -97,6 +97,19 @@ def test_a_bad_file_is_one_clear_line(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_without_the_files_of_a_task_is_warned_of(tmp_path, caplog):
+    write(tmp_path / "A/all.tsv", ROWS)
+    for name in ("EMPTY", ".hidden"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "MISNAMED/training.tsv", ROWS)
+    assert [task.name for task in read_tasks(tmp_path, 0)] == ["A"]
+    (record,) = caplog.records
+    assert f"{tmp_path}: no classification task in EMPTY, MISNAMED, which has none of all.tsv" in record.getMessage()
+    caplog.clear()
+    read_tasks(tmp_path, 0, ["A"])
+    assert not caplog.records, "who asks for a task by name knows the others"
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [
@@ -115,7 +128,7 @@ def test_parts_that_do_not_fit_together_are_one_clear_line(tmp_path, names, mess
 
 
 def test_no_data_no_folder_no_task_and_an_unknown_task_are_one_clear_line(tmp_path):
-    with pytest.raises(X2StaticError, match="no classification data comes with x2static; give --data"):
+    with pytest.raises(X2StaticError, match="fetch some with `x2static data fetch`, or give --data"):
         read_tasks(None, 0)
     with pytest.raises(X2StaticError, match="nowhere: no such folder"):
         read_tasks(tmp_path / "nowhere", 0)

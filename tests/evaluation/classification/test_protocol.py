@@ -99,6 +99,23 @@ def test_runs_are_one_classifier_for_each_set_of_vectors(tmp_path):
     assert over_runs([first]) == first
 
 
+def test_runs_made_one_at_a_time_have_the_draws_of_those_made_together(tmp_path):
+    write(tmp_path / "A/all.tsv", trigram_rows(150, shuffled=True))
+    sets = [vectors(seed=1)] * 3
+    together = evaluate_classification_runs(sets, tmp_path, seed=5)
+    alone = [evaluate_classification_runs([one], tmp_path, seed=5, first_run=run)[0] for run, one in enumerate(sets)]
+    assert len({score.accuracy for score in alone}) > 1, "each run has draws of its own"
+    assert [over_runs(alone)] == together
+
+
+def test_words_are_looked_up_for_every_set_before_the_first_is_trained(tmp_path):
+    write(tmp_path / "A/all.tsv", trigram_rows(20))
+    foreign, reports = vectors([f"x{number}" for number in range(60)]), []
+    with pytest.raises(X2StaticError, match="A: 0 of its"):
+        evaluate_classification_runs([vectors(), foreign], tmp_path, report=reports.append)
+    assert reports == []
+
+
 def test_progress_counts_classifiers_and_names_the_task(tmp_path):
     for name in "BA":
         write(tmp_path / f"{name}/all.tsv", trigram_rows(20))

@@ -123,6 +123,15 @@ def test_path_prints_the_folder_once_something_is_there(server, instead, home, c
     assert capsys.readouterr().out == f"{home}\n"
 
 
+@pytest.mark.parametrize("command", ["list", "path", "fetch"])
+def test_a_folder_in_the_place_of_a_file_is_named(command, server, instead, home, capsys):
+    instead(make_set(server))
+    (home / "wordsim" / "tiny.tsv").mkdir(parents=True)
+    assert cli.run(["data", command]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert f"{home}/wordsim/tiny.tsv: a folder has the place of a file of tiny; move it away" in line
+
+
 def test_two_fetches_at_once_are_kept_apart(server, instead, home, capsys):
     instead(make_set(server))
     with only_writer(home, "data folder"):
