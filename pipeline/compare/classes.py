@@ -23,11 +23,19 @@ Results = Mapping[str, Accuracy]  # by the paper's column
 
 
 class Ours(NamedTuple):
-    """A method's row: its label, the results of each seed, and the seconds that one seed's classifiers took."""
+    """A method's row.
+
+    Attributes:
+        label: of the method.
+        seeds: the results of each seed.
+        seconds: that one seed's classifiers took.
+        source: the rows of one source are rivals: "here", or "teacher".
+    """
 
     label: str
     seeds: Sequence[Results]
     seconds: float | None
+    source: str = "here"
 
 
 def column_of(task: str) -> str:
@@ -61,7 +69,7 @@ def _row(row: Ours, columns: list[str]) -> Row:
         means = [_mean([getattr(found, measure) for found in seed.values()]) for seed in row.seeds]
         cells.append(mean_cell(means, 1, 100))
     time = Cell("") if row.seconds is None else Cell(duration(row.seconds), row.seconds)
-    return Row(row.label, (*cells, time))
+    return Row(row.label, (*cells, time), row.source)
 
 
 def _published(row: Published, columns: list[str]) -> Row:

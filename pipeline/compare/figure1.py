@@ -11,6 +11,7 @@ from pipeline.compare.plots import Line, size_curves
 from pipeline.compare.scores import rows_of_pairs, said_before
 from pipeline.compare.sections import Picture, Section
 from pipeline.compare.tables import Cell, Row, Table
+from schemas.errors import X2StaticError
 
 SETS = ("SL-999", "RW-2034")
 Common = dict[str, dict[str, float | None]]  # by the names of steps and data sets
@@ -28,7 +29,11 @@ class Point:
 
 
 def figure1(kept: Kept) -> Section | None:
-    """Return the section; None where no point of the curve beyond the whole corpus is there."""
+    """Return the section; None where no point of the curve beyond the whole corpus is there.
+
+    Raises:
+        X2StaticError: the figure was asked for, and the data has none of its sets.
+    """
     if not any(
         kept.pairs(curve.curve_step(method, size, kept.comparison.config).name) for method, size in _beyond(kept)
     ):
@@ -36,6 +41,8 @@ def figure1(kept: Kept) -> Section | None:
     columns = [(name, head) for name, head, _ in similarity.columns_of(_sets(kept)) if head in SETS]
     common = kept.comparison.attempt("the curve's common pairs", lambda: common_scores(kept)) or {}
     points = {head: found for name, head in columns if (found := _points(kept, name, common))}
+    if not points and "figure1" in kept.comparison.config.only:
+        raise X2StaticError(f"figure 1 is of {' and '.join(SETS)}, and the data has none of them; give --data")
     if not points:
         return None
     sizes = sorted({point.size.units for found in points.values() for point in found})
@@ -98,13 +105,14 @@ def _table(points: dict[str, list[Point]]) -> Table:
     rows = []
     for (units, label), found in sorted(by_row.items(), key=lambda item: item[0][0]):
         size = next(iter(found.values())).size
-        cells = [Cell(label), Cell(f"{size.paragraphs:,}", size.paragraphs), Cell(f"{size.words:,}", size.words)]
+        cells = [Cell(f"{size.paragraphs:,}", size.paragraphs), Cell(f"{size.words:,}", size.words)]
         for head in points:
             cells += _cells(found.get(head))
-        rows.append(Row(f"{units} unit{'s' if units > 1 else ''}", tuple(cells)))
+        # A label of its own for each row: CSV and JSON tell rows apart by nothing else.
+        rows.append(Row(f"{units} unit{'s' if units > 1 else ''}, {label}", tuple(cells)))
     heads = [text for head in points for text in (head, f"{head} pairs", f"{head}, same pairs")]
     caption = "The points of figure 1: Spearman's rho, the pairs covered, and rho on the pairs that all points cover."
-    return Table("figure1", caption, ("size", "method", "paragraphs", "words", *heads), tuple(rows))
+    return Table("figure1", caption, ("size and method", "paragraphs", "words", *heads), tuple(rows))
 
 
 def _cells(point: Point | None) -> list[Cell]:

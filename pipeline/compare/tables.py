@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: whose figures, where they are from ("here", "paper"), and a cell for each head."""
+    """A row: whose figures, where they are from ("here", "teacher", "paper"), and a cell for each head."""
 
     label: str
     cells: tuple[Cell, ...]
