@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from baselines.request import Made, Request
-from schemas.baseline import BaselineConfig
+from schemas.baseline import READS, BaselineConfig
 from schemas.cache import Cache, content_of
 from schemas.errors import X2StaticError
 from schemas.owned_folder import differing_settings, foreign_files
@@ -111,19 +111,25 @@ def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Re
 
 
 def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:
-    """Return what a later call must ask for alike."""
-    settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NOT_SETTINGS}
-    if config.vocab is not None and config.vocab.is_file():
-        settings["vocab"] = f"xxh3 {hash_file(config.vocab)}"  # by its words, wherever it is
-    if cache is None or config.name in READ_TEXT:
-        settings["corpus"] = list(config.corpus)
+    """Return what a later call must ask for alike; what is read is known by its content, wherever it is."""
+    settings = config.model_dump(mode="json", include=set(READS[config.name] - NOT_SETTINGS))
+    for name in ("vocab", "vectors"):
+        file = getattr(config, name)
+        if file is not None and file.is_file():
+            settings[name] = f"xxh3 {hash_file(file)}"
+    if config.name in READ_TEXT:
+        from baselines.text_files import identities  # brings the readers of stage one with it
+
+        settings["corpus"] = identities(config) if config.corpus else []
     return settings if cache is None else {**settings, "cache_content": content_of(cache.shards())}
 
 
 def _compare(folder: Path, theirs: object, ours: dict[str, Any]) -> None:
     if not isinstance(theirs, dict):
         raise X2StaticError(f"{folder / SETTINGS}: not the settings of a baseline; give --out another folder")
-    if differing := differing_settings(theirs, ours):
+    # An earlier version recorded what the method does not read, too.
+    unread = BaselineConfig.model_fields.keys() - READS.get(str(theirs.get("name")), frozenset())
+    if differing := differing_settings({name: theirs[name] for name in theirs.keys() - unread}, ours):
         raise X2StaticError(
             f"{folder}: holds other vectors ({'; '.join(differing.values())}); give the same settings to go on with "
             "them, or another --out"
