@@ -1,5 +1,6 @@
 """Quality against the size of the corpus (figure 1 of the paper): nested samples, and what is made of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def sizes(config: CompareConfig, cache: Cache) -> list[Size]:
         path = cache.path if whole else config.out / CURVE / str(units) / "cache"
         found.append(Size(units, counts["paragraphs"], counts["words"], path, whole))
     return found
+
+
+def check_sizes(found: Sequence[Size]) -> None:
+    """See that there is a curve to draw.
+
+    Raises:
+        X2StaticError: there are fewer than two sizes.
+    """
+    if len(found) < 2:
+        there = f"the cache has {found[0].units} units" if found else "there is no cache"
+        raise X2StaticError(
+            f"--only figure1: a curve needs two sizes, and {there}; give --sizes, or a --cache of more units "
+            "(`x2static encode --unit`)"
+        )
 
 
 def curve_methods(config: CompareConfig) -> list[Method]:

@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def words_of(cache: Cache, config: CompareConfig) -> list[str]:
     return sorted(build_vocabulary(choose_shards(cache, False, None).shards, asked, None).words.to_pylist())
 
 
-def add_up(step: BaselineConfig, words: Sequence[str], report: Report) -> float:
+def add_up(step: BaselineConfig, words: Sequence[str], report: Report) -> None:
     """Complete the sums of a sample, in its own folder `ase`, where `ase` finds them.
 
     Args:
@@ -42,19 +41,14 @@ def add_up(step: BaselineConfig, words: Sequence[str], report: Report) -> float:
         words: what is added up: the vocabulary of the whole cache.
         report: hears of the progress.
 
-    Returns:
-        The seconds it took.
-
     Raises:
         X2StaticError: teacher or text are not found as they were.
     """
     if step.cache is None:
         raise X2StaticError("the curve of ASE needs a cache")
-    began = time.monotonic()
     request = _request(step, words, report)
     with only_writer(step.cache, "cache"):
         summed(request, list(words), step.cache)
-    return time.monotonic() - began
 
 
 def place_of_whole(step: BaselineConfig, words: Sequence[str], report: Report) -> Path:
