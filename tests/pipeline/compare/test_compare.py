@@ -266,6 +266,17 @@ def test_finished_runs_are_compared_without_a_cache(done, compare: Compare, data
     assert state_of(out) == before
 
 
+def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_told(done, compare: Compare, data: Path, tmp_path: Path):
+    out, asked = done
+    shutil.copytree(out, tmp_path / "out")
+    (tmp_path / "data" / "wordsim").mkdir(parents=True)
+    shutil.copy(data / "wordsim" / "own.tsv", tmp_path / "data" / "wordsim")
+    changed = [tmp_path / "out" if one == str(out) else tmp_path / "data" if one == str(data) else one for one in asked]
+    ran = compare(*changed, "--only", "figure1", "--json")
+    assert ran.status == 1
+    assert "figure 1 is of SL-999 and RW-2034, and the data has none" in ran.json["failures"]["figure1"]
+
+
 def test_the_markdown_page_goes_where_it_is_asked_for_with_its_pictures(done, compare: Compare, tmp_path: Path):
     _, asked = done
     assert compare(*asked, "--only", "table3", "--results", tmp_path / "docs" / "RESULTS.md").status == 0
