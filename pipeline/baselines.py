@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from schemas.storage import canonical_json, hash_file, only_writer, read_json, r
 from schemas.training import TrainConfig
 from schemas.vectors import RUN, WordVectors
 from schemas.versions import package_version
+
+if TYPE_CHECKING:
+    from stage2_train.vocabulary import Vocabulary, WordList
 
 logger = logging.getLogger(__name__)
 
@@ -98,16 +101,33 @@ def _made(request: Request) -> Made:
 
 
 def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Report) -> Request:
-    from stage2_train.shard_choice import choose_shards
-    from stage2_train.vocabulary import WordList, build_vocabulary
+    from stage2_train.vocabulary import WordList
 
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
     if cache is None:
         words = list(allowed.words) if allowed else []
         return Request(config, None, words, np.zeros(len(words), np.int64), work, report)
-    asked = TrainConfig(cache=cache.path, out=config.out, min_count=config.min_count, max_vocab=config.max_vocab)
-    vocabulary = build_vocabulary(choose_shards(cache, False, None).shards, asked, allowed)
+    vocabulary = vocabulary_of(cache, config.min_count, config.max_vocab, allowed)
     return Request(config, cache, vocabulary.words.to_pylist(), vocabulary.counts, work, report)
+
+
+def vocabulary_of(cache: Cache, min_count: int, max_vocab: int, allowed: "WordList | None" = None) -> "Vocabulary":
+    """Return the vocabulary of a whole cache, as training and every baseline have it.
+
+    Args:
+        cache: the cache.
+        min_count: words that are rarer are left out.
+        max_vocab: at most so many words.
+        allowed: the words it is chosen from; None for all.
+
+    Raises:
+        X2StaticError: a shard is damaged, or no word is frequent enough.
+    """
+    from stage2_train.shard_choice import choose_shards
+    from stage2_train.vocabulary import build_vocabulary
+
+    config = TrainConfig(cache=cache.path, out=Path(), min_count=min_count, max_vocab=max_vocab)  # writes nothing
+    return build_vocabulary(choose_shards(cache, False, None).shards, config, allowed)
 
 
 def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:

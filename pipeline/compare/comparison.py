@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pipeline.caches.sample import sample
 from pipeline.compare import curve, neighbours, scores, vectors
-from pipeline.compare.curve import Size
+from pipeline.compare.curve import Point, Size
 from pipeline.compare.plan import Step, steps
 from pipeline.compare.records import Record
 from pipeline.compare.reference import Published, read_tables
@@ -43,6 +43,7 @@ class Comparison:
         whole: the cache; None where only finished runs are compared.
         steps: the vectors of the tables.
         sizes: of the curve; none where none is drawn.
+        points: of the curve.
         published: rows of the paper's tables, by the names of their files.
         failures: what went wrong in this call, by the names of the steps.
         unmade: names of the steps whose vectors could not be made as they are asked for now; others may be there.
@@ -54,6 +55,7 @@ class Comparison:
     whole: Cache | None = field(init=False)
     steps: list[Step] = field(init=False)
     sizes: list[Size] = field(init=False)
+    points: list[Point] = field(init=False)
     published: dict[str, list[Published]] = field(init=False)
     failures: dict[str, str] = field(default_factory=dict)
     unmade: set[str] = field(default_factory=set, init=False)
@@ -69,6 +71,7 @@ class Comparison:
         self.steps = steps(self.config)
         self.whole = Cache.open(self.config.cache) if self.config.cache is not None else None
         self.sizes = curve.sizes(self.config, self.whole) if self.whole is not None else []
+        self.points = curve.points(self.config, self.sizes)
         if "figure1" in self.config.only:
             curve.check_sizes(self.sizes)
         if self.whole is not None and self.config.words:
@@ -122,16 +125,14 @@ class Comparison:
 
     def _draw_curve(self) -> None:
         """Make and score the vectors of the curve, from the smallest corpus to the whole."""
-        methods = curve.curve_methods(self.config)
         for size in self.sizes[:-1]:
             self.attempt(f"sample of {size.units} units", partial(self._sample, size))
-        for size in self.sizes:
-            for method in methods:
-                step = curve.curve_step(method, size, self.config)
-                if curve.is_ase(method) and not (step.folder / RUN).is_file():
-                    self.attempt(f"sums of {size.units} units", partial(self._sum, step, size))
-                if self._make(step):
-                    self.attempt(step.name, partial(scores.score_similarity, step, self.config))
+        for point in self.points:
+            step, size = point.step, point.size
+            if curve.is_ase(point.method) and not (step.folder / RUN).is_file():
+                self.attempt(f"sums of {size.units} units", partial(self._sum, step, size))
+            if self._make(step):
+                self.attempt(step.name, partial(scores.score_similarity, step, self.config))
 
     def _sample(self, size: Size) -> dict[str, Any]:
         """Make the sample of a size, or go on with it."""
@@ -186,13 +187,11 @@ class Comparison:
 
     def records(self) -> dict[str, Record]:
         """Return what is known of the steps whose vectors are there as asked for, by name; the curve's included."""
-        some = curve.curve_methods(self.config) if self.sizes else []
-        points = [curve.curve_step(method, size, self.config) for size in self.sizes for method in some]
         found: dict[str, Record] = {}
         if self.whole is not None and self.config.baselines:
             teacher = self.attempt("teacher", partial(scores.record_of_teacher, self.whole, self.config))
             found |= {scores.TEACHER: teacher} if teacher is not None else {}
-        for step in [*self.steps, *points]:
+        for step in [*self.steps, *(point.step for point in self.points)]:
             if step.name not in found and step.name not in self.unmade and (step.folder / RUN).is_file():
                 record = self.attempt(step.name, partial(scores.record_of, step, self.config.out))
                 if record is not None:

@@ -68,6 +68,20 @@ def check_sizes(found: Sequence[Size]) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Point:
+    """A point of the curve: a method at a size, and the step that makes its vectors."""
+
+    method: Method
+    size: Size
+    step: Step
+
+
+def points(config: CompareConfig, found: Sequence[Size]) -> list[Point]:
+    """Return the points of the curve, the smallest size first."""
+    return [Point(one, size, curve_step(one, size, config)) for size in found for one in curve_methods(config)]
+
+
 def curve_methods(config: CompareConfig) -> list[Method]:
     """Return what the curve is drawn for: X2Static, its closed form, and ASE's first layer that is asked for."""
     own = [method for method in ours(config.seeds) if method.name in CURVES]

@@ -8,7 +8,7 @@ from pipeline.compare.kept import TEACHER_ROW, Kept, label_of
 from pipeline.compare.plots import loss_curves, word_map
 from pipeline.compare.sections import Picture, Report, Section
 from pipeline.compare.similarity import average_of, sets_of_average, similarity_table
-from pipeline.compare.tables import Table
+from pipeline.compare.tables import Table, mean
 from pipeline.compare.together import Together, difference_table
 from pipeline.compare.vectors import common_words
 from schemas.vectors import WordVectors
@@ -43,7 +43,9 @@ def _winners(kept: Kept) -> Section | None:
     """Say which method has the best average, and which differences are beyond chance."""
     listed = [*_best_average(kept), *(_told_apart(kept, kept.together) if kept.together is not None else [])]
     if rows := [row for row in kept.class_rows() if row.label != TEACHER_ROW]:
-        averages = {row.label: _mean([_mean([one.f1 for one in seed.values()]) for seed in row.seeds]) for row in rows}
+        averages = {
+            row.label: mean([mean([one.f1 for one in seed.values()]) for seed in row.seeds]) or 0 for row in rows
+        }
         leader = max(averages, key=lambda label: averages[label])
         listed.append(f"Classification: {leader} has the best average F1, {100 * averages[leader]:.1f}.")
     return Section("What wins", (), tuple(listed)) if listed else None
@@ -54,11 +56,8 @@ def _best_average(kept: Kept) -> list[str]:
     common = kept.together is not None
     rows = kept.similarity_rows(common)
     over = sets_of_average(rows)
-    means = {}
-    for row in rows:
-        known = [average for seed in row.seeds if (average := average_of(seed, over)) is not None]
-        if known:
-            means[row.label] = _mean(known)
+    found = {row.label: mean([average_of(seed, over) for seed in row.seeds]) for row in rows}
+    means = {label: average for label, average in found.items() if average is not None}
     if not means:
         return []
     best = max(means, key=lambda label: means[label])
@@ -83,10 +82,6 @@ def _kind(average: Difference, first: str) -> str:
         return f"Not told apart from {first}"
     what = "better" if average.difference > 0 else "worse"
     return f"Beyond chance {what} than {first} (average, paired bootstrap)"
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / max(1, len(values))
 
 
 def _table3(kept: Kept) -> Section | None:

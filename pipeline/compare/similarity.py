@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.compare.reference import Published
-from pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
+from pipeline.compare.tables import Cell, Row, Table, mean, mean_cell, with_best
 from pipeline.terminal import duration
 
 
@@ -80,8 +80,7 @@ def average_of(results: Results, names: Sequence[str]) -> float | None:
     A mean over fewer sets than others have is of another kind, and no rival.
     """
     known = [results[name].score for name in names if name in results]
-    scores = [score for score in known if score is not None]
-    return sum(scores) / len(scores) if scores and len(scores) == len(names) else None
+    return mean(known) if len(known) == len(names) and None not in known else None
 
 
 def _names(ours: Sequence[Ours]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from baselines.ase import place_of, summed
 from baselines.request import Request
+from pipeline.baselines import vocabulary_of
 from pipeline.compare.settings import CompareConfig
 from schemas.aggregated import FOLDER, Aggregated
 from schemas.baseline import BaselineConfig
@@ -15,7 +16,6 @@ from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.progress import Report
 from schemas.storage import TEMPORARY, only_writer, remove_leftovers
-from schemas.training import TrainConfig
 
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -26,11 +26,7 @@ def words_of(cache: Cache, config: CompareConfig) -> list[str]:
     Raises:
         X2StaticError: a shard is damaged, or no word is frequent enough.
     """
-    from stage2_train.shard_choice import choose_shards
-    from stage2_train.vocabulary import build_vocabulary
-
-    asked = TrainConfig(cache=cache.path, out=config.out, min_count=config.min_count, max_vocab=config.max_vocab)
-    return sorted(build_vocabulary(choose_shards(cache, False, None).shards, asked, None).words.to_pylist())
+    return sorted(vocabulary_of(cache, config.min_count, config.max_vocab).words.to_pylist())
 
 
 def add_up(step: BaselineConfig, words: Sequence[str], report: Report) -> None:
