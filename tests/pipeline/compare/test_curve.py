@@ -13,14 +13,17 @@ import pytest
 from pipeline.baselines import make
 from pipeline.compare.curve import sizes
 from pipeline.compare.methods import methods
+from pipeline.compare.scores import score_teacher
 from pipeline.compare.settings import CompareConfig
 from pipeline.compare.sums import carry
 from schemas.aggregated import Aggregated, WordSums
 from schemas.baseline import BaselineConfig
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
+from schemas.progress import silent
 from schemas.vectors import WordVectors
 from stage1_encode.encoder import Encoder
+from tests.evaluation.classification.tasks import write as write_task
 from tests.pipeline.compare.conftest import Compare, write_pairs
 from tests.stage1_encode.runs import paragraphs, run, write_lines
 from tests.teachers import make_teacher
@@ -113,6 +116,23 @@ def test_seconds_that_the_teacher_read_before_a_failure_are_kept(
         assert compare(*asked).status == 1
         seconds.append(json.loads((tmp_path / "out" / "curve" / "2" / "reading.json").read_bytes())["seconds"])
     assert 0.01 <= seconds[0] < seconds[1]
+
+
+def test_the_teacher_that_is_scored_is_the_caches_and_a_score_is_of_its_precision(encoded: Path, tmp_path: Path):
+    write_task(tmp_path / "data" / "classification" / "cr" / "all.tsv", [(i % 2, f"text {i}") for i in range(30)])
+    (tmp_path / "out").mkdir()
+    cache = Cache.open(encoded / "cache")
+    config = asked(tmp_path, cache.path, data=tmp_path / "data", device="cpu")
+    record = score_teacher(cache, config, silent)
+    assert record is not None
+    assert record.vectors == cache.manifest.fingerprint
+    assert score_teacher(cache, config, silent) == record
+    other = score_teacher(cache, config.model_copy(update={"precision": "bfloat16"}), silent)
+    assert other is not None
+    assert other.vectors == f"{cache.manifest.fingerprint} bfloat16"
+    wrong = make_teacher(tmp_path / "wrong", "roberta", 512).folder
+    with pytest.raises(X2StaticError, match="what is here would encode otherwise"):
+        score_teacher(cache, config.model_copy(update={"model": str(wrong)}), silent)
 
 
 def test_the_last_layer_counted_from_the_end_is_the_last_layer(tmp_path: Path, cache: Path):
