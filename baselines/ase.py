@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,13 @@ EXTREMES = "extremes.safetensors"
 
 logger = logging.getLogger(__name__)
 
-Vectors = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]  # (n_words, dim) and occurrences, (n_words,)
+
+class Pooled(NamedTuple):
+    """Pooled vectors (n_words, dim), occurrences (n_words,), and units that the teacher had read in earlier calls."""
+
+    vectors: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.int64]
+    units_found: int
 
 
 def make(request: Request) -> Made:
@@ -44,11 +51,11 @@ def make(request: Request) -> Made:
     """
     words = sorted(request.words)
     mean = request.config.pooling == "mean"
-    vectors, counts = _means(request, words) if mean else _extremes(request, words)
+    vectors, counts, units_found = _means(request, words) if mean else _extremes(request, words)
     matrix = np.where(counts[:, None] > 0, vectors, np.float32(0))
     row = {word: number for number, word in enumerate(words)}
     order = np.array([row[word] for word in request.words], np.int64)
-    told = {"pooling": request.config.pooling, "occurrences": int(counts.sum())}
+    told = {"pooling": request.config.pooling, "occurrences": int(counts.sum()), "units_found": units_found}
     return made_of(request, matrix[order], told)
 
 
@@ -60,17 +67,18 @@ def place_of(request: Request, words: list[str]) -> Path:
     return cache.path / FOLDER / name
 
 
-def _means(request: Request, words: list[str]) -> Vectors:
+def _means(request: Request, words: list[str]) -> Pooled:
     found = _covering(request, words)
+    units_found = len(request.needed_cache().indices())
     if found is None:
         place = place_of(request, words)
         with only_writer(place, "baseline's sums"):
-            found = summed(request, words, place)
+            found, units_found = summed(request, words, place)
     layer = layer_number(request.config.layer, found.files()[0].n_layers() - 1)
     vectors, counts = found.means(layer)
     row = {word: number for number, word in enumerate(found.words)}
     order = np.array([row[word] for word in words], np.int64)
-    return vectors[order], counts[order]
+    return Pooled(vectors[order], counts[order], units_found)
 
 
 def _covering(request: Request, words: list[str]) -> Aggregated | None:
@@ -85,8 +93,10 @@ def _covering(request: Request, words: list[str]) -> Aggregated | None:
     return found if found.units() >= cache.committed()[0].keys() else None
 
 
-def summed(request: Request, words: list[str], place: Path) -> Aggregated:
-    """Return the sums of some words over all units of a cache; what is missing of them is read by the teacher.
+def summed(request: Request, words: list[str], place: Path) -> tuple[Aggregated, int]:
+    """Return the sums of some words over all units of a cache, and how many units of them were there before.
+
+    What is missing of them is read by the teacher.
 
     Args:
         request: for the cache, and where teacher and text are now.
@@ -99,8 +109,10 @@ def summed(request: Request, words: list[str], place: Path) -> Aggregated:
     cache = request.needed_cache()
     found = Aggregated.open(place) or Aggregated.create(place, words, cache.manifest.fingerprint)
     found.sweep()
-    done = Done(cache.committed()[0], Part(), found)
-    if missing := done.to_sum():
+    units = cache.committed()[0]
+    done = Done(units, Part(), found)
+    missing = done.to_sum()
+    if missing:
         with opened(request, words, missing) as (encoder, sources):
             teacher = encoder.teacher
             layer_number(request.config.layer, teacher.n_layers)  # before the teacher reads for hours
@@ -110,19 +122,21 @@ def summed(request: Request, words: list[str], place: Path) -> Aggregated:
             workers = pick_workers(None, teacher.device)
             encode_missing(cache, encoder, cache.plans(), sources, done, workers, request.report)
         _say_kept(cache, place)
-    return found
+    return found, len(units) - len(missing)
 
 
-def _extremes(request: Request, words: list[str]) -> Vectors:
+def _extremes(request: Request, words: list[str]) -> Pooled:
     cache, pooling, layer = request.needed_cache(), request.config.pooling, request.config.layer
     place = place_of(request, words)
     state = StateFile(place / EXTREMES)
     with only_writer(place, "baseline's extremes"):
-        if cache.committed()[0].keys() - state.units():
+        units = cache.committed()[0].keys()
+        units_found = len(units & state.units())
+        if units_found < len(units):
             gather(request, words, Extremes(pooling == "max", layer), state)
             _say_kept(cache, place)
     number = layer_number(layer, state.length("extremes") - 1)
-    return state.part("extremes", number), state.array("counts")
+    return Pooled(state.part("extremes", number), state.array("counts"), units_found)
 
 
 def _say_kept(cache: Cache, place: Path) -> None:
@@ -151,13 +165,16 @@ class Extremes(Pool):
         """Return what the tensors will take."""
         return 4 * n_layers * n_words * dim + 8 * n_words
 
-    def begin(self, n_layers: int, n_words: int, dim: int, device: torch.device) -> None:
-        """Make the tensors of words without an occurrence.
+    def check_layer(self, n_layers: int) -> None:
+        """See that the teacher has the layer.
 
         Raises:
             X2StaticError: there is no such layer.
         """
         layer_number(self._layer, n_layers - 1)
+
+    def begin(self, n_layers: int, n_words: int, dim: int, device: torch.device) -> None:
+        """Make the tensors of words without an occurrence."""
         self.tensors = {
             "extremes": torch.full((n_layers, n_words, dim), self._start, device=device),
             "counts": torch.zeros(n_words, dtype=torch.int64, device=device),

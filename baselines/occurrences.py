@@ -87,6 +87,17 @@ class Pool(ABC):
         """Return what the tensors will take."""
 
     @abstractmethod
+    def check_layer(self, n_layers: int) -> None:
+        """See that the teacher has the layer that is asked for.
+
+        Args:
+            n_layers: of the teacher, its embeddings included.
+
+        Raises:
+            X2StaticError: there is no such layer.
+        """
+
+    @abstractmethod
     def begin(self, n_layers: int, n_words: int, dim: int, device: torch.device) -> None:
         """Make the tensors of a pool that has seen nothing.
 
@@ -182,7 +193,7 @@ class StateFile:
             ) from error
 
 
-def gather(request: Request, words: Sequence[str], pool: Pool, state: StateFile) -> None:
+def gather(request: Request, words: Sequence[str], pool: Pool, state: StateFile) -> int:
     """Fill a pool with every occurrence of some words in the cache's corpus, or go on where an earlier call stopped.
 
     Afterwards the state holds all units, and the pool's tensors are those of the state.
@@ -192,6 +203,9 @@ def gather(request: Request, words: Sequence[str], pool: Pool, state: StateFile)
         words: their numbers are those of the pool's rows.
         pool: what is filled.
         state: where it is kept.
+
+    Returns:
+        The units that were in the state before.
 
     Raises:
         X2StaticError: teacher or text are not found as they were; the pool does not fit into memory; a state is not
@@ -203,15 +217,18 @@ def gather(request: Request, words: Sequence[str], pool: Pool, state: StateFile)
     missing = markers.keys() - held
     if not missing:
         pool.tensors = {name: torch.from_numpy(array) for name, array in state.arrays().items()}
-        return
+        return len(held)
     with opened(request, words, missing) as (encoder, sources):
         teacher = encoder.teacher
         shape = (teacher.n_layers + 1, len(words), teacher.dim)
         check_memory(pool.n_bytes(*shape), teacher.device, f"{request.config.name}: what is kept of the words would")
-        pool.begin(*shape, teacher.device)
-        if held:
+        pool.check_layer(teacher.n_layers + 1)
+        if held:  # empty tensors beside these would take twice the memory that was checked
             pool.tensors = {name: to_device(array, teacher.device) for name, array in state.arrays().items()}
-        _fill(request, encoder, sources, pool, Saver(state, held))
+        else:
+            pool.begin(*shape, teacher.device)
+        _fill(request, encoder, sources, pool, Saver(state, set(held)))
+    return len(held)
 
 
 class Saver:
@@ -237,7 +254,7 @@ class Saver:
 
 
 def _fill(request: Request, encoder: Encoder, sources: list[Source], pool: Pool, saver: Saver) -> None:
-    n_read = n_tokens = 0
+    n_tokens = 0
     began = time.perf_counter()
     markers = request.needed_cache().committed()[0]
     total = sum(marker.unit.paragraphs for marker in markers.values())

@@ -25,8 +25,9 @@ def make(request: Request) -> Made:
             the machine's memory.
     """
     sketches = Sketches(request.config.layer)
-    gather(request, request.words, sketches, StateFile(request.folder / STATE))
+    units_found = gather(request, request.words, sketches, StateFile(request.folder / STATE))
     told = {
+        "units_found": units_found,
         "pooling": "first principal component, not centred",
         "occurrences": int(sketches.tensors["counts"].sum()),
         "rows_per_word": ROWS,

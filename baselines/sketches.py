@@ -45,13 +45,16 @@ class Sketches(Pool):
         """Return what the tensors will take."""
         return 4 * (ROWS + 1) * n_words * dim + 16 * n_words
 
-    def begin(self, n_layers: int, n_words: int, dim: int, device: torch.device) -> None:
-        """Make the tensors of words without an occurrence.
+    def check_layer(self, n_layers: int) -> None:
+        """Find the layer's number.
 
         Raises:
             X2StaticError: there is no such layer.
         """
         self._layer = layer_number(self._asked, n_layers - 1)
+
+    def begin(self, n_layers: int, n_words: int, dim: int, device: torch.device) -> None:
+        """Make the tensors of words without an occurrence."""
         self.tensors = {
             "rows": torch.zeros((n_words, ROWS, dim), device=device),
             "held": torch.zeros(n_words, dtype=torch.int64, device=device),

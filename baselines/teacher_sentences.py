@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from schemas.cache import Cache
 from schemas.device import has_bfloat16, pick_device
-from schemas.encoding import Precision
+from schemas.encoding import LAST, Precision
 from schemas.errors import X2StaticError
 from schemas.progress import Progress, Report, silent
 from stage1_encode.encoder import MAX_TOKENS, Encoder
 from stage1_encode.lanes import count_lanes
+from stage1_encode.origin import Means, find_teacher
+from stage1_encode.recorded_config import recorded_config
 from stage1_encode.segmentation import SentenceSplitter, default_words
 from stage1_encode.teacher import Teacher
 from stage1_encode.teacher_files import TeacherFiles
@@ -63,12 +66,33 @@ class TeacherSentences:
         picked = teacher_precision(precision, where)
         files = TeacherFiles.find(model, revision)
         teacher = Teacher(files, picked, where, trust_remote_code)
-        # What cuts sentences and words is never asked here: a text is one context.
+        # What cuts sentences and words is never asked here, nor below: a text is one context.
         preparer = Preparer(
             teacher.tokenizer, SentenceSplitter("en"), default_words(), "sentence", teacher.window, 0, 0
         )
         encoder = Encoder(preparer, teacher, MAX_TOKENS[where.type], lanes=count_lanes(where))
         return cls(files, picked, encoder, trust_remote_code)
+
+    @classmethod
+    def of_cache(
+        cls, cache: Cache, means: Means, precision: Precision | Literal["auto"] = "auto"
+    ) -> "TeacherSentences":
+        """Load the teacher that a cache was made with.
+
+        Args:
+            cache: the cache.
+            means: where the teacher is now.
+            precision: number format; "auto" for the cache's.
+
+        Raises:
+            X2StaticError: it is not found, or what is found is another.
+        """
+        picked = cache.manifest.encoding.precision if precision == "auto" else precision
+        plan = cache.plans()[0]
+        encoder = find_teacher(cache, plan, means, layer=LAST, precision=picked)
+        config = recorded_config(cache, plan, **means.changes())
+        files = TeacherFiles.find(config.model, config.revision)
+        return cls(files, picked, encoder, means.trust_remote_code)
 
     @property
     def teacher(self) -> Teacher:

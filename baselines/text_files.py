@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from baselines.request import Request
+from schemas.baseline import BaselineConfig
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from schemas.segmentation import WordSegmentation
@@ -17,6 +19,23 @@ from stage1_encode.sources import open_corpora
 logger = logging.getLogger(__name__)
 
 Sentences = list[list[str]]  # the words of each sentence of a paragraph
+
+
+def identities(config: BaselineConfig) -> list[dict[str, Any]]:
+    """Return what the corpora that --corpus names hold, in order.
+
+    Raises:
+        X2StaticError: one is not there, or is on the hub.
+    """
+    with _opened(config) as corpora:
+        return [corpus.identity() for corpus in corpora]
+
+
+def _opened(config: BaselineConfig) -> AbstractContextManager[list[Corpus]]:
+    if hub := [spec for spec in config.corpus if spec.startswith("hf://")]:
+        raise X2StaticError(f"--corpus {hub[0]}: {config.name} reads files alone; save it as one first")
+    # There is no teacher, and no cache is written: no field of theirs is read.
+    return open_corpora(EncodeConfig(model="none", corpus=config.corpus, cache=config.out, on_bad_text="skip"))
 
 
 @dataclass
@@ -47,17 +66,10 @@ class TextFiles:
         Raises:
             X2StaticError: a corpus is not there, is damaged, holds no paragraph, or is on the hub.
         """
-        specs = self.request.config.corpus
-        if hub := [spec for spec in specs if spec.startswith("hf://")]:
-            raise X2StaticError(
-                f"--corpus {hub[0]}: {self.request.config.name} reads files alone; save it as one first"
-            )
         cache = self.request.cache
         splitter = SentenceSplitter(cache.manifest.encoding.language if cache else "en")
         paper = cache is not None and cache.manifest.encoding.compat == "paper"
-        # There is no teacher: no field of its own is read.
-        config = EncodeConfig(model="none", corpus=specs, cache=self.request.folder, on_bad_text="skip")
-        with open_corpora(config) as corpora:
+        with _opened(self.request.config) as corpora:
             for corpus in corpora:
                 for text in self._read(corpus):
                     if paper:

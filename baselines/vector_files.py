@@ -1,5 +1,6 @@
 """Files of word vectors that others made: which format one is in, by its content, and their rows."""
 
+import logging
 import lzma
 import re
 import zlib
@@ -14,6 +15,8 @@ import numpy.typing as npt
 from baselines.vector_rows import VectorRows
 from schemas.errors import X2StaticError
 from stage1_encode.corpora.byte_lines import BLOCK, byte_lines, open_stream
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["word2vec", "word2vec-bin", "glove", "fasttext-bin"]
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
@@ -113,17 +116,21 @@ def read_text(layout: Layout, rows: VectorRows) -> None:
         data = line.data.rstrip(b" \t\r\n")
         if number < first or not data:
             continue
-        if rows.full or rows.read == layout.rows:
+        if rows.full:
             return
-        fields = data.replace(b"\t", b" ").rsplit(b" ", layout.dim)
-        word = rows.wants(fields[0])
-        if len(fields) <= layout.dim or (b" " in fields[0] and _is_number(fields[0].rsplit(b" ", 1)[1])):
+        if rows.read == layout.rows:
+            logger.warning("%s: its header says %s words; the rows behind them are left out", rows.file, layout.rows)
+            return
+        name, *fields = data.replace(b"\t", b" ").rsplit(b" ", layout.dim)
+        name = name.strip()  # of a file whose columns two spaces part
+        word = rows.wants(name)
+        if len(fields) < layout.dim or (b" " in name and _is_number(name.rsplit(b" ", 1)[1])):
             found = len(data.split()) - 1
             raise _wrong_line(
                 rows.file, number, f"expected a word and {layout.dim} numbers, found {found} after the word"
             )
         if word is not None:
-            rows.add(word, _numbers(fields[1:], rows.file, number))
+            rows.add(word, _numbers(fields, rows.file, number))
     if layout.rows is not None and rows.read < layout.rows and not rows.full:
         raise _cut_short(rows, layout.rows)
 

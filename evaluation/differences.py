@@ -4,7 +4,7 @@ Two intervals that overlap say little: both scores go up and down with the same 
 resampled, both sets of vectors on the same pairs each time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Difference:
     """Another set of vectors' score minus the first one's.
 
     Attributes:
-        task: name of the data set; `average` for the mean over those that have a difference.
+        task: name of the data set; `average` for the mean over several.
         difference: of the two values of Spearman's rho, -2 to 2; None where one is not defined.
         interval: of the difference, 95 %; None where the pairs are too few for one.
         covered: pairs that the difference is over; of the average, the sum of those that count in it.
@@ -47,7 +47,8 @@ class Differences:
 
     Attributes:
         tasks: one a data set.
-        average: over those that have one, each counting the same, parts of other sets left out.
+        average: over those that have an interval, each counting the same; without any, over those that have a
+            difference, and without an interval.
     """
 
     tasks: list[Difference]
@@ -55,7 +56,11 @@ class Differences:
 
 
 def paired_differences(
-    vectors: Mapping[str, WordVectors], data: Path | None, bootstrap: Bootstrap, common: bool = False
+    vectors: Mapping[str, WordVectors],
+    data: Path | None,
+    bootstrap: Bootstrap,
+    common: bool = False,
+    averaged: Collection[str] | None = None,
 ) -> dict[str, Differences]:
     """Compare each set of word vectors with the first.
 
@@ -64,6 +69,7 @@ def paired_differences(
         data: where the data sets are, see `find_datasets`; None for those that come with gensim.
         bootstrap: how to resample.
         common: take the pairs that all sets cover, as `score_together` does, not those that the two cover.
+        averaged: names of the data sets that the average is over; None for all but parts of others.
 
     Returns:
         By the names of all sets but the first.
@@ -73,12 +79,13 @@ def paired_differences(
     """
     (_, first), *others = vectors.items()
     sets = read_datasets(data)
+    over = whole_sets(sets) if averaged is None else averaged
     compared = {}
     for name, other in others:
         covering = list(vectors.values()) if common else [first, other]
         known = {task: common_pairs(covering, pairs) for task, pairs in sets.items()}
         results = [_compare(first, other, task, known[task], len(pairs), bootstrap) for task, pairs in sets.items()]
-        compared[name] = Differences([difference for difference, _ in results], _average(results))
+        compared[name] = Differences([difference for difference, _ in results], _average(results, over))
     return compared
 
 
@@ -98,13 +105,15 @@ def _compare(
     return Difference(task, after - before, percentile_interval(resampled), len(known), total), resampled
 
 
-def _average(results: list[tuple[Difference, Resampled | None]]) -> Difference:
-    whole = whole_sets([difference.task for difference, _ in results])
-    counting = [one for one, _ in results if one.task in whole and one.difference is not None]
-    known = [one.difference for one in counting if one.difference is not None]
+def _average(results: list[tuple[Difference, Resampled | None]], over: Collection[str]) -> Difference:
+    counting = [result for result in results if result[0].task in over and result[0].difference is not None]
+    # One set of too few pairs would take the interval of all others with it.
+    counting = [result for result in counting if result[0].interval is not None] or counting
+    known = [difference.difference for difference, _ in counting if difference.difference is not None]
     if not known:
         return Difference("average", None, None, 0, 0)
-    covered, total = sum(one.covered for one in counting), sum(one.total for one in counting)
+    covered = sum(difference.covered for difference, _ in counting)
+    total = sum(difference.total for difference, _ in counting)
     # Data sets are drawn on their own, so their resamples may be put together in any order: the given one.
-    resampled = np.mean([values for one, values in results if one.task in whole and values is not None], axis=0)
+    resampled = np.mean([values for _, values in counting if values is not None], axis=0)
     return Difference("average", sum(known) / len(known), percentile_interval(resampled), covered, total)

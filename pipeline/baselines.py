@@ -5,12 +5,12 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from baselines.request import Made, Request
-from schemas.baseline import BaselineConfig
+from schemas.baseline import READS, BaselineConfig
 from schemas.cache import Cache, content_of
 from schemas.errors import X2StaticError
 from schemas.owned_folder import differing_settings, foreign_files
@@ -19,6 +19,9 @@ from schemas.storage import canonical_json, hash_file, only_writer, read_json, r
 from schemas.training import TrainConfig
 from schemas.vectors import RUN, WordVectors
 from schemas.versions import package_version
+
+if TYPE_CHECKING:
+    from stage2_train.vocabulary import Vocabulary, WordList
 
 logger = logging.getLogger(__name__)
 
@@ -98,32 +101,55 @@ def _made(request: Request) -> Made:
 
 
 def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Report) -> Request:
-    from stage2_train.shard_choice import choose_shards
-    from stage2_train.vocabulary import WordList, build_vocabulary
+    from stage2_train.vocabulary import WordList
 
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
     if cache is None:
         words = list(allowed.words) if allowed else []
         return Request(config, None, words, np.zeros(len(words), np.int64), work, report)
-    asked = TrainConfig(cache=cache.path, out=config.out, min_count=config.min_count, max_vocab=config.max_vocab)
-    vocabulary = build_vocabulary(choose_shards(cache, False, None).shards, asked, allowed)
+    vocabulary = vocabulary_of(cache, config.min_count, config.max_vocab, allowed)
     return Request(config, cache, vocabulary.words.to_pylist(), vocabulary.counts, work, report)
 
 
+def vocabulary_of(cache: Cache, min_count: int, max_vocab: int, allowed: "WordList | None" = None) -> "Vocabulary":
+    """Return the vocabulary of a whole cache, as training and every baseline have it.
+
+    Args:
+        cache: the cache.
+        min_count: words that are rarer are left out.
+        max_vocab: at most so many words.
+        allowed: the words it is chosen from; None for all.
+
+    Raises:
+        X2StaticError: a shard is damaged, or no word is frequent enough.
+    """
+    from stage2_train.shard_choice import choose_shards
+    from stage2_train.vocabulary import build_vocabulary
+
+    config = TrainConfig(cache=cache.path, out=Path(), min_count=min_count, max_vocab=max_vocab)  # writes nothing
+    return build_vocabulary(choose_shards(cache, False, None).shards, config, allowed)
+
+
 def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:
-    """Return what a later call must ask for alike."""
-    settings = {name: value for name, value in config.model_dump(mode="json").items() if name not in NOT_SETTINGS}
-    if config.vocab is not None and config.vocab.is_file():
-        settings["vocab"] = f"xxh3 {hash_file(config.vocab)}"  # by its words, wherever it is
-    if cache is None or config.name in READ_TEXT:
-        settings["corpus"] = list(config.corpus)
+    """Return what a later call must ask for alike; what is read is known by its content, wherever it is."""
+    settings = config.model_dump(mode="json", include=set(READS[config.name] - NOT_SETTINGS))
+    for name in ("vocab", "vectors"):
+        file = getattr(config, name)
+        if file is not None and file.is_file():
+            settings[name] = f"xxh3 {hash_file(file)}"
+    if config.name in READ_TEXT:
+        from baselines.text_files import identities  # brings the readers of stage one with it
+
+        settings["corpus"] = identities(config) if config.corpus else []
     return settings if cache is None else {**settings, "cache_content": content_of(cache.shards())}
 
 
 def _compare(folder: Path, theirs: object, ours: dict[str, Any]) -> None:
     if not isinstance(theirs, dict):
         raise X2StaticError(f"{folder / SETTINGS}: not the settings of a baseline; give --out another folder")
-    if differing := differing_settings(theirs, ours):
+    # An earlier version recorded what the method does not read, too.
+    unread = BaselineConfig.model_fields.keys() - READS.get(str(theirs.get("name")), frozenset())
+    if differing := differing_settings({name: theirs[name] for name in theirs.keys() - unread}, ours):
         raise X2StaticError(
             f"{folder}: holds other vectors ({'; '.join(differing.values())}); give the same settings to go on with "
             "them, or another --out"

@@ -1,7 +1,7 @@
 """The configuration of a baseline."""
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -19,7 +19,24 @@ BaselineName = Literal[
     "load",
 ]
 BASELINES: tuple[str, ...] = get_args(BaselineName)
-AS_WIDE_AS_THE_TEACHER = ("ase", "decontextualized", "pca")
+# The options that each method reads, beyond those of all: where it writes, and its vocabulary.
+_ALL = {"name", "out", "cache", "min_count", "max_vocab", "vocab"}
+_TEACHER = {"model", "layer", "device", "precision", "trust_remote_code"}
+_GENSIM = {"corpus", "dim", "epochs", "negatives", "subsample", "seed", "threads"}
+READS: dict[str, frozenset[str]] = {
+    name: frozenset(_ALL | own)
+    for name, own in {
+        "ase": _TEACHER | {"corpus", "pooling"},
+        "decontextualized": _TEACHER,
+        "pca": _TEACHER | {"corpus"},
+        "model2vec": _TEACHER | {"dim"},
+        "skipgram": _GENSIM | {"window"},
+        "cbow": _GENSIM | {"window"},
+        "fasttext": _GENSIM | {"window"},
+        "sent2vec": _GENSIM,
+        "load": {"vectors"},
+    }.items()
+}
 Pooling = Literal["mean", "max", "min"]
 
 
@@ -75,16 +92,11 @@ class BaselineConfig(BaseModel):
     precision: Precision | Literal["auto"] = "auto"
     trust_remote_code: bool = False
 
-    @field_validator("dim")
+    @field_validator("*")
     @classmethod
-    def _can_choose(cls, dim: int | None, info: ValidationInfo) -> int | None:
-        if dim is not None and info.data.get("name") in AS_WIDE_AS_THE_TEACHER:
-            raise ValueError(f"{info.data['name']} gives vectors as wide as the teacher's states; leave it out")
-        return dim
-
-    @field_validator("pooling")
-    @classmethod
-    def _pools(cls, pooling: Pooling, info: ValidationInfo) -> Pooling:
-        if pooling != "mean" and info.data.get("name") not in (None, "ase"):
-            raise ValueError("only ase pools; leave it out")
-        return pooling
+    def _is_read(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what the method would not look at; a default that is given does no harm."""
+        name, field = info.data.get("name"), str(info.field_name)
+        if name is not None and field not in READS[name] and value != cls.model_fields[field].default:
+            raise ValueError(f"{name} does not read it; leave it out")
+        return value

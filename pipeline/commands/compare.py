@@ -115,6 +115,8 @@ def _config(context: click.Context, values: dict[str, Any], no_classification: b
         raise click.UsageError(
             "give --cache, from which methods are made; or finished runs and --baselines none", context
         )
+    if no_classification and "table4" in config.only:
+        raise click.UsageError("--only table4 is classification, which --no-classification leaves out", context)
     return config
 
 
@@ -147,9 +149,10 @@ def _facts(comparison: "Comparison") -> dict[str, str]:
         corpora = dict.fromkeys(Path(plan.corpus).name for plan in comparison.whole.plans())
         facts["corpus"] = f"{', '.join(corpora)}: {size.paragraphs:,} paragraphs, {size.words:,} words"
         facts["teacher"] = f"{manifest.teacher}, layer {manifest.encoding.layer}, {manifest.encoding.dim} dimensions"
-        facts["vocabulary"] = f"words with a count of at least {comparison.config.min_count}"
+        config = comparison.config
+        facts["vocabulary"] = f"words with a count of at least {config.min_count:,}, at most {config.max_vocab:,} words"
     names = ("x2static", "torch", "numpy", "scipy", "gensim")
-    facts["made by"] = shlex.join(["x2static", *sys.argv[1:]])
+    facts["written by"] = shlex.join(["x2static", *sys.argv[1:]])
     facts["versions"] = ", ".join(f"{name} {package_version(name)}" for name in names)
     facts["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     facts["date"] = datetime.now(UTC).date().isoformat()
@@ -162,7 +165,7 @@ def _told(comparison: "Comparison", report: "Report", seconds: float) -> dict[st
         table.name: {
             row.label: dict(zip(table.heads[1:], (cell.value for cell in row.cells), strict=True))
             for row in table.rows
-            if row.source == "here"
+            if row.source != "paper"
         }
         for table in report.tables
         if not table.words

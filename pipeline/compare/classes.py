@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.compare.reference import Published
-from pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
+from pipeline.compare.tables import Cell, Row, Table, mean, mean_cell, with_best
 from pipeline.terminal import duration
 
 PAPER = {"cr": "CR", "mr": "MR", "mpqa": "MPQA", "subj": "SUBJ", "trec": "TREC", "sst5": "SST-5"}
@@ -23,11 +23,19 @@ Results = Mapping[str, Accuracy]  # by the paper's column
 
 
 class Ours(NamedTuple):
-    """A method's row: its label, the results of each seed, and the seconds that one seed's classifiers took."""
+    """A method's row.
+
+    Attributes:
+        label: of the method.
+        seeds: the results of each seed.
+        seconds: that one seed's classifiers took.
+        source: the rows of one source are rivals: "here", or "teacher".
+    """
 
     label: str
     seeds: Sequence[Results]
     seconds: float | None
+    source: str = "here"
 
 
 def column_of(task: str) -> str:
@@ -58,17 +66,13 @@ def _row(row: Ours, columns: list[str]) -> Row:
         for measure in MEASURES
     ]
     for measure in MEASURES:
-        means = [_mean([getattr(found, measure) for found in seed.values()]) for seed in row.seeds]
+        means = [mean([getattr(found, measure) for found in seed.values()]) for seed in row.seeds]
         cells.append(mean_cell(means, 1, 100))
     time = Cell("") if row.seconds is None else Cell(duration(row.seconds), row.seconds)
-    return Row(row.label, (*cells, time))
+    return Row(row.label, (*cells, time), row.source)
 
 
 def _published(row: Published, columns: list[str]) -> Row:
     figures = [row.figures.get(f"{task}_{measure}") for task in [*columns, "avg"] for measure in MEASURES]
     cells = tuple(Cell("") if figure is None else Cell(f"{figure:.1f}", figure) for figure in figures)
     return Row(row.label, (*cells, Cell("")), "paper")
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None

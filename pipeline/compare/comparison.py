@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.caches.sample import sample
-from pipeline.compare import curve, records, scores, vectors
-from pipeline.compare.curve import Size
+from pipeline.compare import curve, neighbours, scores, vectors
+from pipeline.compare.curve import Point, Size
 from pipeline.compare.plan import Step, steps
 from pipeline.compare.records import Record
 from pipeline.compare.reference import Published, read_tables
@@ -42,8 +43,10 @@ class Comparison:
         whole: the cache; None where only finished runs are compared.
         steps: the vectors of the tables.
         sizes: of the curve; none where none is drawn.
+        points: of the curve.
         published: rows of the paper's tables, by the names of their files.
         failures: what went wrong in this call, by the names of the steps.
+        unmade: names of the steps whose vectors could not be made as they are asked for now; others may be there.
     """
 
     config: CompareConfig
@@ -52,8 +55,10 @@ class Comparison:
     whole: Cache | None = field(init=False)
     steps: list[Step] = field(init=False)
     sizes: list[Size] = field(init=False)
+    points: list[Point] = field(init=False)
     published: dict[str, list[Published]] = field(init=False)
     failures: dict[str, str] = field(default_factory=dict)
+    unmade: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         """Plan.
@@ -66,6 +71,13 @@ class Comparison:
         self.steps = steps(self.config)
         self.whole = Cache.open(self.config.cache) if self.config.cache is not None else None
         self.sizes = curve.sizes(self.config, self.whole) if self.whole is not None else []
+        self.points = curve.points(self.config, self.sizes)
+        if "figure1" in self.config.only:
+            curve.check_sizes(self.sizes)
+        if self.whole is not None and self.config.words:
+            from pipeline.compare.sums import words_of
+
+            neighbours.check_words(self.config.words, words_of(self.whole, self.config))
 
     def run(self) -> None:
         """Do what is left to do.
@@ -95,7 +107,10 @@ class Comparison:
                 vectors.make(step, self.config, report)
             return True
 
-        return self.attempt(step.name, work) is not None
+        made = self.attempt(step.name, work) is not None
+        if not made:
+            self.unmade.add(step.name)
+        return made
 
     def _classify(self, step: Step) -> None:
         def work() -> Record:
@@ -110,16 +125,14 @@ class Comparison:
 
     def _draw_curve(self) -> None:
         """Make and score the vectors of the curve, from the smallest corpus to the whole."""
-        methods = curve.curve_methods(self.config)
         for size in self.sizes[:-1]:
             self.attempt(f"sample of {size.units} units", partial(self._sample, size))
-        for size in self.sizes:
-            for method in methods:
-                step = curve.curve_step(method, size, self.config)
-                if curve.is_ase(method) and not (step.folder / RUN).is_file():
-                    self.attempt(f"sums of {size.units} units", partial(self._sum, step, size))
-                if self._make(step):
-                    self.attempt(step.name, partial(scores.score_similarity, step, self.config))
+        for point in self.points:
+            step, size = point.step, point.size
+            if curve.is_ase(point.method) and not (step.folder / RUN).is_file():
+                self.attempt(f"sums of {size.units} units", partial(self._sum, step, size))
+            if self._make(step):
+                self.attempt(step.name, partial(scores.score_similarity, step, self.config))
 
     def _sample(self, size: Size) -> dict[str, Any]:
         """Make the sample of a size, or go on with it."""
@@ -147,8 +160,11 @@ class Comparison:
                 read = [self._reading(one) for one in self.sizes if not one.whole]
                 self._keep_reading(size, sum(read))
             if not size.whole:
-                seconds = sums.add_up(asked, words, report)
-                self._keep_reading(size, self._reading(size) + seconds)
+                before_now, began = self._reading(size), time.monotonic()
+                try:
+                    sums.add_up(asked, words, report)
+                finally:  # what was read before a stop is not read again, nor told by the call that goes on
+                    self._keep_reading(size, before_now + time.monotonic() - began)
 
     def _reading_file(self, size: Size) -> Path:
         return self.config.out / curve.CURVE / str(size.units) / READING
@@ -163,20 +179,20 @@ class Comparison:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, canonical_json({"seconds": round(seconds, 3)}))
 
-    def seconds_read_before(self) -> float:
-        """Return the seconds that the teacher took for ASE at smaller sizes, whose sums the whole cache took over."""
-        return self._reading(self.sizes[-1]) if self.sizes else 0.0
+    def read_before(self) -> tuple[float, int]:
+        """Return what the whole cache took over of ASE's sums of smaller sizes: the teacher's seconds, and units."""
+        if not self.sizes or not (seconds := self._reading(self.sizes[-1])):
+            return 0.0, 0
+        return seconds, max((size.units for size in self.sizes if not size.whole), default=0)
 
     def records(self) -> dict[str, Record]:
-        """Return what is known of the steps whose vectors are there, by name; the curve's included."""
-        some = curve.curve_methods(self.config) if self.sizes else []
-        points = [curve.curve_step(method, size, self.config) for size in self.sizes for method in some]
+        """Return what is known of the steps whose vectors are there as asked for, by name; the curve's included."""
         found: dict[str, Record] = {}
         if self.whole is not None and self.config.baselines:
-            teacher = records.load(self.config.out, scores.TEACHER, self.whole.manifest.fingerprint)
+            teacher = self.attempt("teacher", partial(scores.record_of_teacher, self.whole, self.config))
             found |= {scores.TEACHER: teacher} if teacher is not None else {}
-        for step in [*self.steps, *points]:
-            if step.name not in found and (step.folder / RUN).is_file():
+        for step in [*self.steps, *(point.step for point in self.points)]:
+            if step.name not in found and step.name not in self.unmade and (step.folder / RUN).is_file():
                 record = self.attempt(step.name, partial(scores.record_of, step, self.config.out))
                 if record is not None:
                     found[step.name] = record

@@ -1,5 +1,6 @@
 """Quality against the size of the corpus (figure 1 of the paper): nested samples, and what is made of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,34 @@ def sizes(config: CompareConfig, cache: Cache) -> list[Size]:
         path = cache.path if whole else config.out / CURVE / str(units) / "cache"
         found.append(Size(units, counts["paragraphs"], counts["words"], path, whole))
     return found
+
+
+def check_sizes(found: Sequence[Size]) -> None:
+    """See that there is a curve to draw.
+
+    Raises:
+        X2StaticError: there are fewer than two sizes.
+    """
+    if len(found) < 2:
+        there = f"the cache has {found[0].units} units" if found else "there is no cache"
+        raise X2StaticError(
+            f"--only figure1: a curve needs two sizes, and {there}; give --sizes, or a --cache of more units "
+            "(`x2static encode --unit`)"
+        )
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of the curve: a method at a size, and the step that makes its vectors."""
+
+    method: Method
+    size: Size
+    step: Step
+
+
+def points(config: CompareConfig, found: Sequence[Size]) -> list[Point]:
+    """Return the points of the curve, the smallest size first."""
+    return [Point(one, size, curve_step(one, size, config)) for size in found for one in curve_methods(config)]
 
 
 def curve_methods(config: CompareConfig) -> list[Method]:

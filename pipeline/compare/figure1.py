@@ -1,6 +1,5 @@
 """The paper's figure 1: quality against the size of the corpus, as a picture and as a table."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evaluation.word_similarity import score_together
@@ -11,6 +10,7 @@ from pipeline.compare.plots import Line, size_curves
 from pipeline.compare.scores import rows_of_pairs, said_before
 from pipeline.compare.sections import Picture, Section
 from pipeline.compare.tables import Cell, Row, Table
+from schemas.errors import X2StaticError
 
 SETS = ("SL-999", "RW-2034")
 Common = dict[str, dict[str, float | None]]  # by the names of steps and data sets
@@ -18,8 +18,8 @@ FEW = 5  # points, with fewer a curve says little
 
 
 @dataclass(frozen=True)
-class Point:
-    """A method at a size of the corpus, on one data set: all pairs it covers, and those that all points cover."""
+class Scored:
+    """A point of the curve on one data set: all pairs it covers, and those that all points cover."""
 
     method: Method
     size: curve.Size
@@ -28,14 +28,19 @@ class Point:
 
 
 def figure1(kept: Kept) -> Section | None:
-    """Return the section; None where no point of the curve beyond the whole corpus is there."""
-    if not any(
-        kept.pairs(curve.curve_step(method, size, kept.comparison.config).name) for method, size in _beyond(kept)
-    ):
+    """Return the section; None where no point of the curve beyond the whole corpus is there.
+
+    Raises:
+        X2StaticError: the figure was asked for, and the data has none of its sets.
+    """
+    # The tables have the whole corpus too.
+    if not any(kept.pairs(point.step.name) for point in kept.comparison.points if not point.size.whole):
         return None
     columns = [(name, head) for name, head, _ in similarity.columns_of(_sets(kept)) if head in SETS]
     common = kept.comparison.attempt("the curve's common pairs", lambda: common_scores(kept)) or {}
     points = {head: found for name, head in columns if (found := _points(kept, name, common))}
+    if not points and "figure1" in kept.comparison.config.only:
+        raise X2StaticError(f"figure 1 is of {' and '.join(SETS)}, and the data has none of them; give --data")
     if not points:
         return None
     sizes = sorted({point.size.units for found in points.values() for point in found})
@@ -54,30 +59,19 @@ def figure1(kept: Kept) -> Section | None:
     return Section("Quality against corpus size (figure 1)", tuple(text), (), (_table(points),), (picture,))
 
 
-def _beyond(kept: Kept) -> Iterator[tuple[Method, curve.Size]]:
-    """Yield what the curve is drawn for beyond the whole corpus, which the tables have too."""
-    for size in kept.comparison.sizes:
-        for method in () if size.whole else curve.curve_methods(kept.comparison.config):
-            yield method, size
-
-
 def _sets(kept: Kept) -> list[str]:
     return list(dict.fromkeys(task for name in kept.records for task in kept.pairs(name)))
 
 
-def _points(kept: Kept, task: str, common: Common) -> list[Point]:
-    """Return the points of one data set that are there, method by method."""
-    config = kept.comparison.config
-    found = []
-    for method in curve.curve_methods(config):
-        for size in kept.comparison.sizes:
-            name = curve.curve_step(method, size, config).name
-            if task in (results := kept.pairs(name)):
-                found.append(Point(method, size, results[task], common.get(name, {}).get(task)))
-    return found
+def _points(kept: Kept, task: str, common: Common) -> list[Scored]:
+    """Return the points of one data set that are there, the smallest size first."""
+    there = [
+        (point, results[task]) for point in kept.comparison.points if task in (results := kept.pairs(point.step.name))
+    ]
+    return [Scored(point.method, point.size, own, common.get(point.step.name, {}).get(task)) for point, own in there]
 
 
-def _lines(points: list[Point]) -> list[Line]:
+def _lines(points: list[Scored]) -> list[Line]:
     lines = []
     for name in dict.fromkeys(point.method.name for point in points):
         some = [point for point in points if point.method.name == name]
@@ -89,25 +83,26 @@ def _lines(points: list[Point]) -> list[Line]:
     return lines
 
 
-def _table(points: dict[str, list[Point]]) -> Table:
+def _table(points: dict[str, list[Scored]]) -> Table:
     """Return the points as a table: a row a size and method."""
-    by_row: dict[tuple[int, str], dict[str, Point]] = {}
+    by_row: dict[tuple[int, str], dict[str, Scored]] = {}
     for head, some in points.items():
         for point in some:
             by_row.setdefault((point.size.units, point.method.label), {})[head] = point
     rows = []
     for (units, label), found in sorted(by_row.items(), key=lambda item: item[0][0]):
         size = next(iter(found.values())).size
-        cells = [Cell(label), Cell(f"{size.paragraphs:,}", size.paragraphs), Cell(f"{size.words:,}", size.words)]
+        cells = [Cell(f"{size.paragraphs:,}", size.paragraphs), Cell(f"{size.words:,}", size.words)]
         for head in points:
             cells += _cells(found.get(head))
-        rows.append(Row(f"{units} unit{'s' if units > 1 else ''}", tuple(cells)))
+        # A label of its own for each row: CSV and JSON tell rows apart by nothing else.
+        rows.append(Row(f"{units} unit{'s' if units > 1 else ''}, {label}", tuple(cells)))
     heads = [text for head in points for text in (head, f"{head} pairs", f"{head}, same pairs")]
     caption = "The points of figure 1: Spearman's rho, the pairs covered, and rho on the pairs that all points cover."
-    return Table("figure1", caption, ("size", "method", "paragraphs", "words", *heads), tuple(rows))
+    return Table("figure1", caption, ("size and method", "paragraphs", "words", *heads), tuple(rows))
 
 
-def _cells(point: Point | None) -> list[Cell]:
+def _cells(point: Scored | None) -> list[Cell]:
     if point is None:
         return [Cell(""), Cell(""), Cell("")]
     own, common = point.own, point.common
@@ -125,9 +120,7 @@ def common_scores(kept: Kept) -> Common:
         X2StaticError: no pair is covered by all.
     """
     config = kept.comparison.config
-    methods = curve.curve_methods(config)
-    some = [curve.curve_step(method, size, config) for method in methods for size in kept.comparison.sizes]
-    there = {step.name: step for step in some if kept.pairs(step.name)}
+    there = {point.step.name: point.step for point in kept.comparison.points if kept.pairs(point.step.name)}
     with said_before():
         found = score_together(rows_of_pairs(there, config), config.data) if len(there) > 1 else {}
     return {name: {one.task: one.score for one in results} for name, results in found.items()}

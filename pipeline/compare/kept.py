@@ -20,14 +20,15 @@ class Kept:
     Attributes:
         comparison: whose steps and sizes are told of.
         records: of the steps whose vectors are there, by name.
-        similarity_data: hash of the data that is there now; results on other data are left out.
-        classification_data: likewise; None where there is none.
+        similarity_data: hash of the data that is there now; results on other data are left out; None where there is
+            none and none is needed.
+        classification_data: likewise.
         together: on the pairs that all cover; None where fewer than two sets of vectors are scored.
     """
 
     comparison: Comparison
     records: dict[str, Record] = field(init=False)
-    similarity_data: str = field(init=False)
+    similarity_data: str | None = field(init=False)
     classification_data: str | None = field(init=False)
     together: Together | None = field(init=False, default=None)
 
@@ -80,7 +81,9 @@ class Kept:
         for method, some in self.methods():
             found = [self._common(step.name) if common else self.pairs(step.name) for step in some]
             if known := [results for results in found if results]:
-                rows.append(similarity.Ours(label_of(method, len(known)), known, self.seconds(method, some)))
+                first = self.records[some[0].name]
+                label, seconds = label_of(method, len(known)), self.seconds(method, some)
+                rows.append(similarity.Ours(label, known, seconds, first.dim, first.vocabulary))
         return rows
 
     def _common(self, name: str) -> similarity.Results:
@@ -98,18 +101,24 @@ class Kept:
                 rows.append(classes.Ours(label_of(method, len(known)), results, sum(seconds) / len(seconds)))
         if teacher := self.accuracies(scores.TEACHER):
             seconds_read = self._seconds_to_classify(scores.TEACHER)
-            rows.append(classes.Ours(TEACHER_ROW, [teacher], seconds_read))
+            rows.append(classes.Ours(TEACHER_ROW, [teacher], seconds_read, "teacher"))
         return rows
 
     def _seconds_to_classify(self, name: str) -> float:
         found = self.records[name].classification
         return found.seconds if found is not None else 0.0
 
-    def seconds(self, method: Method, some: Sequence[Step]) -> float:
-        """Return the seconds that one seed's vectors took; the teacher's reading is told at the first layer of ASE."""
-        mean = sum(self.records[step.name].seconds for step in some) / len(some)
+    def seconds(self, method: Method, some: Sequence[Step]) -> float | None:
+        """Return the seconds that one seed's vectors took; the teacher's reading is told at the first layer of ASE.
+
+        None where the teacher had read some units before, in an earlier call or for other vectors, in unknown time.
+        """
+        there = [self.records[step.name] for step in some]
         first = next((step.method for step in self.comparison.steps if curve.is_ase(step.method)), None)
-        return mean + self.comparison.seconds_read_before() if method == first else mean
+        before, units = self.comparison.read_before() if method == first else (0.0, 0)
+        if any(record.units_found > units for record in there):
+            return None
+        return before + sum(record.seconds for record in there) / len(there)
 
 
 def label_of(method: Method, n_seeds: int) -> str:

@@ -80,7 +80,7 @@ def _runs(folders: tuple[Path, ...]) -> list[Method]:
 def _baselines(config: CompareConfig) -> Iterator[Method]:
     for name in config.baselines:
         if name == "ase":
-            for layer in dict.fromkeys(config.layers):
+            for layer in dict.fromkeys("last" if layer == -1 else layer for layer in config.layers):
                 label = f"ASE, {'last layer' if layer == 'last' else f'layer {layer}'}"
                 yield Method(f"ase-{layer}", label, "baseline", {"name": name, "layer": layer}, draws=False)
         else:

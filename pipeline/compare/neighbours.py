@@ -1,6 +1,7 @@
 """What vectors say of words: their nearest neighbours by every method, and a map of frequent words."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,8 @@ from pipeline.compare.tables import Cell, Row, Table
 from pipeline.compare.vectors import only
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
+
+logger = logging.getLogger(__name__)
 
 AMONG = 20_000  # most frequent common words, among which neighbours are looked for
 SHOWN = 8  # neighbours
@@ -29,19 +32,34 @@ def content_words(common: Sequence[str], most: int) -> list[str]:
     return (found or list(common[passed:]))[:most]
 
 
+def check_words(asked: Sequence[str], vocabulary: Collection[str]) -> None:
+    """See that words are in the vocabulary that all methods start from, before anything is made.
+
+    Raises:
+        X2StaticError: one is not.
+    """
+    known = set(vocabulary)
+    if missing := [word for word in asked if word not in known]:
+        raise X2StaticError(
+            f"--words {', '.join(missing)}: not in the cache's vocabulary of {len(known):,} words; see their spelling, "
+            "and --min-count"
+        )
+
+
 def chosen_words(asked: Sequence[str], common: Sequence[str]) -> list[str]:
     """Return the words whose neighbours are shown: those asked for, or examples of several kinds, or frequent ones.
 
-    Raises:
-        X2StaticError: a word that is asked for is unknown to one of the methods.
+    Of those asked for, what one of the methods does not know is left out with a warning.
     """
     known = set(common)
     if missing := [word for word in asked if word not in known]:
-        raise X2StaticError(
-            f"--words {', '.join(missing)}: not among the {len(common):,} most frequent words that all methods have"
+        logger.warning(
+            "--words %s: left out, not among the %s most frequent words that all methods have",
+            ", ".join(missing),
+            f"{len(common):,}",
         )
     if asked:
-        return list(asked)
+        return [word for word in asked if word in known]
     found = [word for word in EXAMPLES if word in known]
     rest = [word for word in content_words(common, AMONG) if word not in found]
     spread = (

@@ -14,7 +14,8 @@ figure { margin: 1rem 0; } figcaption, .caption { color: #444; font-size: .9em; 
 .caption { margin: 1.2rem 0 .4rem; }
 dt { font-weight: bold; } dd { margin: 0 0 .4rem 0; }
 @media (max-width: 600px) { body { padding: .6rem; } th, td { padding: .25rem .45rem; }
-  td:first-child, th:first-child { max-width: 9rem; white-space: normal; } }
+  td:first-child, th:first-child { max-width: 9rem; white-space: normal; overflow-wrap: break-word; }
+  figure { overflow-x: auto; } figure img { max-width: none; width: 50rem; } }
 """
 
 

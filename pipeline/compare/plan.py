@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.baselines import READ_TEXT
 from pipeline.compare.methods import MANY_SEEDS, Method, methods
 from pipeline.compare.settings import CompareConfig
-from schemas.baseline import BaselineConfig
+from schemas.baseline import READS, BaselineConfig
 from schemas.errors import X2StaticError
 from schemas.training import TrainConfig
 
@@ -44,10 +44,11 @@ class Step:
 
     def baseline(self, config: CompareConfig) -> BaselineConfig:
         """Return what `x2static baseline` is asked for."""
+        name = self.method.settings["name"]
         names = {"min_count", "max_vocab", "device", "model", "threads", "precision", "trust_remote_code"}
-        if self.method.settings["name"] not in READ_TEXT:  # which would read it instead of the cache's words
+        if name not in READ_TEXT:  # which would read it instead of the cache's words
             names |= {"corpus"}
-        shared = config.model_dump(include=names)
+        shared = config.model_dump(include=names & READS[name])
         asked = {"cache": self.cache, "out": self.folder, "seed": self.seed, **shared, **self.method.settings}
         return BaselineConfig.model_validate(asked)
 

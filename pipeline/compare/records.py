@@ -57,6 +57,7 @@ class Record(BaseModel):
         vocabulary: words.
         dim: length of a vector.
         losses: mean loss of each epoch, if it has any.
+        units_found: units of the cache that the teacher had read before those seconds began.
         similarity: word similarity on the pairs that it covers.
         classification: the paper's classification tasks.
     """
@@ -68,6 +69,7 @@ class Record(BaseModel):
     vocabulary: int
     dim: int
     losses: tuple[float, ...] = ()
+    units_found: int = 0
     similarity: Scored | None = None
     classification: Scored | None = None
 

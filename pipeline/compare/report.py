@@ -1,14 +1,15 @@
 """The report of a comparison: what was found, in the order in which it is read."""
 
+from evaluation.differences import Difference
 from pipeline.compare import curve, neighbours, reference
 from pipeline.compare.classes import classification_table
 from pipeline.compare.figure1 import figure1
 from pipeline.compare.kept import TEACHER_ROW, Kept, label_of
 from pipeline.compare.plots import loss_curves, word_map
 from pipeline.compare.sections import Picture, Report, Section
-from pipeline.compare.similarity import average_of, similarity_table
-from pipeline.compare.tables import Table
-from pipeline.compare.together import difference_table
+from pipeline.compare.similarity import average_of, sets_of_average, similarity_table
+from pipeline.compare.tables import Table, mean
+from pipeline.compare.together import Together, difference_table
 from pipeline.compare.vectors import common_words
 from schemas.vectors import WordVectors
 
@@ -40,34 +41,47 @@ def report(kept: Kept, facts: dict[str, str]) -> Report:
 
 def _winners(kept: Kept) -> Section | None:
     """Say which method has the best average, and which differences are beyond chance."""
-    means = {}
-    for row in kept.similarity_rows():
-        known = [average for seed in row.seeds if (average := average_of(seed)) is not None]
-        if known:
-            means[row.label] = sum(known) / len(known)
-    if not means:
-        return None
-    best = max(means, key=lambda label: means[label])
-    listed = [f"Word similarity: {best} has the best average, {means[best]:.3f}."]
-    labels = {step.name: step.label for step in kept.there()}
-    differences = kept.together.differences if kept.together is not None else {}
-    clear = {name: found.average for name, found in differences.items() if found.average.is_clear}
-    first = labels[next(iter(kept.together.scores))] if kept.together is not None else ""
-    for what, sign in (("better", 1), ("worse", -1)):
-        some = [labels[name] for name, one in clear.items() if one.difference is not None and one.difference * sign > 0]
-        if some:
-            listed.append(f"Beyond chance {what} than {first} (average, paired bootstrap): {'; '.join(some)}.")
-    if unclear := [labels[name] for name in differences if name not in clear]:
-        listed.append(f"Not told apart from {first}: {'; '.join(unclear)}.")
+    listed = [*_best_average(kept), *(_told_apart(kept, kept.together) if kept.together is not None else [])]
     if rows := [row for row in kept.class_rows() if row.label != TEACHER_ROW]:
-        averages = {row.label: _mean([_mean([one.f1 for one in seed.values()]) for seed in row.seeds]) for row in rows}
+        averages = {
+            row.label: mean([mean([one.f1 for one in seed.values()]) for seed in row.seeds]) or 0 for row in rows
+        }
         leader = max(averages, key=lambda label: averages[label])
         listed.append(f"Classification: {leader} has the best average F1, {100 * averages[leader]:.1f}.")
-    return Section("What wins", (), tuple(listed))
+    return Section("What wins", (), tuple(listed)) if listed else None
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / max(1, len(values))
+def _best_average(kept: Kept) -> list[str]:
+    """Say whose average is the best where all are scored on the same pairs; few and easy pairs are no merit."""
+    common = kept.together is not None
+    rows = kept.similarity_rows(common)
+    over = sets_of_average(rows)
+    found = {row.label: mean([average_of(seed, over) for seed in row.seeds]) for row in rows}
+    means = {label: average for label, average in found.items() if average is not None}
+    if not means:
+        return []
+    best = max(means, key=lambda label: means[label])
+    which = "on the pairs that all cover" if common else "each on the pairs that it covers"
+    return [f"Word similarity: {best} has the best average, {means[best]:.3f} ({which})."]
+
+
+def _told_apart(kept: Kept, together: Together) -> list[str]:
+    """Say which methods are better or worse than the first one beyond chance, and which could not be tested."""
+    labels = {step.name: step.label for step in kept.there()}
+    kinds: dict[str, list[str]] = {}
+    for name, found in together.differences.items():
+        kinds.setdefault(_kind(found.average, labels[together.reference]), []).append(labels[name])
+    # Sorted, what is beyond chance comes first, and what was not tested last.
+    return [f"{kind}: {'; '.join(some)}." for kind, some in sorted(kinds.items())]
+
+
+def _kind(average: Difference, first: str) -> str:
+    if average.difference is None or average.interval is None:
+        return f"Too few pairs for an interval of the difference from {first}"
+    if not average.is_clear:
+        return f"Not told apart from {first}"
+    what = "better" if average.difference > 0 else "worse"
+    return f"Beyond chance {what} than {first} (average, paired bootstrap)"
 
 
 def _table3(kept: Kept) -> Section | None:
@@ -77,7 +91,8 @@ def _table3(kept: Kept) -> Section | None:
     published = _published(kept, reference.SIMILARITY)
     caption = (
         "Spearman's rho; pairs with an unknown word are left out. Mean and standard deviation over seeds; the average "
-        "is over the paper's data sets. Bold: the best of a column."
+        "is over the paper's data sets, and none where there is no score on one that others have. Bold: the best of a "
+        'column. Time is "reused" where a part of the work was found done.'
     )
     tables = [similarity_table("table3", caption, ours, published)]
     if kept.together is not None:
@@ -86,7 +101,7 @@ def _table3(kept: Kept) -> Section | None:
         labels = {step.name: step.label for step in kept.there()}
         named = {labels[name]: found for name, found in kept.together.differences.items()}
         if named:
-            tables.append(difference_table(named, labels[next(iter(kept.together.scores))]))
+            tables.append(difference_table(named, labels[kept.together.reference]))
     text = [
         "Time is that of one seed's vectors, on the machine above; the making of the cache, which all methods but "
         "gensim's need, is not in it.",

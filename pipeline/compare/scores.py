@@ -25,13 +25,19 @@ TEACHER = "teacher"  # its record
 CLASSIFICATION = "classification"  # the folder in that of the data
 
 
-def similarity_data(config: CompareConfig) -> str:
-    """Return the hash of the word similarity data.
+def similarity_data(config: CompareConfig) -> str | None:
+    """Return the hash of the word similarity data; None where there is none and none is needed.
 
     Raises:
         X2StaticError: there is none.
     """
-    return records.hash_of_files({file.name: file.path for file in find_datasets(config.data)})
+    try:
+        files = find_datasets(config.data)
+    except X2StaticError:
+        if config.wants_pairs:
+            raise
+        return None
+    return records.hash_of_files({file.name: file.path for file in files})
 
 
 def classification_data(config: CompareConfig) -> str | None:
@@ -43,12 +49,13 @@ def classification_data(config: CompareConfig) -> str | None:
 
 
 def check_data(config: CompareConfig) -> None:
-    """Read all evaluation data once, so that what is wrong with it is said before anything is made.
+    """Read all evaluation data that is needed once, so that what is wrong with it is said before anything is made.
 
     Raises:
         X2StaticError: it is not there, or not as it should be.
     """
-    words_of_pairs(config)
+    if config.wants_pairs:
+        words_of_pairs(config)
     if not config.wants("table4"):
         return
     if classification_data(config) is not None:
@@ -73,8 +80,14 @@ def record_of(step: Step, out: Path) -> Record:
         return found
     vectors = WordVectors.load(step.folder)
     losses = tuple(vectors.run.get("losses") or ())
-    seconds = float(vectors.run.get("seconds") or 0.0)
-    return Record(vectors=digest, seconds=seconds, vocabulary=len(vectors), dim=vectors.dim, losses=losses)
+    return Record(
+        vectors=digest,
+        seconds=float(vectors.run.get("seconds") or 0.0),
+        vocabulary=len(vectors),
+        dim=vectors.dim,
+        losses=losses,
+        units_found=int(vectors.run.get("units_found") or 0),
+    )
 
 
 def score_similarity(step: Step, config: CompareConfig) -> Record:
@@ -84,7 +97,7 @@ def score_similarity(step: Step, config: CompareConfig) -> Record:
         X2StaticError: no pair is covered, or data or vectors cannot be read.
     """
     data, record = similarity_data(config), record_of(step, config.out)
-    if record.similarity is not None and record.similarity.data == data:
+    if data is None or (record.similarity is not None and record.similarity.data == data):
         return record
     began = time.monotonic()
     found = evaluate_word_similarity(WordVectors.load(step.folder), config.data)
@@ -115,34 +128,52 @@ def score_classification(step: Step, config: CompareConfig, report: Report) -> R
     return _kept(step, config, record.model_copy(update={"classification": scored}))
 
 
+def record_of_teacher(cache: Cache, config: CompareConfig) -> Record | None:
+    """Return what is kept of the teacher itself; None where nothing is, or that of another, or in another precision.
+
+    Raises:
+        X2StaticError: the record is damaged.
+    """
+    return records.load(config.out, TEACHER, _teacher_key(cache, config))
+
+
+def _teacher_key(cache: Cache, config: CompareConfig) -> str:
+    """Return what changes when the teacher's vectors do: the fingerprint knows its files, and the cache's precision."""
+    fingerprint, precision = cache.manifest.fingerprint, cache.manifest.encoding.precision
+    return fingerprint if config.precision in ("auto", precision) else f"{fingerprint} {config.precision}"
+
+
 def score_teacher(cache: Cache, config: CompareConfig, report: Report) -> Record | None:
     """Score the teacher itself by classification, unless that was done: the paper's SBERT rows.
 
-    A linear classifier reads its sentence vectors, which no static vectors take part in.
+    A linear classifier reads its sentence vectors, which no static vectors take part in. It computes as it did for the
+    cache, unless another precision is asked for.
 
     Returns:
         The record; None where there is no data.
 
     Raises:
-        X2StaticError: the teacher is not found, or the data cannot be read.
+        X2StaticError: the cache's teacher is not found, or the data cannot be read.
     """
-    data, digest = classification_data(config), cache.manifest.fingerprint
+    data = classification_data(config)
     if data is None:
         return None
-    found = records.load(config.out, TEACHER, digest)
+    found = record_of_teacher(cache, config)
     if found is not None and found.classification is not None and found.classification.data == data:
         return found
     from baselines.teacher_sentences import TeacherSentences
     from evaluation.classification import evaluate_sentence_classification
+    from stage1_encode.origin import Means
 
     began = time.monotonic()
-    model, revision = (config.model, None) if config.model else (cache.manifest.teacher, cache.manifest.revision)
-    sentences = TeacherSentences.load(model, config.device, config.precision, revision, config.trust_remote_code)
+    means = Means(config.model, config.corpus, config.device, config.trust_remote_code)
+    sentences = TeacherSentences.of_cache(cache, means, config.precision)
     results = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
     classes = tuple(TaskAccuracy.model_validate(score) for score in results)
     seconds = round(time.monotonic() - began, 3)
     scored = Scored(data=data, seconds=seconds, classes=classes)
-    record = Record(vectors=digest, seconds=seconds, vocabulary=0, dim=sentences.dim, classification=scored)
+    key = _teacher_key(cache, config)
+    record = Record(vectors=key, seconds=seconds, vocabulary=0, dim=sentences.dim, classification=scored)
     records.save(config.out, TEACHER, record)
     return record
 

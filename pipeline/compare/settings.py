@@ -1,7 +1,7 @@
 """The configuration of a comparison."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,7 +47,7 @@ class CompareConfig(BaseModel):
     layers: tuple[Layer, ...] = ("last",)
     only: tuple[Part, ...] = ()
     classification: bool = True
-    sizes: tuple[int, ...] = ()
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
     words: tuple[str, ...] = ()
     data: Path | None = None
     reference: Path | None = None
@@ -63,3 +63,8 @@ class CompareConfig(BaseModel):
     def wants(self, part: Part) -> bool:
         """Return whether a part of the comparison is to be worked on."""
         return part in self.only if self.only else part != "table4" or self.classification
+
+    @property
+    def wants_pairs(self) -> bool:
+        """Whether anything that is to be worked on needs word similarity data."""
+        return self.wants("table3") or self.wants("figure1")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pipeline.compare.reference import Published
-from pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
+from pipeline.compare.tables import Cell, Row, Table, mean, mean_cell, with_best
 from pipeline.terminal import duration
 
 
@@ -37,11 +37,21 @@ Results = Mapping[str, TaskResult]  # by the name of the data set
 
 
 class Ours(NamedTuple):
-    """A method's row: its label, the results of each seed, and the seconds that one seed's vectors took."""
+    """A method's row.
+
+    Attributes:
+        label: of the method.
+        seeds: the results of each seed.
+        seconds: that one seed's vectors took; None where nobody knows, since other work was used again.
+        dim: length of a vector.
+        words: in the vocabulary.
+    """
 
     label: str
     seeds: Sequence[Results]
     seconds: float | None
+    dim: int = 0
+    words: int = 0
 
 
 def columns_of(names: Sequence[str]) -> list[tuple[str, str, Task | None]]:
@@ -57,10 +67,24 @@ def averaged(names: Sequence[str]) -> list[str]:
     return [name for name, _, task in columns if task is not None] or list(names)
 
 
-def average_of(results: Results) -> float | None:
-    """Return the mean score of one set of vectors over `averaged`, tasks without a score left out."""
-    known = [score for name in averaged(list(results)) if (score := results[name].score) is not None]
-    return sum(known) / len(known) if known else None
+def sets_of_average(ours: Sequence[Ours]) -> list[str]:
+    """Return the data sets that the average of every row is over: those of `averaged` on which any row has a score."""
+    results = [seed for row in ours for seed in row.seeds]
+    scored = {name for seed in results for name, found in seed.items() if found.score is not None}
+    return [name for name in averaged(_names(ours)) if name in scored]
+
+
+def average_of(results: Results, names: Sequence[str]) -> float | None:
+    """Return the mean score of one set of vectors over some data sets; None where it has no score on one of them.
+
+    A mean over fewer sets than others have is of another kind, and no rival.
+    """
+    known = [results[name].score for name in names if name in results]
+    return mean(known) if len(known) == len(names) and None not in known else None
+
+
+def _names(ours: Sequence[Ours]) -> list[str]:
+    return list(dict.fromkeys(task for row in ours for seed in row.seeds for task in seed))
 
 
 def similarity_table(name: str, caption: str, ours: Sequence[Ours], published: Sequence[Published]) -> Table:
@@ -72,32 +96,32 @@ def similarity_table(name: str, caption: str, ours: Sequence[Ours], published: S
         ours: a row each; the data sets are the same for all.
         published: the paper's rows.
     """
-    names = list(dict.fromkeys(task for row in ours for seed in row.seeds for task in seed))
-    columns = columns_of(names)
-    rows = [_row(row, columns) for row in ours] + [_published(row, columns) for row in published]
-    heads = ("method", *(head for _, head, _ in columns), "average", "pairs covered", "time")
+    columns, over = columns_of(_names(ours)), sets_of_average(ours)
+    rows = [_row(row, columns, over) for row in ours] + [_published(row, columns) for row in published]
+    heads = ("method", *(head for _, head, _ in columns), "average", "pairs covered", "dim", "words", "time")
     return Table(name, caption, heads, with_best(rows, len(columns) + 1))
 
 
-def _row(row: Ours, columns: list[tuple[str, str, Task | None]]) -> Row:
+def _row(row: Ours, columns: list[tuple[str, str, Task | None]], over: Sequence[str]) -> Row:
     cells = []
     for name, _, _ in columns:
         found = [seed[name] for seed in row.seeds if name in seed]
         cell = mean_cell([result.score for result in found])
         counts = (found[0].covered, found[0].total) if found else (None, None)
         cells.append(Cell(cell.text, cell.value, cell.deviation, *counts))
-    average = mean_cell([average_of(seed) for seed in row.seeds])
+    average = mean_cell([average_of(seed, over) for seed in row.seeds])
     covered, total = (sum(getattr(result, field) for result in row.seeds[0].values()) for field in ("covered", "total"))
     share = Cell(f"{covered:,} of {total:,}", covered / total if total else None, None, covered, total)
-    return Row(row.label, (*cells, average, share, _time(row.seconds)))
+    sizes = [Cell(f"{number:,}", number) if number else Cell("") for number in (row.dim, row.words)]
+    return Row(row.label, (*cells, average, share, *sizes, _time(row.seconds)))
 
 
 def _published(row: Published, columns: list[tuple[str, str, Task | None]]) -> Row:
     columns_there = [task.column if task else "" for _, _, task in columns]
     figures = [row.figures.get(column) for column in [*columns_there, "average"]]
     cells = tuple(Cell("") if figure is None else Cell(f"{figure:.3f}", figure) for figure in figures)
-    return Row(row.label, (*cells, Cell(""), Cell("")), "paper")
+    return Row(row.label, (*cells, *[Cell("")] * 4), "paper")
 
 
 def _time(seconds: float | None) -> Cell:
-    return Cell("") if seconds is None else Cell(duration(seconds), seconds)
+    return Cell("reused") if seconds is None else Cell(duration(seconds), seconds)

@@ -3,12 +3,12 @@
 import errno
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.ase import place_of, summed
 from baselines.request import Request
+from pipeline.baselines import vocabulary_of
 from pipeline.compare.settings import CompareConfig
 from schemas.aggregated import FOLDER, Aggregated
 from schemas.baseline import BaselineConfig
@@ -16,7 +16,6 @@ from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.progress import Report
 from schemas.storage import TEMPORARY, only_writer, remove_leftovers
-from schemas.training import TrainConfig
 
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -27,14 +26,10 @@ def words_of(cache: Cache, config: CompareConfig) -> list[str]:
     Raises:
         X2StaticError: a shard is damaged, or no word is frequent enough.
     """
-    from stage2_train.shard_choice import choose_shards
-    from stage2_train.vocabulary import build_vocabulary
-
-    asked = TrainConfig(cache=cache.path, out=config.out, min_count=config.min_count, max_vocab=config.max_vocab)
-    return sorted(build_vocabulary(choose_shards(cache, False, None).shards, asked, None).words.to_pylist())
+    return sorted(vocabulary_of(cache, config.min_count, config.max_vocab).words.to_pylist())
 
 
-def add_up(step: BaselineConfig, words: Sequence[str], report: Report) -> float:
+def add_up(step: BaselineConfig, words: Sequence[str], report: Report) -> None:
     """Complete the sums of a sample, in its own folder `ase`, where `ase` finds them.
 
     Args:
@@ -42,19 +37,14 @@ def add_up(step: BaselineConfig, words: Sequence[str], report: Report) -> float:
         words: what is added up: the vocabulary of the whole cache.
         report: hears of the progress.
 
-    Returns:
-        The seconds it took.
-
     Raises:
         X2StaticError: teacher or text are not found as they were.
     """
     if step.cache is None:
         raise X2StaticError("the curve of ASE needs a cache")
-    began = time.monotonic()
     request = _request(step, words, report)
     with only_writer(step.cache, "cache"):
         summed(request, list(words), step.cache)
-    return time.monotonic() - began
 
 
 def place_of_whole(step: BaselineConfig, words: Sequence[str], report: Report) -> Path:

@@ -30,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: whose figures, where they are from ("here", "paper"), and a cell for each head."""
+    """A row: whose figures, where they are from ("here", "teacher", "paper"), and a cell for each head."""
 
     label: str
     cells: tuple[Cell, ...]
@@ -56,6 +56,12 @@ class Table:
     words: bool = False
 
 
+def mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are there; None where there is none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def mean_cell(values: Sequence[float | None], digits: int = 3, factor: float = 1.0) -> Cell:
     """Return the cell of one figure over seeds: mean and, of several, the sample's standard deviation.
 
@@ -65,13 +71,13 @@ def mean_cell(values: Sequence[float | None], digits: int = 3, factor: float = 1
         factor: what the values are multiplied by (100 for per cent).
     """
     known = [value * factor for value in values if value is not None]
-    if not known:
+    centre = mean(known)
+    if centre is None:
         return Cell("none")
-    mean = sum(known) / len(known)
     if len(known) == 1:
-        return Cell(f"{mean:.{digits}f}", mean)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in known) / (len(known) - 1))
-    return Cell(f"{mean:.{digits}f} ± {deviation:.{digits}f}", mean, deviation)
+        return Cell(f"{centre:.{digits}f}", centre)
+    deviation = math.sqrt(sum((value - centre) ** 2 for value in known) / (len(known) - 1))
+    return Cell(f"{centre:.{digits}f} ± {deviation:.{digits}f}", centre, deviation)
 
 
 def with_best(rows: Iterable[Row], columns: int) -> tuple[Row, ...]:

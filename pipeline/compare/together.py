@@ -9,7 +9,7 @@ from evaluation.word_similarity import Score, score_together
 from pipeline.compare.plan import Step
 from pipeline.compare.scores import rows_of_pairs, said_before
 from pipeline.compare.settings import CompareConfig
-from pipeline.compare.similarity import columns_of
+from pipeline.compare.similarity import averaged, columns_of
 from pipeline.compare.tables import Cell, Row, Table
 
 
@@ -19,15 +19,17 @@ class Together:
 
     Attributes:
         scores: by the names of the steps, one a data set.
-        differences: of each first seed from the first step, by the names of the steps.
+        reference: name of the step that the others of seed 0 are compared with: the first of that seed.
+        differences: from it, by the names of the others.
     """
 
+    reference: str
     scores: dict[str, list[Score]]
     differences: dict[str, Differences]
 
 
 def compare_together(some: Sequence[Step], config: CompareConfig) -> Together:
-    """Score all sets of vectors on the pairs that all cover, and compare those of seed 0 with the first.
+    """Score all sets of vectors on the pairs that all cover, and compare those of seed 0 with the first of them.
 
     Args:
         some: steps whose vectors are there, the one that others are compared with first.
@@ -40,7 +42,11 @@ def compare_together(some: Sequence[Step], config: CompareConfig) -> Together:
     first = {step.name: rows[step.name] for step in some if step.seed == 0}
     with said_before():
         scores = score_together(rows, config.data)
-        return Together(scores, paired_differences(first, config.data, Bootstrap(), common=True))
+        over = averaged([score.task for score in next(iter(scores.values()))])
+        differences = (
+            paired_differences(first, config.data, Bootstrap(), common=True, averaged=over) if len(first) > 1 else {}
+        )
+    return Together(next(iter(first), ""), scores, differences)
 
 
 def difference_table(found: Mapping[str, Differences], than: str) -> Table:

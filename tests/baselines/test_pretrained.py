@@ -165,6 +165,19 @@ def test_words_with_spaces_line_ends_of_windows_and_spaces_at_the_end_are_read(t
     np.testing.assert_array_equal(made.matrix, np.array([[0.5, 1], [1e-3, -2], [3, 4], [6, 7]], np.float32))
 
 
+def test_words_behind_which_two_spaces_stand_are_read_without_them(tmp_path):
+    made = loaded(tmp_path / "v.txt", b"the  1 2\n of  3 4\nnew york  5 6\n")
+    assert made.words == ["the", "of", "new york"]
+
+
+def test_rows_behind_the_number_in_the_header_are_left_out_with_a_warning(tmp_path, heard):
+    assert loaded(tmp_path / "v.vec", b"2 2\nthe 1 2\nof 3 4\nand 5 6\n").words == ["the", "of"]
+    assert "its header says 2 words; the rows behind them are left out" in heard.text
+    heard.clear()
+    assert loaded(tmp_path / "w.vec", b"2 2\nthe 1 2\nof 3 4\n\n").words == ["the", "of"]
+    assert not heard.records
+
+
 def test_a_binary_file_without_line_ends_and_larger_than_a_block_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr("baselines.vector_files.BLOCK", 100)
     drawn = np.random.default_rng(1).integers(0, 256, (60, 32), np.uint8).view("<f4")

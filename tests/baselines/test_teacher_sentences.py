@@ -14,7 +14,11 @@ from safetensors import numpy as safetensors
 from transformers import AutoModel, AutoTokenizer
 
 from baselines.teacher_sentences import TeacherSentences
+from schemas.cache import Cache
 from schemas.errors import X2StaticError
+from stage1_encode.origin import Means
+from tests.baselines.caches import encoded
+from tests.baselines.caches import reader as tiny
 from tests.reference import Reader, mean
 from tests.teachers import FAMILIES, SCRIPTS, english_sentence, make_teacher
 
@@ -91,6 +95,19 @@ def test_the_precision_is_picked_by_the_processor(readers: Make, monkeypatch: py
     for has, precision in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr("baselines.teacher_sentences.has_bfloat16", lambda _, has=has: has)
         assert load(readers("bert").teacher.folder, "auto").precision == precision
+
+
+def test_of_a_cache_it_is_its_teacher_and_no_other(tmp_path: Path):
+    own = encoded(tmp_path, layer=0)
+    means = Means(None, (), "cpu", False)
+    sentences = TeacherSentences.of_cache(Cache.open(own), means)
+    assert (sentences.precision, sentences.teacher.layer) == ("float32", "last")
+    expected = load(tiny().teacher.folder).encode(["one two", "three"])
+    np.testing.assert_array_equal(sentences.encode(["one two", "three"]), expected)
+    assert TeacherSentences.of_cache(Cache.open(own), means, "bfloat16").precision == "bfloat16"
+    other = make_teacher(tmp_path / "other", "roberta", WINDOW).folder
+    with pytest.raises(X2StaticError, match="what is here would encode otherwise"):
+        TeacherSentences.of_cache(Cache.open(own), Means(str(other), (), "cpu", False))
 
 
 def test_a_model_that_is_not_there_is_refused():

@@ -105,6 +105,30 @@ def test_the_average_counts_data_sets_the_same_and_its_interval_is_that_of_indep
     assert width[2] == pytest.approx(np.hypot(width[0], width[1]) / 2, rel=0.15)
 
 
+def test_a_set_of_too_few_pairs_for_an_interval_takes_not_that_of_the_average(tmp_path, human):
+    vectors = {"first": of_cosines(noisy(human, 1.5, 1)), "other": of_cosines(noisy(human, 0.7, 2))}
+    write(tmp_path / "many.tsv", human)
+    write(tmp_path / "few.tsv", human[:2])
+    (compared,) = paired_differences(vectors, tmp_path, Bootstrap(200)).values()
+    few, many = compared.tasks
+    assert few.difference is not None
+    assert few.interval is None
+    assert many.interval is not None
+    assert (compared.average.difference, compared.average.interval) == (many.difference, many.interval)
+    (tmp_path / "many.tsv").unlink()
+    (alone,) = paired_differences(vectors, tmp_path, Bootstrap(200)).values()
+    assert (alone.average.difference, alone.average.interval) == (few.difference, None)
+
+
+def test_the_average_is_over_the_sets_that_are_named(tmp_path, human):
+    vectors = {"first": of_cosines(noisy(human, 1.5, 1)), "other": of_cosines(noisy(human, 0.7, 2))}
+    for name, seed in (("one", 0), ("two", 7)):
+        write(tmp_path / f"{name}.tsv", human + np.random.default_rng(seed).normal(size=N))
+    (compared,) = paired_differences(vectors, tmp_path, Bootstrap(200), averaged=["two"]).values()
+    two = compared.tasks[1]
+    assert (compared.average.difference, compared.average.interval) == (two.difference, two.interval)
+
+
 def test_with_common_the_differences_are_those_of_scores_on_the_pairs_that_all_cover(tmp_path, human):
     file = write(tmp_path / "pairs.tsv", human)
     left_out = {"first": (0,), "second": (1,), "third": (2, 3)}

@@ -1,11 +1,13 @@
 """Baselines as commands: killed and resumed, asked for again, asked for otherwise."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from pipeline import cli
 from pipeline.baselines import make
+from schemas.baseline import BaselineConfig
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
 from tests.baselines.caches import config_of, encoded, made, no_teacher
@@ -71,7 +73,22 @@ def test_units_in_a_saved_state_are_not_read_again(
     assert forks.run(*command, kill=KILLS["when all is read"])[0] == -9
     no_teacher(monkeypatch)
     (tmp_path / "text.txt").unlink()
-    assert len(made("pca", cache, tmp_path / "out")) > 30
+    again = made("pca", cache, tmp_path / "out")
+    assert len(again) > 30
+    assert again.run["units_found"] == 4
+
+
+def test_a_saved_state_takes_no_second_memory(
+    cache: Path, forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("baseline", "pca", "--cache", str(cache), "--min-count", "2", "--out", str(tmp_path / "out"))
+    assert forks.run(*command, kill=KILLS["after a save"])[0] == -9
+
+    def begin(*_: object) -> None:
+        raise AssertionError("empty tensors are made beside those of the state")
+
+    monkeypatch.setattr("baselines.sketches.Sketches.begin", begin)
+    assert 0 < made("pca", cache, tmp_path / "out").run["units_found"] < 4
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -100,6 +117,58 @@ def test_other_settings_are_refused(cache: Path, tmp_path: Path) -> None:
         made("pca", cache, tmp_path / "out", min_count=3)
 
 
+def test_what_a_method_does_not_read_is_not_recorded_and_of_an_earlier_version_ignored(
+    cache: Path, tmp_path: Path
+) -> None:
+    made("decontextualized", cache, tmp_path / "out")
+    file = tmp_path / "out" / "settings.json"
+    recorded = json.loads(file.read_bytes())
+    assert recorded.keys() == {
+        *("name", "layer", "precision", "min_count", "max_vocab", "vocab"),
+        "cache_content",
+    }
+    file.write_text(json.dumps({**recorded, "threads": 3, "seed": 7, "window": 9, "pooling": "mean"}))
+    assert make(config_of("decontextualized", cache, tmp_path / "out"))["finished_before"]
+    file.write_text(json.dumps({**recorded, "something": 1}))
+    with pytest.raises(X2StaticError, match="something: 1 there, None here"):
+        make(config_of("decontextualized", cache, tmp_path / "out"))
+
+
+def load(file: Path, out: Path) -> bool:
+    return bool(make(BaselineConfig(name="load", vectors=file, out=out))["finished_before"])
+
+
+def test_a_file_of_vectors_is_known_by_its_content(tmp_path: Path) -> None:
+    for name, text in (("a.txt", "the 1 2\n"), ("b.txt", "the 1 2\n"), ("c.txt", "the 1 3\n")):
+        (tmp_path / name).write_text(text)
+    assert not load(tmp_path / "a.txt", tmp_path / "out")
+    assert load(tmp_path / "b.txt", tmp_path / "out")
+    with pytest.raises(X2StaticError, match=r"holds other vectors \(vectors: "):
+        load(tmp_path / "c.txt", tmp_path / "out")
+
+
+def test_texts_are_known_by_their_content(tmp_path: Path) -> None:
+    for name, text in (("a.txt", "one two three\n"), ("b.txt", "one two three\n"), ("c.txt", "one two four\n")):
+        (tmp_path / name).write_text(text * 20)
+
+    def train(name: str) -> bool:
+        asked = {"dim": 4, "threads": 1, "epochs": 1, "corpus": (str(tmp_path / name),), "out": tmp_path / "out"}
+        return bool(make(BaselineConfig(name="cbow", **asked))["finished_before"])
+
+    assert not train("a.txt")
+    assert train("a.txt")
+    assert train("b.txt")
+    with pytest.raises(X2StaticError, match=r"holds other vectors \(corpus: "):
+        train("c.txt")
+
+
+def test_units_that_were_read_before_are_told(cache: Path, tmp_path: Path) -> None:
+    assert made("ase", cache, tmp_path / "one", layer=0).run["units_found"] == 0
+    assert made("ase", cache, tmp_path / "two", layer=1).run["units_found"] == 4
+    assert made("ase", cache, tmp_path / "three", pooling="max").run["units_found"] == 0
+    assert made("ase", cache, tmp_path / "four", pooling="max", layer=1).run["units_found"] == 4
+
+
 def test_a_list_of_words_is_known_by_its_words(cache: Path, tmp_path: Path) -> None:
     for name, words in (("a.txt", "the\n"), ("b.txt", "the\n"), ("c.txt", "it\n")):
         (tmp_path / name).write_text(words)
@@ -126,9 +195,15 @@ def test_a_folder_of_something_else_is_left_alone(cache: Path, tmp_path: Path) -
 
 
 WRONG = {
-    ("ase", "--dim", "8"): "--dim 8: value error, ase gives vectors as wide as the teacher's states; leave it out",
-    ("pca", "--pooling", "max"): "--pooling max: value error, only ase pools; leave it out",
+    ("ase", "--dim", "8"): "--dim 8: value error, ase does not read it; leave it out",
+    ("pca", "--pooling", "max"): "--pooling max: value error, pca does not read it; leave it out",
     ("model2vec", "--dim", "0"): "--dim",
+    ("ase", "--window", "3"): "--window 3: value error, ase does not read it; leave it out",
+    ("sent2vec", "--window", "3"): "--window 3: value error, sent2vec does not read it; leave it out",
+    ("skipgram", "--layer", "1"): "--layer 1: value error, skipgram does not read it; leave it out",
+    ("pca", "--threads", "2"): "--threads 2: value error, pca does not read it; leave it out",
+    ("pca", "--vectors", "x"): '--vectors "x": value error, pca does not read it; leave it out',
+    ("load", "--dim", "3"): "--dim 3: value error, load does not read it; leave it out",
 }
 
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from evaluation.word_similarity import evaluate_word_similarity
-from pipeline.compare import records, vectors
+from pipeline.compare import records, scores, vectors
 from pipeline.compare.records import Record
+from pipeline.compare.settings import CompareConfig
+from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
+from tests.evaluation.classification.tasks import write as write_task
 from tests.pipeline.compare.conftest import Compare, Ran, options, state_of, write_pairs
 from tests.stage2_train.caches import shard_content, write_cache
 from tests.stage2_train.conftest import single_thread
@@ -70,6 +73,8 @@ def test_scores_are_those_of_evaluate_and_a_row_is_their_mean(done, data):
 def test_the_page_has_tables_curve_losses_map_and_neighbours(done):
     out, _ = done
     page = (out / "compare.html").read_text()
+    assert "<dt>written by</dt>" in page
+    assert "a count of at least 5, at most 750,000 words" in page
     for title in ("Word similarity (table 3)", "Quality against corpus size (figure 1)", "Losses", "neighbours"):
         assert f"{title}</h2>" in page
     assert page.count("<img") == 3
@@ -84,8 +89,9 @@ def test_the_curves_last_point_is_the_tables_own_and_smaller_ones_are_of_nested_
     found = [row for row in csv.DictReader((out / "compare.csv").read_text().splitlines()) if row["table"] == "figure1"]
     sizes = [row["text"] for row in found if row["column"] == "words"]
     assert len(sizes) == 6  # three sizes of two methods
-    whole = [row["value"] for row in found if row["column"] == "SL-999" and row["row"] == "4 units"]
-    assert rows(out, "table3", "SL-999")["X2Static, closed form (deterministic)"] in whole
+    assert len({row["row"] for row in found}) == 6  # by which alone CSV and JSON tell them apart
+    whole = rows(out, "figure1", "SL-999")["4 units, X2Static, closed form"]
+    assert rows(out, "table3", "SL-999")["X2Static, closed form (deterministic)"] == whole
 
 
 def test_a_second_call_makes_nothing_anew(done, compare: Compare):
@@ -136,6 +142,102 @@ def test_a_method_that_fails_is_told_and_the_others_are_compared(
     assert compare(*quick, "--baselines", "skipgram,cbow").status == 0  # the same command tries it again
 
 
+def test_differences_are_from_the_first_of_seed_0_that_is_there(
+    quick: list[str], compare: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    def make(step, config, report) -> None:
+        if step.name == "x2static-seed0":
+            raise ValueError("no")
+        original(step, config, report)
+
+    original = vectors.make
+    monkeypatch.setattr(vectors, "make", make)
+    asked = [option if option != "1" else "2" for option in quick]
+    assert compare(*asked, "--baselines", "none").status == 1
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "How much better or worse than X2Static, closed form (seed 0" in text
+    assert "from X2Static, seed" not in text
+    assert "X2Static, closed form" not in rows(tmp_path / "out", "differences", "average")
+
+
+def test_vectors_of_other_settings_are_not_shown_as_those_asked_for(done, compare: Compare, tmp_path: Path):
+    out, asked = done
+    shutil.copytree(out, tmp_path / "out")
+    settings = tmp_path / "out" / "vectors" / "cbow" / "settings.json"
+    settings.write_text(json.dumps(json.loads(settings.read_bytes()) | {"epochs": 9}))
+    ran = compare(*[tmp_path / "out" if one == str(out) else one for one in asked], "--only", "table3", "--json")
+    assert ran.status == 1
+    assert "epochs: 9 there, 5 here" in ran.json["failures"]["cbow"]
+    assert "CBOW" not in ran.json["tables"]["table3"]
+    assert "skip-gram (2 seeds)" in ran.json["tables"]["table3"]
+
+
+def test_the_teachers_record_is_of_its_precision_and_a_damaged_one_ends_nothing(
+    done, cache: Path, compare: Compare, tmp_path: Path
+):
+    opened = Cache.open(cache)
+    own = opened.manifest.encoding.precision
+    record = Record(vectors=opened.manifest.fingerprint, seconds=1, vocabulary=0, dim=3)
+    records.save(tmp_path, "teacher", record)
+    for precision, expected in (("auto", record), (own, record), ("float16", None)):
+        config = CompareConfig(out=tmp_path, cache=cache, precision=precision)
+        assert scores.record_of_teacher(opened, config) == expected
+    out, asked = done
+    shutil.copytree(out, tmp_path / "out")
+    records.file_of(tmp_path / "out", "teacher").write_text("[]")
+    ran = compare(*[tmp_path / "out" if one == str(out) else one for one in asked], "--only", "table3", "--json")
+    assert ran.status == 1
+    assert list(ran.json["failures"]) == ["teacher"]
+    assert "skip-gram (2 seeds)" in ran.json["tables"]["table3"]
+
+
+def run_of(folder: Path, cosines: dict[int, float]) -> Path:
+    """Vectors in the plane of which the words a0 and b0, a1 and b1 ... have these cosines."""
+    angles = np.arccos(np.array(list(cosines.values())))
+    second = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    words = [f"{side}{pair}" for side in "ab" for pair in cosines]
+    matrix = np.concatenate([np.tile([1.0, 0.0], (len(angles), 1)), second]).astype(np.float32)
+    WordVectors(words, matrix, np.ones(len(words), np.int64)).save(folder)
+    return folder
+
+
+def test_few_easy_pairs_win_nothing(compare: Compare, tmp_path: Path):
+    human = np.linspace(0, 0.9, 40)
+    (tmp_path / "data").mkdir()
+    pairs = [f"a{pair}\tb{pair}\t{score}\n" for pair, score in enumerate(human)]
+    (tmp_path / "data" / "own.tsv").write_text("".join(pairs))
+    drawn = np.random.default_rng(0).permutation(human[10:])
+    large = run_of(tmp_path / "large", dict(enumerate([*human[:10], *drawn])))
+    small = run_of(tmp_path / "small", dict(enumerate([*human[:8], human[9], human[8]])))
+    ran = compare(large, small, "--baselines", "none", "--data", tmp_path / "data", "--out", tmp_path / "out", "--json")
+    assert ran.status == 0, ran.err
+    own = {name: row["average"] for name, row in ran.json["tables"]["table3"].items()}
+    assert own["small"] > own["large"]
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "large has the best average, 1.000 (on the pairs that all cover)" in text
+
+
+def test_what_could_not_be_tested_is_not_said_to_be_undecided(compare: Compare, tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "own.tsv").write_text("a0\tb0\t1\na1\tb1\t2\n")
+    runs = [run_of(tmp_path / name, {0: 0.1, 1: 0.2}) for name in ("one", "two")]
+    ran = compare(*runs, "--baselines", "none", "--data", tmp_path / "data", "--out", tmp_path / "out")
+    assert ran.status == 0, ran.err
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "Too few pairs for an interval of the difference from one: two." in text
+    assert "Not told apart" not in text
+
+
+def test_classification_alone_needs_no_word_pairs(compare: Compare, tmp_path: Path):
+    write_task(tmp_path / "data" / "classification" / "cr" / "all.tsv", [(i % 2, f"a{i % 2} b{i}") for i in range(30)])
+    run = run_of(tmp_path / "one", {0: 0.1, 1: 0.2})
+    asked = [run, "--baselines", "none", "--data", tmp_path / "data", "--out", tmp_path / "out"]
+    ran = compare(*asked, "--only", "table4", "--json")
+    assert ran.status == 0, ran.err
+    assert list(ran.json["tables"]) == ["table4"]
+    assert compare(*asked).status == 1
+
+
 def test_words_of_any_kind_are_text_on_the_page(compare: Compare, tmp_path: Path):
     hostile = ['"><img src=x onerror=alert(1)>', "<script>", "&amp;", "שלום", "a|b", "$x$", "`c`", "</table>"]
     content = shard_content(0, 120, 16)
@@ -164,6 +266,17 @@ def test_finished_runs_are_compared_without_a_cache(done, compare: Compare, data
     assert state_of(out) == before
 
 
+def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_told(done, compare: Compare, data: Path, tmp_path: Path):
+    out, asked = done
+    shutil.copytree(out, tmp_path / "out")
+    (tmp_path / "data" / "wordsim").mkdir(parents=True)
+    shutil.copy(data / "wordsim" / "own.tsv", tmp_path / "data" / "wordsim")
+    changed = [tmp_path / "out" if one == str(out) else tmp_path / "data" if one == str(data) else one for one in asked]
+    ran = compare(*changed, "--only", "figure1", "--json")
+    assert ran.status == 1
+    assert "figure 1 is of SL-999 and RW-2034, and the data has none" in ran.json["failures"]["figure1"]
+
+
 def test_the_markdown_page_goes_where_it_is_asked_for_with_its_pictures(done, compare: Compare, tmp_path: Path):
     _, asked = done
     assert compare(*asked, "--only", "table3", "--results", tmp_path / "docs" / "RESULTS.md").status == 0
@@ -184,6 +297,10 @@ def test_wrong_usage_is_told(compare: Compare, cache: Path, tmp_path: Path):
     assert "--baselines glove" in usage(compare("--out", out, "--cache", cache, "--baselines", "glove"))
     assert "--baselines all,cbow" in usage(compare("--out", out, "--cache", cache, "--baselines", "all,cbow"))
     assert "--seeds 0" in usage(compare("--out", out, "--cache", cache, "--seeds", "0"))
+    assert "--sizes" in usage(compare("--out", out, "--cache", cache, "--sizes", "0,2"))
+    assert "--no-classification leaves out" in usage(
+        compare("--out", out, "--cache", cache, "--only", "table4", "--no-classification")
+    )
     assert "--sizes" in usage(compare("--out", out, "--cache", cache, "--sizes", "many"))
     assert not out.exists()
 
@@ -207,7 +324,13 @@ def test_bad_input_is_one_clear_line(compare: Compare, cache: Path, data: Path, 
     assert "not empty and no comparison" in error(compare(*base, "--out", tmp_path / "full"))
     same = [whole / "vectors" / "cbow"] * 2
     assert "run-cbow: two sets of vectors of one name" in error(compare(*same, "--baselines", "none", "--out", out))
-    assert "--words absent" in compare(*asked, "--words", "absent").err
+    assert "--words absent: not in the cache's vocabulary" in error(
+        compare(*base, "--out", tmp_path / "words", "--words", "w01,absent")
+    )
+    assert not (tmp_path / "words").exists()
+    assert "a curve needs two sizes, and the cache has 4 units" in error(
+        compare(*base, "--out", tmp_path / "one", "--only", "figure1", "--sizes", "4")
+    )
     assert "--reference takes their folder" in error(compare(*base, "--out", out, "--reference", tmp_path))
     assert "table 4 needs --data" in error(compare(*base, "--out", out, "--only", "table4"))
     assert "no such file or folder" in error(compare(*base, "--out", out, "--data", tmp_path / "absent"))

@@ -1,6 +1,9 @@
 """The curve of quality against corpus size: which sizes, and ASE at all of them by one pass of the teacher."""
 
+import csv
+import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +12,18 @@ import pytest
 
 from pipeline.baselines import make
 from pipeline.compare.curve import sizes
+from pipeline.compare.methods import methods
+from pipeline.compare.scores import score_teacher
 from pipeline.compare.settings import CompareConfig
 from pipeline.compare.sums import carry
 from schemas.aggregated import Aggregated, WordSums
 from schemas.baseline import BaselineConfig
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
+from schemas.progress import silent
 from schemas.vectors import WordVectors
 from stage1_encode.encoder import Encoder
+from tests.evaluation.classification.tasks import write as write_task
 from tests.pipeline.compare.conftest import Compare, write_pairs
 from tests.stage1_encode.runs import paragraphs, run, write_lines
 from tests.teachers import make_teacher
@@ -66,7 +73,16 @@ def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_eve
     ran = compare(*options, "--layers", "last,0", "--device", "cpu", "--sizes", "2,4", "--only", "figure1")
     assert ran.status == 0, ran.err
     assert len(read) == len(set(read)) == 8
-    assert len((out / "compare.csv").read_text().split("figure1,here,2 units,")) > 3
+    listed = list(csv.DictReader((out / "compare.csv").read_text().splitlines()))
+    labels = ["X2Static", "X2Static, closed form", "ASE, last layer"]
+    there = {row["row"] for row in listed if row["table"] == "figure1"}
+    assert there == {f"{units} units, {label}" for units in (2, 4, 8) for label in labels}
+    assert float(time_of(listed, "ASE, last layer (deterministic)")["value"]) > 0  # of three calls of the teacher
+    assert compare(*options, "--layers", "last,0", "--device", "cpu", "--sizes", "2,4", "--only", "table3").status == 0
+    listed = list(csv.DictReader((out / "compare.csv").read_text().splitlines()))
+    assert float(time_of(listed, "ASE, last layer (deterministic)")["value"]) > 0
+    assert time_of(listed, "ASE, layer 0 (deterministic)")["text"] == "reused"
+    assert len(read) == 8
     monkeypatch.undo()
     for folder, sample in ((out / "curve/2/ase-last", out / "curve/2/cache"), (out / "vectors/ase-last", cache)):
         found = WordVectors.load(folder)
@@ -76,6 +92,52 @@ def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_eve
         expected = WordVectors.load(alone / "ase")
         assert found.words == expected.words
         np.testing.assert_allclose(found.matrix, expected.matrix, rtol=1e-5, atol=1e-6)
+
+
+def time_of(listed: list[dict[str, str]], label: str) -> dict[str, str]:
+    (row,) = (row for row in listed if (row["table"], row["row"], row["column"]) == ("table3", label, "time"))
+    return row
+
+
+def test_seconds_that_the_teacher_read_before_a_failure_are_kept(
+    encoded: Path, tmp_path: Path, compare: Compare, monkeypatch: pytest.MonkeyPatch
+):
+    def add_up(*_: Any) -> None:
+        time.sleep(0.01)
+        raise X2StaticError("no teacher")
+
+    monkeypatch.setattr("pipeline.compare.sums.add_up", add_up)
+    monkeypatch.setattr("pipeline.compare.vectors.make", add_up)
+    words = Cache.open(encoded / "cache").shard(0).lexicon()["word"].to_pylist()[:8]
+    asked: list[Any] = ["--cache", encoded / "cache", "--out", tmp_path / "out", "--min-count", "2", "--sizes", "2"]
+    asked += ["--data", write_pairs(tmp_path / "data", words), "--baselines", "ase", "--only", "figure1"]
+    seconds = []
+    for _ in range(2):
+        assert compare(*asked).status == 1
+        seconds.append(json.loads((tmp_path / "out" / "curve" / "2" / "reading.json").read_bytes())["seconds"])
+    assert 0.01 <= seconds[0] < seconds[1]
+
+
+def test_the_teacher_that_is_scored_is_the_caches_and_a_score_is_of_its_precision(encoded: Path, tmp_path: Path):
+    write_task(tmp_path / "data" / "classification" / "cr" / "all.tsv", [(i % 2, f"text {i}") for i in range(30)])
+    (tmp_path / "out").mkdir()
+    cache = Cache.open(encoded / "cache")
+    config = asked(tmp_path, cache.path, data=tmp_path / "data", device="cpu")
+    record = score_teacher(cache, config, silent)
+    assert record is not None
+    assert record.vectors == cache.manifest.fingerprint
+    assert score_teacher(cache, config, silent) == record
+    other = score_teacher(cache, config.model_copy(update={"precision": "bfloat16"}), silent)
+    assert other is not None
+    assert other.vectors == f"{cache.manifest.fingerprint} bfloat16"
+    wrong = make_teacher(tmp_path / "wrong", "roberta", 512).folder
+    with pytest.raises(X2StaticError, match="what is here would encode otherwise"):
+        score_teacher(cache, config.model_copy(update={"model": str(wrong)}), silent)
+
+
+def test_the_last_layer_counted_from_the_end_is_the_last_layer(tmp_path: Path, cache: Path):
+    config = asked(tmp_path, cache, baselines=("ase",), layers=("last", 1, -1))
+    assert [method.name for method in methods(config) if method.kind == "baseline"] == ["ase-last", "ase-1"]
 
 
 def test_sums_without_their_list_of_words_do_not_count(encoded: Path, tmp_path: Path):

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from pipeline.compare.neighbours import chosen_words, content_words, nearest, neighbour_tables, principal_plane
+from pipeline.compare.neighbours import (
+    check_words,
+    chosen_words,
+    content_words,
+    nearest,
+    neighbour_tables,
+    principal_plane,
+)
 from pipeline.compare.plots import Line, loss_curves, rounded, size_curves, word_map
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
@@ -32,10 +39,17 @@ def test_a_table_of_neighbours_has_a_column_a_method_also_where_there_are_few():
     assert [[cell.text for cell in row.cells] for row in table.rows] == [["p", "r"], ["q", ""]]
 
 
-def test_words_that_are_asked_for_must_be_known_to_all():
+def test_of_words_that_are_asked_for_those_are_shown_that_all_know(caplog: pytest.LogCaptureFixture):
     assert chosen_words(["w5"], WORDS) == ["w5"]
-    with pytest.raises(X2StaticError, match="--words absent: not among the 30 most frequent"):
-        chosen_words(["w5", "absent"], WORDS)
+    assert not caplog.records
+    assert chosen_words(["w5", "absent"], WORDS) == ["w5"]
+    assert "--words absent: left out, not among the 30 most frequent" in caplog.text
+
+
+def test_words_outside_the_vocabulary_are_refused():
+    check_words(["w5"], WORDS)
+    with pytest.raises(X2StaticError, match="--words absent: not in the cache's vocabulary of 30 words"):
+        check_words(["w5", "absent"], WORDS)
 
 
 def test_without_a_choice_examples_come_first_then_words_of_several_frequencies():

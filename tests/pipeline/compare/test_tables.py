@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -44,25 +45,50 @@ def results(**scores: float | None) -> dict[str, TaskResult]:
 
 
 def test_table_3_has_the_papers_columns_first_and_the_average_is_over_them():
-    ours = [Ours("a", [results(own=0.9, simlex999=0.2, rg65=0.4), results(own=0.7, simlex999=0.4, rg65=0.4)], 61)]
+    seeds = [results(own=0.9, simlex999=0.2, rg65=0.4), results(own=0.7, simlex999=0.4, rg65=0.4)]
+    ours = [Ours("a", seeds, 61, 384, 12_345)]
     paper = [Published("p", {"rg65": 0.5, "sl999": 0.6, "average": 0.55})]
     table = similarity_table("table3", "", ours, paper)
-    assert table.heads == ("method", "RG-65", "SL-999", "own", "average", "pairs covered", "time")
+    assert table.heads == ("method", "RG-65", "SL-999", "own", "average", "pairs covered", "dim", "words", "time")
     assert [cell.text for cell in table.rows[0].cells] == [
         "0.400 ± 0.000",
         "0.300 ± 0.141",
         "0.800 ± 0.141",
         "0.350 ± 0.071",
         "9 of 12",
+        "384",
+        "12,345",
         "1 min 01 s",
     ]
-    assert [cell.text for cell in table.rows[1].cells] == ["0.500", "0.600", "", "0.550", "", ""]
+    assert [cell.text for cell in table.rows[1].cells] == ["0.500", "0.600", "", "0.550", "", "", "", ""]
     assert table.rows[1].source == "paper"
 
 
 def test_a_data_set_without_a_score_is_left_out_of_the_average():
     table = similarity_table("table3", "", [Ours("a", [results(rg65=None, simlex999=0.4)], None)], [])
     assert [cell.text for cell in table.rows[0].cells][:3] == ["none", "0.400", "0.400"]
+
+
+def test_a_row_without_a_score_that_others_have_has_no_average_and_takes_no_bold():
+    few = Ours("few", [results(rg65=0.9, simlex999=None)], None)
+    many = Ours("many", [results(rg65=0.5, simlex999=0.3)], 1)
+    table = similarity_table("table3", "", [few, many], [])
+    averages = [row.cells[table.heads.index("average") - 1] for row in table.rows]
+    assert [(cell.text, cell.best) for cell in averages] == [("none", False), ("0.400", True)]
+
+
+def test_time_that_nobody_knows_is_said_to_be_reused():
+    table = similarity_table("table3", "", [Ours("a", [results(rg65=0.4)], None)], [])
+    assert table.rows[0].cells[-1] == Cell("reused")
+
+
+def test_the_teachers_row_takes_the_bold_from_nobody():
+    ours = [
+        Classified("a", [{"cr": Accuracy(0.8, 0.8)}], 3),
+        Classified("teacher", [{"cr": Accuracy(0.9, 0.9)}], 3, "teacher"),
+    ]
+    table = classification_table("table4", "", ours, [])
+    assert [(row.source, row.cells[0].best) for row in table.rows] == [("here", True), ("teacher", True)]
 
 
 def test_table_4_is_in_per_cent_in_the_papers_order():
@@ -80,6 +106,33 @@ def report_with(text: str) -> Report:
     return Report(text, {text: text}, [section])
 
 
+ATTRIBUTES = {
+    *(("html", name) for name in ("lang",)),
+    *(("meta", name) for name in ("charset", "name", "content", "http-equiv")),
+    *((tag, name) for tag in ("p", "th", "td") for name in ("class", "dir")),
+    *((tag, "class") for tag in ("div", "tr")),
+    *(("img", name) for name in ("alt", "src")),
+}
+
+
+def attributes_of(html: str) -> list[tuple[str, str]]:
+    """Return each tag with each of its attributes, as a browser reads them."""
+    found: list[tuple[str, str]] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.extend((tag, name) for name, _ in attrs)
+
+    Reader().feed(html)
+    return found
+
+
+def test_a_phone_breaks_long_words_of_the_first_column_and_scrolls_wide_pictures():
+    phone = page(report_with("x")).partition("@media (max-width: 600px)")[2]
+    assert "overflow-wrap: break-word" in phone
+    assert "figure { overflow-x: auto; }" in phone
+
+
 def test_text_from_outside_cannot_become_markup_on_the_page():
     html = page(report_with(EVIL))
     assert "<script" not in html
@@ -87,7 +140,9 @@ def test_text_from_outside_cannot_become_markup_on_the_page():
         "html head meta title style body h1 h2 dl dt dd p ul li div table thead tbody tr th td b figure figcaption img "
         "figcaption".split()
     )
-    assert 'onload=x"' not in html
+    assert set(attributes_of(html)) <= ATTRIBUTES
+    assert "onload" in html  # as text
+    assert set(attributes_of('<p class="a" onload=x>')) - ATTRIBUTES == {("p", "onload")}
     assert "&lt;script&gt;" in html
     assert re.findall(r' (src|href)="(?!data:image/png;base64,)', html) == []
     assert "default-src &#x27;none&#x27;" in html or "default-src 'none'" in html
