@@ -26,5 +26,6 @@ def _rest(iterator: Iterator[Item], end: object, future: "Future[Item | object]"
         while (item := future.result()) is not end:
             future = in_background(partial(next, iterator, end))
             yield cast(Item, item)
+            del item  # the consumer's now; waiting for the next one takes long
     finally:
         wait([future], GRACE_SECONDS)

@@ -79,7 +79,7 @@ class PaperPreparer:
 
     def _add_sentences(self, unit: PreparedUnit, kept: list[list[list[str]]]) -> None:
         texts = [self._read_as(sentence) for sentences in kept for sentence in sentences]
-        encoded = iter(self.tokenizer.encode(texts, parse_special=True))
+        encoded = self.tokenizer.encode(texts, parse_special=True)
         for sentences in kept:
             for sentence, (pieces, _) in zip(sentences, encoded, strict=False):
                 window = self._cut(pieces)
@@ -115,4 +115,4 @@ class PaperPreparer:
 
 def stop_pieces(tokenizer: TeacherTokenizer) -> npt.NDArray[np.int64]:
     """Return the ids of the words `.` `?` `!` inside a text: `.` for WordPiece, `Ġ.` for byte-level BPE."""
-    return np.array([tokenizer.encode([f"a {stop}"])[0][0][-1] for stop in STOPS], np.int64)
+    return np.array([next(tokenizer.encode([f"a {stop}"]))[0][-1] for stop in STOPS], np.int64)

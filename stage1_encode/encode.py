@@ -248,6 +248,7 @@ def encode_missing(
             total = None if total is None else total + item.work.more
             rate = f"{tokens / (time.perf_counter() - started):,.0f} tokens/s"
             report(Progress(read, total, "paragraphs", rate, about=not planned.counted and read != total))
+            del item, encoded  # they go with the writing, not when the next unit is encoded
         if writing:
             writing.result()
 

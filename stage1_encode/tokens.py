@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,8 +85,8 @@ class TeacherTokenizer:
         """Special tokens added to a text."""
         return len(self.prefix) + len(self.suffix)
 
-    def encode(self, texts: list[str], parse_special: bool = False) -> list[tuple[Ids, Ids]]:
-        """Return, for each text, its pieces and their places; no special tokens are added.
+    def encode(self, texts: list[str], parse_special: bool = False) -> Iterator[tuple[Ids, Ids]]:
+        """Yield, for each text, its pieces and their places; no special tokens are added.
 
         The places are (n_pieces, 2) int64, the first character of each piece and the one behind it.
 
@@ -95,13 +96,11 @@ class TeacherTokenizer:
         """
         rules = self.backend if parse_special else self.plain
         rules.encode_special_tokens = not parse_special
-        pairs = []
         # The library's encodings take some 150 bytes a piece; a slice of the texts at a time keeps that small.
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             for encoding in rules.encode_batch(texts[start : start + TEXTS_AT_ONCE], add_special_tokens=False):
                 offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-                pairs.append((np.array(encoding.ids, np.int64), offsets))
-        return pairs
+                yield np.array(encoding.ids, np.int64), offsets
 
     def with_special(self, pieces: Ids) -> Ids:
         """Put pieces between the teacher's begin and end tokens."""

@@ -110,7 +110,7 @@ class Preparer:
             return unit
         # A sentence is a paragraph of one sentence.
         sentences = [[text[start:stop].strip() for start, stop in spans] for text, spans in kept]
-        pairs = iter(self.tokenizer.encode([sentence for paragraph in sentences for sentence in paragraph]))
+        pairs = self.tokenizer.encode([sentence for paragraph in sentences for sentence in paragraph])
         for paragraph in sentences:
             for sentence, (pieces, places) in zip(paragraph, pairs, strict=False):
                 self._add_text(unit, pieces, places, [(0, len(sentence))], [sentence])

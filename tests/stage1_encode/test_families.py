@@ -177,7 +177,7 @@ def test_a_layer_is_averaged_as_the_last_one_is(readers: Readers, encode: Encode
 def test_every_layer_of_a_batch_is_given_and_the_last_is_the_models_last(readers: Readers, family: str):
     reader = readers(family)
     teacher = loaded(reader.teacher.folder)
-    pieces = [teacher.tokenizer.with_special(teacher.tokenizer.encode([text])[0][0]) for text in PARAGRAPHS[:3]]
+    pieces = [teacher.tokenizer.with_special(next(teacher.tokenizer.encode([text]))[0]) for text in PARAGRAPHS[:3]]
     batch = [Window(ids[:60], np.zeros((0, 3), np.int64)) for ids in pieces]
     layers = teacher.layers(batch)
     assert teacher.n_layers == FAMILIES[family].layers == len(layers) - 1
