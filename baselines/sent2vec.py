@@ -6,9 +6,10 @@ The authors' program has no package that installs without a compiler. This is it
 - negatives are drawn with probability proportional to the square root of the count (their section 2.2);
 - lines of at most 1,024 words and the learning rate are the program's defaults.
 
-The program divides a sentence's gradient by its words, gensim does not: at the 0.2 that the program's documentation uses,
-ten million words gave an average similarity of 0.11, at 0.05 0.40 (docs/LOG.md, 2026-11-21). Missing are the n-grams of words and their dropout. And gensim drops frequent words from the sentence altogether, where
-sent2vec leaves them out as targets alone.
+The program divides a sentence's gradient by its words, gensim does not: at the 0.2 that the program's documentation
+uses, ten million words gave an average similarity of 0.11, at 0.05 0.40 (docs/LOG.md, 2026-11-21). Missing are the
+n-grams of words and their dropout. And gensim drops frequent words from the sentence altogether, where sent2vec leaves
+them out as targets alone.
 """
 
 from baselines.fitting import add_vocabulary, fit, gensim_models, settings
