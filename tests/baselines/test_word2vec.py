@@ -61,7 +61,7 @@ def test_the_words_are_those_of_the_cache_and_the_dimension_is_the_teachers(tmp_
     [
         ("skipgram", {"sg": 1, "window": 3, "alpha": 0.025}),
         ("cbow", {"sg": 0, "window": 3, "alpha": 0.05}),
-        ("sent2vec", {"sg": 0, "window": 10_000, "shrink_windows": False, "alpha": 0.2, "ns_exponent": 0.5}),
+        ("sent2vec", {"sg": 0, "window": 10_000, "shrink_windows": False, "alpha": 0.05, "ns_exponent": 0.5}),
     ],
 )
 def test_the_vectors_are_those_of_gensim_on_the_same_sentences(tmp_path, name, arguments):
