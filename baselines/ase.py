@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from baselines.occurrences import Occurrences, Pool, StateFile, gather
+from baselines.occurrences import Pool, StateFile, gather
 from baselines.request import Made, Request
 from baselines.teacher import check_memory, layer_number, made_of, opened, precision_of
 from schemas.aggregated import Aggregated
@@ -23,6 +23,7 @@ from schemas.cache import Cache
 from schemas.encoding import Layer
 from schemas.storage import canonical_json, only_writer
 from stage1_encode.encode import Done, encode_missing
+from stage1_encode.occurrences import Occurrences
 from stage1_encode.part import Part
 from stage1_encode.preparation import pick_workers
 

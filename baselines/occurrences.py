@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,57 +19,20 @@ from baselines.teacher import check_memory, opened
 from schemas.ahead import ahead
 from schemas.errors import X2StaticError
 from schemas.progress import Progress
-from schemas.ragged import ranges
 from schemas.storage import open_atomically, remove_leftovers
 from schemas.tensors import write_arrays
 from stage1_encode.encoder import Encoder
+from stage1_encode.occurrences import Occurrences
 from stage1_encode.preparation import PreparedWork, pick_workers, prepared
 from stage1_encode.remaining import read_remaining
 from stage1_encode.sources import Source
 from stage1_encode.transfer import to_device
-from stage1_encode.windows import Window
 
 # A large state takes seconds to write, a unit on an accelerator takes seconds to read: a share of the time goes into
 # saving, whatever the two take.
 SAVING_SHARE = 0.05
 
 Arrays = dict[str, npt.NDArray[Any]]
-
-
-class Occurrences:
-    """The occurrences in a batch, and how the states of a layer become their vectors.
-
-    Attributes:
-        words: (n,) int64, the word of each.
-    """
-
-    def __init__(self, batch: list[Window], width: int, device: torch.device) -> None:
-        """Look where they are.
-
-        Args:
-            batch: the windows, in the order of the rows of the states.
-            width: pieces in a row of the states, padding included.
-            device: the teacher's.
-        """
-        # (n, 3): word, start and stop in the flattened batch
-        found = np.concatenate(
-            [window.occurrences + np.array([0, row * width, row * width]) for row, window in enumerate(batch)]
-        )
-        lengths = found[:, 2] - found[:, 1]
-        self.words: npt.NDArray[np.int64] = found[:, 0]
-        self._positions = to_device(ranges(found[:, 1], lengths), device)
-        self._weights = to_device(np.repeat(1 / lengths, lengths).astype(np.float32), device)
-        self._owners = to_device(np.repeat(np.arange(len(found)), lengths), device)
-
-    def vectors(self, states: Tensor) -> Tensor:
-        """Return the mean of the states over the pieces of each occurrence, (n, dim) float32.
-
-        Args:
-            states: (len(batch), width, dim), of any float type.
-        """
-        pieces = states.reshape(-1, states.shape[2]).index_select(0, self._positions).float()
-        found = torch.zeros((len(self.words), states.shape[2]), device=states.device)
-        return found.index_add_(0, self._owners, pieces * self._weights[:, None])
 
 
 class Pool(ABC):

@@ -11,7 +11,7 @@ from schemas.aggregated import Aggregated, WordSums
 from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
-from schemas.ragged import ranges
+from stage1_encode.occurrences import Occurrences
 from stage1_encode.segmentation import choose_words
 from stage1_encode.transfer import Fetched, ResultStream, to_device
 from stage1_encode.windows import Window
@@ -106,21 +106,14 @@ class LayerSums:
             batch: the windows, in the order of the rows.
             layers: of each layer, the states, (len(batch), width, dim).
         """
-        width, device = layers[0].shape[1], layers[0].device
-        # (n_occurrences, 3): word, start and stop in the flattened batch
-        found = np.concatenate(
-            [window.occurrences + np.array([0, row * width, row * width]) for row, window in enumerate(batch)]
-        )
-        if not len(found):
+        device = layers[0].device
+        found = Occurrences(batch, layers[0].shape[1], device)
+        if not len(found.words):
             return
-        lengths = found[:, 2] - found[:, 1]
-        words, place = np.unique(found[:, 0], return_inverse=True)
-        positions = to_device(ranges(found[:, 1], lengths), device)
-        weights = to_device(np.repeat(1 / lengths, lengths).astype(np.float32), device)
-        owners = to_device(np.repeat(place, lengths), device)
-        rows = to_device(words, device)
+        words, place = np.unique(found.words, return_inverse=True)
+        owners, rows = found.of_pieces(place), to_device(words, device)
         for layer, states in enumerate(layers):
-            pieces = states.reshape(-1, states.shape[2]).index_select(0, positions).float() * weights[:, None]
+            pieces = found.pieces(states)
             added = torch.zeros((len(words), pieces.shape[1]), device=device).index_add_(0, owners, pieces)
             before = self.sums[layer].index_select(0, rows)
             after = before + added
@@ -128,7 +121,7 @@ class LayerSums:
             lost = (before - (after - shift)) + (added - shift)
             self.sums[layer].index_copy_(0, rows, after)
             self.rests[layer].index_add_(0, rows, lost)
-        self.counts += torch.from_numpy(np.bincount(found[:, 0], minlength=len(self.counts)))
+        self.counts += torch.from_numpy(np.bincount(found.words, minlength=len(self.counts)))
 
     def fetch(self, results: ResultStream) -> FetchedSums:
         """Begin to copy the sums to the host."""

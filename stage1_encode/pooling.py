@@ -5,7 +5,7 @@ import torch
 
 from schemas.ragged import ranges
 from stage1_encode.transfer import to_device
-from stage1_encode.windows import Window
+from stage1_encode.windows import Window, flattened
 
 WIDTHS_PER_OCTAVE = 16
 
@@ -65,10 +65,7 @@ class ContextMeans:
             states: (len(batch), longest, dim), of any float type; padding is not read.
         """
         width = states.shape[1]
-        # (n_spans, 3): context, start and stop in the flattened batch
-        spans = np.concatenate(
-            [window.spans + np.array([0, row * width, row * width]) for row, window in enumerate(batch)]
-        )
+        spans = flattened([window.spans for window in batch], width)
         lengths = spans[:, 2] - spans[:, 1]
         positions = to_device(ranges(spans[:, 1], lengths), states.device)
         contexts = to_device(np.repeat(spans[:, 0], lengths), states.device)

@@ -32,6 +32,19 @@ class Window:
     occurrences: Ids = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
 
+def flattened(spans: list[Ids], width: int) -> Ids:
+    """Return the spans of a batch's windows as they lie in its flattened states.
+
+    Args:
+        spans: of each window, (n, 3) rows (anything, start, stop), in pieces of the window.
+        width: pieces in a row of the states, padding included.
+
+    Returns:
+        (sum of n, 3) int64, starts and stops counted from the first row's first piece.
+    """
+    return np.concatenate([one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)])
+
+
 @dataclass
 class PreparedUnit:
     """A unit, ready for the teacher.
