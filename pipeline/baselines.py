@@ -74,7 +74,7 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
             "seconds": round(time.monotonic() - began, 3),
             "configuration": config.model_dump(mode="json"),
             "versions": {name: package_version(name) for name in ("x2static", "torch", "numpy", "gensim")},
-            **_origin(cache),
+            **({"cache": cache.origin(settings["cache_content"])} if cache else {}),
             **made.told,
         }
         segmentation = made.segmentation or (cache.segmentation() if cache else None)
@@ -154,20 +154,6 @@ def _compare(folder: Path, theirs: object, ours: dict[str, Any]) -> None:
             f"{folder}: holds other vectors ({'; '.join(differing.values())}); give the same settings to go on with "
             "them, or another --out"
         )
-
-
-def _origin(cache: Cache | None) -> dict[str, Any]:
-    if cache is None:
-        return {}
-    manifest = cache.manifest
-    return {
-        "cache": {
-            "content": content_of(cache.shards()),
-            "encoding": manifest.fingerprint,
-            "teacher": manifest.teacher,
-            "revision": manifest.revision,
-        }
-    }
 
 
 def _figures(vectors: WordVectors) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -102,6 +102,19 @@ class Cache:
     def shards(self) -> list[Shard]:
         """Open all committed shards, in order."""
         return [self.shard(index) for index in self.indices()]
+
+    def origin(self, content: str) -> dict[str, Any]:
+        """Return what the vectors that are made from it record of it.
+
+        Args:
+            content: hash of the shards that were read, see `content_of`.
+        """
+        return {
+            "content": content,
+            "encoding": self.manifest.fingerprint,
+            "teacher": self.manifest.teacher,
+            "revision": self.manifest.revision,
+        }
 
     def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
         """Return the markers of the shards that are there, and of each damaged one, why it does not count.

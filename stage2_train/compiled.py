@@ -30,7 +30,12 @@ Ints = npt.NDArray[np.int64]
 
 def pays(vectors: Tensor) -> bool:
     """Return whether the vectors of a training are on a processor, in float32, and enough to be worth compiling."""
-    return vectors.device.type == "cpu" and vectors.dtype == torch.float32 and vectors.numel() >= FEWEST_VALUES
+    return vectors.dtype == torch.float32 and is_large(vectors.device, vectors.numel())
+
+
+def is_large(device: torch.device, n_values: int) -> bool:
+    """Return whether so many values of vectors, on that device, are worth compiling."""
+    return device.type == "cpu" and n_values >= FEWEST_VALUES
 
 
 def score_pairs(vectors: Tensor, contexts: Tensor, words: Tensor, context_of: Tensor) -> Tensor:

@@ -73,12 +73,7 @@ def record(outcome: Outcome, vocabulary: Vocabulary, cache: Cache, content: str,
         "losses": outcome.losses,
         "words": vocabulary.total,
         "configuration": config.model_dump(mode="json"),
-        "cache": {
-            "content": content,
-            "encoding": cache.manifest.fingerprint,
-            "teacher": cache.manifest.teacher,
-            "revision": cache.manifest.revision,
-        },
+        "cache": cache.origin(content),
         "versions": {name: package_version(name) for name in ("x2static", "torch", "numpy")},
         "threads": torch.get_num_threads(),
     }

@@ -136,7 +136,7 @@ def _fit(
     if config.objective == "closed-form":
         return closed_form.fit(stream, vocabulary, config, run.settings["cache_content"], report)
     began = time.monotonic()
-    if device.type == "cpu" and len(vocabulary) * stream.dim >= compiled.FEWEST_VALUES:
+    if compiled.is_large(device, len(vocabulary) * stream.dim):
         compiled.compiling()  # while the cache is read for the first time
     preparation = Preparation(config, run, stream, vocabulary, report)
     transform = preparation.transform
