@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from evaluation.analogy_answers import Spelling, answer
 from evaluation.analogy_questions import Question, find_questions, read_questions
+from evaluation.averages import mean_of_known
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
 
@@ -140,5 +141,4 @@ def _accuracy(right: dict[str, Flags], covered: Flags, among: Flags) -> Accuracy
 
 def average(scores: Iterable[AnalogyScore]) -> float | None:
     """Return the mean accuracy of 3CosAdd of the tasks that have one, each counting the same; None where none has."""
-    known = [score.all.cos_add for score in scores if score.all.cos_add is not None]
-    return sum(known) / len(known) if known else None
+    return mean_of_known(score.all.cos_add for score in scores)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.averages import mean_of_known
 from evaluation.word_lists import WordLists, find_word_lists, read_word_lists
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
@@ -125,8 +126,7 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, permutations: P
 
 def average(results: Iterable[Association]) -> float | None:
     """Return the mean effect size of the tests that have one, each counting the same; None where none has."""
-    known = [result.effect for result in results if result.effect is not None]
-    return sum(known) / len(known) if known else None
+    return mean_of_known(result.effect for result in results)
 
 
 def _rows(vectors: WordVectors, words: list[str]) -> list[int]:

@@ -1,13 +1,12 @@
 """Word similarity data sets: text files of word, word, score, found where the user or gensim has them."""
 
 import itertools
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from evaluation.layout import Layout, find_layout
-from evaluation.task_files import gensim_file, numbered_lines
+from evaluation.task_files import finite_score, gensim_file, numbered_lines
 from schemas.errors import X2StaticError
 
 INNER_ENDINGS = (".tsv", ".csv")  # in `wordsim`, where a .txt is a note
@@ -98,11 +97,5 @@ def _parse(line: str, layout: Layout, where: str) -> Pair:
     columns = layout.split(line, where)
     if len(columns) != layout.columns or not columns[0] or not columns[1]:
         raise X2StaticError(f"{where}: expected {layout.expected}, got {len(columns)} columns: {line.strip()!r}")
-    number = columns[layout.score]
-    try:
-        score = float(number)
-    except ValueError:
-        raise X2StaticError(f"{where}: the score {number!r} is no number; put # before a header line") from None
-    if not math.isfinite(score):
-        raise X2StaticError(f"{where}: the score {number!r} is not finite; mend or remove the line")
+    score = finite_score(columns[layout.score], where, "put # before a header line")
     return Pair(columns[0], columns[1], score)

@@ -1,11 +1,10 @@
 """Sentence pairs with how similar people find them: plain tab-separated files, and the STS benchmark's own."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation.task_files import find_files, numbered_lines
+from evaluation.task_files import find_files, finite_score, numbered_lines
 from schemas.errors import X2StaticError
 
 EXPECTED = "a file of sentence<TAB>sentence<TAB>score, or of the STS benchmark (sts-test.csv)"
@@ -72,12 +71,7 @@ def _parse(columns: list[str], form: _Form, where: str) -> SentencePair:
         wanted = "3 columns" if form is PLAIN else "7 to 9 columns, as in the first line"
         raise X2StaticError(f"{where}: expected {wanted}, got {len(columns)}; --data takes {EXPECTED}")
     first, second, number = (columns[place].strip() for place in (form.first, form.second, form.score))
-    try:
-        score = float(number)
-    except ValueError:
-        raise X2StaticError(f"{where}: the score {number!r} is no number; remove a header line") from None
-    if not math.isfinite(score):
-        raise X2StaticError(f"{where}: the score {number!r} is not finite; mend or remove the line")
+    score = finite_score(number, where, "remove a header line")
     if not first or not second:
         raise X2StaticError(f"{where}: a sentence is empty; mend or remove the line")
     return SentencePair(first, second, score)

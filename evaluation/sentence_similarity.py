@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.averages import mean_of_known
 from evaluation.sentence_pairs import SentencePair, find_sentence_pairs, read_sentence_pairs
 from evaluation.word_similarity import SAME_COSINE
 from schemas.errors import X2StaticError
@@ -161,8 +162,7 @@ def correlate(task: str, sentences: Floats, pairs: list[SentencePair]) -> Correl
 
 def average(scores: Iterable[SentenceScore]) -> float | None:
     """Return the mean of Spearman's rho of plain averages over the tasks that have one; None where none has."""
-    known = [score.mean.spearman for score in scores if score.mean is not None]
-    return sum(known) / len(known) if known else None
+    return mean_of_known(score.mean.spearman for score in scores if score.mean is not None)
 
 
 def sif_weights(vectors: WordVectors, a: float = SIF_A) -> Floats | None:

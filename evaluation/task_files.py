@@ -1,5 +1,6 @@
 """Where the data of a task is: files that the user names or that a library ships, and their numbered lines."""
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,6 +45,26 @@ def package_file(package: str, *parts: str) -> Path | None:
 def gensim_file(name: str) -> Path | None:
     """Return a file of the test data that gensim ships; None where gensim is not installed, or not whole."""
     return package_file("gensim", "test", "test_data", name)
+
+
+def finite_score(number: str, where: str, header: str) -> float:
+    """Return a score that people gave.
+
+    Args:
+        number: as it stands in the file.
+        where: file and line.
+        header: what to do about a header line, which has none.
+
+    Raises:
+        X2StaticError: it is no finite number.
+    """
+    try:
+        score = float(number)
+    except ValueError:
+        raise X2StaticError(f"{where}: the score {number!r} is no number; {header}") from None
+    if not math.isfinite(score):
+        raise X2StaticError(f"{where}: the score {number!r} is not finite; mend or remove the line")
+    return score
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:

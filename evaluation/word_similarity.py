@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from evaluation.averages import mean_of_known
 from evaluation.datasets import Pair, find_datasets, read_pairs
 from evaluation.intervals import Bootstrap, Interval, percentile_interval, resampled_rhos
 from schemas.errors import X2StaticError
@@ -109,8 +110,7 @@ def average(scores: Iterable[Score]) -> float | None:
     """
     found = list(scores)
     whole = whole_sets([score.task for score in found])
-    known = [score.score for score in found if score.score is not None and score.task in whole]
-    return sum(known) / len(known) if known else None
+    return mean_of_known(score.score for score in found if score.task in whole)
 
 
 def whole_sets(tasks: Iterable[str]) -> set[str]:

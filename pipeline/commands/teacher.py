@@ -1,13 +1,12 @@
 """`x2static teacher`: static vectors beside the teacher itself."""
 
-from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluation.averages import mean_of_known
 from evaluation.classification.data import find_tasks
 from evaluation.sentence_pairs import SentencePair, read_sentence_pairs
 from pipeline import teacher_speed
@@ -155,7 +154,7 @@ def _average(measure: str, alike: list[list[float | None]]) -> tuple[str, str, l
     """Return the row of averages, of teacher and static vectors over the same tasks: those that have a share."""
     counting = [cells for cells in alike if cells[2] is not None]
     columns = zip(*counting, strict=True) if counting else [()] * len(alike[0])
-    return over_some("average", len(counting), len(alike)), measure, [_mean(column) for column in columns]
+    return over_some("average", len(counting), len(alike)), measure, [mean_of_known(column) for column in columns]
 
 
 def _title(row: "Beside") -> str:
@@ -165,17 +164,12 @@ def _title(row: "Beside") -> str:
 def _shares(found: "list[Beside]") -> dict[str, float | None]:
     """Return the mean share of each measure: shares of accuracies and of correlations have no common mean."""
     measures = dict.fromkeys(row.measure for row in found)
-    return {measure: _mean([row.share for row in found if row.measure == measure]) for measure in measures}
+    return {measure: mean_of_known([row.share for row in found if row.measure == measure]) for measure in measures}
 
 
 def _numbers(row: "Beside") -> list[float | None]:
     tuned = row.fine_tuned[row.measure] if row.fine_tuned else None
     return [row.teacher[row.measure], row.static[row.measure], row.share, tuned, row.share_of_fine_tuned]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
 
 
 def _shown(value: float | None, is_share: bool) -> str:

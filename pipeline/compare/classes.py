@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from evaluation.averages import mean_of_known
 from pipeline.compare.reference import Published
-from pipeline.compare.tables import Cell, Row, Table, mean, mean_cell, with_best
+from pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
 from pipeline.terminal import duration
 
 PAPER = {"cr": "CR", "mr": "MR", "mpqa": "MPQA", "subj": "SUBJ", "trec": "TREC", "sst5": "SST-5"}
@@ -66,7 +67,7 @@ def _row(row: Ours, columns: list[str]) -> Row:
         for measure in MEASURES
     ]
     for measure in MEASURES:
-        means = [mean([getattr(found, measure) for found in seed.values()]) for seed in row.seeds]
+        means = [mean_of_known([getattr(found, measure) for found in seed.values()]) for seed in row.seeds]
         cells.append(mean_cell(means, 1, 100))
     time = Cell("") if row.seconds is None else Cell(duration(row.seconds), row.seconds)
     return Row(row.label, (*cells, time), row.source)

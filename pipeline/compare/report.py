@@ -1,5 +1,6 @@
 """The report of a comparison: what was found, in the order in which it is read."""
 
+from evaluation.averages import mean_of_known
 from evaluation.differences import Difference
 from pipeline.compare import curve, neighbours, reference
 from pipeline.compare.classes import classification_table
@@ -8,7 +9,7 @@ from pipeline.compare.kept import TEACHER_ROW, Kept, label_of
 from pipeline.compare.plots import loss_curves, word_map
 from pipeline.compare.sections import Picture, Report, Section
 from pipeline.compare.similarity import average_of, sets_of_average, similarity_table
-from pipeline.compare.tables import Table, mean
+from pipeline.compare.tables import Table
 from pipeline.compare.together import Together, difference_table
 from pipeline.compare.vectors import common_words
 from schemas.vectors import WordVectors
@@ -44,7 +45,8 @@ def _winners(kept: Kept) -> Section | None:
     listed = [*_best_average(kept), *(_told_apart(kept, kept.together) if kept.together is not None else [])]
     if rows := [row for row in kept.class_rows() if row.label != TEACHER_ROW]:
         averages = {
-            row.label: mean([mean([one.f1 for one in seed.values()]) for seed in row.seeds]) or 0 for row in rows
+            row.label: mean_of_known([mean_of_known([one.f1 for one in seed.values()]) for seed in row.seeds]) or 0
+            for row in rows
         }
         leader = max(averages, key=lambda label: averages[label])
         listed.append(f"Classification: {leader} has the best average F1, {100 * averages[leader]:.1f}.")
@@ -56,7 +58,7 @@ def _best_average(kept: Kept) -> list[str]:
     common = kept.together is not None
     rows = kept.similarity_rows(common)
     over = sets_of_average(rows)
-    found = {row.label: mean([average_of(seed, over) for seed in row.seeds]) for row in rows}
+    found = {row.label: mean_of_known([average_of(seed, over) for seed in row.seeds]) for row in rows}
     means = {label: average for label, average in found.items() if average is not None}
     if not means:
         return []

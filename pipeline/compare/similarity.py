@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from evaluation.averages import mean_of_known
 from pipeline.compare.reference import Published
-from pipeline.compare.tables import Cell, Row, Table, mean, mean_cell, with_best
+from pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
 from pipeline.terminal import duration
 
 
@@ -80,7 +81,7 @@ def average_of(results: Results, names: Sequence[str]) -> float | None:
     A mean over fewer sets than others have is of another kind, and no rival.
     """
     known = [results[name].score for name in names if name in results]
-    return mean(known) if len(known) == len(names) and None not in known else None
+    return mean_of_known(known) if len(known) == len(names) and None not in known else None
 
 
 def _names(ours: Sequence[Ours]) -> list[str]:

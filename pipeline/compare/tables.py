@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from evaluation.averages import mean_of_known
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -56,12 +58,6 @@ class Table:
     words: bool = False
 
 
-def mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of the values that are there; None where there is none."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
 def mean_cell(values: Sequence[float | None], digits: int = 3, factor: float = 1.0) -> Cell:
     """Return the cell of one figure over seeds: mean and, of several, the sample's standard deviation.
 
@@ -71,7 +67,7 @@ def mean_cell(values: Sequence[float | None], digits: int = 3, factor: float = 1
         factor: what the values are multiplied by (100 for per cent).
     """
     known = [value * factor for value in values if value is not None]
-    centre = mean(known)
+    centre = mean_of_known(known)
     if centre is None:
         return Cell("none")
     if len(known) == 1:
