@@ -1,31 +1,14 @@
 """A tiny cache, word pairs for its words, and `x2static compare` on them."""
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline import cli
+from tests.pipeline.ran import Ran, run_here
 from tests.stage2_train.caches import make_cache
 
 PAPER = "method,parent,dim,rg65,ws353,sl999,sv3500,rw2034,average\nX2Static <para>,BERT,768,0.7,0.6,0.5,0.4,0.3,0.5\n"
-
-
-@dataclass(frozen=True)
-class Ran:
-    """Exit status, and what was said."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.out.splitlines()[-1])
-        return value
 
 
 Compare = Callable[..., Ran]
@@ -63,10 +46,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def compare(capsys: pytest.CaptureFixture[str]) -> Compare:
     def call(*arguments: str | Path) -> Ran:
-        capsys.readouterr()
-        status = cli.run(["compare", *map(str, arguments)])
-        said = capsys.readouterr()
-        return Ran(status, said.out, said.err)
+        return run_here(capsys, ["compare", *arguments])
 
     return call
 

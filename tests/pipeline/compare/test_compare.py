@@ -17,7 +17,8 @@ from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
 from tests.evaluation.classification.tasks import write as write_task
-from tests.pipeline.compare.conftest import Compare, Ran, options, state_of, write_pairs
+from tests.pipeline.compare.conftest import Compare, options, state_of, write_pairs
+from tests.pipeline.ran import Ran
 from tests.stage2_train.caches import shard_content, write_cache
 from tests.stage2_train.conftest import single_thread
 

@@ -1,36 +1,19 @@
 """A tiny cache, word pairs for its words, and the command line on them."""
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline import cli
 from tests.conftest import ROOT
+from tests.pipeline.ran import Ran, run_here
 from tests.stage2_train.caches import make_cache
 
 # A trial takes a tenth of a second with these, and its pairs are covered.
 SMALL = ("--compat", "paper", "--min-count", "5", "--subsample", "0", "--batch-size", "16")
-
-
-@dataclass(frozen=True)
-class Ran:
-    """Exit status, and what was said."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads(self.out.splitlines()[-1])
-        return value
 
 
 Sweep = Callable[..., Ran]
@@ -57,10 +40,7 @@ def sweep(cache: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
     """Run `x2static sweep --cache --data` with these options in this process; trials have processes of their own."""
 
     def call(*options: str | Path) -> Ran:
-        capsys.readouterr()
-        status = cli.run([*map(str, arguments(cache, data)), *map(str, options)])
-        said = capsys.readouterr()
-        return Ran(status, said.out, said.err)
+        return run_here(capsys, [*arguments(cache, data), *options])
 
     return call
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT
-from tests.pipeline.sweeps.conftest import Ran, Sweep, arguments, start, state_of
+from tests.pipeline.ran import Ran
+from tests.pipeline.sweeps.conftest import Sweep, arguments, start, state_of
 
 GRID = ("-p", "lr=1e-3,1e-2,1e38", "-p", "epochs=1,2")  # one learning rate that cannot go well
 
