@@ -226,7 +226,7 @@ def _fill(request: Request, encoder: Encoder, sources: list[Source], pool: Pool,
         _take_in(encoder, item, pool)
         saver.units.add(item.work.shard)
         saver.save(pool, last=len(saver.units) == len(markers))
-        n_read, n_tokens = n_read + len(item.work.text.paragraphs), n_tokens + item.unit.n_tokens
+        n_read, n_tokens = n_read + item.work.text.unit.paragraphs, n_tokens + item.unit.n_tokens
         rate = f"{n_tokens / (time.perf_counter() - began):,.0f} tokens/s"
         request.report(Progress(n_read, total, "paragraphs", rate))
 

@@ -52,13 +52,13 @@ def config_of(arguments: dict[str, Any], cache: str) -> Any:
 
 def batches(windows: list[Any], encoder: Any) -> list[list[Any]]:
     """Return the batches that an encoder makes of a unit's windows."""
-    from stage1_encode.pooling import by_length, first_batch
+    from stage1_encode.pooling import by_length
 
     ordered = by_length(windows)
     found: list[list[Any]] = []
     start = 0
     while start < len(ordered):
-        found.append(first_batch(ordered, start, encoder.max_tokens, encoder.teacher.window))
+        found.append(encoder.batch(ordered, start))
         start += len(found[-1])
     return found
 

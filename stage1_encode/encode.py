@@ -244,7 +244,7 @@ def encode_missing(
             if writing:
                 writing.result()
             writing = writer.submit(done.commit, cache, item.work, encoded)
-            read, tokens = read + len(item.work.text.paragraphs), tokens + item.unit.n_tokens
+            read, tokens = read + item.work.text.unit.paragraphs, tokens + item.unit.n_tokens
             total = None if total is None else total + item.work.more
             rate = f"{tokens / (time.perf_counter() - started):,.0f} tokens/s"
             report(Progress(read, total, "paragraphs", rate, about=not planned.counted and read != total))

@@ -18,7 +18,7 @@ from stage1_encode.aggregation import FetchedSums, LayerSums
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.heap import give_back
 from stage1_encode.lanes import Lanes, count_lanes, shared_cores
-from stage1_encode.pooling import ContextMeans, by_length, first_batch
+from stage1_encode.pooling import ContextMeans, by_length, filled, first_batch
 from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
 from stage1_encode.teacher import Teacher
 from stage1_encode.teacher_files import TeacherFiles
@@ -147,6 +147,7 @@ class Encoder:
     def __post_init__(self) -> None:
         """Make the stream on which results leave the device; begin to count pieces, without and with padding."""
         self.results = ResultStream(self.teacher.device)
+        self._lanes = Lanes(self.lanes, self._read)
         self.n_tokens = self.n_padded = 0
 
     def encode(self, unit: PreparedUnit, what: str) -> EncodedUnit:
@@ -191,11 +192,9 @@ class Encoder:
         Raises:
             X2StaticError: the device has not the memory for one window.
         """
-        with closing(Lanes(self.lanes, self._read)) as lanes, shared_cores(self.lanes):
-            for number, (batch, states) in enumerate(self._states(lanes, by_length(unit.windows), what)):
+        with closing(self._lanes), shared_cores(self.lanes):
+            for number, (batch, states) in enumerate(self._states(by_length(unit.windows), what)):
                 yield batch, states
-                self.n_tokens += sum(len(window.pieces) for window in batch)
-                self.n_padded += states[0].shape[0] * states[0].shape[1]
                 if number % BATCHES_BETWEEN_TRIMS == 0:
                     give_back()
         give_back()  # before the next unit is prepared and this one written
@@ -207,25 +206,40 @@ class Encoder:
         """Return the states of a batch: those of every layer where words are added up, otherwise the one asked for."""
         return self.teacher.layers(batch) if self.n_wanted else (self.teacher.states(batch),)
 
-    def _states(
-        self, lanes: Lanes[list[Window], tuple[torch.Tensor, ...]], windows: list[Window], what: str
-    ) -> Iterator[ReadBatch]:
+    def _states(self, windows: list[Window], what: str) -> Iterator[ReadBatch]:
         """Yield batches and their states, longest windows first, in one order however many lanes there are."""
-        begun = read = 0
+        lanes, begun, read = self._lanes, 0, 0
         while read < len(windows):
             while begun < len(windows) and lanes.has_room:
-                batch = first_batch(windows, begun, self.max_tokens, self.teacher.window)
+                batch = self.batch(windows, begun)
                 lanes.begin(batch)
                 begun += len(batch)
             batch, states = lanes.first()
             if isinstance(states.exception(), torch.OutOfMemoryError):
-                lanes.drop()
+                lanes.close()
                 del states  # with it goes what the attempt held
                 self._halve(batch, what)
                 begun = read
                 continue
+            found = states.result()
+            self.n_padded += found[0].shape[0] * found[0].shape[1]
+            batch = batch[: len(windows) - read]  # without what fills the last one
+            self.n_tokens += sum(len(window.pieces) for window in batch)
             read += len(batch)
-            yield batch, states.result()
+            yield batch, tuple(layer[: len(batch)] for layer in found)
+
+    def batch(self, windows: list[Window], start: int) -> list[Window]:
+        """Return the next batch of a unit as the teacher reads it; the last of several may be filled up on a CPU.
+
+        Args:
+            windows: of the unit, longest first.
+            start: the first window of the batch.
+        """
+        batch = first_batch(windows, start, self.max_tokens, self.teacher.window)
+        last_of_several = start > 0 and start + len(batch) == len(windows)
+        if last_of_several and self.teacher.device.type == "cpu":
+            return filled(batch, self.max_tokens, self.teacher.window)
+        return batch
 
     def _halve(self, batch: list[Window], what: str) -> None:
         if torch.cuda.is_available():

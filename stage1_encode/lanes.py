@@ -33,7 +33,11 @@ def shared_cores(lanes: int) -> Iterator[None]:
 
 
 class Lanes(Generic[Batch, Result]):
-    """Batches under way, whose results come back in the order in which they were begun."""
+    """Batches under way, whose results come back in the order in which they were begun.
+
+    The threads stay from one unit to the next, and end with this object: a new one may get the heap of one that prepared
+    text, and batches among what lives longer leave holes (docs/LOG.md, 2026-11-21).
+    """
 
     def __init__(self, count: int, read: Callable[[Batch], Result]) -> None:
         """Make the lanes.
@@ -59,13 +63,9 @@ class Lanes(Generic[Batch, Result]):
         """Return the batch that was begun first, and its result when it is there."""
         return self._pending.popleft()
 
-    def drop(self) -> None:
-        """Forget what was begun, and wait until nothing of it runs."""
+    def close(self) -> None:
+        """Forget what was begun, and wait until nothing of it runs; another batch may begin."""
         for _, future in self._pending:
             future.cancel()
         wait([future for _, future in self._pending])
         self._pending.clear()
-
-    def close(self) -> None:
-        """Wait until nothing runs."""
-        self._pool.shutdown(wait=True, cancel_futures=True)

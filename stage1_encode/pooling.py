@@ -43,6 +43,20 @@ def first_batch(windows: list[Window], start: int, max_tokens: int, window: int)
     return windows[start : start + size]
 
 
+def filled(batch: list[Window], max_tokens: int, window: int) -> list[Window]:
+    """Return a unit's last batch with as many windows as a full one, its last window again and again.
+
+    Otherwise the last batch of nearly every unit has a shape of its own (`padded_width`).
+
+    Args:
+        batch: the windows.
+        max_tokens: windows times padded width of a full batch.
+        window: pieces that the teacher holds.
+    """
+    size = max_tokens // padded_width(len(batch[0].pieces), window)
+    return batch + batch[-1:] * (size - len(batch))
+
+
 class ContextMeans:
     """Float32 sums of the teacher's states over the pieces of each context, on the teacher's device."""
 

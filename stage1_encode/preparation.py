@@ -50,7 +50,7 @@ def prepared(works: Iterator[Work], preparer: Preparer | PaperPreparer, workers:
     """
     if workers == 1:
         for work in works:
-            yield PreparedWork(work, preparer.prepare(work.text.paragraphs))
+            yield _done(work, preparer.prepare(work.text.paragraphs))
         return
     # Started afresh, not forked: the teacher's threads would not survive that.
     context = multiprocessing.get_context("spawn")
@@ -72,7 +72,12 @@ def prepared(works: Iterator[Work], preparer: Preparer | PaperPreparer, workers:
 
 def _first(pending: "deque[tuple[Work, Future[PreparedUnit]]]") -> PreparedWork:
     work, future = pending.popleft()
-    return PreparedWork(work, future.result())
+    return _done(work, future.result())
+
+
+def _done(work: Work, unit: PreparedUnit) -> PreparedWork:
+    work.text.paragraphs.clear()  # read, and megabytes, while the unit waits for the teacher and for the disk
+    return PreparedWork(work, unit)
 
 
 _preparer: Preparer | PaperPreparer | None = None  # of a worker process

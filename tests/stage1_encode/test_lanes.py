@@ -37,7 +37,7 @@ def test_what_was_begun_can_be_dropped_and_others_begun() -> None:
     lanes: Lanes[int, int] = Lanes(1, lambda number: number + 1)
     lanes.begin(1)
     lanes.begin(2)
-    lanes.drop()
+    lanes.close()
     lanes.begin(5)
     batch, future = lanes.first()
     assert (batch, future.result()) == (5, 6)

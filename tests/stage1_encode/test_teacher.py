@@ -188,3 +188,20 @@ def test_a_window_that_does_not_fit_alone_is_an_error_that_names_the_unit() -> N
     encoder = Encoder(None, SmallDevice(room=9), 100)  # type: ignore[arg-type]
     with pytest.raises(X2StaticError, match=r"corpus, unit 7: .*one window of 10 pieces; choose --device cpu"):
         encoder.encode(unit_of([10, 10]), "corpus, unit 7")
+
+
+def test_the_last_of_several_batches_has_the_shape_of_a_full_one_and_the_means_stay() -> None:
+    """A CPU keeps code for every shape it meets (issue 3, memory): a unit's last batch would bring a new one."""
+    unit = unit_of([4] * 25 + [3] * 7)
+    roomy = SmallDevice(room=1000)
+    encoder = Encoder(None, roomy, 40)  # type: ignore[arg-type]
+    contexts = encoder.encode(unit, "corpus, unit 0").content().contexts
+    np.testing.assert_array_equal(contexts[:, 0], [5 + (len(window.pieces) - 1) / 2 for window in unit.windows])
+    assert roomy.sizes == [40, 40, 40, 39], "ten of four pieces, then the last two of three with eleven more"
+    assert (encoder.n_tokens, encoder.n_padded) == (121, 159), "what fills up is counted as padding"
+
+
+def test_a_unit_of_one_batch_is_not_filled_up() -> None:
+    roomy = SmallDevice(room=1000)
+    Encoder(None, roomy, 40).encode(unit_of([4, 4]), "corpus, unit 0")  # type: ignore[arg-type]
+    assert roomy.sizes == [8]
