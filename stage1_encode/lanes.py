@@ -35,8 +35,8 @@ def shared_cores(lanes: int) -> Iterator[None]:
 class Lanes(Generic[Batch, Result]):
     """Batches under way, whose results come back in the order in which they were begun.
 
-    The threads stay from one unit to the next, and end with this object: a new one may get the heap of one that prepared
-    text, and batches among what lives longer leave holes (docs/LOG.md, 2026-11-21).
+    The threads stay from one unit to the next and end with this object. A new one may get the heap of one that prepared
+    text, and what lives longer than a batch leaves holes there (docs/LOG.md, 2026-11-21).
     """
 
     def __init__(self, count: int, read: Callable[[Batch], Result]) -> None:
