@@ -13,11 +13,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from baselines.teacher_sentences import TeacherSentences
+from schemas.device import to_device
 from schemas.errors import X2StaticError
 from schemas.progress import Progress, Report, silent
 from stage1_encode.model import load_model
 from stage1_encode.pooling import by_length, first_batch
-from stage1_encode.transfer import to_device
 from stage1_encode.windows import Window
 
 POOL = 16  # batches that are sorted by length together; sorted wholly, an epoch would go from long texts to short ones

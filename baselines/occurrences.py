@@ -17,6 +17,7 @@ from torch import Tensor
 from baselines.request import Request
 from baselines.teacher import check_memory, opened
 from schemas.ahead import ahead
+from schemas.device import to_device
 from schemas.errors import X2StaticError
 from schemas.progress import Progress
 from schemas.storage import open_atomically, remove_leftovers
@@ -26,7 +27,6 @@ from stage1_encode.occurrences import Occurrences
 from stage1_encode.preparation import PreparedWork, pick_workers, prepared
 from stage1_encode.remaining import read_remaining
 from stage1_encode.sources import Source
-from stage1_encode.transfer import to_device
 
 # A large state takes seconds to write, a unit on an accelerator takes seconds to read: a share of the time goes into
 # saving, whatever the two take.

@@ -1,5 +1,7 @@
-"""Where PyTorch computes."""
+"""Where PyTorch computes, and how arrays get there."""
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from schemas.errors import X2StaticError
@@ -23,3 +25,11 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not available:
         raise X2StaticError("--device cuda: PyTorch finds no CUDA device on this machine; give --device cpu or auto")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def to_device(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
+    """Return an array as a tensor on the device; to an accelerator it is copied while the host goes on."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -9,11 +9,12 @@ import torch
 
 from schemas.aggregated import Aggregated, WordSums
 from schemas.cache import Cache
+from schemas.device import to_device
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
 from stage1_encode.occurrences import Occurrences
 from stage1_encode.segmentation import choose_words
-from stage1_encode.transfer import Fetched, ResultStream, to_device
+from stage1_encode.transfer import Fetched, ResultStream
 from stage1_encode.windows import Window
 
 logger = logging.getLogger(__name__)

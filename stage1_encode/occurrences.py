@@ -5,8 +5,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from schemas.device import to_device
 from schemas.ragged import ranges
-from stage1_encode.transfer import to_device
 from stage1_encode.windows import Window, flattened
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from schemas.device import to_device
 from schemas.ragged import ranges
-from stage1_encode.transfer import to_device
 from stage1_encode.windows import Window, flattened
 
 WIDTHS_PER_OCTAVE = 16

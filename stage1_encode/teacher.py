@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from schemas.device import has_bfloat16
+from schemas.device import has_bfloat16, to_device
 from schemas.encoding import LAST, EncodeConfig, Layer, Precision
 from schemas.errors import X2StaticError
 from stage1_encode.model import canonical_layer, claimed_layers, load_model
@@ -15,7 +15,6 @@ from stage1_encode.pooling import padded_width
 from stage1_encode.positions import claimed_window, held_window
 from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.tokens import TeacherTokenizer, first_line
-from stage1_encode.transfer import to_device
 from stage1_encode.windows import Window
 
 

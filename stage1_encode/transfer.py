@@ -1,19 +1,10 @@
-"""Arrays on their way to the device and results on their way back, neither side waiting for the other."""
+"""Results on their way back from the device, neither side waiting for the other."""
 
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
-
-
-def to_device(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
-    """Return an array as a tensor on the device; to an accelerator it is copied while the host goes on."""
-    tensor = torch.from_numpy(array)
-    if device.type == "cpu":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class Fetched:

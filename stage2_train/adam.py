@@ -49,9 +49,10 @@ class RowAdam:
             gradient: at least one row.
         """
         step_size, all_values = self.next_step_size(vectors.dtype), gradient.values()
-        for start in range(0, len(gradient.rows), ROWS_AT_ONCE):
-            rows = gradient.rows[start : start + ROWS_AT_ONCE]
-            values = all_values[start : start + ROWS_AT_ONCE]
+        at_once = ROWS_AT_ONCE if vectors.device.type == "cpu" else len(gradient.rows)  # each piece is ten launches
+        for start in range(0, len(gradient.rows), at_once):
+            rows = gradient.rows[start : start + at_once]
+            values = all_values[start : start + at_once]
             first = self.first.index_select(0, rows).lerp_(values, 1 - BETA1)
             second = self.second.index_select(0, rows).mul_(BETA2).addcmul_(values, values, value=1 - BETA2)
             self.first.index_copy_(0, rows, first)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from schemas.encoding import Context
 from schemas.errors import REMEDY, X2StaticError
+from schemas.ragged import ranges
 from schemas.shard import Shard
 from schemas.shard_arrays import CHUNK_ROWS
 from stage2_train.transform import Transform
@@ -31,6 +32,21 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Some paragraphs (sentences) with all their words of the vocabulary, before subsampling.
+
+    Attributes:
+        contexts: (n_contexts, width) float16, transformed.
+        context_of: (n_words,) int64, the context of each word.
+        words: (n_words,) int32, rows of the vocabulary.
+    """
+
+    contexts: npt.NDArray[np.float16]
+    context_of: npt.NDArray[np.int64]
+    words: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class Buffer:
     """Contexts and their targets, in the cache's order.
 
@@ -52,6 +68,22 @@ class Buffer:
     def n_groups(self) -> int:
         """Number of groups."""
         return len(self.group_starts) - 1
+
+    def gather(self, groups: npt.NDArray[np.int64]) -> Batch:
+        """Copy some groups, in the given order.
+
+        Args:
+            groups: (n_groups,) numbers of groups.
+        """
+        starts = self.group_starts
+        rows = ranges(starts[groups], starts[groups + 1] - starts[groups])
+        lengths = self.word_starts[rows + 1] - self.word_starts[rows]
+        words = ranges(self.word_starts[rows], lengths)
+        return Batch(
+            contexts=self.contexts[rows],
+            context_of=np.repeat(np.arange(len(rows)), lengths),
+            words=self.words[words],
+        )
 
 
 @dataclass(frozen=True)
@@ -111,10 +143,7 @@ class BufferReader:
         self.transform.apply(rows, into)
         row = first_not_finite(into)
         if row is not None:
-            raise X2StaticError(
-                f"{block.shard.folder}: context {block.start + row} is too far from the mean for float16; give "
-                f"--transform none, or look at its text"
-            )
+            raise too_far(block, block.start + row)
 
     def _read_words(self, block: Block) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """Return how many words of the vocabulary each context of a block has, and these words."""
@@ -130,6 +159,14 @@ class BufferReader:
         known = words >= 0
         before = np.append(0, np.cumsum(known))  # known words before each word of the block
         return np.diff(before[offsets - offsets[0]]), words[known]
+
+
+def too_far(block: Block, row: int) -> X2StaticError:
+    """Return the error for a context, by its row in the shard, that float16 cannot hold once it is transformed."""
+    return X2StaticError(
+        f"{block.shard.folder}: context {row} is too far from the mean for float16; give --transform none, or look at "
+        "its text"
+    )
 
 
 def first_not_finite(contexts: npt.NDArray[np.float16]) -> int | None:

@@ -10,11 +10,11 @@ from schemas.device import has_bfloat16
 from schemas.training import TrainConfig
 from stage2_train import compiled
 from stage2_train.adam import RowAdam
+from stage2_train.buffer import Batch
 from stage2_train.draws import Draw, Position, generator
 from stage2_train.negatives import NoiseDistribution
 from stage2_train.objective import Targets
 from stage2_train.shared import SharedTargets
-from stage2_train.stream import Batch
 from stage2_train.subsampling import Subsampling
 from stage2_train.vocabulary import Vocabulary
 

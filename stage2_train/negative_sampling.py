@@ -14,10 +14,11 @@ from schemas.training import TrainConfig
 from stage2_train import checkpoint, compiled
 from stage2_train.checkpoint import TrainingState
 from stage2_train.draws import Position
-from stage2_train.learner import Learner, TargetSampler
+from stage2_train.learner import Learner
 from stage2_train.objective import Targets
 from stage2_train.outcome import Outcome
 from stage2_train.run_folder import RunFolder
+from stage2_train.sampling import Drawn, sampling
 from stage2_train.schedule import Schedule
 from stage2_train.shared import SharedTargets
 from stage2_train.stop import StopRequest
@@ -49,7 +50,7 @@ class NegativeSampling:
         run: the folder it owns.
         stream: the cache as batches.
         vocabulary: the words.
-        sampler: targets and negatives.
+        draw: begins to draw batches, from a position on.
         schedule: the learning rate.
         learner: vectors and optimiser.
         state: where it is.
@@ -61,7 +62,7 @@ class NegativeSampling:
     run: RunFolder
     stream: Stream
     vocabulary: Vocabulary
-    sampler: TargetSampler
+    draw: Callable[[Position], Iterator[Drawn]]
     schedule: Schedule
     learner: Learner
     state: TrainingState
@@ -80,8 +81,8 @@ class NegativeSampling:
         waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()
         with StopRequest() as stop:
-            sampled = self._sampled()
-            several = ahead(iter(lambda: list(islice(sampled, BATCHES_AHEAD)), []))
+            drawn = self.draw(self.state.position)
+            several = ahead(iter(lambda: list(islice(drawn, BATCHES_AHEAD)), []))
             if compiled.pays(self.learner.vectors):
                 compiled.compiling().result()
             for position, n_words, targets, after in chain.from_iterable(self.stream.waited(several)):
@@ -104,11 +105,6 @@ class NegativeSampling:
                         )
                 if ended and after.epoch < self.config.epochs:
                     self.after_epoch(self.state.losses)
-
-    def _sampled(self) -> Iterator[tuple[Position, int, Targets | SharedTargets, Position]]:
-        """Yield the targets of each batch, with its number of words, between its position and the one behind it."""
-        for position, batch, after in self.stream.batches(self.state.position, self.config.epochs):
-            yield position, len(batch.words), self.sampler.sample(batch, position, like=self.learner.vectors), after
 
     def _learn(self, n_words: int, targets: Targets | SharedTargets) -> None:
         """Take one step, unless subsampling left the batch no target."""
@@ -221,9 +217,9 @@ def fit(
     if not resumed:
         state.seconds = begin(learner)
         state.steps = state.steps_before = learner.adam.steps
-    sampler = TargetSampler.of(vocabulary, config)
+    draw = sampling(config, stream, vocabulary, learner.vectors)
     schedule = Schedule.of(config, vocabulary.total)
-    training = NegativeSampling(config, run, stream, vocabulary, sampler, schedule, learner, state, report, after_epoch)
+    training = NegativeSampling(config, run, stream, vocabulary, draw, schedule, learner, state, report, after_epoch)
     training.go_on()
     if state.steps < FEW_STEPS and config.init != "closed-form" and config.continue_run is None:
         logger.warning(

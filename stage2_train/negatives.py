@@ -18,11 +18,12 @@ class NoiseDistribution:
             counts: (vocabulary,) int64, all positive.
             power: 0 draws every word alike, 1 by its count; the paper's is the square root, 0.5.
         """
-        self._cumulative = np.cumsum(counts.astype(np.float64) ** power)
+        # (vocabulary,) float64
+        self.cumulative = np.cumsum(counts.astype(np.float64) ** power)
 
     def draw(self, shape: tuple[int, ...], numbers: np.random.Generator) -> npt.NDArray[np.int64]:
         """Return rows of the vocabulary, of the given shape, int64."""
-        points = numbers.random(shape) * self._cumulative[-1]
-        rows: npt.NDArray[np.int64] = np.searchsorted(self._cumulative, points, side="right")
+        points = numbers.random(shape) * self.cumulative[-1]
+        rows: npt.NDArray[np.int64] = np.searchsorted(self.cumulative, points, side="right")
         # A point just below the end may be rounded up to it.
-        return np.minimum(rows, len(self._cumulative) - 1, out=rows)
+        return np.minimum(rows, len(self.cumulative) - 1, out=rows)

@@ -2,25 +2,28 @@
 
 import copy
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from schemas.ahead import ahead
 from schemas.cache import Cache
 from schemas.encoding import Context
-from schemas.ragged import ranges
 from schemas.shard import Shard
 from schemas.training import TrainConfig
-from stage2_train.buffer import Block, Buffer, BufferReader, group_starts
+from stage2_train.buffer import Batch, Block, Buffer, BufferReader, group_starts
+from stage2_train.device_buffer import DeviceBatch, DeviceBufferReader
 from stage2_train.draws import Draw, Position, generator, permutation
 from stage2_train.transform import Transform
 from stage2_train.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
+Gathered = TypeVar("Gathered", covariant=True)
+Loaded = TypeVar("Loaded")
 
 FLOAT16_BYTES = 2
 BUFFERS = 2  # one that is trained on, one that is being read
@@ -28,19 +31,17 @@ BUFFERS = 2  # one that is trained on, one that is being read
 BLOCKS_IN_BUFFER = 4
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Some paragraphs (sentences) with all their words of the vocabulary, before subsampling.
+class Gathers(Protocol[Gathered]):
+    """A buffer, wherever it lies, that copies some of its groups into a batch."""
 
-    Attributes:
-        contexts: (n_contexts, width) float16, transformed.
-        context_of: (n_words,) int64, the context of each word.
-        words: (n_words,) int32, rows of the vocabulary.
-    """
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        ...
 
-    contexts: npt.NDArray[np.float16]
-    context_of: npt.NDArray[np.int64]
-    words: npt.NDArray[np.int32]
+    def gather(self, groups: npt.NDArray[np.int64]) -> Gathered:
+        """Copy some groups, in the given order."""
+        ...
 
 
 class Stream:
@@ -91,24 +92,34 @@ class Stream:
         Raises:
             X2StaticError: a shard is damaged.
         """
-        return self._batches(ahead(self._load(start, epochs)))
+        return self._batches(ahead(self._load(self._reader.load, start, epochs)))
 
-    def _batches(self, loaded: Iterator[tuple[Position, int, Buffer]]) -> Iterator[tuple[Position, Batch, Position]]:
+    def batches_on(
+        self, device: torch.device, start: Position, epochs: int
+    ) -> Iterator[tuple[Position, DeviceBatch, Position]]:
+        """Do what `batches` does, with buffers that lie on an accelerator."""
+        return self._batches(ahead(self._load(DeviceBufferReader.of(self._reader, device).load, start, epochs)))
+
+    def _batches(
+        self, loaded: Iterator[tuple[Position, int, Gathers[Gathered]]]
+    ) -> Iterator[tuple[Position, Gathered, Position]]:
         for first, n_buffers, buffer in loaded:
-            batches = self._split(buffer, first._replace(batch=0))
+            batches = self._split(buffer.n_groups, first._replace(batch=0))
             for batch in range(first.batch, len(batches)):
                 here = first._replace(batch=batch)
-                yield here, gather(buffer, batches[batch]), _after(here, len(batches), n_buffers)
+                yield here, buffer.gather(batches[batch]), _after(here, len(batches), n_buffers)
             del buffer  # before the next but one is read, or there would be three
 
-    def _load(self, start: Position, epochs: int) -> Iterator[tuple[Position, int, Buffer]]:
+    def _load(
+        self, load: Callable[[list[Block]], Loaded], start: Position, epochs: int
+    ) -> Iterator[tuple[Position, int, Loaded]]:
         """Yield, for each buffer, its first batch's position, how many buffers its epoch has, and the buffer."""
         for epoch in range(start.epoch, epochs):
             plan = self.plan(epoch)
             first = start if epoch == start.epoch else Position(epoch)
             for number in range(first.buffer, len(plan)):
                 here = first if number == first.buffer else Position(epoch, number)
-                yield here, len(plan), self._reader.load(plan[number])
+                yield here, len(plan), load(plan[number])
 
     def waited(self, items: Iterator[Item]) -> Iterator[Item]:
         """Yield what is read ahead, and note how long that took beyond what training hid."""
@@ -148,9 +159,9 @@ class Stream:
             rows += size
         return buffers
 
-    def _split(self, buffer: Buffer, position: Position) -> list[npt.NDArray[np.int64]]:
+    def _split(self, n_groups: int, position: Position) -> list[npt.NDArray[np.int64]]:
         """Return the groups of each batch of a buffer; the last may have fewer."""
-        order = permutation(buffer.n_groups, generator(self._config.seed, Draw.PARAGRAPHS, position))
+        order = permutation(n_groups, generator(self._config.seed, Draw.PARAGRAPHS, position))
         size = self._config.batch_size
         return [order[first : first + size] for first in range(0, len(order), size)]
 
@@ -180,21 +191,3 @@ def cut(shard: Shard, context: Context, longest: int) -> list[Block]:
         blocks.append(Block(shard, int(boundaries[begin]), int(boundaries[end])))
         begin = end
     return blocks
-
-
-def gather(buffer: Buffer, groups: npt.NDArray[np.int64]) -> Batch:
-    """Copy some groups of a buffer, in the given order.
-
-    Args:
-        buffer: where from.
-        groups: (n_groups,) numbers of groups.
-    """
-    starts = buffer.group_starts
-    rows = ranges(starts[groups], starts[groups + 1] - starts[groups])
-    lengths = buffer.word_starts[rows + 1] - buffer.word_starts[rows]
-    words = ranges(buffer.word_starts[rows], lengths)
-    return Batch(
-        contexts=buffer.contexts[rows],
-        context_of=np.repeat(np.arange(len(rows)), lengths),
-        words=buffer.words[words],
-    )

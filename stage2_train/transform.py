@@ -1,6 +1,6 @@
 """The space of a training: an affine map of the contexts, fitted once for a run and kept in its folder."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -116,15 +116,29 @@ class Transform:
             into: (n, width), overwritten; its last column is 1 where there is a bias. What float16 cannot hold is
                 infinite.
         """
+        for start in range(0, len(contexts), ROWS_AT_ONCE):
+            piece = slice(start, start + ROWS_AT_ONCE)
+            into[piece] = self.applied(torch.from_numpy(contexts[piece])).numpy()
+
+    def applied(self, contexts: Tensor) -> Tensor:
+        """Do what `apply` does to contexts that lie where this transform lies; return a new tensor, (n, width) float16.
+
+        Args:
+            contexts: (n, teacher's dim) float16, all finite.
+        """
         if self.shift is None and self.matrix is None:
-            into[:] = contexts
-            return
+            return contexts
+        into = contexts.new_ones((len(contexts), self.width(contexts.shape[1])))
         values = into[:, : self.dim(contexts.shape[1])]
         for start in range(0, len(contexts), ROWS_AT_ONCE):
-            piece = torch.from_numpy(contexts[start : start + ROWS_AT_ONCE]).float()
-            values[start : start + ROWS_AT_ONCE] = self._single_precision(piece).half().numpy()
-        if self.bias:
-            into[:, -1] = 1
+            piece = contexts[start : start + ROWS_AT_ONCE].float()
+            values[start : start + ROWS_AT_ONCE] = self._single_precision(piece)
+        return into
+
+    def to(self, device: torch.device) -> "Transform":
+        """Return the same transform on a device."""
+        shift, matrix = (None if part is None else part.to(device) for part in (self.shift, self.matrix))
+        return replace(self, shift=shift, matrix=matrix)
 
     def _single_precision(self, contexts: Tensor) -> Tensor:
         shift, matrix = self._float32

@@ -12,11 +12,12 @@ from schemas.cache import Cache
 from schemas.vectors import WordVectors
 from stage2_train import train
 from stage2_train.adam import RowAdam
+from stage2_train.buffer import Batch
 from stage2_train.draws import Draw, Position, generator
 from stage2_train.learner import Learner, TargetSampler
 from stage2_train.negatives import NoiseDistribution
 from stage2_train.objective import CLAMP, Targets, score_pairs
-from stage2_train.stream import Batch, Stream
+from stage2_train.stream import Stream
 from stage2_train.subsampling import Subsampling
 from stage2_train.vocabulary import build_vocabulary
 from tests.stage2_train.caches import config
