@@ -50,16 +50,17 @@ def config_of(arguments: dict[str, Any], cache: str) -> Any:
     )
 
 
-def batches(windows: list[Any], encoder: Any) -> list[list[Any]]:
-    """Return the batches that an encoder makes of a unit's windows."""
+def batches(windows: list[Any], encoder: Any) -> list[tuple[list[Any], int]]:
+    """Return the batches that an encoder makes of a unit's windows, and how many pieces of each are text."""
     from stage1_encode.pooling import by_length
 
     ordered = by_length(windows)
-    found: list[list[Any]] = []
+    found: list[tuple[list[Any], int]] = []
     start = 0
     while start < len(ordered):
-        found.append(encoder.batch(ordered, start))
-        start += len(found[-1])
+        batch = encoder.batch(ordered, start)
+        found.append((batch, sum(len(window.pieces) for window in ordered[start : start + len(batch)])))
+        start += len(batch)
     return found
 
 
@@ -85,7 +86,7 @@ def bare(arguments: dict[str, Any]) -> Figures:
     ]
     every = arguments["bare_every"]
     chosen = [batch for unit in units for batch in batches(unit.windows, encoder)[::every]]
-    inputs = [encoder.teacher.inputs(batch) for batch in chosen]
+    inputs = [encoder.teacher.inputs(batch) for batch, _ in chosen]
     lanes = arguments["lanes"] or encoder.lanes
     with shared_cores(lanes), ThreadPoolExecutor(lanes) as pool:
 
@@ -99,7 +100,7 @@ def bare(arguments: dict[str, Any]) -> Figures:
 
         read(inputs[: len(inputs) // 10 + 1])  # warm
         seconds = read(inputs)
-    tokens = sum(int(mask.sum()) for _, mask in inputs)
+    tokens = sum(pieces for _, pieces in chosen)
     padded = sum(pieces.numel() for pieces, _ in inputs)
     return {"rate": tokens / seconds, "padding": padded / tokens - 1, "teacher_rss": loaded}
 

@@ -61,7 +61,7 @@ class TrainConfig(BaseModel):
             carried over by word.
         partial: train on what is committed of a cache that is not finished.
         checkpoint_minutes: time between checkpoints; 0 saves after every batch.
-        buffer_megabytes: contexts that are held in memory and shuffled together.
+        buffer_megabytes: contexts that are held in memory, the device's, and shuffled together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

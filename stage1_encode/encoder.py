@@ -147,7 +147,7 @@ class Encoder:
     def __post_init__(self) -> None:
         """Make the stream on which results leave the device; begin to count pieces, without and with padding."""
         self.results = ResultStream(self.teacher.device)
-        self._lanes = Lanes(self.lanes, self._read)
+        self._lanes: Lanes[list[Window], tuple[torch.Tensor, ...]] = Lanes(self.lanes)
         self.n_tokens = self.n_padded = 0
 
     def encode(self, unit: PreparedUnit, what: str) -> EncodedUnit:
@@ -179,7 +179,7 @@ class Encoder:
     def read(self, unit: PreparedUnit, what: str) -> Generator[ReadBatch, None, None]:
         """Run the teacher over a unit and yield its batches, longest windows first, with their states.
 
-        Close it when it is left early.
+        Close it when it is left early; one unit is read at a time.
 
         Args:
             unit: the windows.
@@ -192,6 +192,8 @@ class Encoder:
         Raises:
             X2StaticError: the device has not the memory for one window.
         """
+        if not self._lanes.idle:
+            raise RuntimeError(f"{what}: another unit is being read")
         with closing(self._lanes), shared_cores(self.lanes):
             for number, (batch, states) in enumerate(self._states(by_length(unit.windows), what)):
                 yield batch, states
@@ -212,7 +214,7 @@ class Encoder:
         while read < len(windows):
             while begun < len(windows) and lanes.has_room:
                 batch = self.batch(windows, begun)
-                lanes.begin(batch)
+                lanes.begin(self._read, batch)
                 begun += len(batch)
             batch, states = lanes.first()
             if isinstance(states.exception(), torch.OutOfMemoryError):
@@ -229,16 +231,16 @@ class Encoder:
             yield batch, tuple(layer[: len(batch)] for layer in found)
 
     def batch(self, windows: list[Window], start: int) -> list[Window]:
-        """Return the next batch of a unit as the teacher reads it; the last of several may be filled up on a CPU.
+        """Return the next batch of a unit as the teacher reads it; on a CPU the last of many is filled up.
 
         Args:
             windows: of the unit, longest first.
             start: the first window of the batch.
         """
         batch = first_batch(windows, start, self.max_tokens, self.teacher.window)
-        last_of_several = start > 0 and start + len(batch) == len(windows)
-        if last_of_several and self.teacher.device.type == "cpu":
-            return filled(batch, self.max_tokens, self.teacher.window)
+        is_last = start + len(batch) == len(windows)
+        if is_last and self.teacher.device.type == "cpu":
+            return filled(batch, len(windows), self.max_tokens, self.teacher.window)
         return batch
 
     def _halve(self, batch: list[Window], what: str) -> None:

@@ -39,14 +39,13 @@ class Lanes(Generic[Batch, Result]):
     text, and what lives longer than a batch leaves holes there (docs/LOG.md, 2026-11-21).
     """
 
-    def __init__(self, count: int, read: Callable[[Batch], Result]) -> None:
+    def __init__(self, count: int) -> None:
         """Make the lanes.
 
         Args:
             count: how many batches are read at once.
-            read: reads one.
         """
-        self._count, self._read = count, read
+        self._count = count
         self._pool = ThreadPoolExecutor(count)
         self._pending: deque[tuple[Batch, Future[Result]]] = deque()
 
@@ -55,17 +54,23 @@ class Lanes(Generic[Batch, Result]):
         """Whether another batch may begin; one more than there are lanes, so that none waits for its next."""
         return len(self._pending) <= self._count
 
-    def begin(self, batch: Batch) -> None:
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._pending
+
+    def begin(self, read: Callable[[Batch], Result], batch: Batch) -> None:
         """Begin to read a batch."""
-        self._pending.append((batch, self._pool.submit(self._read, batch)))
+        self._pending.append((batch, self._pool.submit(read, batch)))
 
     def first(self) -> tuple[Batch, Future[Result]]:
-        """Return the batch that was begun first, and its result when it is there."""
+        """Return the batch that was begun first, once it is read, and its result or exception."""
+        wait([self._pending[0][1]])  # interrupted here, it is still one that `close` waits for
         return self._pending.popleft()
 
     def close(self) -> None:
         """Forget what was begun, and wait until nothing of it runs; another batch may begin."""
-        for _, future in self._pending:
+        dropped, self._pending = self._pending, deque()  # whatever interrupts the waiting, none of them comes back
+        for _, future in dropped:
             future.cancel()
-        wait([future for _, future in self._pending])
-        self._pending.clear()
+        wait([future for _, future in dropped])

@@ -1,5 +1,7 @@
 """The occurrences of words in a batch, and how the teacher's states become their contextual vectors."""
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -48,6 +50,10 @@ class Occurrences:
         """
         return to_device(np.repeat(values, self._lengths), self._positions.device)
 
+    @cached_property
+    def _owners(self) -> Tensor:
+        return self.of_pieces(np.arange(len(self.words)))
+
     def vectors(self, states: Tensor) -> Tensor:
         """Return the vector of each occurrence, (n, dim) float32.
 
@@ -55,4 +61,4 @@ class Occurrences:
             states: (len(batch), width, dim), of any float type.
         """
         found = torch.zeros((len(self.words), states.shape[2]), device=states.device)
-        return found.index_add_(0, self.of_pieces(np.arange(len(self.words))), self.pieces(states))
+        return found.index_add_(0, self._owners, self.pieces(states))

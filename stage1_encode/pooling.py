@@ -8,6 +8,7 @@ from schemas.ragged import ranges
 from stage1_encode.windows import Window, flattened
 
 WIDTHS_PER_OCTAVE = 16
+WORTH_FILLING = 20  # full batches in a unit
 
 
 def padded_width(longest: int, window: int) -> int:
@@ -43,18 +44,20 @@ def first_batch(windows: list[Window], start: int, max_tokens: int, window: int)
     return windows[start : start + size]
 
 
-def filled(batch: list[Window], max_tokens: int, window: int) -> list[Window]:
+def filled(batch: list[Window], n_windows: int, max_tokens: int, window: int) -> list[Window]:
     """Return a unit's last batch with as many windows as a full one, its last window again and again.
 
-    Otherwise the last batch of nearly every unit has a shape of its own (`padded_width`).
+    Otherwise the last batch of nearly every unit has a shape of its own (`padded_width`). That of a small unit stays as
+    it is: filling would cost more than a few per cent there.
 
     Args:
         batch: the windows.
+        n_windows: of the unit.
         max_tokens: windows times padded width of a full batch.
         window: pieces that the teacher holds.
     """
     size = max_tokens // padded_width(len(batch[0].pieces), window)
-    return batch + batch[-1:] * (size - len(batch))
+    return batch + batch[-1:] * (size - len(batch)) if n_windows >= WORTH_FILLING * size else batch
 
 
 class ContextMeans:

@@ -16,7 +16,7 @@ import torch
 from schemas.errors import X2StaticError
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.remaining import Work
-from stage1_encode.windows import PreparedUnit, Preparer
+from stage1_encode.windows import PreparedUnit, Preparer, compacted
 
 # One process prepares some 290,000 pieces a second; an accelerator reads millions (docs/SCALE.md).
 MOST_WORKERS = 8
@@ -24,7 +24,7 @@ MOST_WORKERS = 8
 
 @dataclass(frozen=True)
 class PreparedWork:
-    """A unit between its reading and the teacher."""
+    """A unit between its reading and the teacher; its text is gone."""
 
     work: Work
     unit: PreparedUnit
@@ -76,6 +76,7 @@ def _first(pending: "deque[tuple[Work, Future[PreparedUnit]]]") -> PreparedWork:
 
 
 def _done(work: Work, unit: PreparedUnit) -> PreparedWork:
+    unit.windows = compacted(unit.windows)
     work.text.paragraphs.clear()  # read, and megabytes, while the unit waits for the teacher and for the disk
     return PreparedWork(work, unit)
 

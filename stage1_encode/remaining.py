@@ -16,7 +16,7 @@ class Work:
     Attributes:
         shard: number of the shard.
         plan: number of the plan.
-        text: its paragraphs.
+        text: its paragraphs; none are left once the unit is prepared.
         last: whether the plan ends with it.
         more: paragraphs in it beyond what the plan said of it; negative where there are fewer.
     """

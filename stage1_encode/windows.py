@@ -45,6 +45,26 @@ def flattened(spans: list[Ids], width: int) -> Ids:
     return np.concatenate([one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)])
 
 
+def compacted(windows: list[Window]) -> list[Window]:
+    """Return equal windows that are slices of three arrays.
+
+    Thousands of small arrays lie between all that was made and freed with them, and keep its memory from going back
+    (docs/LOG.md, 2026-11-21).
+    """
+    if not windows:
+        return []
+    pieces = _slices([window.pieces for window in windows])
+    spans = _slices([window.spans for window in windows])
+    occurrences = _slices([window.occurrences for window in windows])
+    return list(map(Window, pieces, spans, occurrences))
+
+
+def _slices(arrays: list[Ids]) -> list[Ids]:
+    whole = np.concatenate(arrays)
+    stops = np.cumsum([len(array) for array in arrays]).tolist()
+    return [whole[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+
+
 @dataclass
 class PreparedUnit:
     """A unit, ready for the teacher.

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from schemas.device import to_device
 from stage2_train.buffer import Block, Buffer, BufferReader, too_far
-from stage2_train.transform import Transform
+from stage2_train.transform import ROWS_AT_ONCE, Transform
 
 
 @dataclass(frozen=True)
 class DeviceBatch:
-    """What `stream.Batch` is, on an accelerator.
+    """What `buffer.Batch` is, on an accelerator.
 
     Attributes:
         contexts: (n_contexts, width) float16, transformed.
@@ -107,9 +107,15 @@ class DeviceBufferReader:
             X2StaticError: a shard is damaged, or a context is too far from the mean for float16.
         """
         read = self.reader.load(blocks)
-        contexts = self.transform.applied(to_device(read.contexts, self.device))
-        if not torch.isfinite(contexts).all():
-            row = int(torch.isfinite(contexts).all(1).int().argmin())
+        shape = read.contexts.shape[0], self.transform.width(read.contexts.shape[1])
+        contexts = torch.empty(shape, dtype=torch.float16, device=self.device)
+        finite = torch.empty(len(contexts), dtype=torch.bool, device=self.device)
+        for start in range(0, len(contexts), ROWS_AT_ONCE):  # nothing beside the buffer itself is as large as it
+            piece = slice(start, start + ROWS_AT_ONCE)
+            contexts[piece] = self.transform.applied(to_device(read.contexts[piece], self.device))
+            finite[piece] = torch.isfinite(contexts[piece]).all(1)
+        if not finite.all():
+            row = int(finite.int().argmin())
             sizes = np.cumsum([block.stop - block.start for block in blocks])
             number = int(np.searchsorted(sizes, row, side="right"))
             raise too_far(blocks[number], row - int(sizes[number]) + blocks[number].stop)

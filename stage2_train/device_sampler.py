@@ -18,10 +18,10 @@ from stage2_train.vocabulary import Vocabulary
 class DeviceSampler:
     """What `TargetSampler` is, on an accelerator.
 
-    An H200 would need a tenth of the time that a host takes to draw a batch (docs/SCALE.md). The same position gives
-    the same draws on the same kind of device, and others than on a CPU. Negatives are found by a binary search in the
-    cumulative weights, exactly as on the host: an alias table would save a few of its twenty reads, and be a second
-    way to say the same.
+    A host would take as long to draw a batch as to launch what draws it here and what learns from it (docs/SCALE.md).
+    The same position gives the same draws on the same kind of device, and others than on a CPU. Negatives are found by
+    a binary search in the cumulative weights, exactly as on the host: an alias table would save a few of its twenty
+    reads, and be a second way to say the same.
 
     Attributes:
         seed: of the run.
@@ -61,13 +61,14 @@ class DeviceSampler:
             like: dtype of what is returned.
         """
         words = batch.words.long()
-        kept = self._uniform((len(words),), Draw.SUBSAMPLING, position) < self.keep[words]
+        stays = self._uniform((len(words),), Draw.SUBSAMPLING, position) < self.keep[words]
+        kept = stays.nonzero()[:, 0]  # a mask would make the host wait at each use
         positives, context_of = words[kept], batch.context_of[kept]
         contexts = batch.contexts.to(like.dtype)
         if self.pool is not None:
             drawn = self._noise((self.pool,), position)
             pool, times = drawn.unique(return_counts=True)  # type: ignore[no-untyped-call]
-            weights = (times * (self.negatives / self.pool)).to(like.dtype)
+            weights = (times.double() * (self.negatives / self.pool)).to(like.dtype)
             return SharedTargets(contexts, context_of, positives, pool, weights, product_type(like))
         negatives = self._noise((len(positives), self.negatives), position)
         return Targets(contexts, context_of, torch.cat([positives[:, None], negatives], dim=1))

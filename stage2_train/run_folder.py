@@ -17,7 +17,7 @@ from stage2_train.vocabulary import WordList
 SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
 # What cannot change the vectors, or is known by its content (vocab, cache, continue, partial) or what it sets (compat).
 # `epochs` may grow, unless the schedule depends on the end. A device, like a number of threads, changes the order of
-# additions; it is recorded but not refused: a run may move to another machine.
+# additions, and an accelerator draws other numbers; it is recorded but not refused: a run may move to another machine.
 NO_SETTINGS = {
     "cache",
     "out",

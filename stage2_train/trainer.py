@@ -9,6 +9,7 @@ import torch
 
 from schemas.cache import Cache
 from schemas.device import pick_device
+from schemas.errors import X2StaticError
 from schemas.progress import Report, silent
 from schemas.storage import only_writer
 from schemas.training import TrainConfig
@@ -75,7 +76,14 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         if predecessor is not None:
             predecessor.hand_down(run.path)
         stream = Stream(cache, choice.shards, vocabulary, config)
-        outcome = _fit(config, run, stream, vocabulary, device, report, predecessor, after_epoch)
+        try:
+            outcome = _fit(config, run, stream, vocabulary, device, report, predecessor, after_epoch)
+        except torch.OutOfMemoryError as error:
+            raise X2StaticError(
+                f"{config.out}: the device's memory does not hold {len(vocabulary):,} vectors, their moments and a "
+                f"buffer of {config.buffer_megabytes} MB; lower --max-vocabulary, --dim or --buffer-megabytes, or "
+                "give --device cpu"
+            ) from error
         _save(outcome, vocabulary, cache, run, config, {"device": device.type, **history})
     return {**outcome.figures(vocabulary), "resumed": outcome.resumed, "finished_before": False}
 

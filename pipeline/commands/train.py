@@ -37,7 +37,7 @@ from schemas.training import TrainConfig
 )
 @option(TrainConfig, "partial", "Train on what is committed of a cache that is not finished.")
 @option(TrainConfig, "checkpoint_minutes", "Time between checkpoints; 0 saves after every batch.")
-@option(TrainConfig, "buffer_megabytes", "Contexts held in memory and shuffled together.")
+@option(TrainConfig, "buffer_megabytes", "Contexts held in memory (the device's) and shuffled together.")
 @common
 @click.pass_context
 def train(context: click.Context, /, **values: Any) -> None:

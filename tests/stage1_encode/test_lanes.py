@@ -20,10 +20,10 @@ def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> No
         time.sleep(0.02 * (3 - number))
         return number * 10
 
-    lanes: Lanes[int, int] = Lanes(2, read)
+    lanes: Lanes[int, int] = Lanes(2)
     for number in range(3):
         assert lanes.has_room
-        lanes.begin(number)
+        lanes.begin(read, number)
     assert not lanes.has_room
     assert [(batch, future.result()) for batch, future in (lanes.first() for _ in range(3))] == [
         (0, 0),
@@ -34,14 +34,42 @@ def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> No
 
 
 def test_what_was_begun_can_be_dropped_and_others_begun() -> None:
-    lanes: Lanes[int, int] = Lanes(1, lambda number: number + 1)
-    lanes.begin(1)
-    lanes.begin(2)
+    def read(number: int) -> int:
+        return number + 1
+
+    lanes: Lanes[int, int] = Lanes(1)
+    lanes.begin(read, 1)
+    lanes.begin(read, 2)
+    assert not lanes.idle
     lanes.close()
-    lanes.begin(5)
+    assert lanes.idle
+    lanes.begin(read, 5)
     batch, future = lanes.first()
     assert (batch, future.result()) == (5, 6)
     lanes.close()
+
+
+def test_a_wait_that_is_interrupted_leaves_nothing_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    lanes: Lanes[int, int] = Lanes(1)
+    for number in range(2):
+        lanes.begin(lambda batch: batch * 10 * go_on.wait(10), number)
+
+    def interrupt(futures: list[object]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stage1_encode.lanes.wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        lanes.first()
+    assert not lanes.idle, "what runs is still waited for"
+    with pytest.raises(KeyboardInterrupt):
+        lanes.close()
+    monkeypatch.undo()
+    go_on.set()
+    assert lanes.idle
+    lanes.begin(lambda batch: batch + 1, 5)
+    batch, future = lanes.first()
+    assert (batch, future.result()) == (5, 6)
 
 
 def test_cores_are_shared_and_given_back() -> None:

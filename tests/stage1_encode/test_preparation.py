@@ -8,12 +8,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from schemas.errors import X2StaticError
+from schemas.manifest import Unit
 from stage1_encode import encode, preparation
-from stage1_encode.preparation import pick_workers
+from stage1_encode.corpora.corpus import UnitText
+from stage1_encode.preparation import pick_workers, prepared
+from stage1_encode.remaining import Work
+from stage1_encode.windows import PreparedUnit, Window
 from tests.conftest import ROOT
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 
@@ -88,3 +93,36 @@ def test_a_processor_is_left_to_the_teacher_and_an_accelerator_is_fed_by_several
     assert pick_workers(None, torch.device("cpu")) == 1
     assert 1 <= pick_workers(None, torch.device("cuda")) <= 8
     assert pick_workers(3, torch.device("cpu")) == 3
+
+
+class Lengths:
+    """Prepares a window for each paragraph, with as many pieces as the paragraph has characters."""
+
+    def prepare(self, paragraphs: list[str]) -> PreparedUnit:
+        return PreparedUnit(
+            [
+                Window(np.arange(len(text)), np.array([[number, 0, len(text)]]), np.zeros((number % 2, 3), np.int64))
+                for number, text in enumerate(paragraphs)
+            ]
+        )
+
+
+def test_a_prepared_unit_waits_in_three_arrays_and_without_its_text() -> None:
+    texts = ["abcd", "", "ab", "abcdefg"]
+    unit = Unit(source="t.txt", start=0, stop=9, paragraphs=len(texts))
+    works = iter([Work(0, 0, UnitText(list(texts), unit, last=True), last=True)])
+    (item,) = prepared(works, Lengths(), 1)  # type: ignore[arg-type]
+    assert (item.work.text.paragraphs, item.work.text.unit.paragraphs) == ([], 4)
+    expected = Lengths().prepare(texts).windows
+    for name in ("pieces", "spans", "occurrences"):
+        ours, plain = ([getattr(window, name) for window in windows] for windows in (item.unit.windows, expected))
+        assert len({id(array.base) for array in ours}) == 1
+        for one, other in zip(ours, plain, strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert one.shape == other.shape
+
+
+def test_a_unit_without_windows_is_prepared_too() -> None:
+    works = iter([Work(0, 0, UnitText([], Unit(source="t", start=0, stop=0, paragraphs=0), last=True), last=True)])
+    (item,) = prepared(works, Lengths(), 1)  # type: ignore[arg-type]
+    assert item.unit.windows == []

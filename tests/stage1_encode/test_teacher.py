@@ -1,8 +1,10 @@
 """The teacher: what is refused, what is probed, and what happens when the device's memory runs out."""
 
+import gc
 import json
 import logging
 import shutil
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from transformers import T5Config
 from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
+from stage1_encode import pooling
 from stage1_encode.encoder import Encoder
 from stage1_encode.pooling import padded_width
 from stage1_encode.positions import DEFAULT_WINDOW, claimed_window
@@ -190,8 +193,11 @@ def test_a_window_that_does_not_fit_alone_is_an_error_that_names_the_unit() -> N
         encoder.encode(unit_of([10, 10]), "corpus, unit 7")
 
 
-def test_the_last_of_several_batches_has_the_shape_of_a_full_one_and_the_means_stay() -> None:
+def test_the_last_of_many_batches_has_the_shape_of_a_full_one_and_the_means_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A CPU keeps code for every shape it meets (issue 3, memory): a unit's last batch would bring a new one."""
+    monkeypatch.setattr(pooling, "WORTH_FILLING", 2)
     unit = unit_of([4] * 25 + [3] * 7)
     roomy = SmallDevice(room=1000)
     encoder = Encoder(None, roomy, 40)  # type: ignore[arg-type]
@@ -201,7 +207,31 @@ def test_the_last_of_several_batches_has_the_shape_of_a_full_one_and_the_means_s
     assert (encoder.n_tokens, encoder.n_padded) == (121, 159), "what fills up is counted as padding"
 
 
-def test_a_unit_of_one_batch_is_not_filled_up() -> None:
+def test_a_unit_of_few_batches_is_not_filled_up() -> None:
     roomy = SmallDevice(room=1000)
-    Encoder(None, roomy, 40).encode(unit_of([4, 4]), "corpus, unit 0")  # type: ignore[arg-type]
-    assert roomy.sizes == [8]
+    Encoder(None, roomy, 40).encode(unit_of([4] * 12), "corpus, unit 0")  # type: ignore[arg-type]
+    assert roomy.sizes == [40, 8]
+
+
+def test_one_unit_is_read_at_a_time_and_one_left_early_leaves_nothing_behind() -> None:
+    encoder = Encoder(None, SmallDevice(room=1000), 8)  # type: ignore[arg-type]
+    reading = encoder.read(unit_of([4] * 6), "corpus, unit 0")
+    next(reading)
+    with pytest.raises(RuntimeError, match="corpus, unit 1: another unit is being read"):
+        encoder.encode(unit_of([3]), "corpus, unit 1")
+    reading.close()
+    contexts = encoder.encode(unit_of([3]), "corpus, unit 1").content().contexts
+    assert contexts.tolist() == [[6.0]]
+
+
+def test_a_teacher_goes_with_its_encoder() -> None:
+    small = SmallDevice(room=1000)
+    gone = weakref.ref(small)
+    encoder = Encoder(None, small, 8)  # type: ignore[arg-type]
+    encoder.encode(unit_of([4] * 6), "corpus, unit 0")
+    gc.disable()  # a cycle would keep it, and the memory of the device
+    try:
+        del small, encoder
+        assert gone() is None
+    finally:
+        gc.enable()

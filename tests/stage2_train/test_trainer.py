@@ -16,6 +16,7 @@ from schemas.progress import Progress
 from schemas.storage import only_writer
 from schemas.vectors import WordVectors
 from stage2_train import train
+from stage2_train.learner import Learner
 from tests.schemas.caches import RULES, plan
 from tests.stage2_train.caches import DIM, config, result, rewritten_shard, shard_content, write_cache
 
@@ -285,6 +286,18 @@ def test_vectors_that_are_not_finite_after_the_last_step_are_not_saved(cache: Pa
     with pytest.raises(X2StaticError, match=r"a vector is not finite after epoch 1.*lower --lr"):
         train(config(cache, tmp_path / "run", lr=1e39, batch_size=10**6, buffer_megabytes=64))
     assert not list((tmp_path / "run" / "checkpoints").glob("*"))
+
+
+def test_a_device_whose_memory_runs_out_is_told_with_what_can_be_lowered(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def learn(self: Learner, targets: object) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Learner, "learn", learn)
+    expected = r"run: the device's memory does not hold \d+ vectors.*a buffer of 1 MB; lower --max-vocabulary, --dim or"
+    with pytest.raises(X2StaticError, match=expected):
+        train(config(cache, tmp_path / "run"))
 
 
 def test_subsampling_that_leaves_no_target_is_refused(cache: Path, tmp_path: Path):
