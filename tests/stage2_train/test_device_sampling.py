@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from schemas.cache import Cache
-from schemas.errors import Interrupted, X2StaticError
+from schemas.errors import Interrupted
 from schemas.vectors import WordVectors
 from stage2_train import sampling, train
 from stage2_train.device_buffer import DeviceBatch
@@ -21,7 +21,7 @@ from stage2_train.shared import SharedTargets
 from stage2_train.stream import Stream
 from stage2_train.transform import Transform
 from stage2_train.vocabulary import Vocabulary, build_vocabulary
-from tests.stage2_train.caches import DIM, config, result, rewritten_shard, shard_content
+from tests.stage2_train.caches import config, result
 
 CPU = torch.device("cpu")
 LIKE = torch.zeros(1)
@@ -150,17 +150,3 @@ def test_training_learns_what_the_host_learns_and_goes_on_to_the_same_bytes(
     ours, host = (WordVectors.load(tmp_path / name) for name in ("whole", "host"))
     assert not np.array_equal(ours.matrix, host.matrix), "other numbers are drawn"
     assert ours.run["losses"] == pytest.approx(host.run["losses"], rel=0.02)
-
-
-def test_a_context_that_float16_cannot_hold_is_named_by_shard_and_row(
-    cache_copy: Path, tmp_path: Path, on_device: None
-):
-    full = shard_content(1, 130, DIM)
-    row = int(np.flatnonzero(np.diff(full.word_offsets) == 0)[0])  # no word, so it counts for nothing in the moments
-    contexts = full.contexts.copy()
-    contexts[row] = 60_000
-    with (
-        rewritten_shard(cache_copy, 1, contexts=contexts),
-        pytest.raises(X2StaticError, match=rf"000001: context {row} is too far from the mean.*--transform none"),
-    ):
-        train(config(cache_copy, tmp_path / "run", transform="whiten"))

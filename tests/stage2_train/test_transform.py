@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 from schemas.cache import Cache
 from schemas.errors import X2StaticError
 from schemas.vectors import WordVectors
-from stage2_train import preparation, train, transform
+from stage2_train import preparation, sampling, train, transform
 from stage2_train.stream import Stream
 from stage2_train.transform import TRANSFORM, Transform
 from stage2_train.vocabulary import build_vocabulary
@@ -142,9 +142,11 @@ def test_a_transform_that_is_missing_or_damaged_is_refused_in_one_line(small: Pa
         Transform.load(out)
 
 
+@pytest.mark.parametrize("on_device", [False, True])
 def test_a_context_that_float16_cannot_hold_after_the_transform_is_refused_by_shard_and_row(
-    cache_copy: Path, tmp_path: Path
+    cache_copy: Path, tmp_path: Path, on_device: bool, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(sampling, "draws_itself", lambda device: on_device)
     full = shard_content(1, 130, DIM)
     row = int(np.flatnonzero(np.diff(full.word_offsets) == 0)[0])  # no word, so it counts for nothing in the moments
     contexts = full.contexts.copy()
