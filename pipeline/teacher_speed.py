@@ -80,10 +80,10 @@ def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = sil
         "sentences": len(measurement.sentences),
         "cores": 1,
         "precision": precision,
-        "static_per_second": round(static, 1),
-        "teacher_per_second": round(teacher, 1),
-        "ratio": round(static / teacher, 1),
-        "rounds": {name: [round(rate, 1) for rate in found] for name, found in rates.items()},
+        "static_per_second": static,
+        "teacher_per_second": teacher,
+        "ratio": static / teacher,
+        "rounds": rates,
     }
 
 
