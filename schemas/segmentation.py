@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
@@ -19,6 +20,10 @@ if TYPE_CHECKING:  # stage two carries the rules along, and must run where the l
 
 SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
 SEPARATORS = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of the characters that may stand between two words
+
+# What the default rules, those of this hash, make of lower-cased ASCII: a third of the time that the library takes.
+DEFAULT_RULES = "30cd62fee70c1d6cd6be275ec6d026fac021e6de686eddf79b52757779a44b94"
+ASCII_WORD = re.compile(r"\w+|[^\w\x00-\x20\x7f]", re.ASCII)
 
 Occurrence = tuple[str, int, int]  # a word, and its [start, stop) in characters of the text as it was given
 
@@ -63,6 +68,10 @@ class WordSegmentation:
         return described(self._segmenter.versions) if self._segmenter else "rules of the tokenizers library"
 
     @cached_property
+    def _is_default(self) -> bool:
+        return self.sha256 == DEFAULT_RULES
+
+    @cached_property
     def _segmenter(self) -> SegmenterRules | None:
         try:
             content = json.loads(self.rules)
@@ -88,6 +97,8 @@ class WordSegmentation:
         Raises:
             X2StaticError: the rules name a library that is not installed.
         """
+        if self._is_default and text.isascii():
+            return ASCII_WORD.findall(text.lower())
         words = [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(self._normalise(text))]
         cut = self._cut
         return [part for word in words for part in cut(word)] if cut else words
@@ -100,6 +111,8 @@ class WordSegmentation:
         Raises:
             X2StaticError: the rules name a library that is not installed.
         """
+        if self._is_default and text.isascii():
+            return [(found[0], *found.span()) for found in ASCII_WORD.finditer(text.lower())]
         from tokenizers import PreTokenizedString
 
         rules, pieces = self._tokenizer, PreTokenizedString(text)

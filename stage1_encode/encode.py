@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import torch
+
 from schemas.aggregated import Aggregated
 from schemas.ahead import ahead
 from schemas.cache import MANIFEST, Cache, totals
@@ -236,11 +238,14 @@ def encode_missing(
     planned = planned_paragraphs(plans, done.markers, done.part)
     total, tokens, started = planned.paragraphs, 0, time.perf_counter()
     report(Progress(read, total, "paragraphs", about=not planned.counted))
+    # int8 is made of the float32 means, not of what float16 leaves of them.
+    kept_as = torch.float16 if cache.manifest.encoding.dtype == "float16" else torch.float32
     works = read_remaining(plans, sources, dict(done.markers), done.part, again)
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
         for item in ahead(prepared(works, encoder.preparer, workers)):
-            encoded = encoder.encode(item.unit, f"{plans[item.work.plan].corpus}, unit {item.work.shard}")
+            what = f"{plans[item.work.plan].corpus}, unit {item.work.shard}"
+            encoded = encoder.encode(item.unit, what, kept_as)
             if writing:
                 writing.result()
             writing = writer.submit(done.commit, cache, item.work, encoded)

@@ -81,13 +81,15 @@ class EncodedUnit:
     Attributes:
         unit: its windows and words.
         what: its name, for the error.
-        contexts: the context vectors, (n_contexts, dim) float32, on their way.
+        contexts: the context vectors, (n_contexts, dim), on their way.
+        largest: their largest magnitude, () float32, on its way; NaN if one of them is.
         layer_sums: the sums of the words that are added up, on their way; None where there are none.
     """
 
     unit: PreparedUnit
     what: str
     contexts: Fetched
+    largest: Fetched
     layer_sums: FetchedSums | None
 
     def content(self) -> ShardContent:
@@ -96,8 +98,7 @@ class EncodedUnit:
         Raises:
             X2StaticError: the teacher gave values that are not finite, or too large for float16.
         """
-        contexts = self.contexts.numpy()
-        largest = _largest(contexts)
+        largest = float(self.largest.numpy())
         if not np.isfinite(largest):
             raise X2StaticError(
                 f"{self.what}: the teacher's states are not finite; try --precision float32, and check the model's "
@@ -110,7 +111,7 @@ class EncodedUnit:
                 f"{self.what}: context vectors reach {largest:.3g}, beyond float16 (65504); "
                 "choose another layer (--layer), or a normalised model"
             )
-        return _content(self.unit, contexts)  # in float32: how the shard stores them is the cache's matter
+        return _content(self.unit, self.contexts.numpy())
 
     def word_sums(self) -> WordSums | None:
         """Wait for the sums of the words that are added up; None where there are none.
@@ -150,7 +151,7 @@ class Encoder:
         self._lanes: Lanes[list[Window], tuple[torch.Tensor, ...]] = Lanes(self.lanes)
         self.n_tokens = self.n_padded = 0
 
-    def encode(self, unit: PreparedUnit, what: str) -> EncodedUnit:
+    def encode(self, unit: PreparedUnit, what: str, dtype: torch.dtype = torch.float32) -> EncodedUnit:
         """Run the teacher over a unit and average.
 
         An accelerator may still be at it when this returns; `EncodedUnit.content` waits for it.
@@ -158,21 +159,24 @@ class Encoder:
         Args:
             unit: the windows and words.
             what: the unit, for the error.
+            dtype: in which the context vectors are kept.
 
         Raises:
             X2StaticError: the device has not the memory for one window.
         """
-        means = ContextMeans(unit.n_contexts, self.teacher.dim, self.teacher.device)
+        means = ContextMeans(unit.windows, unit.n_contexts, self.teacher.dim, self.teacher.device, dtype)
         layer_sums = self._layer_sums() if self.n_wanted else None
         with closing(self.read(unit, what)) as batches:
             for batch, states in batches:
                 means.add(batch, self.teacher.picked(states) if layer_sums else states[0])
                 if layer_sums:
                     layer_sums.add(batch, states)
+        means.finish()
         return EncodedUnit(
             unit,
             what,
-            self.results.fetch(means.means()),
+            self.results.fetch(means.means),
+            self.results.fetch(means.largest),
             layer_sums.fetch(self.results) if layer_sums else None,
         )
 

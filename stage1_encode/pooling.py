@@ -5,7 +5,7 @@ import torch
 
 from schemas.device import to_device
 from schemas.ragged import ranges
-from stage1_encode.windows import Window, flattened
+from stage1_encode.windows import Ids, Window, flattened
 
 WIDTHS_PER_OCTAVE = 16
 WORTH_FILLING = 20  # full batches in a unit
@@ -61,18 +61,41 @@ def filled(batch: list[Window], n_windows: int, max_tokens: int, window: int) ->
 
 
 class ContextMeans:
-    """Float32 sums of the teacher's states over the pieces of each context, on the teacher's device."""
+    """The mean of the teacher's states over the pieces of each context, added up in float32 on the teacher's device.
 
-    def __init__(self, n_contexts: int, dim: int, device: torch.device) -> None:
-        """Start with zeros.
+    A context that lies in one window, as nearly all do, is stored as soon as its batch is read; only those that are
+    spread over several keep a float32 sum, so that a unit takes hardly more memory than what is stored of it.
+
+    Attributes:
+        means: (n_contexts, dim) on the device, of the type asked for; zeros for a context without pieces.
+        largest: () float32 on the device, the largest magnitude of all means before they were stored; NaN if one is.
+    """
+
+    def __init__(
+        self,
+        windows: list[Window],
+        n_contexts: int,
+        dim: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Find the contexts that are spread over several windows.
 
         Args:
+            windows: of the unit.
             n_contexts: contexts of the unit.
             dim: width of the states.
             device: the teacher's.
+            dtype: in which the means are stored.
         """
-        self.sums = torch.zeros((n_contexts, dim), dtype=torch.float32, device=device)
-        self.n_pieces = np.zeros(n_contexts, np.int64)
+        self.means = torch.zeros((n_contexts, dim), dtype=dtype, device=device)
+        self.largest = torch.zeros((), dtype=torch.float32, device=device)
+        named = np.concatenate([np.zeros(0, np.int64), *(window.spans[:, 0] for window in windows)])
+        self._spread = np.flatnonzero(np.bincount(named, minlength=n_contexts) > 1)
+        self._place = np.full(n_contexts, -1, np.int64)  # among them; -1 for all others
+        self._place[self._spread] = np.arange(len(self._spread))
+        self._sums = torch.zeros((len(self._spread), dim), dtype=torch.float32, device=device)
+        self._n_pieces = np.zeros(len(self._spread), np.int64)
 
     def add(self, batch: list[Window], states: torch.Tensor) -> None:
         """Add the states of a batch.
@@ -81,16 +104,29 @@ class ContextMeans:
             batch: the windows, in the order of the rows.
             states: (len(batch), longest, dim), of any float type; padding is not read.
         """
-        width = states.shape[1]
-        spans = flattened([window.spans for window in batch], width)
-        lengths = spans[:, 2] - spans[:, 1]
+        spans = flattened([window.spans for window in batch], states.shape[1])
+        contexts, lengths = spans[:, 0], spans[:, 2] - spans[:, 1]
         positions = to_device(ranges(spans[:, 1], lengths), states.device)
-        contexts = to_device(np.repeat(spans[:, 0], lengths), states.device)
+        span_of = to_device(np.repeat(np.arange(len(spans)), lengths), states.device)
         rows = states.reshape(-1, states.shape[2]).index_select(0, positions).float()
-        n_pieces = np.bincount(spans[:, 0], weights=lengths, minlength=len(self.n_pieces)).astype(np.int64)
-        self.sums.index_add_(0, contexts, rows)
-        self.n_pieces += n_pieces
+        sums = self._sums.new_zeros((len(spans), states.shape[2])).index_add_(0, span_of, rows)
+        places = self._place[contexts]
+        parts = np.flatnonzero(places >= 0)
+        if not len(parts):
+            self._store(contexts, sums, lengths)
+            return
+        whole = np.flatnonzero(places < 0)
+        self._store(contexts[whole], sums[to_device(whole, sums.device)], lengths[whole])
+        self._sums.index_add_(0, to_device(places[parts], sums.device), sums[to_device(parts, sums.device)])
+        np.add.at(self._n_pieces, places[parts], lengths[parts])
 
-    def means(self) -> torch.Tensor:
-        """Turn the sums into means and return them, (n_contexts, dim) float32 on the device; zeros without pieces."""
-        return self.sums.div_(to_device(np.maximum(self.n_pieces, 1), self.sums.device)[:, None])
+    def finish(self) -> None:
+        """Store the contexts that are spread over several windows, once all windows are added."""
+        self._store(self._spread, self._sums, self._n_pieces)
+
+    def _store(self, contexts: Ids, sums: torch.Tensor, n_pieces: Ids) -> None:
+        if not len(contexts):
+            return
+        means = sums.div_(to_device(np.maximum(n_pieces, 1), sums.device)[:, None])
+        self.means[to_device(contexts, sums.device)] = means.to(self.means.dtype)
+        self.largest = torch.maximum(self.largest, torch.linalg.vector_norm(means, torch.inf))

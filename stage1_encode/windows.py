@@ -65,6 +65,15 @@ def _slices(arrays: list[Ids]) -> list[Ids]:
     return [whole[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
+class Lexicon(dict[str, int]):
+    """Number of each distinct word, in the order in which they were first asked for."""
+
+    def __missing__(self, word: str) -> int:
+        """Number a new word."""
+        number = self[word] = len(self)
+        return number
+
+
 @dataclass
 class PreparedUnit:
     """A unit, ready for the teacher.
@@ -80,7 +89,7 @@ class PreparedUnit:
 
     windows: list[Window] = field(default_factory=list)
     paragraphs: "array[int]" = field(default_factory=lambda: array("i"))
-    lexicon: dict[str, int] = field(default_factory=dict)
+    lexicon: Lexicon = field(default_factory=Lexicon)
     word_ids: "array[int]" = field(default_factory=lambda: array("i"))
     ends: "array[int]" = field(default_factory=lambda: array("i"))
     n_paragraphs: int = 0
@@ -98,11 +107,7 @@ class PreparedUnit:
     def add_context(self, words: list[str]) -> int:
         """Append a context of the paragraph in hand and return its number."""
         self.paragraphs.append(self.n_paragraphs)
-        lexicon = self.lexicon
-        for word in words:
-            if word not in lexicon:
-                lexicon[word] = len(lexicon)
-        self.word_ids.extend(map(lexicon.__getitem__, words))
+        self.word_ids.extend(map(self.lexicon.__getitem__, words))
         self.ends.append(len(self.word_ids))
         return len(self.ends) - 1
 

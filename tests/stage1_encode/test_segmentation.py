@@ -7,10 +7,10 @@ from importlib.metadata import version
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from schemas.segmentation import WordSegmentation
+from schemas.segmentation import DEFAULT_RULES, WordSegmentation
 from stage1_encode.segmentation import (
     SPACELESS,
     SentenceSplitter,
@@ -108,7 +108,7 @@ def test_sentences_cover_a_paragraph_without_its_empty_parts() -> None:
 
 
 def test_the_default_rules_are_those_of_the_caches_that_exist() -> None:
-    assert default_words().sha256 == "30cd62fee70c1d6cd6be275ec6d026fac021e6de686eddf79b52757779a44b94"
+    assert default_words().sha256 == DEFAULT_RULES == "30cd62fee70c1d6cd6be275ec6d026fac021e6de686eddf79b52757779a44b94"
     assert paper_words().sha256 == "9ab709743300e8f2dde84932581925c6503a076c596cc40c36fdbb93f44fb628"
     assert choose_words(None, "en").rules == choose_words(None, "ko").rules == default_words().rules
 
@@ -190,6 +190,17 @@ def test_occurrences_count_the_characters_of_the_text_itself(
     text: str, occurrences: list[tuple[str, int, int]]
 ) -> None:
     assert default_words().occurrences(text) == occurrences
+
+
+BY_THE_LIBRARY = WordSegmentation(default_words().rules + "\n")  # the same rules with another hash: no short way
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+@settings(deadline=None)
+@example(" ".join(chr(first) + chr(second) for first in range(128) for second in range(128)))
+def test_the_short_way_through_ascii_is_what_the_library_makes_of_it(text: str) -> None:
+    assert default_words().split(text) == BY_THE_LIBRARY.split(text)
+    assert default_words().occurrences(text) == BY_THE_LIBRARY.occurrences(text)
 
 
 @given(ANY_TEXT)

@@ -3,7 +3,6 @@
 import hashlib
 import socket
 import ssl
-import time
 from dataclasses import replace
 
 import pytest
