@@ -16,8 +16,8 @@ from baselines.teacher_sentences import TeacherSentences
 from schemas.device import to_device
 from schemas.errors import X2StaticError
 from schemas.progress import Progress, Report, silent
+from stage1_encode.batches import cut
 from stage1_encode.model import load_model
-from stage1_encode.pooling import by_length, first_batch
 from stage1_encode.windows import Window
 
 POOL = 16  # batches that are sorted by length together; sorted wholly, an epoch would go from long texts to short ones
@@ -186,12 +186,8 @@ def _scores(classifier: Classifier, sentences: TeacherSentences, batch: list[Win
 @torch.inference_mode()
 def _predict(classifier: Classifier, sentences: TeacherSentences, windows: list[Window]) -> Ids:
     classifier.eval()
-    ordered = by_length(windows)
     predicted = np.zeros(len(windows), np.int64)
-    start = 0
-    while start < len(ordered):
-        batch = first_batch(ordered, start, sentences.encoder.max_tokens, sentences.teacher.window)
+    for batch in cut(windows, sentences.encoder.max_tokens, sentences.teacher.window):
         numbers = [int(window.spans[0, 0]) for window in batch]
         predicted[numbers] = _scores(classifier, sentences, batch).argmax(1).cpu().numpy()
-        start += len(batch)
     return predicted

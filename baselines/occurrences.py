@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,10 @@ from schemas.storage import open_atomically, remove_leftovers
 from schemas.tensors import write_arrays
 from stage1_encode.encoder import Encoder
 from stage1_encode.occurrences import Occurrences
-from stage1_encode.preparation import PreparedWork, pick_workers, prepared
+from stage1_encode.preparation import PORTION, Portion, pick_workers, prepared
 from stage1_encode.remaining import read_remaining
 from stage1_encode.sources import Source
+from stage1_encode.windows import PreparedText
 
 # A large state takes seconds to write, a unit on an accelerator takes seconds to read: a share of the time goes into
 # saving, whatever the two take.
@@ -216,32 +219,32 @@ class Saver:
 
 
 def _fill(request: Request, encoder: Encoder, sources: list[Source], pool: Pool, saver: Saver) -> None:
-    n_tokens = 0
     began = time.perf_counter()
     markers = request.needed_cache().committed()[0]
     total = sum(marker.unit.paragraphs for marker in markers.values())
     n_read = sum(markers[shard].unit.paragraphs for shard in saver.units)
     request.report(Progress(n_read, total, "paragraphs"))
-    for item in _units(request, encoder, sources, saver.units):
-        _take_in(encoder, item, pool)
-        saver.units.add(item.work.shard)
+    before = encoder.n_tokens
+    for work, portions in groupby(_portions(request, encoder, sources, saver.units), attrgetter("work")):
+        _take_in(encoder, map(attrgetter("text"), portions), f"unit {work.shard}", pool)
+        saver.units.add(work.shard)
         saver.save(pool, last=len(saver.units) == len(markers))
-        n_read, n_tokens = n_read + item.work.text.unit.paragraphs, n_tokens + item.unit.n_tokens
-        rate = f"{n_tokens / (time.perf_counter() - began):,.0f} tokens/s"
+        n_read += work.text.unit.paragraphs
+        rate = f"{(encoder.n_tokens - before) / (time.perf_counter() - began):,.0f} tokens/s"
         request.report(Progress(n_read, total, "paragraphs", rate))
 
 
-def _units(request: Request, encoder: Encoder, sources: list[Source], held: set[int]) -> Iterator[PreparedWork]:
+def _portions(request: Request, encoder: Encoder, sources: list[Source], held: set[int]) -> Iterator[Portion]:
     """Read and prepare the missing units, ahead of the teacher and in the cache's order."""
     cache = request.needed_cache()
     markers = cache.committed()[0]
     works = read_remaining(cache.plans(), sources, markers, None, markers.keys() - held)
-    return ahead(prepared(works, encoder.preparer, pick_workers(None, encoder.teacher.device)))
+    device = encoder.teacher.device
+    return ahead(prepared(works, encoder.preparer, pick_workers(None, device), PORTION[device.type]))
 
 
-def _take_in(encoder: Encoder, item: PreparedWork, pool: Pool) -> None:
-    what = f"unit {item.work.shard}"
-    with closing(encoder.read(item.unit, what)) as batches:
+def _take_in(encoder: Encoder, portions: Iterator[PreparedText], what: str, pool: Pool) -> None:
+    with closing(encoder.read(portions, what)) as batches:
         for batch, layers in batches:
             found = Occurrences(batch, layers[0].shape[1], layers[0].device)
             if len(found.words):

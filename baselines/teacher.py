@@ -22,7 +22,7 @@ from stage1_encode.model import canonical_layer
 from stage1_encode.origin import Means, find_sources, find_teacher
 from stage1_encode.sources import Source
 from stage1_encode.tokens import TeacherTokenizer
-from stage1_encode.windows import PreparedUnit, Window
+from stage1_encode.windows import PreparedText, Window
 
 WORDS_AT_ONCE = 8192
 MOST_MEMORY = 0.8  # the rest is for the teacher, its batches and the system
@@ -119,16 +119,16 @@ def read_words(request: Request, special: bool) -> npt.NDArray[np.float32]:
         request.report(Progress(start, len(words), "words"))
         stop = min(start + WORDS_AT_ONCE, len(words))
         unit = _unit(encoder.teacher.tokenizer, words[start:stop], encoder.teacher.window, special)
-        matrix[start:stop] = encoder.encode(unit, f"words {start} to {stop}").contexts.numpy()
+        matrix[start:stop] = encoder.encode([unit], f"words {start} to {stop}").contexts.numpy()
     request.report(Progress(len(words), len(words), "words"))
     if not np.isfinite(matrix).all():
         raise X2StaticError("the teacher's states of single words are not finite; try --precision float32")
     return matrix
 
 
-def _unit(tokenizer: TeacherTokenizer, words: list[str], window: int, special: bool) -> PreparedUnit:
+def _unit(tokenizer: TeacherTokenizer, words: list[str], window: int, special: bool) -> PreparedText:
     """Return a unit of one window and one context a word."""
-    unit = PreparedUnit(ends=array("i", [0]) * len(words))
+    unit = PreparedText(ends=array("i", [0]) * len(words))
     n_prefix, room = len(tokenizer.prefix), window - tokenizer.n_special
     for number, (pieces, _) in enumerate(tokenizer.encode(words)):
         if not len(pieces):

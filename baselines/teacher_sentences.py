@@ -20,7 +20,7 @@ from stage1_encode.recorded_config import recorded_config
 from stage1_encode.segmentation import SentenceSplitter, default_words
 from stage1_encode.teacher import Teacher
 from stage1_encode.teacher_files import TeacherFiles
-from stage1_encode.windows import PreparedUnit, Preparer, Window
+from stage1_encode.windows import PreparedText, Preparer, Window
 
 TEXTS_AT_ONCE = 2048  # sorted by length together
 
@@ -133,10 +133,10 @@ class TeacherSentences:
         report(Progress(0, len(texts), "texts"))
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             part = texts[start : start + TEXTS_AT_ONCE]
-            unit = PreparedUnit(windows=self.windows(part))
+            unit = PreparedText(windows=self.windows(part))
             for _ in part:
                 unit.add_context([])
-            encoded = self.encoder.encode(unit, f"texts from {start + 1} on")
+            encoded = self.encoder.encode([unit], f"texts from {start + 1} on")
             vectors[start : start + len(part)] = encoded.contexts.numpy()
             report(Progress(start + len(part), len(texts), "texts"))
         if not np.isfinite(vectors).all():

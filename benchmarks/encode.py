@@ -50,17 +50,22 @@ def config_of(arguments: dict[str, Any], cache: str) -> Any:
     )
 
 
-def batches(windows: list[Any], encoder: Any) -> list[tuple[list[Any], int]]:
-    """Return the batches that an encoder makes of a unit's windows, and how many pieces of each are text."""
-    from stage1_encode.pooling import by_length
+def batches(paragraphs: list[str], unit: int, encoder: Any) -> list[list[Any]]:
+    """Return the batches that an encoder makes of some paragraphs."""
+    from dataclasses import replace
 
-    ordered = by_length(windows)
-    found: list[tuple[list[Any], int]] = []
-    start = 0
-    while start < len(ordered):
-        batch = encoder.batch(ordered, start)
-        found.append((batch, sum(len(window.pieces) for window in ordered[start : start + len(batch)])))
-        start += len(batch)
+    from stage1_encode.preparation import PORTION
+
+    portion = PORTION[encoder.teacher.device.type]
+    found: list[list[Any]] = []
+    for start in range(0, len(paragraphs), unit):
+        texts = paragraphs[start : start + unit]
+        begins = range(0, len(texts), portion)
+        portions = [
+            replace(encoder.preparer.prepare(texts[begin : begin + portion]), last=begin == begins[-1])
+            for begin in begins
+        ]
+        found += [batch for batches in encoder.batches(portions) for batch in batches]
     return found
 
 
@@ -80,13 +85,8 @@ def bare(arguments: dict[str, Any]) -> Figures:
     encoder = load_encoder(config, files, pick_precision(config, device)[0], device)
     loaded = peak_rss()
     paragraphs = paragraphs_of(config.corpus[0], arguments["paragraphs"])
-    units = [
-        encoder.preparer.prepare(paragraphs[start : start + config.unit])
-        for start in range(0, len(paragraphs), config.unit)
-    ]
-    every = arguments["bare_every"]
-    chosen = [batch for unit in units for batch in batches(unit.windows, encoder)[::every]]
-    inputs = [encoder.teacher.inputs(batch) for batch, _ in chosen]
+    chosen = batches(paragraphs, config.unit, encoder)[:: arguments["bare_every"]]
+    inputs = [encoder.teacher.inputs(batch) for batch in chosen]
     lanes = arguments["lanes"] or encoder.lanes
     with shared_cores(lanes), ThreadPoolExecutor(lanes) as pool:
 
@@ -100,7 +100,7 @@ def bare(arguments: dict[str, Any]) -> Figures:
 
         read(inputs[: len(inputs) // 10 + 1])  # warm
         seconds = read(inputs)
-    tokens = sum(pieces for _, pieces in chosen)
+    tokens = sum(len(window.pieces) for batch in chosen for window in batch)
     padded = sum(pieces.numel() for pieces, _ in inputs)
     return {"rate": tokens / seconds, "padding": padded / tokens - 1, "teacher_rss": loaded}
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from schemas.encoding import Context
 from stage1_encode.segmentation import STOPS, SentenceSplitter, paper_sentences, stop_groups
 from stage1_encode.tokens import TeacherTokenizer
-from stage1_encode.windows import Ids, PreparedUnit, Window
+from stage1_encode.windows import Ids, PreparedText, Window
 
 PARAGRAPH_WINDOW, SENTENCE_WINDOW = 500, 200  # pieces
 PARAGRAPH_WORDS = 2 * PARAGRAPH_WINDOW // 3
@@ -42,9 +42,9 @@ class PaperPreparer:
         """Pieces that the teacher reads at once."""
         return PARAGRAPH_WINDOW if self.context == "paragraph" else SENTENCE_WINDOW
 
-    def prepare(self, paragraphs: list[str]) -> PreparedUnit:
-        """Return the windows and words of a unit's paragraphs, those that the filter drops left out."""
-        unit = PreparedUnit()
+    def prepare(self, paragraphs: list[str]) -> PreparedText:
+        """Return the windows and words of paragraphs, those that the filter drops left out."""
+        unit = PreparedText()
         kept = [text.lower().split() for text in paragraphs if self._passed(text)]
         if self.context == "paragraph":
             self._add_paragraphs(unit, [words[:PARAGRAPH_WORDS] for words in kept])
@@ -59,7 +59,7 @@ class PaperPreparer:
         by_words = len(paper_sentences(text.lower().split()))
         return by_words >= max(self.min_sentences, 1) or len(self.splitter.spans(text)) >= self.min_sentences
 
-    def _add_paragraphs(self, unit: PreparedUnit, kept: list[list[str]]) -> None:
+    def _add_paragraphs(self, unit: PreparedText, kept: list[list[str]]) -> None:
         stops = stop_pieces(self.tokenizer)
         encoded = self.tokenizer.encode([self._read_as(words) for words in kept], parse_special=True)
         for words, (pieces, _) in zip(kept, encoded, strict=True):
@@ -77,7 +77,7 @@ class PaperPreparer:
                 unit.windows.append(Window(window, np.array(rows, np.int64).reshape(-1, 3)))
             unit.n_paragraphs += 1
 
-    def _add_sentences(self, unit: PreparedUnit, kept: list[list[list[str]]]) -> None:
+    def _add_sentences(self, unit: PreparedText, kept: list[list[list[str]]]) -> None:
         texts = [self._read_as(sentence) for sentences in kept for sentence in sentences]
         encoded = self.tokenizer.encode(texts, parse_special=True)
         for sentences in kept:

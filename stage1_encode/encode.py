@@ -5,6 +5,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 
 import torch
 
@@ -32,7 +34,7 @@ from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
 from stage1_encode.part import Part, planned_paragraphs
 from stage1_encode.planning import merged, plan_all, plan_rest, write_plans
-from stage1_encode.preparation import pick_workers, prepared
+from stage1_encode.preparation import PORTION, pick_workers, prepared
 from stage1_encode.remaining import Work, read_remaining
 from stage1_encode.sources import Source, check_appendable, match, open_corpora
 from stage1_encode.teacher import pick_precision
@@ -243,17 +245,18 @@ def encode_missing(
     works = read_remaining(plans, sources, dict(done.markers), done.part, again)
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
-        for item in ahead(prepared(works, encoder.preparer, workers)):
-            what = f"{plans[item.work.plan].corpus}, unit {item.work.shard}"
-            encoded = encoder.encode(item.unit, what, kept_as)
+        portions = ahead(prepared(works, encoder.preparer, workers, PORTION[encoder.teacher.device.type]))
+        for work, texts in groupby(portions, attrgetter("work")):
+            what = f"{plans[work.plan].corpus}, unit {work.shard}"
+            encoded = encoder.encode(map(attrgetter("text"), texts), what, kept_as)
             if writing:
                 writing.result()
-            writing = writer.submit(done.commit, cache, item.work, encoded)
-            read, tokens = read + item.work.text.unit.paragraphs, tokens + item.unit.n_tokens
-            total = None if total is None else total + item.work.more
+            writing = writer.submit(done.commit, cache, work, encoded)
+            read, tokens = read + work.text.unit.paragraphs, tokens + encoded.words.n_tokens
+            total = None if total is None else total + work.more
             rate = f"{tokens / (time.perf_counter() - started):,.0f} tokens/s"
             report(Progress(read, total, "paragraphs", rate, about=not planned.counted and read != total))
-            del item, encoded  # they go with the writing, not when the next unit is encoded
+            del encoded  # it goes with the writing, not when the next unit is encoded
         if writing:
             writing.result()
 

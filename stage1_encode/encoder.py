@@ -1,7 +1,8 @@
 """One unit through the teacher: text in, the content of a shard out."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -15,22 +16,24 @@ from schemas.errors import X2StaticError
 from schemas.segmentation import WordSegmentation
 from schemas.shard import ShardContent
 from stage1_encode.aggregation import FetchedSums, LayerSums
+from stage1_encode.batches import Batches, cut
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.heap import give_back
 from stage1_encode.lanes import Lanes, count_lanes, shared_cores
-from stage1_encode.pooling import ContextMeans, by_length, filled, first_batch
+from stage1_encode.pooling import ContextMeans
 from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
 from stage1_encode.teacher import Teacher
 from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.transfer import Fetched, ResultStream
-from stage1_encode.windows import PreparedUnit, Preparer, Window
+from stage1_encode.unit_words import UnitWords
+from stage1_encode.windows import PreparedText, Preparer, Window
 
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
 # (all-MiniLM-L6-v2, bfloat16; docs/LOG.md, 2026-11-21): larger batches fall out of the processor's cache.
 MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
 
-# Costs 1 % of the time and keeps 150 MB of holes out of memory (docs/LOG.md, 2026-11-21).
-BATCHES_BETWEEN_TRIMS = 6
+# Trims cost 3 % of the time and keep the states' memory from growing for hours (docs/LOG.md, 2026-11-21).
+BATCHES_BETWEEN_TRIMS = 12
 
 ReadBatch = tuple[list[Window], tuple[torch.Tensor, ...]]  # and its states, of each layer that is asked for
 
@@ -79,14 +82,14 @@ class EncodedUnit:
     """A unit that the teacher has read, or is still reading on an accelerator.
 
     Attributes:
-        unit: its windows and words.
+        words: its words and contexts.
         what: its name, for the error.
         contexts: the context vectors, (n_contexts, dim), on their way.
         largest: their largest magnitude, () float32, on its way; NaN if one of them is.
         layer_sums: the sums of the words that are added up, on their way; None where there are none.
     """
 
-    unit: PreparedUnit
+    words: UnitWords
     what: str
     contexts: Fetched
     largest: Fetched
@@ -111,7 +114,7 @@ class EncodedUnit:
                 f"{self.what}: context vectors reach {largest:.3g}, beyond float16 (65504); "
                 "choose another layer (--layer), or a normalised model"
             )
-        return _content(self.unit, self.contexts.numpy())
+        return self.words.content(self.contexts.numpy())
 
     def word_sums(self) -> WordSums | None:
         """Wait for the sums of the words that are added up; None where there are none.
@@ -151,47 +154,56 @@ class Encoder:
         self._lanes: Lanes[list[Window], tuple[torch.Tensor, ...]] = Lanes(self.lanes)
         self.n_tokens = self.n_padded = 0
 
-    def encode(self, unit: PreparedUnit, what: str, dtype: torch.dtype = torch.float32) -> EncodedUnit:
+    def encode(self, portions: Iterable[PreparedText], what: str, dtype: torch.dtype = torch.float32) -> EncodedUnit:
         """Run the teacher over a unit and average.
 
         An accelerator may still be at it when this returns; `EncodedUnit.content` waits for it.
 
         Args:
-            unit: the windows and words.
+            portions: of the unit, in corpus order; each is asked for when the teacher is about to need it.
             what: the unit, for the error.
             dtype: in which the context vectors are kept.
 
         Raises:
             X2StaticError: the device has not the memory for one window.
         """
-        means = ContextMeans(unit.windows, unit.n_contexts, self.teacher.dim, self.teacher.device, dtype)
+        words, means = UnitWords(), ContextMeans(self.teacher.dim, self.teacher.device, dtype)
         layer_sums = self._layer_sums() if self.n_wanted else None
-        with closing(self.read(unit, what)) as batches:
+
+        def taken_in() -> Iterator[PreparedText]:
+            for text in portions:
+                spans = text.packed.spans
+                spans[:, 0] += words.n_contexts  # they were counted from the portion's first
+                means.extend(spans, text.n_contexts)
+                words.add(text)
+                yield text
+
+        with closing(self.read(taken_in(), what)) as batches:
             for batch, states in batches:
                 means.add(batch, self.teacher.picked(states) if layer_sums else states[0])
                 if layer_sums:
                     layer_sums.add(batch, states)
         means.finish()
         return EncodedUnit(
-            unit,
+            words,
             what,
             self.results.fetch(means.means),
             self.results.fetch(means.largest),
             layer_sums.fetch(self.results) if layer_sums else None,
         )
 
-    def read(self, unit: PreparedUnit, what: str) -> Generator[ReadBatch, None, None]:
-        """Run the teacher over a unit and yield its batches, longest windows first, with their states.
+    def read(self, portions: Iterable[PreparedText], what: str) -> Generator[ReadBatch, None, None]:
+        """Run the teacher over a unit and yield its batches with their states.
 
         Close it when it is left early; one unit is read at a time.
 
         Args:
-            unit: the windows.
+            portions: of the unit, in corpus order.
             what: the unit, for the error.
 
         Yields:
-            A batch and its states, (len(batch), width, dim) each: of every layer where there are words whose vectors
-            are added up, otherwise of the one layer.
+            A batch, its longest window first, and its states, (len(batch), width, dim) each: of every layer where there
+            are words whose vectors are added up, otherwise of the one layer.
 
         Raises:
             X2StaticError: the device has not the memory for one window.
@@ -199,11 +211,10 @@ class Encoder:
         if not self._lanes.idle:
             raise RuntimeError(f"{what}: another unit is being read")
         with closing(self._lanes), shared_cores(self.lanes):
-            for number, (batch, states) in enumerate(self._states(by_length(unit.windows), what)):
-                yield batch, states
+            for number, found in enumerate(self._states(iter(portions), what)):
+                yield found
                 if number % BATCHES_BETWEEN_TRIMS == 0:
                     give_back()
-        give_back()  # before the next unit is prepared and this one written
 
     def _layer_sums(self) -> LayerSums:
         return LayerSums(self.teacher.n_layers + 1, self.n_wanted, self.teacher.dim, self.teacher.device)
@@ -212,40 +223,32 @@ class Encoder:
         """Return the states of a batch: those of every layer where words are added up, otherwise the one asked for."""
         return self.teacher.layers(batch) if self.n_wanted else (self.teacher.states(batch),)
 
-    def _states(self, windows: list[Window], what: str) -> Iterator[ReadBatch]:
-        """Yield batches and their states, longest windows first, in one order however many lanes there are."""
-        lanes, begun, read = self._lanes, 0, 0
-        while read < len(windows):
-            while begun < len(windows) and lanes.has_room:
-                batch = self.batch(windows, begun)
-                lanes.begin(self._read, batch)
-                begun += len(batch)
+    def batches(self, portions: Iterable[PreparedText]) -> Iterator[list[list[Window]]]:
+        """Yield the batches that each portion of a unit lets the teacher read, whatever else is still to come."""
+        batches = Batches(self.teacher.window)
+        for text in portions:
+            yield batches.add(text.packed, text.last, self.max_tokens)
+
+    def _states(self, portions: Iterator[PreparedText], what: str) -> Iterator[ReadBatch]:
+        """Yield batches and their states, in one order however many lanes there are."""
+        lanes, coming, waiting = self._lanes, self.batches(portions), deque[list[Window]]()
+        while True:
+            while lanes.has_room and _refilled(waiting, coming):
+                lanes.begin(self._read, waiting.popleft())
+            if lanes.idle:
+                return
             batch, states = lanes.first()
             if isinstance(states.exception(), torch.OutOfMemoryError):
-                lanes.close()
+                unread = [batch, *lanes.close(), *waiting]
                 del states  # with it goes what the attempt held
                 self._halve(batch, what)
-                begun = read
+                windows = [window for batch in unread for window in batch]
+                waiting = deque(cut(windows, self.max_tokens, self.teacher.window))
                 continue
             found = states.result()
             self.n_padded += found[0].shape[0] * found[0].shape[1]
-            batch = batch[: len(windows) - read]  # without what fills the last one
             self.n_tokens += sum(len(window.pieces) for window in batch)
-            read += len(batch)
-            yield batch, tuple(layer[: len(batch)] for layer in found)
-
-    def batch(self, windows: list[Window], start: int) -> list[Window]:
-        """Return the next batch of a unit as the teacher reads it; on a CPU the last of many is filled up.
-
-        Args:
-            windows: of the unit, longest first.
-            start: the first window of the batch.
-        """
-        batch = first_batch(windows, start, self.max_tokens, self.teacher.window)
-        is_last = start + len(batch) == len(windows)
-        if is_last and self.teacher.device.type == "cpu":
-            return filled(batch, len(windows), self.max_tokens, self.teacher.window)
-        return batch
+            yield batch, found
 
     def _halve(self, batch: list[Window], what: str) -> None:
         if torch.cuda.is_available():
@@ -282,20 +285,13 @@ def load_encoder(
     return Encoder(preparer, teacher, MAX_TOKENS[device.type], len(wanted), count_lanes(device))
 
 
+def _refilled(waiting: deque[list[Window]], coming: Iterator[list[list[Window]]]) -> bool:
+    """Let batches come until some wait; return whether there are any."""
+    while not waiting and (more := next(coming, None)) is not None:
+        waiting.extend(more)
+    return bool(waiting)
+
+
 def _largest(values: npt.NDArray[np.floating]) -> float:
     """Return the largest magnitude, NaN where one is NaN and 0 where there are none, without a copy of the values."""
     return float(np.maximum(values.max(initial=0), -values.min(initial=0)))
-
-
-def _content(unit: PreparedUnit, contexts: npt.NDArray[np.floating]) -> ShardContent:
-    word_ids = np.array(unit.word_ids, np.int32)
-    return ShardContent(
-        contexts=contexts,
-        paragraphs=np.array(unit.paragraphs, np.int32),
-        word_offsets=np.concatenate([[0], unit.ends]).astype(np.int32),
-        word_ids=word_ids,
-        lexicon=list(unit.lexicon),
-        counts=np.bincount(word_ids, minlength=len(unit.lexicon)).astype(np.int64),
-        n_paragraphs=unit.n_paragraphs,
-        n_tokens=unit.n_tokens,
-    )

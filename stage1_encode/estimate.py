@@ -20,7 +20,7 @@ from stage1_encode.remaining import read_remaining
 from stage1_encode.sources import Source, check_appendable, match, open_corpora
 from stage1_encode.teacher import pick_precision
 from stage1_encode.teacher_files import TeacherFiles
-from stage1_encode.windows import PreparedUnit
+from stage1_encode.windows import PreparedText
 
 SAMPLE_UNITS, SAMPLE_PARAGRAPHS = 16, 1024
 TIMED_SECONDS = 8.0
@@ -36,7 +36,7 @@ class Sample:
         n_paragraphs: paragraphs before the filter.
     """
 
-    unit: PreparedUnit
+    unit: PreparedText
     n_paragraphs: int
 
 
@@ -185,15 +185,15 @@ def _planned(plan: Plan) -> int:
     return sum(unit.paragraphs for unit in plan.units or ())
 
 
-def _tokens_per_second(encoder: Encoder, unit: PreparedUnit) -> float:
+def _tokens_per_second(encoder: Encoder, unit: PreparedText) -> float:
     """Time windows of all lengths for a few seconds, after a first lot that tells how many that is."""
     if not unit.windows:
         return 0.0
-    encoder.encode(replace(unit, windows=unit.windows[::WARM_UP]), "sample")
+    encoder.encode([replace(unit, windows=unit.windows[::WARM_UP])], "sample")
     started, before = time.perf_counter(), encoder.n_tokens
-    encoder.encode(replace(unit, windows=unit.windows[1::WARM_UP] or unit.windows), "sample").contexts.numpy()
+    encoder.encode([replace(unit, windows=unit.windows[1::WARM_UP] or unit.windows)], "sample").contexts.numpy()
     rate = (encoder.n_tokens - before) / (time.perf_counter() - started)
     timed = replace(unit, windows=unit.windows[:: max(1, round(unit.n_tokens / rate / TIMED_SECONDS))])
     started = time.perf_counter()
-    encoder.encode(timed, "sample").contexts.numpy()
+    encoder.encode([timed], "sample").contexts.numpy()
     return timed.n_tokens / (time.perf_counter() - started)

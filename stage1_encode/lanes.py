@@ -68,9 +68,14 @@ class Lanes(Generic[Batch, Result]):
         wait([self._pending[0][1]])  # interrupted here, it is still one that `close` waits for
         return self._pending.popleft()
 
-    def close(self) -> None:
-        """Forget what was begun, and wait until nothing of it runs; another batch may begin."""
+    def close(self) -> list[Batch]:
+        """Forget what was begun, and wait until nothing of it runs; another batch may begin.
+
+        Returns:
+            The batches that were dropped.
+        """
         dropped, self._pending = self._pending, deque()  # whatever interrupts the waiting, none of them comes back
         for _, future in dropped:
             future.cancel()
         wait([future for _, future in dropped])
+        return [batch for batch, _ in dropped]

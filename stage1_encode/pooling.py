@@ -1,4 +1,4 @@
-"""Batches of windows, and the mean of the teacher's states over each context (eq. 3 and 4)."""
+"""The mean of the teacher's states over each context (eq. 3 and 4)."""
 
 import numpy as np
 import torch
@@ -6,58 +6,6 @@ import torch
 from schemas.device import to_device
 from schemas.ragged import ranges
 from stage1_encode.windows import Ids, Window, flattened
-
-WIDTHS_PER_OCTAVE = 16
-WORTH_FILLING = 20  # full batches in a unit
-
-
-def padded_width(longest: int, window: int) -> int:
-    """Return how many pieces wide a batch is made: few widths, and little padding.
-
-    A CPU's matrix library prepares and keeps code for every shape it meets, 1.5 MB of it, so that an encode's memory
-    grows with each new one. So many widths between one power of two and the next, and one number of rows for each
-    (`first_batch`), make 70 shapes of English Wikipedia, with padding of 2.3 % (docs/LOG.md, 2026-11-21).
-
-    Args:
-        longest: pieces of the longest window of the batch.
-        window: pieces that the teacher holds.
-    """
-    step = max(1, (1 << (longest - 1).bit_length()) // (2 * WIDTHS_PER_OCTAVE))
-    return max(longest, min(-(-longest // step) * step, window))
-
-
-def by_length(windows: list[Window]) -> list[Window]:
-    """Return the windows longest first, so that batches are even and memory runs out at once or never."""
-    return sorted(windows, key=lambda window: -len(window.pieces))  # stable: equal lengths stay in corpus order
-
-
-def first_batch(windows: list[Window], start: int, max_tokens: int, window: int) -> list[Window]:
-    """Return the next batch of windows, those from `start` on.
-
-    Args:
-        windows: of one unit, longest first; a batch never crosses units, so that a resumed cache is byte-identical.
-        start: the first window of the batch.
-        max_tokens: windows times padded width of a batch; one window may exceed it.
-        window: pieces that the teacher holds.
-    """
-    size = max(1, max_tokens // padded_width(len(windows[start].pieces), window))
-    return windows[start : start + size]
-
-
-def filled(batch: list[Window], n_windows: int, max_tokens: int, window: int) -> list[Window]:
-    """Return a unit's last batch with as many windows as a full one, its last window again and again.
-
-    Otherwise the last batch of nearly every unit has a shape of its own (`padded_width`). That of a small unit stays as
-    it is: filling would cost more than a few per cent there.
-
-    Args:
-        batch: the windows.
-        n_windows: of the unit.
-        max_tokens: windows times padded width of a full batch.
-        window: pieces that the teacher holds.
-    """
-    size = max_tokens // padded_width(len(batch[0].pieces), window)
-    return batch + batch[-1:] * (size - len(batch)) if n_windows >= WORTH_FILLING * size else batch
 
 
 class ContextMeans:
@@ -71,31 +19,36 @@ class ContextMeans:
         largest: () float32 on the device, the largest magnitude of all means before they were stored; NaN if one is.
     """
 
-    def __init__(
-        self,
-        windows: list[Window],
-        n_contexts: int,
-        dim: int,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        """Find the contexts that are spread over several windows.
+    def __init__(self, dim: int, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        """Start without contexts.
 
         Args:
-            windows: of the unit.
-            n_contexts: contexts of the unit.
             dim: width of the states.
             device: the teacher's.
             dtype: in which the means are stored.
         """
-        self.means = torch.zeros((n_contexts, dim), dtype=dtype, device=device)
+        self.means = torch.zeros((0, dim), dtype=dtype, device=device)
         self.largest = torch.zeros((), dtype=torch.float32, device=device)
-        named = np.concatenate([np.zeros(0, np.int64), *(window.spans[:, 0] for window in windows)])
-        self._spread = np.flatnonzero(np.bincount(named, minlength=n_contexts) > 1)
-        self._place = np.full(n_contexts, -1, np.int64)  # among them; -1 for all others
-        self._place[self._spread] = np.arange(len(self._spread))
-        self._sums = torch.zeros((len(self._spread), dim), dtype=torch.float32, device=device)
-        self._n_pieces = np.zeros(len(self._spread), np.int64)
+        self._spread: Ids = np.zeros(0, np.int64)  # the contexts of several windows
+        self._place: Ids = np.zeros(0, np.int64)  # of each context, where among them it is; -1 for all others
+        self._sums = torch.zeros((0, dim), dtype=torch.float32, device=device)
+        self._n_pieces: Ids = np.zeros(0, np.int64)
+
+    def extend(self, spans: Ids, n_contexts: int) -> None:
+        """Make room for the contexts of a portion.
+
+        Args:
+            spans: all those of these contexts, (n, 3) rows (context, start, stop).
+            n_contexts: how many there are; they are numbered on from the last one.
+        """
+        begin = len(self._place)
+        spread = begin + np.flatnonzero(np.bincount(spans[:, 0] - begin, minlength=n_contexts) > 1)
+        place = np.full(n_contexts, -1, np.int64)
+        place[spread - begin] = len(self._spread) + np.arange(len(spread))
+        self._place, self._spread = np.concatenate([self._place, place]), np.concatenate([self._spread, spread])
+        self.means = torch.cat([self.means, self.means.new_zeros((n_contexts, self.means.shape[1]))])
+        self._sums = torch.cat([self._sums, self._sums.new_zeros((len(spread), self._sums.shape[1]))])
+        self._n_pieces = np.concatenate([self._n_pieces, np.zeros(len(spread), np.int64)])
 
     def add(self, batch: list[Window], states: torch.Tensor) -> None:
         """Add the states of a batch.

@@ -1,4 +1,4 @@
-"""Units prepared for the teacher: in the thread that reads ahead, or, for an accelerator, by several processes."""
+"""Text prepared for the teacher: in the thread that reads ahead, or, for an accelerator, by several processes."""
 
 import multiprocessing
 import os
@@ -16,18 +16,28 @@ import torch
 from schemas.errors import X2StaticError
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.remaining import Work
-from stage1_encode.windows import PreparedUnit, Preparer, compacted
+from stage1_encode.windows import PreparedText, Preparer
 
 # One process prepares some 290,000 pieces a second; an accelerator reads millions (docs/SCALE.md).
 MOST_WORKERS = 8
 
+Pending = tuple[Work, "Future[PreparedText]", bool]  # a portion, and whether its unit ends with it
+
+# Paragraphs that are prepared at once, by kind of device: some thirty batches on a CPU, eight on an accelerator.
+PORTION = {"cpu": 1024, "cuda": 8192}
+
 
 @dataclass(frozen=True)
-class PreparedWork:
-    """A unit between its reading and the teacher; its text is gone."""
+class Portion:
+    """Some paragraphs of a unit between their reading and the teacher.
+
+    Attributes:
+        work: the unit; once its last portion is prepared, its text is gone.
+        text: the paragraphs, prepared.
+    """
 
     work: Work
-    unit: PreparedUnit
+    text: PreparedText
 
 
 def pick_workers(asked: int | None, device: torch.device) -> int:
@@ -37,28 +47,31 @@ def pick_workers(asked: int | None, device: torch.device) -> int:
     return 1 if device.type == "cpu" else min(MOST_WORKERS, max(1, (os.cpu_count() or 1) // 2))
 
 
-def prepared(works: Iterator[Work], preparer: Preparer | PaperPreparer, workers: int) -> Iterator[PreparedWork]:
-    """Yield units prepared, in the order in which they were read.
+def prepared(
+    works: Iterator[Work], preparer: Preparer | PaperPreparer, workers: int, paragraphs: int
+) -> Iterator[Portion]:
+    """Yield units prepared, portion by portion, in the order in which they were read.
 
     Args:
         works: the units, read.
         preparer: cuts text into windows and words.
         workers: processes; 1 prepares in the caller's own thread.
+        paragraphs: that make a portion; fewer may end a unit.
 
     Raises:
         X2StaticError: a process was killed.
     """
     if workers == 1:
-        for work in works:
-            yield _done(work, preparer.prepare(work.text.paragraphs))
+        for work, texts, last in _portions(works, paragraphs):
+            yield _done(work, preparer.prepare(texts), last)
         return
     # Started afresh, not forked: the teacher's threads would not survive that.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start, (preparer,)) as pool:
-        pending: deque[tuple[Work, Future[PreparedUnit]]] = deque()
+        pending: deque[Pending] = deque()
         try:
-            for work in works:
-                pending.append((work, pool.submit(_prepare, work.text.paragraphs)))
+            for work, texts, last in _portions(works, paragraphs):
+                pending.append((work, pool.submit(_prepare, texts), last))
                 if len(pending) > workers:
                     yield _first(pending)
             while pending:
@@ -70,15 +83,25 @@ def prepared(works: Iterator[Work], preparer: Preparer | PaperPreparer, workers:
             ) from error
 
 
-def _first(pending: "deque[tuple[Work, Future[PreparedUnit]]]") -> PreparedWork:
-    work, future = pending.popleft()
-    return _done(work, future.result())
+def _portions(works: Iterator[Work], paragraphs: int) -> Iterator[tuple[Work, list[str], bool]]:
+    """Yield each unit's paragraphs, some at once, and whether the unit ends with them; an empty unit is one portion."""
+    for work in works:
+        texts = work.text.paragraphs
+        for start in range(0, max(len(texts), 1), paragraphs):
+            yield work, texts[start : start + paragraphs], start + paragraphs >= len(texts)
 
 
-def _done(work: Work, unit: PreparedUnit) -> PreparedWork:
-    unit.windows = compacted(unit.windows)
-    work.text.paragraphs.clear()  # read, and megabytes, while the unit waits for the teacher and for the disk
-    return PreparedWork(work, unit)
+def _first(pending: "deque[Pending]") -> Portion:
+    work, future, last = pending.popleft()
+    return _done(work, future.result(), last)
+
+
+def _done(work: Work, text: PreparedText, last: bool) -> Portion:
+    text.packed  # noqa: B018  # it is made here, and what it is made of goes
+    text.windows, text.last = [], last
+    if last:
+        work.text.paragraphs.clear()  # read, and megabytes, while the unit waits for the teacher and for the disk
+    return Portion(work, text)
 
 
 _preparer: Preparer | PaperPreparer | None = None  # of a worker process
@@ -100,7 +123,7 @@ def _follow() -> None:
     os._exit(1)
 
 
-def _prepare(paragraphs: list[str]) -> PreparedUnit:
+def _prepare(paragraphs: list[str]) -> PreparedText:
     if _preparer is None:
         raise RuntimeError("a worker was not started by _start")
     return _preparer.prepare(paragraphs)

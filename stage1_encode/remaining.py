@@ -9,9 +9,9 @@ from stage1_encode.part import Part
 from stage1_encode.sources import Source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Work:
-    """One unit, read and ready to be prepared, and where its shard goes.
+    """One unit, read and ready to be prepared, and where its shard goes; equal to itself alone.
 
     Attributes:
         shard: number of the shard.

@@ -10,8 +10,9 @@ import torch
 from schemas.device import has_bfloat16, to_device
 from schemas.encoding import LAST, EncodeConfig, Layer, Precision
 from schemas.errors import X2StaticError
+from stage1_encode import kernels
+from stage1_encode.batches import padded_width
 from stage1_encode.model import canonical_layer, claimed_layers, load_model
-from stage1_encode.pooling import padded_width
 from stage1_encode.positions import claimed_window, held_window
 from stage1_encode.teacher_files import TeacherFiles
 from stage1_encode.tokens import TeacherTokenizer, first_line
@@ -58,6 +59,7 @@ class Teacher:
             X2StaticError: it cannot be loaded or compiled, is not a model with hidden states, has no such layer, or not
                 a row for each piece of its tokenizer.
         """
+        kernels.keep_few()
         self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)
         self.device = device
         self._name = files.name

@@ -1,8 +1,9 @@
 """Paragraphs cut into what the teacher reads at once, and which pieces make up which context (default mode)."""
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from schemas.encoding import Context
 from schemas.segmentation import WordSegmentation
 from stage1_encode.segmentation import SentenceSplitter
 from stage1_encode.tokens import TeacherTokenizer
+from stage1_encode.unit_words import Lexicon
 
 Ids = npt.NDArray[np.int64]
 
@@ -45,38 +47,56 @@ def flattened(spans: list[Ids], width: int) -> Ids:
     return np.concatenate([one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)])
 
 
-def compacted(windows: list[Window]) -> list[Window]:
-    """Return equal windows that are slices of three arrays.
+class PackedWindows(Sequence[Window]):
+    """Windows in three arrays; each window is made when it is asked for.
 
     Thousands of small arrays lie between all that was made and freed with them, and keep its memory from going back
     (docs/LOG.md, 2026-11-21).
+
+    Attributes:
+        lengths: (n_windows,) int64, pieces of each.
+        spans: (n, 3) int64, of all windows.
     """
-    if not windows:
-        return []
-    pieces = _slices([window.pieces for window in windows])
-    spans = _slices([window.spans for window in windows])
-    occurrences = _slices([window.occurrences for window in windows])
-    return list(map(Window, pieces, spans, occurrences))
+
+    def __init__(self, windows: Sequence[Window]) -> None:
+        """Pack windows."""
+        nothing = np.zeros((0, 3), np.int64)
+        self.lengths: Ids = np.array([len(window.pieces) for window in windows], np.int64)
+        self.spans: Ids = np.concatenate([nothing, *(window.spans for window in windows)])
+        self._pieces: Ids = np.concatenate([nothing[:, 0], *(window.pieces for window in windows)])
+        self._occurrences: Ids = np.concatenate([nothing, *(window.occurrences for window in windows)])
+        self._piece_ends = np.cumsum(self.lengths)
+        self._span_ends = np.cumsum([len(window.spans) for window in windows])
+        self._occurrence_ends = np.cumsum([len(window.occurrences) for window in windows])
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, number: int) -> Window: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Window]: ...
+    def __getitem__(self, number: int | slice) -> Window | list[Window]:
+        """Return a window, whose arrays are slices of those of all, or the windows of a slice."""
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        return Window(
+            _part(self._pieces, self._piece_ends, number),
+            _part(self.spans, self._span_ends, number),
+            _part(self._occurrences, self._occurrence_ends, number),
+        )
 
 
-def _slices(arrays: list[Ids]) -> list[Ids]:
-    whole = np.concatenate(arrays)
-    stops = np.cumsum([len(array) for array in arrays]).tolist()
-    return [whole[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
-
-
-class Lexicon(dict[str, int]):
-    """Number of each distinct word, in the order in which they were first asked for."""
-
-    def __missing__(self, word: str) -> int:
-        """Number a new word."""
-        number = self[word] = len(self)
-        return number
+def _part(array: Ids, ends: Ids, number: int) -> Ids:
+    if not 0 <= number < len(ends):
+        raise IndexError(number)
+    return array[ends[number - 1] if number else 0 : ends[number]]
 
 
 @dataclass
-class PreparedUnit:
-    """A unit, ready for the teacher.
+class PreparedText:
+    """Paragraphs of a unit, ready for the teacher.
 
     Attributes:
         windows: in corpus order.
@@ -85,6 +105,7 @@ class PreparedUnit:
         word_ids: of every occurrence, in text order, its word's number.
         ends: of each context, the occurrence behind its last one; a context without words is not made.
         n_paragraphs: paragraphs kept by the filter.
+        last: whether the unit ends with them.
     """
 
     windows: list[Window] = field(default_factory=list)
@@ -93,6 +114,8 @@ class PreparedUnit:
     word_ids: "array[int]" = field(default_factory=lambda: array("i"))
     ends: "array[int]" = field(default_factory=lambda: array("i"))
     n_paragraphs: int = 0
+    last: bool = True
+    _packed: PackedWindows | None = field(default=None, init=False)
 
     @property
     def n_contexts(self) -> int:
@@ -102,7 +125,7 @@ class PreparedUnit:
     @property
     def n_tokens(self) -> int:
         """Pieces that the teacher reads, special tokens included."""
-        return sum(len(window.pieces) for window in self.windows)
+        return int(self.packed.lengths.sum())
 
     def add_context(self, words: list[str]) -> int:
         """Append a context of the paragraph in hand and return its number."""
@@ -110,6 +133,13 @@ class PreparedUnit:
         self.word_ids.extend(map(self.lexicon.__getitem__, words))
         self.ends.append(len(self.word_ids))
         return len(self.ends) - 1
+
+    @property
+    def packed(self) -> PackedWindows:
+        """The windows, packed when they are first asked for."""
+        if self._packed is None:
+            self._packed = PackedWindows(self.windows)
+        return self._packed
 
 
 @dataclass(frozen=True)
@@ -136,9 +166,9 @@ class Preparer:
     min_characters: int
     wanted: Mapping[str, int] = field(default_factory=dict)
 
-    def prepare(self, paragraphs: list[str]) -> PreparedUnit:
-        """Return the windows and words of a unit's paragraphs, those that the filter drops left out."""
-        unit = PreparedUnit()
+    def prepare(self, paragraphs: list[str]) -> PreparedText:
+        """Return the windows and words of paragraphs, those that the filter drops left out."""
+        unit = PreparedText()
         kept = [(text, spans) for text in paragraphs if (spans := self._passed(text)) is not None]
         if self.context == "paragraph":
             encoded = self.tokenizer.encode([text for text, _ in kept])
@@ -162,7 +192,7 @@ class Preparer:
         return spans if spans and len(spans) >= self.min_sentences else None
 
     def _add_text(
-        self, unit: PreparedUnit, pieces: Ids, places: Ids, spans: list[tuple[int, int]], sentences: list[str]
+        self, unit: PreparedText, pieces: Ids, places: Ids, spans: list[tuple[int, int]], sentences: list[str]
     ) -> None:
         if not len(pieces):
             return

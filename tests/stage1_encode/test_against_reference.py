@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from stage1_encode.preparation import PORTION
 from tests.reference import (
     Filter,
     Reader,
@@ -101,7 +102,10 @@ def test_neighbouring_positions_of_the_tiny_teachers_are_told_apart(readers: Rea
 @modes
 @contexts
 @families
-def test_rows_words_counts_and_vectors_are_the_references(readers: Readers, encode: Encode, family, context, compat):
+def test_rows_words_counts_and_vectors_are_the_references(
+    readers: Readers, encode: Encode, monkeypatch: pytest.MonkeyPatch, family, context, compat
+):
+    monkeypatch.setitem(PORTION, "cpu", 7)  # paragraphs: the unit has five portions
     reader = readers(family)
     paragraphs = PLAIN + LONG
     encoded = encode(reader, paragraphs, context=context, compat=compat)

@@ -41,7 +41,7 @@ def test_what_was_begun_can_be_dropped_and_others_begun() -> None:
     lanes.begin(read, 1)
     lanes.begin(read, 2)
     assert not lanes.idle
-    lanes.close()
+    assert lanes.close() == [1, 2]
     assert lanes.idle
     lanes.begin(read, 5)
     batch, future = lanes.first()

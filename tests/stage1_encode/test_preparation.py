@@ -18,7 +18,7 @@ from stage1_encode import encode, preparation
 from stage1_encode.corpora.corpus import UnitText
 from stage1_encode.preparation import pick_workers, prepared
 from stage1_encode.remaining import Work
-from stage1_encode.windows import PreparedUnit, Window
+from stage1_encode.windows import PreparedText, Window
 from tests.conftest import ROOT
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 
@@ -98,8 +98,8 @@ def test_a_processor_is_left_to_the_teacher_and_an_accelerator_is_fed_by_several
 class Lengths:
     """Prepares a window for each paragraph, with as many pieces as the paragraph has characters."""
 
-    def prepare(self, paragraphs: list[str]) -> PreparedUnit:
-        return PreparedUnit(
+    def prepare(self, paragraphs: list[str]) -> PreparedText:
+        return PreparedText(
             [
                 Window(np.arange(len(text)), np.array([[number, 0, len(text)]]), np.zeros((number % 2, 3), np.int64))
                 for number, text in enumerate(paragraphs)
@@ -111,18 +111,37 @@ def test_a_prepared_unit_waits_in_three_arrays_and_without_its_text() -> None:
     texts = ["abcd", "", "ab", "abcdefg"]
     unit = Unit(source="t.txt", start=0, stop=9, paragraphs=len(texts))
     works = iter([Work(0, 0, UnitText(list(texts), unit, last=True), last=True)])
-    (item,) = prepared(works, Lengths(), 1)  # type: ignore[arg-type]
+    (item,) = prepared(works, Lengths(), 1, 10)  # type: ignore[arg-type]
     assert (item.work.text.paragraphs, item.work.text.unit.paragraphs) == ([], 4)
     expected = Lengths().prepare(texts).windows
     for name in ("pieces", "spans", "occurrences"):
-        ours, plain = ([getattr(window, name) for window in windows] for windows in (item.unit.windows, expected))
+        ours, plain = ([getattr(window, name) for window in windows] for windows in (item.text.packed, expected))
         assert len({id(array.base) for array in ours}) == 1
         for one, other in zip(ours, plain, strict=True):
             np.testing.assert_array_equal(one, other)
             assert one.shape == other.shape
 
 
+def test_a_unit_is_prepared_in_portions_and_its_text_goes_with_the_last() -> None:
+    units = [["a", "bb", "ccc", "dddd", "eeeee"], [], ["f", "gg"]]
+    works = [
+        Work(
+            number,
+            0,
+            UnitText(list(texts), Unit(source="t", start=0, stop=9, paragraphs=len(texts)), last=True),
+            last=True,
+        )
+        for number, texts in enumerate(units)
+    ]
+    found = []
+    for portion in prepared(iter(works), Lengths(), 1, 2):  # type: ignore[arg-type]
+        assert (portion.work.text.paragraphs == []) is portion.text.last
+        lengths = [len(window.pieces) for window in portion.text.packed]
+        found.append((portion.work.shard, lengths, portion.text.last))
+    assert found == [(0, [1, 2], False), (0, [3, 4], False), (0, [5], True), (1, [], True), (2, [1, 2], True)]
+
+
 def test_a_unit_without_windows_is_prepared_too() -> None:
     works = iter([Work(0, 0, UnitText([], Unit(source="t", start=0, stop=0, paragraphs=0), last=True), last=True)])
-    (item,) = prepared(works, Lengths(), 1)  # type: ignore[arg-type]
-    assert item.unit.windows == []
+    (item,) = prepared(works, Lengths(), 1, 10)  # type: ignore[arg-type]
+    assert list(item.text.packed) == item.text.windows == []

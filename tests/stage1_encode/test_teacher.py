@@ -16,13 +16,12 @@ from transformers import T5Config
 from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
 from schemas.errors import X2StaticError
-from stage1_encode import pooling
+from stage1_encode.batches import padded_width
 from stage1_encode.encoder import Encoder
-from stage1_encode.pooling import padded_width
 from stage1_encode.positions import DEFAULT_WINDOW, claimed_window
 from stage1_encode.teacher import Teacher, pick_precision
 from stage1_encode.teacher_files import TeacherFiles, config_sha256, weights_sha256
-from stage1_encode.windows import PreparedUnit, Window
+from stage1_encode.windows import PreparedText, Window
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
 
@@ -145,11 +144,11 @@ def test_precision_is_chosen_by_what_the_processor_computes_with(
     assert pick_precision(config_of(tmp_path, tmp_path, tmp_path), CPU) == ("float32", "it was asked for")
 
 
-def unit_of(lengths: list[int]) -> PreparedUnit:
+def unit_of(lengths: list[int]) -> PreparedText:
     windows = [
         Window(np.arange(5, 5 + length), np.array([(number, 0, length)])) for number, length in enumerate(lengths)
     ]
-    unit = PreparedUnit(windows)
+    unit = PreparedText(windows)
     for _ in lengths:
         unit.add_context(["word"])
     unit.n_paragraphs = 1
@@ -177,50 +176,30 @@ def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay(caplog: py
     unit = unit_of([10, 3, 8, 10, 5, 1, 10, 7])
     small = SmallDevice(room=25)
     encoder = Encoder(None, small, 100)  # type: ignore[arg-type]
-    contexts = encoder.encode(unit, "corpus, unit 0").content().contexts
+    contexts = encoder.encode([unit], "corpus, unit 0").content().contexts
     np.testing.assert_array_equal(contexts[:, 0], [5 + (len(window.pieces) - 1) / 2 for window in unit.windows])
     assert encoder.max_tokens <= 25
     assert encoder.n_tokens == 54 <= encoder.n_padded <= 8 * 10, "what ran out of memory does not count"
     too_large = [size for size in small.sizes if size > 25]
     assert 0 < len(too_large) <= 3
-    encoder.encode(unit, "corpus, unit 1")
+    encoder.encode([unit], "corpus, unit 1")
     assert [size for size in small.sizes if size > 25] == too_large, "the next unit begins with the smaller batches"
 
 
 def test_a_window_that_does_not_fit_alone_is_an_error_that_names_the_unit() -> None:
     encoder = Encoder(None, SmallDevice(room=9), 100)  # type: ignore[arg-type]
     with pytest.raises(X2StaticError, match=r"corpus, unit 7: .*one window of 10 pieces; choose --device cpu"):
-        encoder.encode(unit_of([10, 10]), "corpus, unit 7")
-
-
-def test_the_last_of_many_batches_has_the_shape_of_a_full_one_and_the_means_stay(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A CPU keeps code for every shape it meets (issue 3, memory): a unit's last batch would bring a new one."""
-    monkeypatch.setattr(pooling, "WORTH_FILLING", 2)
-    unit = unit_of([4] * 25 + [3] * 7)
-    roomy = SmallDevice(room=1000)
-    encoder = Encoder(None, roomy, 40)  # type: ignore[arg-type]
-    contexts = encoder.encode(unit, "corpus, unit 0").content().contexts
-    np.testing.assert_array_equal(contexts[:, 0], [5 + (len(window.pieces) - 1) / 2 for window in unit.windows])
-    assert roomy.sizes == [40, 40, 40, 39], "ten of four pieces, then the last two of three with eleven more"
-    assert (encoder.n_tokens, encoder.n_padded) == (121, 159), "what fills up is counted as padding"
-
-
-def test_a_unit_of_few_batches_is_not_filled_up() -> None:
-    roomy = SmallDevice(room=1000)
-    Encoder(None, roomy, 40).encode(unit_of([4] * 12), "corpus, unit 0")  # type: ignore[arg-type]
-    assert roomy.sizes == [40, 8]
+        encoder.encode([unit_of([10, 10])], "corpus, unit 7")
 
 
 def test_one_unit_is_read_at_a_time_and_one_left_early_leaves_nothing_behind() -> None:
     encoder = Encoder(None, SmallDevice(room=1000), 8)  # type: ignore[arg-type]
-    reading = encoder.read(unit_of([4] * 6), "corpus, unit 0")
+    reading = encoder.read([unit_of([4] * 6)], "corpus, unit 0")
     next(reading)
     with pytest.raises(RuntimeError, match="corpus, unit 1: another unit is being read"):
-        encoder.encode(unit_of([3]), "corpus, unit 1")
+        encoder.encode([unit_of([3])], "corpus, unit 1")
     reading.close()
-    contexts = encoder.encode(unit_of([3]), "corpus, unit 1").content().contexts
+    contexts = encoder.encode([unit_of([3])], "corpus, unit 1").content().contexts
     assert contexts.tolist() == [[6.0]]
 
 
@@ -228,7 +207,7 @@ def test_a_teacher_goes_with_its_encoder() -> None:
     small = SmallDevice(room=1000)
     gone = weakref.ref(small)
     encoder = Encoder(None, small, 8)  # type: ignore[arg-type]
-    encoder.encode(unit_of([4] * 6), "corpus, unit 0")
+    encoder.encode([unit_of([4] * 6)], "corpus, unit 0")
     gc.disable()  # a cycle would keep it, and the memory of the device
     try:
         del small, encoder

@@ -1,0 +1,138 @@
+"""Batches of a unit whose portions come one after the other."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stage1_encode import encode
+from stage1_encode.batches import Batches, cut, padded_width
+from stage1_encode.pooling import ContextMeans
+from stage1_encode.preparation import PORTION
+from stage1_encode.windows import Ids, PackedWindows, Window
+from tests.stage1_encode.runs import assert_same_rows, config_of, files_of, paragraphs, run, write_lines
+
+MAX_TOKENS, WINDOW = 64, 32
+NO_SPANS = np.zeros((0, 3), np.int64)
+
+
+def windows_of(lengths: list[int], begin: int = 0) -> PackedWindows:
+    """Return windows whose first pieces number them."""
+    return PackedWindows([Window(np.full(length, begin + at), NO_SPANS) for at, length in enumerate(lengths)])
+
+
+def number(window: Window) -> int:
+    return int(window.pieces[0])
+
+
+def pieces(windows: Sequence[Window]) -> int:
+    return sum(len(window.pieces) for window in windows)
+
+
+def padding(batch: list[Window], max_tokens: int = MAX_TOKENS, window: int = WINDOW) -> float:
+    """Return the share of a full batch of this width that is no text."""
+    width = padded_width(len(batch[0].pieces), window)
+    return 1 - pieces(batch) / (max(1, max_tokens // width) * width)
+
+
+@given(st.lists(st.lists(st.integers(1, WINDOW), max_size=30), min_size=1, max_size=4))
+def test_every_window_is_in_one_batch_however_the_unit_is_portioned(lengths: list[list[int]]) -> None:
+    batches, made, n_windows = Batches(WINDOW), [], 0
+    for at, some in enumerate(lengths):
+        made += batches.add(windows_of(some, n_windows), at == len(lengths) - 1, MAX_TOKENS)
+        n_windows += len(some)
+    found = {number(window): len(window.pieces) for batch in made for window in batch}
+    assert found == dict(enumerate(length for some in lengths for length in some))
+    assert sum(map(len, made)) == n_windows
+    for batch in made:
+        long = [len(window.pieces) for window in batch]
+        assert long == sorted(long, reverse=True)
+        assert padded_width(long[0], WINDOW) * len(batch) <= MAX_TOKENS
+
+
+@given(st.lists(st.integers(1, WINDOW), min_size=1, max_size=60))
+def test_of_a_portion_that_others_follow_the_fullest_batches_leave_and_half_of_it_stays(lengths: list[int]) -> None:
+    windows = windows_of(lengths)
+    everything = cut(windows, MAX_TOKENS, WINDOW)
+    leaving = Batches(WINDOW).add(windows, False, MAX_TOKENS)
+    gone = {number(batch[0]) for batch in leaving}
+    staying = [batch for batch in everything if number(batch[0]) not in gone]
+    assert max(map(padding, leaving)) <= min(map(padding, staying), default=1)
+    assert sum(map(pieces, leaving)) >= pieces(windows) / 2, "the teacher has something to do"
+    emptiest = max(map(padding, leaving))
+    last = max(pieces(batch) for batch in leaving if padding(batch) == emptiest)
+    assert sum(map(pieces, leaving)) - last < pieces(windows) / 2, "and no more than that"
+    longest = [len(batch[0].pieces) for batch in leaving]
+    assert longest == sorted(longest, reverse=True)
+
+
+def test_a_unit_of_one_portion_is_cut_longest_first_and_equal_lengths_keep_their_order() -> None:
+    windows = windows_of([3, 9, 3, 12, 9])
+    (batch,) = Batches(WINDOW).add(windows, True, MAX_TOKENS)
+    assert list(map(number, batch)) == [3, 1, 4, 0, 2]
+
+
+def test_portions_cost_hardly_more_padding_than_the_whole_unit() -> None:
+    """Lengths drawn as those of English Wikipedia lie: 120 pieces on average, 8 portions of 550 windows."""
+    drawn = random.Random(0)
+    portions = [windows_of([min(512, 20 + int(drawn.gammavariate(2, 50))) for _ in range(550)]) for _ in range(8)]
+
+    def share(batches: list[list[Window]]) -> float:
+        widths = [padded_width(len(batch[0].pieces), 512) for batch in batches]
+        padded = sum(width * len(batch) for width, batch in zip(widths, batches, strict=True))
+        return padded / sum(map(pieces, batches)) - 1
+
+    whole = share(cut([window for windows in portions for window in windows], 2048, 512))
+    alone = share([batch for windows in portions for batch in cut(windows, 2048, 512)])
+    batches = Batches(512)
+    rolling = share([batch for at, windows in enumerate(portions) for batch in batches.add(windows, at == 7, 2048)])
+    assert whole < 0.03 < 0.04 < alone
+    assert rolling < whole + 0.002
+
+
+LINES = [*paragraphs(30), " ".join(paragraphs(60, seed=1)), "", *paragraphs(5, seed=2)]  # one fills several windows
+
+
+def test_a_unit_in_portions_holds_the_rows_of_one_in_a_go(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = write_lines(tmp_path / "t.txt", LINES)
+    figures = []
+    for name in ("whole", "portions", "workers"):
+        figures.append(run(teacher, corpus, tmp_path / name, unit=16, workers=2 if name == "workers" else None))
+        monkeypatch.setitem(PORTION, "cpu", 3)
+    assert_same_rows(tmp_path / "portions", tmp_path / "whole")
+    ours, plain = files_of(tmp_path / "portions"), files_of(tmp_path / "whole")
+    tables = {name for name in plain if name.endswith(".arrow")}
+    assert len(tables) == 2 * 3
+    assert {name: ours[name] for name in tables} == {name: plain[name] for name in tables}
+    counted = ("shards", "paragraphs", "contexts", "words", "teacher_tokens")
+    assert [figures[0][name] for name in counted] == [figures[1][name] for name in counted]
+    assert files_of(tmp_path / "workers") == files_of(tmp_path / "portions")
+
+
+def test_a_unit_interrupted_between_its_portions_is_read_again_alike(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PORTION, "cpu", 3)
+    corpus = write_lines(tmp_path / "t.txt", LINES)
+    run(teacher, corpus, tmp_path / "once", unit=16)
+    original, calls = ContextMeans.extend, []
+
+    def interrupted(self: ContextMeans, spans: Ids, n_contexts: int) -> None:
+        calls.append(n_contexts)
+        if len(calls) == 9:  # of twelve portions, the third of the second unit
+            raise KeyboardInterrupt
+        original(self, spans, n_contexts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ContextMeans, "extend", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            encode(config_of(teacher, corpus, tmp_path / "cache", unit=16))
+    assert len(list((tmp_path / "cache" / "shards").iterdir())) == 1
+    run(teacher, corpus, tmp_path / "cache", unit=16)
+    assert files_of(tmp_path / "cache") == files_of(tmp_path / "once")
