@@ -2,9 +2,11 @@
 
 import logging
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ from stage1_encode.batches import Batches, cut
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.heap import give_back
 from stage1_encode.lanes import Lanes, count_lanes, shared_cores
-from stage1_encode.pooling import ContextMeans
+from stage1_encode.pooling import BatchSums, ContextMeans, add_up
 from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
 from stage1_encode.teacher import Teacher
 from stage1_encode.teacher_files import TeacherFiles
@@ -35,7 +37,8 @@ MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
 # Trims cost 3 % of the time and keep the states' memory from growing for hours (docs/LOG.md, 2026-11-21).
 BATCHES_BETWEEN_TRIMS = 12
 
-ReadBatch = tuple[list[Window], tuple[torch.Tensor, ...]]  # and its states, of each layer that is asked for
+States = tuple[torch.Tensor, ...]  # of a batch, of each layer that is asked for
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +154,7 @@ class Encoder:
     def __post_init__(self) -> None:
         """Make the stream on which results leave the device; begin to count pieces, without and with padding."""
         self.results = ResultStream(self.teacher.device)
-        self._lanes: Lanes[list[Window], tuple[torch.Tensor, ...]] = Lanes(self.lanes)
+        self._lanes: Lanes[list[Window], Any] = Lanes(self.lanes)
         self.n_tokens = self.n_padded = 0
 
     def encode(self, portions: Iterable[PreparedText], what: str, dtype: torch.dtype = torch.float32) -> EncodedUnit:
@@ -178,9 +181,14 @@ class Encoder:
                 words.add(text)
                 yield text
 
-        with closing(self.read(taken_in(), what)) as batches:
-            for batch, states in batches:
-                means.add(batch, self.teacher.picked(states) if layer_sums else states[0])
+        def averaged(batch: list[Window], states: States) -> tuple[BatchSums, States]:
+            if layer_sums is None:
+                return add_up(batch, states[0]), ()
+            return add_up(batch, self.teacher.picked(states)), states
+
+        with closing(self._results(taken_in(), what, averaged)) as results:
+            for batch, (sums, states) in results:
+                means.add(sums)
                 if layer_sums:
                     layer_sums.add(batch, states)
         means.finish()
@@ -192,7 +200,7 @@ class Encoder:
             layer_sums.fetch(self.results) if layer_sums else None,
         )
 
-    def read(self, portions: Iterable[PreparedText], what: str) -> Generator[ReadBatch, None, None]:
+    def read(self, portions: Iterable[PreparedText], what: str) -> Generator[tuple[list[Window], States], None, None]:
         """Run the teacher over a unit and yield its batches with their states.
 
         Close it when it is left early; one unit is read at a time.
@@ -208,20 +216,10 @@ class Encoder:
         Raises:
             X2StaticError: the device has not the memory for one window.
         """
-        if not self._lanes.idle:
-            raise RuntimeError(f"{what}: another unit is being read")
-        with closing(self._lanes), shared_cores(self.lanes):
-            for number, found in enumerate(self._states(iter(portions), what)):
-                yield found
-                if number % BATCHES_BETWEEN_TRIMS == 0:
-                    give_back()
+        return self._results(portions, what, lambda _, states: states)
 
     def _layer_sums(self) -> LayerSums:
         return LayerSums(self.teacher.n_layers + 1, self.n_wanted, self.teacher.dim, self.teacher.device)
-
-    def _read(self, batch: list[Window]) -> tuple[torch.Tensor, ...]:
-        """Return the states of a batch: those of every layer where words are added up, otherwise the one asked for."""
-        return self.teacher.layers(batch) if self.n_wanted else (self.teacher.states(batch),)
 
     def batches(self, portions: Iterable[PreparedText]) -> Iterator[list[list[Window]]]:
         """Yield the batches that each portion of a unit lets the teacher read, whatever else is still to come."""
@@ -229,26 +227,43 @@ class Encoder:
         for text in portions:
             yield batches.add(text.packed, text.last, self.max_tokens)
 
-    def _states(self, portions: Iterator[PreparedText], what: str) -> Iterator[ReadBatch]:
-        """Yield batches and their states, in one order however many lanes there are."""
-        lanes, coming, waiting = self._lanes, self.batches(portions), deque[list[Window]]()
-        while True:
-            while lanes.has_room and _refilled(waiting, coming):
-                lanes.begin(self._read, waiting.popleft())
-            if lanes.idle:
-                return
-            batch, states = lanes.first()
-            if isinstance(states.exception(), torch.OutOfMemoryError):
-                unread = [batch, *lanes.close(), *waiting]
-                del states  # with it goes what the attempt held
-                self._halve(batch, what)
-                windows = [window for batch in unread for window in batch]
-                waiting = deque(cut(windows, self.max_tokens, self.teacher.window))
-                continue
-            found = states.result()
-            self.n_padded += found[0].shape[0] * found[0].shape[1]
-            self.n_tokens += sum(len(window.pieces) for window in batch)
-            yield batch, found
+    def _results(
+        self, portions: Iterable[PreparedText], what: str, take: Callable[[list[Window], States], Result]
+    ) -> Generator[tuple[list[Window], Result], None, None]:
+        """Yield batches and what is taken of their states, in one order however many lanes there are.
+
+        It is taken in the lane: the states themselves then go where they were made, before the lane's next batch.
+        """
+        if not self._lanes.idle:
+            raise RuntimeError(f"{what}: another unit is being read")
+
+        def read(batch: list[Window]) -> tuple[int, Result]:
+            states = self.teacher.layers(batch) if self.n_wanted else (self.teacher.states(batch),)
+            return states[0].shape[0] * states[0].shape[1], take(batch, states)
+
+        lanes: Lanes[list[Window], tuple[int, Result]] = self._lanes
+        coming, waiting = self.batches(portions), deque[list[Window]]()
+        with closing(lanes), shared_cores(self.lanes):
+            for number in count():
+                while lanes.has_room and _refilled(waiting, coming):
+                    lanes.begin(read, waiting.popleft())
+                if lanes.idle:
+                    return
+                batch, result = lanes.first()
+                if isinstance(result.exception(), torch.OutOfMemoryError):
+                    unread = [batch, *lanes.close(), *waiting]
+                    del result  # with it goes what the attempt held
+                    self._halve(batch, what)
+                    windows = [window for batch in unread for window in batch]
+                    waiting = deque(cut(windows, self.max_tokens, self.teacher.window))
+                    continue
+                n_padded, found = result.result()
+                self.n_padded += n_padded
+                self.n_tokens += sum(len(window.pieces) for window in batch)
+                yield batch, found
+                del result, found
+                if number % BATCHES_BETWEEN_TRIMS == 0:
+                    give_back()
 
     def _halve(self, batch: list[Window], what: str) -> None:
         if torch.cuda.is_available():

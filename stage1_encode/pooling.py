@@ -1,11 +1,43 @@
 """The mean of the teacher's states over each context (eq. 3 and 4)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 from schemas.device import to_device
 from schemas.ragged import ranges
 from stage1_encode.windows import Ids, Window, flattened
+
+
+@dataclass(frozen=True)
+class BatchSums:
+    """What a batch has of its contexts.
+
+    Attributes:
+        contexts: (n_spans,) int64, the context of each span.
+        n_pieces: (n_spans,) int64, pieces of each span.
+        sums: (n_spans, dim) float32 on the teacher's device, of the states over the pieces of each span.
+    """
+
+    contexts: Ids
+    n_pieces: Ids
+    sums: torch.Tensor
+
+
+def add_up(batch: list[Window], states: torch.Tensor) -> BatchSums:
+    """Add up the states of a batch over each of its spans.
+
+    Args:
+        batch: the windows, in the order of the rows.
+        states: (len(batch), longest, dim), of any float type; padding is not read.
+    """
+    spans = flattened([window.spans for window in batch], states.shape[1])
+    lengths = spans[:, 2] - spans[:, 1]
+    positions = to_device(ranges(spans[:, 1], lengths), states.device)
+    span_of = to_device(np.repeat(np.arange(len(spans)), lengths), states.device)
+    rows = states.reshape(-1, states.shape[2]).index_select(0, positions).float()
+    return BatchSums(spans[:, 0], lengths, rows.new_zeros((len(spans), rows.shape[1])).index_add_(0, span_of, rows))
 
 
 class ContextMeans:
@@ -50,28 +82,18 @@ class ContextMeans:
         self._sums = torch.cat([self._sums, self._sums.new_zeros((len(spread), self._sums.shape[1]))])
         self._n_pieces = np.concatenate([self._n_pieces, np.zeros(len(spread), np.int64)])
 
-    def add(self, batch: list[Window], states: torch.Tensor) -> None:
-        """Add the states of a batch.
-
-        Args:
-            batch: the windows, in the order of the rows.
-            states: (len(batch), longest, dim), of any float type; padding is not read.
-        """
-        spans = flattened([window.spans for window in batch], states.shape[1])
-        contexts, lengths = spans[:, 0], spans[:, 2] - spans[:, 1]
-        positions = to_device(ranges(spans[:, 1], lengths), states.device)
-        span_of = to_device(np.repeat(np.arange(len(spans)), lengths), states.device)
-        rows = states.reshape(-1, states.shape[2]).index_select(0, positions).float()
-        sums = self._sums.new_zeros((len(spans), states.shape[2])).index_add_(0, span_of, rows)
+    def add(self, found: BatchSums) -> None:
+        """Add what a batch has of its contexts."""
+        contexts, sums, n_pieces = found.contexts, found.sums, found.n_pieces
         places = self._place[contexts]
         parts = np.flatnonzero(places >= 0)
         if not len(parts):
-            self._store(contexts, sums, lengths)
+            self._store(contexts, sums, n_pieces)
             return
         whole = np.flatnonzero(places < 0)
-        self._store(contexts[whole], sums[to_device(whole, sums.device)], lengths[whole])
+        self._store(contexts[whole], sums[to_device(whole, sums.device)], n_pieces[whole])
         self._sums.index_add_(0, to_device(places[parts], sums.device), sums[to_device(parts, sums.device)])
-        np.add.at(self._n_pieces, places[parts], lengths[parts])
+        np.add.at(self._n_pieces, places[parts], n_pieces[parts])
 
     def finish(self) -> None:
         """Store the contexts that are spread over several windows, once all windows are added."""
