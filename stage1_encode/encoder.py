@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +19,7 @@ from schemas.shard import ShardContent
 from stage1_encode.aggregation import FetchedSums, LayerSums
 from stage1_encode.batches import Batches, cut
 from stage1_encode.compat import PaperPreparer
-from stage1_encode.heap import give_back
+from stage1_encode.heap import Trimmer
 from stage1_encode.lanes import Lanes, count_lanes, shared_cores
 from stage1_encode.pooling import BatchSums, ContextMeans, add_up
 from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
@@ -33,9 +32,6 @@ from stage1_encode.windows import PreparedText, Preparer, Window
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
 # (all-MiniLM-L6-v2, bfloat16; docs/LOG.md, 2026-11-21): larger batches fall out of the processor's cache.
 MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
-
-# Trims cost 3 % of the time and keep the states' memory from growing for hours (docs/LOG.md, 2026-11-21).
-BATCHES_BETWEEN_TRIMS = 12
 
 States = tuple[torch.Tensor, ...]  # of a batch, of each layer that is asked for
 Result = TypeVar("Result")
@@ -155,6 +151,7 @@ class Encoder:
         """Make the stream on which results leave the device; begin to count pieces, without and with padding."""
         self.results = ResultStream(self.teacher.device)
         self._lanes: Lanes[list[Window], Any] = Lanes(self.lanes)
+        self._trimmer = Trimmer()
         self.n_tokens = self.n_padded = 0
 
     def encode(self, portions: Iterable[PreparedText], what: str, dtype: torch.dtype = torch.float32) -> EncodedUnit:
@@ -244,7 +241,7 @@ class Encoder:
         lanes: Lanes[list[Window], tuple[int, Result]] = self._lanes
         coming, waiting = self.batches(portions), deque[list[Window]]()
         with closing(lanes), shared_cores(self.lanes):
-            for number in count():
+            while True:
                 while lanes.has_room and _refilled(waiting, coming):
                     lanes.begin(read, waiting.popleft())
                 if lanes.idle:
@@ -262,8 +259,7 @@ class Encoder:
                 self.n_tokens += sum(len(window.pieces) for window in batch)
                 yield batch, found
                 del result, found
-                if number % BATCHES_BETWEEN_TRIMS == 0:
-                    give_back()
+                self._trimmer.after_batch()
 
     def _halve(self, batch: list[Window], what: str) -> None:
         if torch.cuda.is_available():

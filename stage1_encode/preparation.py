@@ -97,8 +97,8 @@ def _first(pending: "deque[Pending]") -> Portion:
 
 
 def _done(work: Work, text: PreparedText, last: bool) -> Portion:
-    text.packed  # noqa: B018  # it is made here, and what it is made of goes
-    text.windows, text.last = [], last
+    text.pack()
+    text.last = last
     if last:
         work.text.paragraphs.clear()  # read, and megabytes, while the unit waits for the teacher and for the disk
     return Portion(work, text)

@@ -141,6 +141,10 @@ class PreparedText:
             self._packed = PackedWindows(self.windows)
         return self._packed
 
+    def pack(self) -> None:
+        """Pack the windows, and let go of what they were made of."""
+        self._packed, self.windows = self.packed, []
+
 
 @dataclass(frozen=True)
 class Preparer:

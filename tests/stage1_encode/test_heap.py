@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stage1_encode.heap import give_back
+from stage1_encode import heap
+from stage1_encode.heap import LEAST_BATCHES, Trimmer, give_back
 
 
 def resident() -> int:
@@ -22,3 +23,32 @@ def test_holes_in_the_heap_are_given_back() -> None:
     give_back()
     assert before - resident() > 100e6
     assert sum(block.sum() for block in pinned) == 60 * 8_000
+
+
+def test_memory_goes_back_when_the_process_has_grown_and_not_at_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, trims = [500 << 20], []
+    monkeypatch.setattr(heap, "_resident", lambda: held[0])
+    monkeypatch.setattr(heap, "give_back", lambda: trims.append(held[0]))
+    trimmer = Trimmer()
+
+    def batches(count: int) -> int:
+        before = len(trims)
+        for _ in range(count):
+            trimmer.after_batch()
+        return len(trims) - before
+
+    assert batches(LEAST_BATCHES - 1) == 0
+    assert batches(50) == 1, "it has not grown since"
+    held[0] += 100 << 20
+    assert batches(50) == 0, "that is its working set"
+    held[0] += 20 << 20
+    assert batches(50) == 1
+    held[0] += 300 << 20
+    assert batches(1) == 1
+
+
+def test_what_the_process_holds_is_told_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    if Path("/proc/self/statm").exists():
+        assert heap._resident() == pytest.approx(resident(), rel=0.1)
+    monkeypatch.setattr(heap, "Path", lambda _: Path("/nowhere/statm"))
+    assert heap._resident() == 0

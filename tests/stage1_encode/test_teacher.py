@@ -186,6 +186,19 @@ def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay(caplog: py
     assert [size for size in small.sizes if size > 25] == too_large, "the next unit begins with the smaller batches"
 
 
+def test_out_of_memory_between_portions_loses_no_window_and_the_means_stay() -> None:
+    texts = [unit_of([10, 3, 8, 10]), unit_of([5, 1, 10]), unit_of([7, 2])]
+    expected = [5 + (len(window.pieces) - 1) / 2 for text in texts for window in text.windows]
+    for text in texts[:-1]:
+        text.last = False
+    encoder = Encoder(None, SmallDevice(room=12), 100)  # type: ignore[arg-type]
+    content = encoder.encode(texts, "corpus, unit 0").content()
+    np.testing.assert_array_equal(content.contexts[:, 0], expected)
+    assert content.word_offsets.tolist() == list(range(10))
+    assert content.paragraphs.tolist() == [0] * 4 + [1] * 3 + [2] * 2
+    assert (content.lexicon, content.counts.tolist(), content.n_paragraphs) == (["word"], [9], 3)
+
+
 def test_a_window_that_does_not_fit_alone_is_an_error_that_names_the_unit() -> None:
     encoder = Encoder(None, SmallDevice(room=9), 100)  # type: ignore[arg-type]
     with pytest.raises(X2StaticError, match=r"corpus, unit 7: .*one window of 10 pieces; choose --device cpu"):
