@@ -223,6 +223,8 @@ class Encoder:
         batches = Batches(self.teacher.window)
         for text in portions:
             yield batches.add(text.packed, text.last, self.max_tokens)
+            if text.last:  # an error in reading on is not this unit's
+                return
 
     def _results(
         self, portions: Iterable[PreparedText], what: str, take: Callable[[list[Window], States], Result]

@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +215,15 @@ def test_one_unit_is_read_at_a_time_and_one_left_early_leaves_nothing_behind() -
     reading.close()
     contexts = encoder.encode([unit_of([3])], "corpus, unit 1").content().contexts
     assert contexts.tolist() == [[6.0]]
+
+
+def test_a_unit_is_done_before_what_follows_it_is_read() -> None:
+    def portions() -> Iterator[PreparedText]:
+        yield unit_of([4, 2])
+        raise ConnectionError("the next unit cannot be read")
+
+    encoder = Encoder(None, SmallDevice(room=1000), 8)  # type: ignore[arg-type]
+    assert encoder.encode(portions(), "corpus, unit 0").content().contexts.tolist() == [[6.5], [5.5]]
 
 
 def test_a_teacher_goes_with_its_encoder() -> None:

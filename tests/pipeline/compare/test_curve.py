@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.baselines import make
 from pipeline.compare.curve import sizes
@@ -65,7 +66,12 @@ def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_eve
 ):
     read: list[str] = []
     original = Encoder.encode
-    monkeypatch.setattr(Encoder, "encode", lambda self, unit, what: read.append(what) or original(self, unit, what))
+
+    def encode(self: Encoder, portions: Any, what: str, dtype: torch.dtype) -> Any:
+        read.append(what)
+        return original(self, portions, what, dtype)
+
+    monkeypatch.setattr(Encoder, "encode", encode)
     cache, out = encoded / "cache", tmp_path / "out"
     words = Cache.open(cache).shard(0).lexicon()["word"].to_pylist()[:8]
     data = write_pairs(tmp_path / "data", words)

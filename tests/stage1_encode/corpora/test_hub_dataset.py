@@ -10,6 +10,7 @@ import huggingface_hub.constants
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from schemas.cache import Cache
 from schemas.encoding import EncodeConfig
@@ -143,12 +144,12 @@ def stop_after(units: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the teacher encode so many units and then break the run off."""
     left, original = units, Encoder.encode
 
-    def encode(encoder: Encoder, unit: Any, what: str) -> Any:
+    def encode(encoder: Encoder, portions: Any, what: str, dtype: torch.dtype) -> Any:
         nonlocal left
         if not left:
             raise Stop
         left -= 1
-        return original(encoder, unit, what)
+        return original(encoder, portions, what, dtype)
 
     monkeypatch.setattr(Encoder, "encode", encode)
 
