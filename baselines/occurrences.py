@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from torch import Tensor
 
 from baselines.request import Request
 from baselines.teacher import check_memory, opened
-from schemas.ahead import ahead
 from schemas.device import to_device
 from schemas.errors import X2StaticError
 from schemas.progress import Progress
@@ -26,8 +23,8 @@ from schemas.storage import open_atomically, remove_leftovers
 from schemas.tensors import write_arrays
 from stage1_encode.encoder import Encoder
 from stage1_encode.occurrences import Occurrences
-from stage1_encode.preparation import PORTION, Portion, pick_workers, prepared
-from stage1_encode.remaining import read_remaining
+from stage1_encode.preparation import pick_workers, units_ahead
+from stage1_encode.remaining import Work, read_remaining
 from stage1_encode.sources import Source
 from stage1_encode.windows import PreparedText
 
@@ -225,8 +222,8 @@ def _fill(request: Request, encoder: Encoder, sources: list[Source], pool: Pool,
     n_read = sum(markers[shard].unit.paragraphs for shard in saver.units)
     request.report(Progress(n_read, total, "paragraphs"))
     before = encoder.n_tokens
-    for work, portions in groupby(_portions(request, encoder, sources, saver.units), attrgetter("work")):
-        _take_in(encoder, map(attrgetter("text"), portions), f"unit {work.shard}", pool)
+    for work, portions in _units(request, encoder, sources, saver.units):
+        _take_in(encoder, portions, f"unit {work.shard}", pool)
         saver.units.add(work.shard)
         saver.save(pool, last=len(saver.units) == len(markers))
         n_read += work.text.unit.paragraphs
@@ -234,13 +231,15 @@ def _fill(request: Request, encoder: Encoder, sources: list[Source], pool: Pool,
         request.report(Progress(n_read, total, "paragraphs", rate))
 
 
-def _portions(request: Request, encoder: Encoder, sources: list[Source], held: set[int]) -> Iterator[Portion]:
+def _units(
+    request: Request, encoder: Encoder, sources: list[Source], held: set[int]
+) -> Iterator[tuple[Work, Iterator[PreparedText]]]:
     """Read and prepare the missing units, ahead of the teacher and in the cache's order."""
     cache = request.needed_cache()
     markers = cache.committed()[0]
     works = read_remaining(cache.plans(), sources, markers, None, markers.keys() - held)
     device = encoder.teacher.device
-    return ahead(prepared(works, encoder.preparer, pick_workers(None, device), PORTION[device.type]))
+    return units_ahead(works, encoder.preparer, pick_workers(None, device), device)
 
 
 def _take_in(encoder: Encoder, portions: Iterator[PreparedText], what: str, pool: Pool) -> None:

@@ -52,20 +52,15 @@ def config_of(arguments: dict[str, Any], cache: str) -> Any:
 
 def batches(paragraphs: list[str], unit: int, encoder: Any) -> list[list[Any]]:
     """Return the batches that an encoder makes of some paragraphs."""
-    from dataclasses import replace
+    from stage1_encode.preparation import PORTION, portions
 
-    from stage1_encode.preparation import PORTION
-
-    portion = PORTION[encoder.teacher.device.type]
     found: list[list[Any]] = []
     for start in range(0, len(paragraphs), unit):
-        texts = paragraphs[start : start + unit]
-        begins = range(0, len(texts), portion)
-        portions = [
-            replace(encoder.preparer.prepare(texts[begin : begin + portion]), last=begin == begins[-1])
-            for begin in begins
-        ]
-        found += [batch for batches in encoder.batches(portions) for batch in batches]
+        prepared = []
+        for texts, last in portions(paragraphs[start : start + unit], PORTION[encoder.teacher.device.type]):
+            prepared.append(encoder.preparer.prepare(texts))
+            prepared[-1].last = last
+        found += [batch for batches in encoder.batches(prepared) for batch in batches]
     return found
 
 

@@ -5,13 +5,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import attrgetter
 
 import torch
 
 from schemas.aggregated import Aggregated
-from schemas.ahead import ahead
 from schemas.cache import MANIFEST, Cache, totals
 from schemas.device import pick_device
 from schemas.encoding import EncodeConfig
@@ -34,7 +31,7 @@ from stage1_encode.corpora.corpus import Corpus
 from stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
 from stage1_encode.part import Part, planned_paragraphs
 from stage1_encode.planning import merged, plan_all, plan_rest, write_plans
-from stage1_encode.preparation import PORTION, pick_workers, prepared
+from stage1_encode.preparation import pick_workers, units_ahead
 from stage1_encode.remaining import Work, read_remaining
 from stage1_encode.sources import Source, check_appendable, match, open_corpora
 from stage1_encode.teacher import pick_precision
@@ -245,10 +242,8 @@ def encode_missing(
     works = read_remaining(plans, sources, dict(done.markers), done.part, again)
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
-        portions = ahead(prepared(works, encoder.preparer, workers, PORTION[encoder.teacher.device.type]))
-        for work, texts in groupby(portions, attrgetter("work")):
-            what = f"{plans[work.plan].corpus}, unit {work.shard}"
-            encoded = encoder.encode(map(attrgetter("text"), texts), what, kept_as)
+        for work, portions in units_ahead(works, encoder.preparer, workers, encoder.teacher.device):
+            encoded = encoder.encode(portions, f"{plans[work.plan].corpus}, unit {work.shard}", kept_as)
             if writing:
                 writing.result()
             writing = writer.submit(done.commit, cache, work, encoded)

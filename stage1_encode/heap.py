@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-# A trim costs what comes to be used again: every 6 batches 6 % of the time, so 2 % (docs/LOG.md, 2026-11-21).
+# A trim costs what comes to be used again: every 6 batches 6 % of the time, so 1 % (docs/LOG.md, 2026-11-21).
 GROWTH = 112 << 20  # bytes; the working set of two lanes of all-MiniLM-L6-v2 is 60 to 80 MB
 LEAST_BATCHES = 6  # for larger teachers, whose working set is beyond that
 

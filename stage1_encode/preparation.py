@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import groupby
 from multiprocessing.connection import wait
+from operator import attrgetter
 
 import torch
 
+from schemas.ahead import ahead
 from schemas.errors import X2StaticError
 from stage1_encode.compat import PaperPreparer
 from stage1_encode.remaining import Work
@@ -45,6 +48,24 @@ def pick_workers(asked: int | None, device: torch.device) -> int:
     if asked is not None:
         return asked
     return 1 if device.type == "cpu" else min(MOST_WORKERS, max(1, (os.cpu_count() or 1) // 2))
+
+
+def units_ahead(
+    works: Iterator[Work], preparer: Preparer | PaperPreparer, workers: int, device: torch.device
+) -> Iterator[tuple[Work, Iterator[PreparedText]]]:
+    """Begin at once to prepare units ahead of the teacher, and yield each with its portions, as they are ready.
+
+    Args:
+        works: the units, read.
+        preparer: cuts text into windows and words.
+        workers: processes that prepare text.
+        device: the teacher's.
+
+    Raises:
+        X2StaticError: a process was killed.
+    """
+    coming = ahead(prepared(works, preparer, workers, PORTION[device.type]))
+    return ((work, map(attrgetter("text"), found)) for work, found in groupby(coming, attrgetter("work")))
 
 
 def prepared(
@@ -83,12 +104,16 @@ def prepared(
             ) from error
 
 
-def _portions(works: Iterator[Work], paragraphs: int) -> Iterator[tuple[Work, list[str], bool]]:
-    """Yield each unit's paragraphs, some at once, and whether the unit ends with them; an empty unit is one portion."""
+def portions(paragraphs: list[str], size: int) -> Iterator[tuple[list[str], bool]]:
+    """Yield a unit's paragraphs, so many at once, and whether the unit ends with them; an empty unit is one portion."""
+    for start in range(0, max(len(paragraphs), 1), size):
+        yield paragraphs[start : start + size], start + size >= len(paragraphs)
+
+
+def _portions(works: Iterator[Work], size: int) -> Iterator[tuple[Work, list[str], bool]]:
     for work in works:
-        texts = work.text.paragraphs
-        for start in range(0, max(len(texts), 1), paragraphs):
-            yield work, texts[start : start + paragraphs], start + paragraphs >= len(texts)
+        for texts, last in portions(work.text.paragraphs, size):
+            yield work, texts, last
 
 
 def _first(pending: "deque[Pending]") -> Portion:

@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +46,7 @@ def flattened(spans: list[Ids], width: int) -> Ids:
     return np.concatenate([one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)])
 
 
-class PackedWindows(Sequence[Window]):
+class PackedWindows:
     """Windows in three arrays; each window is made when it is asked for.
 
     Thousands of small arrays lie between all that was made and freed with them, and keep its memory from going back
@@ -73,19 +72,17 @@ class PackedWindows(Sequence[Window]):
         """Return the number of windows."""
         return len(self.lengths)
 
-    @overload
-    def __getitem__(self, number: int) -> Window: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[Window]: ...
-    def __getitem__(self, number: int | slice) -> Window | list[Window]:
-        """Return a window, whose arrays are slices of those of all, or the windows of a slice."""
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
+    def __getitem__(self, number: int) -> Window:
+        """Return a window, whose arrays are slices of those of all."""
         return Window(
             _part(self._pieces, self._piece_ends, number),
             _part(self.spans, self._span_ends, number),
             _part(self._occurrences, self._occurrence_ends, number),
         )
+
+    def __iter__(self) -> Iterator[Window]:
+        """Yield the windows, in corpus order."""
+        return map(self.__getitem__, range(len(self)))
 
 
 def _part(array: Ids, ends: Ids, number: int) -> Ids:

@@ -1,7 +1,7 @@
 """Batches of a unit whose portions come one after the other."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ def number(window: Window) -> int:
     return int(window.pieces[0])
 
 
-def pieces(windows: Sequence[Window]) -> int:
+def pieces(windows: Iterable[Window]) -> int:
     return sum(len(window.pieces) for window in windows)
 
 
@@ -57,7 +57,7 @@ def test_every_window_is_in_one_batch_however_the_unit_is_portioned(lengths: lis
 @given(st.lists(st.integers(1, WINDOW), min_size=1, max_size=60))
 def test_of_a_portion_that_others_follow_the_fullest_batches_leave_and_half_of_it_stays(lengths: list[int]) -> None:
     windows = windows_of(lengths)
-    everything = cut(windows, MAX_TOKENS, WINDOW)
+    everything = cut(list(windows), MAX_TOKENS, WINDOW)
     leaving = Batches(WINDOW).add(windows, False, MAX_TOKENS)
     gone = {number(batch[0]) for batch in leaving}
     staying = [batch for batch in everything if number(batch[0]) not in gone]
@@ -87,7 +87,7 @@ def test_portions_cost_hardly_more_padding_than_the_whole_unit() -> None:
         return padded / sum(map(pieces, batches)) - 1
 
     whole = share(cut([window for windows in portions for window in windows], 2048, 512))
-    alone = share([batch for windows in portions for batch in cut(windows, 2048, 512)])
+    alone = share([batch for windows in portions for batch in cut(list(windows), 2048, 512)])
     batches = Batches(512)
     rolling = share([batch for at, windows in enumerate(portions) for batch in batches.add(windows, at == 7, 2048)])
     assert whole < 0.03 < 0.04 < alone
