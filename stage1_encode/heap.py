@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-# A trim costs what comes to be used again: every 6 batches 6 % of the time, so 1 % (docs/LOG.md, 2026-11-21).
-GROWTH = 112 << 20  # bytes; the working set of two lanes of all-MiniLM-L6-v2 is 60 to 80 MB
-LEAST_BATCHES = 6  # for larger teachers, whose working set is beyond that
+# What a trim gives back is faulted in again where the next batch needs it (docs/LOG.md, 2026-11-22). So none within the
+# room that an encode of few units takes, nor before the working set of two lanes of all-MiniLM-L6-v2, 50 to 60 MB, is
+# back.
+ROOM = 192 << 20  # bytes beyond what was held before the first batch
+GROWTH = 64 << 20  # bytes since the last trim
 
 
 @cache
@@ -30,15 +32,15 @@ class Trimmer:
     """Gives freed memory back whenever a good deal of it has gathered."""
 
     def __init__(self) -> None:
-        """Begin to count."""
-        self._after_last, self._n_batches = 0, 0
+        """Take what the process holds now, with the teacher loaded, for what it needs."""
+        self._at_first, self._after_last = _resident(), 0
 
     def after_batch(self) -> None:
-        """Look how much the process holds, and give back if it has grown since the last time."""
-        self._n_batches += 1
-        if self._n_batches >= LEAST_BATCHES and _resident() - self._after_last > GROWTH:
+        """Look how much the process holds, and give back if that is much and has grown since the last time."""
+        held = _resident()
+        if held - self._at_first > ROOM and held - self._after_last > GROWTH:
             give_back()
-            self._after_last, self._n_batches = _resident(), 0
+            self._after_last = _resident()
 
 
 def _resident() -> int:

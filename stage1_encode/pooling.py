@@ -47,7 +47,6 @@ class ContextMeans:
     spread over several keep a float32 sum, so that a unit takes hardly more memory than what is stored of it.
 
     Attributes:
-        means: (n_contexts, dim) on the device, of the type asked for; zeros for a context without pieces.
         largest: () float32 on the device, the largest magnitude of all means before they were stored; NaN if one is.
     """
 
@@ -59,12 +58,17 @@ class ContextMeans:
             device: the teacher's.
             dtype: in which the means are stored.
         """
-        self.means = torch.zeros((0, dim), dtype=dtype, device=device)
+        self._means = torch.zeros((0, dim), dtype=dtype, device=device)  # with rows to spare
         self.largest = torch.zeros((), dtype=torch.float32, device=device)
         self._spread: Ids = np.zeros(0, np.int64)  # the contexts of several windows
         self._place: Ids = np.zeros(0, np.int64)  # of each context, where among them it is; -1 for all others
         self._sums = torch.zeros((0, dim), dtype=torch.float32, device=device)
         self._n_pieces: Ids = np.zeros(0, np.int64)
+
+    @property
+    def means(self) -> torch.Tensor:
+        """(n_contexts, dim) on the device, of the type asked for; zeros for a context without pieces."""
+        return self._means[: len(self._place)]
 
     def extend(self, spans: Ids, n_contexts: int) -> None:
         """Make room for the contexts of a portion.
@@ -78,7 +82,11 @@ class ContextMeans:
         place = np.full(n_contexts, -1, np.int64)
         place[spread - begin] = len(self._spread) + np.arange(len(spread))
         self._place, self._spread = np.concatenate([self._place, place]), np.concatenate([self._spread, spread])
-        self.means = torch.cat([self.means, self.means.new_zeros((n_contexts, self.means.shape[1]))])
+        if len(self._place) > len(self._means):  # twice the rows: a copy at each portion would be a unit more to hold
+            larger = self._means.new_empty((max(len(self._place), 2 * len(self._means)), self._means.shape[1]))
+            larger[:begin] = self._means[:begin]
+            self._means = larger
+        self._means[begin : len(self._place)] = 0
         self._sums = torch.cat([self._sums, self._sums.new_zeros((len(spread), self._sums.shape[1]))])
         self._n_pieces = np.concatenate([self._n_pieces, np.zeros(len(spread), np.int64)])
 
@@ -103,5 +111,5 @@ class ContextMeans:
         if not len(contexts):
             return
         means = sums.div_(to_device(np.maximum(n_pieces, 1), sums.device)[:, None])
-        self.means[to_device(contexts, sums.device)] = means.to(self.means.dtype)
+        self._means[to_device(contexts, sums.device)] = means.to(self._means.dtype)
         self.largest = torch.maximum(self.largest, torch.linalg.vector_norm(means, torch.inf))

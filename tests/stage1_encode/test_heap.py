@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stage1_encode import heap
-from stage1_encode.heap import LEAST_BATCHES, Trimmer, give_back
+from stage1_encode.heap import GROWTH, ROOM, Trimmer, give_back
 
 
 def resident() -> int:
@@ -25,26 +25,24 @@ def test_holes_in_the_heap_are_given_back() -> None:
     assert sum(block.sum() for block in pinned) == 60 * 8_000
 
 
-def test_memory_goes_back_when_the_process_has_grown_and_not_at_every_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    held, trims = [500 << 20], []
+def test_memory_goes_back_when_the_process_holds_much_and_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = 500 << 20
+    held, trims = [loaded], []
     monkeypatch.setattr(heap, "_resident", lambda: held[0])
     monkeypatch.setattr(heap, "give_back", lambda: trims.append(held[0]))
     trimmer = Trimmer()
 
-    def batches(count: int) -> int:
-        before = len(trims)
-        for _ in range(count):
+    def trims_at(size: int) -> int:
+        held[0], before = size, len(trims)
+        for _ in range(20):
             trimmer.after_batch()
         return len(trims) - before
 
-    assert batches(LEAST_BATCHES - 1) == 0
-    assert batches(50) == 1, "it has not grown since"
-    held[0] += 100 << 20
-    assert batches(50) == 0, "that is its working set"
-    held[0] += 20 << 20
-    assert batches(50) == 1
-    held[0] += 300 << 20
-    assert batches(1) == 1
+    assert trims_at(loaded + ROOM) == 0
+    assert trims_at(loaded + ROOM + 1) == 1, "once: it has not grown since"
+    assert trims_at(loaded + ROOM + GROWTH) == 0, "that is its working set"
+    assert trims_at(loaded + ROOM + GROWTH + 2) == 1
+    assert trims_at(loaded + 9 * ROOM) == 1
 
 
 def test_what_the_process_holds_is_told_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
