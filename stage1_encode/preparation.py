@@ -21,7 +21,7 @@ from stage1_encode.compat import PaperPreparer
 from stage1_encode.remaining import Work
 from stage1_encode.windows import PreparedText, Preparer
 
-# One process prepares some 290,000 pieces a second; an accelerator reads millions (docs/SCALE.md).
+# One process prepares some 420,000 pieces a second; an accelerator reads millions (docs/SCALE.md).
 MOST_WORKERS = 8
 
 Pending = tuple[Work, "Future[PreparedText]", bool]  # a portion, and whether its unit ends with it
