@@ -100,6 +100,11 @@ class LayerSums:
         self.rests = torch.zeros_like(self.sums)
         self.counts = torch.zeros(n_words, dtype=torch.int64)
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that they take."""
+        return self.sums.nbytes + self.rests.nbytes
+
     def add(self, batch: list[Window], layers: tuple[torch.Tensor, ...]) -> None:
         """Add the occurrences of a batch; an occurrence's vector is the mean of the states of its pieces.
 

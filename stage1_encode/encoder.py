@@ -151,7 +151,8 @@ class Encoder:
         """Make the stream on which results leave the device; begin to count pieces, without and with padding."""
         self.results = ResultStream(self.teacher.device)
         self._lanes: Lanes[list[Window], Any] = Lanes(self.lanes)
-        self._trimmer = Trimmer()
+        # The sums of two units: one is written while the next one is read.
+        self._trimmer = Trimmer(2 * self._layer_sums(torch.device("meta")).n_bytes)
         self.n_tokens = self.n_padded = 0
 
     def encode(self, portions: Iterable[PreparedText], what: str, dtype: torch.dtype = torch.float32) -> EncodedUnit:
@@ -168,7 +169,7 @@ class Encoder:
             X2StaticError: the device has not the memory for one window.
         """
         words, means = UnitWords(), ContextMeans(self.teacher.dim, self.teacher.device, dtype)
-        layer_sums = self._layer_sums() if self.n_wanted else None
+        layer_sums = self._layer_sums(self.teacher.device) if self.n_wanted else None
 
         def taken_in() -> Iterator[PreparedText]:
             for text in portions:
@@ -215,8 +216,8 @@ class Encoder:
         """
         return self._results(portions, what, lambda _, states: states)
 
-    def _layer_sums(self) -> LayerSums:
-        return LayerSums(self.teacher.n_layers + 1, self.n_wanted, self.teacher.dim, self.teacher.device)
+    def _layer_sums(self, device: torch.device) -> LayerSums:
+        return LayerSums(self.teacher.n_layers + 1, self.n_wanted, self.teacher.dim, device)
 
     def batches(self, portions: Iterable[PreparedText]) -> Iterator[list[list[Window]]]:
         """Yield the batches that each portion of a unit lets the teacher read, whatever else is still to come."""

@@ -9,7 +9,7 @@ from pathlib import Path
 # What a trim gives back is faulted in again where the next batch needs it (docs/LOG.md, 2026-11-22). So none within the
 # room that an encode of few units takes, nor before the working set of two lanes of all-MiniLM-L6-v2, 50 to 60 MB, is
 # back.
-ROOM = 192 << 20  # bytes beyond what was held before the first batch
+ROOM = 192 << 20  # bytes beyond what is needed whatever the batches
 GROWTH = 64 << 20  # bytes since the last trim
 
 
@@ -31,14 +31,18 @@ def give_back() -> None:
 class Trimmer:
     """Gives freed memory back whenever a good deal of it has gathered."""
 
-    def __init__(self) -> None:
-        """Take what the process holds now, with the teacher loaded, for what it needs."""
-        self._at_first, self._after_last = _resident(), 0
+    def __init__(self, besides: int = 0) -> None:
+        """Take what the process holds now, with the teacher loaded, for what it needs.
+
+        Args:
+            besides: bytes that it is going to need, whatever the batches.
+        """
+        self._needed, self._after_last = _resident() + besides, 0
 
     def after_batch(self) -> None:
         """Look how much the process holds, and give back if that is much and has grown since the last time."""
         held = _resident()
-        if held - self._at_first > ROOM and held - self._after_last > GROWTH:
+        if held - self._needed > ROOM and held - self._after_last > GROWTH:
             give_back()
             self._after_last = _resident()
 

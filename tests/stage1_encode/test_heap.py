@@ -43,6 +43,10 @@ def test_memory_goes_back_when_the_process_holds_much_and_has_grown(monkeypatch:
     assert trims_at(loaded + ROOM + GROWTH) == 0, "that is its working set"
     assert trims_at(loaded + ROOM + GROWTH + 2) == 1
     assert trims_at(loaded + 9 * ROOM) == 1
+    held[0] = loaded
+    trimmer = Trimmer(besides=100 << 20)
+    assert trims_at(loaded + ROOM + (100 << 20)) == 0
+    assert trims_at(loaded + ROOM + (100 << 20) + 1) == 1
 
 
 def test_what_the_process_holds_is_told_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
