@@ -152,7 +152,7 @@ class Encoder:
         self.results = ResultStream(self.teacher.device)
         self._lanes: Lanes[list[Window], Any] = Lanes(self.lanes)
         # The sums of two units: one is written while the next one is read.
-        self._trimmer = Trimmer(2 * self._layer_sums(torch.device("meta")).n_bytes)
+        self._trimmer = Trimmer(2 * self._layer_sums(torch.device("meta")).n_bytes if self.n_wanted else 0)
         self.n_tokens = self.n_padded = 0
 
     def encode(self, portions: Iterable[PreparedText], what: str, dtype: torch.dtype = torch.float32) -> EncodedUnit:
