@@ -15,17 +15,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from baselines.occurrences import Pool, StateFile, gather
-from baselines.request import Made, Request
-from baselines.teacher import check_memory, layer_number, made_of, opened, precision_of
-from schemas.aggregated import Aggregated
-from schemas.cache import Cache
-from schemas.encoding import Layer
-from schemas.storage import canonical_json, only_writer
-from stage1_encode.encode import Done, encode_missing
-from stage1_encode.occurrences import Occurrences
-from stage1_encode.part import Part
-from stage1_encode.preparation import pick_workers
+from x2static.baselines.occurrences import Pool, StateFile, gather
+from x2static.baselines.request import Made, Request
+from x2static.baselines.teacher import check_memory, layer_number, made_of, opened, precision_of
+from x2static.durable.storage import canonical_json, only_writer
+from x2static.schemas.aggregated import Aggregated
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import Layer
+from x2static.stage1_encode.encode import Done, encode_missing
+from x2static.stage1_encode.plan.part import Part
+from x2static.stage1_encode.pools.occurrences import Occurrences
+from x2static.stage1_encode.text.preparation import pick_workers
 
 FOLDER = "baselines"  # in the cache's folder
 EXTREMES = "extremes.safetensors"

@@ -1,7 +1,7 @@
 """Decontextualised vectors (Bommasani, Davis and Cardie, ACL 2020): each word through the teacher, alone."""
 
-from baselines.request import Made, Request
-from baselines.teacher import made_of, read_words
+from x2static.baselines.request import Made, Request
+from x2static.baselines.teacher import made_of, read_words
 
 
 def make(request: Request) -> Made:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from baselines.fitting import add_vocabulary, fit, gensim_models, settings
-from baselines.request import Made, Request
-from baselines.text import write_text
+from x2static.baselines.fitting import add_vocabulary, fit, gensim_models, settings
+from x2static.baselines.request import Made, Request
+from x2static.baselines.text import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from baselines.fitting import gensim_models
-from baselines.vector_files import FASTTEXT_MAGIC
-from baselines.vector_rows import VectorRows
-from schemas.errors import X2StaticError
+from x2static.baselines.fitting import gensim_models
+from x2static.baselines.vector_files import FASTTEXT_MAGIC
+from x2static.baselines.vector_rows import VectorRows
+from x2static.durable.errors import X2StaticError
 
 # As fastText's Args::save, Dictionary::save and Matrix::save write them, little-endian, nothing in between.
 ARGUMENTS = struct.Struct("<4si12id")

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from baselines.teacher_sentences import TeacherSentences
-from schemas.device import to_device
-from schemas.errors import X2StaticError
-from schemas.progress import Progress, Report, silent
-from stage1_encode.batches import cut
-from stage1_encode.model import load_model
-from stage1_encode.windows import Window
+from x2static.baselines.teacher_sentences import TeacherSentences
+from x2static.durable.errors import X2StaticError
+from x2static.machine.device import to_device
+from x2static.machine.progress import Progress, Report, silent
+from x2static.stage1_encode.teacher.batches import cut
+from x2static.stage1_encode.teacher.model import load_model
+from x2static.stage1_encode.text.windows import Window
 
 POOL = 16  # batches that are sorted by length together; sorted wholly, an epoch would go from long texts to short ones
 LARGEST_NORM = 1.0  # of a gradient, as is usual for such teachers

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from baselines.request import Made, Request
-from baselines.text import Text
-from schemas.background import in_background
-from schemas.errors import X2StaticError
-from schemas.progress import Progress
+from x2static.baselines.request import Made, Request
+from x2static.baselines.text import Text
+from x2static.durable.errors import X2StaticError
+from x2static.machine.background import in_background
+from x2static.machine.progress import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
-from baselines.request import Made, Request
-from baselines.teacher import made_of, read_words
+from x2static.baselines.request import Made, Request
+from x2static.baselines.teacher import made_of, read_words
 
 DIM = 256
 SIF = 1e-4

@@ -14,19 +14,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from baselines.request import Request
-from baselines.teacher import check_memory, opened
-from schemas.device import to_device
-from schemas.errors import X2StaticError
-from schemas.progress import Progress
-from schemas.storage import open_atomically, remove_leftovers
-from schemas.tensors import write_arrays
-from stage1_encode.encoder import Encoder
-from stage1_encode.occurrences import Occurrences
-from stage1_encode.preparation import pick_workers, units_ahead
-from stage1_encode.remaining import Work, read_remaining
-from stage1_encode.sources import Source
-from stage1_encode.windows import PreparedText
+from x2static.baselines.request import Request
+from x2static.baselines.teacher import check_memory, opened
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import open_atomically, remove_leftovers
+from x2static.durable.tensors import write_arrays
+from x2static.machine.device import to_device
+from x2static.machine.progress import Progress
+from x2static.stage1_encode.corpora.sources import Source
+from x2static.stage1_encode.encoder import Encoder
+from x2static.stage1_encode.plan.remaining import Work, read_remaining
+from x2static.stage1_encode.pools.occurrences import Occurrences
+from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
+from x2static.stage1_encode.text.windows import PreparedText
 
 # A large state takes seconds to write, a unit on an accelerator takes seconds to read: a share of the time goes into
 # saving, whatever the two take.

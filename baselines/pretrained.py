@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from baselines.fasttext_binary import FastTextFile, read_fasttext
-from baselines.request import Made, Request
-from baselines.vector_files import layout_of, read_binary, read_text
-from baselines.vector_rows import VectorRows
-from schemas.errors import X2StaticError
-from schemas.storage import hash_file
+from x2static.baselines.fasttext_binary import FastTextFile, read_fasttext
+from x2static.baselines.request import Made, Request
+from x2static.baselines.vector_files import layout_of, read_binary, read_text
+from x2static.baselines.vector_rows import VectorRows
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import hash_file
 
 logger = logging.getLogger(__name__)
 

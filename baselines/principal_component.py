@@ -9,10 +9,10 @@ A right singular vector has length 1 and no sign. The sign here is that of the m
 mean of the word's vectors is positive.
 """
 
-from baselines.occurrences import StateFile, gather
-from baselines.request import Made, Request
-from baselines.sketches import ROWS, Sketches
-from baselines.teacher import made_of
+from x2static.baselines.occurrences import StateFile, gather
+from x2static.baselines.request import Made, Request
+from x2static.baselines.sketches import ROWS, Sketches
+from x2static.baselines.teacher import made_of
 
 STATE = "sketches.safetensors"
 

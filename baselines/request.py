@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schemas.baseline import BaselineConfig
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.progress import Report, silent
-from schemas.segmentation import WordSegmentation
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Report, silent
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.cache import Cache
+from x2static.schemas.segmentation import WordSegmentation
 
 
 @dataclass(frozen=True)

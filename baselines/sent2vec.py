@@ -12,9 +12,9 @@ n-grams of words and their dropout. And gensim drops frequent words from the sen
 them out as targets alone.
 """
 
-from baselines.fitting import add_vocabulary, fit, gensim_models, settings
-from baselines.request import Made, Request
-from baselines.text import write_text
+from x2static.baselines.fitting import add_vocabulary, fit, gensim_models, settings
+from x2static.baselines.request import Made, Request
+from x2static.baselines.text import write_text
 
 LEARNING_RATE = 0.05
 LONGEST_LINE = 1024  # words; the work grows with the square

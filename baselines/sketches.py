@@ -7,10 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from baselines.occurrences import Pool
-from baselines.teacher import layer_number
-from schemas.encoding import Layer
-from stage1_encode.occurrences import Occurrences
+from x2static.baselines.occurrences import Pool
+from x2static.baselines.teacher import layer_number
+from x2static.schemas.encoding import Layer
+from x2static.stage1_encode.pools.occurrences import Occurrences
 
 ROWS = 8
 BUFFERED = 16_384  # occurrences before they are folded in; of 384 numbers they are 25 MB

@@ -10,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from baselines.request import Made, Request
-from schemas.cache import Cache
-from schemas.encoding import LAST, Layer
-from schemas.errors import X2StaticError
-from schemas.progress import Progress
-from stage1_encode.cache_folder import check_teacher
-from stage1_encode.encode import probed
-from stage1_encode.encoder import Encoder
-from stage1_encode.model import canonical_layer
-from stage1_encode.origin import Means, find_sources, find_teacher
-from stage1_encode.sources import Source
-from stage1_encode.tokens import TeacherTokenizer
-from stage1_encode.windows import PreparedText, Window
+from x2static.baselines.request import Made, Request
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Progress
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import LAST, Layer
+from x2static.stage1_encode.cache_folder import check_teacher
+from x2static.stage1_encode.corpora.sources import Source
+from x2static.stage1_encode.encode import probed
+from x2static.stage1_encode.encoder import Encoder
+from x2static.stage1_encode.plan.origin import Means, find_sources, find_teacher
+from x2static.stage1_encode.teacher.model import canonical_layer
+from x2static.stage1_encode.text.tokens import TeacherTokenizer
+from x2static.stage1_encode.text.windows import PreparedText, Window
 
 WORDS_AT_ONCE = 8192
 MOST_MEMORY = 0.8  # the rest is for the teacher, its batches and the system

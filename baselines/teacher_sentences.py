@@ -8,19 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from schemas.cache import Cache
-from schemas.device import has_bfloat16, pick_device
-from schemas.encoding import LAST, Precision
-from schemas.errors import X2StaticError
-from schemas.progress import Progress, Report, silent
-from stage1_encode.encoder import MAX_TOKENS, Encoder
-from stage1_encode.lanes import count_lanes
-from stage1_encode.origin import Means, find_teacher
-from stage1_encode.recorded_config import recorded_config
-from stage1_encode.segmentation import SentenceSplitter, default_words
-from stage1_encode.teacher import Teacher
-from stage1_encode.teacher_files import TeacherFiles
-from stage1_encode.windows import PreparedText, Preparer, Window
+from x2static.durable.errors import X2StaticError
+from x2static.machine.device import has_bfloat16, pick_device
+from x2static.machine.progress import Progress, Report, silent
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import LAST, Precision
+from x2static.stage1_encode.encoder import MAX_TOKENS, Encoder
+from x2static.stage1_encode.plan.origin import Means, find_teacher
+from x2static.stage1_encode.plan.recorded_config import recorded_config
+from x2static.stage1_encode.teacher.lanes import count_lanes
+from x2static.stage1_encode.teacher.teacher import Teacher
+from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words
+from x2static.stage1_encode.text.windows import PreparedText, Preparer, Window
 
 TEXTS_AT_ONCE = 2048  # sorted by length together
 

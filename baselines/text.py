@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from baselines.request import Request
-from schemas.errors import X2StaticError
-from schemas.segmentation import WordSegmentation
-from schemas.shard import Shard
-from schemas.storage import open_atomically
+from x2static.baselines.request import Request
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import open_atomically
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.shard import Shard
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def _cut(bounds: npt.NDArray[np.int64], longest: int) -> npt.NDArray[np.int64]:
 
 
 def _from_files(request: Request, lines: _Lines, longest: int) -> _Vocabulary:
-    from baselines.text_files import TextFiles  # it brings all that reads corpora, seconds of imports
+    from x2static.baselines.text_files import TextFiles  # it brings all that reads corpora, seconds of imports
 
     counts: Counter[str] = Counter()
     files = TextFiles(request)

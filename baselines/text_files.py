@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from baselines.request import Request
-from schemas.baseline import BaselineConfig
-from schemas.encoding import EncodeConfig
-from schemas.errors import X2StaticError
-from schemas.segmentation import WordSegmentation
-from stage1_encode.corpora.corpus import Corpus
-from stage1_encode.segmentation import SentenceSplitter, default_words, paper_sentences
-from stage1_encode.sources import open_corpora
+from x2static.baselines.request import Request
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.stage1_encode.corpora.corpus import Corpus
+from x2static.stage1_encode.corpora.sources import open_corpora
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words, paper_sentences
 
 logger = logging.getLogger(__name__)
 

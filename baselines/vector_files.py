@@ -12,9 +12,9 @@ from typing import BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 
-from baselines.vector_rows import VectorRows
-from schemas.errors import X2StaticError
-from stage1_encode.corpora.byte_lines import BLOCK, byte_lines, open_stream
+from x2static.baselines.vector_rows import VectorRows
+from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.corpora.byte_lines import BLOCK, byte_lines, open_stream
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import X2StaticError
-from schemas.progress import Progress, Report
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Progress, Report
 
 REPORT_ROWS = 100_000
 NOT_UTF8, EMPTY, DUPLICATE = "not UTF-8", "empty", "duplicate"

@@ -1,8 +1,8 @@
 """Skip-gram and CBOW with negative sampling (Mikolov et al. 2013), by gensim."""
 
-from baselines.fitting import add_vocabulary, fit, gensim_models, settings
-from baselines.request import Made, Request
-from baselines.text import write_text
+from x2static.baselines.fitting import add_vocabulary, fit, gensim_models, settings
+from x2static.baselines.request import Made, Request
+from x2static.baselines.text import write_text
 
 LEARNING_RATE = {"skipgram": 0.025, "cbow": 0.05}  # the defaults of the authors' program
 

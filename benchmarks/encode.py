@@ -30,7 +30,7 @@ Figures = dict[str, float]
 
 def paragraphs_of(corpus: str, count: int) -> list[str]:
     """Return the first paragraphs of a text file."""
-    from stage1_encode.corpora.byte_lines import open_stream
+    from x2static.stage1_encode.corpora.byte_lines import open_stream
 
     with open_stream(Path(corpus)) as stream:
         lines = (line.decode().strip() for line in stream)
@@ -39,7 +39,7 @@ def paragraphs_of(corpus: str, count: int) -> list[str]:
 
 def config_of(arguments: dict[str, Any], cache: str) -> Any:
     """Return stage one's configuration for these arguments."""
-    from schemas.encoding import EncodeConfig
+    from x2static.schemas.encoding import EncodeConfig
 
     return EncodeConfig(
         model=arguments["model"],
@@ -52,7 +52,7 @@ def config_of(arguments: dict[str, Any], cache: str) -> Any:
 
 def batches(paragraphs: list[str], unit: int, encoder: Any) -> list[list[Any]]:
     """Return the batches that an encoder makes of some paragraphs."""
-    from stage1_encode.preparation import PORTION, portions
+    from x2static.stage1_encode.text.preparation import PORTION, portions
 
     found: list[list[Any]] = []
     for start in range(0, len(paragraphs), unit):
@@ -68,11 +68,11 @@ def bare(arguments: dict[str, Any]) -> Figures:
     """Time the forward pass alone over every n-th of the batches that stage one makes."""
     import torch
 
-    from schemas.device import pick_device
-    from stage1_encode.encoder import load_encoder
-    from stage1_encode.lanes import shared_cores
-    from stage1_encode.teacher import pick_precision
-    from stage1_encode.teacher_files import TeacherFiles
+    from x2static.machine.device import pick_device
+    from x2static.stage1_encode.encoder import load_encoder
+    from x2static.stage1_encode.teacher.lanes import shared_cores
+    from x2static.stage1_encode.teacher.teacher import pick_precision
+    from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
 
     config = config_of(arguments, "unused")
     device = pick_device(config.device)
@@ -102,7 +102,7 @@ def bare(arguments: dict[str, Any]) -> Figures:
 
 def encode(arguments: dict[str, Any]) -> Figures:
     """Time stage one as a user runs it, start-up apart."""
-    from stage1_encode import encode as run
+    from x2static.stage1_encode.encode import encode as run
 
     began: list[float] = []
     with tempfile.TemporaryDirectory(prefix="x2static-benchmark-") as folder:
@@ -118,7 +118,7 @@ def plain(arguments: dict[str, Any]) -> Figures:
     """Time sentence-transformers' own loop on every n-th paragraph; averages over sentences are not even made."""
     from sentence_transformers import SentenceTransformer
 
-    from stage1_encode.hub import resolve_model
+    from x2static.stage1_encode.teacher.hub import resolve_model
 
     model = SentenceTransformer(str(resolve_model(arguments["model"], None)[0]), device=None)
     chosen = paragraphs_of(arguments["corpus"], arguments["paragraphs"])

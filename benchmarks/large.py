@@ -22,8 +22,8 @@ def make_cache(folder: str, vocabulary: int, dim: int, shards: int, contexts: in
     """Write a cache whose words are shuffled over its contexts."""
     from pathlib import Path
 
-    from schemas.shard import ShardContent
     from tests.stage2_train.caches import write_cache
+    from x2static.schemas.shard import ShardContent
 
     draw = np.random.default_rng(0)
     words = draw.permutation(np.repeat(np.arange(vocabulary, dtype=np.int32), OCCURRENCES))
@@ -51,8 +51,8 @@ def train(arguments: dict[str, Any]) -> dict[str, float]:
     """Train an epoch."""
     import torch
 
-    from schemas.training import TrainConfig
-    from stage2_train import train as run
+    from x2static.schemas.training import TrainConfig
+    from x2static.stage2_train.trainer import train as run
 
     torch.set_num_threads(arguments["threads"])
     idle = peak_rss()

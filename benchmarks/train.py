@@ -33,8 +33,8 @@ def train(arguments: dict[str, Any]) -> Figures:
     """Train as a user does; with `data`, also score."""
     import torch
 
-    from schemas.training import TrainConfig
-    from stage2_train import train as run
+    from x2static.schemas.training import TrainConfig
+    from x2static.stage2_train.trainer import train as run
 
     torch.set_num_threads(arguments["threads"])
     with tempfile.TemporaryDirectory(prefix="x2static-benchmark-") as folder:
@@ -47,8 +47,8 @@ def train(arguments: dict[str, Any]) -> Figures:
             figures["words_per_second"] = round((figures["epochs"] - 1) * words / seconds)
         figures["peak_rss"] = peak_rss()
         if arguments["score"]:
-            from evaluation.word_similarity import average, evaluate_word_similarity
-            from schemas.vectors import WordVectors
+            from x2static.evaluation.word_similarity import average, evaluate_word_similarity
+            from x2static.schemas.vectors import WordVectors
 
             data = arguments["data"] and Path(arguments["data"])
             figures["similarity"] = average(evaluate_word_similarity(WordVectors.load(config.out), data or None))
@@ -59,7 +59,7 @@ def gensim(arguments: dict[str, Any]) -> Figures:
     """Time an epoch of skip-gram over the words of the cache."""
     from gensim.models import Word2Vec
 
-    from schemas.cache import Cache
+    from x2static.schemas.cache import Cache
 
     cache = Cache.open(Path(arguments["cache"]))
     with tempfile.NamedTemporaryFile("w", prefix="x2static-benchmark-", suffix=".txt", encoding="utf-8") as text:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.analogy_answers import Spelling, answer
-from evaluation.analogy_questions import Question, find_questions, read_questions
-from evaluation.averages import mean_of_known
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.analogy_answers import Spelling, answer
+from x2static.evaluation.analogy_questions import Question, find_questions, read_questions
+from x2static.evaluation.averages import mean_of_known
+from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 

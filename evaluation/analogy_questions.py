@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation.task_files import find_files, gensim_file, numbered_lines
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.task_files import find_files, gensim_file, numbered_lines
 
 QUESTIONS = "questions-words.txt"  # Mikolov et al. 2013, as gensim ships it
 EXPECTED = "a file of analogy questions (sections `: name`, lines of four words)"

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.averages import mean_of_known
-from evaluation.word_lists import WordLists, find_word_lists, read_word_lists
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.averages import mean_of_known
+from x2static.evaluation.word_lists import WordLists, find_word_lists, read_word_lists
+from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation.layout import Layout, find_layout
-from evaluation.task_files import finite_score, gensim_file, numbered_lines
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.layout import Layout, find_layout
+from x2static.evaluation.task_files import finite_score, gensim_file, numbered_lines
 
 INNER_ENDINGS = (".tsv", ".csv")  # in `wordsim`, where a .txt is a note
 ENDINGS = (*INNER_ENDINGS, ".txt")
@@ -80,7 +80,7 @@ def _gensim_datasets() -> list[PairsFile]:
 def read_pairs(path: Path) -> list[Pair]:
     """Return the pairs of a data set, in order; blank lines and lines that begin with `#` are no pairs.
 
-    The first line says how the file is laid out, see `evaluation.layout`; every other line must be like it.
+    The first line says how the file is laid out, see `x2static.evaluation.layout`; every other line must be like it.
 
     Raises:
         X2StaticError: the file is no UTF-8, holds no pair, or a line is not two words and a finite number.

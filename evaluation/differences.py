@@ -11,10 +11,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.datasets import Pair
-from evaluation.intervals import Bootstrap, Interval, percentile_interval, resampled_rhos
-from evaluation.word_similarity import common_pairs, human_scores, pair_cosines, read_datasets, spearman, whole_sets
-from schemas.vectors import WordVectors
+from x2static.evaluation.datasets import Pair
+from x2static.evaluation.intervals import Bootstrap, Interval, percentile_interval, resampled_rhos
+from x2static.evaluation.word_similarity import (
+    common_pairs,
+    human_scores,
+    pair_cosines,
+    read_datasets,
+    spearman,
+    whole_sets,
+)
+from x2static.schemas.vectors import WordVectors
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ and others have a header; SimLex-999, SimVerb-3500, the Rare Words and WordSim-3
 import csv
 from dataclasses import dataclass
 
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
 
 SEPARATORS = {"\t": "<TAB>", ";": ";", ",": ",", " ": " "}  # in the order of trust: the first that a line holds
 # What the column of scores is called where there are more than three: SimLex-999, WordSim-353 and the common names.

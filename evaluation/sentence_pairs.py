@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation.task_files import find_files, finite_score, numbered_lines
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.task_files import find_files, finite_score, numbered_lines
 
 EXPECTED = "a file of sentence<TAB>sentence<TAB>score, or of the STS benchmark (sts-test.csv)"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.averages import mean_of_known
-from evaluation.sentence_pairs import SentencePair, find_sentence_pairs, read_sentence_pairs
-from evaluation.word_similarity import SAME_COSINE
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.averages import mean_of_known
+from x2static.evaluation.sentence_pairs import SentencePair, find_sentence_pairs, read_sentence_pairs
+from x2static.evaluation.word_similarity import SAME_COSINE
+from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 

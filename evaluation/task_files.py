@@ -4,7 +4,7 @@ import math
 from importlib.util import find_spec
 from pathlib import Path
 
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
 
 
 def find_files(data: Path, folder: str, patterns: tuple[str, ...], expected: str) -> list[Path]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
-from evaluation.task_files import find_files, package_file
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.task_files import find_files, package_file
 
 EXPECTED = (
     "WEFE's WEAT.json, or a .json or .toml file of tests: names with four lists, targets X and Y, attributes A and B"

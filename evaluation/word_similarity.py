@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from evaluation.averages import mean_of_known
-from evaluation.datasets import Pair, find_datasets, read_pairs
-from evaluation.intervals import Bootstrap, Interval, percentile_interval, resampled_rhos
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.averages import mean_of_known
+from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
+from x2static.evaluation.intervals import Bootstrap, Interval, percentile_interval, resampled_rhos
+from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 

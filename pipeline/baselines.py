@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.request import Made, Request
-from schemas.baseline import READS, BaselineConfig
-from schemas.cache import Cache, content_of
-from schemas.errors import X2StaticError
-from schemas.owned_folder import differing_settings, foreign_files
-from schemas.progress import Report, silent
-from schemas.storage import canonical_json, hash_file, only_writer, read_json, remove_leftovers, write_atomically
-from schemas.training import TrainConfig
-from schemas.vectors import RUN, WordVectors
-from schemas.versions import package_version
+from x2static.baselines.request import Made, Request
+from x2static.durable.errors import X2StaticError
+from x2static.durable.owned_folder import differing_settings, foreign_files
+from x2static.durable.storage import (
+    canonical_json,
+    hash_file,
+    only_writer,
+    read_json,
+    remove_leftovers,
+    write_atomically,
+)
+from x2static.machine.packages import package_version
+from x2static.machine.progress import Report, silent
+from x2static.schemas.baseline import READS, BaselineConfig
+from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import RUN, WordVectors
 
 if TYPE_CHECKING:
-    from stage2_train.vocabulary import Vocabulary, WordList
+    from x2static.stage2_train.vocabulary import Vocabulary, WordList
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +95,7 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
 def _made(request: Request) -> Made:
     """Run the method; where it fails with nothing kept, the folder is free again for other settings."""
     config = request.config
-    module = importlib.import_module(f"baselines.{MODULES.get(config.name, config.name)}")
+    module = importlib.import_module(f"x2static.baselines.{MODULES.get(config.name, config.name)}")
     request.folder.mkdir(exist_ok=True)
     try:
         made: Made = module.make(request)
@@ -101,7 +108,7 @@ def _made(request: Request) -> Made:
 
 
 def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Report) -> Request:
-    from stage2_train.vocabulary import WordList
+    from x2static.stage2_train.vocabulary import WordList
 
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
     if cache is None:
@@ -123,8 +130,8 @@ def vocabulary_of(cache: Cache, min_count: int, max_vocab: int, allowed: "WordLi
     Raises:
         X2StaticError: a shard is damaged, or no word is frequent enough.
     """
-    from stage2_train.shard_choice import choose_shards
-    from stage2_train.vocabulary import build_vocabulary
+    from x2static.stage2_train.shard_choice import choose_shards
+    from x2static.stage2_train.vocabulary import build_vocabulary
 
     config = TrainConfig(cache=cache.path, out=Path(), min_count=min_count, max_vocab=max_vocab)  # writes nothing
     return build_vocabulary(choose_shards(cache, False, None).shards, config, allowed)
@@ -138,7 +145,7 @@ def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:
         if file is not None and file.is_file():
             settings[name] = f"xxh3 {hash_file(file)}"
     if config.name in READ_TEXT:
-        from baselines.text_files import identities  # brings the readers of stage one with it
+        from x2static.baselines.text_files import identities  # brings the readers of stage one with it
 
         settings["corpus"] = identities(config) if config.corpus else []
     return settings if cache is None else {**settings, "cache_content": content_of(cache.shards())}

@@ -11,11 +11,11 @@ from types import FrameType
 
 import click
 
-from pipeline.options import Shell
-from pipeline.terminal import log_to_stderr
-from schemas.background import left_behind
-from schemas.errors import Interrupted, X2StaticError
-from schemas.versions import package_version
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.machine.background import left_behind
+from x2static.machine.packages import package_version
+from x2static.pipeline.options import Shell
+from x2static.pipeline.terminal import log_to_stderr
 
 COMMANDS = {
     "encode": "Run a corpus through the teacher once, into a cache.",
@@ -43,7 +43,7 @@ class Commands(click.Group):
         """Import a command's module."""
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"pipeline.commands.{name}"), name)
+        command: click.Command = getattr(importlib.import_module(f"x2static.pipeline.commands.{name}"), name)
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

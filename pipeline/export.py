@@ -10,9 +10,9 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from schemas.errors import X2StaticError
-from schemas.storage import open_atomically
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import open_atomically
+from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.storage import canonical_json, read_json, write_atomically
+from x2static.durable.storage import canonical_json, read_json, write_atomically
 
 Result = dict[str, Any]
 

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
 
-from schemas.versions import package_version
+from x2static.machine.packages import package_version
 
 DEFAULT = ParameterSource.DEFAULT
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from evaluation.differences import Difference, Differences
-from evaluation.intervals import Interval
-from evaluation.word_similarity import Score, average, whole_sets
-from pipeline.grid import grid, number
+from x2static.evaluation.differences import Difference, Differences
+from x2static.evaluation.intervals import Interval
+from x2static.evaluation.word_similarity import Score, average, whole_sets
+from x2static.report.grid import grid, number
 
 
 def similarity_table(results: dict[str, list[Score]]) -> str:

@@ -11,17 +11,17 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from baselines.fine_tuning import FineTuning, fine_tune
-from baselines.teacher_sentences import TeacherSentences
-from evaluation.classification import evaluate_sentence_classification
-from evaluation.classification.data import Task, read_tasks
-from evaluation.classification.scores import accuracy, macro_f1
-from evaluation.sentence_pairs import SentencePair
-from evaluation.sentence_similarity import average_sentences, correlate, covered_pairs, sentences_of
-from pipeline.kept_results import KeptResults, Result
-from schemas.progress import Report, silent
-from schemas.storage import canonical_json
-from schemas.vectors import WordVectors
+from x2static.baselines.fine_tuning import FineTuning, fine_tune
+from x2static.baselines.teacher_sentences import TeacherSentences
+from x2static.durable.storage import canonical_json
+from x2static.evaluation.classification.data import Task, read_tasks
+from x2static.evaluation.classification.linear import evaluate_sentence_classification
+from x2static.evaluation.classification.scores import accuracy, macro_f1
+from x2static.evaluation.sentence_pairs import SentencePair
+from x2static.evaluation.sentence_similarity import average_sentences, correlate, covered_pairs, sentences_of
+from x2static.machine.progress import Report, silent
+from x2static.pipeline.kept_results import KeptResults, Result
+from x2static.schemas.vectors import WordVectors
 
 FIGURES = ("accuracy", "macro_f1")
 METHOD = 2  # grows when the same data and vectors would get other figures, so that kept ones are made again

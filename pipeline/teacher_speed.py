@@ -15,10 +15,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from schemas.encoding import Precision
-from schemas.errors import X2StaticError
-from schemas.progress import Progress, Report, silent
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Progress, Report, silent
+from x2static.schemas.encoding import Precision
+from x2static.schemas.vectors import WordVectors
 
 SENTENCES = 2000  # a sample of those given; the teacher reads some hundreds a second
 ROUNDS = 3
@@ -66,7 +66,7 @@ def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = sil
     """
     import torch  # here, so that the static vectors' process does without
 
-    from baselines.teacher_sentences import teacher_precision
+    from x2static.baselines.teacher_sentences import teacher_precision
 
     precision = teacher_precision(measurement.precision, torch.device("cpu"))
     rates: dict[str, list[float]] = {"static": [], "teacher": []}
@@ -104,7 +104,7 @@ def teacher_rate(measurement: Measurement) -> float:
     _stay_on_one_core()
     import torch
 
-    from baselines.teacher_sentences import TeacherSentences
+    from x2static.baselines.teacher_sentences import TeacherSentences
 
     torch.set_num_threads(THREADS)
     sentences = TeacherSentences.load(

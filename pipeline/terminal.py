@@ -11,8 +11,8 @@ from types import TracebackType
 import click
 from tqdm import tqdm
 
-from schemas.errors import X2StaticError
-from schemas.progress import Progress
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Progress
 
 SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
 ROOMS = ("baselines", "schemas", "stage1_encode", "stage2_train", "evaluation", "pipeline")

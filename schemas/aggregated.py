@@ -15,9 +15,9 @@ import numpy.typing as npt
 import xxhash
 from safetensors import SafetensorError, safe_open
 
-from schemas.errors import X2StaticError
-from schemas.storage import canonical_json, open_atomically, read_json, remove_leftovers, write_atomically
-from schemas.tensors import contiguous, write_arrays
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json, open_atomically, read_json, remove_leftovers, write_atomically
+from x2static.durable.tensors import contiguous, write_arrays
 
 FOLDER = "ase"  # in the cache's folder
 WORDS = "words.json"

@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from schemas.encoding import Layer, Precision
+from x2static.schemas.encoding import Layer, Precision
 
 BaselineName = Literal[
     "ase",

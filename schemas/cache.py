@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.aggregated import aggregated_damage
-from schemas.errors import DamagedShard, X2StaticError
-from schemas.manifest import Manifest, Marker, Plan
-from schemas.segmentation import SEGMENTATION, WordSegmentation
-from schemas.shard import Shard, shard_name
-from schemas.storage import TEMPORARY, read_json
+from x2static.durable.errors import DamagedShard, X2StaticError
+from x2static.durable.storage import TEMPORARY, read_json
+from x2static.schemas.aggregated import aggregated_damage
+from x2static.schemas.manifest import Manifest, Marker, Plan
+from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
+from x2static.schemas.shard import Shard, shard_name
 
 MANIFEST = "manifest.json"
 

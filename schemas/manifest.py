@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.encoding import Encoding, OnBadText
+from x2static.schemas.encoding import Encoding, OnBadText
 
 
 class Manifest(BaseModel):

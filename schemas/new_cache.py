@@ -6,10 +6,10 @@ from pathlib import Path
 
 import zarr
 
-from schemas.cache import MANIFEST, Cache
-from schemas.manifest import Manifest, Plan
-from schemas.segmentation import SEGMENTATION, WordSegmentation
-from schemas.storage import LOCK, TEMPORARY, canonical_json, write_atomically
+from x2static.durable.storage import LOCK, TEMPORARY, canonical_json, write_atomically
+from x2static.schemas.cache import MANIFEST, Cache
+from x2static.schemas.manifest import Manifest, Plan
+from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 
 SPOOL, SPOOLED = "spool", "stdin"  # folder and file of what was read from standard input
 # What a first call that was killed before its manifest may leave, by path in the cache's folder.

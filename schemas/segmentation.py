@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from schemas.errors import X2StaticError
-from schemas.segmenters import Cut, SegmenterRules, described, load_cut
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.segmenters import Cut, SegmenterRules, described, load_cut
 
 if TYPE_CHECKING:  # stage two carries the rules along, and must run where the library is not installed
     from tokenizers import Tokenizer

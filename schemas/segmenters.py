@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.errors import X2StaticError
-from schemas.versions import NOT_INSTALLED, package_version
+from x2static.durable.errors import X2StaticError
+from x2static.machine.packages import NOT_INSTALLED, package_version
 
 Cut = Callable[[str], list[str]]  # a text to the words that it consists of
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
-from schemas.encoding import Dtype
-from schemas.errors import REMEDY, DamagedShard, X2StaticError
-from schemas.manifest import Marker
-from schemas.shard_arrays import read_contexts, write_contexts
-from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json
+from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
+from x2static.durable.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json
+from x2static.schemas.encoding import Dtype
+from x2static.schemas.manifest import Marker
+from x2static.schemas.shard_arrays import read_contexts, write_contexts
 
 MARKER = "shard.json"
 WORDS_SCHEMA = pa.schema([("paragraph", pa.int32()), ("word_ids", pa.list_(pa.int32()))])

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from schemas.encoding import Dtype
-from schemas.quantisation import ABSENT, dequantise, quantise
+from x2static.schemas.encoding import Dtype
+from x2static.schemas.quantisation import ABSENT, dequantise, quantise
 
 # The zarrs pipeline reads 768-d float16 at 7.1 GB/s, zarr's own at 2.7 (two cores, chunks of 4096 rows, DESIGN §3).
 zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})

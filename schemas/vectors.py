@@ -12,10 +12,10 @@ import pyarrow as pa
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from schemas.errors import X2StaticError
-from schemas.segmentation import SEGMENTATION, WordSegmentation
-from schemas.storage import canonical_json, open_atomically, read_json, write_atomically
-from schemas.tensors import write_arrays
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json, open_atomically, read_json, write_atomically
+from x2static.durable.tensors import write_arrays
+from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
 VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])

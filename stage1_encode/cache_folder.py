@@ -5,17 +5,17 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from schemas.cache import MANIFEST, Cache
-from schemas.encoding import LAST, EncodeConfig, Encoding, Layer, Precision, differences
-from schemas.errors import X2StaticError
-from schemas.manifest import Manifest, Marker, Plan
-from schemas.new_cache import begin_cache, foreign_names
-from schemas.shard import shard_name
-from schemas.versions import package_version
-from stage1_encode.model import canonical_layer, claimed_layers, read_config
-from stage1_encode.planning import tell_skipped
-from stage1_encode.segmentation import SentenceSplitter, choose_words
-from stage1_encode.teacher_files import TeacherFiles
+from x2static.durable.errors import X2StaticError
+from x2static.machine.packages import package_version
+from x2static.schemas.cache import MANIFEST, Cache
+from x2static.schemas.encoding import LAST, EncodeConfig, Encoding, Layer, Precision, differences
+from x2static.schemas.manifest import Manifest, Marker, Plan
+from x2static.schemas.new_cache import begin_cache, foreign_names
+from x2static.schemas.shard import shard_name
+from x2static.stage1_encode.plan.planning import tell_skipped
+from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
+from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
 

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 
 import torch
 
-from schemas.aggregated import Aggregated
-from schemas.cache import MANIFEST, Cache, totals
-from schemas.device import pick_device
-from schemas.encoding import EncodeConfig
-from schemas.errors import X2StaticError
-from schemas.manifest import Marker, Plan
-from schemas.progress import Progress, Report, silent
-from schemas.shard import shard_name, write_shard
-from schemas.storage import folder_bytes, only_writer, remove_leftovers
-from stage1_encode.aggregation import open_aggregated, wanted_words
-from stage1_encode.cache_folder import (
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import folder_bytes, only_writer, remove_leftovers
+from x2static.machine.device import pick_device
+from x2static.machine.progress import Progress, Report, silent
+from x2static.schemas.aggregated import Aggregated
+from x2static.schemas.cache import MANIFEST, Cache, totals
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.manifest import Marker, Plan
+from x2static.schemas.shard import shard_name, write_shard
+from x2static.stage1_encode.cache_folder import (
     Probed,
     check_encoding,
     check_folder,
@@ -27,15 +26,16 @@ from stage1_encode.cache_folder import (
     drop_damaged,
     encoding_of,
 )
-from stage1_encode.corpora.corpus import Corpus
-from stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
-from stage1_encode.part import Part, planned_paragraphs
-from stage1_encode.planning import merged, plan_all, plan_rest, write_plans
-from stage1_encode.preparation import pick_workers, units_ahead
-from stage1_encode.remaining import Work, read_remaining
-from stage1_encode.sources import Source, check_appendable, match, open_corpora
-from stage1_encode.teacher import pick_precision
-from stage1_encode.teacher_files import TeacherFiles
+from x2static.stage1_encode.corpora.corpus import Corpus
+from x2static.stage1_encode.corpora.sources import Source, check_appendable, match, open_corpora
+from x2static.stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
+from x2static.stage1_encode.plan.part import Part, planned_paragraphs
+from x2static.stage1_encode.plan.planning import merged, plan_all, plan_rest, write_plans
+from x2static.stage1_encode.plan.remaining import Work, read_remaining
+from x2static.stage1_encode.pools.aggregation import open_aggregated, wanted_words
+from x2static.stage1_encode.teacher.teacher import pick_precision
+from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
+from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
 
 logger = logging.getLogger(__name__)
 

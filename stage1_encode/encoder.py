@@ -11,23 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from schemas.aggregated import WordSums
-from schemas.encoding import EncodeConfig, Precision
-from schemas.errors import X2StaticError
-from schemas.segmentation import WordSegmentation
-from schemas.shard import ShardContent
-from stage1_encode.aggregation import FetchedSums, LayerSums
-from stage1_encode.batches import Batches, cut
-from stage1_encode.compat import PaperPreparer
-from stage1_encode.heap import Trimmer
-from stage1_encode.lanes import Lanes, count_lanes, shared_cores
-from stage1_encode.pooling import BatchSums, ContextMeans, add_up
-from stage1_encode.segmentation import SentenceSplitter, choose_words, log_words
-from stage1_encode.teacher import Teacher
-from stage1_encode.teacher_files import TeacherFiles
-from stage1_encode.transfer import Fetched, ResultStream
-from stage1_encode.unit_words import UnitWords
-from stage1_encode.windows import PreparedText, Preparer, Window
+from x2static.durable.errors import X2StaticError
+from x2static.machine.heap import Trimmer
+from x2static.schemas.aggregated import WordSums
+from x2static.schemas.encoding import EncodeConfig, Precision
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.shard import ShardContent
+from x2static.stage1_encode.pools.aggregation import FetchedSums, LayerSums
+from x2static.stage1_encode.pools.pooling import BatchSums, ContextMeans, add_up
+from x2static.stage1_encode.teacher.batches import Batches, cut
+from x2static.stage1_encode.teacher.lanes import Lanes, count_lanes, shared_cores
+from x2static.stage1_encode.teacher.teacher import Teacher
+from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
+from x2static.stage1_encode.teacher.transfer import Fetched, ResultStream
+from x2static.stage1_encode.text.compat import PaperPreparer
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words, log_words
+from x2static.stage1_encode.text.unit_words import UnitWords
+from x2static.stage1_encode.text.windows import PreparedText, Preparer, Window
 
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
 # (all-MiniLM-L6-v2, bfloat16; docs/LOG.md, 2026-11-21): larger batches fall out of the processor's cache.

@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import Cache, plan_shards
-from schemas.errors import DamagedShard, X2StaticError
-from schemas.manifest import Marker, Plan
-from schemas.progress import Report, silent
-from schemas.shard import shard_name
-from schemas.storage import TEMPORARY, folder_bytes, only_writer, remove_leftovers, write_atomically
-from stage1_encode.cache_folder import check_teacher
-from stage1_encode.encode import Done, encode_missing, probed
-from stage1_encode.origin import Means, find_sources, find_teacher
-from stage1_encode.part import Part
-from stage1_encode.segmentation import choose_words
+from x2static.durable.errors import DamagedShard, X2StaticError
+from x2static.durable.storage import TEMPORARY, folder_bytes, only_writer, remove_leftovers, write_atomically
+from x2static.machine.progress import Report, silent
+from x2static.schemas.cache import Cache, plan_shards
+from x2static.schemas.manifest import Marker, Plan
+from x2static.schemas.shard import shard_name
+from x2static.stage1_encode.cache_folder import check_teacher
+from x2static.stage1_encode.encode import Done, encode_missing, probed
+from x2static.stage1_encode.plan.origin import Means, find_sources, find_teacher
+from x2static.stage1_encode.plan.part import Part
+from x2static.stage1_encode.text.segmentation import choose_words
 
 logger = logging.getLogger(__name__)
 

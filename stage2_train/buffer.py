@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from schemas.encoding import Context
-from schemas.errors import REMEDY, X2StaticError
-from schemas.ragged import ranges
-from schemas.shard import Shard
-from schemas.shard_arrays import CHUNK_ROWS
-from stage2_train.transform import Transform
-from stage2_train.vocabulary import Vocabulary
+from x2static.durable.errors import REMEDY, X2StaticError
+from x2static.machine.ragged import ranges
+from x2static.schemas.encoding import Context
+from x2static.schemas.shard import Shard
+from x2static.schemas.shard_arrays import CHUNK_ROWS
+from x2static.stage2_train.transform import Transform
+from x2static.stage2_train.vocabulary import Vocabulary
 
 FLOAT16_EXPONENT = 0x7C00  # all of these bits set: infinite or not a number
 

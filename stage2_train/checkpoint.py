@@ -11,12 +11,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from schemas.errors import X2StaticError
-from schemas.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json, remove_leftovers
-from schemas.tensors import write_arrays
-from stage2_train.adam import RowAdam
-from stage2_train.draws import Position
-from stage2_train.learner import Learner
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json, remove_leftovers
+from x2static.durable.tensors import write_arrays
+from x2static.stage2_train.adam import RowAdam
+from x2static.stage2_train.draws import Position
+from x2static.stage2_train.learner import Learner
 
 logger = logging.getLogger(__name__)
 

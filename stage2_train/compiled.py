@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from schemas.background import in_background
-from stage2_train.adam import BETA1, BETA2, EPSILON, RowAdam
-from stage2_train.objective import Gradient
+from x2static.machine.background import in_background
+from x2static.stage2_train.adam import BETA1, BETA2, EPSILON, RowAdam
+from x2static.stage2_train.objectives.objective import Gradient
 
 # Compiling takes two seconds, which training pays back on a vocabulary of so many values.
 FEWEST_VALUES = 1_000_000

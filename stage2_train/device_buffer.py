@@ -7,9 +7,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from schemas.device import to_device
-from stage2_train.buffer import Block, Buffer, BufferReader, too_far
-from stage2_train.transform import ROWS_AT_ONCE, Transform
+from x2static.machine.device import to_device
+from x2static.stage2_train.buffer import Block, Buffer, BufferReader, too_far
+from x2static.stage2_train.transform import ROWS_AT_ONCE, Transform
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from schemas.training import TrainConfig
-from stage2_train.device_buffer import DeviceBatch
-from stage2_train.draws import Draw, Position, generator
-from stage2_train.learner import TargetSampler, product_type
-from stage2_train.objective import Targets
-from stage2_train.shared import SharedTargets
-from stage2_train.vocabulary import Vocabulary
+from x2static.schemas.training import TrainConfig
+from x2static.stage2_train.device_buffer import DeviceBatch
+from x2static.stage2_train.draws import Draw, Position, generator
+from x2static.stage2_train.learner import TargetSampler, product_type
+from x2static.stage2_train.objectives.objective import Targets
+from x2static.stage2_train.objectives.shared import SharedTargets
+from x2static.stage2_train.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

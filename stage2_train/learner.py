@@ -6,17 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schemas.device import has_bfloat16
-from schemas.training import TrainConfig
-from stage2_train import compiled
-from stage2_train.adam import RowAdam
-from stage2_train.buffer import Batch
-from stage2_train.draws import Draw, Position, generator
-from stage2_train.negatives import NoiseDistribution
-from stage2_train.objective import Targets
-from stage2_train.shared import SharedTargets
-from stage2_train.subsampling import Subsampling
-from stage2_train.vocabulary import Vocabulary
+from x2static.machine.device import has_bfloat16
+from x2static.schemas.training import TrainConfig
+from x2static.stage2_train import compiled
+from x2static.stage2_train.adam import RowAdam
+from x2static.stage2_train.buffer import Batch
+from x2static.stage2_train.draws import Draw, Position, generator
+from x2static.stage2_train.negatives import NoiseDistribution
+from x2static.stage2_train.objectives.objective import Targets
+from x2static.stage2_train.objectives.shared import SharedTargets
+from x2static.stage2_train.subsampling import Subsampling
+from x2static.stage2_train.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

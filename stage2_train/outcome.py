@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from schemas.cache import Cache
-from schemas.training import TrainConfig
-from schemas.versions import package_version
-from stage2_train.vocabulary import Vocabulary
+from x2static.machine.packages import package_version
+from x2static.schemas.cache import Cache
+from x2static.schemas.training import TrainConfig
+from x2static.stage2_train.vocabulary import Vocabulary
 
 FIGURES = ("vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second", "data_wait")
 

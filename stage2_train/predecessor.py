@@ -13,19 +13,19 @@ import torch
 from pydantic import ValidationError
 from safetensors import safe_open
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.owned_folder import differing_settings
-from schemas.storage import hash_file, read_json, write_atomically
-from schemas.training import TrainConfig
-from schemas.vectors import RUN, VOCABULARY
-from stage2_train import checkpoint
-from stage2_train.checkpoint import STATE, TENSORS, TrainingState
-from stage2_train.draws import Position
-from stage2_train.learner import Learner
-from stage2_train.run_folder import CHECKPOINTS
-from stage2_train.transform import TRANSFORM, is_identity
-from stage2_train.vocabulary import Vocabulary
+from x2static.durable.errors import X2StaticError
+from x2static.durable.owned_folder import differing_settings
+from x2static.durable.storage import hash_file, read_json, write_atomically
+from x2static.schemas.cache import Cache
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import RUN, VOCABULARY
+from x2static.stage2_train import checkpoint
+from x2static.stage2_train.checkpoint import STATE, TENSORS, TrainingState
+from x2static.stage2_train.draws import Position
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.run_folder import CHECKPOINTS
+from x2static.stage2_train.transform import TRANSFORM, is_identity
+from x2static.stage2_train.vocabulary import Vocabulary
 
 ROWS_AT_ONCE = 16_384  # words that are read at a time: 50 MB of 768 dimensions, and not a second matrix
 

@@ -5,15 +5,15 @@ import logging
 import torch
 from torch import Tensor
 
-from schemas.progress import Report
-from schemas.training import TrainConfig
-from stage2_train.closed_form import Solution, fit_transform, log_odds_of
-from stage2_train.learner import Learner
-from stage2_train.moments import Moments, gather
-from stage2_train.run_folder import RunFolder
-from stage2_train.stream import Stream
-from stage2_train.transform import TRANSFORM, Transform, is_identity
-from stage2_train.vocabulary import Vocabulary
+from x2static.machine.progress import Report
+from x2static.schemas.training import TrainConfig
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.objectives.closed_form import Solution, fit_transform, log_odds_of
+from x2static.stage2_train.objectives.moments import Moments, gather
+from x2static.stage2_train.run_folder import RunFolder
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.transform import TRANSFORM, Transform, is_identity
+from x2static.stage2_train.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 

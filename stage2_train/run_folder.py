@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import Cache, content_of
-from schemas.errors import X2StaticError
-from schemas.owned_folder import differing_settings, foreign_files
-from schemas.storage import canonical_json, read_json, remove_leftovers, write_atomically
-from schemas.training import TrainConfig
-from schemas.vectors import MATRIX, RUN, VOCABULARY, WordVectors
-from stage2_train.outcome import FIGURES
-from stage2_train.schedule import depends_on_end
-from stage2_train.shard_choice import ShardChoice
-from stage2_train.vocabulary import WordList
+from x2static.durable.errors import X2StaticError
+from x2static.durable.owned_folder import differing_settings, foreign_files
+from x2static.durable.storage import canonical_json, read_json, remove_leftovers, write_atomically
+from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, WordVectors
+from x2static.stage2_train.outcome import FIGURES
+from x2static.stage2_train.schedule import depends_on_end
+from x2static.stage2_train.shard_choice import ShardChoice
+from x2static.stage2_train.vocabulary import WordList
 
 SETTINGS, CHECKPOINTS = "settings.json", "checkpoints"
 # What cannot change the vectors, or is known by its content (vocab, cache, continue, partial) or what it sets (compat).

@@ -6,16 +6,16 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from schemas.training import TrainConfig
-from stage2_train.buffer import Batch
-from stage2_train.device_buffer import DeviceBatch
-from stage2_train.device_sampler import DeviceSampler
-from stage2_train.draws import Position
-from stage2_train.learner import TargetSampler
-from stage2_train.objective import Targets
-from stage2_train.shared import SharedTargets
-from stage2_train.stream import Stream
-from stage2_train.vocabulary import Vocabulary
+from x2static.schemas.training import TrainConfig
+from x2static.stage2_train.buffer import Batch
+from x2static.stage2_train.device_buffer import DeviceBatch
+from x2static.stage2_train.device_sampler import DeviceSampler
+from x2static.stage2_train.draws import Position
+from x2static.stage2_train.learner import TargetSampler
+from x2static.stage2_train.objectives.objective import Targets
+from x2static.stage2_train.objectives.shared import SharedTargets
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.vocabulary import Vocabulary
 
 # Of a batch: its position, how many words it has, its targets, and the position behind it.
 Drawn = tuple[Position, int, Targets | SharedTargets, Position]

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.errors import X2StaticError
-from schemas.training import TrainConfig
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.training import TrainConfig
 
 
 @dataclass(frozen=True)

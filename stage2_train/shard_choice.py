@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from schemas.cache import Cache, missing_shards
-from schemas.errors import DamagedShard, X2StaticError
-from schemas.shard import Shard
-from schemas.storage import being_written
+from x2static.durable.errors import DamagedShard, X2StaticError
+from x2static.durable.storage import being_written
+from x2static.schemas.cache import Cache, missing_shards
+from x2static.schemas.shard import Shard
 
 UNFINISHED = (
     "finish `x2static encode` first (the same command goes on where it stopped), or train on what is committed with "

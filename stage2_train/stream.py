@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from schemas.ahead import ahead
-from schemas.cache import Cache
-from schemas.encoding import Context
-from schemas.shard import Shard
-from schemas.training import TrainConfig
-from stage2_train.buffer import Batch, Block, Buffer, BufferReader, group_starts
-from stage2_train.device_buffer import DeviceBatch, DeviceBufferReader
-from stage2_train.draws import Draw, Position, generator, permutation
-from stage2_train.transform import Transform
-from stage2_train.vocabulary import Vocabulary
+from x2static.machine.ahead import ahead
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import Context
+from x2static.schemas.shard import Shard
+from x2static.schemas.training import TrainConfig
+from x2static.stage2_train.buffer import Batch, Block, Buffer, BufferReader, group_starts
+from x2static.stage2_train.device_buffer import DeviceBatch, DeviceBufferReader
+from x2static.stage2_train.draws import Draw, Position, generator, permutation
+from x2static.stage2_train.transform import Transform
+from x2static.stage2_train.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
 Gathered = TypeVar("Gathered", covariant=True)

@@ -7,25 +7,26 @@ from typing import Any
 
 import torch
 
-from schemas.cache import Cache
-from schemas.device import pick_device
-from schemas.errors import X2StaticError
-from schemas.progress import Report, silent
-from schemas.storage import only_writer
-from schemas.training import TrainConfig
-from schemas.vectors import WordVectors
-from stage2_train import closed_form, compiled, negative_sampling
-from stage2_train.learner import Learner
-from stage2_train.negative_sampling import AfterEpoch, go_on_training
-from stage2_train.outcome import Outcome, record
-from stage2_train.predecessor import Predecessor
-from stage2_train.preparation import Preparation
-from stage2_train.run_folder import SETTINGS, RunFolder, settings_of, shards_begun_with
-from stage2_train.schedule import check_warmup
-from stage2_train.shard_choice import choose_shards
-from stage2_train.stream import Stream
-from stage2_train.transform import refuse_more_dimensions
-from stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import only_writer
+from x2static.machine.device import pick_device
+from x2static.machine.progress import Report, silent
+from x2static.schemas.cache import Cache
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train import compiled
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.objectives import closed_form, negative_sampling
+from x2static.stage2_train.objectives.negative_sampling import AfterEpoch, go_on_training
+from x2static.stage2_train.outcome import Outcome, record
+from x2static.stage2_train.predecessor import Predecessor
+from x2static.stage2_train.preparation import Preparation
+from x2static.stage2_train.run_folder import SETTINGS, RunFolder, settings_of, shards_begun_with
+from x2static.stage2_train.schedule import check_warmup
+from x2static.stage2_train.shard_choice import choose_shards
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.transform import refuse_more_dimensions
+from x2static.stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
 
 logger = logging.getLogger(__name__)
 

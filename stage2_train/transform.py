@@ -10,11 +10,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from schemas.errors import X2StaticError
-from schemas.storage import open_atomically, read_json
-from schemas.tensors import write_arrays
-from schemas.training import TrainConfig
-from stage2_train.run_folder import SETTINGS
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import open_atomically, read_json
+from x2static.durable.tensors import write_arrays
+from x2static.schemas.training import TrainConfig
+from x2static.stage2_train.run_folder import SETTINGS
 
 TRANSFORM = "transform.safetensors"
 ROWS_AT_ONCE = 4096  # contexts that are held in float32 at a time

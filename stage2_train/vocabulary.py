@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import X2StaticError
-from schemas.shard import Shard
-from schemas.training import TrainConfig
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.shard import Shard
+from x2static.schemas.training import TrainConfig
 
 logger = logging.getLogger(__name__)
 

@@ -35,6 +35,6 @@ def die_at(where: str, moment: str, n: int) -> None:
 
 if __name__ == "__main__":
     die_at(sys.argv[1], sys.argv[2], int(sys.argv[3]))
-    from pipeline.cli import run
+    from x2static.pipeline.cli import run
 
     sys.exit(run(sys.argv[4:]))

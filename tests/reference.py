@@ -17,8 +17,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer
 
-from schemas.segmentation import WordSegmentation
 from tests.teachers import Teacher
+from x2static.schemas.segmentation import WordSegmentation
 
 Vector = npt.NDArray[np.float32]
 STOPS = (".", "?", "!")

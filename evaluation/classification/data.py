@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.task_files import numbered_lines
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.task_files import numbered_lines
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from evaluation.classification.data import Part, Task
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.classification.data import Part, Task
+from x2static.schemas.vectors import WordVectors
 
 UNKNOWN = 0  # the row of zeros: a word without a vector, and what stands before and after a text
 

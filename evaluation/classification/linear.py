@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from evaluation.classification.data import Task, read_tasks
-from evaluation.classification.scores import ClassificationScore, accuracy, macro_f1
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.classification.data import Task, read_tasks
+from x2static.evaluation.classification.scores import ClassificationScore, accuracy, macro_f1
 
 Encode = Callable[[list[str]], npt.NDArray[np.float32]]
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the penalty, for vectors at a mean square distance of 1 from their mean

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from evaluation.classification.examples import Batch
+from x2static.evaluation.classification.examples import Batch
 
 FILTERS, WIDTH, DROPOUT = 100, 3, 0.5
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from evaluation.classification.data import Task, read_tasks
-from evaluation.classification.examples import Examples, Inputs
-from evaluation.classification.scores import ClassificationScore, accuracy, macro_f1, over_runs
-from evaluation.classification.training import predict, train
-from schemas.errors import X2StaticError
-from schemas.progress import Progress, Report, silent
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.classification.data import Task, read_tasks
+from x2static.evaluation.classification.examples import Examples, Inputs
+from x2static.evaluation.classification.scores import ClassificationScore, accuracy, macro_f1, over_runs
+from x2static.evaluation.classification.training import predict, train
+from x2static.machine.progress import Progress, Report, silent
+from x2static.schemas.vectors import WordVectors
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3)
 EPOCHS = range(8, 17)

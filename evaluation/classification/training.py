@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from evaluation.classification.examples import Examples
-from evaluation.classification.network import Network
+from x2static.evaluation.classification.examples import Examples
+from x2static.evaluation.classification.network import Network
 
 BATCH = 32
 AT_ONCE = 256  # texts, where nothing is learned

@@ -1,1 +1,0 @@
-"""Caches made of other caches: merged ones and samples."""

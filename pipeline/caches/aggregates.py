@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from schemas.aggregated import Aggregated, AggregatedFile
-from schemas.cache import Cache
-from schemas.storage import only_writer
+from x2static.durable.storage import only_writer
+from x2static.schemas.aggregated import Aggregated, AggregatedFile
+from x2static.schemas.cache import Cache
 
 logger = logging.getLogger(__name__)
 

@@ -9,14 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.cache import MANIFEST, Cache, missing_shards, totals
-from schemas.errors import X2StaticError
-from schemas.manifest import Manifest, Marker, Plan
-from schemas.new_cache import begin_cache, foreign_names
-from schemas.progress import Progress, Report
-from schemas.segmentation import WordSegmentation
-from schemas.shard import MARKER, Shard, shard_name
-from schemas.storage import TEMPORARY, canonical_json, commit_folder, folder_bytes, only_writer, remove_leftovers
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import (
+    TEMPORARY,
+    canonical_json,
+    commit_folder,
+    folder_bytes,
+    only_writer,
+    remove_leftovers,
+)
+from x2static.machine.progress import Progress, Report
+from x2static.schemas.cache import MANIFEST, Cache, missing_shards, totals
+from x2static.schemas.manifest import Manifest, Marker, Plan
+from x2static.schemas.new_cache import begin_cache, foreign_names
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.shard import MARKER, Shard, shard_name
 
 # Where a file cannot be linked: another file system, one that has no links, a file with too many, one of another user.
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)

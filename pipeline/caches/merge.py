@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.caches.aggregates import merge_aggregates
-from pipeline.caches.derived import Derived, plan_contents, same_plans, sound_markers, write_derived
-from schemas.cache import Cache, plan_shards
-from schemas.encoding import differences
-from schemas.errors import X2StaticError
-from schemas.manifest import Marker, Plan
-from schemas.progress import Report, silent
-from schemas.shard import Shard, shard_name
-from schemas.storage import canonical_json
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json
+from x2static.machine.progress import Report, silent
+from x2static.pipeline.caches.aggregates import merge_aggregates
+from x2static.pipeline.caches.derived import Derived, plan_contents, same_plans, sound_markers, write_derived
+from x2static.schemas.cache import Cache, plan_shards
+from x2static.schemas.encoding import differences
+from x2static.schemas.manifest import Marker, Plan
+from x2static.schemas.shard import Shard, shard_name
 
 
 @dataclass(frozen=True)

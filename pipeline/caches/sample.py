@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.caches.derived import Derived, sound_markers, write_derived
-from schemas.aggregated import Aggregated
-from schemas.cache import Cache, plan_shards
-from schemas.errors import X2StaticError
-from schemas.manifest import Marker, Plan, Unit, UnitSample
-from schemas.progress import Report, silent
-from schemas.shard import Shard, shard_name
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Report, silent
+from x2static.pipeline.caches.derived import Derived, sound_markers, write_derived
+from x2static.schemas.aggregated import Aggregated
+from x2static.schemas.cache import Cache, plan_shards
+from x2static.schemas.manifest import Marker, Plan, Unit, UnitSample
+from x2static.schemas.shard import Shard, shard_name
 
 logger = logging.getLogger(__name__)
 

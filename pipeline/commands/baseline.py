@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from pipeline.options import build, common, finish, given, option
-from pipeline.terminal import ProgressLine, duration
-from schemas.baseline import BASELINES, BaselineConfig
+from x2static.pipeline.options import build, common, finish, given, option
+from x2static.pipeline.terminal import ProgressLine, duration
+from x2static.schemas.baseline import BASELINES, BaselineConfig
 
 
 @click.command()
@@ -42,7 +42,7 @@ from schemas.baseline import BASELINES, BaselineConfig
 def baseline(context: click.Context, /, name: str, **values: Any) -> None:
     """Make word vectors by another method, on the corpus and vocabulary of a cache."""
     config = build(BaselineConfig, {"name": name, **given(context, values)})
-    from pipeline.baselines import make
+    from x2static.pipeline.baselines import make
 
     with ProgressLine(name) as report:
         result = make(config, report)

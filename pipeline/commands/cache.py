@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from pipeline.commands.cache_derive import merge, sample
-from pipeline.commands.cache_repair import repair
-from pipeline.options import common, finish
-from pipeline.terminal import size
-from schemas.aggregated import Aggregated
-from schemas.cache import Cache, totals
-from schemas.errors import X2StaticError
-from schemas.storage import folder_bytes
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import folder_bytes
+from x2static.pipeline.commands.cache_derive import merge, sample
+from x2static.pipeline.commands.cache_repair import repair
+from x2static.pipeline.options import common, finish
+from x2static.pipeline.terminal import size
+from x2static.schemas.aggregated import Aggregated
+from x2static.schemas.cache import Cache, totals
 
 SHOWN_RANGES = 8  # of missing shards; --json has them all
 FOLDER = click.Path(path_type=Path)

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from pipeline.options import Command, common, finish
-from pipeline.terminal import ProgressLine, size
-from schemas.manifest import UnitSample
+from x2static.pipeline.options import Command, common, finish
+from x2static.pipeline.terminal import ProgressLine, size
+from x2static.schemas.manifest import UnitSample
 
 FOLDER = click.Path(path_type=Path)
 
@@ -28,7 +28,7 @@ def merge(context: click.Context, out: Path, inputs: tuple[Path, ...], copy: boo
     Parts of one cache (equal plans, made with --part) become the whole; caches of other corpora are appended in the
     order given. Run the same command again to go on where it stopped.
     """
-    from pipeline.caches.merge import merge as run
+    from x2static.pipeline.caches.merge import merge as run
 
     with ProgressLine("merge") as report:
         figures = run(out, list(inputs), copy, report)
@@ -50,7 +50,7 @@ def sample(context: click.Context, source: Path, out: Path, every: int | None, f
     """
     if (every is None) == (first is None):
         raise click.UsageError("give one of --every and --first", context)
-    from pipeline.caches.sample import sample as run
+    from x2static.pipeline.caches.sample import sample as run
 
     taken = UnitSample(kind="first", n=first) if first is not None else UnitSample(kind="every", n=every or 1)
     with ProgressLine("sample") as report:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import common, finish, option
-from pipeline.terminal import ProgressLine, duration
-from schemas.encoding import EncodeConfig
+from x2static.pipeline.options import common, finish, option
+from x2static.pipeline.terminal import ProgressLine, duration
+from x2static.schemas.encoding import EncodeConfig
 
 
 @click.command()
@@ -39,8 +39,8 @@ def repair(
     Teacher, corpora and settings are those that the cache records. Run the same command again to go on where it
     stopped.
     """
-    from stage1_encode.origin import Means
-    from stage1_encode.repair import repair as run
+    from x2static.stage1_encode.plan.origin import Means
+    from x2static.stage1_encode.repair import repair as run
 
     with ProgressLine("repair") as report:
         figures = run(folder, Means(model, corpus, device, trust_remote_code, part), report)

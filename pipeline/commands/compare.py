@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.compare.methods import COMPARED
-from pipeline.compare.settings import PARTS, CompareConfig
-from pipeline.options import build, common, finish, given, option
-from pipeline.terminal import ProgressLine, duration
-from schemas.errors import X2StaticError
-from schemas.storage import only_writer, write_atomically
-from schemas.versions import package_version
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import only_writer, write_atomically
+from x2static.machine.packages import package_version
+from x2static.pipeline.compare.methods import COMPARED
+from x2static.pipeline.compare.settings import PARTS, CompareConfig
+from x2static.pipeline.options import build, common, finish, given, option
+from x2static.pipeline.terminal import ProgressLine, duration
 
 if TYPE_CHECKING:
-    from pipeline.compare.comparison import Comparison
-    from pipeline.compare.sections import Report
+    from x2static.pipeline.compare.comparison import Comparison
+    from x2static.pipeline.compare.sections import Report
 
 LISTS = ("baselines", "layers", "sizes", "words")
 
@@ -71,9 +71,9 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     What is missing is made; run the same command again to go on where it stopped.
     """
     config = _config(context, values, no_classification)
-    from pipeline.cli import message
-    from pipeline.compare import folder
-    from pipeline.compare.comparison import Comparison
+    from x2static.pipeline.cli import message
+    from x2static.pipeline.compare import folder
+    from x2static.pipeline.compare.comparison import Comparison
 
     started = time.monotonic()
     identity = folder.identity(config)
@@ -126,11 +126,11 @@ def _listed(text: str) -> tuple[str, ...]:
 
 def _write(comparison: "Comparison", results: Path | None) -> "Report":
     """Write all files of the report and return it."""
-    from pipeline.compare.kept import Kept
-    from pipeline.compare.markdown import write_markdown
-    from pipeline.compare.page import page
-    from pipeline.compare.report import report as report_of
-    from pipeline.compare.tables import csv_of
+    from x2static.pipeline.compare.kept import Kept
+    from x2static.pipeline.compare.markdown import write_markdown
+    from x2static.pipeline.compare.page import page
+    from x2static.pipeline.compare.report import report as report_of
+    from x2static.pipeline.compare.tables import csv_of
 
     out = comparison.config.out
     report = report_of(Kept(comparison), _facts(comparison))

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from pipeline.data.download import Unreachable
-from pipeline.data.fetch import data_folder, fetch, is_there
-from pipeline.data.sources import SETS, DataSet
-from pipeline.options import Command, common, finish
-from pipeline.terminal import size
-from schemas.errors import X2StaticError
-from schemas.storage import only_writer
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import only_writer
+from x2static.pipeline.data.download import Unreachable
+from x2static.pipeline.data.fetch import data_folder, fetch, is_there
+from x2static.pipeline.data.sources import SETS, DataSet
+from x2static.pipeline.options import Command, common, finish
+from x2static.pipeline.terminal import size
 
 ALL = "all"
 

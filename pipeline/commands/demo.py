@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from pipeline.options import common, finish
-from pipeline.tables import similarity_table
-from pipeline.terminal import ProgressLine, duration
-from schemas.encoding import EncodeConfig
-from schemas.training import TrainConfig
-from schemas.vectors import WordVectors
+from x2static.pipeline.options import common, finish
+from x2static.pipeline.tables import similarity_table
+from x2static.pipeline.terminal import ProgressLine, duration
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import WordVectors
 
 LINE = 100  # characters
 NEIGHBOURS_OF = (
@@ -50,9 +50,9 @@ def train_config(folder: Path) -> TrainConfig:
 @click.pass_context
 def demo(context: click.Context, out: Path) -> None:
     """Distil all-MiniLM-L6-v2 from half a million words, score the vectors and show neighbours."""
-    from evaluation.word_similarity import evaluate_word_similarity
-    from stage1_encode import encode
-    from stage2_train import train
+    from x2static.evaluation.word_similarity import evaluate_word_similarity
+    from x2static.stage1_encode.encode import encode
+    from x2static.stage2_train.trainer import train
 
     started = time.perf_counter()
     click.echo("1. encode: Wikipedia and news that come with gensim, through all-MiniLM-L6-v2", err=True)

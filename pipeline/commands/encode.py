@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from pipeline.options import build, common, finish, option
-from pipeline.terminal import ProgressLine, duration, size
-from schemas.encoding import EncodeConfig
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.options import build, common, finish, option
+from x2static.pipeline.terminal import ProgressLine, duration, size
+from x2static.schemas.encoding import EncodeConfig
 
 
 @click.command()
@@ -84,13 +84,13 @@ def encode(context: click.Context, /, plan: bool, ase: str | None, data: Path | 
     config = build(EncodeConfig, values)
     words = _listed_words(ase, data) if ase else ()
     if plan:
-        from stage1_encode.estimate import estimate
+        from x2static.stage1_encode.plan.estimate import estimate
 
         figures = estimate(config, words)
         click.echo(_plan_text(figures))
         finish(context, figures)
         return
-    from stage1_encode import encode as run
+    from x2static.stage1_encode.encode import encode as run
 
     with ProgressLine("encode") as report:
         result = run(config, report, words)
@@ -104,7 +104,7 @@ def encode(context: click.Context, /, plan: bool, ase: str | None, data: Path | 
 
 def _listed_words(ase: str, data: Path | None) -> list[str]:
     if ase == "all-in-eval":
-        from evaluation.datasets import find_datasets, read_pairs
+        from x2static.evaluation.datasets import find_datasets, read_pairs
 
         pairs = [pair for file in find_datasets(data) for pair in read_pairs(file.path)]
         return [word for pair in pairs for word in (pair.first, pair.second)]

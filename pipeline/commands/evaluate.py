@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from evaluation.bias import PARTITIONS
-from evaluation.intervals import RESAMPLES
-from pipeline.evaluations.asked import Asked
-from pipeline.evaluations.tasks import TASKS, fetched_data, runner
-from pipeline.options import common, finish, given
-from pipeline.tables import short_names
-from schemas.vectors import WordVectors
+from x2static.evaluation.bias import PARTITIONS
+from x2static.evaluation.intervals import RESAMPLES
+from x2static.pipeline.evaluations.asked import Asked
+from x2static.pipeline.evaluations.tasks import TASKS, fetched_data, runner
+from x2static.pipeline.options import common, finish, given
+from x2static.pipeline.tables import short_names
+from x2static.schemas.vectors import WordVectors
 
 
 @click.command()

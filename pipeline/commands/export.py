@@ -5,8 +5,8 @@ from typing import Literal
 
 import click
 
-from pipeline.options import common, finish
-from schemas.vectors import WordVectors
+from x2static.pipeline.options import common, finish
+from x2static.schemas.vectors import WordVectors
 
 
 @click.command()
@@ -20,7 +20,7 @@ def export(
     context: click.Context, vectors: Path, to: Literal["word2vec", "word2vec-bin"], out: Path, force: bool
 ) -> None:
     """Write word vectors in another format."""
-    from pipeline.export import export as run
+    from x2static.pipeline.export import export as run
 
     result = run(WordVectors.load(vectors), to, out, force=force)
     left_out = f", {result.words_left_out:,} left out" if result.words_left_out else ""

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from evaluation.datasets import find_datasets
-from pipeline.commands.train import train
-from pipeline.options import common, finish, given
-from pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse, parse_grid, shown, sweepable
-from pipeline.sweeps.space import Range, Space, load_space
-from pipeline.terminal import ProgressLine, duration
-from schemas.cache import Cache, content_of, missing_shards
-from schemas.errors import X2StaticError
-from schemas.storage import hash_file, only_writer, write_atomically
-from schemas.training import PAPER
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import hash_file, only_writer, write_atomically
+from x2static.evaluation.datasets import find_datasets
+from x2static.pipeline.commands.train import train
+from x2static.pipeline.options import common, finish, given
+from x2static.pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse, parse_grid, shown, sweepable
+from x2static.pipeline.sweeps.space import Range, Space, load_space
+from x2static.pipeline.terminal import ProgressLine, duration
+from x2static.schemas.cache import Cache, content_of, missing_shards
+from x2static.schemas.training import PAPER
 
 if TYPE_CHECKING:
-    from pipeline.sweeps.ranking import Ranking
-    from pipeline.sweeps.source import Source
-    from pipeline.sweeps.trial import Result
+    from x2static.pipeline.sweeps.ranking import Ranking
+    from x2static.pipeline.sweeps.source import Source
+    from x2static.pipeline.sweeps.trial import Result
 
 Command = TypeVar("Command", bound=click.Command)
 TRIALS = 20  # of a space, where the user does not say
@@ -68,14 +68,14 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     if (space is None) == (not grid):
         raise click.UsageError("give either -p NAME=V1,V2 (once or more) or --space FILE", context)
     _need("matplotlib", *(["optuna"] if space else []))
-    from pipeline.sweeps.ranking import Ranking
+    from x2static.pipeline.sweeps.ranking import Ranking
 
     started = time.monotonic()
     out: Path = values["out"]
     select = tuple(name.strip() for name in (values["select"] or "").split(",") if name.strip())
     identity = _identity(fixed, grid, space, values, select)
     with only_writer(out, "sweep"):
-        from pipeline.sweeps import folder
+        from x2static.pipeline.sweeps import folder
 
         folder.claim(out, identity)
         source = _source(grid, space, values, fixed)
@@ -142,11 +142,11 @@ def _identity(
 
 def _source(grid: dict[str, list[Any]], space: Space | None, values: dict[str, Any], fixed: dict[str, Any]) -> "Source":
     if space is None:
-        from pipeline.sweeps.source import Grid
+        from x2static.pipeline.sweeps.source import Grid
 
         return Grid(grid)
-    from pipeline.sweeps.folder import JOURNAL
-    from pipeline.sweeps.study import Study
+    from x2static.pipeline.sweeps.folder import JOURNAL
+    from x2static.pipeline.sweeps.study import Study
 
     return Study(values["out"] / JOURNAL, space, values["trials"], fixed.get("seed", 0), values["retry_failed"])
 
@@ -154,7 +154,7 @@ def _source(grid: dict[str, list[Any]], space: Space | None, values: dict[str, A
 def _run(
     source: "Source", fixed: dict[str, Any], values: dict[str, Any], select: tuple[str, ...]
 ) -> dict[str, "Result"]:
-    from pipeline.sweeps.sweep import Sweep
+    from x2static.pipeline.sweeps.sweep import Sweep
 
     with ProgressLine("sweep") as report:
         running = Sweep(
@@ -199,8 +199,8 @@ def _command(settings: dict[str, Any], cache: Path) -> str:
 
 
 def _write(ranking: "Ranking", out: Path, facts: dict[str, str]) -> None:
-    from pipeline.sweeps.page import page
-    from pipeline.sweeps.plots import plots
+    from x2static.pipeline.sweeps.page import page
+    from x2static.pipeline.sweeps.plots import plots
 
     ranking.write(out / "sweep.parquet")
     drawn = plots(ranking)
@@ -218,8 +218,8 @@ def _tell(
     ran: dict[str, "Result"],
     seconds: float,
 ) -> None:
-    from pipeline.sweeps.table import text_table
-    from pipeline.sweeps.trial import TRIALS as FOLDER
+    from x2static.pipeline.sweeps.table import text_table
+    from x2static.pipeline.sweeps.trial import TRIALS as FOLDER
 
     click.echo(text_table(ranking, shutil.get_terminal_size((120, 24)).columns))
     click.echo(f"\n{out}: {facts['trials']}")

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluation.averages import mean_of_known
-from evaluation.classification.data import find_tasks
-from evaluation.sentence_pairs import SentencePair, read_sentence_pairs
-from pipeline import teacher_speed
-from pipeline.options import common, finish, option
-from pipeline.tables import over_some
-from pipeline.teacher_speed import Measurement, machine, read_sentences, sample
-from pipeline.terminal import ProgressLine
-from schemas.baseline import BaselineConfig
-from schemas.errors import X2StaticError
-from schemas.storage import canonical_json
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json
+from x2static.evaluation.averages import mean_of_known
+from x2static.evaluation.classification.data import find_tasks
+from x2static.evaluation.sentence_pairs import SentencePair, read_sentence_pairs
+from x2static.pipeline import teacher_speed
+from x2static.pipeline.options import common, finish, option
+from x2static.pipeline.tables import over_some
+from x2static.pipeline.teacher_speed import Measurement, machine, read_sentences, sample
+from x2static.pipeline.terminal import ProgressLine
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.vectors import WordVectors
 
 if TYPE_CHECKING:
-    from pipeline.teacher_reference import Beside, Comparison
+    from x2static.pipeline.teacher_reference import Beside, Comparison
 
 
 @click.command()
@@ -100,10 +100,10 @@ def _task_folders(values: dict[str, Any]) -> dict[str, Path]:
 
 def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
     loaded = WordVectors.load(vectors)  # before the libraries of the teacher, so that a wrong name is told at once
-    from baselines.fine_tuning import FineTuning
-    from baselines.teacher_sentences import TeacherSentences
-    from pipeline.kept_results import KeptResults
-    from pipeline.teacher_reference import Comparison
+    from x2static.baselines.fine_tuning import FineTuning
+    from x2static.baselines.teacher_sentences import TeacherSentences
+    from x2static.pipeline.kept_results import KeptResults
+    from x2static.pipeline.teacher_reference import Comparison
 
     sentences = TeacherSentences.load(
         values["model"], values["device"], values["precision"], trust_remote_code=values["trust_remote_code"]

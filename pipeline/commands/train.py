@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from pipeline.options import build, common, finish, given, option
-from pipeline.terminal import ProgressLine, duration
-from schemas.training import TrainConfig
+from x2static.pipeline.options import build, common, finish, given, option
+from x2static.pipeline.terminal import ProgressLine, duration
+from x2static.schemas.training import TrainConfig
 
 
 @click.command()
@@ -46,7 +46,7 @@ def train(context: click.Context, /, **values: Any) -> None:
     Run the same command again to go on where it stopped.
     """
     config = build(TrainConfig, given(context, values))
-    from stage2_train import train as run
+    from x2static.stage2_train.trainer import train as run
 
     with ProgressLine("train") as report:
         result = run(config, report)

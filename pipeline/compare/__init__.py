@@ -1,1 +1,0 @@
-"""Comparisons: X2Static and the competing methods from one cache, on one page."""

@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evaluation.averages import mean_of_known
-from pipeline.compare.reference import Published
-from pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
-from pipeline.terminal import duration
+from x2static.evaluation.averages import mean_of_known
+from x2static.pipeline.compare.reference import Published
+from x2static.pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
+from x2static.pipeline.terminal import duration
 
 PAPER = {"cr": "CR", "mr": "MR", "mpqa": "MPQA", "subj": "SUBJ", "trec": "TREC", "sst5": "SST-5"}
 MEASURES = {"f1": "F1", "acc": "acc."}

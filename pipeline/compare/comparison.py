@@ -10,19 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.caches.sample import sample
-from pipeline.compare import curve, neighbours, scores, vectors
-from pipeline.compare.curve import Point, Size
-from pipeline.compare.plan import Step, steps
-from pipeline.compare.records import Record
-from pipeline.compare.reference import Published, read_tables
-from pipeline.compare.settings import CompareConfig
-from schemas.cache import Cache
-from schemas.errors import Interrupted, X2StaticError
-from schemas.manifest import UnitSample
-from schemas.progress import Report
-from schemas.storage import canonical_json, read_json, write_atomically
-from schemas.vectors import RUN
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.durable.storage import canonical_json, read_json, write_atomically
+from x2static.machine.progress import Report
+from x2static.pipeline.caches.sample import sample
+from x2static.pipeline.compare import curve, neighbours, scores, vectors
+from x2static.pipeline.compare.curve import Point, Size
+from x2static.pipeline.compare.plan import Step, steps
+from x2static.pipeline.compare.records import Record
+from x2static.pipeline.compare.reference import Published, read_tables
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import UnitSample
+from x2static.schemas.vectors import RUN
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Comparison:
         if "figure1" in self.config.only:
             curve.check_sizes(self.sizes)
         if self.whole is not None and self.config.words:
-            from pipeline.compare.sums import words_of
+            from x2static.pipeline.compare.sums import words_of
 
             neighbours.check_words(self.config.words, words_of(self.whole, self.config))
 
@@ -147,7 +147,7 @@ class Comparison:
 
         The whole cache's further units are read when its vectors are made.
         """
-        from pipeline.compare import sums
+        from x2static.pipeline.compare import sums
 
         if self.whole is None or self.config.precision not in ("auto", self.whole.manifest.encoding.precision):
             return  # every size has a pass of its own: what is carried is of the cache's precision

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.compare.methods import Method, methods, ours
-from pipeline.compare.plan import Step, steps_of
-from pipeline.compare.settings import CompareConfig
-from schemas.cache import Cache, totals
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.compare.methods import Method, methods, ours
+from x2static.pipeline.compare.plan import Step, steps_of
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.schemas.cache import Cache, totals
 
 CURVE = "curve"  # the folder, in that of the comparison
 HALVINGS = 6

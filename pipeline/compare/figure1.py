@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from evaluation.word_similarity import score_together
-from pipeline.compare import curve, similarity
-from pipeline.compare.kept import Kept
-from pipeline.compare.methods import Method
-from pipeline.compare.plots import Line, size_curves
-from pipeline.compare.scores import rows_of_pairs, said_before
-from pipeline.compare.sections import Picture, Section
-from pipeline.compare.tables import Cell, Row, Table
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.word_similarity import score_together
+from x2static.pipeline.compare import curve, similarity
+from x2static.pipeline.compare.kept import Kept
+from x2static.pipeline.compare.methods import Method
+from x2static.pipeline.compare.plots import Line, size_curves
+from x2static.pipeline.compare.scores import rows_of_pairs, said_before
+from x2static.pipeline.compare.sections import Picture, Section
+from x2static.pipeline.compare.tables import Cell, Row, Table
 
 SETS = ("SL-999", "RW-2034")
 Common = dict[str, dict[str, float | None]]  # by the names of steps and data sets

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.compare.settings import CompareConfig
-from schemas.cache import Cache, content_of, missing_shards
-from schemas.errors import X2StaticError
-from schemas.owned_folder import differing_settings, foreign_files
-from schemas.storage import canonical_json, read_json, remove_leftovers, write_atomically
+from x2static.durable.errors import X2StaticError
+from x2static.durable.owned_folder import differing_settings, foreign_files
+from x2static.durable.storage import canonical_json, read_json, remove_leftovers, write_atomically
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.schemas.cache import Cache, content_of, missing_shards
 
 COMPARISON = "comparison.json"
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.compare import classes, curve, scores, similarity
-from pipeline.compare.comparison import Comparison
-from pipeline.compare.methods import Method
-from pipeline.compare.plan import Step
-from pipeline.compare.records import Record
-from pipeline.compare.together import Together, compare_together
+from x2static.pipeline.compare import classes, curve, scores, similarity
+from x2static.pipeline.compare.comparison import Comparison
+from x2static.pipeline.compare.methods import Method
+from x2static.pipeline.compare.plan import Step
+from x2static.pipeline.compare.records import Record
+from x2static.pipeline.compare.together import Together, compare_together
 
 TEACHER_ROW = "the teacher itself, linear classifier"
 

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from pipeline.compare.sections import Report, Section
-from pipeline.compare.tables import Cell, Table
-from schemas.storage import write_atomically
+from x2static.durable.storage import write_atomically
+from x2static.pipeline.compare.sections import Report, Section
+from x2static.pipeline.compare.tables import Cell, Table
 
 MARKUP = re.compile(r"([\\`*_\[\]|~#$!])")
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.compare.settings import CompareConfig
-from schemas.baseline import BASELINES
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.schemas.baseline import BASELINES
 
 # A file of vectors of its own is compared as a RUN: `x2static baseline load` makes one.
 COMPARED: tuple[str, ...] = tuple(name for name in BASELINES if name != "load")

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.compare.tables import Cell, Row, Table
-from pipeline.compare.vectors import only
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.compare.tables import Cell, Row, Table
+from x2static.pipeline.compare.vectors import only
+from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from html import escape
 
-from pipeline.compare.sections import Picture, Report, Section
-from pipeline.compare.tables import Cell, Row, Table
-from pipeline.html import definitions, document, image
+from x2static.pipeline.compare.sections import Picture, Report, Section
+from x2static.pipeline.compare.tables import Cell, Row, Table
+from x2static.report.html import definitions, document, image
 
 STYLE = """
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: inherit; }

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.baselines import READ_TEXT
-from pipeline.compare.methods import MANY_SEEDS, Method, methods
-from pipeline.compare.settings import CompareConfig
-from schemas.baseline import READS, BaselineConfig
-from schemas.errors import X2StaticError
-from schemas.training import TrainConfig
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.baselines import READ_TEXT
+from x2static.pipeline.compare.methods import MANY_SEEDS, Method, methods
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.schemas.baseline import READS, BaselineConfig
+from x2static.schemas.training import TrainConfig
 
 VECTORS = "vectors"  # the folder, in that of the comparison
 

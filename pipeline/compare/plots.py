@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from matplotlib.transforms import Bbox
 
-from pipeline.pictures import figure_with, logarithmic, plain_text, png, shortened
+from x2static.report.pictures import figure_with, logarithmic, plain_text, png, shortened
 
 LONGEST_LABEL = 40
 MAP_SIZE = (9.0, 7.0)  # inches

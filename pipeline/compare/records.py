@@ -6,9 +6,9 @@ from pathlib import Path
 import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from schemas.errors import X2StaticError
-from schemas.storage import canonical_json, hash_file, read_json, write_atomically
-from schemas.vectors import RUN
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json, hash_file, read_json, write_atomically
+from x2static.schemas.vectors import RUN
 
 SCORES = "scores"  # the folder, in that of the comparison
 

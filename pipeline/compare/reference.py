@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
 
 SIMILARITY, CLASSIFICATION = "word_similarity.csv", "classification.csv"
 

@@ -1,18 +1,18 @@
 """The report of a comparison: what was found, in the order in which it is read."""
 
-from evaluation.averages import mean_of_known
-from evaluation.differences import Difference
-from pipeline.compare import curve, neighbours, reference
-from pipeline.compare.classes import classification_table
-from pipeline.compare.figure1 import figure1
-from pipeline.compare.kept import TEACHER_ROW, Kept, label_of
-from pipeline.compare.plots import loss_curves, word_map
-from pipeline.compare.sections import Picture, Report, Section
-from pipeline.compare.similarity import average_of, sets_of_average, similarity_table
-from pipeline.compare.tables import Table
-from pipeline.compare.together import Together, difference_table
-from pipeline.compare.vectors import common_words
-from schemas.vectors import WordVectors
+from x2static.evaluation.averages import mean_of_known
+from x2static.evaluation.differences import Difference
+from x2static.pipeline.compare import curve, neighbours, reference
+from x2static.pipeline.compare.classes import classification_table
+from x2static.pipeline.compare.figure1 import figure1
+from x2static.pipeline.compare.kept import TEACHER_ROW, Kept, label_of
+from x2static.pipeline.compare.plots import loss_curves, word_map
+from x2static.pipeline.compare.sections import Picture, Report, Section
+from x2static.pipeline.compare.similarity import average_of, sets_of_average, similarity_table
+from x2static.pipeline.compare.tables import Table
+from x2static.pipeline.compare.together import Together, difference_table
+from x2static.pipeline.compare.vectors import common_words
+from x2static.schemas.vectors import WordVectors
 
 MAPPED = 200  # words
 OF_THE_PAPER = "The paper's rows are of another corpus (all of English Wikipedia) and other teachers: no rivals here."

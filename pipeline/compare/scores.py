@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from evaluation.datasets import find_datasets, read_pairs
-from evaluation.word_similarity import evaluate_word_similarity
-from pipeline.compare import records
-from pipeline.compare.plan import Step
-from pipeline.compare.records import Record, Scored, TaskAccuracy, TaskScore
-from pipeline.compare.settings import CompareConfig
-from pipeline.compare.vectors import only
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.progress import Report
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.datasets import find_datasets, read_pairs
+from x2static.evaluation.word_similarity import evaluate_word_similarity
+from x2static.machine.progress import Report
+from x2static.pipeline.compare import records
+from x2static.pipeline.compare.plan import Step
+from x2static.pipeline.compare.records import Record, Scored, TaskAccuracy, TaskScore
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.pipeline.compare.vectors import only
+from x2static.schemas.cache import Cache
+from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def check_data(config: CompareConfig) -> None:
     if not config.wants("table4"):
         return
     if classification_data(config) is not None:
-        from evaluation.classification.data import read_tasks
+        from x2static.evaluation.classification.data import read_tasks
 
         read_tasks(config.data, 0)
     elif "table4" in config.only:
@@ -115,7 +115,7 @@ def score_classification(step: Step, config: CompareConfig, report: Report) -> R
     Raises:
         X2StaticError: there is no data, or it cannot be read.
     """
-    from evaluation.classification import evaluate_classification_runs
+    from x2static.evaluation.classification.protocol import evaluate_classification_runs
 
     data, record = classification_data(config), record_of(step, config.out)
     if data is None or (record.classification is not None and record.classification.data == data):
@@ -161,9 +161,9 @@ def score_teacher(cache: Cache, config: CompareConfig, report: Report) -> Record
     found = record_of_teacher(cache, config)
     if found is not None and found.classification is not None and found.classification.data == data:
         return found
-    from baselines.teacher_sentences import TeacherSentences
-    from evaluation.classification import evaluate_sentence_classification
-    from stage1_encode.origin import Means
+    from x2static.baselines.teacher_sentences import TeacherSentences
+    from x2static.evaluation.classification.linear import evaluate_sentence_classification
+    from x2static.stage1_encode.plan.origin import Means
 
     began = time.monotonic()
     means = Means(config.model, config.corpus, config.device, config.trust_remote_code)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.compare.tables import Table
+from x2static.pipeline.compare.tables import Table
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.encoding import Layer, Precision
+from x2static.schemas.encoding import Layer, Precision
 
 Part = Literal["table3", "table4", "figure1"]
 PARTS: tuple[Part, ...] = ("table3", "table4", "figure1")

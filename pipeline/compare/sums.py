@@ -6,16 +6,16 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from baselines.ase import place_of, summed
-from baselines.request import Request
-from pipeline.baselines import vocabulary_of
-from pipeline.compare.settings import CompareConfig
-from schemas.aggregated import FOLDER, Aggregated
-from schemas.baseline import BaselineConfig
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.progress import Report
-from schemas.storage import TEMPORARY, only_writer, remove_leftovers
+from x2static.baselines.ase import place_of, summed
+from x2static.baselines.request import Request
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import TEMPORARY, only_writer, remove_leftovers
+from x2static.machine.progress import Report
+from x2static.pipeline.baselines import vocabulary_of
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.schemas.aggregated import FOLDER, Aggregated
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.cache import Cache
 
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evaluation.differences import Difference, Differences, paired_differences
-from evaluation.intervals import Bootstrap
-from evaluation.word_similarity import Score, score_together
-from pipeline.compare.plan import Step
-from pipeline.compare.scores import rows_of_pairs, said_before
-from pipeline.compare.settings import CompareConfig
-from pipeline.compare.similarity import averaged, columns_of
-from pipeline.compare.tables import Cell, Row, Table
+from x2static.evaluation.differences import Difference, Differences, paired_differences
+from x2static.evaluation.intervals import Bootstrap
+from x2static.evaluation.word_similarity import Score, score_together
+from x2static.pipeline.compare.plan import Step
+from x2static.pipeline.compare.scores import rows_of_pairs, said_before
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.pipeline.compare.similarity import averaged, columns_of
+from x2static.pipeline.compare.tables import Cell, Row, Table
 
 
 @dataclass(frozen=True)

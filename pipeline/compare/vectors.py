@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.compare.plan import Step
-from pipeline.compare.settings import CompareConfig
-from schemas.errors import X2StaticError
-from schemas.progress import Report
-from schemas.vectors import VOCABULARY, WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Report
+from x2static.pipeline.compare.plan import Step
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.schemas.vectors import VOCABULARY, WordVectors
 
 
 def make(step: Step, config: CompareConfig, report: Report) -> None:
@@ -22,12 +22,12 @@ def make(step: Step, config: CompareConfig, report: Report) -> None:
         OSError: they cannot be written.
     """
     if step.method.kind == "train":
-        from stage2_train import train
+        from x2static.stage2_train.trainer import train
 
         step.folder.parent.mkdir(parents=True, exist_ok=True)
         train(step.training(config), report)
     elif step.method.kind == "baseline":
-        from pipeline.baselines import make as make_baseline
+        from x2static.pipeline.baselines import make as make_baseline
 
         step.folder.parent.mkdir(parents=True, exist_ok=True)
         make_baseline(step.baseline(config), report)

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Callable
 
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
 
 Converter = Callable[[bytes], bytes]
 

@@ -11,9 +11,9 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from pipeline.data.sources import RemoteFile
-from schemas.errors import X2StaticError
-from schemas.versions import package_version
+from x2static.durable.errors import X2StaticError
+from x2static.machine.packages import package_version
+from x2static.pipeline.data.sources import RemoteFile
 
 TIMEOUT = 20.0  # seconds, for connecting and between two pieces
 DEADLINE = 300.0  # seconds for a file: the largest has 1.3 MB

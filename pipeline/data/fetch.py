@@ -5,10 +5,8 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.download import download
-from pipeline.data.sources import DataSet
-from schemas.errors import X2StaticError
-from schemas.storage import (
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import (
     TEMPORARY,
     canonical_json,
     commit_folder,
@@ -17,6 +15,8 @@ from schemas.storage import (
     user_cache,
     write_atomically,
 )
+from x2static.pipeline.data.download import download
+from x2static.pipeline.data.sources import DataSet
 
 MARKERS = "fetched"  # the folder of the markers
 CONVERSION = 1  # grows when a converter changes what it makes, so that it is made again
@@ -50,7 +50,7 @@ def fetch(folder: Path, data_set: DataSet, trust: ssl.SSLContext | None = None) 
     """Fetch a data set, if it is not there.
 
     Args:
-        folder: where to; its lock is the caller's (schemas.storage.only_writer).
+        folder: where to; its lock is the caller's (x2static.durable.storage.only_writer).
         data_set: what.
         trust: whose certificates are trusted; the system's where it is None.
 

@@ -6,7 +6,7 @@ of x2static.
 
 from dataclasses import dataclass
 
-from pipeline.data.convert import (
+from x2static.pipeline.data.convert import (
     Converter,
     labelled_latin1,
     labelled_utf8,

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from evaluation.analogy import Accuracy, AnalogyScore, average, check_covered, evaluate_analogies
-from evaluation.analogy_questions import find_questions, read_questions
-from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.each import for_each
-from pipeline.grid import grid, number
-from schemas.vectors import WordVectors
+from x2static.evaluation.analogy import Accuracy, AnalogyScore, average, check_covered, evaluate_analogies
+from x2static.evaluation.analogy_questions import find_questions, read_questions
+from x2static.pipeline.evaluations.asked import Asked, Evaluated
+from x2static.pipeline.evaluations.each import for_each
+from x2static.report.grid import grid, number
+from x2static.schemas.vectors import WordVectors
 
 NOTE = "3CosAdd, 3CosMul: share of right answers (questions covered/total); every known word may be the answer"
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from evaluation.bias import PARTITIONS, Association, Permutations, average, evaluate_bias
-from evaluation.word_lists import find_word_lists, read_word_lists
-from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.each import for_each
-from pipeline.grid import grid, number
-from pipeline.tables import over_some
-from schemas.vectors import WordVectors
+from x2static.evaluation.bias import PARTITIONS, Association, Permutations, average, evaluate_bias
+from x2static.evaluation.word_lists import find_word_lists, read_word_lists
+from x2static.pipeline.evaluations.asked import Asked, Evaluated
+from x2static.pipeline.evaluations.each import for_each
+from x2static.pipeline.tables import over_some
+from x2static.report.grid import grid, number
+from x2static.schemas.vectors import WordVectors
 
 NOTE = (
     "effect size d of WEAT and p of a one-sided permutation test, ~ where partitions were drawn "

@@ -4,16 +4,16 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
-from evaluation.classification import ClassificationScore, evaluate_classification
-from evaluation.classification.data import read_tasks
-from evaluation.classification.examples import MEAN_LENGTH, Inputs
-from evaluation.classification.protocol import EPOCHS, LEARNING_RATES
-from evaluation.classification.training import BATCH
-from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.each import for_each
-from pipeline.grid import grid
-from pipeline.terminal import ProgressLine
-from schemas.vectors import WordVectors
+from x2static.evaluation.classification.data import read_tasks
+from x2static.evaluation.classification.examples import MEAN_LENGTH, Inputs
+from x2static.evaluation.classification.protocol import EPOCHS, LEARNING_RATES, evaluate_classification
+from x2static.evaluation.classification.scores import ClassificationScore
+from x2static.evaluation.classification.training import BATCH
+from x2static.pipeline.evaluations.asked import Asked, Evaluated
+from x2static.pipeline.evaluations.each import for_each
+from x2static.pipeline.terminal import ProgressLine
+from x2static.report.grid import grid
+from x2static.schemas.vectors import WordVectors
 
 PROTOCOL = {  # what all sets of vectors have in common
     "learning_rates": list(LEARNING_RATES),

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TypeVar
 
-from pipeline.terminal import about
-from schemas.vectors import WordVectors
+from x2static.pipeline.terminal import about
+from x2static.schemas.vectors import WordVectors
 
 Result = TypeVar("Result")
 

@@ -3,12 +3,12 @@
 from dataclasses import asdict
 from typing import Any
 
-from evaluation.sentence_pairs import find_sentence_pairs, read_sentence_pairs
-from evaluation.sentence_similarity import Correlation, SentenceScore, average, evaluate_sentence_similarity
-from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.each import for_each
-from pipeline.grid import grid, number
-from schemas.vectors import WordVectors
+from x2static.evaluation.sentence_pairs import find_sentence_pairs, read_sentence_pairs
+from x2static.evaluation.sentence_similarity import Correlation, SentenceScore, average, evaluate_sentence_similarity
+from x2static.pipeline.evaluations.asked import Asked, Evaluated
+from x2static.pipeline.evaluations.each import for_each
+from x2static.report.grid import grid, number
+from x2static.schemas.vectors import WordVectors
 
 NOTE = "Spearman's rho, Pearson's r (sentence pairs covered/total)"
 

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluation.analogy_questions import QUESTIONS
-from evaluation.datasets import WORD_PAIRS
-from evaluation.task_files import gensim_file
-from pipeline.data.fetch import data_folder
-from pipeline.evaluations.asked import Asked, Evaluated
-from schemas.vectors import WordVectors
+from x2static.evaluation.analogy_questions import QUESTIONS
+from x2static.evaluation.datasets import WORD_PAIRS
+from x2static.evaluation.task_files import gensim_file
+from x2static.pipeline.data.fetch import data_folder
+from x2static.pipeline.evaluations.asked import Asked, Evaluated
+from x2static.schemas.vectors import WordVectors
 
 Run = Callable[[dict[str, WordVectors], Asked], Evaluated]
 
@@ -19,7 +19,7 @@ class Task(NamedTuple):
     """A task.
 
     Attributes:
-        module: in `pipeline.evaluations`; it has the function `run`.
+        module: in `x2static.pipeline.evaluations`; it has the function `run`.
         folder: of a folder of data, where its files are.
         options: those of `evaluate` that it uses beside --data, by parameter name.
         shipped: the files that gensim ships for it.
@@ -55,6 +55,6 @@ def fetched_data(task: str) -> Path | None:
 
 def runner(task: str) -> Run:
     """Return the function that runs a task; only now is its module imported, with the libraries it needs."""
-    module = importlib.import_module(f"pipeline.evaluations.{TASKS[task].module}")
+    module = importlib.import_module(f"x2static.pipeline.evaluations.{TASKS[task].module}")
     run: Run = module.run
     return run

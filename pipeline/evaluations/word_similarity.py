@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from evaluation.differences import Difference, Differences, paired_differences
-from evaluation.intervals import Bootstrap
-from evaluation.word_similarity import Score, average, evaluate_word_similarity, read_datasets, score_together
-from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.each import for_each
-from pipeline.tables import difference_table, similarity_table
-from schemas.vectors import WordVectors
+from x2static.evaluation.differences import Difference, Differences, paired_differences
+from x2static.evaluation.intervals import Bootstrap
+from x2static.evaluation.word_similarity import Score, average, evaluate_word_similarity, read_datasets, score_together
+from x2static.pipeline.evaluations.asked import Asked, Evaluated
+from x2static.pipeline.evaluations.each import for_each
+from x2static.pipeline.tables import difference_table, similarity_table
+from x2static.schemas.vectors import WordVectors
 
 
 def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:

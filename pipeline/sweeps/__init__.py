@@ -1,1 +1,0 @@
-"""Many trainings from one cache: which settings are best?"""

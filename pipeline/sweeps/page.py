@@ -2,9 +2,9 @@
 
 from html import escape
 
-from pipeline.html import definitions, document, image
-from pipeline.sweeps.ranking import Ranking
-from pipeline.sweeps.table import columns, errors
+from x2static.pipeline.sweeps.ranking import Ranking
+from x2static.pipeline.sweeps.table import columns, errors
+from x2static.report.html import definitions, document, image
 
 
 def page(ranking: Ranking, title: str, facts: dict[str, str], plots: dict[str, bytes]) -> str:

@@ -5,9 +5,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.pictures import figure_with, logarithmic, plain_text, png, shortened
-from pipeline.sweeps.ranking import Ranking
-from pipeline.sweeps.settings import shown
+from x2static.pipeline.sweeps.ranking import Ranking
+from x2static.pipeline.sweeps.settings import shown
+from x2static.report.pictures import figure_with, logarithmic, plain_text, png, shortened
 
 LOG_FROM = 20  # a setting whose highest value is so many times its lowest is shown on a logarithmic axis
 NAMED_CURVES = 5  # the best trials, which get a colour and a name; the others are grey

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-from schemas.training import TrainConfig
+from x2static.schemas.training import TrainConfig
 
 # What the loss depends on besides how much was learned. Losses of different learning rates, schedules, batches, and
 # numbers of epochs can be compared.

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.sweeps.trial import Result
-from schemas.storage import open_atomically
+from x2static.durable.storage import open_atomically
+from x2static.pipeline.sweeps.trial import Result
 
 STATES = ("complete", "pruned", "failed")  # in this order in a table
 

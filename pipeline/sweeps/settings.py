@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from schemas.errors import X2StaticError
-from schemas.storage import canonical_json
-from schemas.training import TrainConfig
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json
+from x2static.schemas.training import TrainConfig
 
 # Where a trial reads and writes, and how: these are the sweep's own, or change nothing that is learned.
 NOT_SWEPT = {"cache", "out", "continue_run", "partial", "device", "checkpoint_minutes", "buffer_megabytes"}

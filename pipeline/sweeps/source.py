@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.sweeps.settings import Settings
+from x2static.pipeline.sweeps.settings import Settings
 
 
 @dataclass(frozen=True)

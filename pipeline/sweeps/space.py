@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.sweeps.settings import WrongGrid, known_name, parse
+from x2static.pipeline.sweeps.settings import WrongGrid, known_name, parse
 
 
 class Range(BaseModel):

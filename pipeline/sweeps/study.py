@@ -11,9 +11,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from pipeline.sweeps.settings import parse
-from pipeline.sweeps.source import Draw
-from pipeline.sweeps.space import Range, Space
+from x2static.pipeline.sweeps.settings import parse
+from x2static.pipeline.sweeps.source import Draw
+from x2static.pipeline.sweeps.space import Range, Space
 
 RETRIED = "retried"  # attribute of a trial that repeats one that failed: its number
 

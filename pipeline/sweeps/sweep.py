@@ -10,15 +10,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.sweeps import trial
-from pipeline.sweeps.pruning import comparable, hopeless
-from pipeline.sweeps.settings import Settings, shown, trial_name
-from pipeline.sweeps.source import Draw, Source
-from pipeline.sweeps.trial import Result
-from pipeline.sweeps.workers import Losses, Stopped, Task, Worker, ready
-from schemas.errors import Interrupted
-from schemas.progress import Progress, Report
-from schemas.training import TrainConfig
+from x2static.durable.errors import Interrupted
+from x2static.machine.progress import Progress, Report
+from x2static.pipeline.sweeps import trial
+from x2static.pipeline.sweeps.pruning import comparable, hopeless
+from x2static.pipeline.sweeps.settings import Settings, shown, trial_name
+from x2static.pipeline.sweeps.source import Draw, Source
+from x2static.pipeline.sweeps.trial import Result
+from x2static.pipeline.sweeps.workers import Losses, Stopped, Task, Worker, ready
+from x2static.schemas.training import TrainConfig
 
 logger = logging.getLogger(__name__)
 

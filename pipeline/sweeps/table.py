@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from pipeline.sweeps.ranking import Ranking
-from pipeline.sweeps.settings import shown
-from pipeline.terminal import duration
+from x2static.pipeline.sweeps.ranking import Ranking
+from x2static.pipeline.sweeps.settings import shown
+from x2static.pipeline.terminal import duration
 
 WIDEST = 24  # characters of a value; paths and long words are cut
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evaluation.word_similarity import evaluate_word_similarity
-from pipeline.sweeps.settings import Settings
-from schemas.errors import X2StaticError
-from schemas.storage import LOCK, canonical_json, read_json, write_atomically
-from schemas.training import TrainConfig
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import LOCK, canonical_json, read_json, write_atomically
+from x2static.evaluation.word_similarity import evaluate_word_similarity
+from x2static.pipeline.sweeps.settings import Settings
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import WordVectors
 
 TRIALS = "trials"  # the folder in that of the sweep
 SECONDS_TO_LET_GO = 60.0  # that a process whose sweep was killed has to save its state; it stops after one batch
@@ -118,8 +118,8 @@ def run_trial(
         X2StaticError: the trial failed, or was pruned.
         OSError: the run cannot be written.
     """
-    from stage2_train import train
-    from stage2_train.outcome import FIGURES
+    from x2static.stage2_train.outcome import FIGURES
+    from x2static.stage2_train.trainer import train
 
     _wait_for_writer(config.out)
     figures = train(config, after_epoch=after_epoch)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from pipeline.sweeps.settings import Settings
-from pipeline.sweeps.trial import Pruned, Result, run_trial
-from pipeline.terminal import ROOMS
-from schemas.errors import Interrupted
-from schemas.training import TrainConfig
+from x2static.durable.errors import Interrupted
+from x2static.pipeline.sweeps.settings import Settings
+from x2static.pipeline.sweeps.trial import Pruned, Result, run_trial
+from x2static.pipeline.terminal import ROOMS
+from x2static.schemas.training import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _end_with_parent() -> None:
 
 
 def _run(task: Task, connection: Connection) -> Message:
-    from pipeline.cli import message
+    from x2static.pipeline.cli import message
 
     losses: list[float] = []
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from stage1_encode.corpora.byte_lines import ByteLine
-from stage1_encode.corpora.text_source import Paragraph, TextSource
+from x2static.stage1_encode.corpora.byte_lines import ByteLine
+from x2static.stage1_encode.corpora.text_source import Paragraph, TextSource
 
 
 def read_blank_lines(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
 
 BLOCK = 1 << 20
 OPENERS: dict[str, Callable[[Path], Any]] = {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from schemas.manifest import Plan, Unit
+from x2static.schemas.manifest import Plan, Unit
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its __init_
     hf_raise_for_status,
 )
 
-from schemas.background import in_background
-from schemas.errors import X2StaticError
-from stage1_encode.corpora.parquet_rows import rows_from
+from x2static.durable.errors import X2StaticError
+from x2static.machine.background import in_background
+from x2static.stage1_encode.corpora.parquet_rows import rows_from
 
 HUB = "hf://"
 READ_SECONDS = 10.0  # without a byte from the server

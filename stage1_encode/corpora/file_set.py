@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from schemas.encoding import EncodeConfig, TextFormat
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.encoding import EncodeConfig, TextFormat
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
-from schemas.encoding import TextFormat
-from schemas.errors import X2StaticError
-from stage1_encode.corpora.blank_lines import read_blank_lines
-from stage1_encode.corpora.byte_lines import OPENERS, byte_lines
-from stage1_encode.corpora.json_lines import read_json_lines
-from stage1_encode.corpora.lines import read_lines
-from stage1_encode.corpora.parquet_file import read_parquet
-from stage1_encode.corpora.text_source import Paragraph, TextSource
-from stage1_encode.corpora.wikiextractor import DOC, read_wikiextractor
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.encoding import TextFormat
+from x2static.stage1_encode.corpora.blank_lines import read_blank_lines
+from x2static.stage1_encode.corpora.byte_lines import OPENERS, byte_lines
+from x2static.stage1_encode.corpora.json_lines import read_json_lines
+from x2static.stage1_encode.corpora.lines import read_lines
+from x2static.stage1_encode.corpora.parquet_file import read_parquet
+from x2static.stage1_encode.corpora.text_source import Paragraph, TextSource
+from x2static.stage1_encode.corpora.wikiextractor import DOC, read_wikiextractor
 
 # Each yields paragraphs from a place on: a byte (in Parquet, a row), and a number within the row that begins there.
 # The place is the beginning of the file, or where a paragraph that was read before said that reading goes on.

@@ -9,16 +9,16 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetNotFoundError
 
-from schemas.encoding import EncodeConfig
-from schemas.errors import X2StaticError
-from schemas.manifest import Plan, Unit
-from schemas.storage import hash_file
-from stage1_encode.corpora.corpus import UnitText
-from stage1_encode.corpora.dataset_rows import ParquetRows, Rows, open_rows
-from stage1_encode.corpora.sampling import Sample
-from stage1_encode.hub import CORPUS_WAYS_OUT, dataset_revision, unreachable
-from stage1_encode.retries import HTTP_ERROR, retried, rows_retried
-from stage1_encode.tokens import first_line
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import hash_file
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.manifest import Plan, Unit
+from x2static.stage1_encode.corpora.corpus import UnitText
+from x2static.stage1_encode.corpora.dataset_rows import ParquetRows, Rows, open_rows
+from x2static.stage1_encode.corpora.retries import HTTP_ERROR, retried, rows_retried
+from x2static.stage1_encode.corpora.sampling import Sample
+from x2static.stage1_encode.teacher.hub import CORPUS_WAYS_OUT, dataset_revision, unreachable
+from x2static.stage1_encode.text.tokens import first_line
 
 PATTERN = re.compile(r"hf://(?P<name>[^:#]+)(:(?P<split>[^#]+))?(#(?P<column>.+))?")
 # Rows are often sorted (a Wikipedia by age, and so by length), so their paragraphs are counted at several places.

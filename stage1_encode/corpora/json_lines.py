@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Iterator
 
-from schemas.errors import X2StaticError
-from stage1_encode.corpora.byte_lines import ByteLine, line_number
-from stage1_encode.corpora.text_source import MEND, Paragraph, TextSource, paragraphs_of_row
+from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.corpora.byte_lines import ByteLine, line_number
+from x2static.stage1_encode.corpora.text_source import MEND, Paragraph, TextSource, paragraphs_of_row
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, which no text can hold
 KEYS_SHOWN = 8

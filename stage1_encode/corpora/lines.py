@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from stage1_encode.corpora.text_source import Paragraph, TextSource
+from x2static.stage1_encode.corpora.text_source import Paragraph, TextSource
 
 
 def read_lines(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from schemas.encoding import EncodeConfig, TextFormat
-from schemas.errors import X2StaticError
-from schemas.manifest import Plan, Unit
-from schemas.storage import hash_file
-from stage1_encode.corpora.corpus import UnitText
-from stage1_encode.corpora.file_set import FileSet
-from stage1_encode.corpora.formats import READERS, WITH_COLUMNS, format_of
-from stage1_encode.corpora.sampling import Sample
-from stage1_encode.corpora.text_source import Paragraph, TextSource
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import hash_file
+from x2static.schemas.encoding import EncodeConfig, TextFormat
+from x2static.schemas.manifest import Plan, Unit
+from x2static.stage1_encode.corpora.corpus import UnitText
+from x2static.stage1_encode.corpora.file_set import FileSet
+from x2static.stage1_encode.corpora.formats import READERS, WITH_COLUMNS, format_of
+from x2static.stage1_encode.corpora.sampling import Sample
+from x2static.stage1_encode.corpora.text_source import Paragraph, TextSource
 
 # A place in the corpus is its place in a file plus so much for each file before it: whoever knows the place finds file
 # and byte at once, though the length of compressed text is known only to those who have read it.

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import X2StaticError
-from stage1_encode.corpora.parquet_rows import rows_from
-from stage1_encode.corpora.text_source import MEND, Paragraph, TextSource, paragraphs_of_row
+from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.corpora.parquet_rows import rows_from
+from x2static.stage1_encode.corpora.text_source import MEND, Paragraph, TextSource, paragraphs_of_row
 
 
 def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:

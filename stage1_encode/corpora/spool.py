@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from schemas.cache import MANIFEST
-from schemas.encoding import EncodeConfig
-from schemas.errors import X2StaticError
-from schemas.new_cache import SPOOL, SPOOLED
-from schemas.storage import open_atomically, remove_leftovers
-from stage1_encode.corpora.file_set import FileSet
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import open_atomically, remove_leftovers
+from x2static.schemas.cache import MANIFEST
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.new_cache import SPOOL, SPOOLED
+from x2static.stage1_encode.corpora.file_set import FileSet
 
 SPEC = re.compile(r"-(#(?P<column>.+))?")
 BLOCK = 1 << 20

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.encoding import OnBadText
-from schemas.errors import X2StaticError
-from stage1_encode.corpora.byte_lines import ByteLine, byte_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.encoding import OnBadText
+from x2static.stage1_encode.corpora.byte_lines import ByteLine, byte_lines
 
 MEND = "mend the file, or choose --on-bad-text replace or --on-bad-text skip"
 

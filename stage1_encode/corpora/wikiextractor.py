@@ -4,7 +4,7 @@ import html
 import re
 from collections.abc import Iterator
 
-from stage1_encode.corpora.text_source import Paragraph, TextSource
+from x2static.stage1_encode.corpora.text_source import Paragraph, TextSource
 
 DOC = "<doc id="
 END = "</doc>"

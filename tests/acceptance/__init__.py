@@ -1,1 +1,0 @@
-"""The whole program, as a user runs it, with the demo teacher and text."""

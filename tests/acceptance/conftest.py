@@ -43,7 +43,7 @@ def run() -> Run:
     """Run `x2static ARGUMENTS`; with `kill=(where, moment, n)` it dies there by kill -9."""
 
     def call(*arguments: str | Path, kill: tuple[str, str, int] | None = None) -> Ran:
-        driver = ["-m", "tests.killing", *map(str, kill)] if kill else ["-m", "pipeline"]
+        driver = ["-m", "tests.killing", *map(str, kill)] if kill else ["-m", "x2static"]
         done = subprocess.run(
             [sys.executable, *driver, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
         )

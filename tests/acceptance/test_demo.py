@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.demo import NEIGHBOURS_OF
-from schemas.vectors import WordVectors
 from tests.acceptance.conftest import Ran, Run, files_of
+from x2static.pipeline.commands.demo import NEIGHBOURS_OF
+from x2static.schemas.vectors import WordVectors
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from schemas.vectors import WordVectors
 from tests.acceptance.conftest import Run
+from x2static.schemas.vectors import WordVectors
 
 
 @pytest.fixture(scope="module")

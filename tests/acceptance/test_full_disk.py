@@ -24,7 +24,7 @@ def run_on_small_disk(command: list[str | Path], size: str, disk: Path, copy: Pa
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
         pytest.skip("needs a mount namespace (unshare -rm) for a small disk of its own")
     disk.mkdir()
-    whole = " ".join(map(str, [sys.executable, "-m", "pipeline", *command]))
+    whole = " ".join(map(str, [sys.executable, "-m", "x2static", *command]))
     script = SCRIPT.format(size=size, disk=disk, copy=copy, command=whole)
     return subprocess.run(["unshare", "-rm", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -49,7 +49,7 @@ def test_train_goes_on_after_a_full_disk(small_cache: Path, tmp_path: Path) -> N
     disk, copy = tmp_path / "disk", tmp_path / "copy"
     options = ["--min-count", "3", "--batch-size", "16", "--checkpoint-minutes", "0"]
     plain = tmp_path / "plain"
-    command = [sys.executable, "-m", "pipeline", "train", "--cache", str(small_cache), *options]
+    command = [sys.executable, "-m", "x2static", "train", "--cache", str(small_cache), *options]
     subprocess.run([*command, "--out", str(plain)], cwd=ROOT, check=True, capture_output=True)
     checkpoint = sum(path.stat().st_size for path in sorted(plain.glob("checkpoints/*"))[-1].iterdir())
     size = str(int(2.5 * checkpoint))  # room for two checkpoints, not for the one being written beside them

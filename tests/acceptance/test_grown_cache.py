@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.vectors import WordVectors
 from tests.acceptance.conftest import Run
+from x2static.schemas.vectors import WordVectors
 
 OPTIONS = ("--compat", "paper", "--min-count", "3", "--batch-size", "16")
 
@@ -22,13 +22,13 @@ def test_an_unfinished_cache_is_trained_on_with_partial_alone_and_a_run_on_it_ou
     run: Run, encode: tuple[str, ...], tmp_path: Path
 ) -> None:
     encoding = (*encode, "--limit", "300")
-    assert run(*encoding, kill=("stage1_encode.encode:write_shard", "after", 2)).status == -9
+    assert run(*encoding, kill=("x2static.stage1_encode.encode:write_shard", "after", 2)).status == -9
     train = ("train", "--cache", tmp_path / "cache", "--out", tmp_path / "run", *OPTIONS)
     refused = run(*train)
     assert refused.status == 1
     assert "--partial" in refused.stderr
     partial = (*train, "--partial", "--checkpoint-minutes", "0")
-    assert run(*partial, kill=("stage2_train.learner:Learner.learn", "after", 5)).status == -9
+    assert run(*partial, kill=("x2static.stage2_train.learner:Learner.learn", "after", 5)).status == -9
     assert run(*encoding).status == 0
     done = run(*partial, "--json")
     assert done.status == 0, done.stderr
@@ -48,7 +48,7 @@ def test_a_run_is_continued_on_its_cache_after_that_has_grown(
     assert run(*encode, "--limit", "300").status == 0
     second = ("train", "--cache", tmp_path / "cache", "--out", tmp_path / "second", *OPTIONS)
     continued = (*second, "--continue", tmp_path / "first", "--checkpoint-minutes", "0")
-    assert run(*continued, kill=("stage2_train.learner:Learner.learn", "after", 5)).status == -9
+    assert run(*continued, kill=("x2static.stage2_train.learner:Learner.learn", "after", 5)).status == -9
     done = run(*continued, "--json")
     assert done.status == 0, done.stderr
     assert done.json["resumed"]

@@ -15,11 +15,11 @@ OPTIONS = ("--epochs", "2", "--min-count", "3", "--batch-size", "16", "--checkpo
 RESULT = ("vectors.safetensors", "vocabulary.arrow", "word_segmentation.json")
 
 PHASES = {
-    "in the middle of an epoch": ("stage2_train.learner:Learner.learn", "after", 5),
-    "while writing a checkpoint's tensors": ("stage2_train.checkpoint:write_tensors", "after", 4),
-    "between a checkpoint and its rename": ("stage2_train.checkpoint:commit_folder", "before", 4),
-    "just after a checkpoint": ("stage2_train.checkpoint:commit_folder", "after", 4),
-    "between the result's files": ("schemas.vectors:write_atomically", "after", 1),
+    "in the middle of an epoch": ("x2static.stage2_train.learner:Learner.learn", "after", 5),
+    "while writing a checkpoint's tensors": ("x2static.stage2_train.checkpoint:write_tensors", "after", 4),
+    "between a checkpoint and its rename": ("x2static.stage2_train.checkpoint:commit_folder", "before", 4),
+    "just after a checkpoint": ("x2static.stage2_train.checkpoint:commit_folder", "after", 4),
+    "between the result's files": ("x2static.schemas.vectors:write_atomically", "after", 1),
 }
 
 
@@ -59,7 +59,7 @@ def test_a_signal_saves_the_state_and_exits_with_130(
     out = tmp_path / "run"
     command = ("train", "--cache", str(small_cache), "--out", str(out), *OPTIONS)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *command],
+        [sys.executable, "-m", "x2static", *command],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -83,7 +83,7 @@ def test_training_needs_neither_transformers_nor_datasets(
     without = (
         "import sys\n"
         "for name in ('transformers', 'datasets', 'tokenizers', 'sentencex'): sys.modules[name] = None\n"
-        "from pipeline.cli import run\n"
+        "from x2static.pipeline.cli import run\n"
         "sys.exit(run(sys.argv[1:]))"
     )
     command = ["train", "--cache", str(small_cache), "--out", str(tmp_path / "run"), *OPTIONS]

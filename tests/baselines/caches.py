@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.baselines import make
-from schemas.baseline import BaselineConfig
-from schemas.vectors import WordVectors
-from stage1_encode.teacher import Teacher
 from tests.reference import Reader
 from tests.stage1_encode.runs import paragraphs, run, write_lines
 from tests.stage1_encode.test_aggregation import slowly
 from tests.teachers import make_teacher
+from x2static.pipeline.baselines import make
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.teacher.teacher import Teacher
 
 TEXTS = paragraphs(24)
 Occurring = dict[str, npt.NDArray[np.float64]]  # of each word, (n_occurrences, n_layers, dim)

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.caches.sample import sample
-from schemas.errors import X2StaticError
-from schemas.manifest import UnitSample
-from stage1_encode import encode
-from stage1_encode.teacher import Teacher
 from tests.baselines.caches import TEXTS, cosines, encoded, made, no_teacher, occurring, reader
 from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, write_lines
 from tests.teachers import FAMILIES
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.caches.sample import sample
+from x2static.schemas.manifest import UnitSample
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.teacher.teacher import Teacher
 
 POOL = {"mean": np.mean, "max": np.max, "min": np.min}
 
@@ -133,7 +133,7 @@ def test_what_memory_cannot_hold_is_refused_with_numbers(
     pooling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = encoded(tmp_path)
-    monkeypatch.setattr("baselines.teacher.memory_of", lambda _: 10_000)
+    monkeypatch.setattr("x2static.baselines.teacher.memory_of", lambda _: 10_000)
     with pytest.raises(X2StaticError, match=r"take 0\.0 GB, and of the 0\.0 GB of memory here 80% .* --max-vocab"):
         made("ase", cache, tmp_path / "out", pooling=pooling)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.errors import X2StaticError
 from tests.baselines.caches import TEXTS, cosines, encoded, made, reader
 from tests.teachers import FAMILIES
+from x2static.durable.errors import X2StaticError
 
 Alone = np.ndarray
 
@@ -40,7 +40,7 @@ def test_vectors_are_those_of_an_unbatched_computation(family: str, tmp_path: Pa
 def test_blocks_of_words_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = encoded(tmp_path)
     whole = made("decontextualized", cache, tmp_path / "whole")
-    monkeypatch.setattr("baselines.teacher.WORDS_AT_ONCE", 7)
+    monkeypatch.setattr("x2static.baselines.teacher.WORDS_AT_ONCE", 7)
     cut = made("decontextualized", cache, tmp_path / "cut")
     np.testing.assert_allclose(cut.matrix, whole.matrix, rtol=1e-4, atol=1e-5)
 

@@ -7,8 +7,8 @@ import pytest
 from gensim.models import FastText
 from gensim.models.fasttext import ft_ngram_hashes
 
-from baselines import fasttext
 from tests.baselines.texts import cache_of, request_of
+from x2static.baselines import fasttext
 
 WORDS = ["walking", "walked", "talking", "a", "naïve", "새", "</s>", "x" * 300]
 

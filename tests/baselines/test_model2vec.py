@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.model2vec import principal_components, sif_weights
 from tests.baselines.caches import encoded, made
 from tests.baselines.test_decontextualized import alone
+from x2static.baselines.model2vec import principal_components, sif_weights
 
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What is logged, also where the command line has set up logging before."""
-    logger = logging.getLogger("baselines.model2vec")
+    logger = logging.getLogger("x2static.baselines.model2vec")
     logger.addHandler(caplog.handler)
     logger.setLevel(logging.INFO)
     yield caplog

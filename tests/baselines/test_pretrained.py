@@ -11,16 +11,16 @@ import pytest
 from gensim.models import FastText, KeyedVectors
 from gensim.models.fasttext import load_facebook_vectors, save_facebook_model
 
-from baselines import pretrained
-from baselines.fasttext_binary import FASTTEXT_MAGIC
-from baselines.request import Made
-from pipeline import cli
-from pipeline.baselines import make
-from schemas.baseline import BaselineConfig
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
-from stage1_encode.demo import gensim_data
 from tests.baselines.texts import cache_of, request_of
+from x2static.baselines import pretrained
+from x2static.baselines.fasttext_binary import FASTTEXT_MAGIC
+from x2static.baselines.request import Made
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline import cli
+from x2static.pipeline.baselines import make
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.corpora.demo import gensim_data
 
 WORDS = ["the", "</s>", "naïve", "1", "새", "of", "2.5", "</t>"]
 MATRIX = np.random.default_rng(0).normal(size=(len(WORDS), 6)).astype(np.float32)
@@ -179,7 +179,7 @@ def test_rows_behind_the_number_in_the_header_are_left_out_with_a_warning(tmp_pa
 
 
 def test_a_binary_file_without_line_ends_and_larger_than_a_block_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("baselines.vector_files.BLOCK", 100)
+    monkeypatch.setattr("x2static.baselines.vector_files.BLOCK", 100)
     drawn = np.random.default_rng(1).integers(0, 256, (60, 32), np.uint8).view("<f4")
     matrix = np.where(np.isfinite(drawn), drawn, np.float32(1)).astype("<f4")  # spaces and line ends among the bytes
     body = b"".join(f"w{row}".encode() + b" " + vector.tobytes() for row, vector in enumerate(matrix))

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-import baselines.sketches
-from baselines.sketches import ROWS, Sketches
-from schemas.errors import X2StaticError
+import x2static.baselines.sketches
 from tests.baselines.caches import cosines, encoded, made, occurring
 from tests.stage1_encode.runs import run, write_lines
 from tests.teachers import FAMILIES
+from x2static.baselines.sketches import ROWS, Sketches
+from x2static.durable.errors import X2StaticError
 
 
 def first_component(vectors: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_the_error_is_within_its_bound(signal: float) -> None:
 
 def test_a_full_buffer_is_folded_in(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = clouds([5, 30, 300], dim=16, signal=1.0)
-    monkeypatch.setattr(baselines.sketches, "BUFFERED", 50)
+    monkeypatch.setattr(x2static.baselines.sketches, "BUFFERED", 50)
     found = sketched(vectors, n_units=10)
     assert found.tensors["counts"].tolist() == [5, 30, 300]
     assert cosines(found.components(), np.array([first_component(rows) for rows in vectors])).min() >= 0.99
@@ -117,7 +117,7 @@ def test_what_it_cannot_do_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     cache = encoded(tmp_path)
     with pytest.raises(X2StaticError, match=r"--layer 9: this teacher has layers 0"):
         made("pca", cache, tmp_path / "out", layer=9)
-    monkeypatch.setattr("baselines.teacher.memory_of", lambda _: 10_000)
+    monkeypatch.setattr("x2static.baselines.teacher.memory_of", lambda _: 10_000)
     with pytest.raises(X2StaticError, match=r"and of the 0\.0 GB of memory here 80% .* --max-vocab"):
         made("pca", cache, tmp_path / "out")
 
@@ -126,7 +126,7 @@ def naive_occurrences(texts: list[str], words: list[str]) -> dict[str, np.ndarra
     """Return the vectors of some words' occurrences by the demo teacher's last layer, one paragraph at a time."""
     from transformers import AutoModel, AutoTokenizer
 
-    from stage1_encode.hub import resolve_model
+    from x2static.stage1_encode.teacher.hub import resolve_model
 
     folder, _ = resolve_model("demo", None)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()

@@ -2,10 +2,10 @@
 
 import random
 
-from baselines import sent2vec, word2vec
-from baselines.request import Request
-from schemas.vectors import WordVectors
 from tests.baselines.texts import cache_of, counted, request_of
+from x2static.baselines import sent2vec, word2vec
+from x2static.baselines.request import Request
+from x2static.schemas.vectors import WordVectors
 
 FAR = 12  # words between a name and what tells its kind: more than CBOW's window
 

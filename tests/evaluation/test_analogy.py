@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from evaluation import task_files
-from evaluation.analogy import Accuracy, AnalogyScore, average, evaluate_analogies, score_questions
-from evaluation.analogy_answers import EPSILON
-from evaluation.analogy_questions import Question, find_questions, read_questions
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation import task_files
+from x2static.evaluation.analogy import Accuracy, AnalogyScore, average, evaluate_analogies, score_questions
+from x2static.evaluation.analogy_answers import EPSILON
+from x2static.evaluation.analogy_questions import Question, find_questions, read_questions
+from x2static.schemas.vectors import WordVectors
 
 ROOT = Path(__file__).parents[2]
 
@@ -246,7 +246,10 @@ def test_a_path_that_is_not_there_or_holds_nothing_is_named(tmp_path):
 
 
 def test_gensim_is_found_without_being_imported():
-    code = "import sys, evaluation.analogy_questions as a; a.find_questions(None); sys.exit('gensim' in sys.modules)"
+    code = (
+        "import sys; from x2static.evaluation import analogy_questions as questions; questions.find_questions(None); "
+        "sys.exit('gensim' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

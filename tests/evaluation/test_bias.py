@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from evaluation import task_files
-from evaluation.bias import Association, Permutations, associate, average, evaluate_bias
-from evaluation.word_lists import PUBLISHED, WordLists, find_word_lists, read_word_lists
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation import task_files
+from x2static.evaluation.bias import Association, Permutations, associate, average, evaluate_bias
+from x2static.evaluation.word_lists import PUBLISHED, WordLists, find_word_lists, read_word_lists
+from x2static.schemas.vectors import WordVectors
 
 DRAWS = Permutations(2000, seed=1)
 

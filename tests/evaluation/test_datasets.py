@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import task_files
-from evaluation.datasets import Pair, find_datasets, read_pairs
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation import task_files
+from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +63,7 @@ def test_without_data_the_sets_of_gensim_are_read():
 
 
 def test_gensim_is_found_without_being_imported():
-    code = "import sys, evaluation.datasets as d; d.find_datasets(None); sys.exit('gensim' in sys.modules)"
+    code = "import sys, x2static.evaluation.datasets as d; d.find_datasets(None); sys.exit('gensim' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

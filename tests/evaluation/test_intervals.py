@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import spearmanr
 
-from evaluation import intervals
-from evaluation.intervals import LEVEL, Bootstrap, Interval, draw_counts, percentile_interval, resampled_rhos
+from x2static.evaluation import intervals
+from x2static.evaluation.intervals import LEVEL, Bootstrap, Interval, draw_counts, percentile_interval, resampled_rhos
 
 
 def normal_pairs(n: int, seed: int, rho: float = 0.6) -> tuple[np.ndarray, np.ndarray]:

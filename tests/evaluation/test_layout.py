@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.datasets import Pair, find_datasets, read_pairs
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
 
 EXPECTED = [Pair("cat", "dog", 7.5), Pair("Tiger", "tea cup", 2.0)]
 ONE_WORD = [Pair("cat", "dog", 7.5), Pair("Tiger", "cup", 2.0)]

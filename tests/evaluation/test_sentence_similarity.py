@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from evaluation.sentence_pairs import SentencePair, find_sentence_pairs, read_sentence_pairs
-from evaluation.sentence_similarity import (
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.sentence_pairs import SentencePair, find_sentence_pairs, read_sentence_pairs
+from x2static.evaluation.sentence_similarity import (
     SIF_A,
     Correlation,
     SentenceScore,
@@ -17,9 +18,8 @@ from evaluation.sentence_similarity import (
     sif_weights,
     without_first_component,
 )
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
-from stage1_encode.segmentation import default_words
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.segmentation import default_words
 
 WORDS = [f"w{i}" for i in range(40)]
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.evaluations import analogy, bias, sentence_similarity
-from pipeline.evaluations.asked import Asked
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.evaluations import analogy, bias, sentence_similarity
+from x2static.pipeline.evaluations.asked import Asked
+from x2static.schemas.vectors import WordVectors
 
 
 def two_sets(words: list[str]) -> dict[str, WordVectors]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from evaluation.datasets import Pair, find_datasets, read_pairs
-from evaluation.intervals import Bootstrap
-from evaluation.word_similarity import Score, average, evaluate_word_similarity, score_pairs, score_together
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
+from x2static.evaluation.intervals import Bootstrap
+from x2static.evaluation.word_similarity import Score, average, evaluate_word_similarity, score_pairs, score_together
+from x2static.schemas.vectors import WordVectors
 
 
 def random_vectors(words: list[str], seed: int = 0) -> WordVectors:

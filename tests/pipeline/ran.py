@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import cli
+from x2static.pipeline import cli
 
 
 @dataclass(frozen=True)

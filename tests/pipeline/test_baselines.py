@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from pipeline.baselines import make
-from schemas.baseline import BaselineConfig
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
 from tests.baselines.caches import config_of, encoded, made, no_teacher
 from tests.stage1_encode.forks import Forks, shared_forks
 from tests.stage1_encode.runs import files_of
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline import cli
+from x2static.pipeline.baselines import make
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.vectors import WordVectors
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def forks() -> Forks:
 
 METHODS = {"pca": (), "ase": (), "ase, max": ("--pooling", "max"), "decontextualized": (), "model2vec": ("--dim", "6")}
 KILLS = {
-    "after a save": ("baselines.occurrences:StateFile.write", "after", 1),
-    "before a save": ("baselines.occurrences:StateFile.write", "before", 1),
-    "between two saves": ("baselines.occurrences:_take_in", "after", 3),
-    "when all is read": ("baselines.sketches:Sketches.components", "before", 1),
-    "after a fold": ("schemas.aggregated:Aggregated.fold", "after", 2),
-    "in the teacher": ("stage1_encode.encoder:Encoder._layer_sums", "after", 3),
-    "before the vectors are whole": ("schemas.vectors:write_atomically", "after", 1),
+    "after a save": ("x2static.baselines.occurrences:StateFile.write", "after", 1),
+    "before a save": ("x2static.baselines.occurrences:StateFile.write", "before", 1),
+    "between two saves": ("x2static.baselines.occurrences:_take_in", "after", 3),
+    "when all is read": ("x2static.baselines.sketches:Sketches.components", "before", 1),
+    "after a fold": ("x2static.schemas.aggregated:Aggregated.fold", "after", 2),
+    "in the teacher": ("x2static.stage1_encode.encoder:Encoder._layer_sums", "after", 3),
+    "before the vectors are whole": ("x2static.schemas.vectors:write_atomically", "after", 1),
 }
 CASES = [
     ("pca", "after a save"),
@@ -87,7 +87,7 @@ def test_a_saved_state_takes_no_second_memory(
     def begin(*_: object) -> None:
         raise AssertionError("empty tensors are made beside those of the state")
 
-    monkeypatch.setattr("baselines.sketches.Sketches.begin", begin)
+    monkeypatch.setattr("x2static.baselines.sketches.Sketches.begin", begin)
     assert 0 < made("pca", cache, tmp_path / "out").run["units_found"] < 4
 
 

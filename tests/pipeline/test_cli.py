@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from pipeline.terminal import ProgressLine, duration, size
-from schemas.encoding import EncodeConfig
-from schemas.errors import Interrupted, X2StaticError
-from schemas.progress import Progress
-from schemas.training import TrainConfig
 from tests.schemas.caches import make_cache
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.machine.progress import Progress
+from x2static.pipeline import cli
+from x2static.pipeline.terminal import ProgressLine, duration, size
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.training import TrainConfig
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,7 +113,7 @@ def test_exit_states(
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr("schemas.cache.Cache.open", fail)
+    monkeypatch.setattr("x2static.schemas.cache.Cache.open", fail)
     assert cli.run(["cache", "info", "anywhere"]) == status
     assert "Traceback" not in capsys.readouterr().err
 
@@ -133,7 +133,7 @@ def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(
         asked.append(config)
         return {"vocabulary": 1, "dim": 1, "loss": None, "finished_before": True, "seconds": 0}
 
-    monkeypatch.setattr("stage2_train.train", train)
+    monkeypatch.setattr("x2static.stage2_train.trainer.train", train)
     file = config_file(tmp_path, 'cache = "from-file"\nout = "o"\nlr = 0.5\nmin-count = 7\nbatch_size = 9\n')
     assert cli.run(["train", "--config", file, "--lr", "0.25"]) == 0
     expected = TrainConfig(cache=Path("from-file"), out=Path("o"), lr=0.25, min_count=7, batch_size=9)
@@ -149,7 +149,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
         configs.append(config)
         return {"vocabulary": 1, "dim": 1, "loss": None, "finished_before": True, "seconds": 0}
 
-    monkeypatch.setattr("stage2_train.train", train)
+    monkeypatch.setattr("x2static.stage2_train.trainer.train", train)
     return configs
 
 
@@ -157,7 +157,9 @@ def test_compat_paper_keeps_what_is_not_asked_for_and_options_win_wherever_they_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[TrainConfig]
 ) -> None:
     # Every default that a user could have meant differs from the paper's; click was given the old ones.
-    monkeypatch.setattr("schemas.training.PAPER", {"lr": 7.0, "epochs": 70, "min_count": 700, "warmup": 0.7, "dim": 77})
+    monkeypatch.setattr(
+        "x2static.schemas.training.PAPER", {"lr": 7.0, "epochs": 70, "min_count": 700, "warmup": 0.7, "dim": 77}
+    )
     file = config_file(tmp_path, 'compat = "paper"\nmin-count = 10\n')  # in a file, equal to the default
     options = ["--cache", "c", "--out", "o", "--config", file]
     assert cli.run(["train", *options, "--lr", "0.001"]) == 0  # equal to the default, and asked for all the same
@@ -194,7 +196,9 @@ def test_a_toml_file_gives_one_corpus_or_several(
     corpus: str, expected: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[EncodeConfig] = []
-    monkeypatch.setattr("stage1_encode.encode", lambda config, report, wanted: asked.append(config) or NOTHING)
+    monkeypatch.setattr(
+        "x2static.stage1_encode.encode.encode", lambda config, report, wanted: asked.append(config) or NOTHING
+    )
     file = config_file(tmp_path, f'model = "demo"\ncorpus = {corpus}\ncache = "c"\n')
     assert cli.run(["encode", "--config", file]) == 0
     assert asked[0].corpus == expected
@@ -223,7 +227,7 @@ def test_a_wrong_configuration_file_is_refused_by_name(
 def test_json_is_one_object_on_the_last_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("stage1_encode.encode", lambda config, report, wanted: NOTHING)
+    monkeypatch.setattr("x2static.stage1_encode.encode.encode", lambda config, report, wanted: NOTHING)
     assert cli.run(["encode", "--model", "m", "--corpus", "c", "--cache", "d", "--json"]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["command"] == "encode"
@@ -241,7 +245,7 @@ def test_progress_is_a_plain_line_where_there_is_no_terminal(capsys: pytest.Capt
 
 
 def test_a_progress_line_is_not_said_twice(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.terminal.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("x2static.pipeline.terminal.SECONDS_BETWEEN_LINES", 0.0)
     with ProgressLine("encode") as report:
         for done in (0, 50, 200):
             report(Progress(done, 200, "paragraphs"))
@@ -294,7 +298,7 @@ def test_a_plan_is_a_table_of_what_a_run_would_take(
         "cache_bytes": 350_000_000,
         "free_bytes": 81_000_000_000,
     }
-    monkeypatch.setattr("stage1_encode.estimate.estimate", lambda config, wanted: figures)
+    monkeypatch.setattr("x2static.stage1_encode.plan.estimate.estimate", lambda config, wanted: figures)
     arguments = ["encode", "--model", "m", "--corpus", "c", "--cache", "d", "--plan"]
     assert cli.run(arguments) == 0
     lines = capsys.readouterr().out.splitlines()

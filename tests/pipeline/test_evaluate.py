@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation import task_files
-from evaluation.word_similarity import average, evaluate_word_similarity, score_together
-from pipeline import cli
-from pipeline.evaluations import tasks
-from pipeline.evaluations.asked import Asked, Evaluated
-from pipeline.evaluations.tasks import TASKS, fetched_data
-from schemas.vectors import WordVectors
+from x2static.evaluation import task_files
+from x2static.evaluation.word_similarity import average, evaluate_word_similarity, score_together
+from x2static.pipeline import cli
+from x2static.pipeline.evaluations import tasks
+from x2static.pipeline.evaluations.asked import Asked, Evaluated
+from x2static.pipeline.evaluations.tasks import TASKS, fetched_data
+from x2static.schemas.vectors import WordVectors
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{i}" for i in range(40)]
@@ -137,7 +137,7 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
         asked.append(what)
         return Evaluated("table", {name: {} for name in vectors})
 
-    module = ModuleType(f"pipeline.evaluations.{TASKS[task].module}")
+    module = ModuleType(f"x2static.pipeline.evaluations.{TASKS[task].module}")
     monkeypatch.setattr(module, "run", run, raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     value = [] if option in ("--common", "--intervals") else ["123"]
@@ -292,11 +292,11 @@ def test_bad_data_is_one_line(content, options, message, tmp_path, capsys, folde
 
 def test_the_command_loads_no_task_before_it_is_asked_for():
     code = (
-        "import sys, pipeline.commands.evaluate\n"
+        "import sys, x2static.pipeline.commands.evaluate\n"
         "heavy = {'torch', 'scipy', 'gensim', 'transformers', 'sklearn'} & set(sys.modules)\n"
-        "tasks = [name for name in sys.modules if name.startswith('pipeline.evaluations.')]\n"
+        "tasks = [name for name in sys.modules if name.startswith('x2static.pipeline.evaluations.')]\n"
         "sys.exit(f'{heavy} {tasks}' if heavy or sorted(tasks) != "
-        "['pipeline.evaluations.asked', 'pipeline.evaluations.tasks'] else 0)"
+        "['x2static.pipeline.evaluations.asked', 'x2static.pipeline.evaluations.tasks'] else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pipeline import export as module
-from pipeline.export import export
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline import export as module
+from x2static.pipeline.export import export
+from x2static.schemas.vectors import WordVectors
 
 FORMATS = ("word2vec", "word2vec-bin")
 NASTY = ["new york", "a\nb", "", "\u3000x", "\x00", "x\u2028", "a\x85b", "tab\t", "\x7f", "\ud800", "nb\xa0sp", "\r"]

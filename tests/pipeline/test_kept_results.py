@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.kept_results import KeptResults
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.kept_results import KeptResults
 
 
 def test_a_result_is_made_once_for_each_origin(tmp_path: Path):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.differences import Difference, Differences
-from evaluation.intervals import Interval
-from evaluation.word_similarity import Score
-from pipeline.tables import difference_table, short_names, similarity_table
+from x2static.evaluation.differences import Difference, Differences
+from x2static.evaluation.intervals import Interval
+from x2static.evaluation.word_similarity import Score
+from x2static.pipeline.tables import difference_table, short_names, similarity_table
 
 
 def test_the_table_of_scores_has_a_column_a_set_of_vectors():

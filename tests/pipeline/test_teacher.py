@@ -12,15 +12,15 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from baselines import fine_tuning
-from baselines.teacher_sentences import TeacherSentences
-from evaluation.classification import evaluate_sentence_classification
-from evaluation.classification.data import read_tasks
-from pipeline import cli, teacher_reference, teacher_speed
-from pipeline.commands.teacher import _table
-from schemas.vectors import WordVectors
-from stage1_encode.segmentation import default_words
 from tests.teachers import NOUNS, english_sentence, make_teacher
+from x2static.baselines import fine_tuning
+from x2static.baselines.teacher_sentences import TeacherSentences
+from x2static.evaluation.classification.data import read_tasks
+from x2static.evaluation.classification.linear import evaluate_sentence_classification
+from x2static.pipeline import cli, teacher_reference, teacher_speed
+from x2static.pipeline.commands.teacher import _table
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.segmentation import default_words
 
 QUICK = {"lr": 1e-3, "epochs": 2, "batch_size": 16}
 SPEED = {"static_per_second": 25000.0, "teacher_per_second": 250.0, "ratio": 100.0, "precision": "float32"}

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import teacher_speed
-from pipeline.teacher_speed import Measurement, measure, read_sentences, sample
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
-from stage1_encode.segmentation import default_words
 from tests.teachers import make_teacher
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline import teacher_speed
+from x2static.pipeline.teacher_speed import Measurement, measure, read_sentences, sample
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.segmentation import default_words
 
 ROOT = Path(__file__).parents[2]
 SENTENCES = ["the cat sees the dog", "a river and a house", ""] * 20

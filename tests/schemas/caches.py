@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.encoding import Encoding
-from schemas.manifest import Manifest, Marker, Plan, Unit
-from schemas.segmentation import SEGMENTATION, WordSegmentation
-from schemas.shard import ShardContent, write_shard
-from schemas.storage import canonical_json
+from x2static.durable.storage import canonical_json
+from x2static.schemas.encoding import Encoding
+from x2static.schemas.manifest import Manifest, Marker, Plan, Unit
+from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
+from x2static.schemas.shard import ShardContent, write_shard
 
 DIM = 8
 RULES = WordSegmentation('{"normalizer": null}')  # nothing splits by them

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from schemas.aggregated import FOLDER, Aggregated, WordSums
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.aggregated import FOLDER, Aggregated, WordSums
 
 WORDS = ("cat", "dog", "river")
 

@@ -1,9 +1,9 @@
 """How a cache begins."""
 
-from schemas.cache import Cache
-from schemas.manifest import Manifest
-from schemas.new_cache import begin_cache, foreign_names
 from tests.schemas.caches import RULES, encoding, plan
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import Manifest
+from x2static.schemas.new_cache import begin_cache, foreign_names
 
 MANIFEST = Manifest(
     format=1, teacher="t", revision=None, fingerprint=encoding().fingerprint, encoding=encoding(), versions={}

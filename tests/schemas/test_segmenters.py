@@ -11,12 +11,12 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 
-from pipeline.export import export
-from schemas.errors import X2StaticError
-from schemas.segmentation import WordSegmentation
-from schemas.segmenters import LIBRARIES, Library
-from schemas.vectors import WordVectors
 from tests.conftest import ROOT
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.export import export
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.segmenters import LIBRARIES, Library
+from x2static.schemas.vectors import WordVectors
 
 SPLIT_AT_SPACES = {
     "pre_tokenizer": {"type": "WhitespaceSplit"},
@@ -71,7 +71,7 @@ class Kept(logging.Handler):
 def test_another_version_warns_once_and_splits(monkeypatch):
     other = chinese(versions={"rjieba": "0.0.1"})
     kept = Kept()
-    monkeypatch.setattr(logging.getLogger("schemas.segmenters"), "handlers", [kept])
+    monkeypatch.setattr(logging.getLogger("x2static.schemas.segmenters"), "handlers", [kept])
     assert other.split("历史") == ["历史"]
     assert other.occurrences("历史") == [("历史", 0, 2)]
     [message] = kept.messages

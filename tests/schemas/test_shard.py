@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas import shard as module
-from schemas.errors import X2StaticError
-from schemas.shard import Shard, hash_files, write_shard
-from schemas.shard_arrays import CHUNK_ROWS
 from tests.schemas.caches import content, marker
+from x2static.durable.errors import X2StaticError
+from x2static.schemas import shard as module
+from x2static.schemas.shard import Shard, hash_files, write_shard
+from x2static.schemas.shard_arrays import CHUNK_ROWS
 
 PLAIN_READER = """
 import json, sys

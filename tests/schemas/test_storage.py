@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from schemas import storage
-from schemas.errors import X2StaticError
+from x2static.durable import storage
+from x2static.durable.errors import X2StaticError
 
 ROOT = Path(__file__).parents[2]
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
-from schemas.storage import only_writer
+from x2static.durable.storage import only_writer
 
 with only_writer(Path(sys.argv[1]), "cache"):
     print("held", flush=True)

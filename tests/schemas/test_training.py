@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field, ValidationError
 
-from schemas.training import PAPER, TrainConfig
+from x2static.schemas.training import PAPER, TrainConfig
 
 TABLE_1 = {
     "objective": "negative-sampling",

@@ -9,11 +9,11 @@ import pytest
 from safetensors import numpy as safetensors
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from schemas import vectors as module
-from schemas.errors import X2StaticError
-from schemas.segmentation import WordSegmentation
-from schemas.vectors import WordVectors
 from x2static import WordVectors as PublicWordVectors
+from x2static.durable.errors import X2StaticError
+from x2static.schemas import vectors as module
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.vectors import WordVectors
 
 
 def random_vectors(n: int = 50, dim: int = 7, seed: int = 0) -> WordVectors:

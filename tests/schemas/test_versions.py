@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from schemas.versions import package_version
+from x2static.machine.packages import package_version
 
 
 def test_a_version_is_the_installed_one_or_said_to_be_missing() -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from schemas.cache import Cache
-from schemas.encoding import EncodeConfig
-from schemas.segmentation import WordSegmentation
-from schemas.segmenters import LIBRARIES, Library
 from tests.reference import Reader, Row
 from tests.stage1_encode.forks import Forks, shared_forks
 from tests.teachers import make_teacher
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.segmenters import LIBRARIES, Library
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def encode(tmp_path: Path) -> Encode:
     runs = 0
 
     def run(reader: Reader, paragraphs: list[str], **options: object) -> Encoded:
-        from stage1_encode import encode
+        from x2static.stage1_encode.encode import encode
 
         nonlocal runs
         runs += 1

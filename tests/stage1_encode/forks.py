@@ -76,7 +76,7 @@ class Forks:
 
 def serve() -> None:
     """Answer requests until stdin ends."""
-    import stage1_encode.estimate  # noqa: F401
+    import x2static.stage1_encode.plan.estimate  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -97,21 +97,21 @@ def _child(request: dict[str, Any]) -> None:
         os.dup2(os.open(request.get("stdin", os.devnull), os.O_RDONLY), 0)
         import torch
 
-        import stage1_encode.corpora.dataset_rows
-        import stage1_encode.hub
-        import stage1_encode.retries
-        from pipeline.cli import run
+        import x2static.stage1_encode.corpora.dataset_rows
+        import x2static.stage1_encode.corpora.retries
+        import x2static.stage1_encode.teacher.hub
         from tests.killing import die_at
+        from x2static.pipeline.cli import run
 
         torch.set_num_threads(1)
         if "kill" in request:
             die_at(*request["kill"])
         if "patience" in request:
-            stage1_encode.hub.PATIENCE_SECONDS = request["patience"]
+            x2static.stage1_encode.teacher.hub.PATIENCE_SECONDS = request["patience"]
         if "waits" in request:
-            stage1_encode.retries.RETRY_WAITS = tuple(request["waits"])
+            x2static.stage1_encode.corpora.retries.RETRY_WAITS = tuple(request["waits"])
         if "read_seconds" in request:
-            stage1_encode.corpora.dataset_rows.READ_SECONDS = request["read_seconds"]
+            x2static.stage1_encode.corpora.dataset_rows.READ_SECONDS = request["read_seconds"]
         status = run(request["arguments"])
     except BaseException:
         traceback.print_exc()

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from schemas.encoding import EncodeConfig
-from stage1_encode import encode
 from tests.stage1_encode.conftest import read_back
 from tests.teachers import english_sentence
+from x2static.schemas.encoding import EncodeConfig
+from x2static.stage1_encode.encode import encode
 
 
 def paragraphs(count: int, seed: int = 0) -> list[str]:

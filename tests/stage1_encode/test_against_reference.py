@@ -6,7 +6,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from stage1_encode.preparation import PORTION
 from tests.reference import (
     Filter,
     Reader,
@@ -22,6 +21,7 @@ from tests.reference import (
 )
 from tests.stage1_encode.conftest import Encode, Encoded, Readers
 from tests.teachers import FAMILIES, english_sentence
+from x2static.stage1_encode.text.preparation import PORTION
 
 CONTEXTS = ("paragraph", "sentence")
 MODES = (None, "paper")

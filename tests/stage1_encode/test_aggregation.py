@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.aggregated import FOLDER, Aggregated
-from schemas.errors import X2StaticError
-from stage1_encode import encode
-from stage1_encode.aggregation import LayerSums
-from stage1_encode.estimate import estimate
-from stage1_encode.windows import Window, piece_spans
 from tests.reference import Reader, sentence_bounds
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 from tests.teachers import FAMILIES, NOUNS
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.aggregated import FOLDER, Aggregated
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.plan.estimate import estimate
+from x2static.stage1_encode.pools.aggregation import LayerSums
+from x2static.stage1_encode.text.windows import Window, piece_spans
 
 WANTED = [*NOUNS, "the", ".", "unheard", "Anna"]
 
@@ -83,11 +83,11 @@ def test_contexts_are_the_same_with_and_without_it(teacher: Path, tmp_path: Path
 
 
 KILLS = {
-    "before a unit's sums are written": ("schemas.aggregated:Aggregated.fold", "before", 3),
-    "between its sums and its shard": ("schemas.aggregated:Aggregated.fold", "after", 3),
-    "between the new file and the old one's removal": ("schemas.aggregated:Aggregated.write", "after", 3),
-    "in its shard": ("schemas.shard:_write_table", "after", 5),
-    "after its shard": ("schemas.shard:commit_folder", "after", 3),
+    "before a unit's sums are written": ("x2static.schemas.aggregated:Aggregated.fold", "before", 3),
+    "between its sums and its shard": ("x2static.schemas.aggregated:Aggregated.fold", "after", 3),
+    "between the new file and the old one's removal": ("x2static.schemas.aggregated:Aggregated.write", "after", 3),
+    "in its shard": ("x2static.schemas.shard:_write_table", "after", 5),
+    "after its shard": ("x2static.schemas.shard:commit_folder", "after", 3),
 }
 
 

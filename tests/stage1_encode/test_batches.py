@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stage1_encode import encode
-from stage1_encode.batches import Batches, cut, padded_width
-from stage1_encode.pooling import ContextMeans
-from stage1_encode.preparation import PORTION
-from stage1_encode.windows import Ids, PackedWindows, Window
 from tests.stage1_encode.runs import assert_same_rows, config_of, files_of, paragraphs, run, write_lines
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.pools.pooling import ContextMeans
+from x2static.stage1_encode.teacher.batches import Batches, cut, padded_width
+from x2static.stage1_encode.text.preparation import PORTION
+from x2static.stage1_encode.text.windows import Ids, PackedWindows, Window
 
 MAX_TOKENS, WINDOW = 64, 32
 NO_SPANS = np.zeros((0, 3), np.int64)

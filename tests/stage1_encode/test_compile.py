@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
 from tests.stage1_encode.runs import paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own parts
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import X2StaticError
-from stage1_encode import demo
-from stage1_encode.demo import demo_corpus, demo_teacher, gensim_data
-from stage1_encode.teacher_files import TeacherFiles
-from stage1_encode.tokens import TeacherTokenizer
+from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.corpora import demo
+from x2static.stage1_encode.corpora.demo import demo_corpus, demo_teacher, gensim_data
+from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
+from x2static.stage1_encode.text.tokens import TeacherTokenizer
 
 
 def needs(package: str) -> None:

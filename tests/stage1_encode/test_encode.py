@@ -12,16 +12,16 @@ import pytest
 import torch
 from transformers import AutoModel, ByT5Tokenizer, PreTrainedModel
 
-from schemas.ahead import ahead
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.progress import Progress
-from stage1_encode import encode
-from stage1_encode.estimate import estimate
-from stage1_encode.teacher import Teacher
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.machine.ahead import ahead
+from x2static.machine.progress import Progress
+from x2static.schemas.cache import Cache
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.plan.estimate import estimate
+from x2static.stage1_encode.teacher.teacher import Teacher
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_run_killed_between_plans_and_manifest_starts_anew(
     forks: Forks, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
     arguments = as_options(config_of(teacher, corpus, cache, unit=1))
-    status, output = forks.run(*arguments, kill=("schemas.new_cache:write_plan", "after", 1))
+    status, output = forks.run(*arguments, kill=("x2static.schemas.new_cache:write_plan", "after", 1))
     assert status == -9, output
     assert (cache / "plans" / "0.json").is_file()
     assert not (cache / "manifest.json").exists()
@@ -335,7 +335,7 @@ def test_an_estimate_of_what_is_left_counts_what_is_there(
     teacher: Path, corpus: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So slow a machine that tenths of a second show.
-    monkeypatch.setattr("stage1_encode.estimate._tokens_per_second", lambda *_: 10.0)
+    monkeypatch.setattr("x2static.stage1_encode.plan.estimate._tokens_per_second", lambda *_: 10.0)
     run(teacher, corpus, cache, unit=2, limit=6)
     before = files_of(cache)
     figures = estimate(config_of(teacher, corpus, cache, unit=2))

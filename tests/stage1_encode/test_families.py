@@ -13,19 +13,19 @@ import pytest
 import torch
 from transformers import BertModel
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from stage1_encode import positions
-from stage1_encode.positions import DEFAULT_WINDOW, MAX_WINDOW
-from stage1_encode.teacher import Teacher
-from stage1_encode.teacher_files import TeacherFiles
-from stage1_encode.windows import Window
 from tests.families import FAMILIES, make_family
 from tests.reference import Reader, assert_apart, assert_close, assert_rows_equal, cosine, default_rows
 from tests.stage1_encode.conftest import Encode, Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, run, write_lines
 from tests.teachers import english_sentence
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.stage1_encode.teacher.teacher import Teacher
+from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
+from x2static.stage1_encode.text import positions
+from x2static.stage1_encode.text.positions import DEFAULT_WINDOW, MAX_WINDOW
+from x2static.stage1_encode.text.windows import Window
 
 families = pytest.mark.parametrize("family", FAMILIES)
 contexts = pytest.mark.parametrize("context", ("paragraph", "sentence"))

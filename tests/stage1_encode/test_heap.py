@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stage1_encode import heap
-from stage1_encode.heap import GROWTH, ROOM, Trimmer, give_back
+from x2static.machine import heap
+from x2static.machine.heap import GROWTH, ROOM, Trimmer, give_back
 
 
 def resident() -> int:

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from stage1_encode import hub as hub_module
-from stage1_encode.hub import answered, resolve_model, with_patience
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks, shared_hub
 from tests.stage1_encode.hub_server import Hub
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.stage1_encode.teacher.hub import answered, resolve_model, with_patience
+from x2static.stage1_encode.teacher.teacher import hub as hub_module
 
 
 @pytest.fixture

@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.caches.merge import merge
-from pipeline.caches.sample import sample
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.manifest import UnitSample
-from schemas.training import TrainConfig
-from stage1_encode.estimate import estimate
-from stage2_train import train
 from tests.stage1_encode.conftest import read_back
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 from tests.stage1_encode.test_encode import changed, give_large
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.caches.merge import merge
+from x2static.pipeline.caches.sample import sample
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import UnitSample
+from x2static.schemas.training import TrainConfig
+from x2static.stage1_encode.plan.estimate import estimate
+from x2static.stage2_train.trainer import train
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     run(teacher, corpus, tmp_path / "once", unit=3, dtype="int8")
     config = config_of(teacher, corpus, tmp_path / "cache", unit=3, dtype="int8")
-    status, output = forks.run(*as_options(config), kill=("schemas.shard:write_contexts", "after", 3))
+    status, output = forks.run(*as_options(config), kill=("x2static.schemas.shard:write_contexts", "after", 3))
     assert status == -9, output
     assert len(Cache.open(tmp_path / "cache").indices()) == 2
     assert forks.run(*as_options(config))[0] == 0

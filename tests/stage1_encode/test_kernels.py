@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 # Products of many shapes, as the batches of an encode make them, in a process of its own: the settings are read once.
 CODE = """
 import ctypes, sys, torch
-from stage1_encode import kernels
+from x2static.stage1_encode.teacher.teacher import kernels
 if sys.argv[1] == "few":
     kernels.keep_few()
 

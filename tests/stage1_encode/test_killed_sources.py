@@ -6,16 +6,20 @@ from typing import Any
 
 import pytest
 
-from schemas.cache import Cache
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.corpora.files import COMPRESSORS
 from tests.stage1_encode.corpora.test_formats import data_in
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, texts_of, write_lines
+from x2static.schemas.cache import Cache
 
 TEXTS = paragraphs(14)
-IN_A_SHARD = ("schemas.shard:_write_table", "after", 3)  # of the second shard of that run, half is written
-BEFORE_A_MARKER = ("schemas.shard:commit_folder", "before", 2)  # the second shard of that run waits for its name
+IN_A_SHARD = ("x2static.schemas.shard:_write_table", "after", 3)  # of the second shard of that run, half is written
+BEFORE_A_MARKER = (
+    "x2static.schemas.shard:commit_folder",
+    "before",
+    2,
+)  # the second shard of that run waits for its name
 
 
 def packed(data: bytes, ending: str) -> bytes:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stage1_encode.lanes import MOST_LANES, Lanes, count_lanes, shared_cores
 from tests.stage1_encode.runs import files_of, paragraphs, run, write_lines
+from x2static.stage1_encode.teacher.lanes import MOST_LANES, Lanes, count_lanes, shared_cores
 
 
 def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> None:
@@ -58,7 +58,7 @@ def test_a_wait_that_is_interrupted_leaves_nothing_for_the_next(monkeypatch: pyt
     def interrupt(futures: list[object]) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stage1_encode.lanes.wait", interrupt)
+    monkeypatch.setattr("x2static.stage1_encode.teacher.lanes.wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         lanes.first()
     assert not lanes.idle, "what runs is still waited for"

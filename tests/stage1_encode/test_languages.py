@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.segmenters import LIBRARIES, Library
-from schemas.vectors import WordVectors
-from stage1_encode.segmentation import SentenceSplitter, choose_words, default_words
-from stage1_encode.tokens import TeacherTokenizer
 from tests.conftest import ROOT
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, run, texts_of, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.schemas.segmenters import LIBRARIES, Library
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words, default_words
+from x2static.stage1_encode.text.tokens import TeacherTokenizer
 
 # Three paragraphs each, and words that a reader of the language would name.
 TEXTS = {
@@ -110,7 +110,7 @@ def test_a_killed_run_goes_on_in_every_language_and_vectors_split_as_it_did(
     killed = whole.model_copy(update={"cache": tmp_path / "killed"})
 
     assert forks.run(*as_options(whole))[0] == 0
-    status, _ = forks.run(*as_options(killed), kill=["schemas.shard:commit_folder", "before", 2])
+    status, _ = forks.run(*as_options(killed), kill=["x2static.schemas.shard:commit_folder", "before", 2])
     assert status == -9
     assert len(list(killed.cache.glob("shards/[0-9]*/shard.json"))) == 1
     status, output = forks.run(*as_options(killed))
@@ -138,7 +138,7 @@ def test_training_on_segmented_words_needs_no_segmenter(teacher: Path, tmp_path:
     without = (
         "import sys\n"
         "for name in ('rjieba', 'sudachipy', 'pythainlp', 'tokenizers'): sys.modules[name] = None\n"
-        "from pipeline.cli import run\n"
+        "from x2static.pipeline.cli import run\n"
         "sys.exit(run(sys.argv[1:]))"
     )
     command = ["train", "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "run"), "--min-count", "1"]

@@ -8,16 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.manifest import Marker
-from schemas.progress import Progress
-from schemas.storage import folder_bytes
-from stage1_encode import encode
-from stage1_encode.estimate import estimate
-from stage1_encode.part import Part
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import folder_bytes
+from x2static.machine.progress import Progress
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import Marker
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.plan.estimate import estimate
+from x2static.stage1_encode.plan.part import Part
 
 LINES = paragraphs(40)
 
@@ -86,7 +86,10 @@ def test_a_part_killed_twice_ends_as_if_never_interrupted(
 ) -> None:
     run(teacher, corpus, tmp_path / "once", unit=4, part="1/2")
     arguments = as_options(config_of(teacher, corpus, tmp_path / "cache", unit=4, part="1/2"))
-    for kill in (("schemas.shard:commit_folder", "before", 3), ("schemas.shard:_write_table", "after", 4)):
+    for kill in (
+        ("x2static.schemas.shard:commit_folder", "before", 3),
+        ("x2static.schemas.shard:_write_table", "after", 4),
+    ):
         status, output = forks.run(*arguments, kill=kill)
         assert status == -9, output
     for _ in range(2):

@@ -8,16 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.manifest import Plan, Unit
-from stage1_encode.corpora.local_files import LocalFiles
-from stage1_encode.corpora.sampling import Sample
-from stage1_encode.part import Part, Planned, planned_paragraphs
-from stage1_encode.planning import plan_all
-from stage1_encode.sources import corpus_groups, open_corpora
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, texts_of, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import Plan, Unit
+from x2static.stage1_encode.corpora.local_files import LocalFiles
+from x2static.stage1_encode.corpora.sampling import Sample
+from x2static.stage1_encode.corpora.sources import corpus_groups, open_corpora
+from x2static.stage1_encode.plan.part import Part, Planned, planned_paragraphs
+from x2static.stage1_encode.plan.planning import plan_all
 
 
 @pytest.fixture
@@ -197,7 +197,10 @@ def test_a_killed_sample_ends_as_the_uninterrupted_one(
         options = {"sample": 0.4, "seed": 1, "unit": 2, "limit": limit}
         run(teacher, corpus, once, **options)
         arguments = as_options(config_of(teacher, corpus, cache, **options))
-        for kill in (("schemas.shard:commit_folder", "before", 2), ("schemas.shard:commit_folder", "after", 1)):
+        for kill in (
+            ("x2static.schemas.shard:commit_folder", "before", 2),
+            ("x2static.schemas.shard:commit_folder", "after", 1),
+        ):
             assert forks.run(*arguments, kill=kill)[0] == -9
         status, output = forks.run(*arguments)
         assert status == 0, output

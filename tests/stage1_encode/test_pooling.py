@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stage1_encode.pooling import BatchSums, ContextMeans
+from x2static.stage1_encode.pools.pooling import BatchSums, ContextMeans
 
 DIM = 3
 CPU = torch.device("cpu")

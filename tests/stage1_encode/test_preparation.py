@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.errors import X2StaticError
-from schemas.manifest import Unit
-from stage1_encode import encode, preparation
-from stage1_encode.corpora.corpus import UnitText
-from stage1_encode.preparation import pick_workers, prepared
-from stage1_encode.remaining import Work
-from stage1_encode.windows import PreparedText, Window
 from tests.conftest import ROOT
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.manifest import Unit
+from x2static.stage1_encode.corpora.corpus import UnitText
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.plan.remaining import Work
+from x2static.stage1_encode.text import preparation
+from x2static.stage1_encode.text.preparation import pick_workers, prepared
+from x2static.stage1_encode.text.windows import PreparedText, Window
 
 
 def test_two_processes_make_the_cache_of_one_thread(teacher: Path, tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(
 def test_workers_end_with_a_killed_parent(teacher: Path, tmp_path: Path) -> None:
     lines = paragraphs(3000)
     config = config_of(teacher, write_lines(tmp_path / "t.txt", lines), tmp_path / "cache", unit=7, workers=2)
-    process = subprocess.Popen([sys.executable, "-m", "pipeline", *as_options(config)], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-m", "x2static", *as_options(config)], cwd=ROOT)
     while not list((tmp_path / "cache").glob("shards/0*")):
         assert process.poll() is None
         time.sleep(0.05)

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.cache import Cache
-from schemas.encoding import EncodeConfig
-from stage1_encode import encode
-from stage1_encode.recorded_config import IN_ENCODING, IN_PLAN, recorded_config
 from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import EncodeConfig
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.plan.recorded_config import IN_ENCODING, IN_PLAN, recorded_config
 
 # Of a run, not of what it makes; the rest is recorded in places of its own.
 OF_THE_RUN = {"cache", "device", "trust_remote_code", "workers", "part", "append"}

@@ -11,11 +11,11 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
 from tests.families import make_family
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 

@@ -10,18 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.caches.merge import merge
-from pipeline.caches.sample import sample
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.manifest import UnitSample
-from schemas.progress import Progress
-from stage1_encode.origin import Means
-from stage1_encode.repair import repair
-from stage1_encode.teacher import Teacher
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import files_of, paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Progress
+from x2static.pipeline.caches.merge import merge
+from x2static.pipeline.caches.sample import sample
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import UnitSample
+from x2static.stage1_encode.plan.origin import Means
+from x2static.stage1_encode.repair import repair
+from x2static.stage1_encode.teacher.teacher import Teacher
 
 
 @pytest.fixture
@@ -121,7 +121,9 @@ def test_a_whole_cache_is_said_to_be_so_without_teacher_or_corpus(
     cache: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     no_teacher(monkeypatch)
-    monkeypatch.setattr("stage1_encode.origin.TeacherFiles.find", lambda *_: pytest.fail("the teacher is looked for"))
+    monkeypatch.setattr(
+        "x2static.stage1_encode.plan.origin.TeacherFiles.find", lambda *_: pytest.fail("the teacher is looked for")
+    )
     corpus.unlink()
     before, times = files_of(cache), times_of(cache)
     figures = mend(cache)
@@ -276,9 +278,9 @@ def test_rules_that_this_version_does_not_have_are_not_replaced(cache: Path, mon
     (cache / "word_segmentation.json").write_text("{}")
     flip(shard_of(cache, 0) / "words.arrow")
     before = files_of(cache)
-    from stage1_encode.segmentation import paper_words
+    from x2static.stage1_encode.text.segmentation import paper_words
 
-    monkeypatch.setattr("stage1_encode.repair.choose_words", lambda *_: paper_words())
+    monkeypatch.setattr("x2static.stage1_encode.repair.choose_words", lambda *_: paper_words())
     with pytest.raises(X2StaticError, match=r"missing or changed, and this version of x2static has other rules; put"):
         mend(cache)
     assert files_of(cache) == before
@@ -361,12 +363,12 @@ def test_a_sample_of_a_stream_is_mended_without_what_lies_between(teacher: Path,
 
 
 KILLS = {
-    "in the middle of the teacher": ("stage1_encode.pooling:ContextMeans.add", "after", 2),
-    "between two files": ("schemas.shard:_write_table", "after", 3),
-    "before the damaged shard goes": ("schemas.shard:commit_folder", "before", 2),
+    "in the middle of the teacher": ("x2static.stage1_encode.pools.pooling:ContextMeans.add", "after", 2),
+    "between two files": ("x2static.schemas.shard:_write_table", "after", 3),
+    "before the damaged shard goes": ("x2static.schemas.shard:commit_folder", "before", 2),
     "when the damaged shard has gone": ("pathlib:Path.rename", "after", 3),
-    "before the damaged one is removed": ("schemas.storage:shutil.rmtree", "before", 2),
-    "between two shards": ("schemas.shard:commit_folder", "after", 2),
+    "before the damaged one is removed": ("x2static.durable.storage:shutil.rmtree", "before", 2),
+    "between two shards": ("x2static.schemas.shard:commit_folder", "after", 2),
 }
 
 

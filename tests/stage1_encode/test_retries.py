@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from stage1_encode import retries
-from stage1_encode.retries import RETRY_WAITS, may_pass, retried, rows_retried
+from x2static.stage1_encode.corpora import retries
+from x2static.stage1_encode.corpora.retries import RETRY_WAITS, may_pass, retried, rows_retried
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from schemas.segmentation import DEFAULT_RULES, WordSegmentation
-from stage1_encode.segmentation import (
+from x2static.schemas.segmentation import DEFAULT_RULES, WordSegmentation
+from x2static.stage1_encode.text.segmentation import (
     SPACELESS,
     SentenceSplitter,
     choose_words,

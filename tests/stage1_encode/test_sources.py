@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from stage1_encode.estimate import estimate
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, texts_of, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.stage1_encode.plan.estimate import estimate
 
 
 def corpus_of(kind: str, folder: Path, count: int, seed: int) -> str:
@@ -78,9 +78,9 @@ def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(
     before, times = files_of(cache), times_of(cache)
     arguments = as_options(config_of(teacher, new, cache, unit=3, append=True))
     for kill in (
-        ("stage1_encode.encode:write_plans", "after", 1),
-        ("schemas.shard:commit_folder", "before", 2),
-        ("schemas.shard:_write_table", "after", 3),
+        ("x2static.stage1_encode.encode:write_plans", "after", 1),
+        ("x2static.schemas.shard:commit_folder", "before", 2),
+        ("x2static.schemas.shard:_write_table", "after", 3),
     ):
         status, output = forks.run(*arguments, kill=kill)
         assert status == -9, output
@@ -128,7 +128,7 @@ def test_an_append_of_two_that_was_killed_between_their_plans_goes_on(
     run(teacher, (first, second, third), tmp_path / "all", unit=3)
     run(teacher, first, cache, unit=3)
     arguments = as_options(config_of(teacher, (second, third), cache, unit=3, append=True))
-    status, output = forks.run(*arguments, kill=("stage1_encode.planning:write_plan", "after", 1))
+    status, output = forks.run(*arguments, kill=("x2static.stage1_encode.plan.planning:write_plan", "after", 1))
     assert status == -9, output
     assert len(Cache.open(cache).plans()) == 2
     status, output = forks.run(*arguments)

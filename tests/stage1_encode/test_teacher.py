@@ -14,17 +14,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import T5Config
 
-from schemas.cache import Cache
-from schemas.encoding import EncodeConfig
-from schemas.errors import X2StaticError
-from stage1_encode.batches import padded_width
-from stage1_encode.encoder import Encoder
-from stage1_encode.positions import DEFAULT_WINDOW, claimed_window
-from stage1_encode.teacher import Teacher, pick_precision
-from stage1_encode.teacher_files import TeacherFiles, config_sha256, weights_sha256
-from stage1_encode.windows import PreparedText, Window
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import EncodeConfig
+from x2static.stage1_encode.encoder import Encoder
+from x2static.stage1_encode.teacher.batches import padded_width
+from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
+from x2static.stage1_encode.teacher.teacher_files import TeacherFiles, config_sha256, weights_sha256
+from x2static.stage1_encode.text.positions import DEFAULT_WINDOW, claimed_window
+from x2static.stage1_encode.text.windows import PreparedText, Window
 
 CPU = torch.device("cpu")
 

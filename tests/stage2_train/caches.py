@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.cache import Cache
-from schemas.manifest import Manifest, Plan
-from schemas.segmentation import SEGMENTATION
-from schemas.shard import ShardContent, shard_name, write_shard
-from schemas.storage import canonical_json
-from schemas.training import TrainConfig
-from stage2_train.moments import SHRINKAGE
 from tests.schemas.caches import RULES, encoding, marker, plan
+from x2static.durable.storage import canonical_json
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import Manifest, Plan
+from x2static.schemas.segmentation import SEGMENTATION
+from x2static.schemas.shard import ShardContent, shard_name, write_shard
+from x2static.schemas.training import TrainConfig
+from x2static.stage2_train.objectives.moments import SHRINKAGE
 
 DIM = 512  # so that a buffer of 1 MB, the smallest, holds but 976 contexts
 WORDS = 60

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stage2_train import train
 from tests.stage2_train.caches import config, make_cache
+from x2static.stage2_train.trainer import train
 
 
 @contextmanager

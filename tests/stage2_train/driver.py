@@ -46,12 +46,13 @@ def main() -> int:
         sys.meta_path.insert(0, Absent())
     import torch
 
-    from schemas.errors import Interrupted
-    from schemas.training import TrainConfig
-    from stage2_train import checkpoint, train
-    from stage2_train.learner import Learner
-    from stage2_train.preparation import Preparation
-    from stage2_train.transform import Transform
+    from x2static.durable.errors import Interrupted
+    from x2static.schemas.training import TrainConfig
+    from x2static.stage2_train import checkpoint
+    from x2static.stage2_train.learner import Learner
+    from x2static.stage2_train.preparation import Preparation
+    from x2static.stage2_train.trainer import train
+    from x2static.stage2_train.transform import Transform
 
     torch.set_num_threads(1)
     if event == "kill-batch":

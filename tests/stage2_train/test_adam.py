@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from stage2_train import adam
-from stage2_train.adam import RowAdam
-from stage2_train.objective import Gradient
+from x2static.stage2_train import adam
+from x2static.stage2_train.adam import RowAdam
+from x2static.stage2_train.objectives.objective import Gradient
 
 
 def pooled(rows: torch.Tensor, values: torch.Tensor) -> Gradient:

@@ -4,9 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.errors import Interrupted, X2StaticError
-from schemas.vectors import WordVectors
-from stage2_train import closed_form, moments, train
 from tests.stage2_train.caches import (
     DIM,
     config,
@@ -17,6 +14,10 @@ from tests.stage2_train.caches import (
     shard_content,
     shrunk_covariance,
 )
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train.objectives import closed_form, moments
+from x2static.stage2_train.trainer import train
 
 
 def direct(path: Path, words: list[str], transform: str, dim: int | None) -> np.ndarray:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.vectors import WordVectors
-from stage2_train import compiled, train
-from stage2_train.adam import RowAdam
-from stage2_train.learner import Learner
-from stage2_train.objective import Gradient, Targets, score_pairs
-from stage2_train.shared import SharedTargets
 from tests.stage2_train.caches import config, result
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train import compiled
+from x2static.stage2_train.adam import RowAdam
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.objectives.objective import Gradient, Targets, score_pairs
+from x2static.stage2_train.objectives.shared import SharedTargets
+from x2static.stage2_train.trainer import train
 
 WORDS, DIM, CONTEXTS = 50, 19, 12
 

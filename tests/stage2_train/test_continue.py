@@ -11,20 +11,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from schemas.cache import Cache
-from schemas.errors import Interrupted, X2StaticError
-from schemas.manifest import Plan
-from schemas.shard import shard_name, write_shard
-from schemas.storage import canonical_json
-from schemas.vectors import WordVectors
-from stage2_train import checkpoint, predecessor, train
-from stage2_train.learner import Learner
-from stage2_train.predecessor import Predecessor
-from stage2_train.transform import TRANSFORM
-from stage2_train.vocabulary import build_vocabulary
 from tests.schemas.caches import encoding, marker, plan
 from tests.stage2_train.caches import DIM, config, make_cache, result, shard_content
 from tests.stage2_train.test_resume import drive
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.durable.storage import canonical_json
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import Plan
+from x2static.schemas.shard import shard_name, write_shard
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train import checkpoint, predecessor
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.predecessor import Predecessor
+from x2static.stage2_train.trainer import train
+from x2static.stage2_train.transform import TRANSFORM
+from x2static.stage2_train.vocabulary import build_vocabulary
 
 NAMES = ("vectors", "first_moment", "second_moment")
 

@@ -8,20 +8,21 @@ import pytest
 import torch
 from scipy import stats
 
-from schemas.cache import Cache
-from schemas.errors import Interrupted
-from schemas.vectors import WordVectors
-from stage2_train import sampling, train
-from stage2_train.device_buffer import DeviceBatch
-from stage2_train.device_sampler import DeviceSampler
-from stage2_train.draws import Position
-from stage2_train.learner import TargetSampler
-from stage2_train.objective import Targets
-from stage2_train.shared import SharedTargets
-from stage2_train.stream import Stream
-from stage2_train.transform import Transform
-from stage2_train.vocabulary import Vocabulary, build_vocabulary
 from tests.stage2_train.caches import config, result
+from x2static.durable.errors import Interrupted
+from x2static.schemas.cache import Cache
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train import sampling
+from x2static.stage2_train.device_buffer import DeviceBatch
+from x2static.stage2_train.device_sampler import DeviceSampler
+from x2static.stage2_train.draws import Position
+from x2static.stage2_train.learner import TargetSampler
+from x2static.stage2_train.objectives.objective import Targets
+from x2static.stage2_train.objectives.shared import SharedTargets
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.trainer import train
+from x2static.stage2_train.transform import Transform
+from x2static.stage2_train.vocabulary import Vocabulary, build_vocabulary
 
 CPU = torch.device("cpu")
 LIKE = torch.zeros(1)

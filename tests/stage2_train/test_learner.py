@@ -8,19 +8,19 @@ import pytest
 import torch
 from scipy import stats
 
-from schemas.cache import Cache
-from schemas.vectors import WordVectors
-from stage2_train import train
-from stage2_train.adam import RowAdam
-from stage2_train.buffer import Batch
-from stage2_train.draws import Draw, Position, generator
-from stage2_train.learner import Learner, TargetSampler
-from stage2_train.negatives import NoiseDistribution
-from stage2_train.objective import CLAMP, Targets, score_pairs
-from stage2_train.stream import Stream
-from stage2_train.subsampling import Subsampling
-from stage2_train.vocabulary import build_vocabulary
 from tests.stage2_train.caches import config
+from x2static.schemas.cache import Cache
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train.adam import RowAdam
+from x2static.stage2_train.buffer import Batch
+from x2static.stage2_train.draws import Draw, Position, generator
+from x2static.stage2_train.learner import Learner, TargetSampler
+from x2static.stage2_train.negatives import NoiseDistribution
+from x2static.stage2_train.objectives.objective import CLAMP, Targets, score_pairs
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.subsampling import Subsampling
+from x2static.stage2_train.trainer import train
+from x2static.stage2_train.vocabulary import build_vocabulary
 
 
 class Plain:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.cache import Cache
-from schemas.progress import Progress, silent
-from stage2_train import moments
-from stage2_train.moments import Moments, gather, principal_axes, symmetric_power
-from stage2_train.stream import Stream
-from stage2_train.vocabulary import Vocabulary, build_vocabulary
 from tests.stage2_train.caches import config, make_cache, occurrences, shrunk_covariance
+from x2static.machine.progress import Progress, silent
+from x2static.schemas.cache import Cache
+from x2static.stage2_train.objectives import moments
+from x2static.stage2_train.objectives.moments import Moments, gather, principal_axes, symmetric_power
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.vocabulary import Vocabulary, build_vocabulary
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stage2_train import train
-from stage2_train.negatives import NoiseDistribution
 from tests.stage2_train.caches import config, result
+from x2static.stage2_train.negatives import NoiseDistribution
+from x2static.stage2_train.trainer import train
 
 
 def test_negatives_follow_the_square_root_of_the_count():

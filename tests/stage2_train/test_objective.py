@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from stage2_train import objective
-from stage2_train.objective import Targets, score_pairs
 from tests.stage2_train.autograd import assert_like_autograd
+from x2static.stage2_train.objectives import objective
+from x2static.stage2_train.objectives.objective import Targets, score_pairs
 
 
 def targets(scale: float = 1.0, n: int = 40) -> tuple[torch.Tensor, Targets]:

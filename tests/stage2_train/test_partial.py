@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from schemas.cache import Cache, content_of
-from schemas.errors import Interrupted, X2StaticError
-from schemas.shard import shard_name, write_shard
-from schemas.storage import only_writer
-from schemas.vectors import WordVectors
-from stage2_train import train
-from stage2_train.learner import Learner
-from stage2_train.shard_choice import list_numbers, parse_numbers
 from tests.conftest import ROOT
 from tests.schemas.caches import encoding, marker, plan
 from tests.stage2_train.caches import DIM, config, result, shard_content, write_cache
 from tests.stage2_train.driver import at
 from tests.stage2_train.test_resume import drive
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.durable.storage import only_writer
+from x2static.pipeline import cli
+from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.shard import shard_name, write_shard
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.shard_choice import list_numbers, parse_numbers
+from x2static.stage2_train.trainer import train
 
 
 def add_shard(cache: Path, index: int) -> None:
@@ -85,7 +85,7 @@ def test_partial_equals_a_run_on_a_whole_cache_of_these_shards(straight: Path, t
 
 def test_a_cache_that_another_process_is_writing_is_refused_and_partial_is_named(cache_copy: Path, tmp_path: Path):
     hold = (
-        "import sys; from pathlib import Path; from schemas.storage import only_writer\n"
+        "import sys; from pathlib import Path; from x2static.durable.storage import only_writer\n"
         "with only_writer(Path(sys.argv[1]), 'cache'): print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", hold, str(cache_copy)]

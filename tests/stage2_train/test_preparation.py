@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.cache import Cache
-from schemas.progress import silent
-from schemas.shard import ShardContent
-from schemas.training import TrainConfig
-from schemas.vectors import WordVectors
-from stage2_train import train
-from stage2_train.preparation import Preparation
-from stage2_train.run_folder import RunFolder, settings_of
-from stage2_train.shard_choice import ShardChoice
-from stage2_train.stream import Stream
-from stage2_train.vocabulary import build_vocabulary
 from tests.stage2_train.caches import config, make_cache, occurrences, shrunk_covariance, write_cache
+from x2static.machine.progress import silent
+from x2static.schemas.cache import Cache
+from x2static.schemas.shard import ShardContent
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train.preparation import Preparation
+from x2static.stage2_train.run_folder import RunFolder, settings_of
+from x2static.stage2_train.shard_choice import ShardChoice
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.trainer import train
+from x2static.stage2_train.vocabulary import build_vocabulary
 
 SPREAD, GAUSSIAN_DIM, GAUSSIAN_WORDS = 0.4, 8, 25
 

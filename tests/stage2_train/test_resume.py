@@ -13,17 +13,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from schemas.errors import Interrupted, X2StaticError
-from schemas.training import TrainConfig
-from schemas.vectors import WordVectors
-from stage2_train import checkpoint, negative_sampling, train
-from stage2_train.learner import Learner
-from stage2_train.objective import Targets
-from stage2_train.transform import TRANSFORM
 from tests.conftest import ROOT
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.conftest import single_thread
 from tests.stage2_train.driver import at
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train import checkpoint
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.objectives import negative_sampling
+from x2static.stage2_train.objectives.objective import Targets
+from x2static.stage2_train.trainer import train
+from x2static.stage2_train.transform import TRANSFORM
 
 WHITENED = {"transform": "whiten", "dim": 20, "init": "closed-form"}
 

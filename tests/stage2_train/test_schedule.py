@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import Interrupted, X2StaticError
-from schemas.vectors import WordVectors
-from stage2_train import train
-from stage2_train.adam import RowAdam
-from stage2_train.learner import Learner
-from stage2_train.objective import Targets
-from stage2_train.schedule import Schedule, check_warmup
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.driver import at
 from tests.stage2_train.test_resume import drive
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train.adam import RowAdam
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.objectives.objective import Targets
+from x2static.stage2_train.schedule import Schedule, check_warmup
+from x2static.stage2_train.trainer import train
 
 
 def schedule(**changes: object) -> Schedule:

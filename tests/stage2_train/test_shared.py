@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from stage2_train.negatives import NoiseDistribution
-from stage2_train.objective import Targets
-from stage2_train.shared import SharedTargets
 from tests.stage2_train.autograd import assert_like_autograd
+from x2static.stage2_train.negatives import NoiseDistribution
+from x2static.stage2_train.objectives.objective import Targets
+from x2static.stage2_train.objectives.shared import SharedTargets
 
 
 def shared(scale: float = 1.0, n: int = 40) -> tuple[torch.Tensor, SharedTargets]:

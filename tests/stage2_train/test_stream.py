@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.ragged import ranges
-from stage2_train.draws import Position
-from stage2_train.stream import Stream, cut
-from stage2_train.vocabulary import build_vocabulary
 from tests.stage2_train.caches import DIM, config, make_cache, rewritten_shard, shard_content, write_cache
+from x2static.durable.errors import X2StaticError
+from x2static.machine.ragged import ranges
+from x2static.schemas.cache import Cache
+from x2static.stage2_train.draws import Position
+from x2static.stage2_train.stream import Stream, cut
+from x2static.stage2_train.vocabulary import build_vocabulary
 
 
 def make_stream(path: Path, **changes) -> Stream:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stage2_train.subsampling import Subsampling, keep_probabilities
+from x2static.stage2_train.subsampling import Subsampling, keep_probabilities
 
 
 def test_keep_probability_is_the_formula_of_the_paper():

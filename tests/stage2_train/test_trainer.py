@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.cache import SEGMENTATION, Cache, content_of
-from schemas.device import pick_device
-from schemas.errors import X2StaticError
-from schemas.progress import Progress
-from schemas.storage import only_writer
-from schemas.vectors import WordVectors
-from stage2_train import train
-from stage2_train.learner import Learner
 from tests.schemas.caches import RULES, plan
 from tests.stage2_train.caches import DIM, config, result, rewritten_shard, shard_content, write_cache
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import only_writer
+from x2static.machine.device import pick_device
+from x2static.machine.progress import Progress
+from x2static.schemas.cache import SEGMENTATION, Cache, content_of
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.trainer import train
 
 FIGURES = {"vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second", "data_wait"}
 

@@ -6,13 +6,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
-from stage2_train import preparation, sampling, train, transform
-from stage2_train.stream import Stream
-from stage2_train.transform import TRANSFORM, Transform
-from stage2_train.vocabulary import build_vocabulary
 from tests.stage2_train.caches import (
     DIM,
     config,
@@ -22,6 +15,14 @@ from tests.stage2_train.caches import (
     shard_content,
     shrunk_covariance,
 )
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train import preparation, sampling, transform
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.trainer import train
+from x2static.stage2_train.transform import TRANSFORM, Transform
+from x2static.stage2_train.vocabulary import build_vocabulary
 
 SPACES = [("none", 5), ("center", None), ("center", 5), ("whiten", None), ("whiten", 5)]
 

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from stage2_train import vocabulary
-from stage2_train.vocabulary import WordList, build_vocabulary
 from tests.stage2_train.caches import config, lexicon_cache
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache
+from x2static.stage2_train import vocabulary
+from x2static.stage2_train.vocabulary import WordList, build_vocabulary
 
 LEXICONS = [{"the": 5, "b": 2, "zebra": 1}, {"a": 2, "the": 4, "ö": 2}, {"rare": 1, "zebra": 1}]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from schemas.vectors import WordVectors
+from x2static.schemas.vectors import WordVectors
 
 WORDS = [f"w{number}" for number in range(60)]
 TRIGRAMS = {0: "w1 w2 w3", 1: "w3 w2 w1"}  # the same words: only their order tells

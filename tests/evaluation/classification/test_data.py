@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from evaluation.classification.data import find_tasks, read_tasks
-from schemas.errors import X2StaticError
 from tests.evaluation.classification.tasks import write
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.classification.data import find_tasks, read_tasks
 
 ROWS = [(number % 3, f"text {number}") for number in range(300)]
 

@@ -6,10 +6,9 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from evaluation.classification import evaluate_sentence_classification
-from evaluation.classification.linear import STRENGTHS, Linear
-from schemas.errors import X2StaticError
 from tests.evaluation.classification.tasks import write
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.classification.linear import STRENGTHS, Linear, evaluate_sentence_classification
 
 DIM, CLASSES = 4, 3
 DIRECTIONS = np.random.default_rng(9).standard_normal((2, 16)).astype(np.float32)

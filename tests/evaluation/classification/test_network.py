@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.classification.examples import MEAN_LENGTH, UNKNOWN, Examples, Inputs
-from evaluation.classification.network import DROPOUT, FILTERS, Network
-from evaluation.classification.training import predict, train
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
 from tests.evaluation.classification.tasks import vectors, write
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.classification.examples import MEAN_LENGTH, UNKNOWN, Examples, Inputs
+from x2static.evaluation.classification.network import DROPOUT, FILTERS, Network
+from x2static.evaluation.classification.training import predict, train
+from x2static.schemas.vectors import WordVectors
 
 DIM, CLASSES = 7, 3
 MATRIX = torch.randn(20, DIM, generator=torch.Generator().manual_seed(1))
@@ -88,7 +88,7 @@ def test_training_starts_from_the_usual_bounds_and_leaves_the_vectors_alone():
 
 
 def task(tmp_path, texts):
-    from evaluation.classification.data import read_tasks
+    from x2static.evaluation.classification.data import read_tasks
 
     for name in ("train", "dev", "test"):
         write(tmp_path / f"A/{name}.tsv", [(number % 2, text) for number, text in enumerate(texts)])

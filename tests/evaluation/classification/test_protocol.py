@@ -5,10 +5,11 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from evaluation.classification import evaluate_classification, evaluate_classification_runs, protocol
-from evaluation.classification.scores import over_runs
-from schemas.errors import X2StaticError
 from tests.evaluation.classification.tasks import trigram_rows, vectors, write
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.classification import protocol
+from x2static.evaluation.classification.protocol import evaluate_classification, evaluate_classification_runs
+from x2static.evaluation.classification.scores import over_runs
 
 
 def splits(folder, rows, test_rows):

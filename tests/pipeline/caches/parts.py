@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from schemas.manifest import Plan
 from tests.schemas.caches import plan
+from x2static.schemas.manifest import Plan
 
 
 def part_of(cache: Path, folder: Path, number: int, count: int = 3) -> Path:

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.caches.merge import merge
-from pipeline.caches.sample import sample
-from schemas.aggregated import Aggregated, WordSums
-from schemas.cache import Cache
-from schemas.manifest import UnitSample
 from tests.pipeline.caches.parts import flip, part_of, plan_of
 from tests.schemas.caches import make_cache
+from x2static.pipeline.caches.merge import merge
+from x2static.pipeline.caches.sample import sample
+from x2static.schemas.aggregated import Aggregated, WordSums
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import UnitSample
 
 WORDS = ("cat", "dog")
 
@@ -72,7 +72,7 @@ def test_sums_that_do_not_go_together_are_left_out_and_told(
     give_sums(first, [0])
     if second_units is not None:
         give_sums(second, second_units, second_words)
-    with caplog.at_level("WARNING", logger="pipeline.caches.aggregates"):
+    with caplog.at_level("WARNING", logger="x2static.pipeline.caches.aggregates"):
         merge(tmp_path / "out", [first, second])
     assert said in caplog.text
     assert held(tmp_path / "out") is None

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from pipeline.caches.merge import merge
-from schemas.cache import Cache, content_of
-from schemas.errors import X2StaticError
-from schemas.progress import Progress
-from schemas.shard import write_shard
-from schemas.storage import canonical_json
-from stage2_train import train
 from tests.conftest import ROOT
 from tests.pipeline.caches.parts import flip, part_of, plan_of
 from tests.schemas.caches import content, encoding, make_cache, marker
 from tests.stage1_encode.runs import files_of
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.caches import make_cache as make_training_cache
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json
+from x2static.machine.progress import Progress
+from x2static.pipeline import cli
+from x2static.pipeline.caches.merge import merge
+from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.shard import write_shard
+from x2static.stage2_train.trainer import train
 
 
 @pytest.fixture
@@ -296,11 +296,11 @@ def killed(where: tuple[str, str, int], *arguments: str | Path) -> int:
 
 
 PHASES = {
-    "between plans and manifest": ("schemas.new_cache:write_plan", "after", 1),
-    "after the manifest": ("pipeline.caches.derived:begin_cache", "after", 1),
-    "between two files of a shard": ("pipeline.caches.derived:_take", "after", 8),
-    "before a shard has its name": ("pipeline.caches.derived:commit_folder", "before", 3),
-    "between two shards": ("pipeline.caches.derived:commit_folder", "after", 3),
+    "between plans and manifest": ("x2static.schemas.new_cache:write_plan", "after", 1),
+    "after the manifest": ("x2static.pipeline.caches.derived:begin_cache", "after", 1),
+    "between two files of a shard": ("x2static.pipeline.caches.derived:_take", "after", 8),
+    "before a shard has its name": ("x2static.pipeline.caches.derived:commit_folder", "before", 3),
+    "between two shards": ("x2static.pipeline.caches.derived:commit_folder", "after", 3),
 }
 
 
@@ -321,7 +321,7 @@ def test_a_killed_merge_of_other_corpora_is_no_complete_cache_and_goes_on(tmp_pa
     inputs = two_corpora(tmp_path)
     merge(tmp_path / "once", inputs)
     out = tmp_path / "out"
-    assert killed(("pipeline.caches.derived:commit_folder", "after", 3), "cache", "merge", out, *inputs) == -9
+    assert killed(("x2static.pipeline.caches.derived:commit_folder", "after", 3), "cache", "merge", out, *inputs) == -9
     assert Cache.open(out).missing() == [3, 4, 5]
     assert merge(out, inputs)["shards_resumed"] == 3
     assert files_of(out) == files_of(tmp_path / "once")
@@ -333,7 +333,7 @@ def test_caches_are_merged_and_sampled_where_the_libraries_of_stage_one_are_not(
     without = (
         "import sys\n"
         "for name in ('transformers', 'datasets', 'tokenizers', 'sentencex'): sys.modules[name] = None\n"
-        "from pipeline.cli import run\n"
+        "from x2static.pipeline.cli import run\n"
         "sys.exit(run(sys.argv[1:]))"
     )
     for arguments in (

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from pipeline.caches.merge import merge
-from pipeline.caches.sample import sample
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.manifest import UnitSample
-from schemas.shard import write_shard
-from stage2_train import train
 from tests.pipeline.caches.parts import flip, plan_of
 from tests.pipeline.caches.test_merge import killed, stream_cache
 from tests.schemas.caches import content, make_cache, marker
 from tests.stage1_encode.runs import files_of
 from tests.stage2_train.caches import config
 from tests.stage2_train.caches import make_cache as make_training_cache
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline import cli
+from x2static.pipeline.caches.merge import merge
+from x2static.pipeline.caches.sample import sample
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import UnitSample
+from x2static.schemas.shard import write_shard
+from x2static.stage2_train.trainer import train
 
 
 def every(n: int) -> UnitSample:
@@ -137,7 +137,7 @@ def test_a_damaged_shard_is_refused_by_name(source: Path, tmp_path: Path) -> Non
 def test_a_killed_sample_is_not_complete_and_goes_on(source: Path, tmp_path: Path) -> None:
     sample(source, tmp_path / "once", every(2))
     out = tmp_path / "out"
-    where = ("pipeline.caches.derived:commit_folder", "before", 3)
+    where = ("x2static.pipeline.caches.derived:commit_folder", "before", 3)
     assert killed(where, "cache", "sample", source, out, "--every", "2") == -9
     assert Cache.open(out).missing() == [2, 3]
     assert sample(source, out, every(2))["shards_resumed"] == 2

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.word_similarity import evaluate_word_similarity
-from pipeline.compare import records, scores, vectors
-from pipeline.compare.records import Record
-from pipeline.compare.settings import CompareConfig
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
 from tests.evaluation.classification.tasks import write as write_task
 from tests.pipeline.compare.conftest import Compare, options, state_of, write_pairs
 from tests.pipeline.ran import Ran
 from tests.stage2_train.caches import shard_content, write_cache
 from tests.stage2_train.conftest import single_thread
+from x2static.durable.errors import X2StaticError
+from x2static.evaluation.word_similarity import evaluate_word_similarity
+from x2static.pipeline.compare import records, scores, vectors
+from x2static.pipeline.compare.records import Record
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.schemas.cache import Cache
+from x2static.schemas.vectors import WordVectors
 
 SEEDED = [
     "x2static-seed0",
@@ -38,7 +38,7 @@ def done(
     cache: Path, data: Path, published: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[str | Path]]:
     """A whole comparison, not to be changed, and its options."""
-    from pipeline import cli
+    from x2static.pipeline import cli
 
     out = tmp_path_factory.mktemp("compare") / "out"
     asked: list[str | Path] = [*options(cache, data, out), "--reference", published, "--words", "w05,w11"]

@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.baselines import make
-from pipeline.compare.curve import sizes
-from pipeline.compare.methods import methods
-from pipeline.compare.scores import score_teacher
-from pipeline.compare.settings import CompareConfig
-from pipeline.compare.sums import carry
-from schemas.aggregated import Aggregated, WordSums
-from schemas.baseline import BaselineConfig
-from schemas.cache import Cache
-from schemas.errors import X2StaticError
-from schemas.progress import silent
-from schemas.vectors import WordVectors
-from stage1_encode.encoder import Encoder
 from tests.evaluation.classification.tasks import write as write_task
 from tests.pipeline.compare.conftest import Compare, write_pairs
 from tests.stage1_encode.runs import paragraphs, run, write_lines
 from tests.teachers import make_teacher
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import silent
+from x2static.pipeline.baselines import make
+from x2static.pipeline.compare.curve import sizes
+from x2static.pipeline.compare.methods import methods
+from x2static.pipeline.compare.scores import score_teacher
+from x2static.pipeline.compare.settings import CompareConfig
+from x2static.pipeline.compare.sums import carry
+from x2static.schemas.aggregated import Aggregated, WordSums
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.cache import Cache
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.encoder import Encoder
 
 
 def asked(tmp_path: Path, cache: Path, **options: Any) -> CompareConfig:
@@ -112,8 +112,8 @@ def test_seconds_that_the_teacher_read_before_a_failure_are_kept(
         time.sleep(0.01)
         raise X2StaticError("no teacher")
 
-    monkeypatch.setattr("pipeline.compare.sums.add_up", add_up)
-    monkeypatch.setattr("pipeline.compare.vectors.make", add_up)
+    monkeypatch.setattr("x2static.pipeline.compare.sums.add_up", add_up)
+    monkeypatch.setattr("x2static.pipeline.compare.vectors.make", add_up)
     words = Cache.open(encoded / "cache").shard(0).lexicon()["word"].to_pylist()[:8]
     asked: list[Any] = ["--cache", encoded / "cache", "--out", tmp_path / "out", "--min-count", "2", "--sizes", "2"]
     asked += ["--data", write_pairs(tmp_path / "data", words), "--baselines", "ase", "--only", "figure1"]

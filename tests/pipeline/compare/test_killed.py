@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.vectors import WordVectors
 from tests.conftest import ROOT
 from tests.pipeline.compare.conftest import Compare, state_of
 from tests.stage2_train.conftest import single_thread
+from x2static.schemas.vectors import WordVectors
 
 METHODS = ("skipgram-seed0", "cbow")
 # Killed again and again, each time further on: while vectors are written, before a record is kept, before the page.
 KILLS = [
-    ("schemas.vectors:write_atomically", "before", 2),
-    ("pipeline.compare.records:write_atomically", "before", 2),
-    ("pipeline.compare.page:page", "before", 1),
+    ("x2static.schemas.vectors:write_atomically", "before", 2),
+    ("x2static.pipeline.compare.records:write_atomically", "before", 2),
+    ("x2static.pipeline.compare.page:page", "before", 1),
 ]
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.compare.neighbours import (
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.compare.neighbours import (
     check_words,
     chosen_words,
     content_words,
@@ -11,9 +12,8 @@ from pipeline.compare.neighbours import (
     neighbour_tables,
     principal_plane,
 )
-from pipeline.compare.plots import Line, loss_curves, rounded, size_curves, word_map
-from schemas.errors import X2StaticError
-from schemas.vectors import WordVectors
+from x2static.pipeline.compare.plots import Line, loss_curves, rounded, size_curves, word_map
+from x2static.schemas.vectors import WordVectors
 
 WORDS = [f"w{i}" for i in range(30)]
 VECTORS = WordVectors(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.compare.reference import Published, read_published, read_tables
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.compare.reference import Published, read_published, read_tables
 
 
 def test_rows_are_named_by_method_parent_and_dimension(tmp_path: Path):

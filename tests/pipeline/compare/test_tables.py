@@ -8,14 +8,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipeline.compare.classes import Accuracy, classification_table
-from pipeline.compare.classes import Ours as Classified
-from pipeline.compare.markdown import markdown, plain
-from pipeline.compare.page import page
-from pipeline.compare.reference import Published
-from pipeline.compare.sections import Picture, Report, Section
-from pipeline.compare.similarity import Ours, TaskResult, similarity_table
-from pipeline.compare.tables import Cell, Row, Table, csv_of, mean_cell, with_best
+from x2static.pipeline.compare.classes import Accuracy, classification_table
+from x2static.pipeline.compare.classes import Ours as Classified
+from x2static.pipeline.compare.markdown import markdown, plain
+from x2static.pipeline.compare.page import page
+from x2static.pipeline.compare.reference import Published
+from x2static.pipeline.compare.sections import Picture, Report, Section
+from x2static.pipeline.compare.similarity import Ours, TaskResult, similarity_table
+from x2static.pipeline.compare.tables import Cell, Row, Table, csv_of, mean_cell, with_best
 
 EVIL = '<script>alert("1")</script>\'" onload=x `|*_[a](b) $y$'
 RTL = "\u202eשלום"

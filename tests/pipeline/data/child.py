@@ -8,10 +8,10 @@ import ssl
 import sys
 from pathlib import Path
 
-from pipeline.data.convert import word_pairs
-from pipeline.data.fetch import fetch
-from pipeline.data.sources import DataSet, RemoteFile
 from tests.killing import die_at
+from x2static.pipeline.data.convert import word_pairs
+from x2static.pipeline.data.fetch import fetch
+from x2static.pipeline.data.sources import DataSet, RemoteFile
 
 
 def main(folder: str, certificate: str, *files: str) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.data import download
-from pipeline.data.convert import Converter, word_pairs
-from pipeline.data.sources import DataSet, RemoteFile
 from tests.conftest import ROOT
 from tests.pipeline.data.server import Server, sends
+from x2static.pipeline.data import download
+from x2static.pipeline.data.convert import Converter, word_pairs
+from x2static.pipeline.data.sources import DataSet, RemoteFile
 
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:raw.githubusercontent.com"
 PAIRS = b"sea\tocean\t9.5\r\ncat\tstone\t0.5"
@@ -85,7 +85,7 @@ def instead(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Tables:
     """Put other data sets into the command line's table, and trust the loopback server."""
 
     def put(*data_sets: DataSet) -> None:
-        from pipeline.commands import data
+        from x2static.pipeline.commands import data
 
         monkeypatch.setattr(data, "SETS", {data_set.name: data_set for data_set in data_sets})
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -98,7 +98,7 @@ def run_alone() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a command line of x2static, or Python code, in a process of its own."""
 
     def run(what: list[str] | str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        arguments = ["-c", what] if isinstance(what, str) else ["-m", "pipeline", *what]
+        arguments = ["-c", what] if isinstance(what, str) else ["-m", "x2static", *what]
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=ROOT,

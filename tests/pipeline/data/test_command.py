@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline import cli
-from pipeline.data.sources import SETS
-from schemas.storage import only_writer
 from tests.pipeline.data.conftest import make_set, tree
 from tests.pipeline.data.server import sends
+from x2static.durable.storage import only_writer
+from x2static.pipeline import cli
+from x2static.pipeline.data.sources import SETS
 
 
 @pytest.fixture(autouse=True)
@@ -140,5 +140,7 @@ def test_two_fetches_at_once_are_kept_apart(server, instead, home, capsys):
 
 
 def test_the_command_loads_none_of_the_heavy_libraries(run_alone):
-    code = "import sys, pipeline.commands.data; sys.exit({'torch', 'numpy', 'datasets'} & set(sys.modules) and 1 or 0)"
+    code = (
+        "import sys, x2static.pipeline.commands.data; sys.exit(bool({'torch', 'numpy', 'datasets'} & set(sys.modules)))"
+    )
     assert run_alone(code).returncode == 0

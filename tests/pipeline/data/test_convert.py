@@ -2,8 +2,15 @@
 
 import pytest
 
-from pipeline.data.convert import labelled_latin1, labelled_utf8, named_lists, questions, sentence_pairs, word_pairs
-from schemas.errors import X2StaticError
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.data.convert import (
+    labelled_latin1,
+    labelled_utf8,
+    named_lists,
+    questions,
+    sentence_pairs,
+    word_pairs,
+)
 
 
 def test_word_pairs_lose_windows_line_ends_marks_and_blanks():

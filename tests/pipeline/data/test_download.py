@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.data import download as module
-from pipeline.data.download import Unreachable, download
-from schemas.errors import X2StaticError
 from tests.pipeline.data.conftest import PAIRS, remote
 from tests.pipeline.data.server import Server, breaks_off, in_turn, redirects, sends
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.data import download as module
+from x2static.pipeline.data.download import Unreachable, download
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in to the guest network</body></html>"
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from evaluation.datasets import Pair, find_datasets, read_pairs
-from pipeline.data import fetch as module
-from pipeline.data.fetch import data_folder, fetch, is_there
-from schemas.errors import X2StaticError
-from schemas.storage import canonical_json, read_json
 from tests.conftest import ROOT
 from tests.pipeline.data.conftest import PAIRS, make_set, tree
 from tests.pipeline.data.server import sends
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json, read_json
+from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
+from x2static.pipeline.data import fetch as module
+from x2static.pipeline.data.fetch import data_folder, fetch, is_there
 
 CONVERTED = b"sea\tocean\t9.5\ncat\tstone\t0.5\n"
 PARTS = {"classification/TWO/train.tsv": PAIRS, "classification/TWO/test.tsv": PAIRS[:14]}
@@ -124,10 +124,10 @@ def child(where, server, certificate, folder, files):
 @pytest.mark.parametrize(
     ("where", "left"),
     [
-        (("pipeline.data.fetch:download", "after", "2"), set()),
-        (("pipeline.data.fetch:commit_folder", "before", "1"), {".tmp-TWO/train.tsv", ".tmp-TWO/test.tsv"}),
-        (("pipeline.data.fetch:commit_folder", "after", "1"), set(PARTS)),
-        (("pipeline.data.fetch:write_atomically", "before", "1"), set(PARTS)),
+        (("x2static.pipeline.data.fetch:download", "after", "2"), set()),
+        (("x2static.pipeline.data.fetch:commit_folder", "before", "1"), {".tmp-TWO/train.tsv", ".tmp-TWO/test.tsv"}),
+        (("x2static.pipeline.data.fetch:commit_folder", "after", "1"), set(PARTS)),
+        (("x2static.pipeline.data.fetch:write_atomically", "before", "1"), set(PARTS)),
     ],
 )
 def test_a_kill_leaves_a_set_whole_or_absent_and_the_next_fetch_mends_it(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.datasets import read_pairs
-from pipeline.data.sources import SETS, RemoteFile
 from tests.pipeline.data.server import Proxy, sends
+from x2static.evaluation.datasets import read_pairs
+from x2static.pipeline.data.sources import SETS, RemoteFile
 
 PINNED = re.compile(r"https://raw\.githubusercontent\.com/([^/]+)/([^/]+)/([0-9a-f]{40})/([\w./-]+)")
 FILES = [pytest.param(file, id=file.path) for data_set in SETS.values() for file in data_set.files]

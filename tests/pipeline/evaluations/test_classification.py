@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 
-from pipeline.evaluations import classification
-from pipeline.evaluations.asked import Asked
-from schemas.errors import X2StaticError
 from tests.evaluation.classification.tasks import trigram_rows, vectors, write
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.evaluations import classification
+from x2static.pipeline.evaluations.asked import Asked
 
 asked = partial(Asked, seed=0, common=False, resamples=0)
 

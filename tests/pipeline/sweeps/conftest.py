@@ -52,7 +52,7 @@ def arguments(cache: Path, data: Path) -> list[str]:
 def start(arguments: list[str], **environment: str) -> "subprocess.Popen[str]":
     """Start the command line as the leader of a group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *arguments],
+        [sys.executable, "-m", "x2static", *arguments],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,

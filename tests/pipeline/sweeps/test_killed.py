@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from stage2_train import train
 from tests.pipeline.sweeps.conftest import arguments, start, state_of
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.conftest import single_thread
+from x2static.stage2_train.trainer import train
 
 EPOCHS = 60  # of a trial that is long enough to be met in the middle
 SHORT, LONG = "epochs=1", f"epochs={EPOCHS}"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sweeps.pruning import comparable, hopeless
-from schemas.training import TrainConfig
+from x2static.pipeline.sweeps.pruning import comparable, hopeless
+from x2static.schemas.training import TrainConfig
 
 BEGIN = 11 * math.log(2)  # the loss of zeros, with ten negatives
 OTHERS = [[BEGIN - 1], [BEGIN - 2, 3.0], [BEGIN - 2], [BEGIN - 3]]  # the median has learned 2

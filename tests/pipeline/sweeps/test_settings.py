@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse_grid, sweepable, trial_name
-from pipeline.sweeps.source import Grid
-from pipeline.sweeps.space import Range, load_space
-from schemas.training import TrainConfig
+from x2static.pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse_grid, sweepable, trial_name
+from x2static.pipeline.sweeps.source import Grid
+from x2static.pipeline.sweeps.space import Range, load_space
+from x2static.schemas.training import TrainConfig
 
 
 def test_a_grid_is_every_combination_the_last_setting_changing_first():

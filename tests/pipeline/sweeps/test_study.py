@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.sweeps.source import Draw
-from pipeline.sweeps.space import Range, Space
-from pipeline.sweeps.study import Study
+from x2static.pipeline.sweeps.source import Draw
+from x2static.pipeline.sweeps.space import Range, Space
+from x2static.pipeline.sweeps.study import Study
 
 SPACE: Space = {
     "lr": Range(low=1e-4, high=1e-1, log=True),

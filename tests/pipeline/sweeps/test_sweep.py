@@ -82,7 +82,7 @@ def test_the_parquet_file_has_a_row_for_each_trial_with_the_scores_of_evaluate(s
     assert ran.json["best"]["path"] == str(out / "trials" / best["trial"])
 
     command = ["evaluate", ran.json["best"]["path"], "--data", str(data), "--json"]
-    evaluated = subprocess.run([sys.executable, "-m", "pipeline", *command], cwd=ROOT, capture_output=True, check=True)
+    evaluated = subprocess.run([sys.executable, "-m", "x2static", *command], cwd=ROOT, capture_output=True, check=True)
     assert json.loads(evaluated.stdout.splitlines()[-1])["average"] == best["score"] == ran.json["best"]["score"]
 
 
@@ -91,7 +91,7 @@ def test_a_trial_is_a_run_like_that_of_train(swept: tuple[Path, Ran], cache: Pat
 
     command = ["train", "--cache", str(cache), "--out", str(tmp_path / "run"), *SMALL, "--lr", "1e-2", "--epochs", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "pipeline", *command], cwd=ROOT, env=environment, check=True)
+    subprocess.run([sys.executable, "-m", "x2static", *command], cwd=ROOT, env=environment, check=True)
     for name in ("vectors.safetensors", "vocabulary.arrow"):
         assert (tmp_path / "run" / name).read_bytes() == (swept[0] / "trials" / "lr=0.01,epochs=2" / name).read_bytes()
 
@@ -214,7 +214,7 @@ def test_an_incomplete_cache_is_said_once(sweep: Sweep, tmp_path: Path):
 
 
 def test_without_the_extra_it_is_said_what_to_install(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("pipeline.commands.sweep.find_spec", lambda name: None if name == "optuna" else name)
+    monkeypatch.setattr("x2static.pipeline.commands.sweep.find_spec", lambda name: None if name == "optuna" else name)
     space = tmp_path / "space.toml"
     space.write_text("lr = [0.1]")
     ran = sweep("--out", tmp_path / "out", "--space", space)

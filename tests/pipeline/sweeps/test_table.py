@@ -5,11 +5,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.sweeps.page import page
-from pipeline.sweeps.plots import plots
-from pipeline.sweeps.ranking import Ranking
-from pipeline.sweeps.table import text_table
-from pipeline.sweeps.trial import Result, TaskScore
+from x2static.pipeline.sweeps.page import page
+from x2static.pipeline.sweeps.plots import plots
+from x2static.pipeline.sweeps.ranking import Ranking
+from x2static.pipeline.sweeps.table import text_table
+from x2static.pipeline.sweeps.trial import Result, TaskScore
 
 
 def result(name: str, score: float | None, state: str = "complete", **more: object) -> Result:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.encoding import EncodeConfig
-from schemas.manifest import Plan, Unit
-from stage1_encode.corpora.file_set import find_files
-from stage1_encode.corpora.local_files import LocalFiles
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.manifest import Plan, Unit
+from x2static.stage1_encode.corpora.file_set import find_files
+from x2static.stage1_encode.corpora.local_files import LocalFiles
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,

@@ -15,18 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.cache import Cache
-from stage1_encode.corpora.dataset_rows import ParquetRows
 from tests.conftest import ROOT
 from tests.stage1_encode.forks import Forks, shared_hub
 from tests.stage1_encode.hub_server import Hub
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
+from x2static.schemas.cache import Cache
+from x2static.stage1_encode.corpora.dataset_rows import ParquetRows
 
 N_FILES, GROUPS, ROWS = 3, 3, 2  # of each: files, row groups of a file, rows of a group
 N_ROWS = N_FILES * GROUPS * ROWS
 LINES = paragraphs(2 * N_ROWS)  # two paragraphs a row
 TEXTS = ["\n".join(LINES[i : i + 2]) for i in range(0, len(LINES), 2)]
-KILLS = (("schemas.shard:commit_folder", "before", 3), ("schemas.shard:_write_table", "after", 4))
+KILLS = (("x2static.schemas.shard:commit_folder", "before", 3), ("x2static.schemas.shard:_write_table", "after", 4))
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def test_a_resume_requests_no_row_group_before_the_one_in_hand(
     expected = once(forks, teacher, tmp_path, limit=limit)
     assert_same_rows(tmp_path / "once", encoded_lines(teacher, tmp_path))
     cache = tmp_path / "cache"
-    kill = ("schemas.shard:commit_folder", "after", 5)
+    kill = ("x2static.schemas.shard:commit_folder", "after", 5)
     status, output = forks.run(*options(teacher, cache, limit=limit), kill=kill)
     assert status == -9, output
     held = {marker.unit.stop for marker in Cache.open(cache).committed()[0].values()}
@@ -128,7 +128,7 @@ def encoded_lines(teacher: Path, tmp_path: Path) -> Path:
 def test_planning_with_a_limit_reads_no_row_and_without_one_all_footers(
     parquet: Hub, forks: Forks, teacher: Path, tmp_path: Path
 ) -> None:
-    kill = ("schemas.new_cache:write_plan", "after", 1)
+    kill = ("x2static.schemas.new_cache:write_plan", "after", 1)
     status, output = forks.run(*options(teacher, tmp_path / "cache", limit=1000), kill=kill)
     assert status == -9, output
     assert groups_sent(parquet) == []
@@ -164,7 +164,9 @@ class FailsAt:
 
 def planned_without_trouble(forks: Forks, teacher: Path, cache: Path) -> None:
     """Make the cache and its plan, so that what fails later is the reading of its units."""
-    status, output = forks.run(*options(teacher, cache), kill=("stage1_encode.encode:read_remaining", "before", 1))
+    status, output = forks.run(
+        *options(teacher, cache), kill=("x2static.stage1_encode.encode:read_remaining", "before", 1)
+    )
     assert status == -9, output
     assert Cache.open(cache).committed() == ({}, {})
 
@@ -301,7 +303,7 @@ def test_an_interrupt_ends_the_process_though_a_read_hangs(
     parquet.trouble = FailsAt("hang", first_row=row, times=1000)
     environment = {"HF_ENDPOINT": parquet.url, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "*"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *options(teacher, tmp_path / "cache", limit=limit)],
+        [sys.executable, "-m", "x2static", *options(teacher, tmp_path / "cache", limit=limit)],
         cwd=ROOT,
         env=os.environ | environment,
         stderr=subprocess.PIPE,

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.errors import X2StaticError
 from tests.stage1_encode.corpora.files import COMPRESSORS, corpus_at, corpus_of, plan_of, read, read_all
 from tests.stage1_encode.runs import run
+from x2static.durable.errors import X2StaticError
 
 PARAGRAPHS = [f"Paragraph {number} of ten, ünïcode." for number in range(10)]
 

@@ -12,17 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from schemas.cache import Cache
-from schemas.encoding import EncodeConfig
-from schemas.errors import X2StaticError
-from schemas.manifest import Unit
-from schemas.progress import Progress
-from stage1_encode import encode
-from stage1_encode.corpora.hub_dataset import HubDataset
-from stage1_encode.corpora.sampling import Sample
-from stage1_encode.encoder import Encoder
-from stage1_encode.remaining import read_remaining
-from stage1_encode.sources import Source
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import (
     as_options,
@@ -34,6 +23,17 @@ from tests.stage1_encode.runs import (
     texts_of,
     write_lines,
 )
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import Progress
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.manifest import Unit
+from x2static.stage1_encode.corpora.hub_dataset import HubDataset
+from x2static.stage1_encode.corpora.sampling import Sample
+from x2static.stage1_encode.corpora.sources import Source
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.encoder import Encoder
+from x2static.stage1_encode.plan.remaining import read_remaining
 
 # 22 paragraphs in 11 rows: rows of one, of many, of none, and null.
 SIZES = (1, 3, 0, 7, None, 2, 1, 0, 5, 3, 0)
@@ -212,8 +212,8 @@ def test_a_stream_killed_twice_ends_as_the_uninterrupted_one(forks: Forks, teach
     run(teacher, spec, tmp_path / "once", unit=3)
     arguments = as_options(config_of(teacher, spec, tmp_path / "cache", unit=3))
     for kill, held in (
-        (("schemas.shard:commit_folder", "before", 3), 2),  # shard 2 is whole but for its name
-        (("schemas.shard:_write_table", "after", 4), 3),  # shard 4 has its tables and no marker
+        (("x2static.schemas.shard:commit_folder", "before", 3), 2),  # shard 2 is whole but for its name
+        (("x2static.schemas.shard:_write_table", "after", 4), 3),  # shard 4 has its tables and no marker
     ):
         status, output = forks.run(*arguments, kill=kill)
         assert status == -9, output

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import X2StaticError
 from tests.conftest import ROOT
 from tests.stage1_encode.corpora.files import COMPRESSORS, corpus_at, corpus_of, plan_of, read, read_all
 from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, texts_of, write_lines
+from x2static.durable.errors import X2StaticError
 
 TEN = "".join(f"Paragraph {number}.\n" for number in range(10)).encode()
 
@@ -168,10 +168,10 @@ MEASURE = """
 import resource, sys, types; sys.path.insert(0, '.')
 package = types.ModuleType('stage1_encode'); package.__path__ = ['stage1_encode']
 sys.modules['stage1_encode'] = package
-from schemas.encoding import EncodeConfig
-from schemas.errors import X2StaticError
-from stage1_encode.corpora.file_set import find_files
-from stage1_encode.corpora.local_files import LocalFiles
+from x2static.schemas.encoding import EncodeConfig
+from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.corpora.file_set import find_files
+from x2static.stage1_encode.corpora.local_files import LocalFiles
 path, policy, format = sys.argv[1:]
 config = EncodeConfig(model='any', corpus=('any',), cache='any', on_bad_text=policy, format=format)
 corpus = LocalFiles('big', config, lambda: find_files(path, config))

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from schemas.errors import X2StaticError
-from stage1_encode.corpora.local_files import FILE
 from tests.stage1_encode.corpora.files import corpus_at, plan_of, read, read_all
 from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, texts_of, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.corpora.local_files import FILE
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stage1_encode.corpora.parquet_rows import rows_from
+from x2static.stage1_encode.corpora.parquet_rows import rows_from
 
 
 @pytest.fixture

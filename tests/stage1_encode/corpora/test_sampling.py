@@ -2,7 +2,7 @@
 
 import pytest
 
-from stage1_encode.corpora.sampling import Sample
+from x2static.stage1_encode.corpora.sampling import Sample
 
 
 @pytest.mark.parametrize("share", [0.01, 0.25, 0.9])

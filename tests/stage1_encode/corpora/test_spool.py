@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from schemas.cache import Cache
-from schemas.storage import TEMPORARY
 from tests.acceptance.test_full_disk import run_on_small_disk
 from tests.stage1_encode.corpora.test_formats import data_in
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, texts_of, write_lines
+from x2static.durable.storage import TEMPORARY
+from x2static.schemas.cache import Cache
 
 TEXTS = paragraphs(10)
 Pipe = Callable[..., tuple[int, str]]
@@ -129,9 +129,9 @@ def test_a_run_killed_while_it_reads_its_input_needs_it_again_and_leaves_nothing
 @pytest.mark.parametrize(
     "kill",
     [
-        ("stage1_encode.corpora.spool:_write", "after", 1),
-        ("schemas.new_cache:write_plan", "after", 1),
-        ("stage1_encode.encode:create", "before", 1),
+        ("x2static.stage1_encode.corpora.spool:_write", "after", 1),
+        ("x2static.schemas.new_cache:write_plan", "after", 1),
+        ("x2static.stage1_encode.encode:create", "before", 1),
     ],
     ids=["read", "planned", "before the cache is made"],
 )

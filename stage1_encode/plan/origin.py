@@ -1,0 +1,121 @@
+"""What a cache was made from, found again: its corpora by their content, its teacher by its files."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from x2static.durable.errors import X2StaticError
+from x2static.machine.device import pick_device
+from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import Plan
+from x2static.stage1_encode.cache_folder import encoding_differences
+from x2static.stage1_encode.corpora.corpus import Corpus
+from x2static.stage1_encode.corpora.sources import Source, corpus_groups, open_corpora
+from x2static.stage1_encode.encoder import Encoder, load_encoder
+from x2static.stage1_encode.plan.recorded_config import recorded_config
+from x2static.stage1_encode.teacher.teacher import pick_precision
+from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a cache is read again with, beyond what it records.
+
+    Attributes:
+        model: where the teacher is now; None for where it was.
+        corpora: where texts are now, in any order; they are known by their content.
+        device: where the teacher runs.
+        trust_remote_code: let a model on the hub run its own Python code.
+        part: "3/16" takes only this part of the units.
+    """
+
+    model: str | None
+    corpora: tuple[str, ...]
+    device: str
+    trust_remote_code: bool
+    part: str | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of a recorded configuration that are otherwise now."""
+        moved = {} if self.model is None else {"model": self.model, "revision": None}
+        return {"device": self.device, "trust_remote_code": self.trust_remote_code, **moved}
+
+
+def find_sources(
+    cache: Cache, plans: list[Plan], needed: Iterable[int], means: Means, stack: ExitStack
+) -> list[Source]:
+    """Open the corpora of some plans of a cache.
+
+    Args:
+        cache: the cache.
+        plans: all its plans.
+        needed: the numbers of those whose text is read.
+        means: where text is now.
+        stack: closes what is opened.
+
+    Raises:
+        X2StaticError: a corpus is at none of the places that are given or recorded.
+    """
+    wanted = set(needed)
+    return [
+        Source(_find_corpus(cache, plans[group[-1]], means, stack), plans[group[-1]].identity, tuple(group))
+        for group in corpus_groups(plans)
+        if wanted.intersection(group)
+    ]
+
+
+def _find_corpus(cache: Cache, plan: Plan, means: Means, stack: ExitStack) -> Corpus:
+    """Return the corpus of a plan, opened where its text is found, and closed with the stack.
+
+    Raises:
+        X2StaticError: it is at none of the places that are given or recorded.
+    """
+    column = f"#{plan.seen['column']}" if plan.seen.get("column") else ""
+    # As named, or, from another working folder, where it was.
+    recorded = [plan.corpus, *([f"{plan.seen['path']}{column}"] if "path" in plan.seen else [])]
+    problems = []
+    for place in dict.fromkeys([*means.corpora, *recorded]):
+        try:
+            config = recorded_config(cache, plan, corpus=(place,))
+            (corpus,) = stack.enter_context(open_corpora(config, standard_input=False))
+            identity = plan.identity if corpus.seen() == plan.seen else corpus.identity()
+        except X2StaticError as error:
+            problems.append(str(error))
+            continue
+        if identity == plan.identity:
+            return corpus
+        problems.append(f"{place} holds another text")
+    raise X2StaticError(
+        f"{cache.path}: the corpus {plan.corpus} is needed to encode its shards again, and is not found "
+        f"({'; '.join(problems)}); name it where it is now with --corpus"
+    )
+
+
+def find_teacher(cache: Cache, plan: Plan, means: Means, wanted: Sequence[str] = (), **otherwise: Any) -> Encoder:
+    """Load the teacher that a cache was made with.
+
+    Args:
+        cache: the cache.
+        plan: one of its plans.
+        means: where the teacher is now.
+        wanted: the words whose contextual vectors are looked at.
+        **otherwise: fields of the configuration that are to be otherwise than recorded: layer, precision.
+
+    Raises:
+        X2StaticError: it is not found, or what is found would encode otherwise.
+    """
+    config = recorded_config(cache, plan, **means.changes())
+    try:
+        files = TeacherFiles.find(config.model, config.revision)
+    except X2StaticError as error:
+        raise X2StaticError(f"{error}; {cache.path} needs it, name it where it is now with --model") from error
+    device = pick_device(config.device)
+    precision, _ = pick_precision(config, device)
+    if problems := encoding_differences(cache, config, files, precision):
+        raise X2StaticError(
+            f"{cache.path}: what is here would encode otherwise than the cache was made (cache != here): "
+            f"{'; '.join(problems)}. Name its teacher with --model, and use the versions in its manifest.json"
+        )
+    asked = config.model_copy(update=otherwise)
+    return load_encoder(asked, files, pick_precision(asked, device)[0], device, wanted)

@@ -1,0 +1,115 @@
+"""The mean of the teacher's states over each context (eq. 3 and 4)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from x2static.machine.device import to_device
+from x2static.machine.ragged import ranges
+from x2static.stage1_encode.text.windows import Ids, Window, flattened
+
+
+@dataclass(frozen=True)
+class BatchSums:
+    """What a batch has of its contexts.
+
+    Attributes:
+        contexts: (n_spans,) int64, the context of each span.
+        n_pieces: (n_spans,) int64, pieces of each span.
+        sums: (n_spans, dim) float32 on the teacher's device, of the states over the pieces of each span.
+    """
+
+    contexts: Ids
+    n_pieces: Ids
+    sums: torch.Tensor
+
+
+def add_up(batch: list[Window], states: torch.Tensor) -> BatchSums:
+    """Add up the states of a batch over each of its spans.
+
+    Args:
+        batch: the windows, in the order of the rows.
+        states: (len(batch), longest, dim), of any float type; padding is not read.
+    """
+    spans = flattened([window.spans for window in batch], states.shape[1])
+    lengths = spans[:, 2] - spans[:, 1]
+    positions = to_device(ranges(spans[:, 1], lengths), states.device)
+    span_of = to_device(np.repeat(np.arange(len(spans)), lengths), states.device)
+    rows = states.reshape(-1, states.shape[2]).index_select(0, positions).float()
+    return BatchSums(spans[:, 0], lengths, rows.new_zeros((len(spans), rows.shape[1])).index_add_(0, span_of, rows))
+
+
+class ContextMeans:
+    """The mean of the teacher's states over the pieces of each context, added up in float32 on the teacher's device.
+
+    A context that lies in one window, as nearly all do, is stored as soon as its batch is read; only those that are
+    spread over several keep a float32 sum, so that a unit takes hardly more memory than what is stored of it.
+
+    Attributes:
+        largest: () float32 on the device, the largest magnitude of all means before they were stored; NaN if one is.
+    """
+
+    def __init__(self, dim: int, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        """Start without contexts.
+
+        Args:
+            dim: width of the states.
+            device: the teacher's.
+            dtype: in which the means are stored.
+        """
+        self._means = torch.zeros((0, dim), dtype=dtype, device=device)  # with rows to spare
+        self.largest = torch.zeros((), dtype=torch.float32, device=device)
+        self._spread: Ids = np.zeros(0, np.int64)  # the contexts of several windows
+        self._place: Ids = np.zeros(0, np.int64)  # of each context, where among them it is; -1 for all others
+        self._sums = torch.zeros((0, dim), dtype=torch.float32, device=device)
+        self._n_pieces: Ids = np.zeros(0, np.int64)
+
+    @property
+    def means(self) -> torch.Tensor:
+        """(n_contexts, dim) on the device, of the type asked for; zeros for a context without pieces."""
+        return self._means[: len(self._place)]
+
+    def extend(self, spans: Ids, n_contexts: int) -> None:
+        """Make room for the contexts of a portion.
+
+        Args:
+            spans: all those of these contexts, (n, 3) rows (context, start, stop).
+            n_contexts: how many there are; they are numbered on from the last one.
+        """
+        begin = len(self._place)
+        spread = begin + np.flatnonzero(np.bincount(spans[:, 0] - begin, minlength=n_contexts) > 1)
+        place = np.full(n_contexts, -1, np.int64)
+        place[spread - begin] = len(self._spread) + np.arange(len(spread))
+        self._place, self._spread = np.concatenate([self._place, place]), np.concatenate([self._spread, spread])
+        if len(self._place) > len(self._means):  # twice the rows: a copy at each portion would be a unit more to hold
+            larger = self._means.new_empty((max(len(self._place), 2 * len(self._means)), self._means.shape[1]))
+            larger[:begin] = self._means[:begin]
+            self._means = larger
+        self._means[begin : len(self._place)] = 0
+        self._sums = torch.cat([self._sums, self._sums.new_zeros((len(spread), self._sums.shape[1]))])
+        self._n_pieces = np.concatenate([self._n_pieces, np.zeros(len(spread), np.int64)])
+
+    def add(self, found: BatchSums) -> None:
+        """Add what a batch has of its contexts."""
+        contexts, sums, n_pieces = found.contexts, found.sums, found.n_pieces
+        places = self._place[contexts]
+        parts = np.flatnonzero(places >= 0)
+        if not len(parts):
+            self._store(contexts, sums, n_pieces)
+            return
+        whole = np.flatnonzero(places < 0)
+        self._store(contexts[whole], sums[to_device(whole, sums.device)], n_pieces[whole])
+        self._sums.index_add_(0, to_device(places[parts], sums.device), sums[to_device(parts, sums.device)])
+        np.add.at(self._n_pieces, places[parts], n_pieces[parts])
+
+    def finish(self) -> None:
+        """Store the contexts that are spread over several windows, once all windows are added."""
+        self._store(self._spread, self._sums, self._n_pieces)
+
+    def _store(self, contexts: Ids, sums: torch.Tensor, n_pieces: Ids) -> None:
+        if not len(contexts):
+            return
+        means = sums.div_(to_device(np.maximum(n_pieces, 1), sums.device)[:, None])
+        self._means[to_device(contexts, sums.device)] = means.to(self._means.dtype)
+        self.largest = torch.maximum(self.largest, torch.linalg.vector_norm(means, torch.inf))

@@ -1,0 +1,125 @@
+"""The teacher's model: configuration and weights, and why what does not read text is refused."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.encoding import LAST, Layer
+from x2static.stage1_encode.text.tokens import loading_error
+
+# Of these the encoder is published alone too (sentence-t5); read as a whole model, such files would lack the decoder.
+ENCODERS = ("t5", "mt5", "umt5")
+BLOCK_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
+SHOWN = 3  # names in an error
+
+
+def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
+    """Read a model's configuration.
+
+    Raises:
+        X2StaticError: it is none, needs code that is not allowed to run, or is that of a model that reads more than
+            text.
+    """
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except Exception as error:  # the model's own code fails as it likes
+        raise loading_error(folder, "it", error) from error
+    senses = sorted(name for name in config.sub_configs if "text" not in name and name.endswith("_config"))
+    if senses:
+        raise X2StaticError(
+            f"model {folder}: it reads more than text (its config.json has {', '.join(senses)}); name a model of text "
+            "alone, such as the language model that it was made from"
+        )
+    return config
+
+
+def text_config(config: PretrainedConfig) -> PretrainedConfig:
+    """Return the part of a configuration that is the text encoder's; most have one part."""
+    for name in ("encoder", "text_config"):
+        part = getattr(config, name, None)
+        if isinstance(part, PretrainedConfig):
+            return part
+    return config
+
+
+def claimed_layers(config: PretrainedConfig) -> int | None:
+    """Return how many layers a configuration says its (text) encoder has, None where it says nothing."""
+    value = getattr(text_config(config), "num_hidden_layers", None)
+    return value if isinstance(value, int) else None
+
+
+def canonical_layer(layer: Layer, n_layers: int | None) -> Layer:
+    """Return the one name of a layer: "last", or its number from 0 (the embeddings) to below the last one's.
+
+    Args:
+        layer: "last", or a number; negative ones count from the end.
+        n_layers: layers of the model; needed for a number.
+
+    Raises:
+        X2StaticError: the model has no such layer, or its configuration does not say how many it has.
+    """
+    if layer == LAST:
+        return LAST
+    if n_layers is None:
+        raise X2StaticError(f"--layer {layer}: this model's config.json names no number of layers; use --layer {LAST}")
+    number = layer + n_layers + 1 if layer < 0 else layer
+    if not 0 <= number <= n_layers:
+        raise X2StaticError(
+            f"--layer {layer}: this teacher has layers 0 (its embeddings) to {n_layers} (the last), or -{n_layers + 1} "
+            "to -1 counted from the end"
+        )
+    return LAST if number == n_layers else number
+
+
+def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrainedModel:
+    """Load the part of a model that reads text, frozen, on the processor.
+
+    Raises:
+        X2StaticError: it cannot be loaded, its weights are not those of its configuration, or it does not read text.
+    """
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    config = read_config(folder, trust_remote_code)
+    loader = AutoModelForTextEncoding if config.model_type in ENCODERS else AutoModel
+    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": trust_remote_code, "config": config}
+    try:
+        whole: PreTrainedModel
+        whole, loading = loader.from_pretrained(folder, output_loading_info=True, **options)
+    except Exception as error:  # every format of weights fails with errors of its own
+        raise loading_error(folder, "it", error) from error
+    model: PreTrainedModel = whole.get_encoder() if loader is not AutoModel or config.is_encoder_decoder else whole
+    if model.main_input_name != "input_ids":
+        raise X2StaticError(f"model {folder}: {type(model).__name__} reads {model.main_input_name}, not text")
+    _check_weights(folder, whole, model, loading)
+    model.config.use_cache = False  # keys and values are kept for generating text; here they would only take memory
+    model.eval()  # type: ignore[no-untyped-call]
+    model.requires_grad_(False)
+    return model
+
+
+def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel, loading: dict[str, Any]) -> None:
+    # Only the tensors that the encoder shares with the whole count; what the files lack is filled with random numbers.
+    used = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    tensors = [*whole.named_parameters(remove_duplicate=False), *whole.named_buffers(remove_duplicate=False)]
+    names = {name for name, tensor in tensors if id(tensor) in used and "pooler" not in name}
+    lacking = sorted(names & {*loading["missing_keys"], *(item[0] for item in loading["mismatched_keys"])})
+    if lacking:
+        raise X2StaticError(
+            f"model {folder}: its weight files lack {len(lacking)} of the model's tensors "
+            f"({', '.join(lacking[:SHOWN])}); they do not belong to this config.json, or are not complete"
+        )
+    # Heads are left out without a word; blocks that the configuration does not have are another model's.
+    blocks = {BLOCK_NUMBER.sub("#", name) for name in names if BLOCK_NUMBER.search(name)}
+    head = f"{whole.base_model_prefix}."  # before the names of a model that was saved with its head
+    kept = (name.removeprefix(head) for name in loading["unexpected_keys"])
+    beyond = sorted(name for name in kept if BLOCK_NUMBER.sub("#", name) in blocks)
+    if beyond:
+        raise X2StaticError(
+            f"model {folder}: its weight files hold {len(beyond)} tensors of layers that config.json does not have "
+            f"({', '.join(beyond[:SHOWN])}); they do not belong to this config.json"
+        )

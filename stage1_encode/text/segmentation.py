@@ -1,0 +1,209 @@
+"""How text is cut: sentences by `sentencex`, words by rules of the `tokenizers` library, or a segmenter behind them."""
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import sentencex
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from tokenizers.models import WordLevel
+
+from x2static.durable.storage import canonical_json
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.segmenters import LIBRARIES, SegmenterRules
+
+STOPS = (".", "?", "!")  # the words that end a sentence in the reference implementation
+
+# Insides of character classes, which `re` and the tokenizers library read alike.
+HAN = "\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
+HIRAGANA = "\u3041-\u3096\u3099\u309a\u309d-\u309f\u30fc"  # the last one lengthens the vowel, in katakana too
+KATAKANA = "\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+THAI = "\u0e01-\u0e3a\u0e40-\u0e4e"
+THAI_MARKS = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"  # above and below a consonant
+
+THAI_SENTENCE = 60  # characters; sentences in prose are about as long
+# A mark that ends a sentence all the same, with what closes it; or a space. The signs \u0e2f and \u0e46 belong to the
+# word before the space.
+THAI_BREAK = re.compile(
+    rf"(?P<mark>[!?\u2026\n]+[\"'\u201d\u2019)\]]*\s*)|(?<=[{THAI}])\s+(?=[{THAI}])(?![\u0e2f\u0e46])"
+)
+
+HAN_ALONE = r"\p{Han}"
+LONGEST_RUN = 1000  # characters; sudachipy takes 49,149 bytes, and the work of pythainlp grows with the square
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Spaceless:
+    """How the words of a language without spaces are found.
+
+    Attributes:
+        segmenter: the library that cuts runs of its letters, a key of LIBRARIES; the extra is named by the language.
+        settings: what the library is loaded with.
+        letters: its letters, as the inside of a character class.
+        alone: regular expression of what is a word by itself where the library is not installed.
+        alone_said: the same for a person.
+    """
+
+    segmenter: str
+    settings: dict[str, Any]
+    letters: str
+    alone: str
+    alone_said: str
+
+
+SPACELESS = {
+    "zh": Spaceless("rjieba", {"hmm": True}, HAN, HAN_ALONE, "each Han character by itself"),
+    "ja": Spaceless(
+        "sudachipy",
+        {"mode": "C"},  # the longest words that its dictionary has
+        HAN + HIRAGANA + KATAKANA,
+        f"{HAN_ALONE}|[{HIRAGANA}]+|[{KATAKANA}]+",
+        "each Han character by itself, runs of hiragana and of katakana whole",
+    ),
+    "th": Spaceless(
+        "pythainlp",
+        {},
+        THAI,
+        # A consonant with the vowels and tone marks around it.
+        rf"{HAN_ALONE}|[\u0e40-\u0e44]?[\u0e01-\u0e2e][{THAI_MARKS}]*[\u0e30\u0e32\u0e33\u0e45]?|[{THAI}]",
+        "each consonant with the vowels and tone marks around it by itself",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class SentenceSplitter:
+    """Cuts paragraphs into sentences, in any language that sentencex knows, at millions of words a second.
+
+    Thai has no mark for the end of a sentence, and its full stops are those of abbreviations. Its spaces stand between
+    clauses, but elsewhere too: one ends a sentence where Thai letters are on both sides and the sentence has grown to
+    THAI_SENTENCE characters.
+
+    Attributes:
+        language: ISO 639-1 code; it picks the abbreviations and the marks that end a sentence.
+    """
+
+    language: str
+
+    @property
+    def name(self) -> str:
+        """The library and its version, or the rule: what, with the language, the boundaries depend on."""
+        if self.language == "th":
+            return f"spaces between Thai letters after {THAI_SENTENCE} characters"
+        return f"sentencex {version('sentencex')}"
+
+    def spans(self, paragraph: str) -> list[tuple[int, int]]:
+        """Return the sentences of a paragraph as [start, stop) in characters; sentences of white space are left out."""
+        if self.language == "th":
+            return list(_thai_spans(paragraph))
+        boundaries = sentencex.get_sentence_boundaries(self.language, paragraph)
+        return [(item["start_index"], item["end_index"]) for item in boundaries if not item["text"].isspace()]
+
+
+def _thai_spans(paragraph: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    for gap in THAI_BREAK.finditer(paragraph):
+        if gap["mark"] or gap.start() - start >= THAI_SENTENCE:
+            if not paragraph[start : gap.end()].isspace():
+                yield start, gap.end()
+            start = gap.end()
+    if paragraph[start:].strip():
+        yield start, len(paragraph)
+
+
+def default_words() -> WordSegmentation:
+    """Return the default rules: lower-cased runs of letters, digits and marks; every other visible character alone.
+
+    Han characters are words of their own, since their text has no spaces. Control characters and zero-width spaces
+    separate words; other invisible marks (soft hyphens, writing direction) vanish, but for the joiners that Persian and
+    Indic scripts spell with.
+    """
+    return WordSegmentation(_rules(HAN_ALONE).to_str())
+
+
+def _rules(apart: str) -> Tokenizer:
+    """Return the default rules with a regular expression of what is kept apart from letters beside it."""
+    rules = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    rules.normalizer = normalizers.Sequence(
+        [
+            normalizers.Replace(Regex(r"[\p{Cc}\x{200B}]"), " "),
+            normalizers.Replace(Regex(r"(?![\x{200C}\x{200D}])\p{Cf}"), ""),
+            normalizers.NFC(),
+            normalizers.Lowercase(),
+        ]
+    )
+    rules.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Split(Regex(rf"[^\p{{L}}\p{{M}}\p{{N}}_\x{{200C}}\x{{200D}}]|{apart}"), "isolated"),
+        ]
+    )
+    return rules
+
+
+def paper_words() -> WordSegmentation:
+    """Return the reference implementation's rules: `line.lower().split()`, as the library can say it."""
+    rules = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    rules.normalizer = normalizers.Lowercase()
+    rules.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return WordSegmentation(rules.to_str())
+
+
+def choose_words(compat: str | None, language: str) -> WordSegmentation:
+    """Return the word segmentation rules of a mode and a language."""
+    if compat == "paper":
+        return paper_words()
+    if language not in SPACELESS:
+        return default_words()
+    spaceless = SPACELESS[language]
+    library = LIBRARIES[spaceless.segmenter]
+    if library.missing:
+        return WordSegmentation(_rules(spaceless.alone).to_str())
+    run = f"[{spaceless.letters}]+"
+    rules = SegmenterRules(
+        segmenter=spaceless.segmenter,
+        versions=library.versions,
+        language=language,
+        runs=run,
+        longest_run=LONGEST_RUN,
+        settings=spaceless.settings,
+        rules=json.loads(_rules(f"{run}|{HAN_ALONE}").to_str()),
+    )
+    return WordSegmentation(canonical_json(rules.model_dump()).decode())
+
+
+def log_words(compat: str | None, language: str) -> None:
+    """Say what cuts the words of a language without spaces; a library that is missing is worth a warning."""
+    if compat == "paper" or language not in SPACELESS:
+        return
+    missing = LIBRARIES[SPACELESS[language].segmenter].missing
+    if missing:
+        logger.warning(
+            "words: %s, because %s is not installed; for words, pip install 'x2static[%s]' before the cache is begun",
+            SPACELESS[language].alone_said,
+            " and ".join(missing),
+            language,
+        )
+    else:
+        logger.info("words: cut by %s", choose_words(compat, language).name)
+
+
+def stop_groups(words: list[str]) -> list[list[str]]:
+    """Group words by the number of words `.` `?` `!` before each; the last group may be empty."""
+    groups: list[list[str]] = [[]]
+    for word in words:
+        groups[-1].append(word)
+        if word in STOPS:
+            groups.append([])
+    return groups
+
+
+def paper_sentences(words: list[str]) -> list[list[str]]:
+    """Cut words after each word `.` `?` `!`; what follows the last one is a sentence too."""
+    return [group for group in stop_groups(words) if group]

@@ -1,0 +1,214 @@
+"""The teacher's tokenizer: text to pieces with character offsets, through the library's own fast backend."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from x2static.durable.errors import X2StaticError
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "tokenizer.model",
+    "bpe.codes",
+)
+TEXTS_AT_ONCE = 256
+NO_LIMIT = 1e9  # the library writes 1e30 where a tokenizer has no limit
+UNREACHABLE = "\uffff {}"  # no text gives this piece: spaces are cut off, or become another character
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TeacherTokenizer:
+    """Cuts text into the teacher's pieces.
+
+    Attributes:
+        backend: a copy of the fast tokenizer, without truncation and padding. A copy, because calling the library's
+            object changes its state.
+        plain: what reads the names of special tokens as text; the backend itself where that can be switched.
+        prefix: ids that begin every text ([CLS], <s>; GPT-2: none).
+        suffix: ids that end every text.
+        padding: id that fills batches up; masked, so any id serves where the teacher has none of its own.
+        max_length: pieces that the tokenizer's configuration allows; None where it says nothing.
+    """
+
+    backend: Tokenizer
+    plain: Tokenizer
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    padding: int
+    max_length: int | None
+
+    @classmethod
+    def load(cls, folder: Path, trust_remote_code: bool) -> "TeacherTokenizer":
+        """Load the tokenizer of a model folder.
+
+        Raises:
+            X2StaticError: there is none, or it is a slow one, which cannot say where its pieces come from.
+        """
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        except Exception as error:  # converters of the many formats fail as they like
+            raise _loading_error(folder, error) from error
+        if not tokenizer.is_fast:
+            raise X2StaticError(
+                f"model {folder}: its tokenizer ({type(tokenizer).__name__}) is a slow one, which gives no character "
+                "offsets; words and sentences cannot be mapped to its pieces. Convert it to tokenizer.json"
+            )
+        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        backend.no_truncation()
+        backend.no_padding()
+        prefix, suffix = _special_ids(backend)
+        length = tokenizer.model_max_length
+        max_length = int(length) if length and length < NO_LIMIT else None
+        return cls(backend, _without_commands(backend), prefix, suffix, _padding(tokenizer), max_length)
+
+    @property
+    def n_special(self) -> int:
+        """Special tokens added to a text."""
+        return len(self.prefix) + len(self.suffix)
+
+    def encode(self, texts: list[str], parse_special: bool = False) -> Iterator[tuple[Ids, Ids]]:
+        """Yield, for each text, its pieces and their places; no special tokens are added.
+
+        The places are (n_pieces, 2) int64, the first character of each piece and the one behind it.
+
+        Args:
+            texts: any text. What looks like a special token in it is text, not a command to the teacher.
+            parse_special: read it as a special token all the same (`--compat paper`).
+        """
+        rules = self.backend if parse_special else self.plain
+        rules.encode_special_tokens = not parse_special
+        # The library's encodings take some 150 bytes a piece; a slice of the texts at a time keeps that small.
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            for encoding in rules.encode_batch(texts[start : start + TEXTS_AT_ONCE], add_special_tokens=False):
+                offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+                yield np.array(encoding.ids, np.int64), offsets
+
+    def with_special(self, pieces: Ids) -> Ids:
+        """Put pieces between the teacher's begin and end tokens."""
+        return np.concatenate([np.array(self.prefix, np.int64), pieces, np.array(self.suffix, np.int64)])
+
+    def largest_id(self, parse_special: bool) -> int:
+        """Return the largest id that a text can give, its begin and end tokens included.
+
+        Args:
+            parse_special: whether a special token's name in the text is read as that token. Otherwise its id does not
+                occur, and some tokenizers have such tokens that their models do not know (a padding token added later).
+        """
+        ids = set(self.backend.get_vocab(with_added_tokens=True).values())
+        if not parse_special:
+            ids -= set(_special_names(self.backend).values())
+        return max(ids | {*self.prefix, *self.suffix})
+
+
+def tokenizer_sha256(folder: Path) -> str:
+    """Hash the tokenizer's files, by name and content.
+
+    Raises:
+        X2StaticError: the folder holds none of them.
+    """
+    digest = hashlib.sha256()
+    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not found:
+        raise X2StaticError(f"model {folder}: it has no tokenizer files (tokenizer.json); save the tokenizer with it")
+    for path in found:
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _loading_error(folder: Path, error: Exception) -> X2StaticError:
+    sources = [path.name for path in sorted(folder.glob("*.model"))]
+    if "trust_remote_code" not in str(error) and sources and not (folder / "tokenizer.json").is_file():
+        return X2StaticError(
+            f"model {folder}: it has no tokenizer.json, and {sources[0]} cannot be converted ({first_line(error)}); "
+            "pip install sentencepiece protobuf, or save the fast tokenizer with it"
+        )
+    return loading_error(folder, "its tokenizer", error)
+
+
+def loading_error(folder: Path, what: str, error: Exception) -> X2StaticError:
+    """Return the error for what transformers does not load from a model's folder.
+
+    Args:
+        folder: the model's.
+        what: "it", or the part that is not loaded.
+        error: what the library raised.
+    """
+    if "trust_remote_code" in str(error):
+        code = ", ".join(path.name for path in sorted(folder.glob("*.py"))) or "named in its configuration"
+        return X2StaticError(
+            f"model {folder}: {what} needs Python code of its own ({code}); read it, and if it may run here, allow it "
+            "with --trust-remote-code"
+        )
+    return X2StaticError(f"model {folder}: {what} cannot be loaded: {first_line(error)}")
+
+
+def _special_names(backend: Tokenizer) -> dict[str, int]:
+    return {token.content: piece for piece, token in backend.get_added_tokens_decoder().items() if token.special}
+
+
+def _without_commands(backend: Tokenizer) -> Tokenizer:
+    """Return a tokenizer that gives a special token for no text.
+
+    Most need only a switch. A Unigram vocabulary holds its special tokens as pieces like any other, with a score that
+    wins (XLM-R, T5, ALBERT): there they are renamed to what no text contains.
+    """
+    backend.encode_special_tokens = True
+    renamed = {
+        name: UNREACHABLE.format(name)
+        for name, piece in _special_names(backend).items()
+        if piece in backend.encode(f"a{name} {name}", add_special_tokens=False).ids
+    }
+    if not renamed:
+        return backend
+    rules = json.loads(backend.to_str())
+    model = rules["model"]
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {renamed.get(piece, piece): number for piece, number in model["vocab"].items()}
+    else:
+        model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in model["vocab"]]
+    if model.get("unk_token") in renamed:
+        model["unk_token"] = renamed[model["unk_token"]]
+    for token in rules["added_tokens"]:
+        token["content"] = renamed.get(token["content"], token["content"])
+    rules["post_processor"] = None
+    return Tokenizer.from_str(json.dumps(rules))
+
+
+def _special_ids(backend: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    bare = backend.encode("a", add_special_tokens=False).ids
+    full = backend.encode("a", add_special_tokens=True).ids
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return tuple(full[:start]), tuple(full[start + len(bare) :])
+    raise X2StaticError(f"the tokenizer does not put special tokens around a text (pieces {bare} became {full})")
+
+
+def _padding(tokenizer: PreTrainedTokenizerBase) -> int:
+    if tokenizer.pad_token_id is not None:
+        return int(tokenizer.pad_token_id)
+    return int(tokenizer.eos_token_id or 0)

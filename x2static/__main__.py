@@ -1,0 +1,5 @@
+"""`python -m x2static` is `x2static`."""
+
+from x2static.pipeline.cli import main
+
+main()
