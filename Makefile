@@ -20,11 +20,11 @@ export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA REFERENCE
 
 X2STATIC := .venv/bin/x2static
 
-.PHONY: help install demo encode train sweep evaluate $(COMPARISONS) test check format clean
+.PHONY: help install demo encode train sweep evaluate $(COMPARISONS) test test-all coverage check format clean
 
 help: ## list the targets
 	@echo "make TARGET [NAME=value ...]"
-	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /  \1|/' | while IFS='|' read -r name what; do \
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/^([a-z0-9-]+):.*## /  \1|/' | while IFS='|' read -r name what; do \
 		printf '%-12s %s\n' "$$name" "$$what"; done
 	@echo "ARGS=\"...\" adds options of the command, see $(X2STATIC) COMMAND --help"
 
@@ -73,8 +73,16 @@ table4: install ## the same, of it classification
 	$(COMPARE) --only table4 $(ARGS)
 
 # A thread for each worker: workers that share the cores and wait for one another by spinning take three times as long.
-test: install ## run the tests, with coverage
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
+
+test: install ## run the tests, but for the exhaustive ones
+	$(PYTEST) -m "not exhaustive" $(ARGS)
+
+test-all: install ## run all tests
+	$(PYTEST) $(ARGS)
+
+coverage: install ## run all tests and measure which lines and branches they reach
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 check: install ## lint, format, types, and which room imports which
 	.venv/bin/ruff check .
