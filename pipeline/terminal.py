@@ -15,8 +15,6 @@ from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Progress
 
 SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
-ROOMS = ("baselines", "schemas", "stage1_encode", "stage2_train", "evaluation", "pipeline")
-
 
 _about: ContextVar[str] = ContextVar("about", default="")
 
@@ -50,11 +48,10 @@ class EchoHandler(logging.Handler):
 def log_to_stderr() -> None:
     """Show what x2static logs, and of other libraries only errors."""
     logging.getLogger().setLevel(logging.ERROR)
-    for room in ROOMS:
-        logger = logging.getLogger(room)
-        logger.handlers = [EchoHandler()]
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+    logger = logging.getLogger("x2static")
+    logger.handlers = [EchoHandler()]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 class ProgressLine:

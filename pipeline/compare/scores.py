@@ -186,7 +186,7 @@ def _kept(step: Step, config: CompareConfig, record: Record) -> Record:
 @contextmanager
 def said_before() -> Iterator[None]:
     """Keep the evaluation from warning again of each data set that few pairs of are covered; the tables tell it."""
-    evaluation = logging.getLogger("evaluation")
+    evaluation = logging.getLogger("x2static.evaluation")
     level = evaluation.level
     evaluation.setLevel(logging.ERROR)
     try:

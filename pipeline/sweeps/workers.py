@@ -12,7 +12,6 @@ from pathlib import Path
 from x2static.durable.errors import Interrupted
 from x2static.pipeline.sweeps.settings import Settings
 from x2static.pipeline.sweeps.trial import Pruned, Result, run_trial
-from x2static.pipeline.terminal import ROOMS
 from x2static.schemas.training import TrainConfig
 
 
@@ -150,7 +149,7 @@ def _run(task: Task, connection: Connection) -> Message:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise  # there is nobody to tell
     except Exception as error:  # whatever it is, the other trials go on
-        logging.getLogger("pipeline").exception("the trial failed")
+        logging.getLogger("x2static.pipeline").exception("the trial failed")
         return Result(name=task.name, settings=task.settings, state="failed", losses=losses, error=message(error))
     finally:
         logging.getLogger().removeHandler(handler)
@@ -163,6 +162,5 @@ def _log_to(file: Path) -> logging.Handler:
     handler = logging.FileHandler(file, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
-    for room in ROOMS:
-        logging.getLogger(room).setLevel(logging.INFO)
+    logging.getLogger("x2static").setLevel(logging.INFO)
     return handler

@@ -29,9 +29,9 @@ KINDS = ("word2vec", "word2vec-bin", "glove")
 
 @pytest.fixture(autouse=True)
 def heard(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    logging.getLogger("baselines").addHandler(caplog.handler)
+    logging.getLogger("x2static.baselines").addHandler(caplog.handler)
     yield caplog
-    logging.getLogger("baselines").removeHandler(caplog.handler)
+    logging.getLogger("x2static.baselines").removeHandler(caplog.handler)
 
 
 def write(path: Path, kind: str) -> Path:

@@ -127,10 +127,10 @@ def test_a_run_that_was_stopped_begins_again_and_ends_alike(tmp_path, cache, mon
 
 
 def test_several_threads_are_said_not_to_be_reproducible(tmp_path, cache, caplog):
-    caplog.set_level(logging.INFO, logger="baselines")
-    logging.getLogger("baselines").addHandler(caplog.handler)
+    caplog.set_level(logging.INFO, logger="x2static.baselines")
+    logging.getLogger("x2static.baselines").addHandler(caplog.handler)
     make(config_of(cache, tmp_path / "out", "cbow", threads=2))
-    logging.getLogger("baselines").removeHandler(caplog.handler)
+    logging.getLogger("x2static.baselines").removeHandler(caplog.handler)
     assert WordVectors.load(tmp_path / "out").run["reproducible"] is False
     assert "2 threads: gensim is reproducible with --threads 1 alone" in caplog.messages
 

@@ -120,7 +120,7 @@ def forks() -> Forks:
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What stage one logs, also where the command line has set up logging before."""
-    logger = logging.getLogger("stage1_encode")
+    logger = logging.getLogger("x2static.stage1_encode")
     logger.addHandler(caplog.handler)
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -79,7 +79,7 @@ SEGMENTED = ("zh", "ja", "th")
 @pytest.fixture(autouse=True)
 def logs_reach_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the command line has set up logging before."""
-    monkeypatch.setattr(logging.getLogger("stage1_encode"), "propagate", True)
+    monkeypatch.setattr(logging.getLogger("x2static.stage1_encode"), "propagate", True)
 
 
 @pytest.mark.parametrize("language", TEXTS)
@@ -153,7 +153,7 @@ def test_the_cache_and_the_log_say_what_cut_the_words(
     teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, language: str
 ) -> None:
     corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
-    with caplog.at_level(logging.INFO, "stage1_encode"):
+    with caplog.at_level(logging.INFO, "x2static.stage1_encode"):
         run(teacher, corpus, tmp_path / "cache", language=language)
     rules = Cache.open(tmp_path / "cache").segmentation()
     assert f"words: cut by {rules.name}" in caplog.messages
@@ -192,7 +192,7 @@ def test_other_languages_have_no_line_about_words(
     teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     corpus = write_lines(tmp_path / "corpus.txt", TEXTS["ko"][0])
-    with caplog.at_level(logging.INFO, "stage1_encode"):
+    with caplog.at_level(logging.INFO, "x2static.stage1_encode"):
         run(teacher, corpus, tmp_path / "cache", language="ko")
     assert caplog.messages
     assert not [message for message in caplog.messages if message.startswith("words: ")]

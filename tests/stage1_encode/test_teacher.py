@@ -173,7 +173,7 @@ class SmallDevice:
 
 
 def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay(caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("stage1_encode").propagate = True
+    logging.getLogger("x2static.stage1_encode").propagate = True
     unit = unit_of([10, 3, 8, 10, 5, 1, 10, 7])
     small = SmallDevice(room=25)
     encoder = Encoder(None, small, 100)  # type: ignore[arg-type]
