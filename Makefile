@@ -20,7 +20,7 @@ export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA REFERENCE
 
 X2STATIC := .venv/bin/x2static
 
-.PHONY: help install demo encode train sweep evaluate $(COMPARISONS) test test-all coverage check format clean
+.PHONY: help install install-dev demo encode train sweep evaluate $(COMPARISONS) test test-all coverage check format clean
 
 help: ## list the targets
 	@echo "make TARGET [NAME=value ...]"
@@ -28,14 +28,26 @@ help: ## list the targets
 		printf '%-12s %s\n' "$$name" "$$what"; done
 	@echo "ARGS=\"...\" adds options of the command, see $(X2STATIC) COMMAND --help"
 
-install: .venv/.installed ## make .venv and install x2static into it (once)
+install: .venv/.installed ## make .venv and install x2static into it, with all that it can do (once)
 
-.venv/.installed: pyproject.toml constraints.txt
+install-dev: .venv/.installed-dev ## the same, and the tools of `make check` and `make test`
+
+.venv/bin/python:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "x2static needs Python 3.11 or newer, this is " \
 		+ sys.version.split()[0] + "; choose another with make PYTHON=...")'
 	"$(PYTHON)" -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing x2static into .venv; with PyTorch that takes some minutes and up to 7 GB"
+	$(PIP) -e '.[all]'
 	@touch .venv/.installed
+
+.venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing x2static and its tools into .venv; with PyTorch that takes some minutes and up to 7 GB"
+	$(PIP) -e '.[dev]'
+	@touch .venv/.installed .venv/.installed-dev
 
 demo: install ## teacher, training, scores and neighbours on the demo corpus, without a network
 	$(X2STATIC) demo $(ARGS)
@@ -75,22 +87,22 @@ table4: install ## the same, of it classification
 # A thread for each worker: workers that share the cores and wait for one another by spinning take three times as long.
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
-test: install ## run the tests, but for the exhaustive ones
+test: install-dev ## run the tests, but for the exhaustive ones
 	$(PYTEST) -m "not exhaustive" $(ARGS)
 
-test-all: install ## run all tests
+test-all: install-dev ## run all tests
 	$(PYTEST) $(ARGS)
 
-coverage: install ## run all tests and measure which lines and branches they reach
+coverage: install-dev ## run all tests and measure which lines and branches they reach
 	$(PYTEST) --cov --cov-report=term $(ARGS)
 
-check: install ## lint, format, types, and which room imports which
+check: install-dev ## lint, format, types, and which room imports which
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-format: install ## mend what can be mended by machine
+format: install-dev ## mend what can be mended by machine
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
