@@ -16,6 +16,10 @@ from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
 
+ENCODE = ("encode", "--model", "demo", "--corpus", "demo", "--cache", "x")
+TRAIN = ("train", "--cache", "x", "--out", "y")
+NOTHING = {"shards": 0, "shards_resumed": 0, "contexts": 0, "words": 0, "cache_bytes": 0, "seconds": 0}
+
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--help"]) == 0
@@ -34,12 +38,21 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     ("arguments", "named"),
     [
         (["encode", "--model", "demo", "--corpus", "demo"], "--cache"),
-        (["encode", "--model", "demo", "--corpus", "demo", "--cache", "x", "--speed", "9"], "--speed"),
-        (["encode", "--model", "demo", "--corpus", "demo", "--cache", "x", "--unit", "0"], "--unit 0"),
-        (["encode", "--model", "demo", "--corpus", "demo", "--cache", "x", "--context", "word"], "--context"),
-        (["train", "--cache", "x", "--out", "y", "--lr", "0"], "--lr 0"),
-        (["train", "--cache", "x", "--out", "y", "--lr", "nan"], "--lr"),
-        (["train", "--cache", "x", "--out", "y", "--epochs", "two"], "two"),
+        ([*ENCODE, "--speed", "9"], "--speed"),
+        ([*ENCODE, "--unit", "0"], "--unit 0"),
+        ([*ENCODE, "--context", "word"], "--context"),
+        ([*ENCODE, "--part", "4/3"], "--part 4/3: "),
+        ([*ENCODE, "--part", "3"], "--part 3: "),
+        ([*ENCODE, "--sample", "1"], "--sample 1.0: "),
+        ([*ENCODE, "--sample", "0"], "--sample 0.0: "),
+        ([*ENCODE, "--seed", "-1"], "--seed -1: "),
+        ([*TRAIN, "--lr", "0"], "--lr 0.0: input should be greater than 0"),
+        ([*TRAIN, "--lr", "-0.5"], "--lr -0.5: "),
+        ([*TRAIN, "--lr", "nan"], "--lr"),
+        ([*TRAIN, "--epochs", "two"], "two"),
+        ([*TRAIN, "--warmup", "-1"], "--warmup -1.0: "),
+        ([*TRAIN, "--noise-power", "2"], "--noise-power 2.0: "),
+        ([*TRAIN, "--schedule", "steep"], "'steep' is not one of 'constant', 'linear', 'cosine'"),
         (["export", "x", "--to", "excel", "--out", "y"], "excel"),
         (["cache", "merge", "out"], "INPUTS"),
         (["cache", "repair"], "FOLDER"),
@@ -51,7 +64,7 @@ def test_wrong_usage_exits_with_2_and_names_the_option(
     arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(arguments) == 2
-    assert named in capsys.readouterr().err
+    assert named in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -124,24 +137,8 @@ def config_file(folder: Path, text: str) -> str:
     return str(path)
 
 
-def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[TrainConfig] = []
-
-    def train(config: TrainConfig, report: object) -> dict[str, object]:
-        asked.append(config)
-        return {"vocabulary": 1, "dim": 1, "loss": None, "finished_before": True, "seconds": 0}
-
-    monkeypatch.setattr("x2static.stage2_train.trainer.train", train)
-    file = config_file(tmp_path, 'cache = "from-file"\nout = "o"\nlr = 0.5\nmin-count = 7\nbatch_size = 9\n')
-    assert cli.run(["train", "--config", file, "--lr", "0.25"]) == 0
-    expected = TrainConfig(cache=Path("from-file"), out=Path("o"), lr=0.25, min_count=7, batch_size=9)
-    assert asked == [expected]
-
-
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+def training_configs(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
     """The configurations that training was called with."""
     configs: list[TrainConfig] = []
 
@@ -153,8 +150,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
     return configs
 
 
+def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(
+    tmp_path: Path, training_configs: list[TrainConfig]
+) -> None:
+    file = config_file(tmp_path, 'cache = "from-file"\nout = "o"\nlr = 0.5\nmin-count = 7\nbatch_size = 9\n')
+    assert cli.run(["train", "--config", file, "--lr", "0.25"]) == 0
+    expected = TrainConfig(cache=Path("from-file"), out=Path("o"), lr=0.25, min_count=7, batch_size=9)
+    assert training_configs == [expected]
+
+
 def test_compat_paper_keeps_what_is_not_asked_for_and_options_win_wherever_they_stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: list[TrainConfig]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, training_configs: list[TrainConfig]
 ) -> None:
     # Every default that a user could have meant differs from the paper's; click was given the old ones.
     monkeypatch.setattr(
@@ -163,32 +169,15 @@ def test_compat_paper_keeps_what_is_not_asked_for_and_options_win_wherever_they_
     file = config_file(tmp_path, 'compat = "paper"\nmin-count = 10\n')  # in a file, equal to the default
     options = ["--cache", "c", "--out", "o", "--config", file]
     assert cli.run(["train", *options, "--lr", "0.001"]) == 0  # equal to the default, and asked for all the same
-    (config,) = asked
+    (config,) = training_configs
     assert (config.lr, config.min_count) == (1e-3, 10)
     assert (config.epochs, config.warmup, config.dim) == (70, 0.7, 77)
 
 
-def test_without_compat_the_defaults_are_those_of_the_configuration(asked: list[TrainConfig]) -> None:
+def test_without_compat_the_defaults_are_those_of_the_configuration(training_configs: list[TrainConfig]) -> None:
     assert cli.run(["train", "--cache", "c", "--out", "o", "--partial", "--continue", "run"]) == 0
     expected = TrainConfig(cache=Path("c"), out=Path("o"), partial=True, continue_run=Path("run"))
-    assert [config.model_dump() for config in asked] == [expected.model_dump()]
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "line"),
-    [
-        ("--lr", "0", "--lr 0.0: input should be greater than 0"),
-        ("--lr", "-0.5", "--lr -0.5: input should be greater than 0"),
-        ("--warmup", "-1", "--warmup -1.0: input should be greater than or equal to 0"),
-        ("--noise-power", "2", "--noise-power 2.0: input should be less than or equal to 1"),
-        ("--schedule", "steep", "'steep' is not one of 'constant', 'linear', 'cosine'"),
-    ],
-)
-def test_training_settings_out_of_range_are_one_clear_line(
-    option: str, value: str, line: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.run(["train", "--cache", "c", "--out", "o", option, value]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith(line + ("" if line.startswith("--") else "."))
+    assert [config.model_dump() for config in training_configs] == [expected.model_dump()]
 
 
 @pytest.mark.parametrize(("corpus", "expected"), [('["a.txt", "b.txt"]', ("a.txt", "b.txt")), ('"a.txt"', ("a.txt",))])
@@ -202,9 +191,6 @@ def test_a_toml_file_gives_one_corpus_or_several(
     file = config_file(tmp_path, f'model = "demo"\ncorpus = {corpus}\ncache = "c"\n')
     assert cli.run(["encode", "--config", file]) == 0
     assert asked[0].corpus == expected
-
-
-NOTHING = {"shards": 0, "shards_resumed": 0, "contexts": 0, "words": 0, "cache_bytes": 0, "seconds": 0}
 
 
 @pytest.mark.parametrize(
@@ -347,20 +333,3 @@ def test_the_missing_shards_of_a_cache_are_said_in_few_words(
         shutil.rmtree(cache / "shards" / f"{name:06d}")
     assert cli.run(["cache", "info", str(cache)]) == 0
     assert "missing     0 to 2, 5, 7, 9, 11, 13, 15, 17 and others\n" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        (("--part", "4/3"), "--part 4/3: "),
-        (("--part", "3"), "--part 3: "),
-        (("--sample", "1"), "--sample 1.0: "),
-        (("--sample", "0"), "--sample 0.0: "),
-        (("--seed", "-1"), "--seed -1: "),
-    ],
-)
-def test_values_out_of_range_are_wrong_usage(
-    option: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert cli.run(["encode", "--model", "m", "--corpus", "c", "--cache", "d", *option]) == 2
-    assert message in capsys.readouterr().err
