@@ -238,8 +238,9 @@ def _units(
     cache = request.needed_cache()
     markers = cache.committed()[0]
     works = read_remaining(cache.plans(), sources, markers, None, markers.keys() - held)
+    units = ((work, work.text.paragraphs) for work in works)
     device = encoder.teacher.device
-    return units_ahead(works, encoder.preparer, pick_workers(None, device), device)
+    return units_ahead(units, encoder.preparer, pick_workers(None, device), device)
 
 
 def _take_in(encoder: Encoder, portions: Iterator[PreparedText], what: str, pool: Pool) -> None:

@@ -21,7 +21,7 @@ from x2static.stage1_encode.encode import probed
 from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.origin import Means, find_sources, find_teacher
 from x2static.stage1_encode.teacher.model import canonical_layer
-from x2static.stage1_encode.text.tokens import TeacherTokenizer
+from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 WORDS_AT_ONCE = 8192

@@ -16,11 +16,12 @@ from x2static.schemas.encoding import LAST, Precision
 from x2static.stage1_encode.encoder import MAX_TOKENS, Encoder
 from x2static.stage1_encode.plan.origin import Means, find_teacher
 from x2static.stage1_encode.plan.recorded_config import recorded_config
+from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.lanes import count_lanes
 from x2static.stage1_encode.teacher.teacher import Teacher
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
+from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words
-from x2static.stage1_encode.text.windows import PreparedText, Preparer, Window
+from x2static.stage1_encode.text.windows import PreparedText, Window
 
 TEXTS_AT_ONCE = 2048  # sorted by length together
 
@@ -67,7 +68,7 @@ class TeacherSentences:
         files = TeacherFiles.find(model, revision)
         teacher = Teacher(files, picked, where, trust_remote_code)
         # What cuts sentences and words is never asked here, nor below: a text is one context.
-        preparer = Preparer(
+        preparer = DefaultPreparer(
             teacher.tokenizer, SentenceSplitter("en"), default_words(), "sentence", teacher.window, 0, 0
         )
         encoder = Encoder(preparer, teacher, MAX_TOKENS[where.type], lanes=count_lanes(where))

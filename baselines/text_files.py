@@ -14,7 +14,8 @@ from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import open_corpora
-from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words, paper_sentences
+from x2static.stage1_encode.text.paper import paper_sentences
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words
 
 logger = logging.getLogger(__name__)
 

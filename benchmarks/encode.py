@@ -52,16 +52,14 @@ def config_of(arguments: dict[str, Any], cache: str) -> Any:
 
 def batches(paragraphs: list[str], unit: int, encoder: Any) -> list[list[Any]]:
     """Return the batches that an encoder makes of some paragraphs."""
-    from x2static.stage1_encode.text.preparation import PORTION, portions
+    from x2static.stage1_encode.text.preparation import PORTION, prepared
 
-    found: list[list[Any]] = []
+    made: list[list[Any]] = []
     for start in range(0, len(paragraphs), unit):
-        prepared = []
-        for texts, last in portions(paragraphs[start : start + unit], PORTION[encoder.teacher.device.type]):
-            prepared.append(encoder.preparer.prepare(texts))
-            prepared[-1].last = last
-        found += [batch for batches in encoder.batches(prepared) for batch in batches]
-    return found
+        texts = [(start, paragraphs[start : start + unit])]
+        portions = prepared(texts, encoder.preparer, 1, PORTION[encoder.teacher.device.type])
+        made += [batch for batches in encoder.batches(text for _, text in portions) for batch in batches]
+    return made
 
 
 def bare(arguments: dict[str, Any]) -> Figures:
@@ -70,14 +68,14 @@ def bare(arguments: dict[str, Any]) -> Figures:
 
     from x2static.machine.device import pick_device
     from x2static.stage1_encode.encoder import load_encoder
+    from x2static.stage1_encode.teacher.files import TeacherFiles
     from x2static.stage1_encode.teacher.lanes import shared_cores
     from x2static.stage1_encode.teacher.teacher import pick_precision
-    from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
 
     config = config_of(arguments, "unused")
     device = pick_device(config.device)
     files = TeacherFiles.find(config.model, None)
-    encoder = load_encoder(config, files, pick_precision(config, device)[0], device)
+    encoder = load_encoder(config, files, pick_precision(config.precision, config.compat, device)[0], device)
     loaded = peak_rss()
     paragraphs = paragraphs_of(config.corpus[0], arguments["paragraphs"])
     chosen = batches(paragraphs, config.unit, encoder)[:: arguments["bare_every"]]
@@ -118,7 +116,7 @@ def plain(arguments: dict[str, Any]) -> Figures:
     """Time sentence-transformers' own loop on every n-th paragraph; averages over sentences are not even made."""
     from sentence_transformers import SentenceTransformer
 
-    from x2static.stage1_encode.teacher.hub import resolve_model
+    from x2static.stage1_encode.teacher.files import resolve_model
 
     model = SentenceTransformer(str(resolve_model(arguments["model"], None)[0]), device=None)
     chosen = paragraphs_of(arguments["corpus"], arguments["paragraphs"])

@@ -1,4 +1,4 @@
-"""The one exception that is meant for the person at the terminal."""
+"""The exceptions that are meant for the person at the terminal, and what others have to say in one line."""
 
 
 class X2StaticError(Exception):
@@ -17,3 +17,9 @@ class DamagedShard(X2StaticError):  # noqa: N818
 
 class Interrupted(X2StaticError):  # noqa: N818 - it is no error
     """A signal stopped the work after its state was saved; the command line exits with 130."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or its type where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -13,8 +13,8 @@ from x2static.schemas.manifest import Manifest, Marker, Plan
 from x2static.schemas.new_cache import begin_cache, foreign_names
 from x2static.schemas.shard import shard_name
 from x2static.stage1_encode.plan.planning import tell_skipped
+from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")

@@ -33,8 +33,8 @@ from x2static.stage1_encode.plan.part import Part, planned_paragraphs
 from x2static.stage1_encode.plan.planning import merged, plan_all, plan_rest, write_plans
 from x2static.stage1_encode.plan.remaining import Work, read_remaining
 from x2static.stage1_encode.pools.aggregation import open_aggregated, wanted_words
+from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
 from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
     started = time.perf_counter()
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
-    precision, why = pick_precision(config, device)
+    precision, why = pick_precision(config.precision, config.compat, device)
     part, wanted = Part.of(config.part), wanted_words(config, wanted)
     check_folder(config.cache, config.append)
     with open_corpora(config) as corpora, only_writer(config.cache, "cache"):
@@ -242,7 +242,8 @@ def encode_missing(
     works = read_remaining(plans, sources, dict(done.markers), done.part, again)
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] | None = None
-        for work, portions in units_ahead(works, encoder.preparer, workers, encoder.teacher.device):
+        units = ((work, work.text.paragraphs) for work in works)
+        for work, portions in units_ahead(units, encoder.preparer, workers, encoder.teacher.device):
             encoded = encoder.encode(portions, f"{plans[work.plan].corpus}, unit {work.shard}", kept_as)
             if writing:
                 writing.result()

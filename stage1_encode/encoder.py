@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from x2static.durable.errors import X2StaticError
+from x2static.machine.device import Fetched, ResultStream
 from x2static.machine.heap import Trimmer
 from x2static.schemas.aggregated import WordSums
 from x2static.schemas.encoding import EncodeConfig, Precision
@@ -20,14 +21,13 @@ from x2static.schemas.shard import ShardContent
 from x2static.stage1_encode.pools.aggregation import FetchedSums, LayerSums
 from x2static.stage1_encode.pools.pooling import BatchSums, ContextMeans, add_up
 from x2static.stage1_encode.teacher.batches import Batches, cut
+from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.lanes import Lanes, count_lanes, shared_cores
 from x2static.stage1_encode.teacher.teacher import Teacher
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
-from x2static.stage1_encode.teacher.transfer import Fetched, ResultStream
-from x2static.stage1_encode.text.compat import PaperPreparer
+from x2static.stage1_encode.text.default import DefaultPreparer
+from x2static.stage1_encode.text.paper import PaperPreparer
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words, log_words
-from x2static.stage1_encode.text.unit_words import UnitWords
-from x2static.stage1_encode.text.windows import PreparedText, Preparer, Window
+from x2static.stage1_encode.text.windows import PreparedText, Preparer, UnitWords, Window
 
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
 # (all-MiniLM-L6-v2, bfloat16; docs/LOG.md, 2026-11-21): larger batches fall out of the processor's cache.
@@ -39,9 +39,7 @@ Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 
-def make_preparer(
-    config: EncodeConfig, teacher: Teacher, words: WordSegmentation, wanted: Sequence[str]
-) -> Preparer | PaperPreparer:
+def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentation, wanted: Sequence[str]) -> Preparer:
     """Return what cuts text for a configuration and its teacher.
 
     Args:
@@ -56,7 +54,7 @@ def make_preparer(
     """
     splitter = SentenceSplitter(config.language)
     if config.compat is None:
-        return Preparer(
+        return DefaultPreparer(
             teacher.tokenizer,
             splitter,
             words,
@@ -141,7 +139,7 @@ class Encoder:
         lanes: batches that are read at once.
     """
 
-    preparer: Preparer | PaperPreparer
+    preparer: Preparer
     teacher: Teacher
     max_tokens: int
     n_wanted: int = 0

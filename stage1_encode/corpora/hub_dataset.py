@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 from datasets.exceptions import DatasetNotFoundError
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import X2StaticError, first_line
 from x2static.durable.storage import hash_file
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Plan, Unit
@@ -17,8 +17,7 @@ from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.corpora.dataset_rows import ParquetRows, Rows, open_rows
 from x2static.stage1_encode.corpora.retries import HTTP_ERROR, retried, rows_retried
 from x2static.stage1_encode.corpora.sampling import Sample
-from x2static.stage1_encode.teacher.hub import CORPUS_WAYS_OUT, dataset_revision, unreachable
-from x2static.stage1_encode.text.tokens import first_line
+from x2static.stage1_encode.hub import CORPUS_WAYS_OUT, dataset_revision, unreachable
 
 PATTERN = re.compile(r"hf://(?P<name>[^:#]+)(:(?P<split>[^#]+))?(#(?P<column>.+))?")
 # Rows are often sorted (a Wikipedia by age, and so by length), so their paragraphs are counted at several places.

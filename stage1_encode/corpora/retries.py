@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from huggingface_hub.errors import HfHubHTTPError
 
+from x2static.durable.errors import first_line
 from x2static.machine.background import in_background
-from x2static.stage1_encode.text.tokens import first_line
 
 RETRY_WAITS = (1.0, 3.0, 8.0, 18.0, 30.0)  # seconds before each try after the first: a minute together
 HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]  # the base of all errors of its HTTP library

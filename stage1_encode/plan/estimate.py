@@ -18,8 +18,8 @@ from x2static.stage1_encode.plan.part import Part, planned_paragraphs
 from x2static.stage1_encode.plan.planning import merged, plan_all, plan_rest
 from x2static.stage1_encode.plan.remaining import read_remaining
 from x2static.stage1_encode.pools.aggregation import wanted_words
+from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
 from x2static.stage1_encode.text.windows import PreparedText
 
 SAMPLE_UNITS, SAMPLE_PARAGRAPHS = 16, 1024
@@ -58,7 +58,7 @@ def estimate(config: EncodeConfig, wanted: Sequence[str] = ()) -> dict[str, Any]
     """
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
-    precision, _ = pick_precision(config, device)
+    precision, _ = pick_precision(config.precision, config.compat, device)
     wanted = wanted_words(config, wanted)
     check_folder(config.cache, config.append)
     with open_corpora(config, standard_input=False) as corpora:

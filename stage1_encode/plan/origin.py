@@ -14,8 +14,8 @@ from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, corpus_groups, open_corpora
 from x2static.stage1_encode.encoder import Encoder, load_encoder
 from x2static.stage1_encode.plan.recorded_config import recorded_config
+from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,11 @@ def find_teacher(cache: Cache, plan: Plan, means: Means, wanted: Sequence[str] =
     except X2StaticError as error:
         raise X2StaticError(f"{error}; {cache.path} needs it, name it where it is now with --model") from error
     device = pick_device(config.device)
-    precision, _ = pick_precision(config, device)
+    precision, _ = pick_precision(config.precision, config.compat, device)
     if problems := encoding_differences(cache, config, files, precision):
         raise X2StaticError(
             f"{cache.path}: what is here would encode otherwise than the cache was made (cache != here): "
             f"{'; '.join(problems)}. Name its teacher with --model, and use the versions in its manifest.json"
         )
     asked = config.model_copy(update=otherwise)
-    return load_encoder(asked, files, pick_precision(asked, device)[0], device, wanted)
+    return load_encoder(asked, files, pick_precision(asked.precision, asked.compat, device)[0], device, wanted)

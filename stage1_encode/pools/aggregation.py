@@ -8,12 +8,11 @@ import numpy as np
 import torch
 
 from x2static.durable.errors import X2StaticError
-from x2static.machine.device import to_device
+from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.aggregated import Aggregated, WordSums
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.occurrences import Occurrences
-from x2static.stage1_encode.teacher.transfer import Fetched, ResultStream
 from x2static.stage1_encode.text.segmentation import choose_words
 from x2static.stage1_encode.text.windows import Window
 

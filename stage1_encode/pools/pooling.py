@@ -7,7 +7,7 @@ import torch
 
 from x2static.machine.device import to_device
 from x2static.machine.ragged import ranges
-from x2static.stage1_encode.text.windows import Ids, Window, flattened
+from x2static.stage1_encode.text.windows import Ids, Window
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,19 @@ def add_up(batch: list[Window], states: torch.Tensor) -> BatchSums:
     span_of = to_device(np.repeat(np.arange(len(spans)), lengths), states.device)
     rows = states.reshape(-1, states.shape[2]).index_select(0, positions).float()
     return BatchSums(spans[:, 0], lengths, rows.new_zeros((len(spans), rows.shape[1])).index_add_(0, span_of, rows))
+
+
+def flattened(spans: list[Ids], width: int) -> Ids:
+    """Return the spans of a batch's windows as they lie in its flattened states.
+
+    Args:
+        spans: of each window, (n, 3) rows (anything, start, stop), in pieces of the window.
+        width: pieces in a row of the states, padding included.
+
+    Returns:
+        (sum of n, 3) int64, starts and stops counted from the first row's first piece.
+    """
+    return np.concatenate([one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)])
 
 
 class ContextMeans:

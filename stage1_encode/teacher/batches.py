@@ -4,25 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from x2static.stage1_encode.teacher.teacher import padded_width
 from x2static.stage1_encode.text.windows import Ids, PackedWindows, Window
 
-WIDTHS_PER_OCTAVE = 16
 SHARE_READ_AT_ONCE = 0.5  # of a portion that others follow
-
-
-def padded_width(longest: int, window: int) -> int:
-    """Return how many pieces wide a batch is made: few widths, and little padding.
-
-    A CPU's matrix library prepares code for every shape it meets. So many widths between one power of two and the next
-    (16 read 2 % more pieces a second than 32 and 5 % more than 64: docs/LOG.md, 2026-11-21), and one number of rows for
-    each (`cut`).
-
-    Args:
-        longest: pieces of the longest window of the batch.
-        window: pieces that the teacher holds.
-    """
-    step = max(1, (1 << (longest - 1).bit_length()) // (2 * WIDTHS_PER_OCTAVE))
-    return max(longest, min(-(-longest // step) * step, window))
 
 
 def cut(windows: Sequence[Window], max_tokens: int, window: int) -> list[list[Window]]:

@@ -1,5 +1,6 @@
 """Several batches at once on a processor: each in a thread of its own, with a share of the cores."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,6 +15,10 @@ Result = TypeVar("Result")
 # More lanes hold the activations of more batches. Two lanes of one core read 12,500 pieces/s where both cores on each
 # batch in turn read 10,200, and are not held up by whoever takes one core for a moment (docs/LOG.md, 2026-11-21).
 MOST_LANES = 4
+
+# What is made for each shape of a product. A layer has three to eight kinds of products, and batches of one shape come
+# one after the other.
+KERNELS_BY_THREAD, KERNELS_IN_ALL = "8", "16"
 
 
 def count_lanes(device: torch.device) -> int:
@@ -30,6 +35,18 @@ def shared_cores(lanes: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def keep_few_kernels() -> None:
+    """Let a CPU's matrix library keep the code of the last few shapes, not that of the last 1,024 in every lane.
+
+    It took 2 MB a shape, 130 MB of an encode, and came to lie between the states, so that the next batch's did not fit
+    into the holes: 8 in a thread instead of 16 are 5 % faster. To make it again costs less than can be measured, unless
+    there is no room for all kinds of a layer (docs/LOG.md, 2026-11-21 and 22). The libraries read these settings at the
+    first product of the process; a user's own ones stay.
+    """
+    os.environ.setdefault("LRU_CACHE_CAPACITY", KERNELS_BY_THREAD)  # ideep's, between torch and oneDNN
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KERNELS_IN_ALL)
 
 
 class Lanes(Generic[Batch, Result]):

@@ -2,32 +2,55 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.device import has_bfloat16, to_device
-from x2static.schemas.encoding import LAST, EncodeConfig, Layer, Precision
-from x2static.stage1_encode.teacher import kernels
-from x2static.stage1_encode.teacher.batches import padded_width
-from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, load_model
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
-from x2static.stage1_encode.text.positions import claimed_window, held_window
-from x2static.stage1_encode.text.tokens import TeacherTokenizer, first_line
+from x2static.schemas.encoding import LAST, Layer, Precision
+from x2static.stage1_encode.teacher.files import TeacherFiles
+from x2static.stage1_encode.teacher.lanes import keep_few_kernels
+from x2static.stage1_encode.teacher.model import (
+    canonical_layer,
+    claimed_layers,
+    claimed_window,
+    held_window,
+    load_model,
+)
+from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 from x2static.stage1_encode.text.windows import Window
 
+WIDTHS_PER_OCTAVE = 16
 
-def pick_precision(config: EncodeConfig, device: torch.device) -> tuple[Precision, str]:
+
+def pick_precision(
+    precision: Precision | Literal["auto"], compat: str | None, device: torch.device
+) -> tuple[Precision, str]:
     """Return the teacher's number format, and why (DESIGN §1, last row of the table)."""
-    if config.precision != "auto":
-        return config.precision, "it was asked for"
-    if config.compat == "paper":
+    if precision != "auto":
+        return precision, "it was asked for"
+    if compat == "paper":
         return "float16", "the reference implementation uses it"
     if has_bfloat16(device):
         return "bfloat16", f"this {device.type.upper()} computes with it"
     return "float32", f"this {device.type.upper()} does not compute with bfloat16"
+
+
+def padded_width(longest: int, window: int) -> int:
+    """Return how many pieces wide a batch is made: few widths, and little padding.
+
+    A CPU's matrix library prepares code for every shape it meets. So many widths between one power of two and the next
+    (16 read 2 % more pieces a second than 32 and 5 % more than 64: docs/LOG.md, 2026-11-21), and one number of rows for
+    each (`batches.cut`).
+
+    Args:
+        longest: pieces of the longest window of the batch.
+        window: pieces that the teacher holds.
+    """
+    step = max(1, (1 << (longest - 1).bit_length()) // (2 * WIDTHS_PER_OCTAVE))
+    return max(longest, min(-(-longest // step) * step, window))
 
 
 class Teacher:
@@ -59,7 +82,7 @@ class Teacher:
             X2StaticError: it cannot be loaded or compiled, is not a model with hidden states, has no such layer, or not
                 a row for each piece of its tokenizer.
         """
-        kernels.keep_few()
+        keep_few_kernels()
         self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)
         self.device = device
         self._name = files.name
@@ -70,10 +93,16 @@ class Teacher:
         self.check_ids(parse_special=False)
         self._padding = self.tokenizer.padding if self.tokenizer.padding < self._rows else 0
         self.layer: Layer = LAST
-        self.dim = self._first_states().shape[-1]
+        self.dim = self._probe_dim()
         if layer != LAST:
-            self.layer = self._pick(layer)
-            self.dim = self._first_states().shape[-1]
+            claimed = claimed_layers(self._model.config)
+            if claimed != self.n_layers:
+                raise X2StaticError(
+                    f"--layer {layer}: config.json names {claimed} layers, the model has states of {self.n_layers}; "
+                    f"use --layer {LAST}"
+                )
+            self.layer = canonical_layer(layer, claimed)
+            self.dim = self._probe_dim()
         self.window = self._probe_window()
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
         if compiled:
@@ -149,37 +178,17 @@ class Teacher:
             raise X2StaticError(f"model {self._name}: it gives the states of its last layer alone; use --layer {LAST}")
         return (*outputs.hidden_states[:-1], outputs.last_hidden_state)
 
-    def _first_states(self) -> torch.Tensor:
-        """Return the states of one piece, or say why there are none."""
+    def _probe_dim(self) -> int:
+        """Return the width of the states of one piece, or say why there are none."""
         piece = torch.zeros((1, 1), dtype=torch.long)
         try:
-            return self.forward(piece, torch.ones_like(piece))
+            return self.forward(piece, torch.ones_like(piece)).shape[-1]
         except X2StaticError:
             raise
         except Exception as error:  # what a model does that is not made for text alone is its own affair
             raise X2StaticError(
                 f"model {self._name}: {type(self._model).__name__} gives no hidden states for text: {first_line(error)}"
             ) from error
-
-    def _compile(self) -> None:
-        """Compile for any number and width of windows, and for all of the cores or some."""
-        self._call = torch.compile(self._model, dynamic=True)
-        pieces = torch.zeros((2, 3), dtype=torch.long, device=self.device)
-        try:
-            self.forward(pieces, torch.ones_like(pieces))
-        except Exception as error:  # there is no compiler, or it has none for this model
-            raise X2StaticError(
-                f"--compile: torch cannot compile {self._name} here ({first_line(error)}); leave --compile out"
-            ) from error
-
-    def _pick(self, layer: Layer) -> Layer:
-        claimed = claimed_layers(self._model.config)
-        if claimed != self.n_layers:
-            raise X2StaticError(
-                f"--layer {layer}: config.json names {claimed} layers, the model has states of {self.n_layers}; use "
-                f"--layer {LAST}"
-            )
-        return canonical_layer(layer, claimed)
 
     def _probe_window(self) -> int:
         claim = claimed_window(self._model.config, self.tokenizer.max_length)
@@ -191,3 +200,14 @@ class Teacher:
                 "there is no room for text"
             )
         return window
+
+    def _compile(self) -> None:
+        """Compile for any number and width of windows, and for all of the cores or some."""
+        self._call = torch.compile(self._model, dynamic=True)
+        pieces = torch.zeros((2, 3), dtype=torch.long, device=self.device)
+        try:
+            self.forward(pieces, torch.ones_like(pieces))
+        except Exception as error:  # there is no compiler, or it has none for this model
+            raise X2StaticError(
+                f"--compile: torch cannot compile {self._name} here ({first_line(error)}); leave --compile out"
+            ) from error

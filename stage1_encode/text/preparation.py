@@ -1,62 +1,47 @@
-"""Text prepared for the teacher: in the thread that reads ahead, or, for an accelerator, by several processes."""
+"""Text prepared ahead of the teacher: in a thread, or, for an accelerator, by several processes."""
 
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from itertools import groupby
 from multiprocessing.connection import wait
-from operator import attrgetter
+from operator import itemgetter
+from typing import TypeVar
 
 import torch
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.ahead import ahead
-from x2static.stage1_encode.plan.remaining import Work
-from x2static.stage1_encode.text.compat import PaperPreparer
 from x2static.stage1_encode.text.windows import PreparedText, Preparer
 
 # One process prepares some 420,000 pieces a second; an accelerator reads millions (docs/SCALE.md).
 MOST_WORKERS = 8
 
-Pending = tuple[Work, "Future[PreparedText]", bool]  # a portion, and whether its unit ends with it
-
 # Paragraphs that are prepared at once, by kind of device: some thirty batches on a CPU, eight on an accelerator.
 PORTION = {"cpu": 1024, "cuda": 8192}
 
-
-@dataclass(frozen=True)
-class Portion:
-    """Some paragraphs of a unit between their reading and the teacher.
-
-    Attributes:
-        work: the unit; once its last portion is prepared, its text is gone.
-        text: the paragraphs, prepared.
-    """
-
-    work: Work
-    text: PreparedText
+Unit = TypeVar("Unit")  # whatever the caller knows a unit by
 
 
-def pick_workers(asked: int | None, device: torch.device) -> int:
+def pick_workers(workers: int | None, device: torch.device) -> int:
     """Return how many processes prepare text; on a CPU, which the teacher needs for itself, one thread does."""
-    if asked is not None:
-        return asked
+    if workers is not None:
+        return workers
     return 1 if device.type == "cpu" else min(MOST_WORKERS, max(1, (os.cpu_count() or 1) // 2))
 
 
 def units_ahead(
-    works: Iterator[Work], preparer: Preparer | PaperPreparer, workers: int, device: torch.device
-) -> Iterator[tuple[Work, Iterator[PreparedText]]]:
+    units: Iterable[tuple[Unit, list[str]]], preparer: Preparer, workers: int, device: torch.device
+) -> Iterator[tuple[Unit, Iterator[PreparedText]]]:
     """Begin at once to prepare units ahead of the teacher, and yield each with its portions, as they are ready.
 
     Args:
-        works: the units, read.
+        units: each with its paragraphs, which are gone once they are prepared.
         preparer: cuts text into windows and words.
         workers: processes that prepare text.
         device: the teacher's.
@@ -64,39 +49,44 @@ def units_ahead(
     Raises:
         X2StaticError: a process was killed.
     """
-    coming = ahead(prepared(works, preparer, workers, PORTION[device.type]))
-    return ((work, map(attrgetter("text"), found)) for work, found in groupby(coming, attrgetter("work")))
+    portions = ahead(prepared(units, preparer, workers, PORTION[device.type]))
+    return ((unit, map(itemgetter(1), of_unit)) for unit, of_unit in groupby(portions, itemgetter(0)))
 
 
 def prepared(
-    works: Iterator[Work], preparer: Preparer | PaperPreparer, workers: int, paragraphs: int
-) -> Iterator[Portion]:
-    """Yield units prepared, portion by portion, in the order in which they were read.
+    units: Iterable[tuple[Unit, list[str]]], preparer: Preparer, workers: int, size: int
+) -> Iterator[tuple[Unit, PreparedText]]:
+    """Yield units prepared, portion by portion, in their order; a unit without paragraphs is one portion.
 
     Args:
-        works: the units, read.
+        units: each with its paragraphs, which are gone once they are prepared.
         preparer: cuts text into windows and words.
         workers: processes; 1 prepares in the caller's own thread.
-        paragraphs: that make a portion; fewer may end a unit.
+        size: paragraphs that make a portion; fewer may end a unit.
 
     Raises:
         X2StaticError: a process was killed.
     """
     if workers == 1:
-        for work, texts, last in _portions(works, paragraphs):
-            yield _done(work, preparer.prepare(texts), last)
+        for unit, texts, last in _portions(units, size):
+            yield unit, _packed(preparer.prepare(texts), last)
         return
     # Started afresh, not forked: the teacher's threads would not survive that.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start, (preparer,)) as pool:
-        pending: deque[Pending] = deque()
+        pending: deque[tuple[Unit, Future[PreparedText], bool]] = deque()
+
+        def first() -> tuple[Unit, PreparedText]:
+            unit, future, last = pending.popleft()
+            return unit, _packed(future.result(), last)
+
         try:
-            for work, texts, last in _portions(works, paragraphs):
-                pending.append((work, pool.submit(_prepare, texts), last))
+            for unit, texts, last in _portions(units, size):
+                pending.append((unit, pool.submit(_prepare, texts), last))
                 if len(pending) > workers:
-                    yield _first(pending)
+                    yield first()
             while pending:
-                yield _first(pending)
+                yield first()
         except BrokenProcessPool as error:
             raise X2StaticError(
                 "a process that prepares text was killed (out of memory?); run the same command again to go on, with "
@@ -104,35 +94,27 @@ def prepared(
             ) from error
 
 
-def portions(paragraphs: list[str], size: int) -> Iterator[tuple[list[str], bool]]:
-    """Yield a unit's paragraphs, so many at once, and whether the unit ends with them; an empty unit is one portion."""
-    for start in range(0, max(len(paragraphs), 1), size):
-        yield paragraphs[start : start + size], start + size >= len(paragraphs)
+def _portions(units: Iterable[tuple[Unit, list[str]]], size: int) -> Iterator[tuple[Unit, list[str], bool]]:
+    """Yield so many paragraphs at once, and whether their unit ends with them."""
+    for unit, paragraphs in units:
+        n_paragraphs = len(paragraphs)
+        for start in range(0, max(n_paragraphs, 1), size):
+            texts, last = paragraphs[start : start + size], start + size >= n_paragraphs
+            if last:
+                paragraphs.clear()  # megabytes, while the unit waits for the teacher and for the disk
+            yield unit, texts, last
 
 
-def _portions(works: Iterator[Work], size: int) -> Iterator[tuple[Work, list[str], bool]]:
-    for work in works:
-        for texts, last in portions(work.text.paragraphs, size):
-            yield work, texts, last
-
-
-def _first(pending: "deque[Pending]") -> Portion:
-    work, future, last = pending.popleft()
-    return _done(work, future.result(), last)
-
-
-def _done(work: Work, text: PreparedText, last: bool) -> Portion:
+def _packed(text: PreparedText, last: bool) -> PreparedText:
     text.pack()
     text.last = last
-    if last:
-        work.text.paragraphs.clear()  # read, and megabytes, while the unit waits for the teacher and for the disk
-    return Portion(work, text)
+    return text
 
 
-_preparer: Preparer | PaperPreparer | None = None  # of a worker process
+_preparer: Preparer | None = None  # of a worker process
 
 
-def _start(preparer: Preparer | PaperPreparer) -> None:
+def _start(preparer: Preparer) -> None:
     global _preparer
     _preparer = preparer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one

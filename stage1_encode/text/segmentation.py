@@ -16,8 +16,6 @@ from x2static.durable.storage import canonical_json
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.segmenters import LIBRARIES, SegmenterRules
 
-STOPS = (".", "?", "!")  # the words that end a sentence in the reference implementation
-
 # Insides of character classes, which `re` and the tokenizers library read alike.
 HAN = "\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
 HIRAGANA = "\u3041-\u3096\u3099\u309a\u309d-\u309f\u30fc"  # the last one lengthens the vowel, in katakana too
@@ -192,18 +190,3 @@ def log_words(compat: str | None, language: str) -> None:
         )
     else:
         logger.info("words: cut by %s", choose_words(compat, language).name)
-
-
-def stop_groups(words: list[str]) -> list[list[str]]:
-    """Group words by the number of words `.` `?` `!` before each; the last group may be empty."""
-    groups: list[list[str]] = [[]]
-    for word in words:
-        groups[-1].append(word)
-        if word in STOPS:
-            groups.append([])
-    return groups
-
-
-def paper_sentences(words: list[str]) -> list[list[str]]:
-    """Cut words after each word `.` `?` `!`; what follows the last one is a sentence too."""
-    return [group for group in stop_groups(words) if group]

@@ -126,7 +126,7 @@ def naive_occurrences(texts: list[str], words: list[str]) -> dict[str, np.ndarra
     """Return the vectors of some words' occurrences by the demo teacher's last layer, one paragraph at a time."""
     from transformers import AutoModel, AutoTokenizer
 
-    from x2static.stage1_encode.teacher.hub import resolve_model
+    from x2static.stage1_encode.teacher.files import resolve_model
 
     folder, _ = resolve_model("demo", None)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()

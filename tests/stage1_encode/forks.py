@@ -99,7 +99,7 @@ def _child(request: dict[str, Any]) -> None:
 
         import x2static.stage1_encode.corpora.dataset_rows
         import x2static.stage1_encode.corpora.retries
-        import x2static.stage1_encode.teacher.hub
+        import x2static.stage1_encode.hub
         from tests.killing import die_at
         from x2static.pipeline.cli import run
 
@@ -107,7 +107,7 @@ def _child(request: dict[str, Any]) -> None:
         if "kill" in request:
             die_at(*request["kill"])
         if "patience" in request:
-            x2static.stage1_encode.teacher.hub.PATIENCE_SECONDS = request["patience"]
+            x2static.stage1_encode.hub.PATIENCE_SECONDS = request["patience"]
         if "waits" in request:
             x2static.stage1_encode.corpora.retries.RETRY_WAITS = tuple(request["waits"])
         if "read_seconds" in request:

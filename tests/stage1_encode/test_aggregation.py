@@ -17,7 +17,8 @@ from x2static.schemas.aggregated import FOLDER, Aggregated
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage1_encode.pools.aggregation import LayerSums
-from x2static.stage1_encode.text.windows import Window, piece_spans
+from x2static.stage1_encode.text.default import piece_spans
+from x2static.stage1_encode.text.windows import Window
 
 WANTED = [*NOUNS, "the", ".", "unheard", "Anna"]
 

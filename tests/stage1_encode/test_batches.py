@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.stage1_encode.runs import assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.pools.pooling import ContextMeans
-from x2static.stage1_encode.teacher.batches import Batches, cut, padded_width
+from x2static.stage1_encode.teacher.batches import Batches, cut
+from x2static.stage1_encode.teacher.teacher import padded_width
 from x2static.stage1_encode.text.preparation import PORTION
 from x2static.stage1_encode.text.windows import Ids, PackedWindows, Window
 

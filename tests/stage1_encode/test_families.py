@@ -21,10 +21,10 @@ from tests.stage1_encode.runs import as_options, config_of, files_of, run, write
 from tests.teachers import english_sentence
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
+from x2static.stage1_encode.teacher import model as teacher_model
+from x2static.stage1_encode.teacher.files import TeacherFiles
+from x2static.stage1_encode.teacher.model import DEFAULT_WINDOW, MAX_WINDOW
 from x2static.stage1_encode.teacher.teacher import Teacher
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles
-from x2static.stage1_encode.text import positions
-from x2static.stage1_encode.text.positions import DEFAULT_WINDOW, MAX_WINDOW
 from x2static.stage1_encode.text.windows import Window
 
 families = pytest.mark.parametrize("family", FAMILIES)
@@ -139,7 +139,7 @@ def test_a_teacher_without_any_limit_has_the_default_window(copy_of):
 def test_rotary_positions_are_believed_without_a_try_up_to_the_largest_window(copy_of, monkeypatch):
     folder = copy_of("llama")
     changed(folder, "config.json", max_position_embeddings=131_072)
-    monkeypatch.setattr(positions, "_holds", lambda *_: pytest.fail("tried"))
+    monkeypatch.setattr(teacher_model, "_holds", lambda *_: pytest.fail("tried"))
     assert loaded(folder).window == MAX_WINDOW
 
 
@@ -154,7 +154,7 @@ def test_trying_a_length_runs_no_more_than_the_first_block(readers: Readers, fam
     assert set(ran) == {0}
     for hook in hooks:
         hook.remove()
-    assert len(teacher._first_states().shape) == 3, "nothing stops the model afterwards"
+    assert teacher._probe_dim() == 32, "nothing stops the model afterwards"
 
 
 # --- layers ----------------------------------------------------------------------------------------------------------

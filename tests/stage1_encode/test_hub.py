@@ -17,8 +17,8 @@ from tests.stage1_encode.hub_server import Hub
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.stage1_encode.teacher.hub import answered, resolve_model, with_patience
-from x2static.stage1_encode.teacher.teacher import hub as hub_module
+from x2static.stage1_encode.hub import answered
+from x2static.stage1_encode.teacher.files import resolve_model
 
 
 @pytest.fixture
@@ -228,21 +228,20 @@ def test_what_can_be_no_id_is_said_to_be_none() -> None:
         resolve_model("not an id!", None)
 
 
-def test_patience_gives_results_and_errors_through_and_ends_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_patience_gives_results_and_errors_through_and_ends_at_its_end() -> None:
     def broken() -> None:
         raise RuntimeError("the library of the day says this\nat length")
 
     def full() -> None:
         raise OSError(28, "No space left on device")
 
-    assert with_patience(lambda: 7) == 7
+    assert answered(lambda: 7, 5) == 7
     with pytest.raises(ConnectionError, match=r"^the library of the day says this$"):
-        with_patience(broken)
+        answered(broken, 5)
     with pytest.raises(OSError, match="No space left") as caught:
         answered(full, None)
     assert not isinstance(caught.value, ConnectionError)
-    monkeypatch.setattr(hub_module, "PATIENCE_SECONDS", 0.05)
     never = threading.Event()
     with pytest.raises(TimeoutError, match=r"no answer within 0\.05 seconds"):
-        with_patience(never.wait)
+        answered(never.wait, 0.05)
     never.set()

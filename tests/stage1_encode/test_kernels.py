@@ -12,9 +12,9 @@ from tests.conftest import ROOT
 # Products of many shapes, as the batches of an encode make them, in a process of its own: the settings are read once.
 CODE = """
 import ctypes, sys, torch
-from x2static.stage1_encode.teacher.teacher import kernels
+from x2static.stage1_encode.teacher.lanes import keep_few_kernels
 if sys.argv[1] == "few":
-    kernels.keep_few()
+    keep_few_kernels()
 
 class Info(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in "arena ord small maps mapped u f used free keep".split()]

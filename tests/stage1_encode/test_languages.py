@@ -18,7 +18,7 @@ from x2static.schemas.cache import Cache
 from x2static.schemas.segmenters import LIBRARIES, Library
 from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words, default_words
-from x2static.stage1_encode.text.tokens import TeacherTokenizer
+from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 
 # Three paragraphs each, and words that a reader of the language would name.
 TEXTS = {

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,7 @@ import torch
 from tests.conftest import ROOT
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
-from x2static.schemas.manifest import Unit
-from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.encode import encode
-from x2static.stage1_encode.plan.remaining import Work
 from x2static.stage1_encode.text import preparation
 from x2static.stage1_encode.text.preparation import pick_workers, prepared
 from x2static.stage1_encode.text.windows import PreparedText, Window
@@ -42,15 +40,15 @@ def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_of(teacher, write_lines(tmp_path / "t.txt", paragraphs(60)), tmp_path / "cache", unit=7, workers=2)
-    original = preparation._first
+    original = preparation._packed
 
-    def killing_first(pending: object) -> object:
+    def killing(*arguments: Any) -> PreparedText:
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, signal.SIGKILL)
-        return original(pending)  # type: ignore[arg-type]
+        return original(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preparation, "_first", killing_first)
+        patch.setattr(preparation, "_packed", killing)
         with pytest.raises(X2StaticError, match=r"a process that prepares text was killed .* fewer --workers"):
             encode(config)
     encode(config)
@@ -99,6 +97,8 @@ def test_a_processor_is_left_to_the_teacher_and_an_accelerator_is_fed_by_several
 class Lengths:
     """Prepares a window for each paragraph, with as many pieces as the paragraph has characters."""
 
+    window = 512
+
     def prepare(self, paragraphs: list[str]) -> PreparedText:
         return PreparedText(
             [
@@ -110,13 +110,12 @@ class Lengths:
 
 def test_a_prepared_unit_waits_in_three_arrays_and_without_its_text() -> None:
     texts = ["abcd", "", "ab", "abcdefg"]
-    unit = Unit(source="t.txt", start=0, stop=9, paragraphs=len(texts))
-    works = iter([Work(0, 0, UnitText(list(texts), unit, last=True), last=True)])
-    (item,) = prepared(works, Lengths(), 1, 10)  # type: ignore[arg-type]
-    assert (item.work.text.paragraphs, item.work.text.unit.paragraphs) == ([], 4)
+    given = list(texts)
+    ((unit, text),) = prepared([("unit", given)], Lengths(), 1, 10)
+    assert (unit, given) == ("unit", [])
     expected = Lengths().prepare(texts).windows
     for name in ("pieces", "spans", "occurrences"):
-        ours, plain = ([getattr(window, name) for window in windows] for windows in (item.text.packed, expected))
+        ours, plain = ([getattr(window, name) for window in windows] for windows in (text.packed, expected))
         assert len({id(array.base) for array in ours}) == 1
         for one, other in zip(ours, plain, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -125,24 +124,8 @@ def test_a_prepared_unit_waits_in_three_arrays_and_without_its_text() -> None:
 
 def test_a_unit_is_prepared_in_portions_and_its_text_goes_with_the_last() -> None:
     units = [["a", "bb", "ccc", "dddd", "eeeee"], [], ["f", "gg"]]
-    works = [
-        Work(
-            number,
-            0,
-            UnitText(list(texts), Unit(source="t", start=0, stop=9, paragraphs=len(texts)), last=True),
-            last=True,
-        )
-        for number, texts in enumerate(units)
-    ]
-    found = []
-    for portion in prepared(iter(works), Lengths(), 1, 2):  # type: ignore[arg-type]
-        assert (portion.work.text.paragraphs == []) is portion.text.last
-        lengths = [len(window.pieces) for window in portion.text.packed]
-        found.append((portion.work.shard, lengths, portion.text.last))
-    assert found == [(0, [1, 2], False), (0, [3, 4], False), (0, [5], True), (1, [], True), (2, [1, 2], True)]
-
-
-def test_a_unit_without_windows_is_prepared_too() -> None:
-    works = iter([Work(0, 0, UnitText([], Unit(source="t", start=0, stop=0, paragraphs=0), last=True), last=True)])
-    (item,) = prepared(works, Lengths(), 1, 10)  # type: ignore[arg-type]
-    assert list(item.text.packed) == item.text.windows == []
+    portions = []
+    for number, text in prepared(enumerate(units), Lengths(), 1, 2):
+        assert (units[number] == []) is text.last
+        portions.append((number, text.packed.lengths.tolist(), text.last))
+    assert portions == [(0, [1, 2], False), (0, [3, 4], False), (0, [5], True), (1, [], True), (2, [1, 2], True)]

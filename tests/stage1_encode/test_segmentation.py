@@ -11,12 +11,12 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from x2static.schemas.segmentation import DEFAULT_RULES, WordSegmentation
+from x2static.stage1_encode.text.paper import paper_sentences
 from x2static.stage1_encode.text.segmentation import (
     SPACELESS,
     SentenceSplitter,
     choose_words,
     default_words,
-    paper_sentences,
     paper_words,
 )
 

@@ -15,15 +15,13 @@ from safetensors.torch import load_file, save_file
 from transformers import T5Config
 
 from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
+from tests.stage1_encode.runs import paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.encoder import Encoder
-from x2static.stage1_encode.teacher.batches import padded_width
-from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
-from x2static.stage1_encode.teacher.teacher_files import TeacherFiles, config_sha256, weights_sha256
-from x2static.stage1_encode.text.positions import DEFAULT_WINDOW, claimed_window
+from x2static.stage1_encode.teacher.files import TeacherFiles, config_sha256, weights_sha256
+from x2static.stage1_encode.teacher.model import DEFAULT_WINDOW, claimed_window
+from x2static.stage1_encode.teacher.teacher import Teacher, padded_width, pick_precision
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 CPU = torch.device("cpu")
@@ -129,20 +127,15 @@ def test_a_teacher_that_behaves_otherwise_than_the_caches_is_refused(
     assert not (cache / "shards" / "000001").exists()
 
 
-def test_precision_is_chosen_by_what_the_processor_computes_with(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def auto(**options: object) -> EncodeConfig:
-        return config_of(tmp_path, tmp_path, tmp_path, precision="auto", **options)
-
+def test_precision_is_chosen_by_what_the_processor_computes_with(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
-    assert pick_precision(auto(), CPU)[0] == "bfloat16"
+    assert pick_precision("auto", None, CPU)[0] == "bfloat16"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
-    precision, why = pick_precision(auto(), CPU)
+    precision, why = pick_precision("auto", None, CPU)
     assert precision == "float32"
     assert "does not compute with bfloat16" in why
-    assert pick_precision(auto(compat="paper"), CPU)[0] == "float16"
-    assert pick_precision(config_of(tmp_path, tmp_path, tmp_path), CPU) == ("float32", "it was asked for")
+    assert pick_precision("auto", "paper", CPU)[0] == "float16"
+    assert pick_precision("float32", None, CPU) == ("float32", "it was asked for")
 
 
 def unit_of(lengths: list[int]) -> PreparedText:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import X2StaticError, first_line
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -132,12 +132,6 @@ def tokenizer_sha256(folder: Path) -> str:
     for path in found:
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or its type where it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _loading_error(folder: Path, error: Exception) -> X2StaticError:

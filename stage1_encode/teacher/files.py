@@ -1,0 +1,167 @@
+"""A teacher on disk: found in a folder, in the demo package or on the Hugging Face hub, and identified by its files."""
+
+import fnmatch
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+from x2static.durable.errors import X2StaticError, first_line
+from x2static.stage1_encode import hub
+from x2static.stage1_encode.corpora.demo import demo_teacher
+from x2static.stage1_encode.text.tokenizer import tokenizer_sha256
+
+MODEL_FILES = ["*.json", "*.txt", "*.model", "*.py"]
+# Folders are for other uses (onnx/, 1_Pooling/), but for 0_Transformer/ of older sentence-transformers models.
+IGNORED = ["[!0]*/*", "0[!_]*/*", "*/*/*"]
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first of which a model has any
+OTHER_WEIGHTS = ("*.gguf", "*.onnx", "onnx/*.onnx", "*.h5", "*.msgpack", "*.ot")
+WAYS_OUT = "a local model folder (--model PATH) or --model demo"
+
+
+@dataclass(frozen=True)
+class TeacherFiles:
+    """A teacher on disk and what its files are, known without loading it.
+
+    Attributes:
+        name: as the user gave it.
+        folder: where its files are.
+        revision: commit, for a model of the hub.
+        weights: sha256 of the weights.
+        config: sha256 of config.json, and of the model's own Python code where it has any.
+        tokenizer: sha256 of the tokenizer's files.
+    """
+
+    name: str
+    folder: Path
+    revision: str | None
+    weights: str
+    config: str
+    tokenizer: str
+
+    @classmethod
+    def find(cls, model: str, revision: str | None) -> "TeacherFiles":
+        """Find a model: a folder, "demo", or an id on the hub.
+
+        Raises:
+            X2StaticError: it is not there, or not complete.
+        """
+        folder, commit = resolve_model(model, revision)
+        folder = transformer_folder(folder)
+        if not (folder / "config.json").is_file():
+            raise X2StaticError(f"model {model}: {folder} holds no config.json; it is not a Hugging Face model")
+        return cls(model, folder, commit, weights_sha256(folder), config_sha256(folder), tokenizer_sha256(folder))
+
+
+def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
+    """Return a model's folder, downloading it if need be, and its commit on the hub.
+
+    Raises:
+        X2StaticError: no such folder, no such model, or the hub cannot be reached.
+    """
+    if model == "demo":
+        return demo_teacher(), None
+    if Path(model).is_dir():
+        return Path(model), None
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise X2StaticError(f"model {model}: no such folder")
+    seconds = hub.PATIENCE_SECONDS
+    try:
+        info = hub.answered(lambda: huggingface_hub.model_info(model, revision=revision, timeout=seconds), seconds)
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise X2StaticError(f"model {model}: not on the Hugging Face hub ({first_line(error)})") from error
+    except ValueError as error:
+        raise X2StaticError(f"model {model}: neither a folder nor an id on the hub ({first_line(error)})") from error
+    except hub.UNREACHABLE as error:
+        return _downloaded_before(model, revision, error)
+    names = [item.rfilename for item in info.siblings or ()]
+    names = [name for name in names if not any(fnmatch.fnmatch(name, pattern) for pattern in IGNORED)]
+    weights = next((pattern for pattern in WEIGHTS if fnmatch.filter(names, pattern)), WEIGHTS[0])
+    try:
+        # By the name that was asked for, not by info.sha: the library then notes which commit the name stood for, and
+        # finds it again without a network.
+        folder = hub.answered(lambda: _snapshot(model, revision, weights), seconds=None)
+    except hub.UNREACHABLE as error:
+        if hub.disk_is_full(error):
+            raise
+        raise hub.unreachable(f"model {model}", error, WAYS_OUT) from error
+    return folder, folder.name
+
+
+def _downloaded_before(model: str, revision: str | None, cause: Exception) -> tuple[Path, str | None]:
+    for weights in WEIGHTS:
+        try:
+            folder = _snapshot(model, revision, weights, local_files_only=True)
+        except OSError:  # not downloaded, or not all of it
+            continue
+        if any(folder.rglob(weights)):
+            return folder, folder.name
+    raise hub.unreachable(f"model {model}", cause, WAYS_OUT) from cause
+
+
+def _snapshot(model: str, revision: str | None, weights: str, local_files_only: bool = False) -> Path:
+    patterns = [*MODEL_FILES, weights]
+    folder = huggingface_hub.snapshot_download(
+        model,
+        revision=revision,
+        allow_patterns=patterns,
+        ignore_patterns=IGNORED,
+        local_files_only=local_files_only,
+    )
+    return Path(folder)
+
+
+def transformer_folder(folder: Path) -> Path:
+    """Return where the transformer of a sentence-transformers folder is; of any other, the folder itself.
+
+    Its pooling and what follows it are not read: the contexts are means of X2Static's own.
+
+    Raises:
+        X2StaticError: it has no transformer.
+    """
+    modules = folder / "modules.json"
+    if (folder / "config.json").is_file() or not modules.is_file():
+        return folder
+    try:
+        first = json.loads(modules.read_text(encoding="utf-8"))[0]
+        kind, path = str(first["type"]).rpartition(".")[2], str(first["path"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise X2StaticError(f"model {folder}: its modules.json is damaged ({first_line(error)})") from error
+    if kind != "Transformer":
+        raise X2StaticError(
+            f"model {folder}: its first module is {kind}, which has no hidden states; it needs a Transformer"
+        )
+    return folder / path
+
+
+def config_sha256(folder: Path) -> str:
+    """Return the sha256 of config.json; of a model with Python code of its own, that of all these files' hashes."""
+    files = [folder / "config.json", *sorted(folder.glob("*.py"))]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def weights_sha256(folder: Path) -> str:
+    """Return the sha256 of a model's weight file; of several, the sha256 over their names and hashes.
+
+    Raises:
+        X2StaticError: the folder holds no weights.
+    """
+    files = next((files for pattern in WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
+    if not files:
+        others = sorted(path.name for pattern in OTHER_WEIGHTS for path in folder.glob(pattern))
+        only = f", only {', '.join(others[:3])}" if others else ""
+        raise X2StaticError(
+            f"model {folder}: it holds no weights (*.safetensors){only}; download or save the whole model"
+        )
+    hashes = []
+    for path in files:
+        with path.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if len(files) == 1:
+        return hashes[0]
+    pairs = zip(files, hashes, strict=True)
+    return hashlib.sha256("".join(f"{path.name} {value}\n" for path, value in pairs).encode()).hexdigest()

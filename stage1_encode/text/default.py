@@ -1,0 +1,153 @@
+"""Paragraphs cut for the teacher, without `--compat`: raw text, real sentences, pieces found by their characters."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from x2static.schemas.encoding import Context
+from x2static.schemas.segmentation import WordSegmentation
+from x2static.stage1_encode.text.segmentation import SentenceSplitter
+from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
+from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
+
+
+@dataclass(frozen=True)
+class DefaultPreparer:
+    """Cuts paragraphs of raw text into sentences, words and windows.
+
+    Attributes:
+        tokenizer: the teacher's.
+        splitter: cuts sentences.
+        segmentation: cuts words.
+        context: "paragraph" or "sentence".
+        window: pieces that the teacher holds, special tokens included.
+        min_sentences: paragraphs with fewer are dropped.
+        min_characters: paragraphs with fewer are dropped.
+        word_numbers: number of each word whose occurrences are listed.
+    """
+
+    tokenizer: TeacherTokenizer
+    splitter: SentenceSplitter
+    segmentation: WordSegmentation
+    context: Context
+    window: int
+    min_sentences: int
+    min_characters: int
+    word_numbers: Mapping[str, int] = field(default_factory=dict)
+
+    def prepare(self, paragraphs: list[str]) -> PreparedText:
+        """Return the windows and words of paragraphs, those that the filter drops left out."""
+        unit = PreparedText()
+        texts = [(text, self.splitter.spans(text)) for text in paragraphs if len(text) >= self.min_characters]
+        texts = [(text, spans) for text, spans in texts if spans and len(spans) >= self.min_sentences]
+        if self.context == "paragraph":
+            encoded = self.tokenizer.encode([text for text, _ in texts])
+            for (text, spans), (pieces, places) in zip(texts, encoded, strict=True):
+                self._add_text(unit, text, spans, pieces, places)
+                unit.n_paragraphs += 1
+            return unit
+        # A sentence is a paragraph of one sentence.
+        sentences = [[text[start:stop].strip() for start, stop in spans] for text, spans in texts]
+        pairs = self.tokenizer.encode([sentence for paragraph in sentences for sentence in paragraph])
+        for paragraph in sentences:
+            for sentence, (pieces, places) in zip(paragraph, pairs, strict=False):
+                self._add_text(unit, sentence, [(0, len(sentence))], pieces, places)
+            unit.n_paragraphs += 1
+        return unit
+
+    def _add_text(self, unit: PreparedText, text: str, spans: list[tuple[int, int]], pieces: Ids, places: Ids) -> None:
+        """Append the windows and contexts of a text that the teacher reads as one.
+
+        Args:
+            unit: what they are appended to.
+            text: the text.
+            spans: its sentences, [start, stop) in characters.
+            pieces: (n_pieces,) ids.
+            places: (n_pieces, 2) as `piece_spans` takes them.
+        """
+        if not len(pieces):
+            return
+        bounds = piece_bounds(places[:, 1], np.array([start for start, _ in spans]))
+        contexts = np.full(len(spans), -1, np.int64)
+        listed: list[tuple[int, int, int]] = []  # word, first character, the one behind the last
+        for number, (begin, end) in enumerate(spans):
+            has_pieces = bounds[number] < bounds[number + 1]
+            if has_pieces and (words := self._words(text[begin:end], begin, listed)):
+                contexts[number] = unit.add_context(words)
+        occurrences = piece_spans(places, np.array(listed, np.int64).reshape(-1, 3))
+        for start, stop in cuts(bounds, self.window - self.tokenizer.n_special):
+            shift = len(self.tokenizer.prefix) - start
+            inside = np.clip(bounds, start, stop) + shift
+            rows = np.stack([contexts, inside[:-1], inside[1:]], axis=1)
+            rows = rows[(rows[:, 0] >= 0) & (rows[:, 1] < rows[:, 2])]
+            if len(rows):
+                # An occurrence that is cut in two counts with its first part.
+                here = occurrences[(start <= occurrences[:, 1]) & (occurrences[:, 1] < stop)]
+                here = np.stack([here[:, 0], here[:, 1] + shift, np.minimum(here[:, 2], stop) + shift], axis=1)
+                unit.windows.append(Window(self.tokenizer.with_special(pieces[start:stop]), rows, here))
+
+    def _words(self, sentence: str, begin: int, listed: list[tuple[int, int, int]]) -> list[str]:
+        """Return the words of a sentence that begins at a character of the text; list those whose occurrences count."""
+        numbers = self.word_numbers
+        if not numbers:
+            return self.segmentation.split(sentence)
+        occurrences = self.segmentation.occurrences(sentence)
+        listed += [(numbers[word], begin + start, begin + stop) for word, start, stop in occurrences if word in numbers]
+        return [word for word, _, _ in occurrences]
+
+
+def piece_spans(places: Ids, characters: Ids) -> Ids:
+    """Return the pieces that touch each of some stretches of a text; a stretch without pieces is left out.
+
+    Args:
+        places: (n_pieces, 2) first character of each piece and the one behind it.
+        characters: (n, 3) rows (anything, first character, the one behind the last).
+
+    Returns:
+        (at most n, 3) rows (anything, first piece, the one behind the last).
+    """
+    if not len(characters):
+        return characters
+    first = np.searchsorted(np.maximum.accumulate(places[:, 1]), characters[:, 1], side="right")
+    last = np.searchsorted(np.maximum.accumulate(places[:, 0]), characters[:, 2], side="left")
+    return np.stack([characters[:, 0], first, last], axis=1)[first < last]
+
+
+def piece_bounds(ends: Ids, starts: Ids) -> Ids:
+    """Return where the sentences begin among the pieces: sentence i has pieces [bounds[i], bounds[i + 1]).
+
+    A piece belongs to the sentence of its last character, because the pieces of some tokenizers begin with the space
+    before the word.
+
+    Args:
+        ends: (n_pieces,) character behind each piece.
+        starts: (n_sentences,) character at which each sentence begins.
+    """
+    sentence = np.searchsorted(starts, np.maximum.accumulate(ends) - 1, side="right") - 1
+    bounds = np.searchsorted(np.maximum(sentence, 0), np.arange(len(starts) + 1))
+    return np.asarray(bounds, np.int64)
+
+
+def cuts(bounds: Ids, room: int) -> Iterator[tuple[int, int]]:
+    """Cut pieces into windows of at most `room`, at sentence ends where possible: yield [start, stop) of each.
+
+    A sentence longer than the room begins a window of its own and is cut into runs of `room` pieces; others may follow
+    behind its last run.
+
+    Args:
+        bounds: (n_sentences + 1,) where the sentences begin among the pieces.
+        room: pieces in a window, special tokens not counted.
+    """
+    begin = 0
+    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        if stop - begin <= room:
+            continue
+        if start > begin:
+            yield begin, start
+            begin = start
+        while stop - begin > room:
+            yield begin, begin + room
+            begin += room
+    if begin < bounds[-1]:
+        yield begin, int(bounds[-1])
