@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 LEVEL = 0.95  # of the confidence intervals
 RESAMPLES = 1000
@@ -22,36 +23,22 @@ BLOCK_VALUES = 1 << 20  # counts of pairs that are worked on at a time: 8 MB
 
 
 class Interval(NamedTuple):
-    """A confidence interval.
-
-    Attributes:
-        low: its lower end.
-        high: its upper end.
-    """
+    """A confidence interval; both ends belong to it."""
 
     low: float
     high: float
 
     def holds(self, value: float) -> bool:
-        """Return whether a value lies in it, the ends included."""
+        """Return whether a value lies in it."""
         return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How to resample.
-
-    Attributes:
-        resamples: how many, at least 1.
-        seed: of the draws; each data set has its own draws, whatever other sets are there.
-    """
+    """How to resample: how often, at least once, and the seed; each data set has draws of its own."""
 
     resamples: int = RESAMPLES
     seed: int = 0
-
-    def generator(self, task: str) -> np.random.Generator:
-        """Return the source of the draws for a data set."""
-        return np.random.default_rng([self.seed, zlib.crc32(task.encode())])
 
 
 def resampled_rhos(human: Floats, cosines: Sequence[Floats], bootstrap: Bootstrap, task: str) -> Floats:
@@ -67,14 +54,16 @@ def resampled_rhos(human: Floats, cosines: Sequence[Floats], bootstrap: Bootstra
         (n_sets, n_resamples); NaN where all cosines, or all human scores, of a resample are equal.
     """
     people, sets = _Ranking(human), [_Ranking(values) for values in cosines]
-    draws = draw_counts(len(human), bootstrap, task)
-    blocks = [_correlations(counts, people, sets) for counts in draws]
+    blocks = [_correlations(counts, people, sets) for counts in draw_counts(len(human), bootstrap, task)]
     return np.concatenate(blocks, axis=1)
 
 
-def draw_counts(n_pairs: int, bootstrap: Bootstrap, task: str) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield how often each pair was drawn: blocks of (some resamples, n_pairs), whose rows sum to n_pairs."""
-    generator, left = bootstrap.generator(task), bootstrap.resamples
+def draw_counts(n_pairs: int, bootstrap: Bootstrap, task: str) -> Iterator[Counts]:
+    """Yield how often each pair was drawn: blocks of (some resamples, n_pairs), whose rows sum to n_pairs.
+
+    The draws depend on the seed and on the name of the data set, and not on what other sets are there.
+    """
+    generator, left = np.random.default_rng([bootstrap.seed, zlib.crc32(task.encode())]), bootstrap.resamples
     while left > 0:
         rows = min(left, max(1, BLOCK_VALUES // n_pairs))
         drawn = generator.integers(n_pairs, size=(rows, n_pairs)) + n_pairs * np.arange(rows)[:, None]
@@ -106,7 +95,7 @@ class _Ranking:
         self.order = np.argsort(self.value_of_pair, kind="stable")
         self.starts = np.cumsum(sizes) - sizes  # of each value in that order
 
-    def centred_ranks(self, counts: npt.NDArray[np.int64]) -> Floats:
+    def centred_ranks(self, counts: Counts) -> Floats:
         """Return (n_resamples, n_pairs): each pair's rank in each resample, ties sharing their mean, minus the mean."""
         of_value = np.add.reduceat(counts[:, self.order], self.starts, axis=1)
         # The c occurrences of a value have the ranks end - c + 1 to end.
@@ -115,7 +104,7 @@ class _Ranking:
         return centred
 
 
-def _correlations(counts: npt.NDArray[np.int64], people: _Ranking, sets: list[_Ranking]) -> Floats:
+def _correlations(counts: Counts, people: _Ranking, sets: list[_Ranking]) -> Floats:
     human = people.centred_ranks(counts)
     weighted = counts * human
     human_squares = np.einsum("rn,rn->r", weighted, human)

@@ -1,38 +1,83 @@
 """Sentence similarity: cosines of averaged word vectors against what people say, plain and with SIF weights.
 
 Smooth inverse frequency (SIF): Arora, Liang & Ma, A Simple but Tough-to-Beat Baseline for Sentence Embeddings, 2017.
+The pairs come in plain tab-separated files, or in the STS benchmark's own.
 """
 
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.averages import mean_of_known
-from x2static.evaluation.sentence_pairs import SentencePair, find_sentence_pairs, read_sentence_pairs
-from x2static.evaluation.word_similarity import SAME_COSINE
+from x2static.evaluation.files import find_files, finite_score, numbered_lines
+from x2static.evaluation.measures import Floats, cosines, mean_of_known, spearman
 from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 
+EXPECTED = "a file of sentence<TAB>sentence<TAB>score, or of the STS benchmark (sts-test.csv)"
 SIF_A = 1e-3  # a of the weights a / (a + p(w)), the paper's
 ROUNDING = 1e-9  # share of a vector's length that is no more than rounding
 
-Floats = npt.NDArray[np.float64]
+
+class SentencePair(NamedTuple):
+    """Two sentences and how similar people find them, on whatever scale the data set has."""
+
+    first: str
+    second: str
+    score: float
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """How cosines go with human scores.
+def find_sentence_pairs(data: Path | None) -> list[Path]:
+    """Return the files of sentence pairs.
 
-    Attributes:
-        spearman: rho of the ranks, -1 to 1.
-        pearson: r, -1 to 1.
+    Args:
+        data: a file; or a folder whose `sentence-similarity/*.tsv`, `*.csv` and `*.txt` are the files or, where it has
+            no such folder, its own.
+
+    Raises:
+        X2StaticError: there are none, or no data is given: no library ships sentence pairs.
     """
+    if data is None:
+        raise X2StaticError(
+            f"no library ships sentence pairs; get some with `x2static data fetch`, or give {EXPECTED} with --data"
+        )
+    return find_files(data, "sentence-similarity", ("*.tsv", "*.csv", "*.txt"), EXPECTED)
+
+
+def read_sentence_pairs(path: Path) -> list[SentencePair]:
+    """Return the pairs of a data set, in order; its first line tells which form all lines have.
+
+    A line that begins with `#` is a pair like others: sentences do.
+
+    Raises:
+        X2StaticError: the file is no UTF-8, holds no pair, or a line is not two sentences and a finite number.
+    """
+    lines = [(f"{path}, line {number}", line.split("\t")) for number, line in numbered_lines(path)]
+    if not lines:
+        raise X2StaticError(f"{path}: no sentence pairs in it; expected {EXPECTED}")
+    n_columns, wanted, places = range(3, 4), "3 columns", (0, 1, 2)
+    if len(lines[0][1]) in range(7, 10):
+        # genre, file, year, id, score, sentence, sentence; some lines end with where the sentences come from.
+        n_columns, wanted, places = range(7, 10), "7 to 9 columns, as in the first line", (5, 6, 4)
+    pairs = []
+    for where, columns in lines:
+        if len(columns) not in n_columns:
+            raise X2StaticError(f"{where}: expected {wanted}, got {len(columns)}; --data takes {EXPECTED}")
+        first, second, number = (columns[place].strip() for place in places)
+        score = finite_score(number, where, "remove a header line")
+        if not first or not second:
+            raise X2StaticError(f"{where}: a sentence is empty; mend or remove the line")
+        pairs.append(SentencePair(first, second, score))
+    return pairs
+
+
+class Correlation(NamedTuple):
+    """How cosines go with human scores: Spearman's rho of the ranks and Pearson's r, -1 to 1."""
 
     spearman: float
     pearson: float
@@ -102,7 +147,7 @@ def score_sentences(vectors: WordVectors, task: str, pairs: list[SentencePair]) 
 
 def covered_pairs(vectors: WordVectors, pairs: Iterable[SentencePair]) -> list[SentencePair]:
     """Return the pairs of which each sentence has a known word, in order; text is cut as in `score_sentences`."""
-    return [pair for pair in pairs if _known(vectors, pair.first) and _known(vectors, pair.second)]
+    return [pair for pair in pairs if _rows(vectors, pair.first) and _rows(vectors, pair.second)]
 
 
 def average_sentences(vectors: WordVectors, pairs: list[SentencePair], weights: Floats | None = None) -> Floats:
@@ -118,7 +163,7 @@ def average_sentences(vectors: WordVectors, pairs: list[SentencePair], weights: 
     """
     averages = np.empty((2 * len(pairs), vectors.dim))
     for number, sentence in enumerate(sentences_of(pairs)):
-        rows = _known(vectors, sentence)
+        rows = _rows(vectors, sentence)
         weight = np.ones(len(rows)) if weights is None else weights[rows]
         averages[number] = weight @ vectors.matrix[rows] / len(rows)
     return averages
@@ -143,21 +188,18 @@ def correlate(task: str, sentences: Floats, pairs: list[SentencePair]) -> Correl
     Raises:
         X2StaticError: scipy is missing.
     """
-    if len(pairs) < 2:
-        logger.warning("%s: no score, only %d sentence pairs are covered", task, len(pairs))
-        return None
     human = np.array([pair.score for pair in pairs], np.float64)
-    left, right = sentences[::2], sentences[1::2]
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines = np.einsum("nd,nd->n", left, right) / np.where(lengths > 0, lengths, 1)
-    if np.ptp(cosines) < SAME_COSINE or np.ptp(human) == 0:
-        logger.warning("%s: no score, all %d cosines or human scores are equal", task, len(human))
+    values = cosines(sentences[::2], sentences[1::2])
+    rho = spearman(human, values)
+    if rho is None:
+        why = f"all {len(pairs)} cosines or human scores are equal"
+        if len(pairs) < 2:
+            why = f"only {len(pairs)} sentence pairs are covered"
+        logger.warning("%s: no score, %s", task, why)
         return None
-    try:
-        from scipy.stats import pearsonr, spearmanr
-    except ImportError as error:
-        raise X2StaticError("sentence similarity needs scipy: `pip install x2static[evaluate]`") from error
-    return Correlation(float(spearmanr(human, cosines).statistic), float(pearsonr(human, cosines).statistic))
+    from scipy.stats import pearsonr  # an extra, which is there: `spearman` needs it too
+
+    return Correlation(rho, float(pearsonr(human, values).statistic))
 
 
 def average(scores: Iterable[SentenceScore]) -> float | None:
@@ -191,6 +233,6 @@ def without_first_component(vectors: Floats) -> Floats:
     return rest
 
 
-def _known(vectors: WordVectors, text: str) -> list[int]:
+def _rows(vectors: WordVectors, text: str) -> list[int]:
     words = text.lower().split() if vectors.segmentation is None else vectors.split(text)
     return [vectors.index[word] for word in words if word in vectors.index]

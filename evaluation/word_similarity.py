@@ -1,24 +1,24 @@
-"""Word similarity: Spearman's rank correlation between the cosines of word pairs and what people say of them."""
+"""Word similarity: Spearman's rank correlation between the cosines of word pairs and what people say of them.
+
+Sets of word vectors are scored alone, or together on the pairs that all cover; and one is compared with another by the
+difference of their scores. Two intervals that overlap say little: both scores go up and down with the same pairs. So
+the difference itself is resampled, both sets of vectors on the same pairs each time.
+"""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.averages import mean_of_known
-from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
 from x2static.evaluation.intervals import Bootstrap, Interval, percentile_interval, resampled_rhos
+from x2static.evaluation.measures import Floats, cosines, mean_of_known, rows_of, spearman
+from x2static.evaluation.word_pairs import Pair, find_word_pairs, read_word_pairs
 from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
-
-# Cosines that differ by less are equal: parallel vectors stored in float32 differ by about 1e-15, and ranks of
-# rounding errors are no result.
-SAME_COSINE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Score:
             cosines (or all human scores) are equal.
         covered: pairs that the score is over: those of which both words are known.
         total: pairs in the data set.
-        interval: of the score, 95 %; None where it was not asked for, or the pairs are too few for one.
+        interval: of the score, 95 %; None without resamples, and where the pairs are too few for one.
     """
 
     task: str
@@ -48,19 +48,14 @@ def evaluate_word_similarity(
 
     Args:
         vectors: the word vectors.
-        data: where the data sets are, see `find_datasets`; None for those that come with gensim.
+        data: where the data sets are, see `find_word_pairs`; None for those that come with gensim.
         bootstrap: how to resample for the intervals; None for none.
 
     Raises:
         X2StaticError: the data cannot be read, scipy is missing, or no pair of any task is covered.
     """
-    sets = read_datasets(data)
-    scores = [score_pairs(vectors, task, pairs, bootstrap) for task, pairs in sets.items()]
-    if not any(score.covered for score in scores):
-        raise X2StaticError(
-            f"none of {_counted(scores)} is covered by the {len(vectors)} words of the vectors; "
-            "check that vectors and data are of one language"
-        )
+    scores = [score_pairs(vectors, task, pairs, bootstrap) for task, pairs in read_datasets(data).items()]
+    _check_covered(scores, f"the {len(vectors)} words of the vectors; check that vectors and data are of one language")
     return scores
 
 
@@ -71,8 +66,8 @@ def score_together(
 
     Args:
         vectors: the sets of word vectors, by name.
-        data: where the data sets are, see `find_datasets`; None for those that come with gensim.
-        bootstrap: how to resample for the intervals; None for none.
+        data: see `evaluate_word_similarity`.
+        bootstrap: as there.
 
     Returns:
         For each set of vectors a score a data set; `covered`, the pairs that all cover, is the same for all.
@@ -80,18 +75,18 @@ def score_together(
     Raises:
         X2StaticError: the data cannot be read, scipy is missing, or no pair of any task is covered by all.
     """
-    together: dict[str, list[Score]] = {name: [] for name in vectors}
+    scores: dict[str, list[Score]] = {name: [] for name in vectors}
     for task, pairs in read_datasets(data).items():
         known = common_pairs(vectors.values(), pairs)
-        for name, scores in together.items():
-            scores.append(_score(vectors[name], task, known, len(pairs), bootstrap))
-    for scores in together.values():
-        if not any(score.covered for score in scores):
-            raise X2StaticError(
-                f"none of {_counted(scores)} is covered by all {len(vectors)} sets of vectors; "
-                "score them without --common, and leave out the one that covers too little"
-            )
-    return together
+        for name, of_one in scores.items():
+            of_one.append(_score(vectors[name], task, known, len(pairs), bootstrap))
+    for of_one in scores.values():
+        _check_covered(
+            of_one,
+            f"all {len(vectors)} sets of vectors; score them without --common, and leave out the one that covers too "
+            "little",
+        )
+    return scores
 
 
 def score_pairs(vectors: WordVectors, task: str, pairs: list[Pair], bootstrap: Bootstrap | None = None) -> Score:
@@ -108,9 +103,9 @@ def average(scores: Iterable[Score]) -> float | None:
 
     A part of another set does not count beside it: ws353-similarity counts where ws353 is not among the tasks.
     """
-    found = list(scores)
-    whole = whole_sets([score.task for score in found])
-    return mean_of_known(score.score for score in found if score.task in whole)
+    scores = list(scores)
+    whole = whole_sets(score.task for score in scores)
+    return mean_of_known(score.score for score in scores if score.task in whole)
 
 
 def whole_sets(tasks: Iterable[str]) -> set[str]:
@@ -120,78 +115,147 @@ def whole_sets(tasks: Iterable[str]) -> set[str]:
 
 
 def read_datasets(data: Path | None) -> dict[str, list[Pair]]:
-    """Return the pairs of every data set by its name, see `find_datasets`.
+    """Return the pairs of every data set by its name, see `find_word_pairs`.
 
     Raises:
         X2StaticError: there are none, or one cannot be read.
     """
-    return {file.name: read_pairs(file.path) for file in find_datasets(data)}
+    return {path.stem: read_word_pairs(path) for path in find_word_pairs(data)}
 
 
 def common_pairs(vectors: Iterable[WordVectors], pairs: list[Pair]) -> list[Pair]:
     """Return the pairs of which every one of the sets of vectors knows both words, in order."""
-    for words in vectors:
-        pairs = [pair for pair in pairs if _knows(words, pair.first) and _knows(words, pair.second)]
+    for one in vectors:
+        pairs = [pair for pair in pairs if len(rows_of(one, pair[:2])) == 2]
     return pairs
 
 
-def pair_cosines(vectors: WordVectors, pairs: list[Pair]) -> npt.NDArray[np.float64]:
-    """Return the cosine of each pair, (n_pairs,); 0 where a vector is all zeros.
-
-    Raises:
-        KeyError: a word is unknown.
-    """
-    first = [_row(vectors, pair.first) for pair in pairs]
-    second = [_row(vectors, pair.second) for pair in pairs]
-    # Only the rows that are asked for, so that a large matrix is not copied; in float64, so that ranks are exact.
-    left, right = vectors.matrix[first].astype(np.float64), vectors.matrix[second].astype(np.float64)
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines: npt.NDArray[np.float64] = np.einsum("nd,nd->n", left, right) / np.where(lengths > 0, lengths, 1)
-    return cosines
-
-
-def human_scores(pairs: list[Pair]) -> npt.NDArray[np.float64]:
-    """Return what people say of each pair, (n_pairs,)."""
-    return np.array([pair.score for pair in pairs], np.float64)
-
-
-def spearman(human: npt.NDArray[np.float64], cosines: npt.NDArray[np.float64]) -> float | None:
-    """Return Spearman's rho; None for fewer than two pairs, and where all cosines or all human scores are equal.
-
-    Raises:
-        X2StaticError: scipy is missing.
-    """
-    if len(human) < 2 or np.ptp(cosines) < SAME_COSINE or np.ptp(human) == 0:
-        return None
-    try:
-        from scipy.stats import spearmanr
-    except ImportError as error:
-        raise X2StaticError("word similarity needs scipy: `pip install x2static[evaluate]`") from error
-    return float(spearmanr(human, cosines).statistic)
+def _check_covered(scores: list[Score], by: str) -> None:
+    if not any(score.covered for score in scores):
+        names = ", ".join(score.task for score in scores)
+        total = sum(score.total for score in scores)
+        raise X2StaticError(f"none of the {total} word pairs of {names} is covered by {by}")
 
 
 def _score(vectors: WordVectors, task: str, known: list[Pair], total: int, bootstrap: Bootstrap | None) -> Score:
-    human, cosines = human_scores(known), pair_cosines(vectors, known)
-    score = spearman(human, cosines)
-    if score is None and len(known) < 2:
-        logger.warning("%s: no score, %d of %d word pairs are covered", task, len(known), total)
-    elif score is None:
-        logger.warning("%s: no score, all %d cosines or human scores are equal", task, len(known))
+    human, values = _human_scores(known), _pair_cosines(vectors, known)
+    score = spearman(human, values)
+    if score is None:
+        why = f"{len(known)} of {total} word pairs are covered"
+        if len(known) >= 2:
+            why = f"all {len(known)} cosines or human scores are equal"
+        logger.warning("%s: no score, %s", task, why)
     if score is None or bootstrap is None:
         return Score(task, score, len(known), total)
-    interval = percentile_interval(resampled_rhos(human, [cosines], bootstrap, task)[0])
+    interval = percentile_interval(resampled_rhos(human, [values], bootstrap, task)[0])
     return Score(task, score, len(known), total, interval)
 
 
-def _knows(vectors: WordVectors, word: str) -> bool:
-    return word in vectors or word.lower() in vectors
+def _human_scores(pairs: list[Pair]) -> Floats:
+    return np.array([pair.score for pair in pairs], np.float64)
 
 
-def _row(vectors: WordVectors, word: str) -> int:
-    # Vectors are trained on lower-cased text, data sets are not ("Jerusalem").
-    return vectors.index[word if word in vectors else word.lower()]
+def _pair_cosines(vectors: WordVectors, known: list[Pair]) -> Floats:
+    """Return the cosine of each pair, (n_pairs,), of known words; only their rows are copied, not a large matrix."""
+    first, second = rows_of(vectors, [pair.first for pair in known]), rows_of(vectors, [pair.second for pair in known])
+    return cosines(vectors.matrix[first].astype(np.float64), vectors.matrix[second].astype(np.float64))
 
 
-def _counted(scores: list[Score]) -> str:
-    names = ", ".join(score.task for score in scores)
-    return f"the {sum(score.total for score in scores)} word pairs of {names}"
+@dataclass(frozen=True)
+class Difference:
+    """Another set of vectors' score minus the first one's.
+
+    Attributes:
+        task: name of the data set; `average` for the mean over several.
+        difference: of the two values of Spearman's rho, -2 to 2; None where one is not defined.
+        interval: of the difference, 95 %; None where the pairs are too few for one.
+        covered: pairs that the difference is over; of the average, the sum of those that count in it.
+        total: pairs in the data set; of the average, likewise.
+    """
+
+    task: str
+    difference: float | None
+    interval: Interval | None
+    covered: int
+    total: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether 0, no difference, lies outside the interval."""
+        return self.interval is not None and not self.interval.holds(0)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The differences on all data sets.
+
+    Attributes:
+        tasks: one a data set.
+        average: over those that have an interval, each counting the same; without any, over those that have a
+            difference, and without an interval.
+    """
+
+    tasks: list[Difference]
+    average: Difference
+
+
+def paired_differences(
+    vectors: Mapping[str, WordVectors],
+    data: Path | None,
+    bootstrap: Bootstrap,
+    common: bool = False,
+    averaged: Collection[str] | None = None,
+) -> dict[str, Differences]:
+    """Compare each set of word vectors with the first.
+
+    Args:
+        vectors: the sets of word vectors, by name.
+        data: see `evaluate_word_similarity`.
+        bootstrap: how to resample.
+        common: take the pairs that all sets cover, as `score_together` does, not those that the two cover.
+        averaged: names of the data sets that the average is over; None for all but parts of others.
+
+    Returns:
+        By the names of all sets but the first.
+
+    Raises:
+        X2StaticError: the data cannot be read, or scipy is missing.
+    """
+    (_, first), *others = vectors.items()
+    sets = read_datasets(data)
+    over = whole_sets(sets) if averaged is None else averaged
+    compared = {}
+    for name, other in others:
+        covering = list(vectors.values()) if common else [first, other]
+        known = {task: common_pairs(covering, pairs) for task, pairs in sets.items()}
+        results = [_compare(first, other, task, known[task], len(pairs), bootstrap) for task, pairs in sets.items()]
+        compared[name] = Differences([difference for difference, _ in results], _average_difference(results, over))
+    return compared
+
+
+def _compare(
+    first: WordVectors, other: WordVectors, task: str, known: list[Pair], total: int, bootstrap: Bootstrap
+) -> tuple[Difference, Floats | None]:
+    """Return the difference on one data set and, where it is defined, those of its resamples, (n_resamples,)."""
+    human = _human_scores(known)
+    values = [_pair_cosines(first, known), _pair_cosines(other, known)]
+    before, after = (spearman(human, of_one) for of_one in values)
+    if before is None or after is None:
+        return Difference(task, None, None, len(known), total), None
+    rhos = resampled_rhos(human, values, bootstrap, task)
+    resampled = rhos[1] - rhos[0]
+    return Difference(task, after - before, percentile_interval(resampled), len(known), total), resampled
+
+
+def _average_difference(results: list[tuple[Difference, Floats | None]], over: Collection[str]) -> Difference:
+    counting = [result for result in results if result[0].task in over and result[0].difference is not None]
+    # One set of too few pairs would take the interval of all others with it.
+    counting = [result for result in counting if result[0].interval is not None] or counting
+    mean = mean_of_known(difference.difference for difference, _ in counting)
+    if mean is None:
+        return Difference("average", None, None, 0, 0)
+    covered = sum(difference.covered for difference, _ in counting)
+    total = sum(difference.total for difference, _ in counting)
+    # Data sets are drawn on their own, so their resamples may be put together in any order: the given one.
+    resampled = np.mean([values for _, values in counting if values is not None], axis=0)
+    return Difference("average", mean, percentile_interval(resampled), covered, total)

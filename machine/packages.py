@@ -35,6 +35,15 @@ def require(*extras: str) -> None:
         X2StaticError: one is missing; the message names it and how to install it.
     """
     for extra in extras:
-        missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
-        if missing:
-            raise X2StaticError(f"this needs {', '.join(missing)}: pip install 'x2static[{extra}]'")
+        require_modules(extra, *EXTRAS[extra])
+
+
+def require_modules(extra: str, *modules: str) -> None:
+    """Check that some packages of an extra are installed, for work that needs no others of it.
+
+    Raises:
+        X2StaticError: one is missing; the message names it and how to install it.
+    """
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise X2StaticError(f"this needs {', '.join(missing)}: pip install 'x2static[{extra}]'")

@@ -15,10 +15,14 @@ from x2static.baselines.fine_tuning import FineTuning, fine_tune
 from x2static.baselines.teacher_sentences import TeacherSentences
 from x2static.durable.storage import canonical_json
 from x2static.evaluation.classification.data import Task, read_tasks
-from x2static.evaluation.classification.linear import evaluate_sentence_classification
-from x2static.evaluation.classification.scores import accuracy, macro_f1
-from x2static.evaluation.sentence_pairs import SentencePair
-from x2static.evaluation.sentence_similarity import average_sentences, correlate, covered_pairs, sentences_of
+from x2static.evaluation.classification.protocol import accuracy, evaluate_sentence_classification, macro_f1
+from x2static.evaluation.sentence_similarity import (
+    SentencePair,
+    average_sentences,
+    correlate,
+    covered_pairs,
+    sentences_of,
+)
 from x2static.machine.progress import Report, silent
 from x2static.pipeline.kept_results import KeptResults, Result
 from x2static.schemas.vectors import WordVectors

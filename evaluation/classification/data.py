@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.task_files import numbered_lines
+from x2static.evaluation.files import numbered_lines
 
 logger = logging.getLogger(__name__)
 
-ALL, TRAIN, VALIDATION, TEST = "all.tsv", "train.tsv", "dev.tsv", "test.tsv"
+FILES = ALL, TRAIN, VALIDATION, TEST = "all.tsv", "train.tsv", "dev.tsv", "test.tsv"
 FORM = f"a folder a task with {ALL}, or {TRAIN}, {TEST} and perhaps {VALIDATION}, lines of label<TAB>tokenised text"
 
 
@@ -33,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Task:
+class ClassificationTask:
     """A data set in three parts, none of them empty; every label occurs in the first."""
 
     name: str
@@ -52,7 +52,7 @@ class Task:
         return sorted(set(self.train.labels))
 
 
-def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None) -> list[Task]:
+def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None) -> list[ClassificationTask]:
     """Return the tasks, by name or in the order asked for.
 
     Args:
@@ -67,7 +67,12 @@ def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None)
     folders = find_tasks(data)
     if tasks is None:
         tasks = sorted(folders)
-        _warn_of_others(folders)
+        # A task whose files are misnamed would be missed without a word.
+        (home,) = {folder.parent for folder in folders.values()}
+        inside = sorted(path.name for path in home.iterdir() if path.is_dir() and not path.name.startswith("."))
+        if others := [name for name in inside if name not in folders]:
+            names = ", ".join(FILES)
+            logger.warning("%s: no classification task in %s, which has none of %s", home, ", ".join(others), names)
     if unknown := [name for name in tasks if name not in folders]:
         raise X2StaticError(f"{data}: no classification task {', '.join(unknown)}; there are {', '.join(folders)}")
     return [_read_task(folders[name], seed) for name in tasks]
@@ -88,37 +93,39 @@ def find_tasks(data: Path | None) -> dict[str, Path]:
         raise X2StaticError(f"{data}: no such folder; classification takes --data with {FORM}")
     inner = data / "classification"
     inside = sorted((inner if inner.is_dir() else data).iterdir())
-    names = (ALL, TRAIN, VALIDATION, TEST)
-    found = {folder.name: folder for folder in inside if any((folder / name).is_file() for name in names)}
-    if not found:
+    folders = {folder.name: folder for folder in inside if any((folder / name).is_file() for name in FILES)}
+    if not folders:
         raise X2StaticError(f"{data}: no classification data here; expected {FORM}")
-    return found
+    return folders
 
 
-def _warn_of_others(folders: dict[str, Path]) -> None:
-    """Warn of the folders beside those of tasks: a task whose files are misnamed would be missed without a word."""
-    (home,) = {folder.parent for folder in folders.values()}
-    inside = sorted(path.name for path in home.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if others := [name for name in inside if name not in folders]:
-        names = ", ".join((ALL, TRAIN, VALIDATION, TEST))
-        logger.warning("%s: no classification task in %s, which has none of %s", home, ", ".join(others), names)
-
-
-def _read_task(folder: Path, seed: int) -> Task:
+def _read_task(folder: Path, seed: int) -> ClassificationTask:
     random = np.random.default_rng(seed)
     train, validation, test = (folder / name for name in (TRAIN, VALIDATION, TEST))
     if (folder / ALL).is_file():
         if other := [file.name for file in (train, validation, test) if file.is_file()]:
             raise X2StaticError(f"{folder}: both {ALL} and {', '.join(other)}; remove one or the other")
         rest, last = _take_share(_read(folder / ALL), 5, random)
-        task = Task(folder.name, *_take_share(rest, 4, random), last)
+        task = ClassificationTask(folder.name, *_take_share(rest, 4, random), last)
     else:
         if missing := [file.name for file in (train, test) if not file.is_file()]:
             raise X2StaticError(f"{folder}: {' and '.join(missing)} missing; a task is {FORM}")
-        given = _read(train)
-        two = (given, _read(validation)) if validation.is_file() else _take_share(given, 5, random)
-        task = Task(folder.name, *two, _read(test))
-    _check(task, folder)
+        part = _read(train)
+        two = (part, _read(validation)) if validation.is_file() else _take_share(part, 5, random)
+        task = ClassificationTask(folder.name, *two, _read(test))
+    if len(task.classes) < 2:
+        raise X2StaticError(f"{folder}: all {len(task.train)} training texts have the label {task.classes[0]}")
+    for name, part in zip(("training", "validation", "test"), task.parts, strict=True):
+        if not part:
+            total = sum(map(len, task.parts))
+            raise X2StaticError(
+                f"{folder}: no text for the {name} part; {total} texts are too few, a class needs five to be split"
+            )
+        if unknown := sorted(set(part.labels) - set(task.classes)):
+            raise X2StaticError(
+                f"{folder}: the {name} part has the label {', '.join(map(str, unknown))}, which no training text has; "
+                f"those have {', '.join(map(str, task.classes))}"
+            )
     return task
 
 
@@ -133,35 +140,17 @@ def _take_share(part: Part, of: int, random: np.random.Generator) -> tuple[Part,
     return part.take(rest), part.take(sorted(taken))
 
 
-def _check(task: Task, folder: Path) -> None:
-    names = ("training", "validation", "test")
-    if len(task.classes) < 2:
-        raise X2StaticError(f"{folder}: all {len(task.train)} training texts have the label {task.classes[0]}")
-    for name, part in zip(names, task.parts, strict=True):
-        if not part:
-            total = sum(map(len, task.parts))
-            raise X2StaticError(
-                f"{folder}: no text for the {name} part; {total} texts are too few, a class needs five to be split"
-            )
-        if unknown := sorted(set(part.labels) - set(task.classes)):
-            raise X2StaticError(
-                f"{folder}: the {name} part has the label {', '.join(map(str, unknown))}, which no training text has; "
-                f"those have {', '.join(map(str, task.classes))}"
-            )
-
-
 def _read(file: Path) -> Part:
-    rows = [_parse(line, f"{file}, line {number}") for number, line in numbered_lines(file)]
-    if not rows:
+    part = Part([], [])
+    for number, line in numbered_lines(file):
+        where, columns = f"{file}, line {number}", line.split("\t")
+        if len(columns) != 2:
+            raise X2StaticError(f"{where}: expected label<TAB>text, got {len(columns)} columns: {line[:80]!r}")
+        try:
+            part.labels.append(int(columns[0]))
+        except ValueError:
+            raise X2StaticError(f"{where}: the label {columns[0][:80]!r} is no integer; number the classes") from None
+        part.texts.append(columns[1])
+    if not part:
         raise X2StaticError(f"{file}: no texts in it; expected lines of label<TAB>tokenised text")
-    return Part([label for label, _ in rows], [text for _, text in rows])
-
-
-def _parse(line: str, where: str) -> tuple[int, str]:
-    columns = line.split("\t")
-    if len(columns) != 2:
-        raise X2StaticError(f"{where}: expected label<TAB>text, got {len(columns)} columns: {line[:80]!r}")
-    try:
-        return int(columns[0]), columns[1]
-    except ValueError:
-        raise X2StaticError(f"{where}: the label {columns[0][:80]!r} is no integer; number the classes") from None
+    return part

@@ -1,8 +1,6 @@
 """A linear classifier on sentence vectors: what the teacher itself, or any sentence encoder, is worth."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,78 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from x2static.durable.errors import X2StaticError
-from x2static.evaluation.classification.data import Task, read_tasks
-from x2static.evaluation.classification.scores import ClassificationScore, accuracy, macro_f1
-
-Encode = Callable[[list[str]], npt.NDArray[np.float32]]
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the penalty, for vectors at a mean square distance of 1 from their mean
 MOST_STEPS = 500
-
-
-def evaluate_sentence_classification(
-    encode: Encode, data: Path | None, seed: int = 0, tasks: Sequence[str] | None = None
-) -> list[ClassificationScore]:
-    """Score sentence vectors on classification tasks by multinomial logistic regression.
-
-    The strength of the penalty is chosen on the validation part; then the classifier is trained with that part too,
-    and tested once. The splits are those of `evaluate_classification` with the same seed. In the scores `lr` is the
-    strength and `epochs` 0.
-
-    Args:
-        encode: returns the vectors of sentences, (n, dim) float32; some sentences may be empty.
-        data: where the tasks are, see `read_tasks`.
-        seed: of the splits.
-        tasks: names of the tasks; None for all.
-
-    Raises:
-        X2StaticError: the data cannot be used, or the encoder returns something else.
-    """
-    return [_evaluate(encode, task) for task in read_tasks(data, seed, tasks)]
-
-
-def _evaluate(encode: Encode, task: Task) -> ClassificationScore:
-    train, validation, test = _vectors(encode, task)
-    labels = [torch.from_numpy(np.searchsorted(task.classes, part.labels)) for part in task.parts]
-    n_classes = len(task.classes)
-
-    def quality(strength: float) -> float:
-        classifier = Linear.fit(train, labels[0], n_classes, strength)
-        return accuracy(labels[1].numpy(), classifier.predict(validation))
-
-    strength = max(STRENGTHS, key=quality)  # of equals the strongest
-    classifier = Linear.fit(torch.cat([train, validation]), torch.cat(labels[:2]), n_classes, strength)
-    predicted = classifier.predict(test)
-    n_tokens = sum(len(text.split()) for part in task.parts for text in part.texts)
-    return ClassificationScore(
-        task=task.name,
-        accuracy=accuracy(labels[2].numpy(), predicted),
-        macro_f1=macro_f1(labels[2].numpy(), predicted),
-        accuracy_deviation=None,
-        macro_f1_deviation=None,
-        runs=1,
-        lr=strength,
-        epochs=0,
-        covered=n_tokens,
-        total=n_tokens,
-    )
-
-
-def _vectors(encode: Encode, task: Task) -> list[Tensor]:
-    """Return the vectors of the three parts, (n, dim) float64."""
-    texts = [text for part in task.parts for text in part.texts]
-    vectors = np.asarray(encode(texts))
-    if vectors.ndim != 2 or len(vectors) != len(texts):
-        raise X2StaticError(
-            f"{task.name}: the encoder gave an array of shape {vectors.shape} for {len(texts)} sentences, "
-            f"not ({len(texts)}, dim)"
-        )
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        text = texts[int(np.argmin(finite))]
-        raise X2StaticError(f"{task.name}: the vector of the sentence {text[:80]!r} holds values that are not finite")
-    ends = np.cumsum([len(part) for part in task.parts])[:-1]
-    return [torch.from_numpy(part) for part in np.split(vectors.astype(np.float64), ends)]
 
 
 @dataclass(frozen=True, eq=False)

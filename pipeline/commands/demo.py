@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from x2static.pipeline.evaluations.word_similarity import similarity_table
 from x2static.pipeline.options import common, finish
-from x2static.pipeline.tables import similarity_table
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
@@ -64,7 +64,7 @@ def demo(context: click.Context, out: Path) -> None:
     seconds = time.perf_counter() - started
     vectors = WordVectors.load(out / "vectors")
     scores = evaluate_word_similarity(vectors)
-    click.echo(similarity_table({"demo": scores}))
+    click.echo(similarity_table({"demo": scores}).terminal())
     click.echo("\nnearest neighbours")
     for word in NEIGHBOURS_OF:
         if word in vectors:

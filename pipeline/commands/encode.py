@@ -104,9 +104,9 @@ def encode(context: click.Context, /, plan: bool, ase: str | None, data: Path | 
 
 def _listed_words(ase: str, data: Path | None) -> list[str]:
     if ase == "all-in-eval":
-        from x2static.evaluation.datasets import find_datasets, read_pairs
+        from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 
-        pairs = [pair for file in find_datasets(data) for pair in read_pairs(file.path)]
+        pairs = [pair for file in find_word_pairs(data) for pair in read_word_pairs(file)]
         return [word for pair in pairs for word in (pair.first, pair.second)]
     try:
         words = Path(ase).read_text(encoding="utf-8-sig").split("\n")

@@ -7,8 +7,7 @@ import click
 
 from x2static.evaluation.bias import PARTITIONS
 from x2static.evaluation.intervals import RESAMPLES
-from x2static.pipeline.evaluations.asked import Asked
-from x2static.pipeline.evaluations.tasks import TASKS, fetched_data, runner
+from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
 from x2static.pipeline.options import common, finish, given
 from x2static.pipeline.tables import short_names
 from x2static.schemas.vectors import WordVectors
@@ -21,7 +20,7 @@ from x2static.schemas.vectors import WordVectors
     type=click.Path(path_type=Path),
     help="The task's file or folder of data; else what gensim ships or, where it has none, what was fetched.",
 )
-@click.option("--task", type=click.Choice(list(TASKS)), default="word-similarity", show_default=True)
+@click.option("--task", type=click.Choice(list(EVALUATIONS)), default="word-similarity", show_default=True)
 @click.option("--common", is_flag=True, help="Score all VECTORS on the pairs that all of them cover.")
 @click.option(
     "--intervals", is_flag=True, help="Add 95 % bootstrap intervals, and the differences from the first of VECTORS."
@@ -39,17 +38,16 @@ from x2static.schemas.vectors import WordVectors
 def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | None, task: str, **values: Any) -> None:
     """Score word vectors; what they do not know is left out and counted."""
     _refuse_unused(context, task, values)
+    run = runner(task)
     resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
-    asked = Asked(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
+    config = EvaluateConfig(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
     folders = short_names(list(dict.fromkeys(vectors)))
-    evaluated = runner(task)({name: WordVectors.load(folder) for name, folder in folders.items()}, asked)
-    click.echo(evaluated.table)
-    # A short name may change with what else is asked for; a path stays what it was.
-    of_folders = {str(folders[name]): of_one for name, of_one in evaluated.vectors.items()}
-    only = (
-        next(iter(of_folders.values())) if len(of_folders) == 1 else {}
-    )  # one set of vectors: its tasks are at the top
-    finish(context, {"task": task, **evaluated.figures, **only, "vectors": of_folders})
+    results = run({name: WordVectors.load(folder) for name, folder in folders.items()}, config)
+    click.echo("\n\n".join(table.terminal() for table in results.tables))
+    # A short name may change with what else is scored; a path stays what it was.
+    of_folders = {str(folders[name]): of_one for name, of_one in results.vectors.items()}
+    only = next(iter(of_folders.values())) if len(of_folders) == 1 else {}  # one set: its tasks are at the top
+    finish(context, {"task": task, **results.figures, **only, "vectors": of_folders})
 
 
 def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) -> None:
@@ -62,6 +60,6 @@ def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) ->
     if task == "word-similarity" and "seed" in named and not values["intervals"] and not values["resamples"]:
         raise click.UsageError(f"--task {task} uses --seed for intervals alone; give --intervals, too", context)
     for name, value in named.items():
-        if name not in TASKS[task].options and value is not False:
-            using = ", ".join(other for other, known in TASKS.items() if name in known.options)
+        if name not in EVALUATIONS[task].options and value is not False:
+            using = ", ".join(other for other, evaluation in EVALUATIONS.items() if name in evaluation.options)
             raise click.UsageError(f"--task {task} does not use --{name}; it is for {using}", context)

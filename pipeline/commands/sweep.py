@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file, only_writer, write_atomically
-from x2static.evaluation.datasets import find_datasets
+from x2static.evaluation.word_pairs import find_word_pairs
 from x2static.pipeline.commands.train import train
 from x2static.pipeline.options import common, finish, given
 from x2static.pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse, parse_grid, shown, sweepable
@@ -124,7 +124,7 @@ def _identity(
             f"{cache.path}: the cache is incomplete; finish `x2static encode` first (the same command goes on where it "
             f"stopped)"
         )
-    sets = {found.name: hash_file(found.path) for found in find_datasets(values["data"])}
+    sets = {path.stem: hash_file(path) for path in find_word_pairs(values["data"])}
     if unknown := sorted(set(select) - sets.keys()):
         raise X2StaticError(f"--select {', '.join(unknown)}: no such data set; there are {', '.join(sets)}")
     vocab = fixed.get("vocab")

@@ -8,9 +8,9 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
-from x2static.evaluation.averages import mean_of_known
 from x2static.evaluation.classification.data import find_tasks
-from x2static.evaluation.sentence_pairs import SentencePair, read_sentence_pairs
+from x2static.evaluation.measures import mean_of_known
+from x2static.evaluation.sentence_similarity import SentencePair, read_sentence_pairs
 from x2static.pipeline import teacher_speed
 from x2static.pipeline.options import common, finish, option
 from x2static.pipeline.tables import over_some

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from x2static.evaluation.averages import mean_of_known
+from x2static.evaluation.measures import mean_of_known
 from x2static.pipeline.compare.reference import Published
 from x2static.pipeline.compare.tables import Cell, Row, Table, mean_cell, with_best
 from x2static.pipeline.terminal import duration

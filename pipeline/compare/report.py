@@ -1,7 +1,7 @@
 """The report of a comparison: what was found, in the order in which it is read."""
 
-from x2static.evaluation.averages import mean_of_known
-from x2static.evaluation.differences import Difference
+from x2static.evaluation.measures import mean_of_known
+from x2static.evaluation.word_similarity import Difference
 from x2static.pipeline.compare import curve, neighbours, reference
 from x2static.pipeline.compare.classes import classification_table
 from x2static.pipeline.compare.figure1 import figure1

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.datasets import find_datasets, read_pairs
+from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.machine.progress import Report
 from x2static.pipeline.compare import records
@@ -32,12 +32,12 @@ def similarity_data(config: CompareConfig) -> str | None:
         X2StaticError: there is none.
     """
     try:
-        files = find_datasets(config.data)
+        files = find_word_pairs(config.data)
     except X2StaticError:
         if config.wants_pairs:
             raise
         return None
-    return records.hash_of_files({file.name: file.path for file in files})
+    return records.hash_of_files({file.stem: file for file in files})
 
 
 def classification_data(config: CompareConfig) -> str | None:
@@ -162,7 +162,7 @@ def score_teacher(cache: Cache, config: CompareConfig, report: Report) -> Record
     if found is not None and found.classification is not None and found.classification.data == data:
         return found
     from x2static.baselines.teacher_sentences import TeacherSentences
-    from x2static.evaluation.classification.linear import evaluate_sentence_classification
+    from x2static.evaluation.classification.protocol import evaluate_sentence_classification
     from x2static.stage1_encode.plan.origin import Means
 
     began = time.monotonic()
@@ -197,7 +197,7 @@ def said_before() -> Iterator[None]:
 
 def words_of_pairs(config: CompareConfig) -> set[str]:
     """Return all words of the word similarity data, as they are and lower-cased."""
-    pairs = [pair for file in find_datasets(config.data) for pair in read_pairs(file.path)]
+    pairs = [pair for file in find_word_pairs(config.data) for pair in read_word_pairs(file)]
     words = {word for pair in pairs for word in (pair.first, pair.second)}
     return words | {word.lower() for word in words}
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from x2static.evaluation.averages import mean_of_known
+from x2static.evaluation.measures import mean_of_known
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from x2static.evaluation.differences import Difference, Differences, paired_differences
 from x2static.evaluation.intervals import Bootstrap
-from x2static.evaluation.word_similarity import Score, score_together
+from x2static.evaluation.word_similarity import Difference, Differences, Score, paired_differences, score_together
 from x2static.pipeline.compare.plan import Step
 from x2static.pipeline.compare.scores import rows_of_pairs, said_before
 from x2static.pipeline.compare.settings import CompareConfig

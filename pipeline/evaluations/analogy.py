@@ -2,72 +2,58 @@
 
 from typing import Any
 
-from x2static.evaluation.analogy import Accuracy, AnalogyScore, average, check_covered, evaluate_analogies
-from x2static.evaluation.analogy_questions import find_questions, read_questions
-from x2static.pipeline.evaluations.asked import Asked, Evaluated
-from x2static.pipeline.evaluations.each import for_each
-from x2static.report.grid import grid, number
+from x2static.evaluation.analogy import (
+    Accuracy,
+    AnalogyScore,
+    average,
+    check_covered,
+    evaluate_analogies,
+    find_questions,
+    read_questions,
+)
+from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
+from x2static.pipeline.tables import score_table
+from x2static.report.table import figure
 from x2static.schemas.vectors import WordVectors
 
 NOTE = "3CosAdd, 3CosMul: share of right answers (questions covered/total); every known word may be the answer"
 
 
-def run(vectors: dict[str, WordVectors], asked: Asked) -> Evaluated:
-    """Answer analogy questions with sets of word vectors; `asked.data` is used.
+def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
+    """Answer analogy questions with sets of word vectors; of the configuration, `data` is used. `score` is 3CosAdd's.
 
     Raises:
         X2StaticError: the questions cannot be read, or nothing is covered.
     """
-    files = {path.stem: read_questions(path) for path in find_questions(asked.data)}
+    files = {path.stem: read_questions(path) for path in find_questions(config.data)}
     for_each(vectors, lambda _, one: check_covered(one, files))  # of the last set before the first is scored
-    scores = for_each(vectors, lambda _, one: evaluate_analogies(one, asked.data))
-    parts = [_parts(score) for score in next(iter(scores.values()))]
-    rows = [part for of_task in parts for part in of_task]
-    cells = {
-        name: [_cell(accuracy) for score in of_one for accuracy in _parts(score).values()]
-        for name, of_one in scores.items()
-    }
-    return Evaluated(
-        f"{grid(rows, cells)}\n{NOTE}",
-        {name: _figures(of_one) for name, of_one in scores.items()},
-    )
+    scores = for_each(vectors, lambda _, one: evaluate_analogies(one, config.data))
+    columns, figures = {}, {}
+    for name, of_one in scores.items():
+        rows = [row for score in of_one for row in _rows(score)]  # the same for all sets of vectors
+        columns[name] = [
+            f"{figure(one.cos_add):<5} {figure(one.cos_mul):<5} ({one.covered}/{one.total})" for _, one in rows
+        ]
+        figures[name] = {"tasks": {score.task: _figures(score) for score in of_one}, "average": average(of_one)}
+    return Results([score_table([head for head, _ in rows], columns, NOTE)], figures)
 
 
-def _parts(score: AnalogyScore) -> dict[str, Accuracy]:
-    """Return sections and sums by what stands before their rows."""
+def _rows(score: AnalogyScore) -> list[tuple[str, Accuracy]]:
+    """Return sections and sums with what stands before their rows."""
     sums = {"semantic": score.semantic, "syntactic": score.syntactic, "all": score.all}
-    return {f"  {section}": accuracy for section, accuracy in score.sections.items()} | {
-        f"{score.task}, {name}": accuracy for name, accuracy in sums.items() if accuracy is not None
-    }
+    return [(f"  {section}", accuracy) for section, accuracy in score.sections.items()] + [
+        (f"{score.task}, {name}", accuracy) for name, accuracy in sums.items() if accuracy is not None
+    ]
 
 
-def _cell(accuracy: Accuracy) -> str:
-    found = f"{number(accuracy.cos_add):<5} {number(accuracy.cos_mul):<5}"
-    return f"{found} ({accuracy.covered}/{accuracy.total})"
-
-
-def _figures(scores: list[AnalogyScore]) -> dict[str, Any]:
-    """Return the figures of a set of vectors; `score` is 3CosAdd's."""
+def _figures(score: AnalogyScore) -> dict[str, Any]:
     return {
-        "tasks": {
-            score.task: {
-                **(_accuracy(score.all) or {}),
-                "semantic": _accuracy(score.semantic),
-                "syntactic": _accuracy(score.syntactic),
-                "sections": {section: _accuracy(accuracy) for section, accuracy in score.sections.items()},
-            }
-            for score in scores
-        },
-        "average": average(scores),
+        **_accuracy(score.all),
+        "semantic": score.semantic and _accuracy(score.semantic),
+        "syntactic": score.syntactic and _accuracy(score.syntactic),
+        "sections": {section: _accuracy(accuracy) for section, accuracy in score.sections.items()},
     }
 
 
-def _accuracy(accuracy: Accuracy | None) -> dict[str, Any] | None:
-    if accuracy is None:
-        return None
-    return {
-        "score": accuracy.cos_add,
-        "cos_mul": accuracy.cos_mul,
-        "covered": accuracy.covered,
-        "total": accuracy.total,
-    }
+def _accuracy(one: Accuracy) -> dict[str, Any]:
+    return {"score": one.cos_add, "cos_mul": one.cos_mul, "covered": one.covered, "total": one.total}

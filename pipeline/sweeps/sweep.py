@@ -31,7 +31,7 @@ class Sweep:
         out: its folder, whose lock the caller holds.
         fixed: settings of all trials, by name.
         source: gives the settings of each.
-        data: the data sets, as `find_datasets` takes them.
+        data: the data sets, as `find_word_pairs` takes them.
         select: names of the data sets that count; all where there is none.
         jobs: trials at a time.
         prune: whether to stop hopeless trials.

@@ -110,7 +110,7 @@ def run_trial(
         name: of the trial.
         settings: what was swept.
         config: all settings; its folder is the run's.
-        data: the data sets, as `find_datasets` takes them.
+        data: the data sets, as `find_word_pairs` takes them.
         after_epoch: hears the losses so far; raises Pruned to stop the trial.
 
     Raises:

@@ -23,7 +23,7 @@ class Task:
         name: of the trial.
         settings: what is swept.
         config: all settings.
-        data: the data sets, as `find_datasets` takes them.
+        data: the data sets, as `find_word_pairs` takes them.
     """
 
     name: str

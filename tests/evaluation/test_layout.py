@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
+from x2static.evaluation.word_pairs import Pair, find_word_pairs, read_word_pairs
 
 EXPECTED = [Pair("cat", "dog", 7.5), Pair("Tiger", "tea cup", 2.0)]
 ONE_WORD = [Pair("cat", "dog", 7.5), Pair("Tiger", "cup", 2.0)]
@@ -45,7 +45,7 @@ def write(path: Path, text: str) -> Path:
     ],
 )
 def test_published_layouts_are_read(tmp_path, text):
-    assert read_pairs(write(tmp_path / "pairs.txt", text)) == EXPECTED
+    assert read_word_pairs(write(tmp_path / "pairs.txt", text)) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_published_layouts_are_read(tmp_path, text):
     ids=["MEN", "wide spaces", "header"],
 )
 def test_columns_may_stand_between_spaces(tmp_path, text):
-    assert read_pairs(write(tmp_path / "pairs.txt", text)) == ONE_WORD
+    assert read_word_pairs(write(tmp_path / "pairs.txt", text)) == ONE_WORD
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,13 @@ def test_columns_may_stand_between_spaces(tmp_path, text):
 def test_what_is_like_no_layout_is_refused_by_file_and_line(tmp_path, text, line, message):
     file = write(tmp_path / "pairs.txt", text)
     with pytest.raises(X2StaticError, match=rf"pairs\.txt, line {line}: .*{message}"):
-        read_pairs(file)
+        read_word_pairs(file)
 
 
 @pytest.mark.parametrize("text", ["word1\tword2\tscore\n", f"{SIMLEX}\n", "# nothing\n", ""])
 def test_a_file_without_a_pair_is_refused(tmp_path, text):
     with pytest.raises(X2StaticError, match=r"pairs\.txt: no word pairs in it"):
-        read_pairs(write(tmp_path / "pairs.txt", text))
+        read_word_pairs(write(tmp_path / "pairs.txt", text))
 
 
 def test_comma_separated_files_are_data_sets_too(tmp_path):
@@ -107,5 +107,5 @@ def test_comma_separated_files_are_data_sets_too(tmp_path):
     for folder in (tmp_path, tmp_path / "wordsim"):
         for name in ("b.csv", "a.tsv"):
             write(folder / name, "cat,dog,1\n")
-    assert [file.name for file in find_datasets(tmp_path)] == ["a", "b"]
-    assert [file.name for file in find_datasets(tmp_path / "wordsim")] == ["a", "b"]
+    assert [file.stem for file in find_word_pairs(tmp_path)] == ["a", "b"]
+    assert [file.stem for file in find_word_pairs(tmp_path / "wordsim")] == ["a", "b"]

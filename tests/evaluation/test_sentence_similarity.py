@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.sentence_pairs import SentencePair, find_sentence_pairs, read_sentence_pairs
 from x2static.evaluation.sentence_similarity import (
     SIF_A,
     Correlation,
+    SentencePair,
     SentenceScore,
     average,
     evaluate_sentence_similarity,
+    find_sentence_pairs,
+    read_sentence_pairs,
     score_sentences,
     sif_weights,
     without_first_component,

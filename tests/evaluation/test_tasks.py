@@ -7,7 +7,7 @@ import pytest
 
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.evaluations import analogy, bias, sentence_similarity
-from x2static.pipeline.evaluations.asked import Asked
+from x2static.pipeline.evaluations.registry import EvaluateConfig
 from x2static.schemas.vectors import WordVectors
 
 
@@ -18,8 +18,8 @@ def two_sets(words: list[str]) -> dict[str, WordVectors]:
     return {"all": WordVectors(words, matrix, counts), "less": WordVectors(words[:-1], matrix[:-1], counts[:-1])}
 
 
-def asked(data, resamples: int = 0) -> Asked:
-    return Asked(data=data, seed=0, common=False, resamples=resamples, runs=1)
+def asked(data, resamples: int = 0) -> EvaluateConfig:
+    return EvaluateConfig(data=data, seed=0, common=False, resamples=resamples, runs=1)
 
 
 def test_analogies_by_section_and_kind(tmp_path):

@@ -9,8 +9,8 @@ import pytest
 from gensim.models import KeyedVectors
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
 from x2static.evaluation.intervals import Bootstrap
+from x2static.evaluation.word_pairs import Pair, find_word_pairs, read_word_pairs
 from x2static.evaluation.word_similarity import Score, average, evaluate_word_similarity, score_pairs, score_together
 from x2static.schemas.vectors import WordVectors
 
@@ -21,7 +21,7 @@ def random_vectors(words: list[str], seed: int = 0) -> WordVectors:
 
 
 def words_of(path: Path) -> list[str]:
-    return sorted({word.lower() for pair in read_pairs(path) for word in (pair.first, pair.second)})
+    return sorted({word.lower() for pair in read_word_pairs(path) for word in (pair.first, pair.second)})
 
 
 def gensim_score(vectors: WordVectors, path: Path) -> float:
@@ -33,19 +33,19 @@ def gensim_score(vectors: WordVectors, path: Path) -> float:
 @pytest.mark.parametrize("which", [0, 1])
 @pytest.mark.parametrize("every", [1, 3])
 def test_the_score_is_that_of_gensim(which, every):
-    file = find_datasets(None)[which]
-    vectors = random_vectors(words_of(file.path)[::every], seed=which)
-    (score,) = evaluate_word_similarity(vectors, file.path)
-    assert score.score == pytest.approx(gensim_score(vectors, file.path), abs=1e-6)
+    file = find_word_pairs(None)[which]
+    vectors = random_vectors(words_of(file)[::every], seed=which)
+    (score,) = evaluate_word_similarity(vectors, file)
+    assert score.score == pytest.approx(gensim_score(vectors, file), abs=1e-6)
     assert (score.covered < score.total) == (every == 3)
 
 
 def test_the_score_is_that_of_gensim_on_all_shared_data(shared):
-    files = find_datasets(shared)
-    vectors = random_vectors(sorted({word for file in files for word in words_of(file.path)}))
+    files = find_word_pairs(shared)
+    vectors = random_vectors(sorted({word for file in files for word in words_of(file)}))
     for file, score in zip(files, evaluate_word_similarity(vectors, shared), strict=True):
-        assert score.score == pytest.approx(gensim_score(vectors, file.path), abs=1e-6)
-        assert (score.task, score.covered) == (file.name, score.total)
+        assert score.score == pytest.approx(gensim_score(vectors, file), abs=1e-6)
+        assert (score.task, score.covered) == (file.stem, score.total)
 
 
 def plane(**angles: float) -> WordVectors:
@@ -152,9 +152,9 @@ def test_together_all_are_scored_on_the_pairs_that_all_cover(tmp_path):
 
 
 def test_one_set_of_vectors_together_is_that_set_alone():
-    file = find_datasets(None)[0]
-    vectors = random_vectors(words_of(file.path)[::2])
-    assert score_together({"one": vectors}, file.path)["one"] == evaluate_word_similarity(vectors, file.path)
+    file = find_word_pairs(None)[0]
+    vectors = random_vectors(words_of(file)[::2])
+    assert score_together({"one": vectors}, file)["one"] == evaluate_word_similarity(vectors, file)
 
 
 def test_vectors_that_share_no_pair_are_an_error_together(tmp_path):
@@ -165,14 +165,14 @@ def test_vectors_that_share_no_pair_are_an_error_together(tmp_path):
 
 
 def test_the_interval_is_about_the_score_and_repeats():
-    file = find_datasets(None)[0]
-    vectors = random_vectors(words_of(file.path))
-    (score,) = evaluate_word_similarity(vectors, file.path, Bootstrap(200, seed=1))
+    file = find_word_pairs(None)[0]
+    vectors = random_vectors(words_of(file))
+    (score,) = evaluate_word_similarity(vectors, file, Bootstrap(200, seed=1))
     assert score.interval is not None
     assert score.interval.low < score.score < score.interval.high
-    assert evaluate_word_similarity(vectors, file.path, Bootstrap(200, seed=1)) == [score]
-    assert evaluate_word_similarity(vectors, file.path, Bootstrap(200, seed=2))[0].interval != score.interval
-    assert score_together({"one": vectors}, file.path, Bootstrap(200, seed=1))["one"] == [score]
+    assert evaluate_word_similarity(vectors, file, Bootstrap(200, seed=1)) == [score]
+    assert evaluate_word_similarity(vectors, file, Bootstrap(200, seed=2))[0].interval != score.interval
+    assert score_together({"one": vectors}, file, Bootstrap(200, seed=1))["one"] == [score]
 
 
 def test_without_a_score_there_is_no_interval():

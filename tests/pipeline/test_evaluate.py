@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from x2static.evaluation import task_files
+from x2static.evaluation import files
 from x2static.evaluation.word_similarity import average, evaluate_word_similarity, score_together
 from x2static.pipeline import cli
-from x2static.pipeline.evaluations import tasks
-from x2static.pipeline.evaluations.asked import Asked, Evaluated
-from x2static.pipeline.evaluations.tasks import TASKS, fetched_data
+from x2static.pipeline.evaluations import registry
+from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, Results, fetched_data
 from x2static.schemas.vectors import WordVectors
 
 ROOT = Path(__file__).parents[2]
@@ -126,25 +125,25 @@ def test_intervals_takes_a_thousand_resamples(evaluate, folders, data):
     assert asked != evaluate(folders[0], "--data", data, "--resamples", "1001")
 
 
-@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("task", list(EVALUATIONS))
 @pytest.mark.parametrize("option", [*SIMILARITY_OPTIONS, "--runs", "--seed"])
 def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_it(
     task, option, monkeypatch, capsys, folders
 ):
-    asked: list[Asked] = []
+    asked: list[EvaluateConfig] = []
 
-    def run(vectors: dict[str, WordVectors], what: Asked) -> Evaluated:
+    def run(vectors: dict[str, WordVectors], what: EvaluateConfig) -> Results:
         asked.append(what)
-        return Evaluated("table", {name: {} for name in vectors})
+        return Results("table", {name: {} for name in vectors})
 
-    module = ModuleType(f"x2static.pipeline.evaluations.{TASKS[task].module}")
+    module = ModuleType(f"x2static.pipeline.evaluations.{EVALUATIONS[task].module}")
     monkeypatch.setattr(module, "run", run, raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     value = [] if option in ("--common", "--intervals") else ["123"]
     if (task, option) == ("word-similarity", "--seed"):
         value.append("--intervals")  # else there is nothing to draw
     status = cli.run(["evaluate", str(folders[0]), "--task", task, option, *value])
-    if option[2:] not in TASKS[task].options:
+    if option[2:] not in EVALUATIONS[task].options:
         assert (status, asked) == (2, [])
         assert f"--task {task} does not use {option}; it is for " in capsys.readouterr().err
         return
@@ -153,13 +152,13 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
     changed = {"--common": {"common": True}, "--intervals": {"resamples": 1000}}.get(option, {option[2:]: 123})
     if "--intervals" in value:
         changed["resamples"] = 1000
-    assert asked == [Asked(**(default | changed))]
+    assert asked == [EvaluateConfig(**(default | changed))]
 
 
-@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("task", list(EVALUATIONS))
 def test_fetched_data_is_taken_where_the_task_has_some_and_gensim_has_none(task, cache, monkeypatch):
-    monkeypatch.setattr(tasks, "gensim_file", lambda _: None)
-    folder = cache / TASKS[task].folder
+    monkeypatch.setattr(registry, "gensim_file", lambda _: None)
+    folder = cache / EVALUATIONS[task].folder
     assert fetched_data(task) is None
     (cache / "other").mkdir(parents=True)
     folder.mkdir()
@@ -167,20 +166,20 @@ def test_fetched_data_is_taken_where_the_task_has_some_and_gensim_has_none(task,
     assert fetched_data(task) is None
     (folder / "set.tsv").touch()
     assert fetched_data(task) == cache
-    monkeypatch.setattr(tasks, "gensim_file", Path)
-    assert fetched_data(task) == (None if TASKS[task].shipped else cache)
+    monkeypatch.setattr(registry, "gensim_file", Path)
+    assert fetched_data(task) == (None if EVALUATIONS[task].shipped else cache)
 
 
 def test_gensim_counts_only_where_it_ships_all_files_of_the_task(cache, monkeypatch):
     (cache / "wordsim").mkdir(parents=True)
     (cache / "wordsim/rg65.tsv").touch()
-    monkeypatch.setattr(tasks, "gensim_file", lambda name: Path(name) if name.startswith("wordsim") else None)
+    monkeypatch.setattr(registry, "gensim_file", lambda name: Path(name) if name.startswith("wordsim") else None)
     assert fetched_data("word-similarity") == cache
 
 
-@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("task", list(EVALUATIONS))
 def test_each_task_without_data_says_how_to_fetch_some(task, monkeypatch, capsys, folders):
-    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    monkeypatch.setattr(files, "find_spec", lambda _: None)
     assert cli.run(["evaluate", str(folders[0]), "--task", task]) == 1
     err = capsys.readouterr().err
     assert "`x2static data fetch" in err
@@ -189,7 +188,7 @@ def test_each_task_without_data_says_how_to_fetch_some(task, monkeypatch, capsys
 
 def test_fetched_word_pairs_are_scored_without_gensim(cache, monkeypatch, evaluate, folders, data):
     shutil.copytree(data, cache / "wordsim")
-    monkeypatch.setattr(task_files, "find_spec", lambda _: None)
+    monkeypatch.setattr(files, "find_spec", lambda _: None)
     assert evaluate(folders[0]) == evaluate(folders[0], "--data", data)
 
 
@@ -225,7 +224,7 @@ def of_task(task: str, folder: Path, words: list[str]) -> Path:
     return folder if task == "classification" else path
 
 
-@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("task", list(EVALUATIONS))
 def test_an_error_says_which_of_several_sets_it_is_about(task, tmp_path, capsys, folders):
     words = [f"x{i}" for i in range(40)]
     matrix = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
@@ -240,7 +239,7 @@ def test_an_error_says_which_of_several_sets_it_is_about(task, tmp_path, capsys,
     assert "foreign: " not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("task", list(EVALUATIONS))
 def test_an_error_of_the_data_is_about_no_set(task, tmp_path, capsys, folders):
     asked = ["--task", task, "--data", str(tmp_path / "nothing")]
     assert cli.run(["evaluate", *map(str, folders[:2]), *asked]) == 1
@@ -296,7 +295,7 @@ def test_the_command_loads_no_task_before_it_is_asked_for():
         "heavy = {'torch', 'scipy', 'gensim', 'transformers', 'sklearn'} & set(sys.modules)\n"
         "tasks = [name for name in sys.modules if name.startswith('x2static.pipeline.evaluations.')]\n"
         "sys.exit(f'{heavy} {tasks}' if heavy or sorted(tasks) != "
-        "['x2static.pipeline.evaluations.asked', 'x2static.pipeline.evaluations.tasks'] else 0)"
+        "['x2static.pipeline.evaluations.registry', 'x2static.pipeline.evaluations.registry'] else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

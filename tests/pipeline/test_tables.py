@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from x2static.evaluation.differences import Difference, Differences
 from x2static.evaluation.intervals import Interval
-from x2static.evaluation.word_similarity import Score
-from x2static.pipeline.tables import difference_table, short_names, similarity_table
+from x2static.evaluation.word_similarity import Difference, Differences, Score
+from x2static.pipeline.evaluations.word_similarity import difference_table, similarity_table
+from x2static.pipeline.tables import short_names
 
 
 def test_the_table_of_scores_has_a_column_a_set_of_vectors():

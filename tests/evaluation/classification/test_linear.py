@@ -8,7 +8,8 @@ from scipy.special import logsumexp
 
 from tests.evaluation.classification.tasks import write
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.classification.linear import STRENGTHS, Linear, evaluate_sentence_classification
+from x2static.evaluation.classification.linear import STRENGTHS, Linear
+from x2static.evaluation.classification.protocol import evaluate_sentence_classification
 
 DIM, CLASSES = 4, 3
 DIRECTIONS = np.random.default_rng(9).standard_normal((2, 16)).astype(np.float32)

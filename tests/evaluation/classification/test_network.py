@@ -8,9 +8,17 @@ import torch
 
 from tests.evaluation.classification.tasks import vectors, write
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.classification.examples import MEAN_LENGTH, UNKNOWN, Examples, Inputs
-from x2static.evaluation.classification.network import DROPOUT, FILTERS, Network
-from x2static.evaluation.classification.training import predict, train
+from x2static.evaluation.classification.network import (
+    DROPOUT,
+    FILTERS,
+    MEAN_LENGTH,
+    UNKNOWN,
+    Examples,
+    Inputs,
+    Network,
+    predict,
+    train,
+)
 from x2static.schemas.vectors import WordVectors
 
 DIM, CLASSES = 7, 3

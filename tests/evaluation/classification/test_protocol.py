@@ -8,8 +8,7 @@ import pytest
 from tests.evaluation.classification.tasks import trigram_rows, vectors, write
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification import protocol
-from x2static.evaluation.classification.protocol import evaluate_classification, evaluate_classification_runs
-from x2static.evaluation.classification.scores import over_runs
+from x2static.evaluation.classification.protocol import evaluate_classification, evaluate_classification_runs, over_runs
 
 
 def splits(folder, rows, test_rows):
@@ -75,7 +74,7 @@ def test_the_best_rate_and_epoch_on_the_validation_part_are_chosen_and_of_equals
 
     monkeypatch.setattr(protocol, "train", train)
     monkeypatch.setattr(protocol, "predict", predict)
-    assert protocol.choose(None, None, Validation, 2, 0) == protocol.Setting(1e-4, 10)
+    assert protocol.choose(None, None, Validation, 2, 0) == (1e-4, 10)
 
 
 def test_the_same_seed_gives_the_same_scores_and_another_seed_others(tmp_path):

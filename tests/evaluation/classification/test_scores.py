@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from x2static.evaluation.classification.scores import ClassificationScore, accuracy, macro_f1, over_runs
+from x2static.evaluation.classification.protocol import ClassificationScore, accuracy, macro_f1, over_runs
 
 
 def naive_macro_f1(labels, predicted):

@@ -14,7 +14,7 @@ from tests.pipeline.data.conftest import PAIRS, make_set, tree
 from tests.pipeline.data.server import sends
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json, read_json
-from x2static.evaluation.datasets import Pair, find_datasets, read_pairs
+from x2static.evaluation.word_pairs import Pair, find_word_pairs, read_word_pairs
 from x2static.pipeline.data import fetch as module
 from x2static.pipeline.data.fetch import data_folder, fetch, is_there
 
@@ -27,9 +27,9 @@ def test_a_fetched_set_is_read_like_a_data_folder(server, trust, tmp_path):
     assert not is_there(tmp_path, data_set)
     assert fetch(tmp_path, data_set, trust)
     assert is_there(tmp_path, data_set)
-    (file,) = find_datasets(tmp_path)
+    (file,) = find_word_pairs(tmp_path)
     assert file.name == "tiny"
-    assert read_pairs(file.path) == [Pair("sea", "ocean", 9.5), Pair("cat", "stone", 0.5)]
+    assert read_word_pairs(file) == [Pair("sea", "ocean", 9.5), Pair("cat", "stone", 0.5)]
     assert set(tree(tmp_path)) == {"wordsim/tiny.tsv", "fetched/tiny.json"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.data.server import Proxy, sends
-from x2static.evaluation.datasets import read_pairs
+from x2static.evaluation.word_pairs import read_word_pairs
 from x2static.pipeline.data.sources import SETS, RemoteFile
 
 PINNED = re.compile(r"https://raw\.githubusercontent\.com/([^/]+)/([^/]+)/([0-9a-f]{40})/([\w./-]+)")
@@ -91,7 +91,7 @@ def test_the_real_file_converts_to_the_shared_copy(file, shared, tmp_path):
     ours, theirs = file.convert(published(file)), (shared / file.path).read_bytes()
     if file.path.startswith("wordsim/"):
         (tmp_path / "ours.tsv").write_bytes(ours)
-        assert read_pairs(tmp_path / "ours.tsv") == read_pairs(shared / file.path)
+        assert read_word_pairs(tmp_path / "ours.tsv") == read_word_pairs(shared / file.path)
         theirs = b"\n".join(theirs.splitlines()) + b"\n"  # two of them have Windows' line ends
     assert ours == theirs
 

@@ -8,9 +8,9 @@ import pytest
 from tests.evaluation.classification.tasks import trigram_rows, vectors, write
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.evaluations import classification
-from x2static.pipeline.evaluations.asked import Asked
+from x2static.pipeline.evaluations.registry import EvaluateConfig
 
-asked = partial(Asked, seed=0, common=False, resamples=0)
+asked = partial(EvaluateConfig, seed=0, common=False, resamples=0)
 
 
 def test_every_set_of_vectors_has_a_column_and_every_task_a_row(tmp_path):

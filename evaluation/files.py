@@ -1,4 +1,4 @@
-"""Where the data of a task is: files that the user names or that a library ships, and their numbered lines."""
+"""Files of evaluation data: found where the user names them or a library ships them, and read line by line."""
 
 import math
 from importlib.util import find_spec
@@ -8,7 +8,7 @@ from x2static.durable.errors import X2StaticError
 
 
 def find_files(data: Path, folder: str, patterns: tuple[str, ...], expected: str) -> list[Path]:
-    """Return the data files of a task, by path.
+    """Return the data files of a task, by name.
 
     Args:
         data: a file; or a folder whose subfolder, or where it has none, itself holds the files.
@@ -24,7 +24,7 @@ def find_files(data: Path, folder: str, patterns: tuple[str, ...], expected: str
     if not data.is_dir():
         raise X2StaticError(f"{data}: no such file or folder; --data takes {expected}, or a folder of them")
     inner = data / folder if (data / folder).is_dir() else data
-    paths = sorted(path for pattern in patterns for path in inner.glob(pattern))
+    paths = sorted((path for pattern in patterns for path in inner.glob(pattern)), key=lambda path: path.stem)
     if not paths:
         raise X2StaticError(f"{inner}: no {' or '.join(patterns)} here; --data takes {expected}, or a folder of them")
     named: dict[str, Path] = {}

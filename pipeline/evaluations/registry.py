@@ -1,0 +1,127 @@
+"""The tasks of `x2static evaluate`: each is a file here with a function `run`, and a line in EVALUATIONS."""
+
+import importlib
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from x2static.evaluation.analogy import QUESTIONS
+from x2static.evaluation.files import gensim_file
+from x2static.evaluation.word_pairs import WORD_PAIRS
+from x2static.machine.packages import require_modules
+from x2static.pipeline.data.fetch import data_folder
+from x2static.pipeline.terminal import about
+from x2static.report.table import Table
+from x2static.schemas.vectors import WordVectors
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What the user wants to know of word vectors; a task reads what concerns it.
+
+    Attributes:
+        data: where the task's data is; None for what comes with the libraries, or was fetched.
+        seed: of every draw.
+        common: score all sets of vectors on the items that all of them cover.
+        resamples: bootstrap resamples or permutations; 0 for no intervals, and for the task's own number.
+        runs: repetitions with other seeds, at least 1.
+    """
+
+    data: Path | None
+    seed: int
+    common: bool
+    resamples: int
+    runs: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a task finds.
+
+    Attributes:
+        tables: for the terminal.
+        vectors: for --json, the figures of each set of vectors by its name.
+        figures: for --json, what all sets have in common.
+    """
+
+    tables: list[Table]
+    vectors: dict[str, dict[str, Any]]
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+Run = Callable[[dict[str, WordVectors], EvaluateConfig], Results]
+
+
+class Evaluation(NamedTuple):
+    """A task of the command.
+
+    Attributes:
+        module: in this folder; it has the function `run`.
+        folder: of a folder of data, where its files are.
+        options: those of `evaluate` that it uses beside --data, by parameter name.
+        shipped: the files that gensim ships for it.
+        packages: what it needs beside the base, and the extra that brings it.
+    """
+
+    module: str
+    folder: str
+    options: frozenset[str]
+    shipped: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ("evaluate", "scipy")
+
+
+EVALUATIONS = {
+    "word-similarity": Evaluation(
+        "word_similarity", "wordsim", frozenset({"seed", "common", "intervals", "resamples"}), WORD_PAIRS
+    ),
+    "classification": Evaluation(
+        "classification", "classification", frozenset({"seed", "runs"}), packages=("train", "torch")
+    ),
+    "analogy": Evaluation("analogy", "analogy", frozenset(), (QUESTIONS,), packages=()),
+    "bias": Evaluation("bias", "bias", frozenset({"seed", "resamples"})),
+    "sentence-similarity": Evaluation("sentence_similarity", "sentence-similarity", frozenset()),
+}
+
+
+def fetched_data(task: str) -> Path | None:
+    """Return the folder of fetched data where a task finds some in it; None where gensim ships all that it needs."""
+    shipped = EVALUATIONS[task].shipped
+    if shipped and all(gensim_file(name) for name in shipped):
+        return None
+    folder = data_folder()
+    inner = folder / EVALUATIONS[task].folder
+    # A fetch that was killed leaves hidden files.
+    return folder if inner.is_dir() and any(not path.name.startswith(".") for path in inner.iterdir()) else None
+
+
+def runner(task: str) -> Run:
+    """Return the function that runs a task; only now is its module imported, with the libraries it needs.
+
+    Raises:
+        X2StaticError: a package that it needs is missing.
+    """
+    if packages := EVALUATIONS[task].packages:
+        require_modules(*packages)
+    run: Run = importlib.import_module(f"x2static.pipeline.evaluations.{EVALUATIONS[task].module}").run
+    return run
+
+
+def for_each(vectors: dict[str, WordVectors], do: Callable[[str, WordVectors], Result]) -> dict[str, Result]:
+    """Return what is done with each set of word vectors, by its name.
+
+    Where there are several, errors and warnings say which one they are about; so data is read before, whose errors
+    are about none.
+
+    Args:
+        vectors: the sets by name.
+        do: takes a set's name and the set.
+    """
+    results = {}
+    for name, of_name in vectors.items():
+        with about(name) if len(vectors) > 1 else nullcontext():
+            results[name] = do(name, of_name)
+    return results
