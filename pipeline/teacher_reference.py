@@ -14,7 +14,7 @@ import numpy.typing as npt
 from x2static.baselines.fine_tuning import FineTuning, fine_tune
 from x2static.baselines.teacher_sentences import TeacherSentences
 from x2static.durable.storage import canonical_json
-from x2static.evaluation.classification.data import Task, read_tasks
+from x2static.evaluation.classification.data import ClassificationTask, read_tasks
 from x2static.evaluation.classification.protocol import accuracy, evaluate_sentence_classification, macro_f1
 from x2static.evaluation.sentence_similarity import (
     SentencePair,
@@ -194,7 +194,7 @@ class Comparison:
         rules = self.vectors.segmentation
         return {"vectors": digest.hexdigest(), "words": rules.sha256 if rules else None}
 
-    def _teacher(self, task: Task, show: Show) -> Result:
+    def _teacher(self, task: ClassificationTask, show: Show) -> Result:
         def encode(texts: list[str]) -> Vectors:
             with show(f"{task.name}, teacher") as report:
                 return self.sentences.encode(texts, report)
@@ -202,7 +202,9 @@ class Comparison:
         origin = {**self._teacher_origin, "precision": self.sentences.precision}
         return self._linear("teacher", origin, encode, task)
 
-    def _linear(self, what: str, origin: Result, encode: Callable[[list[str]], Vectors], task: Task) -> Result:
+    def _linear(
+        self, what: str, origin: Result, encode: Callable[[list[str]], Vectors], task: ClassificationTask
+    ) -> Result:
         def make() -> Result:
             (score,) = evaluate_sentence_classification(encode, self.data, self.seed, [task.name])
             return {name: getattr(score, name) for name in FIGURES}
@@ -210,7 +212,7 @@ class Comparison:
         origin = {"method": METHOD, "classifier": "linear", "seed": self.seed, "data": task_hash(task), **origin}
         return self.kept.get(f"{task.name}-{what}", origin, make)
 
-    def _fine_tuned(self, task: Task, show: Show) -> Result | None:
+    def _fine_tuned(self, task: ClassificationTask, show: Show) -> Result | None:
         settings = self.fine_tuning
         if settings is None:
             return None
@@ -228,7 +230,7 @@ class Comparison:
         return self.kept.get(f"{task.name}-fine-tuned", origin | self._teacher_origin, make)
 
 
-def task_hash(task: Task) -> str:
+def task_hash(task: ClassificationTask) -> str:
     """Return the sha256 of a task's texts and labels, part by part."""
     return hashlib.sha256(canonical_json([[part.labels, part.texts] for part in task.parts])).hexdigest()
 
