@@ -23,62 +23,55 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.processes import alone, peak_rss
+from x2static.machine.device import pick_device
+from x2static.schemas.encoding import EncodeConfig
+from x2static.stage1_encode.corpora.byte_lines import open_stream
+from x2static.stage1_encode.encode import encode as run_stage
+from x2static.stage1_encode.encoder import load_encoder
+from x2static.stage1_encode.teacher.files import TeacherFiles, resolve_model
+from x2static.stage1_encode.teacher.lanes import shared_cores
+from x2static.stage1_encode.teacher.teacher import pick_precision
+from x2static.stage1_encode.text.preparation import PORTION, prepared
 
 Figures = dict[str, float]
+PLAIN_BATCH = 32
 
 
 def paragraphs_of(corpus: str, count: int) -> list[str]:
     """Return the first paragraphs of a text file."""
-    from x2static.stage1_encode.corpora.byte_lines import open_stream
-
     with open_stream(Path(corpus)) as stream:
         lines = (line.decode().strip() for line in stream)
         return list(islice((line for line in lines if line), count))
 
 
-def config_of(arguments: dict[str, Any], cache: str) -> Any:
+def config_of(arguments: dict[str, Any], cache: str) -> EncodeConfig:
     """Return stage one's configuration for these arguments."""
-    from x2static.schemas.encoding import EncodeConfig
-
     return EncodeConfig(
         model=arguments["model"],
         corpus=(arguments["corpus"],),
-        cache=cache,
+        cache=Path(cache),
         device=arguments["device"],
         limit=arguments["paragraphs"],
     )
 
 
-def batches(paragraphs: list[str], unit: int, encoder: Any) -> list[list[Any]]:
-    """Return the batches that an encoder makes of some paragraphs."""
-    from x2static.stage1_encode.text.preparation import PORTION, prepared
-
-    made: list[list[Any]] = []
-    for start in range(0, len(paragraphs), unit):
-        texts = [(start, paragraphs[start : start + unit])]
-        portions = prepared(texts, encoder.preparer, 1, PORTION[encoder.teacher.device.type])
-        made += [batch for batches in encoder.batches(text for _, text in portions) for batch in batches]
-    return made
-
-
 def bare(arguments: dict[str, Any]) -> Figures:
     """Time the forward pass alone over every n-th of the batches that stage one makes."""
-    import torch
-
-    from x2static.machine.device import pick_device
-    from x2static.stage1_encode.encoder import load_encoder
-    from x2static.stage1_encode.teacher.files import TeacherFiles
-    from x2static.stage1_encode.teacher.lanes import shared_cores
-    from x2static.stage1_encode.teacher.teacher import pick_precision
-
     config = config_of(arguments, "unused")
     device = pick_device(config.device)
     files = TeacherFiles.find(config.model, None)
     encoder = load_encoder(config, files, pick_precision(config.precision, config.compat, device)[0], device)
     loaded = peak_rss()
     paragraphs = paragraphs_of(config.corpus[0], arguments["paragraphs"])
-    chosen = batches(paragraphs, config.unit, encoder)[:: arguments["bare_every"]]
+    batches: list[list[Any]] = []
+    for start in range(0, len(paragraphs), config.unit):
+        unit = [(start, paragraphs[start : start + config.unit])]
+        portions = (text for _, text in prepared(unit, encoder.preparer, 1, PORTION[device.type]))
+        batches += [batch for ready in encoder.batches(portions) for batch in ready]
+    chosen = batches[:: arguments["bare_every"]]
     inputs = [encoder.teacher.inputs(batch) for batch in chosen]
     lanes = arguments["lanes"] or encoder.lanes
     with shared_cores(lanes), ThreadPoolExecutor(lanes) as pool:
@@ -100,13 +93,11 @@ def bare(arguments: dict[str, Any]) -> Figures:
 
 def encode(arguments: dict[str, Any]) -> Figures:
     """Time stage one as a user runs it, start-up apart."""
-    from x2static.stage1_encode.encode import encode as run
-
     began: list[float] = []
     with tempfile.TemporaryDirectory(prefix="x2static-benchmark-") as folder:
-        config = config_of(arguments, f"{folder}/cache")
         words = arguments["words"] and Path(arguments["words"]).read_text().split()
-        figures = run(config, lambda _: began.append(time.perf_counter()), words or ())
+        config = config_of(arguments, f"{folder}/cache")
+        figures = run_stage(config, lambda _: began.append(time.perf_counter()), words or ())
         ended = time.perf_counter()
     # The first report comes when the teacher is loaded and nothing has been read yet.
     return {"rate": figures["teacher_tokens"] / (ended - began[0]), "peak_rss": peak_rss(), **figures}
@@ -114,20 +105,19 @@ def encode(arguments: dict[str, Any]) -> Figures:
 
 def plain(arguments: dict[str, Any]) -> Figures:
     """Time sentence-transformers' own loop on every n-th paragraph; averages over sentences are not even made."""
-    from sentence_transformers import SentenceTransformer
-
-    from x2static.stage1_encode.teacher.files import resolve_model
+    from sentence_transformers import SentenceTransformer  # no dependency of x2static
 
     model = SentenceTransformer(str(resolve_model(arguments["model"], None)[0]), device=None)
-    chosen = paragraphs_of(arguments["corpus"], arguments["paragraphs"])
-    chosen = [text for text in chosen if len(text) >= 140][:: arguments["plain_every"]]
-    model.encode(chosen[:32], output_value="token_embeddings", batch_size=32, show_progress_bar=False)
+    chosen = [text for text in paragraphs_of(arguments["corpus"], arguments["paragraphs"]) if len(text) >= 140]
+    chosen = chosen[:: arguments["plain_every"]]
+
+    def read(texts: list[str]) -> int:
+        options = {"output_value": "token_embeddings", "batch_size": PLAIN_BATCH, "show_progress_bar": False}
+        return sum(len(states) for states in model.encode(texts, **options))
+
+    read(chosen[:PLAIN_BATCH])  # warm
     started = time.perf_counter()
-    tokens = 0
-    for start in range(0, len(chosen), 32):
-        batch = chosen[start : start + 32]
-        states = model.encode(batch, output_value="token_embeddings", batch_size=32, show_progress_bar=False)
-        tokens += sum(len(state) for state in states)
+    tokens = sum(read(chosen[start : start + PLAIN_BATCH]) for start in range(0, len(chosen), PLAIN_BATCH))
     return {"rate": tokens / (time.perf_counter() - started)}
 
 
@@ -143,15 +133,11 @@ def main() -> None:
     parser.add_argument("--words", default="", help="also encode with --ase over the words of this file")
     arguments = vars(parser.parse_args())
     without = arguments | {"words": "", "lanes": 0}
-    before = alone(bare, without)
-    encoded = alone(encode, without)
-    after = alone(bare, without)
-    one_lane = alone(bare, without | {"lanes": 1})
-    loop = alone(plain, without)
-    bare_rate = (before["rate"] + after["rate"]) / 2
+    before, encoded, after = alone(bare, without), alone(encode, without), alone(bare, without)
+    one_lane, loop = alone(bare, without | {"lanes": 1}), alone(plain, without)
     figures = {
         "benchmark": "encode",
-        "encode_over_bare": round(encoded["rate"] / bare_rate, 4),
+        "encode_over_bare": round(encoded["rate"] / ((before["rate"] + after["rate"]) / 2), 4),
         "encode_over_plain_loop": round(encoded["rate"] / loop["rate"], 2),
         "padding": round(before["padding"], 4),
         "peak_rss_bytes": encoded["peak_rss"],
@@ -164,10 +150,8 @@ def main() -> None:
         "seconds": encoded["seconds"],
     }
     if arguments["words"]:
-        with_words = alone(encode, arguments | {"lanes": 0})
-        again = alone(encode, without)
-        plain_rate = (encoded["rate"] + again["rate"]) / 2
-        figures["ase_overhead"] = round(plain_rate / with_words["rate"] - 1, 4)
+        with_words, again = alone(encode, arguments | {"lanes": 0}), alone(encode, without)
+        figures["ase_overhead"] = round((encoded["rate"] + again["rate"]) / 2 / with_words["rate"] - 1, 4)
     print(json.dumps(figures))
 
 

@@ -2,8 +2,6 @@
 
 import ctypes
 import mmap
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 # What a trim gives back is faulted in again where the next batch needs it (docs/LOG.md, 2026-11-22). So none within the
@@ -11,11 +9,7 @@ from pathlib import Path
 # back.
 ROOM = 192 << 20  # bytes beyond what is needed whatever the batches
 GROWTH = 64 << 20  # bytes since the last trim
-
-
-@cache
-def _trim() -> Callable[[int], int] | None:
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl and others keep less
+STATM = Path("/proc/self/statm")
 
 
 def give_back() -> None:
@@ -24,7 +18,7 @@ def give_back() -> None:
     A teacher's states are freed and allocated in ever other sizes, so that glibc's heaps grow for hours, full of holes
     (docs/LOG.md, 2026-11-21).
     """
-    if trim := _trim():
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc has it, musl and others keep less
         trim(0)
 
 
@@ -37,19 +31,19 @@ class Trimmer:
         Args:
             besides: bytes that it is going to need, whatever the batches.
         """
-        self._needed, self._after_last = _resident() + besides, 0
+        self._needed, self._after_last = resident() + besides, 0
 
     def after_batch(self) -> None:
         """Look how much the process holds, and give back if that is much and has grown since the last time."""
-        held = _resident()
+        held = resident()
         if held - self._needed > ROOM and held - self._after_last > GROWTH:
             give_back()
-            self._after_last = _resident()
+            self._after_last = resident()
 
 
-def _resident() -> int:
+def resident() -> int:
     """Return the bytes that the process holds in memory; 0 where the system does not say."""
     try:
-        return int(Path("/proc/self/statm").read_bytes().split()[1]) * mmap.PAGESIZE
+        return int(STATM.read_bytes().split()[1]) * mmap.PAGESIZE
     except OSError:
         return 0

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pytest
@@ -24,11 +25,21 @@ from tests.teachers import FAMILIES, english_sentence
 from x2static.stage1_encode.text.preparation import PORTION
 
 CONTEXTS = ("paragraph", "sentence")
-MODES = (None, "paper")
+# Each family and each way once; the other combinations are exhaustive.
+QUICK = {("bert", "paragraph", None), ("roberta", "sentence", None), ("gpt2", "paragraph", "paper")}
 
-families = pytest.mark.parametrize("family", FAMILIES)
 contexts = pytest.mark.parametrize("context", CONTEXTS)
-modes = pytest.mark.parametrize("compat", MODES)
+families = pytest.mark.parametrize(
+    "family", ["bert", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in FAMILIES if name != "bert")]
+)
+every_way = pytest.mark.parametrize(
+    ("family", "context", "compat"),
+    [
+        pytest.param(*way, marks=[] if way in QUICK else [pytest.mark.exhaustive])
+        for way in product(FAMILIES, CONTEXTS, (None, "paper"))
+    ],
+)
+two_ways = pytest.mark.parametrize(("context", "compat"), [("paragraph", None), ("sentence", "paper")])
 
 
 def prose(seed: int, sentences: int) -> str:
@@ -88,20 +99,10 @@ def test_the_reference_cuts_compat_sentences_after_stops_only():
     assert compat_sentences("a . b c. ? ! d".split()) == [["a", "."], ["b", "c.", "?"], ["!"], ["d"]]
 
 
-@families
-def test_neighbouring_positions_of_the_tiny_teachers_are_told_apart(readers: Readers, family):
-    reader = readers(family)
-    states = reader.states(reader.ids("the old dog sees the old dog , and the old dog sees the old dog"))
-    for position in range(len(states) - 1):
-        assert_apart(states[position : position + 4].mean(axis=0), states[position + 1 : position + 5].mean(axis=0))
-
-
 # --- everything, against the reference -------------------------------------------------------------------------------
 
 
-@modes
-@contexts
-@families
+@every_way
 def test_rows_words_counts_and_vectors_are_the_references(
     readers: Readers, encode: Encode, monkeypatch: pytest.MonkeyPatch, family, context, compat
 ):
@@ -123,9 +124,7 @@ def test_rows_words_counts_and_vectors_are_the_references(
     assert shard.marker.n_tokens == reader.n_tokens - before
 
 
-@modes
-@contexts
-@families
+@every_way
 def test_bfloat16_keeps_the_direction_of_the_float32_vectors(readers: Readers, encode: Encode, family, context, compat):
     reader = readers(family)
     encoded = encode(reader, PLAIN, context=context, compat=compat, precision="bfloat16")
@@ -137,8 +136,7 @@ def test_bfloat16_keeps_the_direction_of_the_float32_vectors(readers: Readers, e
     assert max(np.abs(row.vector - other.vector).max() for row, other in pairs) > 2e-3
 
 
-@modes
-@contexts
+@two_ways
 def test_rows_stay_in_corpus_order_and_paragraphs_are_numbered_anew_in_each_unit(
     readers: Readers, encode: Encode, context, compat
 ):
@@ -160,12 +158,11 @@ def windows_of(reader: Reader, text: str) -> list[list[int]]:
     return cut_windows(lengths, reader.teacher.room)
 
 
-@pytest.mark.parametrize("window", [24, 64])
 @families
 def test_a_paragraph_longer_than_the_window_goes_on_in_windows_cut_at_sentence_ends(
-    readers: Readers, encode: Encode, family, window
+    readers: Readers, encode: Encode, family
 ):
-    reader = readers(family, window)
+    reader = readers(family, 24)
     paragraphs = [prose(seed, 24) for seed in range(40, 46)]
     for text in paragraphs:
         windows = windows_of(reader, text)
@@ -186,21 +183,14 @@ def test_a_paragraph_that_fills_the_window_exactly_is_read_in_one_piece(readers:
     assert [len(windows_of(reader, text)) for text in (fits, too_long)] == [1, 2]
     encoded = encode(reader, [fits, too_long])
     assert_rows_equal(encoded.rows, default_rows(reader, [fits, too_long], encoded.rules, "paragraph"))
-    ids = [piece for piece, _ in reader.plain_pieces(fits)]
-    states = reader.states([*reader.teacher.begin, *ids, *reader.teacher.end])
-    start = len(reader.teacher.begin)
-    cut = start + windows_of(reader, fits)[0].count(0)
-    assert_close(encoded.rows[0].vector, states[start:cut].mean(axis=0))
-    assert_close(encoded.rows[1].vector, states[cut : start + len(ids)].mean(axis=0))
 
 
-@pytest.mark.parametrize("window", [24, 64])
 @contexts
 @families
 def test_a_sentence_longer_than_the_window_is_the_mean_over_all_its_pieces(
-    readers: Readers, encode: Encode, family, context, window
+    readers: Readers, encode: Encode, family, context
 ):
-    reader = readers(family, window)
+    reader = readers(family, 24)
     endless = "Anna sees " + ", ".join(f"the cat of Rome and {number} dogs" for number in range(30))
     while not 1 <= len(reader.plain_pieces(endless + ".")) % reader.teacher.room <= reader.teacher.room // 2:
         endless += " and"
@@ -220,35 +210,6 @@ def test_a_sentence_longer_than_the_window_is_the_mean_over_all_its_pieces(
     first = reader.states([*reader.teacher.begin, *ids[: reader.teacher.room], *reader.teacher.end])
     start = len(reader.teacher.begin)
     assert_apart(encoded.rows[6].vector, first[start : start + reader.teacher.room].mean(axis=0))
-
-
-@families
-def test_the_contexts_differ_in_what_the_teacher_reads_at_once(readers: Readers, encode: Encode, family):
-    reader = readers(family)
-    text = "Anna sees the dog. The old dog sees a cat. Who draws the river?"
-    paragraph, sentence = (encode(reader, [text], context=context).rows for context in CONTEXTS)
-    assert [row.words for row in paragraph] == [row.words for row in sentence]
-    for row, other in list(zip(paragraph, sentence, strict=True))[1:]:
-        assert_apart(row.vector, other.vector.astype(np.float32))
-
-
-# --- padding ---------------------------------------------------------------------------------------------------------
-
-
-@modes
-@contexts
-@families
-def test_a_paragraph_has_the_same_vectors_alone_and_among_longer_ones(
-    readers: Readers, encode: Encode, family, context, compat
-):
-    reader = readers(family)
-    short = "the dog sees ."
-    mixed = ["One", prose(50, 30), short, prose(51, 12), "a ?", prose(52, 45)]
-    encoded = encode(reader, mixed, context=context, compat=compat)
-    assert_rows_equal(encoded.rows, expected_rows(reader, mixed, context, compat, encoded))
-    (alone,) = encode(reader, [short], context=context, compat=compat).rows
-    (among,) = [row for row in encoded.rows if row.paragraph == 2]
-    assert_close(among.vector, alone.vector.astype(np.float32))
 
 
 # --- hostile text ----------------------------------------------------------------------------------------------------
@@ -283,9 +244,7 @@ def random_hostile(seed: int) -> str:
     return "x" + "".join(drawn.choices(ATOMS, k=drawn.randint(1, 120))) + "x"
 
 
-@modes
-@contexts
-@families
+@every_way
 def test_hostile_text_is_read_as_the_reference_reads_it(readers: Readers, encode: Encode, family, context, compat):
     reader = readers(family)
     paragraphs = HOSTILE + [random_hostile(seed) for seed in range(60)]
@@ -308,31 +267,24 @@ def test_hostile_text_survives_small_windows(readers: Readers, encode: Encode, f
     ("family", "text", "token"),
     [
         ("bert", "The dog [SEP] sees the cat", "[SEP]"),
-        ("roberta", "The dog </s> sees the cat", "</s>"),
         ("gpt2", "The dog <|endoftext|> sees the cat", "<|endoftext|>"),
     ],
 )
-@contexts
-def test_a_special_token_in_the_text_is_read_as_plain_characters(
-    readers: Readers, encode: Encode, family, text, token, context
-):
+def test_a_special_token_in_the_text_is_read_as_plain_characters(readers: Readers, encode: Encode, family, text, token):
     reader = readers(family)
     special = reader.tokenizer.convert_tokens_to_ids(token)
     ids = [piece for piece, _ in reader.plain_pieces(text)]
     start = len(reader.teacher.begin)
     assert special in reader.ids(text)[start : len(reader.ids(text)) - start], "a plain call takes it for the token"
     assert special not in ids
-    (row,) = encode(reader, [text], context=context).rows
+    (row,) = encode(reader, [text]).rows
     states = reader.states([*reader.teacher.begin, *ids, *reader.teacher.end])
     assert_close(row.vector, states[start : start + len(ids)].mean(axis=0))
 
 
-@families
 @contexts
-def test_space_around_a_paragraph_changes_neither_its_rows_nor_its_words(
-    readers: Readers, encode: Encode, family, context
-):
-    reader = readers(family)
+def test_space_around_a_paragraph_changes_neither_its_rows_nor_its_words(readers: Readers, encode: Encode, context):
+    reader = readers("bert")
     text = "Anna sees the dog. The dog sees a cat."
     rows = encode(reader, [text, f"{text} \t", f"  {text}", f"{text}\r"], context=context).rows
     assert [row.words for row in rows] == [row.words for row in rows[:2]] * 4
@@ -355,7 +307,7 @@ def test_a_sentence_without_pieces_gives_no_row_and_moves_no_other(readers: Read
     assert_rows_equal(encoded.rows, expected)
 
 
-@modes
+@pytest.mark.parametrize("compat", [None, "paper"])
 def test_the_filter_drops_what_has_fewer_sentences_or_characters(readers: Readers, encode: Encode, compat):
     reader = readers("bert")
     three = "The dog sees. Anna reads it. Who draws?"

@@ -71,12 +71,6 @@ def test_of_a_portion_that_others_follow_the_fullest_batches_leave_and_half_of_i
     assert longest == sorted(longest, reverse=True)
 
 
-def test_a_unit_of_one_portion_is_cut_longest_first_and_equal_lengths_keep_their_order() -> None:
-    windows = windows_of([3, 9, 3, 12, 9])
-    (batch,) = Batches(WINDOW).add(windows, True, MAX_TOKENS)
-    assert list(map(number, batch)) == [3, 1, 4, 0, 2]
-
-
 def test_portions_cost_hardly_more_padding_than_the_whole_unit() -> None:
     """Lengths drawn as those of English Wikipedia lie: 120 pieces on average, 8 portions of 550 windows."""
     drawn = random.Random(0)

@@ -68,24 +68,10 @@ def test_a_model_is_downloaded_without_what_is_not_needed_and_found_again_withou
     assert files_of(tmp_path / "offline") == files_of(tmp_path / "online")
 
 
-def test_a_pinned_revision_is_taken_and_recorded(
+def test_a_tag_or_commit_is_taken_and_the_commit_that_it_names_recorded(
     hub: Hub, forks: Forks, teacher: Path, readers: Readers, corpus: Path, tmp_path: Path
 ) -> None:
-    first = hub.add_model("tiny/moved", teacher)
-    second = hub.add_model("tiny/moved", readers("bert", 256).teacher.folder)
-    assert first != second
-    for name, revision in (("pinned", first), ("newest", None)):
-        status, output = forks.run(*encode_options("tiny/moved", corpus, tmp_path / name, revision=revision))
-        assert status == 0, output
-    pinned, newest = (Cache.open(tmp_path / name).manifest for name in ("pinned", "newest"))
-    assert (pinned.revision, pinned.encoding.window) == (first, 512)
-    assert (newest.revision, newest.encoding.window) == (second, 256)
-
-
-@pytest.mark.parametrize("name", ["v1.0", "experiment"])
-def test_a_tag_or_branch_is_taken_and_the_commit_that_it_names_recorded(
-    hub: Hub, forks: Forks, teacher: Path, readers: Readers, corpus: Path, tmp_path: Path, name: str
-) -> None:
+    name = "v1.0"
     named = hub.add_model(f"tiny/{name}", teacher)
     other = hub.add_model(f"tiny/{name}", readers("bert", 256).teacher.folder)
     hub.repositories["models", f"tiny/{name}"].names[name] = named
@@ -94,6 +80,7 @@ def test_a_tag_or_branch_is_taken_and_the_commit_that_it_names_recorded(
     assert status == 0, output
     manifest = Cache.open(tmp_path / "cache").manifest
     assert (manifest.revision, manifest.encoding.window) == (named, 512)
+    assert forks.run(*encode_options(f"tiny/{name}", corpus, tmp_path / "cache", revision=named))[0] == 0
     hub.close()
     assert forks.run(*options)[0] == 0, "found again without a network"
     hub.open()

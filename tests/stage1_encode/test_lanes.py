@@ -1,5 +1,6 @@
 """Several batches at once: results in order, cores shared and given back, the same cache however many lanes."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from tests.stage1_encode.runs import files_of, paragraphs, run, write_lines
-from x2static.stage1_encode.teacher.lanes import MOST_LANES, Lanes, count_lanes, shared_cores
+from x2static.stage1_encode.teacher.lanes import MOST_LANES, Lanes, count_lanes, keep_few_kernels, shared_cores
 
 
 def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> None:
@@ -25,11 +26,8 @@ def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> No
         assert lanes.has_room
         lanes.begin(read, number)
     assert not lanes.has_room
-    assert [(batch, future.result()) for batch, future in (lanes.first() for _ in range(3))] == [
-        (0, 0),
-        (1, 10),
-        (2, 20),
-    ]
+    results = [(batch, future.result()) for batch, future in (lanes.first() for _ in range(3))]
+    assert results == [(0, 0), (1, 10), (2, 20)]
     lanes.close()
 
 
@@ -84,6 +82,12 @@ def test_cores_are_shared_and_given_back() -> None:
         assert count_lanes(torch.device("cuda")) == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_few_kernels_are_kept_and_a_users_own_setting_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"})
+    keep_few_kernels()
+    assert os.environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024", "LRU_CACHE_CAPACITY": "8"}
 
 
 def test_the_cache_is_the_same_with_one_lane_and_with_three(teacher: Path, tmp_path: Path) -> None:

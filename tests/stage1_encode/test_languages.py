@@ -1,6 +1,5 @@
 """Text of many scripts through stage one and stage two: Korean, Chinese, Japanese, Thai, and from right to left."""
 
-import gzip
 import json
 import logging
 import subprocess
@@ -17,7 +16,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.schemas.segmenters import LIBRARIES, Library
 from x2static.schemas.vectors import WordVectors
-from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words, default_words
+from x2static.stage1_encode.text.segmentation import choose_words
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 
 # Three paragraphs each, and words that a reader of the language would name.
@@ -99,7 +98,9 @@ def test_the_pieces_of_a_word_cover_it(readers: Readers, family: str, language: 
             assert all(covered[place] for place in range(start, stop) if family == "roberta" or text[place].isalnum())
 
 
-@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize(
+    "language", ["ko", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in TEXTS if name != "ko")]
+)
 def test_a_killed_run_goes_on_in_every_language_and_vectors_split_as_it_did(
     readers: Readers, forks: Forks, tmp_path: Path, language: str
 ) -> None:
@@ -186,27 +187,3 @@ def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(
     with pytest.raises(X2StaticError, match=r"words are cut by: rjieba [\d.]+ != rules of the tokenizers library"):
         run(teacher, corpus, tmp_path / "cache", language="zh")
     assert files_of(tmp_path / "cache") == before
-
-
-def test_other_languages_have_no_line_about_words(
-    teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["ko"][0])
-    with caplog.at_level(logging.INFO, "x2static.stage1_encode"):
-        run(teacher, corpus, tmp_path / "cache", language="ko")
-    assert caplog.messages
-    assert not [message for message in caplog.messages if message.startswith("words: ")]
-
-
-def test_paragraphs_of_the_korean_wikipedia_pass_the_filter_and_give_korean_words(shared: Path) -> None:
-    with gzip.open(shared / "corpora" / "kowiki-2k.txt.gz", "rt", encoding="utf-8") as file:
-        paragraphs = [line for line in file.read().split("\n") if len(line) >= 140][:200]
-    spans = [SentenceSplitter("ko").spans(paragraph) for paragraph in paragraphs]
-    assert sum(len(sentences) >= 3 for sentences in spans) > 0.5 * len(paragraphs)
-    rules = default_words()
-    words = [word for paragraph in paragraphs for word, _, _ in rules.occurrences(paragraph)]
-    assert words == [word for paragraph in paragraphs for word in rules.split(paragraph)]
-    korean = [word for word in words if "가" <= word[0] <= "힣"]
-    assert len(korean) > 0.6 * len(words)
-    assert max(map(len, korean)) < 40
-    assert {"있다", "이다", "그", "수"} & set(korean)

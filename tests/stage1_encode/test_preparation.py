@@ -22,13 +22,6 @@ from x2static.stage1_encode.text.preparation import pick_workers, prepared
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 
-def test_two_processes_make_the_cache_of_one_thread(teacher: Path, tmp_path: Path) -> None:
-    corpus = write_lines(tmp_path / "t.txt", paragraphs(60))
-    run(teacher, corpus, tmp_path / "thread", unit=7)
-    run(teacher, corpus, tmp_path / "processes", unit=7, workers=2)
-    assert files_of(tmp_path / "processes") == files_of(tmp_path / "thread")
-
-
 def test_a_segmenter_that_is_loaded_goes_to_the_processes(teacher: Path, tmp_path: Path) -> None:
     corpus = write_lines(tmp_path / "t.txt", ["我们喜欢学习语言。今天天气很好。"] * 9)
     run(teacher, corpus, tmp_path / "thread", unit=3, language="zh")

@@ -78,12 +78,6 @@ def test_words_are_lower_cased_runs_and_single_marks(text: str, words: list[str]
     assert default_words().split(text) == words
 
 
-def test_the_rules_survive_being_stored() -> None:
-    rules = WordSegmentation(default_words().rules)
-    assert rules.split("Don't Stop") == default_words().split("Don't Stop")
-    assert rules.sha256 != paper_words().sha256
-
-
 def test_the_papers_words_are_what_python_splits() -> None:
     text = "The Cat's  3.5 e-mails,\tNOW !"
     assert paper_words().split(text) == text.lower().split()

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import T5Config
 
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import paragraphs, run, write_lines
@@ -20,7 +19,6 @@ from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.teacher.files import TeacherFiles, config_sha256, weights_sha256
-from x2static.stage1_encode.teacher.model import DEFAULT_WINDOW, claimed_window
 from x2static.stage1_encode.teacher.teacher import Teacher, padded_width, pick_precision
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
@@ -34,11 +32,6 @@ def folder(readers: Readers, tmp_path: Path) -> Path:
 
 def loaded(folder: Path) -> Teacher:
     return Teacher(TeacherFiles.find(str(folder), None), "float32", CPU, trust_remote_code=False)
-
-
-@pytest.mark.parametrize(("family", "window"), [("bert", 24), ("roberta", 24), ("gpt2", 24), ("roberta", 512)])
-def test_the_window_is_what_the_model_really_reads(readers: Readers, family: str, window: int) -> None:
-    assert loaded(readers(family, window).teacher.folder).window == window
 
 
 @pytest.mark.parametrize(("lengths", "width"), [([3, 16], 16), ([33], 34), ([65, 2], 68), ([129], 136)])
@@ -65,12 +58,6 @@ def test_a_window_that_the_files_overstate_is_found_out(folder: Path) -> None:
     table = model._model.embeddings.position_embeddings
     table.weight = torch.nn.Parameter(tensors[name][: claimed - 40], requires_grad=False)
     assert model._probe_window() == claimed - 40
-
-
-def test_a_model_without_positions_has_the_default_window() -> None:
-    config = T5Config(d_model=8, num_layers=1)
-    assert claimed_window(config, None) == DEFAULT_WINDOW
-    assert claimed_window(config, 100) == 100
 
 
 def test_weights_that_lack_a_layer_are_refused_by_name(folder: Path) -> None:
