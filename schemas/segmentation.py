@@ -41,6 +41,7 @@ class WordSegmentation:
             rules: JSON of a `tokenizers.Tokenizer`, or of SegmenterRules.
         """
         self.rules = rules
+        self._is_default = self.sha256 == DEFAULT_RULES
 
     def __reduce__(self) -> tuple[type["WordSegmentation"], tuple[str]]:
         """Go to another process as rules alone: a segmenter that is loaded holds locks and memory of its own."""
@@ -66,10 +67,6 @@ class WordSegmentation:
     def name(self) -> str:
         """What cuts the words: the library and its versions, where JSON of `tokenizers` does not say it all."""
         return described(self._segmenter.versions) if self._segmenter else "rules of the tokenizers library"
-
-    @cached_property
-    def _is_default(self) -> bool:
-        return self.sha256 == DEFAULT_RULES
 
     @cached_property
     def _segmenter(self) -> SegmenterRules | None:
@@ -112,16 +109,16 @@ class WordSegmentation:
             X2StaticError: the rules name a library that is not installed.
         """
         if self._is_default and text.isascii():
-            return [(found[0], *found.span()) for found in ASCII_WORD.finditer(text.lower())]
+            return [(word[0], *word.span()) for word in ASCII_WORD.finditer(text.lower())]
         from tokenizers import PreTokenizedString
 
         rules, pieces = self._tokenizer, PreTokenizedString(text)
         if rules.normalizer:
             pieces.normalize(rules.normalizer.normalize)
         rules.pre_tokenizer.pre_tokenize(pieces)
-        found = list(_with_marks(text, [(word, *span) for word, span, _ in pieces.get_splits("original", "char")]))
-        cut = self._cut
-        return [part for one in found for part in self._parts(text, one, cut(one[0]))] if cut else found
+        splits = [(word, *span) for word, span, _ in pieces.get_splits("original", "char")]
+        words, cut = list(_with_marks(text, splits)), self._cut
+        return [part for word in words for part in self._parts(text, word, cut(word[0]))] if cut else words
 
     def _normalise(self, text: str) -> str:
         normalizer = self._tokenizer.normalizer
@@ -146,14 +143,14 @@ class WordSegmentation:
             start = end
 
 
-def _with_marks(text: str, found: list[Occurrence]) -> Iterator[Occurrence]:
+def _with_marks(text: str, words: list[Occurrence]) -> Iterator[Occurrence]:
     """Give each word the marks behind it that were composed into its last character.
 
     The library counts the composed character as the first of those that it was made of. What is no separator belongs
     to some word, so what stands between two words belongs to the first.
     """
-    limits = [*(start for _, start, _ in found), len(text)][1:]
-    for (word, start, stop), limit in zip(found, limits, strict=True):
+    limits = [*(start for _, start, _ in words), len(text)][1:]
+    for (word, start, stop), limit in zip(words, limits, strict=True):
         while limit > stop and unicodedata.category(text[limit - 1]) in SEPARATORS:
             limit -= 1
         yield word, start, max(stop, limit)

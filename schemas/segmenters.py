@@ -72,21 +72,21 @@ def load_cut(rules: SegmenterRules) -> Cut:
     Raises:
         X2StaticError: the library is not installed, or one that this version of x2static does not know.
     """
-    wanted = described(rules.versions)
+    needed = described(rules.versions)
     if rules.segmenter not in LIBRARIES:
         raise X2StaticError(
-            f"word segmentation: this version of x2static does not know {rules.segmenter} ({wanted}); use a newer one"
+            f"word segmentation: this version of x2static does not know {rules.segmenter} ({needed}); use a newer one"
         )
     library = LIBRARIES[rules.segmenter]
     if library.missing:
         raise X2StaticError(
-            f"word segmentation: the words were cut by {wanted}, but {' and '.join(library.missing)} cannot be found "
+            f"word segmentation: the words were cut by {needed}, but {' and '.join(library.missing)} cannot be found "
             f"here; pip install {' '.join(f'{package}=={version}' for package, version in rules.versions.items())}"
         )
     if library.versions != rules.versions:
         logger.warning(
             "word segmentation: the words were cut by %s, here is %s, which may cut some otherwise",
-            wanted,
+            needed,
             described(library.versions),
         )
     run, longest, cut = re.compile(rules.runs), rules.longest_run, library.load(**rules.settings)

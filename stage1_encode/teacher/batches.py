@@ -43,11 +43,7 @@ class Batches:
     """
 
     def __init__(self, window: int) -> None:
-        """Begin a unit.
-
-        Args:
-            window: pieces that the teacher holds.
-        """
+        """Begin a unit, for a teacher that holds so many pieces in a window."""
         self._window = window
         self._portions: list[PackedWindows] = []
         # Of the windows that wait: their portion, number in it, and length.
@@ -68,10 +64,10 @@ class Batches:
         lengths = self._waiting[:, 2]
         batches = _cut(lengths, max_tokens, self._window)
         leaving = list(range(len(batches))) if last else self._fullest(batches, lengths, max_tokens, windows)
-        made = [[self._portions[at][number] for at, number, _ in self._waiting[batches[one]]] for one in leaving]
+        ready = [self._waiting[batches[one]] for one in leaving]
         gone = np.concatenate([np.zeros(0, np.int64), *(batches[one] for one in leaving)])
         self._waiting = np.delete(self._waiting, gone, axis=0)
-        return made
+        return [[self._portions[portion][number] for portion, number, _ in batch] for batch in ready]
 
     def _fullest(self, batches: list[Ids], lengths: Ids, max_tokens: int, windows: PackedWindows) -> list[int]:
         """Return which batches leave of those that are cut now, in their order."""

@@ -57,11 +57,7 @@ class Lanes(Generic[Batch, Result]):
     """
 
     def __init__(self, count: int) -> None:
-        """Make the lanes.
-
-        Args:
-            count: how many batches are read at once.
-        """
+        """Make so many lanes."""
         self._count = count
         self._pool = ThreadPoolExecutor(count)
         self._pending: deque[tuple[Batch, Future[Result]]] = deque()
@@ -86,11 +82,7 @@ class Lanes(Generic[Batch, Result]):
         return self._pending.popleft()
 
     def close(self) -> list[Batch]:
-        """Forget what was begun, and wait until nothing of it runs; another batch may begin.
-
-        Returns:
-            The batches that were dropped.
-        """
+        """Drop what was begun, wait until nothing of it runs, and return the dropped batches; another may begin."""
         dropped, self._pending = self._pending, deque()  # whatever interrupts the waiting, none of them comes back
         for _, future in dropped:
             future.cancel()

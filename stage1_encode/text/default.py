@@ -17,13 +17,8 @@ class DefaultPreparer:
     """Cuts paragraphs of raw text into sentences, words and windows.
 
     Attributes:
-        tokenizer: the teacher's.
-        splitter: cuts sentences.
-        segmentation: cuts words.
-        context: "paragraph" or "sentence".
         window: pieces that the teacher holds, special tokens included.
-        min_sentences: paragraphs with fewer are dropped.
-        min_characters: paragraphs with fewer are dropped.
+        min_sentences: paragraphs with fewer sentences, or fewer than `min_characters`, are dropped.
         word_numbers: number of each word whose occurrences are listed.
     """
 

@@ -24,11 +24,8 @@ class PaperPreparer:
     """Cuts paragraphs as the reference implementation does.
 
     Attributes:
-        tokenizer: the teacher's.
         splitter: counts sentences for the filter; the reference's input was filtered beforehand.
-        context: "paragraph" or "sentence".
-        min_sentences: paragraphs with fewer are dropped.
-        min_characters: paragraphs with fewer are dropped.
+        min_sentences: paragraphs with fewer sentences, or fewer than `min_characters`, are dropped.
     """
 
     tokenizer: TeacherTokenizer

@@ -38,17 +38,7 @@ def pick_workers(workers: int | None, device: torch.device) -> int:
 def units_ahead(
     units: Iterable[tuple[Unit, list[str]]], preparer: Preparer, workers: int, device: torch.device
 ) -> Iterator[tuple[Unit, Iterator[PreparedText]]]:
-    """Begin at once to prepare units ahead of the teacher, and yield each with its portions, as they are ready.
-
-    Args:
-        units: each with its paragraphs, which are gone once they are prepared.
-        preparer: cuts text into windows and words.
-        workers: processes that prepare text.
-        device: the teacher's.
-
-    Raises:
-        X2StaticError: a process was killed.
-    """
+    """Begin at once to prepare units, as `prepared` does, and yield each with its portions, as they are ready."""
     portions = ahead(prepared(units, preparer, workers, PORTION[device.type]))
     return ((unit, map(itemgetter(1), of_unit)) for unit, of_unit in groupby(portions, itemgetter(0)))
 
@@ -59,8 +49,8 @@ def prepared(
     """Yield units prepared, portion by portion, in their order; a unit without paragraphs is one portion.
 
     Args:
-        units: each with its paragraphs, which are gone once they are prepared.
-        preparer: cuts text into windows and words.
+        units: each with its paragraphs, which are gone from their list once they are prepared.
+        preparer: goes to the processes.
         workers: processes; 1 prepares in the caller's own thread.
         size: paragraphs that make a portion; fewer may end a unit.
 

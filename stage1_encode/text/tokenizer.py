@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer
 
 from x2static.durable.errors import X2StaticError, first_line
 
@@ -66,7 +66,13 @@ class TeacherTokenizer:
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         except Exception as error:  # converters of the many formats fail as they like
-            raise _loading_error(folder, error) from error
+            sources = [path.name for path in sorted(folder.glob("*.model"))]
+            if "trust_remote_code" in str(error) or not sources or (folder / "tokenizer.json").is_file():
+                raise loading_error(folder, "its tokenizer", error) from error
+            raise X2StaticError(
+                f"model {folder}: it has no tokenizer.json, and {sources[0]} cannot be converted ({first_line(error)})"
+                "; pip install sentencepiece protobuf, or save the fast tokenizer with it"
+            ) from error
         if not tokenizer.is_fast:
             raise X2StaticError(
                 f"model {folder}: its tokenizer ({type(tokenizer).__name__}) is a slow one, which gives no character "
@@ -76,9 +82,10 @@ class TeacherTokenizer:
         backend.no_truncation()
         backend.no_padding()
         prefix, suffix = _special_ids(backend)
+        padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         length = tokenizer.model_max_length
         max_length = int(length) if length and length < NO_LIMIT else None
-        return cls(backend, _without_commands(backend), prefix, suffix, _padding(tokenizer), max_length)
+        return cls(backend, _without_commands(backend), prefix, suffix, int(padding or 0), max_length)
 
     @property
     def n_special(self) -> int:
@@ -126,32 +133,16 @@ def tokenizer_sha256(folder: Path) -> str:
         X2StaticError: the folder holds none of them.
     """
     digest = hashlib.sha256()
-    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not found:
+    files = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not files:
         raise X2StaticError(f"model {folder}: it has no tokenizer files (tokenizer.json); save the tokenizer with it")
-    for path in found:
+    for path in files:
         digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def _loading_error(folder: Path, error: Exception) -> X2StaticError:
-    sources = [path.name for path in sorted(folder.glob("*.model"))]
-    if "trust_remote_code" not in str(error) and sources and not (folder / "tokenizer.json").is_file():
-        return X2StaticError(
-            f"model {folder}: it has no tokenizer.json, and {sources[0]} cannot be converted ({first_line(error)}); "
-            "pip install sentencepiece protobuf, or save the fast tokenizer with it"
-        )
-    return loading_error(folder, "its tokenizer", error)
-
-
 def loading_error(folder: Path, what: str, error: Exception) -> X2StaticError:
-    """Return the error for what transformers does not load from a model's folder.
-
-    Args:
-        folder: the model's.
-        what: "it", or the part that is not loaded.
-        error: what the library raised.
-    """
+    """Return the error for what (the model, or a part of it) transformers does not load from a model's folder."""
     if "trust_remote_code" in str(error):
         code = ", ".join(path.name for path in sorted(folder.glob("*.py"))) or "named in its configuration"
         return X2StaticError(
@@ -200,9 +191,3 @@ def _special_ids(backend: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
         if full[start : start + len(bare)] == bare:
             return tuple(full[:start]), tuple(full[start + len(bare) :])
     raise X2StaticError(f"the tokenizer does not put special tokens around a text (pieces {bare} became {full})")
-
-
-def _padding(tokenizer: PreTrainedTokenizerBase) -> int:
-    if tokenizer.pad_token_id is not None:
-        return int(tokenizer.pad_token_id)
-    return int(tokenizer.eos_token_id or 0)
