@@ -151,34 +151,20 @@ def test_a_download_that_breaks_off_is_one_clear_line_and_is_finished_by_the_nex
     assert status == 0, output
 
 
-def test_a_hub_that_refuses_connections_is_one_line_with_the_ways_out(
-    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
+@pytest.mark.parametrize(("silent", "reason"), [(False, ""), (True, "no answer within 0.4 seconds")])
+@pytest.mark.parametrize("missing", ["model", "corpus"])
+def test_a_hub_that_refuses_or_never_answers_is_one_line_with_the_ways_out(
+    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path, silent: bool, reason: str, missing: str
 ) -> None:
-    hub.close()
-    status, output = forks.run(*encode_options("tiny/unseen", corpus, tmp_path / "cache"))
-    assert status == 1
-    (line,) = output.splitlines()
-    assert line.startswith("error: model tiny/unseen: the Hugging Face hub cannot be reached (")
-    assert line.endswith("; use a local model folder (--model PATH) or --model demo")
-
-    status, output = forks.run(*encode_options(str(teacher), "hf://tiny/unseen:train#text", tmp_path / "cache"))
-    assert status == 1
-    (line,) = output.splitlines()
-    assert line.startswith("error: corpus hf://tiny/unseen:train#text: the Hugging Face hub cannot be reached (")
-    assert line.endswith("; use a local text file (--corpus FILE) or --corpus demo")
-
-
-def test_a_hub_that_never_answers_is_given_up(
-    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
-) -> None:
-    hub.hush()
-    status, output = forks.run(*encode_options("tiny/unseen", corpus, tmp_path / "cache"), patience=0.4)
-    assert (status, len(output.splitlines())) == (1, 1)
-    assert "the Hugging Face hub cannot be reached (no answer within 0.4 seconds); use a local model" in output
+    hub.hush() if silent else hub.close()
     spec = "hf://tiny/unseen:train#text"
-    status, output = forks.run(*encode_options(str(teacher), spec, tmp_path / "cache"), patience=0.4)
-    assert (status, len(output.splitlines())) == (1, 1)
-    assert "the Hugging Face hub cannot be reached (no answer within 0.4 seconds); use a local text" in output
+    model, text = ("tiny/unseen", corpus) if missing == "model" else (str(teacher), spec)
+    status, output = forks.run(*encode_options(model, text, tmp_path / "cache"), patience=0.4)
+    (line,) = output.splitlines()
+    what, way_out = (f"model {model}", "--model demo") if missing == "model" else (f"corpus {spec}", "--corpus demo")
+    assert status == 1
+    assert line.startswith(f"error: {what}: the Hugging Face hub cannot be reached ({reason}")
+    assert line.endswith(way_out)
 
 
 def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub: Hub, forks: Forks, teacher: Path, tmp_path: Path) -> None:
@@ -204,15 +190,17 @@ def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub: Hub, forks: Forks,
     assert output.startswith("error: corpus hf://tiny/none: not on the Hugging Face hub (")
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/models/x", "a/b/c"])
-def test_what_looks_like_a_folder_is_not_asked_for_on_the_hub(name: str) -> None:
-    with pytest.raises(X2StaticError, match=f"model {name}: no such folder"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        *((name, "no such folder") for name in ("./nowhere", "/nowhere/at/all", "~/models/x", "a/b/c")),
+        ("not an id!", "neither a folder nor an id on the hub"),
+    ],
+)
+def test_what_can_be_no_id_is_not_asked_for_on_the_hub(hub: Hub, name: str, message: str) -> None:
+    with pytest.raises(X2StaticError, match=f"model {name}: {message}"):
         resolve_model(name, None)
-
-
-def test_what_can_be_no_id_is_said_to_be_none() -> None:
-    with pytest.raises(X2StaticError, match=r"model not an id!: neither a folder nor an id on the hub"):
-        resolve_model("not an id!", None)
+    assert not hub.requests
 
 
 def test_patience_gives_results_and_errors_through_and_ends_at_its_end() -> None:

@@ -148,12 +148,9 @@ def test_a_segmenter_cuts_what_has_no_spaces_and_leaves_the_rest(language: str, 
 def test_without_the_library_words_are_characters_or_what_is_written_as_one(
     language: str, text: str, words: str
 ) -> None:
-    assert choose_words(None, language).split(text) == words.split()
-
-
-@pytest.mark.usefixtures("without_segmenters")
-def test_chinese_without_the_library_is_cut_by_the_default_rules() -> None:
-    assert choose_words(None, "zh").rules == default_words().rules
+    rules = choose_words(None, language)
+    assert rules.split(text) == words.split()
+    assert (rules.rules == default_words().rules) is (language == "zh")
 
 
 def test_parts_of_a_run_have_their_places_though_normalising_changed_its_length() -> None:

@@ -60,24 +60,21 @@ def test_a_window_that_the_files_overstate_is_found_out(folder: Path) -> None:
     assert model._probe_window() == claimed - 40
 
 
-def test_weights_that_lack_a_layer_are_refused_by_name(folder: Path) -> None:
-    tensors = load_file(folder / "model.safetensors")
-    left = {name: tensor for name, tensor in tensors.items() if "layer.1." not in name}
-    assert 0 < len(left) < len(tensors)
-    save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
+def test_weights_that_lack_a_layer_are_refused_by_name_and_a_missing_pooler_is_no_matter(folder: Path) -> None:
+    def leave_out(part: str) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        left = {name: tensor for name, tensor in tensors.items() if part not in name}
+        assert 0 < len(left) < len(tensors)
+        save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
+
+    leave_out("pooler")
+    assert loaded(folder).dim == 32
+    leave_out("layer.1.")
     with pytest.raises(X2StaticError, match=r"lack 16 of the model's tensors \(.*layer\.1\."):
         loaded(folder)
 
 
-def test_a_missing_pooler_is_no_matter(folder: Path) -> None:
-    tensors = load_file(folder / "model.safetensors")
-    left = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}
-    assert len(left) < len(tensors)
-    save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
-    assert loaded(folder).dim == 32
-
-
-def test_several_weight_files_are_hashed_by_name_and_content(folder: Path) -> None:
+def test_hashes_cover_several_weight_files_by_name_and_content_and_a_models_own_code(folder: Path) -> None:
     one = weights_sha256(folder)
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     assert weights_sha256(folder) == one
@@ -85,9 +82,6 @@ def test_several_weight_files_are_hashed_by_name_and_content(folder: Path) -> No
     two = weights_sha256(folder)
     (folder / "model-00002-of-00002.safetensors").write_bytes(b"y")
     assert len({one, two, weights_sha256(folder)}) == 3
-
-
-def test_a_models_own_code_is_part_of_its_configuration(folder: Path) -> None:
     before = config_sha256(folder)
     (folder / "modeling.py").write_text("a = 1")
     first = config_sha256(folder)
