@@ -1,56 +1,45 @@
-"""What the plots of all pages have in common: their size, their look, and how they become PNG files."""
+"""All plots, as PNG files: losses, scores against a setting or the size of the corpus, and a map of words."""
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
-SIZE = (5.6, 3.6)  # inches
+SIZE, CURVE_SIZE, MAP_SIZE = (5.6, 3.6), (9.0, 4.0), (9.0, 7.0)  # inches
 DOTS_PER_INCH = 144
+LONGEST_LABEL, LONGEST_TICK = 40, 24  # characters
+WIDE_LABEL = 80  # characters, in small print the width of a plot
+LOG_FROM = 20  # a setting whose highest value is so many times its lowest is shown on a logarithmic axis
 
 
 @contextmanager
-def plain_text() -> Iterator[None]:
-    """Draw text from outside as it is: a dollar in it is no formula, and a letter that no font has is no warning."""
+def _plot(columns: int = 1, size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure and its axes, side by side, on which text from outside is drawn as it is.
+
+    A dollar in it is no formula, and a letter that no font has is no warning.
+    """
     with rc_context({"text.parse_math": False}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         warnings.filterwarnings("ignore", "Matplotlib currently does not support")  # scripts that need shaping
-        yield
+        figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
+        axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
+        for one in axes:
+            one.grid(visible=True, color="0.92")
+            one.spines[["top", "right"]].set_visible(False)
+        yield figure, axes
 
 
-def figure_with(columns: int = 1, size: tuple[float, float] = SIZE) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure and its axes, side by side.
-
-    Args:
-        columns: how many axes.
-        size: width and height of the whole, in inches.
-    """
-    figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
-    made = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
-    for axes in made:
-        axes.grid(visible=True, color="0.92")
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, made
-
-
-def logarithmic(axes: Axes, shown: Callable[[float], str]) -> None:
-    """Make the horizontal axis logarithmic; the labels matplotlib has are formulas, which `plain_text` draws as text.
-
-    Args:
-        axes: whose axis.
-        shown: writes a number.
-    """
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def png(figure: Figure) -> bytes:
+def _png(figure: Figure) -> bytes:
     """Return a figure as a PNG file; equal figures give equal bytes."""
     sink = io.BytesIO()
     figure.savefig(sink, format="png", metadata={"Software": None})
@@ -60,3 +49,157 @@ def png(figure: Figure) -> bytes:
 def shortened(label: str, longest: int) -> str:
     """Return a label of at most so many characters."""
     return label if len(label) <= longest else label[: longest - 3] + "..."
+
+
+def losses(curves: Sequence[tuple[str, Sequence[float]]], named: int | None = None) -> bytes:
+    """Draw the mean loss of every epoch of each run.
+
+    Args:
+        curves: label and losses of each run, those that matter most first.
+        named: how many of them get a colour and a name, the others being grey; None for all.
+    """
+    with _plot() as (figure, (axes,)):
+        for place, (label, values) in reversed(list(enumerate(curves))):  # what matters most is on top
+            stands_out = named is None or place < named
+            axes.plot(
+                range(1, len(values) + 1),
+                values,
+                color=f"C{place}" if stands_out else "0.8",
+                marker="o",
+                markersize=3,
+                label=shortened(label, WIDE_LABEL) if stands_out else None,
+            )
+        longest = max(len(values) for _, values in curves)
+        axes.set_xlim(0.5, longest + 0.5)
+        axes.xaxis.set_major_locator(FixedLocator([1]) if longest == 1 else MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("mean loss of a target (nats)")
+        handles, labels = axes.get_legend_handles_labels()
+        columns = 2 if max(map(len, labels)) <= LONGEST_LABEL else 1
+        place = "outside lower center"
+        figure.legend(handles[::-1], labels[::-1], loc=place, frameon=False, ncols=columns, fontsize="small")
+        return _png(figure)
+
+
+def score_against(setting: str, points: Sequence[tuple[Any, float]], shown: Callable[[Any], str]) -> bytes:
+    """Draw a point for each trial of a sweep, and a line through the best of each value.
+
+    Args:
+        setting: its name.
+        points: value and score of each trial, one at least.
+        shown: writes a value.
+    """
+    with _plot() as (figure, (axes,)):
+        where = _positions(axes, list(dict.fromkeys(value for value, _ in points)), shown)
+        axes.scatter([where[value] for value, _ in points], [score for _, score in points], alpha=0.7, zorder=3)
+        best: dict[float, float] = {}
+        for value, score in points:
+            best[where[value]] = max(score, best.get(where[value], score))
+        axes.plot(sorted(best), [best[position] for position in sorted(best)], color="0.6", linewidth=1, label="best")
+        axes.set_xlabel(setting)
+        axes.set_ylabel("score")
+        if len(best) > 1:
+            axes.legend(frameon=False)
+        return _png(figure)
+
+
+def _positions(axes: Axes, values: list[Any], shown: Callable[[Any], str]) -> dict[Any, float]:
+    """Return where each value stands, and make the axis: of numbers, or of names where there are others."""
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        values = sorted(values, key=lambda value: (isinstance(value, str), str(value)))
+        labels = [shortened(shown(value), LONGEST_TICK) for value in values]
+        steep = sum(map(len, labels)) > 50
+        axes.set_xticks(range(len(values)), labels, rotation=30 if steep else 0, ha="right" if steep else "center")
+        axes.margins(x=0.15)
+        return {value: float(place) for place, value in enumerate(values)}
+    if min(values) > 0 and max(values) >= LOG_FROM * min(values):
+        _logarithmic(axes, shown)
+    elif len(values) <= 8:
+        axes.set_xticks(values, [shown(value) for value in values])
+    return {value: float(value) for value in values}
+
+
+def _logarithmic(axes: Axes, shown: Callable[[float], str]) -> None:
+    """Make the horizontal axis logarithmic; matplotlib's labels are formulas, which `_plot` draws as text."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method's line of quality against the size of the corpus.
+
+    Attributes:
+        label: of the method.
+        words: (n_points,) sizes of the corpus, ascending.
+        scores: (n_points,) Spearman's rho on all pairs that the vectors cover; NaN where there is none.
+        common: (n_points,) the same on the pairs that all methods cover at every size.
+    """
+
+    label: str
+    words: Sequence[int]
+    scores: Sequence[float]
+    common: Sequence[float]
+
+
+def size_curves(panels: Mapping[str, Sequence[Line]]) -> bytes:
+    """Draw quality against the size of the corpus: a panel a data set, a line a method."""
+    with _plot(len(panels), CURVE_SIZE) as (figure, axes):
+        for one, (name, lines) in zip(axes, panels.items(), strict=True):
+            for number, line in enumerate(lines):
+                one.plot(line.words, line.scores, color=f"C{number}", marker="o", markersize=4, label=line.label)
+                if not np.isnan(line.common).all():
+                    one.plot(line.words, line.common, color=f"C{number}", marker=".", linestyle=":", linewidth=1)
+            _logarithmic(one, rounded)
+            sizes = sorted({words for line in lines for words in line.words}, reverse=True)
+            labelled: list[int] = []  # those that have room for it
+            for size in sizes:
+                if not labelled or size < labelled[-1] / 1.5:
+                    labelled.append(size)
+            one.set_xticks(labelled)
+            one.xaxis.minorticks_off()
+            one.set_xlim(sizes[-1] / 1.25, sizes[0] * 1.25)
+            if all(np.isnan(line.scores).all() for line in lines):
+                one.text(0.5, 0.5, "too few pairs covered", transform=one.transAxes, ha="center")
+            one.set_title(shortened(name, LONGEST_LABEL))
+            one.set_xlabel("corpus (words)")
+            one.set_ylabel("Spearman's rho")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=3, fontsize="small")
+        return _png(figure)
+
+
+def rounded(number: float) -> str:
+    """Return a count in few characters: "950", "1.5k", "10M"."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= limit:
+            return f"{number / limit:.3g}{unit}" if number < 10 * limit else f"{number / limit:.0f}{unit}"
+    return f"{number:.0f}"
+
+
+def word_map(points: npt.NDArray[np.float64], words: Sequence[str], shares: tuple[float, float]) -> bytes:
+    """Draw words where they lie in a plane, each named if there is room.
+
+    Args:
+        points: (len(words), 2).
+        words: the more frequent ones first: they are named first.
+        shares: of the variance, of each axis.
+    """
+    with _plot(size=MAP_SIZE) as (figure, (axes,)):
+        axes.scatter(points[:, 0], points[:, 1], s=6, color="C0", zorder=3)
+        axes.margins(0.06)
+        axes.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")
+        axes.set_ylabel(f"second principal component ({shares[1]:.0%} of the variance)")
+        figure.draw_without_rendering()  # places the axes, so that the room a name takes is known
+        taken: list[Bbox] = []
+        dots = axes.transData.transform(points)
+        for (x, y), word in zip(points, words, strict=True):
+            text, at = shortened(word, LONGEST_TICK), (float(x), float(y))
+            name = axes.annotate(text, at, (3, 3), textcoords="offset points", fontsize=7)
+            room = name.get_window_extent()
+            if any(room.overlaps(other) for other in taken) or room.count_contains(dots):
+                name.remove()
+            else:
+                taken.append(room)
+        return _png(figure)

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import only_writer, write_atomically
-from x2static.machine.packages import package_version
-from x2static.pipeline.compare.methods import COMPARED
-from x2static.pipeline.compare.settings import PARTS, CompareConfig
+from x2static.durable.storage import only_writer
+from x2static.machine.packages import package_version, require
+from x2static.pipeline.compare.plan import COMPARED, PARTS, CompareConfig
 from x2static.pipeline.options import build, common, finish, given, option
 from x2static.pipeline.terminal import ProgressLine, duration
+from x2static.schemas.baseline import READS
 
 if TYPE_CHECKING:
     from x2static.pipeline.compare.comparison import Comparison
-    from x2static.pipeline.compare.sections import Report
 
 LISTS = ("baselines", "layers", "sizes", "words")
 
@@ -71,20 +70,26 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     What is missing is made; run the same command again to go on where it stopped.
     """
     config = _config(context, values, no_classification)
+    teachers = ["encode"] if any("model" in READS[name] for name in config.baselines) else []
+    require("train", "compare", *teachers)  # now, not after hours of training
     from x2static.pipeline.cli import message
-    from x2static.pipeline.compare import folder
     from x2static.pipeline.compare.comparison import Comparison
+    from x2static.pipeline.compare.records import claim, identity
+    from x2static.pipeline.compare.report import Report
 
     started = time.monotonic()
-    identity = folder.identity(config)
+    ours = identity(config)
     comparison = Comparison(config, ProgressLine, message)  # refuses before the folder is claimed
     with only_writer(config.out, "comparison"):
-        folder.claim(config.out, identity)
+        claim(config.out, ours)
         comparison.run()
-        report = _write(comparison, results)
+        report = Report.of(comparison, _facts(comparison))
+        report.write(config.out, results)
     seconds = time.monotonic() - started
-    click.echo(f"{config.out / 'compare.html'}: {len(report.tables)} tables, in {duration(seconds)}")
-    finish(context, _told(comparison, report, seconds))
+    n_tables = len(report.figures) + len(report.neighbours)
+    click.echo(f"{config.out / 'compare.html'}: {n_tables} tables, in {duration(seconds)}")
+    tables = {figures.name: figures.values() for figures in report.figures}
+    finish(context, {"tables": tables, "failures": comparison.failures, "seconds": round(seconds, 3)})
     if comparison.failures:
         names = ", ".join(comparison.failures)
         raise X2StaticError(
@@ -124,23 +129,6 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
-def _write(comparison: "Comparison", results: Path | None) -> "Report":
-    """Write all files of the report and return it."""
-    from x2static.pipeline.compare.kept import Kept
-    from x2static.pipeline.compare.markdown import write_markdown
-    from x2static.pipeline.compare.page import page
-    from x2static.pipeline.compare.report import report as report_of
-    from x2static.pipeline.compare.tables import csv_of
-
-    out = comparison.config.out
-    report = report_of(Kept(comparison), _facts(comparison))
-    write_atomically(out / "compare.html", page(report).encode())
-    write_atomically(out / "compare.csv", csv_of(report.tables))
-    for file in [out / "compare.md", *([results] if results is not None else [])]:
-        write_markdown(report, file)
-    return report
-
-
 def _facts(comparison: "Comparison") -> dict[str, str]:
     """Return what a reader wants to know first, by what it is."""
     facts = {}
@@ -157,17 +145,3 @@ def _facts(comparison: "Comparison") -> dict[str, str]:
     facts["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     facts["date"] = datetime.now(UTC).date().isoformat()
     return facts
-
-
-def _told(comparison: "Comparison", report: "Report", seconds: float) -> dict[str, Any]:
-    """Return what --json says."""
-    tables = {
-        table.name: {
-            row.label: dict(zip(table.heads[1:], (cell.value for cell in row.cells), strict=True))
-            for row in table.rows
-            if row.source != "paper"
-        }
-        for table in report.tables
-        if not table.words
-    }
-    return {"tables": tables, "failures": comparison.failures, "seconds": round(seconds, 3)}

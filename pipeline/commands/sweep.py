@@ -3,7 +3,6 @@
 import shlex
 import shutil
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,17 +12,28 @@ from click.core import ParameterSource
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file, only_writer, write_atomically
 from x2static.evaluation.word_pairs import find_word_pairs
+from x2static.machine.packages import require
 from x2static.pipeline.commands.train import train
 from x2static.pipeline.options import common, finish, given
-from x2static.pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse, parse_grid, shown, sweepable
-from x2static.pipeline.sweeps.space import Range, Space, load_space
+from x2static.pipeline.sweeps.settings import (
+    NOT_SWEPT,
+    Grid,
+    Range,
+    Source,
+    Space,
+    WrongGrid,
+    load_space,
+    parse,
+    parse_grid,
+    shown,
+    sweepable,
+)
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of, missing_shards
 from x2static.schemas.training import PAPER
 
 if TYPE_CHECKING:
-    from x2static.pipeline.sweeps.ranking import Ranking
-    from x2static.pipeline.sweeps.source import Source
+    from x2static.pipeline.sweeps.results import Ranking
     from x2static.pipeline.sweeps.trial import Result
 
 Command = TypeVar("Command", bound=click.Command)
@@ -67,8 +77,9 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         raise click.UsageError(str(error), context) from error
     if (space is None) == (not grid):
         raise click.UsageError("give either -p NAME=V1,V2 (once or more) or --space FILE", context)
-    _need("matplotlib", *(["optuna"] if space else []))
-    from x2static.pipeline.sweeps.ranking import Ranking
+    require("train", "sweep")
+    from x2static.pipeline.sweeps.results import Ranking
+    from x2static.pipeline.sweeps.trial import load_all
 
     started = time.monotonic()
     out: Path = values["out"]
@@ -81,7 +92,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         source = _source(grid, space, values, fixed)
         ran = _run(source, fixed, values, select)
         # With trials of earlier calls, whose values the grid may no longer name.
-        ranking = Ranking.of(source.names, select, folder.results(out))
+        ranking = Ranking.of(source.names, select, load_all(out))
         facts = _facts(ranking, fixed, values, time.monotonic() - started)
         _write(ranking, out, facts)
     _tell(context, ranking, out, facts, ran, time.monotonic() - started)
@@ -140,10 +151,8 @@ def _identity(
     }
 
 
-def _source(grid: dict[str, list[Any]], space: Space | None, values: dict[str, Any], fixed: dict[str, Any]) -> "Source":
+def _source(grid: dict[str, list[Any]], space: Space | None, values: dict[str, Any], fixed: dict[str, Any]) -> Source:
     if space is None:
-        from x2static.pipeline.sweeps.source import Grid
-
         return Grid(grid)
     from x2static.pipeline.sweeps.folder import JOURNAL
     from x2static.pipeline.sweeps.study import Study
@@ -151,9 +160,7 @@ def _source(grid: dict[str, list[Any]], space: Space | None, values: dict[str, A
     return Study(values["out"] / JOURNAL, space, values["trials"], fixed.get("seed", 0), values["retry_failed"])
 
 
-def _run(
-    source: "Source", fixed: dict[str, Any], values: dict[str, Any], select: tuple[str, ...]
-) -> dict[str, "Result"]:
+def _run(source: Source, fixed: dict[str, Any], values: dict[str, Any], select: tuple[str, ...]) -> dict[str, "Result"]:
     from x2static.pipeline.sweeps.sweep import Sweep
 
     with ProgressLine("sweep") as report:
@@ -199,15 +206,11 @@ def _command(settings: dict[str, Any], cache: Path) -> str:
 
 
 def _write(ranking: "Ranking", out: Path, facts: dict[str, str]) -> None:
-    from x2static.pipeline.sweeps.page import page
-    from x2static.pipeline.sweeps.plots import plots
-
     ranking.write(out / "sweep.parquet")
-    drawn = plots(ranking)
-    for name, data in drawn.items():
-        write_atomically(out / f"{name}.png", data)
-    title = "Sweep over " + ", ".join(ranking.names)
-    write_atomically(out / "sweep.html", page(ranking, title, facts, drawn).encode())
+    pictures = ranking.pictures()
+    for picture in pictures:
+        write_atomically(out / f"{picture.name}.png", picture.png)
+    write_atomically(out / "sweep.html", ranking.page(facts, pictures).html().encode())
 
 
 def _tell(
@@ -218,10 +221,9 @@ def _tell(
     ran: dict[str, "Result"],
     seconds: float,
 ) -> None:
-    from x2static.pipeline.sweeps.table import text_table
     from x2static.pipeline.sweeps.trial import TRIALS as FOLDER
 
-    click.echo(text_table(ranking, shutil.get_terminal_size((120, 24)).columns))
+    click.echo(ranking.text(shutil.get_terminal_size((120, 24)).columns))
     click.echo(f"\n{out}: {facts['trials']}")
     click.echo(f"score: {facts['score']}")
     click.echo(f"all figures in {out / 'sweep.parquet'}, plots in {out / 'sweep.html'}")
@@ -239,9 +241,3 @@ def _tell(
         "seconds": round(seconds, 3),
     }
     finish(context, told)
-
-
-def _need(*modules: str) -> None:
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise X2StaticError(f"a sweep needs {' and '.join(missing)}: `pip install x2static[sweep]`")

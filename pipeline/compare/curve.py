@@ -1,18 +1,32 @@
 """Quality against the size of the corpus (figure 1 of the paper): nested samples, and what is made of each."""
 
+import errno
+import os
+import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from x2static.durable.errors import X2StaticError
-from x2static.pipeline.compare.methods import Method, methods, ours
-from x2static.pipeline.compare.plan import Step, steps_of
-from x2static.pipeline.compare.settings import CompareConfig
+from x2static.durable.storage import (
+    TEMPORARY,
+    canonical_json,
+    only_writer,
+    read_json,
+    remove_leftovers,
+    write_atomically,
+)
+from x2static.machine.progress import Report
+from x2static.pipeline.compare.plan import CompareConfig, Step, methods, our_methods, steps_of
+from x2static.schemas.aggregated import FOLDER, Aggregated
 from x2static.schemas.cache import Cache, totals
 
 CURVE = "curve"  # the folder, in that of the comparison
+READING = "reading.json"  # in a size's folder: the seconds that the teacher took; of the whole, before its turn
 HALVINGS = 6
 CURVES = ("x2static", "closed-form")  # of our methods; and ASE, where it is asked for
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -45,23 +59,23 @@ def sizes(config: CompareConfig, cache: Cache) -> list[Size]:
     asked = config.sizes or tuple(n_units // 2**halving for halving in range(HALVINGS))
     if config.sizes and max(asked) > n_units:
         raise X2StaticError(f"--sizes {max(asked)}: {cache.path} has {n_units} units; ask for at most so many")
-    found = []
+    listed = []
     for units in sorted({n_units, *(units for units in asked if units > 0)}):
         counts = totals(markers[:units])
         whole = units == n_units
         path = cache.path if whole else config.out / CURVE / str(units) / "cache"
-        found.append(Size(units, counts["paragraphs"], counts["words"], path, whole))
-    return found
+        listed.append(Size(units, counts["paragraphs"], counts["words"], path, whole))
+    return listed
 
 
-def check_sizes(found: Sequence[Size]) -> None:
+def check_sizes(some: Sequence[Size]) -> None:
     """See that there is a curve to draw.
 
     Raises:
         X2StaticError: there are fewer than two sizes.
     """
-    if len(found) < 2:
-        there = f"the cache has {found[0].units} units" if found else "there is no cache"
+    if len(some) < 2:
+        there = f"the cache has {some[0].units} units" if some else "there is no cache"
         raise X2StaticError(
             f"--only figure1: a curve needs two sizes, and {there}; give --sizes, or a --cache of more units "
             "(`x2static encode --unit`)"
@@ -70,32 +84,142 @@ def check_sizes(found: Sequence[Size]) -> None:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of the curve: a method at a size, and the step that makes its vectors."""
+    """A point of the curve: a size, and the step that makes the vectors of a method at it."""
 
-    method: Method
     size: Size
     step: Step
 
 
-def points(config: CompareConfig, found: Sequence[Size]) -> list[Point]:
-    """Return the points of the curve, the smallest size first."""
-    return [Point(one, size, curve_step(one, size, config)) for size in found for one in curve_methods(config)]
+def points(config: CompareConfig, some: Sequence[Size]) -> list[Point]:
+    """Return the points of the curve, the smallest size first.
+
+    It is drawn for X2Static, its closed form, and ASE's first layer that is asked for. At the size of the whole cache
+    a step is the tables' own, of seed 0.
+    """
+    drawn = [method for method in our_methods(config.seeds) if method.name in CURVES]
+    drawn += [method for method in methods(config) if method.is_ase][:1]
+    listed = []
+    for size in some:
+        for method in drawn:
+            folder = config.out / CURVE / str(size.units) / method.name
+            sampled = Step(f"curve-{size.units}-{method.name}", method, 0, folder, size.cache)
+            listed.append(Point(size, steps_of(method, config)[0] if size.whole else sampled))
+    return listed
 
 
-def curve_methods(config: CompareConfig) -> list[Method]:
-    """Return what the curve is drawn for: X2Static, its closed form, and ASE's first layer that is asked for."""
-    own = [method for method in ours(config.seeds) if method.name in CURVES]
-    return own + [method for method in methods(config) if is_ase(method)][:1]
+def words_of(cache: Cache, config: CompareConfig) -> list[str]:
+    """Return the vocabulary of the whole cache, sorted, as `ase` adds it up; that of a sample is a part of it.
+
+    Raises:
+        X2StaticError: a shard is damaged, or no word is frequent enough.
+    """
+    from x2static.pipeline.baselines import vocabulary_of
+
+    return sorted(vocabulary_of(cache, config.min_count, config.max_vocab).words.to_pylist())
 
 
-def is_ase(method: Method) -> bool:
-    """Return whether a method is the mean of contextual vectors."""
-    return method.settings.get("name") == "ase"
+@dataclass(frozen=True)
+class Sums:
+    """ASE's sums along the curve: the teacher reads each unit once, whatever sizes of the corpus it is a part of.
+
+    Attributes:
+        out: folder of the comparison.
+        sizes: of the curve.
+    """
+
+    out: Path
+    sizes: Sequence[Size]
+
+    def bring_to(self, point: Point, config: CompareConfig, cache: Cache, report: Report) -> None:
+        """Bring the sums to a size: those of the size before it, and of a sample those of its further units.
+
+        The whole cache's further units are read when its vectors are made.
+
+        Args:
+            point: of ASE, at that size.
+            config: of the comparison.
+            cache: the whole.
+            report: hears of the progress.
+
+        Raises:
+            X2StaticError: teacher or text are not found as they were.
+        """
+        import numpy as np
+
+        from x2static.baselines import ase
+        from x2static.baselines.request import Request
+
+        if config.precision not in ("auto", cache.manifest.encoding.precision):
+            return  # every size has a pass of its own: what is carried is of the cache's precision
+        size, words = point.size, words_of(cache, config)
+        here = Cache.open(size.cache)
+        asked = point.step.baseline(config)
+        request = Request(asked, here, words, np.zeros(len(words), np.int64), asked.out, report)
+        place = ase.place_of(request, words) if size.whole else size.cache
+        before = [one for one in self.sizes if one.units < size.units]
+        if before and carry(before[-1].cache, place) and size.whole:
+            self._keep_seconds(size, sum(map(self.seconds, before)))
+        if not size.whole:
+            earlier, began = self.seconds(size), time.monotonic()
+            try:
+                with only_writer(size.cache, "cache"):
+                    ase.summed(request, words, size.cache)
+            finally:  # what was read before a stop is not read again, nor told by the call that goes on
+                self._keep_seconds(size, earlier + time.monotonic() - began)
+
+    def seconds(self, size: Size) -> float:
+        """Return how long the teacher read for the sums of a size, beyond those of the size before it."""
+        file = self._file(size)
+        return float(read_json(file)["seconds"]) if file.is_file() else 0.0
+
+    def read_before(self) -> tuple[float, int]:
+        """Return what the whole cache took over of the sums of smaller sizes: the teacher's seconds, and units."""
+        if not self.sizes or not (seconds := self.seconds(self.sizes[-1])):
+            return 0.0, 0
+        return seconds, max((size.units for size in self.sizes if not size.whole), default=0)
+
+    def _file(self, size: Size) -> Path:
+        return self.out / CURVE / str(size.units) / READING
+
+    def _keep_seconds(self, size: Size, seconds: float) -> None:
+        file = self._file(size)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, canonical_json({"seconds": round(seconds, 3)}))
 
 
-def curve_step(method: Method, size: Size, config: CompareConfig) -> Step:
-    """Return the step of a method at a size; at that of the whole cache it is the tables' own, of seed 0."""
-    if size.whole:
-        return steps_of(method, config)[0]
-    folder = config.out / CURVE / str(size.units) / method.name
-    return Step(f"curve-{size.units}-{method.name}", method, 0, folder, size.cache)
+def carry(source: Path, target: Path) -> bool:
+    """Give a corpus the sums of a smaller one, whose units it begins with; the teacher then reads only the others.
+
+    The list of words comes last: sums without it do not count.
+
+    Args:
+        source: in whose folder `ase` the smaller corpus's sums are.
+        target: where those of the larger one are to be; sums that are there stay.
+
+    Returns:
+        Whether they were carried over now.
+    """
+    theirs = Aggregated.open(source)
+    if theirs is None:
+        return False
+    with only_writer(target, "cache's sums"):
+        if Aggregated.open(target) is not None:
+            return False
+        folder = target / FOLDER
+        folder.mkdir(exist_ok=True)
+        remove_leftovers(folder)
+        for file in theirs.files():
+            _link(file.path, folder / file.path.name)
+        Aggregated.create(target, theirs.words, theirs.encoding)
+    return True
+
+
+def _link(source: Path, target: Path) -> None:
+    temporary = target.with_name(TEMPORARY + target.name)
+    try:
+        os.link(source, temporary)
+    except OSError as error:
+        if error.errno not in NO_LINK:
+            raise
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)

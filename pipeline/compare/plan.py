@@ -1,16 +1,132 @@
-"""The steps of a comparison: one for each set of vectors that is made, with its folder and what it is made by."""
+"""What a comparison consists of: its configuration, its methods, and a step for each set of vectors that is made."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from x2static.durable.errors import X2StaticError
-from x2static.pipeline.baselines import READ_TEXT
-from x2static.pipeline.compare.methods import MANY_SEEDS, Method, methods
-from x2static.pipeline.compare.settings import CompareConfig
-from x2static.schemas.baseline import READS, BaselineConfig
+from x2static.schemas.baseline import BASELINES, READS, BaselineConfig
+from x2static.schemas.encoding import Layer, Precision
 from x2static.schemas.training import TrainConfig
 
+Part = Literal["table3", "table4", "figure1"]
+PARTS: tuple[Part, ...] = ("table3", "table4", "figure1")
+
+
+class CompareConfig(BaseModel):
+    """What a user asks of `x2static compare`; the defaults stand here and nowhere else.
+
+    Attributes:
+        runs: folders of finished vectors to compare; without one, X2Static is trained from the cache in three ways.
+        out: folder of the comparison.
+        cache: the cache that all methods learn from; None where only finished runs are compared.
+        baselines: names of competing methods.
+        seeds: how many times the methods that draw are made, each with a seed of its own: X2Static and skip-gram.
+        layers: layers of the teacher whose mean contextual vectors are compared (`ase`).
+        only: the parts of the comparison to work on; all where there is none.
+        classification: whether vectors are scored by classification, which takes minutes for each.
+        sizes: corpus sizes of the curve, in units of the cache; n, n/2, n/4 ... n/32 where there is none.
+        words: whose nearest neighbours are shown; some frequent words where there is none.
+        data: the evaluation data; None for what comes with gensim.
+        reference: folder of the paper's figures, `word_similarity.csv` and `classification.csv`.
+        min_count: words that are rarer are in no vocabulary.
+        max_vocab: at most so many words, the most frequent ones.
+        corpus: where the files of the cache's corpus are now.
+        model: where the cache's teacher is now.
+        threads: of gensim's methods; None for as many as torch uses.
+        device: where teacher and training run.
+        precision: number format of the teacher.
+        trust_remote_code: let a model run Python code of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    out: Path
+    runs: tuple[Path, ...] = ()
+    cache: Path | None = None
+    baselines: tuple[str, ...] = ()
+    seeds: int = Field(default=3, ge=1, le=100)
+    layers: tuple[Layer, ...] = ("last",)
+    only: tuple[Part, ...] = ()
+    classification: bool = True
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    words: tuple[str, ...] = ()
+    data: Path | None = None
+    reference: Path | None = None
+    min_count: int = Field(default=10, ge=1)
+    max_vocab: int = Field(default=750_000, ge=1)
+    corpus: tuple[str, ...] = ()
+    model: str | None = None
+    threads: int | None = Field(default=None, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Precision | Literal["auto"] = "auto"
+    trust_remote_code: bool = False
+
+    def wants(self, part: Part) -> bool:
+        """Return whether a part of the comparison is to be worked on."""
+        return part in self.only if self.only else part != "table4" or self.classification
+
+    @property
+    def wants_pairs(self) -> bool:
+        """Whether anything that is to be worked on needs word similarity data."""
+        return self.wants("table3") or self.wants("figure1")
+
+
+# A file of vectors of its own is compared as a RUN: `x2static baseline load` makes one.
+COMPARED: tuple[str, ...] = tuple(name for name in BASELINES if name != "load")
+OURS = {
+    "x2static": ("X2Static", {}),
+    "closed-form": ("X2Static, closed form", {"objective": "closed-form"}),
+    "x2static-paper": ("X2Static, paper's settings", {"compat": "paper"}),
+}
+LABELS = {
+    "decontextualized": "word alone",
+    "pca": "principal component",
+    "model2vec": "Model2Vec",
+    "skipgram": "skip-gram",
+    "cbow": "CBOW",
+    "fasttext": "fastText",
+    "sent2vec": "Sent2vec",
+}
+MANY_SEEDS = ("x2static", "skipgram")
+NO_DRAWS = ("closed-form", "ase", "decontextualized", "pca", "model2vec")
 VECTORS = "vectors"  # the folder, in that of the comparison
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to word vectors.
+
+    Attributes:
+        name: unique, and fit for a folder's name.
+        label: what people read.
+        kind: trained from the cache, a baseline, or a finished run.
+        settings: of TrainConfig or BaselineConfig, beyond what all have in common.
+        seeds: how many times it is made.
+        folder: of a finished run.
+    """
+
+    name: str
+    label: str
+    kind: Literal["train", "baseline", "run"]
+    settings: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+    folder: Path | None = None
+
+    @property
+    def is_ase(self) -> bool:
+        """Whether it is the mean of contextual vectors, for which the teacher reads the corpus."""
+        return self.settings.get("name") == "ase"
+
+    def label_over(self, n_seeds: int) -> str:
+        """Return what people read: over how many seeds, or that a seed changes nothing."""
+        if n_seeds > 1:
+            return f"{self.label} ({n_seeds} seeds)"
+        drawn = self.kind == "run" or (self.settings.get("name") or self.name) not in NO_DRAWS
+        return self.label if drawn else f"{self.label} (deterministic)"
 
 
 @dataclass(frozen=True)
@@ -39,37 +155,69 @@ class Step:
     def training(self, config: CompareConfig) -> TrainConfig:
         """Return what `x2static train` is asked for."""
         shared = config.model_dump(include={"min_count", "max_vocab", "device"})
-        asked = {"cache": self.cache, "out": self.folder, "seed": self.seed, **shared, **self.method.settings}
-        return TrainConfig.model_validate(asked)
+        own = {"cache": self.cache, "out": self.folder, "seed": self.seed}
+        return TrainConfig.model_validate({**own, **shared, **self.method.settings})
 
     def baseline(self, config: CompareConfig) -> BaselineConfig:
         """Return what `x2static baseline` is asked for."""
+        from x2static.pipeline.baselines import READ_TEXT  # torch: not for --help
+
         name = self.method.settings["name"]
-        names = {"min_count", "max_vocab", "device", "model", "threads", "precision", "trust_remote_code"}
+        shared = {"min_count", "max_vocab", "device", "model", "threads", "precision", "trust_remote_code"}
         if name not in READ_TEXT:  # which would read it instead of the cache's words
-            names |= {"corpus"}
-        shared = config.model_dump(include=names & READS[name])
-        asked = {"cache": self.cache, "out": self.folder, "seed": self.seed, **shared, **self.method.settings}
-        return BaselineConfig.model_validate(asked)
+            shared |= {"corpus"}
+        own = {"cache": self.cache, "out": self.folder, "seed": self.seed}
+        given = config.model_dump(include=shared & READS[name])
+        return BaselineConfig.model_validate({**own, **given, **self.method.settings})
 
 
-def steps(config: CompareConfig) -> list[Step]:
-    """Return the steps of the tables: every method, with every seed it gets.
+def our_methods(seeds: int) -> list[Method]:
+    """Return X2Static: by the default recipe, in closed form, and with the paper's settings."""
+    return [
+        Method(name, label, "train", settings, seeds if name in MANY_SEEDS else 1)
+        for name, (label, settings) in OURS.items()
+    ]
+
+
+def methods(config: CompareConfig) -> list[Method]:
+    """Return the methods of a comparison, ours (or the finished runs) first.
 
     Raises:
-        X2StaticError: there is nothing to compare, or two runs cannot be told apart.
+        X2StaticError: two runs cannot be told apart.
     """
-    found = [step for method in methods(config) for step in steps_of(method, config)]
-    if not found:
-        raise X2StaticError("nothing to compare: give finished runs, or --cache")
-    return found
+    runs = [Method(f"run-{path.resolve().name}", path.resolve().name, "run", folder=path) for path in config.runs]
+    listed = runs or our_methods(config.seeds)
+    for name in config.baselines:
+        if name == "ase":
+            for layer in dict.fromkeys("last" if layer == -1 else layer for layer in config.layers):
+                label = f"ASE, {'last layer' if layer == 'last' else f'layer {layer}'}"
+                listed.append(Method(f"ase-{layer}", label, "baseline", {"name": name, "layer": layer}))
+        else:
+            seeds = config.seeds if name in MANY_SEEDS else 1
+            listed.append(Method(name, LABELS[name], "baseline", {"name": name}, seeds))
+    names = [method.name for method in listed]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise X2StaticError(f"{', '.join(twice)}: two sets of vectors of one name; rename a folder")
+    return listed
 
 
 def steps_of(method: Method, config: CompareConfig) -> list[Step]:
     """Return the steps of a method, seed 0 first."""
     if method.folder is not None:
         return [Step(method.name, method, 0, method.folder)]
-    if method.name not in MANY_SEEDS:
-        return [Step(method.name, method, 0, config.out / VECTORS / method.name, config.cache)]
-    names = [f"{method.name}-seed{seed}" for seed in range(method.seeds)]  # also of one seed: there may be more later
+    names = [method.name]
+    if method.name in MANY_SEEDS:
+        names = [f"{method.name}-seed{seed}" for seed in range(method.seeds)]  # also one: there may be more later
     return [Step(name, method, seed, config.out / VECTORS / name, config.cache) for seed, name in enumerate(names)]
+
+
+def steps(config: CompareConfig) -> Sequence[Step]:
+    """Return the steps of the tables: every method, with every seed it gets.
+
+    Raises:
+        X2StaticError: there is nothing to compare, or two runs cannot be told apart.
+    """
+    planned = [step for method in methods(config) for step in steps_of(method, config)]
+    if not planned:
+        raise X2StaticError("nothing to compare: give finished runs, or --cache")
+    return planned

@@ -1,23 +1,32 @@
-"""Scoring: each set of vectors alone, on the pairs that it covers, and all together, on the pairs that all cover."""
+"""Vectors made where they are missing, and scored: each set alone on what it covers, all together on what all cover."""
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import hash_file
+from x2static.evaluation.intervals import Bootstrap
 from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
-from x2static.evaluation.word_similarity import evaluate_word_similarity
+from x2static.evaluation.word_similarity import (
+    Differences,
+    evaluate_word_similarity,
+    paired_differences,
+    score_together,
+)
 from x2static.machine.progress import Report
 from x2static.pipeline.compare import records
-from x2static.pipeline.compare.plan import Step
+from x2static.pipeline.compare.plan import CompareConfig, Step
 from x2static.pipeline.compare.records import Record, Scored, TaskAccuracy, TaskScore
-from x2static.pipeline.compare.settings import CompareConfig
-from x2static.pipeline.compare.vectors import only
+from x2static.pipeline.compare.reference import averaged
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import WordVectors
+from x2static.schemas.vectors import RUN, WordVectors
 
 logger = logging.getLogger(__name__)
 
@@ -25,47 +34,72 @@ TEACHER = "teacher"  # its record
 CLASSIFICATION = "classification"  # the folder in that of the data
 
 
-def similarity_data(config: CompareConfig) -> str | None:
-    """Return the hash of the word similarity data; None where there is none and none is needed.
+@dataclass(frozen=True)
+class Data:
+    """The evaluation data that is there now, as hashes; None where there is none and none is needed."""
 
-    Raises:
-        X2StaticError: there is none.
-    """
-    try:
-        files = find_word_pairs(config.data)
-    except X2StaticError:
+    pairs: str | None
+    classes: str | None
+
+    @classmethod
+    def of(cls, config: CompareConfig) -> "Data":
+        """Read all evaluation data that is needed once, so that what is wrong with it is said before anything is made.
+
+        Raises:
+            X2StaticError: it is not there, or not as it should be.
+        """
+        pairs = None
+        try:
+            files = find_word_pairs(config.data)
+            pairs = records.hash_of_files({file.stem: file for file in files})
+        except X2StaticError:
+            if config.wants_pairs:
+                raise
         if config.wants_pairs:
-            raise
-        return None
-    return records.hash_of_files({file.stem: file for file in files})
+            words_of_pairs(config)
+        folder = config.data / CLASSIFICATION if config.data is not None else None
+        classes = None
+        if folder is not None and folder.is_dir():
+            there = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
+            classes = records.hash_of_files(there)
+        if config.wants("table4"):
+            if classes is not None:
+                from x2static.evaluation.classification.data import read_tasks
+
+                read_tasks(config.data, 0)
+            elif "table4" in config.only:
+                raise X2StaticError(f"table 4 needs --data, a folder with a folder {CLASSIFICATION} of tasks in it")
+            else:
+                logger.info("no classification data (a folder %s in --data): table 4 is left out", CLASSIFICATION)
+        return cls(pairs, classes)
 
 
-def classification_data(config: CompareConfig) -> str | None:
-    """Return the hash of the classification data; None where there is none."""
-    folder = config.data / CLASSIFICATION if config.data is not None else None
-    if folder is None or not folder.is_dir():
-        return None
-    return records.hash_of_files({str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()})
+def words_of_pairs(config: CompareConfig) -> set[str]:
+    """Return all words of the word similarity data, as they are and lower-cased."""
+    pairs = [pair for file in find_word_pairs(config.data) for pair in read_word_pairs(file)]
+    words = {word for pair in pairs for word in (pair.first, pair.second)}
+    return words | {word.lower() for word in words}
 
 
-def check_data(config: CompareConfig) -> None:
-    """Read all evaluation data that is needed once, so that what is wrong with it is said before anything is made.
+def make_vectors(step: Step, config: CompareConfig, report: Report) -> None:
+    """Make the vectors of a step, or go on where an earlier call was stopped; a finished run is left alone.
 
     Raises:
-        X2StaticError: it is not there, or not as it should be.
+        X2StaticError: they cannot be made.
+        Interrupted: by a signal, with the state saved.
+        OSError: they cannot be written.
     """
-    if config.wants_pairs:
-        words_of_pairs(config)
-    if not config.wants("table4"):
+    if step.method.kind == "run":
         return
-    if classification_data(config) is not None:
-        from x2static.evaluation.classification.data import read_tasks
+    step.folder.parent.mkdir(parents=True, exist_ok=True)
+    if step.method.kind == "train":
+        from x2static.stage2_train.trainer import train
 
-        read_tasks(config.data, 0)
-    elif "table4" in config.only:
-        raise X2StaticError(f"table 4 needs --data, a folder with a folder {CLASSIFICATION} of tasks in it")
+        train(step.training(config), report)
     else:
-        logger.info("no classification data (a folder %s in --data): table 4 is left out", CLASSIFICATION)
+        from x2static.pipeline.baselines import make
+
+        make(step.baseline(config), report)
 
 
 def record_of(step: Step, out: Path) -> Record:
@@ -74,76 +108,71 @@ def record_of(step: Step, out: Path) -> Record:
     Raises:
         X2StaticError: there are no vectors, or they or the record are damaged.
     """
-    digest = records.hash_of_vectors(step.folder)
-    found = records.load(out, step.name, digest)
-    if found is not None:
-        return found
+    if not (step.folder / RUN).is_file():
+        raise X2StaticError(f"{step.folder}: no word vectors here ({RUN} is missing)")
+    digest = hash_file(step.folder / RUN)
+    if (record := records.load(out, step.name, digest)) is not None:
+        return record
     vectors = WordVectors.load(step.folder)
-    losses = tuple(vectors.run.get("losses") or ())
     return Record(
         vectors=digest,
         seconds=float(vectors.run.get("seconds") or 0.0),
         vocabulary=len(vectors),
         dim=vectors.dim,
-        losses=losses,
+        losses=tuple(vectors.run.get("losses") or ()),
         units_found=int(vectors.run.get("units_found") or 0),
     )
 
 
-def score_similarity(step: Step, config: CompareConfig) -> Record:
+def score_similarity(step: Step, config: CompareConfig, data: Data) -> Record:
     """Score a step by word similarity, unless that was done, and keep the result.
 
     Raises:
         X2StaticError: no pair is covered, or data or vectors cannot be read.
     """
-    data, record = similarity_data(config), record_of(step, config.out)
-    if data is None or (record.similarity is not None and record.similarity.data == data):
+    record = record_of(step, config.out)
+    if data.pairs is None or (record.similarity is not None and record.similarity.data == data.pairs):
         return record
     began = time.monotonic()
-    found = evaluate_word_similarity(WordVectors.load(step.folder), config.data)
-    pairs = tuple(TaskScore.model_validate(score) for score in found)
-    scored = Scored(data=data, seconds=round(time.monotonic() - began, 3), pairs=pairs)
-    return _kept(step, config, record.model_copy(update={"similarity": scored}))
+    scores = evaluate_word_similarity(WordVectors.load(step.folder), config.data)
+    pairs = tuple(TaskScore.model_validate(score) for score in scores)
+    scored = Scored(data=data.pairs, seconds=round(time.monotonic() - began, 3), pairs=pairs)
+    record = record.model_copy(update={"similarity": scored})
+    records.save(config.out, step.name, record)
+    return record
 
 
-def score_classification(step: Step, config: CompareConfig, report: Report) -> Record:
+def score_classification(step: Step, config: CompareConfig, data: Data, report: Report) -> Record:
     """Score a step by classification, unless that was done, and keep the result.
 
     The splits are the same for all; each seed's vectors get a classifier of that number, so that a deviation is one
     over retrained vectors and classifiers, as in the paper's table 5.
 
     Raises:
-        X2StaticError: there is no data, or it cannot be read.
+        X2StaticError: data or vectors cannot be read.
     """
     from x2static.evaluation.classification.protocol import evaluate_classification_runs
 
-    data, record = classification_data(config), record_of(step, config.out)
-    if data is None or (record.classification is not None and record.classification.data == data):
+    record = record_of(step, config.out)
+    if data.classes is None or (record.classification is not None and record.classification.data == data.classes):
         return record
     began = time.monotonic()
     vectors = WordVectors.load(step.folder)
-    found = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
-    classes = tuple(TaskAccuracy.model_validate(score) for score in found)
-    scored = Scored(data=data, seconds=round(time.monotonic() - began, 3), classes=classes)
-    return _kept(step, config, record.model_copy(update={"classification": scored}))
+    scores = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
+    classes = tuple(TaskAccuracy.model_validate(score) for score in scores)
+    scored = Scored(data=data.classes, seconds=round(time.monotonic() - began, 3), classes=classes)
+    record = record.model_copy(update={"classification": scored})
+    records.save(config.out, step.name, record)
+    return record
 
 
-def record_of_teacher(cache: Cache, config: CompareConfig) -> Record | None:
-    """Return what is kept of the teacher itself; None where nothing is, or that of another, or in another precision.
-
-    Raises:
-        X2StaticError: the record is damaged.
-    """
-    return records.load(config.out, TEACHER, _teacher_key(cache, config))
-
-
-def _teacher_key(cache: Cache, config: CompareConfig) -> str:
+def teacher_key(cache: Cache, config: CompareConfig) -> str:
     """Return what changes when the teacher's vectors do: the fingerprint knows its files, and the cache's precision."""
     fingerprint, precision = cache.manifest.fingerprint, cache.manifest.encoding.precision
     return fingerprint if config.precision in ("auto", precision) else f"{fingerprint} {config.precision}"
 
 
-def score_teacher(cache: Cache, config: CompareConfig, report: Report) -> Record | None:
+def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Report) -> Record | None:
     """Score the teacher itself by classification, unless that was done: the paper's SBERT rows.
 
     A linear classifier reads its sentence vectors, which no static vectors take part in. It computes as it did for the
@@ -155,12 +184,12 @@ def score_teacher(cache: Cache, config: CompareConfig, report: Report) -> Record
     Raises:
         X2StaticError: the cache's teacher is not found, or the data cannot be read.
     """
-    data = classification_data(config)
-    if data is None:
+    if data.classes is None:
         return None
-    found = record_of_teacher(cache, config)
-    if found is not None and found.classification is not None and found.classification.data == data:
-        return found
+    key = teacher_key(cache, config)
+    record = records.load(config.out, TEACHER, key)
+    if record is not None and record.classification is not None and record.classification.data == data.classes:
+        return record
     from x2static.baselines.teacher_sentences import TeacherSentences
     from x2static.evaluation.classification.protocol import evaluate_sentence_classification
     from x2static.stage1_encode.plan.origin import Means
@@ -171,20 +200,59 @@ def score_teacher(cache: Cache, config: CompareConfig, report: Report) -> Record
     results = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
     classes = tuple(TaskAccuracy.model_validate(score) for score in results)
     seconds = round(time.monotonic() - began, 3)
-    scored = Scored(data=data, seconds=seconds, classes=classes)
-    key = _teacher_key(cache, config)
+    scored = Scored(data=data.classes, seconds=seconds, classes=classes)
     record = Record(vectors=key, seconds=seconds, vocabulary=0, dim=sentences.dim, classification=scored)
     records.save(config.out, TEACHER, record)
     return record
 
 
-def _kept(step: Step, config: CompareConfig, record: Record) -> Record:
-    records.save(config.out, step.name, record)
-    return record
+def only(vectors: WordVectors, words: Iterable[str]) -> WordVectors:
+    """Return the vectors of some words, in the order they have; what many sets of vectors need together is little.
+
+    Raises:
+        X2StaticError: none of the words has a vector.
+    """
+    rows = np.array(sorted({vectors.index[word] for word in words if word in vectors.index}), np.int64)
+    if not len(rows):
+        raise X2StaticError("none of the words that are asked for has a vector")
+    return WordVectors([vectors.words[row] for row in rows], vectors.matrix[rows], vectors.counts[rows])
+
+
+def vectors_of_pairs(steps: Iterable[Step], config: CompareConfig) -> dict[str, WordVectors]:
+    """Return of each step's vectors those that word similarity needs, by the names of the steps."""
+    words = words_of_pairs(config)
+    return {step.name: only(WordVectors.load(step.folder), words) for step in steps}
+
+
+def common_scores(vectors: Mapping[str, WordVectors], config: CompareConfig) -> dict[str, tuple[TaskScore, ...]]:
+    """Return the scores of sets of vectors on the pairs that all of them cover, by name.
+
+    Raises:
+        X2StaticError: no pair of any data set is covered by all.
+    """
+    with _without_warnings():
+        together = score_together(vectors, config.data)
+    return {name: tuple(map(TaskScore.model_validate, scores)) for name, scores in together.items()}
+
+
+def differences_from_first(
+    vectors: Mapping[str, WordVectors], config: CompareConfig, data_sets: Sequence[str]
+) -> Mapping[str, Differences]:
+    """Return how much better or worse than the first set of vectors the others are on the pairs that all cover.
+
+    Args:
+        vectors: by name.
+        config: where the data is.
+        data_sets: names of those that are scored.
+    """
+    if len(vectors) < 2:
+        return {}
+    with _without_warnings():
+        return paired_differences(vectors, config.data, Bootstrap(), common=True, averaged=averaged(data_sets))
 
 
 @contextmanager
-def said_before() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """Keep the evaluation from warning again of each data set that few pairs of are covered; the tables tell it."""
     evaluation = logging.getLogger("x2static.evaluation")
     level = evaluation.level
@@ -193,21 +261,3 @@ def said_before() -> Iterator[None]:
         yield
     finally:
         evaluation.setLevel(level)
-
-
-def words_of_pairs(config: CompareConfig) -> set[str]:
-    """Return all words of the word similarity data, as they are and lower-cased."""
-    pairs = [pair for file in find_word_pairs(config.data) for pair in read_word_pairs(file)]
-    words = {word for pair in pairs for word in (pair.first, pair.second)}
-    return words | {word.lower() for word in words}
-
-
-def rows_of_pairs(some: Mapping[str, Step], config: CompareConfig) -> dict[str, WordVectors]:
-    """Return of each step's vectors those that word similarity needs, by the names of the steps.
-
-    Args:
-        some: steps by name, whose vectors are there.
-        config: where the data is.
-    """
-    words = words_of_pairs(config)
-    return {name: only(WordVectors.load(step.folder), words) for name, step in some.items()}

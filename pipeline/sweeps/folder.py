@@ -1,4 +1,4 @@
-"""The folder of a sweep: which sweep it belongs to, and the results that are in it."""
+"""The folder of a sweep: which sweep it belongs to."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,6 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.owned_folder import differing_settings, foreign_files
 from x2static.durable.storage import canonical_json, read_json, remove_leftovers, write_atomically
 from x2static.pipeline.sweeps import trial
-from x2static.pipeline.sweeps.trial import Result
 
 SWEEP, JOURNAL = "sweep.json", "study.jsonl"
 
@@ -45,13 +44,3 @@ def _compare(file: Path, theirs: object, ours: dict[str, Any]) -> None:
             f"{file.parent}: holds another sweep ({'; '.join(differing.values())}); give the same settings to go on "
             f"with it (a grid may get more values), or another --out for a new sweep"
         )
-
-
-def results(out: Path) -> list[Result]:
-    """Return what came of every trial that has ended.
-
-    Raises:
-        X2StaticError: a record is damaged.
-    """
-    found = [trial.load(out, file.stem) for file in sorted((out / trial.TRIALS).glob("*.json"))]
-    return [result for result in found if result is not None]

@@ -1,11 +1,15 @@
-"""Settings that a sweep may vary: which there are, what their values may be, and how a trial is called by them."""
+"""Settings that a sweep may vary: their values in a grid or a space, and what a trial is called by them."""
 
 import hashlib
+import itertools
 import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
@@ -30,12 +34,8 @@ def sweepable() -> list[str]:
 def known_name(text: str, where: str) -> str:
     """Return a setting's name, dashes taken for underscores.
 
-    Args:
-        text: what was asked for.
-        where: what asked for it, for the message.
-
     Raises:
-        WrongGrid: there is no such setting.
+        WrongGrid: there is no such setting; the message begins with `where`.
     """
     name = text.strip().replace("-", "_")
     if name not in sweepable():
@@ -91,6 +91,68 @@ def parse_grid(texts: tuple[str, ...]) -> dict[str, list[Any]]:
     return grid
 
 
+class Range(BaseModel):
+    """The values from `low` to `high`, both included.
+
+    Attributes:
+        log: whether equal factors are equally likely, not equal distances.
+        step: distance of the values; any value where it is None (of whole numbers, any whole one).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+
+
+Space = dict[str, list[Any] | Range]
+
+
+def load_space(file: Path) -> Space:
+    """Read a space: `name = [choice, choice]` or `name = {low = 1e-4, high = 1e-1, log = true}` for each setting.
+
+    Raises:
+        WrongGrid: the file cannot be read, names an unknown setting, or gives values that are not possible.
+    """
+    where = f"--space {file}"
+    try:
+        entries = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WrongGrid(f"{where}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WrongGrid(f"{where}: not valid TOML: {error}") from error
+    if not entries:
+        raise WrongGrid(
+            f"{where}: no setting in it; expected lines such as lr = {{low = 1e-4, high = 1e-1, log = true}}"
+        )
+    names = [known_name(name, where) for name in entries]
+    return {name: _entry(name, entry, where) for name, entry in zip(names, entries.values(), strict=True)}
+
+
+def _entry(name: str, entry: Any, where: str) -> list[Any] | Range:
+    if isinstance(entry, list) and entry:
+        return list(dict.fromkeys(parse(name, value, where) for value in entry))
+    if not isinstance(entry, dict):
+        raise WrongGrid(f"{where}: {name}: expected a list of choices or {{low = ..., high = ...}}, got {entry!r}")
+    try:
+        given = Range.model_validate(entry)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc'][:1]))}: {item['msg'].lower()}" for item in error.errors())
+        raise WrongGrid(f"{where}: {name}: {problems}") from error
+    low, high = (parse(name, value, where) for value in (given.low, given.high))
+    if isinstance(low, bool) or not isinstance(low, int | float):
+        raise WrongGrid(f"{where}: {name} has no range; give a list of choices")
+    if high < low:
+        raise WrongGrid(f"{where}: {name}: low = {low} is above high = {high}")
+    if given.log and (given.step is not None or low <= 0):
+        raise WrongGrid(f"{where}: {name}: log = true needs low above 0 and no step")
+    if given.step is not None and (given.step <= 0 or (isinstance(low, int) and given.step != int(given.step))):
+        raise WrongGrid(f"{where}: {name}: step = {given.step} has to be above 0, and whole for whole numbers")
+    return given.model_copy(update={"low": low, "high": high})
+
+
 def shown(value: Any) -> str:
     """Return a value for people: numbers to four digits, None as "none"."""
     if value is None:
@@ -106,3 +168,53 @@ def trial_name(settings: Settings) -> str:
     if name == readable and whole and len(name) <= LONGEST_NAME:
         return name
     return name[: LONGEST_NAME - 9] + "-" + hashlib.sha256(canonical_json(settings)).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Settings for a trial.
+
+    Attributes:
+        settings: by name, values as JSON has them.
+        number: what the source knows them by.
+        again: whether they were drawn before and had failed.
+    """
+
+    settings: Settings
+    number: int
+    again: bool = False
+
+
+class Source(Protocol):
+    """Gives settings, and hears what came of them."""
+
+    names: list[str]
+    total: int
+
+    def ask(self) -> Draw | None:
+        """Return the next settings, None where there are no more."""
+
+    def tell(self, draw: Draw, state: str, score: float | None) -> None:
+        """Hear how the trial of a draw ended ("complete", "pruned", "failed"), and its score if it has one."""
+
+
+class Grid:
+    """Every combination of some values, the last setting's values in the inner loop.
+
+    Optuna's GridSampler shuffles the cells, and importing Optuna takes 2.9 s of a sweep's start (docs/LOG.md,
+    2026-11-28).
+    """
+
+    def __init__(self, values: dict[str, list[Any]]) -> None:
+        """Take the values of each setting."""
+        self.names = list(values)
+        cells = [dict(zip(values, cell, strict=True)) for cell in itertools.product(*values.values())]
+        self.total = len(cells)
+        self._draws: Iterator[Draw] = (Draw(cell, number) for number, cell in enumerate(cells))
+
+    def ask(self) -> Draw | None:
+        """Return the next cell, None after the last."""
+        return next(self._draws, None)
+
+    def tell(self, draw: Draw, state: str, score: float | None) -> None:
+        """Learn nothing: a grid is what it is."""

@@ -11,9 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from x2static.pipeline.sweeps.settings import parse
-from x2static.pipeline.sweeps.source import Draw
-from x2static.pipeline.sweeps.space import Range, Space
+from x2static.pipeline.sweeps.settings import Draw, Range, Space, parse
 
 RETRIED = "retried"  # attribute of a trial that repeats one that failed: its number
 
@@ -47,7 +45,9 @@ class Study:
             retry_failed: whether to propose once more what has failed.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        _cut_torn_line(journal)
+        if journal.is_file():  # what a crash left of a line: Optuna reads no journal that ends within one
+            with journal.open("rb+") as file:
+                file.truncate(file.read().rfind(b"\n") + 1)
         self.names = list(space)
         self.total = total
         self._seed = seed
@@ -63,9 +63,11 @@ class Study:
         if self._left:
             return self._left.pop(0)
         trials = self._study.get_trials(deepcopy=False)
-        if sum(self._counts(trial) for trial in trials) >= self.total:
+        counted = [trial for trial in trials if self._whole(trial) and RETRIED not in trial.user_attrs]
+        if len(counted) >= self.total:
             return None
-        self._study.sampler = optuna.samplers.TPESampler(seed=_seed(self._seed, len(trials)))
+        digest = hashlib.sha256(f"{self._seed} {len(trials)}".encode()).digest()
+        self._study.sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4]))  # numpy takes 32 bits
         trial = self._study.ask(self._distributions)
         return self._draw(trial.number, trial.params)
 
@@ -90,29 +92,21 @@ class Study:
             )
 
     def _left_behind(self, retry_failed: bool) -> list[Draw]:
+        """Return what an earlier call proposed and did not finish, then what failed, if that is to be tried again."""
         trials = self._study.get_trials(deepcopy=False)
-        for trial in trials:  # killed while it was being proposed
-            if trial.state == TrialState.RUNNING and not self._whole(trial):
+        left, failed = [], []
+        retried = {trial.user_attrs.get(RETRIED) for trial in trials}
+        for trial in trials:
+            if trial.state == TrialState.RUNNING and not self._whole(trial):  # killed while it was being proposed
                 self._study.tell(trial.number, state=TrialState.FAIL)
-        left = [
-            self._draw(trial.number, trial.params)
-            for trial in trials
-            if trial.state == TrialState.RUNNING and self._whole(trial)
-        ]
-        if retry_failed:
-            retried = {trial.user_attrs.get(RETRIED) for trial in trials}
-            left += [
-                self._draw(trial.number, trial.params, again=True)
-                for trial in trials
-                if trial.state == TrialState.FAIL and self._whole(trial) and trial.number not in retried
-            ]
-        return left
+            elif trial.state == TrialState.RUNNING:
+                left.append(self._draw(trial.number, trial.params))
+            elif trial.state == TrialState.FAIL and self._whole(trial) and trial.number not in retried:
+                failed.append(self._draw(trial.number, trial.params, again=True))
+        return left + failed if retry_failed else left
 
     def _whole(self, trial: FrozenTrial) -> bool:
         return trial.params.keys() == self._distributions.keys()
-
-    def _counts(self, trial: FrozenTrial) -> bool:
-        return self._whole(trial) and RETRIED not in trial.user_attrs
 
     def _draw(self, number: int, params: dict[str, Any], again: bool = False) -> Draw:
         settings = {name: parse(name, params[name], "Optuna") for name in self.names}
@@ -127,16 +121,3 @@ def _distribution(entry: list[Any] | Range) -> BaseDistribution:
         if isinstance(entry.low, int) and isinstance(entry.high, int):
             return IntDistribution(entry.low, entry.high, log=entry.log, step=int(entry.step or 1))
         return FloatDistribution(entry.low, entry.high, log=entry.log, step=entry.step)
-
-
-def _seed(seed: int, number: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4])  # numpy takes 32 bits
-
-
-def _cut_torn_line(journal: Path) -> None:
-    """Take away what a crash left of a line: Optuna refuses to read a journal that does not end with a whole one."""
-    if not journal.is_file():
-        return
-    with journal.open("rb+") as file:
-        data = file.read()
-        file.truncate(data.rfind(b"\n") + 1)

@@ -73,15 +73,10 @@ class Result(BaseModel):
         return self.losses[-1] if self.losses else None
 
 
-def record_file(out: Path, name: str) -> Path:
-    """Return where the result of a trial is kept: beside its run's folder, which is the run's own."""
-    return out / TRIALS / f"{name}.json"
-
-
 def save(out: Path, result: Result) -> None:
-    """Keep a result, whole or not at all."""
+    """Keep a result beside its run's folder, which is the run's own, whole or not at all."""
     (out / TRIALS).mkdir(exist_ok=True)
-    write_atomically(record_file(out, result.name), canonical_json(result.model_dump(mode="json")))
+    write_atomically(out / TRIALS / f"{result.name}.json", canonical_json(result.model_dump(mode="json")))
 
 
 def load(out: Path, name: str) -> Result | None:
@@ -90,7 +85,7 @@ def load(out: Path, name: str) -> Result | None:
     Raises:
         X2StaticError: the record is damaged.
     """
-    file = record_file(out, name)
+    file = out / TRIALS / f"{name}.json"
     if not file.is_file():
         return None
     try:
@@ -99,6 +94,16 @@ def load(out: Path, name: str) -> Result | None:
         raise X2StaticError(
             f"{file}: not the record of a trial; remove it, and the trial is taken up again from its run"
         ) from error
+
+
+def load_all(out: Path) -> list[Result]:
+    """Return what came of every trial that has ended.
+
+    Raises:
+        X2StaticError: a record is damaged.
+    """
+    results = [load(out, file.stem) for file in sorted((out / TRIALS).glob("*.json"))]
+    return [result for result in results if result is not None]
 
 
 def run_trial(
@@ -121,7 +126,12 @@ def run_trial(
     from x2static.stage2_train.outcome import FIGURES
     from x2static.stage2_train.trainer import train
 
-    _wait_for_writer(config.out)
+    if config.out.is_dir():
+        try:  # wait for a process that a killed sweep left behind, and which is about to save its state
+            with FileLock(config.out / LOCK, timeout=SECONDS_TO_LET_GO):
+                pass
+        except Timeout:
+            pass  # training says it in a line of its own
     figures = train(config, after_epoch=after_epoch)
     vectors = WordVectors.load(config.out)
     scores = {
@@ -137,14 +147,3 @@ def run_trial(
         seconds=figures["seconds"],
         figures={key: figures[key] for key in FIGURES if key not in ("loss", "seconds")},
     )
-
-
-def _wait_for_writer(run: Path) -> None:
-    """Wait for a process that a killed sweep left behind, and which is about to save its state."""
-    if not run.is_dir():
-        return
-    try:
-        with FileLock(run / LOCK, timeout=SECONDS_TO_LET_GO):
-            pass
-    except Timeout:
-        return  # training says it in a line of its own

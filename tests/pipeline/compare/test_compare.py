@@ -16,9 +16,9 @@ from tests.stage2_train.caches import shard_content, write_cache
 from tests.stage2_train.conftest import single_thread
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.word_similarity import evaluate_word_similarity
-from x2static.pipeline.compare import records, scores, vectors
+from x2static.pipeline.compare import records, scores
+from x2static.pipeline.compare.plan import CompareConfig
 from x2static.pipeline.compare.records import Record
-from x2static.pipeline.compare.settings import CompareConfig
 from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import WordVectors
 
@@ -131,8 +131,8 @@ def test_a_method_that_fails_is_told_and_the_others_are_compared(
             raise ValueError("<b>no</b>")
         original(step, config, report)
 
-    original = vectors.make
-    monkeypatch.setattr(vectors, "make", make)
+    original = scores.make_vectors
+    monkeypatch.setattr(scores, "make_vectors", make)
     ran = compare(*quick, "--baselines", "skipgram,cbow", "--json")
     assert ran.status == 1
     assert ran.err.splitlines()[-1].startswith(f"error: {tmp_path / 'out'}: 1 of the steps failed: cbow; ")
@@ -151,8 +151,8 @@ def test_differences_are_from_the_first_of_seed_0_that_is_there(
             raise ValueError("no")
         original(step, config, report)
 
-    original = vectors.make
-    monkeypatch.setattr(vectors, "make", make)
+    original = scores.make_vectors
+    monkeypatch.setattr(scores, "make_vectors", make)
     asked = [option if option != "1" else "2" for option in quick]
     assert compare(*asked, "--baselines", "none").status == 1
     text = (tmp_path / "out" / "compare.md").read_text()
@@ -182,7 +182,7 @@ def test_the_teachers_record_is_of_its_precision_and_a_damaged_one_ends_nothing(
     records.save(tmp_path, "teacher", record)
     for precision, expected in (("auto", record), (own, record), ("float16", None)):
         config = CompareConfig(out=tmp_path, cache=cache, precision=precision)
-        assert scores.record_of_teacher(opened, config) == expected
+        assert records.load(tmp_path, "teacher", scores.teacher_key(opened, config)) == expected
     out, asked = done
     shutil.copytree(out, tmp_path / "out")
     records.file_of(tmp_path / "out", "teacher").write_text("[]")

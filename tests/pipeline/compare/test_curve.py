@@ -18,11 +18,9 @@ from tests.teachers import make_teacher
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import silent
 from x2static.pipeline.baselines import make
-from x2static.pipeline.compare.curve import sizes
-from x2static.pipeline.compare.methods import methods
-from x2static.pipeline.compare.scores import score_teacher
-from x2static.pipeline.compare.settings import CompareConfig
-from x2static.pipeline.compare.sums import carry
+from x2static.pipeline.compare.curve import carry, sizes
+from x2static.pipeline.compare.plan import CompareConfig, methods
+from x2static.pipeline.compare.scores import Data, score_teacher
 from x2static.schemas.aggregated import Aggregated, WordSums
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.cache import Cache
@@ -112,8 +110,8 @@ def test_seconds_that_the_teacher_read_before_a_failure_are_kept(
         time.sleep(0.01)
         raise X2StaticError("no teacher")
 
-    monkeypatch.setattr("x2static.pipeline.compare.sums.add_up", add_up)
-    monkeypatch.setattr("x2static.pipeline.compare.vectors.make", add_up)
+    monkeypatch.setattr("x2static.baselines.ase.summed", add_up)
+    monkeypatch.setattr("x2static.pipeline.compare.scores.make_vectors", add_up)
     words = Cache.open(encoded / "cache").shard(0).lexicon()["word"].to_pylist()[:8]
     asked: list[Any] = ["--cache", encoded / "cache", "--out", tmp_path / "out", "--min-count", "2", "--sizes", "2"]
     asked += ["--data", write_pairs(tmp_path / "data", words), "--baselines", "ase", "--only", "figure1"]
@@ -128,17 +126,18 @@ def test_the_teacher_that_is_scored_is_the_caches_and_a_score_is_of_its_precisio
     write_task(tmp_path / "data" / "classification" / "cr" / "all.tsv", [(i % 2, f"text {i}") for i in range(30)])
     (tmp_path / "out").mkdir()
     cache = Cache.open(encoded / "cache")
-    config = asked(tmp_path, cache.path, data=tmp_path / "data", device="cpu")
-    record = score_teacher(cache, config, silent)
+    config = asked(tmp_path, cache.path, data=tmp_path / "data", device="cpu", only=("table4",))
+    data = Data.of(config)
+    record = score_teacher(cache, config, data, silent)
     assert record is not None
     assert record.vectors == cache.manifest.fingerprint
-    assert score_teacher(cache, config, silent) == record
-    other = score_teacher(cache, config.model_copy(update={"precision": "bfloat16"}), silent)
+    assert score_teacher(cache, config, data, silent) == record
+    other = score_teacher(cache, config.model_copy(update={"precision": "bfloat16"}), data, silent)
     assert other is not None
     assert other.vectors == f"{cache.manifest.fingerprint} bfloat16"
     wrong = make_teacher(tmp_path / "wrong", "roberta", 512).folder
     with pytest.raises(X2StaticError, match="what is here would encode otherwise"):
-        score_teacher(cache, config.model_copy(update={"model": str(wrong)}), silent)
+        score_teacher(cache, config.model_copy(update={"model": str(wrong)}), data, silent)
 
 
 def test_the_last_layer_counted_from_the_end_is_the_last_layer(tmp_path: Path, cache: Path):

@@ -20,7 +20,7 @@ METHODS = ("skipgram-seed0", "cbow")
 KILLS = [
     ("x2static.schemas.vectors:write_atomically", "before", 2),
     ("x2static.pipeline.compare.records:write_atomically", "before", 2),
-    ("x2static.pipeline.compare.page:page", "before", 1),
+    ("x2static.report.page:Page.html", "before", 1),
 ]
 
 

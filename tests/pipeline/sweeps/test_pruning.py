@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from x2static.pipeline.sweeps.pruning import comparable, hopeless
+from x2static.pipeline.sweeps.sweep import comparable, hopeless
 from x2static.schemas.training import TrainConfig
 
 BEGIN = 11 * math.log(2)  # the loss of zeros, with ten negatives

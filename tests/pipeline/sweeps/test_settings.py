@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from x2static.pipeline.sweeps.settings import NOT_SWEPT, WrongGrid, parse_grid, sweepable, trial_name
-from x2static.pipeline.sweeps.source import Grid
-from x2static.pipeline.sweeps.space import Range, load_space
+from x2static.pipeline.sweeps.settings import (
+    NOT_SWEPT,
+    Grid,
+    Range,
+    WrongGrid,
+    load_space,
+    parse_grid,
+    sweepable,
+    trial_name,
+)
 from x2static.schemas.training import TrainConfig
 
 

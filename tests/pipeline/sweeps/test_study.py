@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from x2static.pipeline.sweeps.source import Draw
-from x2static.pipeline.sweeps.space import Range, Space
+from x2static.pipeline.sweeps.settings import Draw, Range, Space
 from x2static.pipeline.sweeps.study import Study
 
 SPACE: Space = {

@@ -214,12 +214,10 @@ def test_an_incomplete_cache_is_said_once(sweep: Sweep, tmp_path: Path):
 
 
 def test_without_the_extra_it_is_said_what_to_install(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("x2static.pipeline.commands.sweep.find_spec", lambda name: None if name == "optuna" else name)
-    space = tmp_path / "space.toml"
-    space.write_text("lr = [0.1]")
-    ran = sweep("--out", tmp_path / "out", "--space", space)
+    monkeypatch.setattr("x2static.machine.packages.find_spec", lambda name: None if name == "optuna" else name)
+    ran = sweep("--out", tmp_path / "out", "-p", "lr=0.1")
     assert ran.status == 1
-    assert ran.err == "error: a sweep needs optuna: `pip install x2static[sweep]`\n"
+    assert ran.err == "error: this needs optuna: pip install 'x2static[sweep]'\n"
 
 
 def test_the_score_is_the_mean_over_the_selected_sets_and_all_are_shown(sweep: Sweep, tmp_path: Path):

@@ -4,22 +4,20 @@ import numpy as np
 import pytest
 
 from x2static.durable.errors import X2StaticError
-from x2static.pipeline.compare.neighbours import (
+from x2static.pipeline.compare.words import (
     check_words,
     chosen_words,
     content_words,
     nearest,
-    neighbour_tables,
+    neighbour_table,
     principal_plane,
 )
-from x2static.pipeline.compare.plots import Line, loss_curves, rounded, size_curves, word_map
 from x2static.schemas.vectors import WordVectors
 
 WORDS = [f"w{i}" for i in range(30)]
 VECTORS = WordVectors(
     WORDS, np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32), np.arange(30, 0, -1, dtype=np.int64)
 )
-PNG = b"\x89PNG"
 
 
 def test_neighbours_are_the_highest_cosines_among_the_common_words_alone():
@@ -34,9 +32,8 @@ def test_neighbours_are_the_highest_cosines_among_the_common_words_alone():
 
 
 def test_a_table_of_neighbours_has_a_column_a_method_also_where_there_are_few():
-    (table,) = neighbour_tables({"a": {"x": ["p", "q"]}, "b": {"x": ["r"]}}, ["x"])
-    assert table.heads == ("", "a", "b")
-    assert [[cell.text for cell in row.cells] for row in table.rows] == [["p", "r"], ["q", ""]]
+    table = neighbour_table("x", {"a": ["p", "q"], "b": ["r"]})
+    assert table.texts() == [["", "a", "b"], ["1", "p", "r"], ["2", "q", ""]]
 
 
 def test_of_words_that_are_asked_for_those_are_shown_that_all_know(caplog: pytest.LogCaptureFixture):
@@ -73,15 +70,3 @@ def test_the_map_is_the_plane_of_most_variance():
     np.testing.assert_allclose(points.var(axis=0, ddof=1), variances[:2], rtol=1e-5)
     np.testing.assert_allclose(shares, variances[:2] / variances.sum(), rtol=1e-5)
     assert all(points[np.abs(points[:, axis]).argmax(), axis] > 0 for axis in (0, 1))
-
-
-def test_pictures_of_words_of_any_script_and_of_lines_with_gaps_are_drawn():
-    words = ["$x^_$", "語", "שלום", "\\frac", "<b>"]
-    assert word_map(np.random.default_rng(0).normal(size=(5, 2)), words, (0.5, 0.1)).startswith(PNG)
-    lines = [Line("$a", [100, 2000], [None, 0.3], [None, 0.2]), Line("b", [100, 2000], [0.1, 0.2])]
-    assert size_curves({"one": lines, "none": [Line("c", [10, 20], [None, None])]}).startswith(PNG)
-    assert loss_curves({"a": [1.0], "b": [3.0, 2.0]}).startswith(PNG)
-
-
-def test_sizes_are_written_short():
-    assert [rounded(n) for n in (950, 1_500, 31_000, 10_400_000, 2e9)] == ["950", "1.5k", "31k", "10M", "2G"]

@@ -5,10 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from x2static.pipeline.sweeps.page import page
-from x2static.pipeline.sweeps.plots import plots
-from x2static.pipeline.sweeps.ranking import Ranking
-from x2static.pipeline.sweeps.table import text_table
+from x2static.pipeline.sweeps.results import Ranking
 from x2static.pipeline.sweeps.trial import Result, TaskScore
 
 
@@ -50,7 +47,7 @@ WIDE = result("x", 0.25, settings={"vocab": "folder/" * 9 + "words.txt", "lr": 1
 
 @pytest.mark.parametrize("width", [200, 60, 45, 20])
 def test_a_table_gets_narrower_with_the_terminal_as_far_as_its_settings_allow(width: int):
-    table = text_table(ranking(WIDE, names=("lr", "vocab")), width)
+    table = ranking(WIDE, names=("lr", "vocab")).text(width)
     head = table.splitlines()[0].split()
     assert head[:3] == ["score", "lr", "vocab"]
     assert "words.txt" in table
@@ -62,13 +59,13 @@ def test_a_table_gets_narrower_with_the_terminal_as_far_as_its_settings_allow(wi
 
 def test_one_error_of_many_trials_is_said_once():
     failed = [result(f"lr={n}", None, "failed", error="the disk is full") for n in range(3)]
-    assert text_table(ranking(*failed), 100).splitlines()[-1] == "lr=0 and 2 more: the disk is full"
+    assert ranking(*failed).text(100).splitlines()[-1] == "lr=0 and 2 more: the disk is full"
 
 
 def test_text_from_outside_cannot_become_markup():
     evil = result("<b>", None, "failed", error="<script>alert(1)</script>", settings={"vocab": '"><img src=x>'})
-    text = page(ranking(evil, names=("vocab",)), "<i>", {"cache": "<u>&"}, {})
-    for markup in ("<b>", "<script", "<img", "<i>", "<u>"):
+    text = ranking(evil, names=("vocab",)).page({"cache": "<u>&"}, []).html()
+    for markup in ("<b>", "<script", "<img", "<u>"):
         assert markup not in text
     assert "&lt;script&gt;" in text
 
@@ -83,8 +80,8 @@ def test_settings_of_any_kind_can_be_written_and_drawn(tmp_path: Path):
     ranked.write(tmp_path / "sweep.parquet")
     read = pq.read_table(tmp_path / "sweep.parquet").to_pydict()
     assert {name: read[name][::-1] for name in values} == values
-    assert set(plots(ranked)) == {*(f"score-{name}" for name in values), "losses"}
+    assert {picture.name for picture in ranked.pictures()} == {*(f"score-{name}" for name in values), "losses"}
 
 
 def test_without_a_score_there_is_no_plot_of_scores():
-    assert plots(ranking(result("x", None, "failed", error="no"))) == {}
+    assert ranking(result("x", None, "failed", error="no")).pictures() == []

@@ -1,0 +1,92 @@
+"""A page about a run: written as one HTML file that needs nothing beside itself, and as Markdown with its pictures."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from x2static.durable.storage import write_atomically
+from x2static.report.table import Table, plain_markdown
+
+TEMPLATE = Path(__file__).with_name("page.html")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture.
+
+    Attributes:
+        name: of its file, without the ending.
+        caption: what it shows.
+        png: the file.
+        wide: whether a phone scrolls it instead of making it small.
+    """
+
+    name: str
+    caption: str
+    png: bytes
+    wide: bool = False
+
+    @property
+    def base64(self) -> str:
+        """The file as an HTML page holds it."""
+        return base64.b64encode(self.png).decode()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: paragraphs, then points, tables, and pictures."""
+
+    title: str
+    text: Sequence[str] = ()
+    listed: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its title, what is to be known first (by what it is), and its sections. All text is plain."""
+
+    title: str
+    facts: Mapping[str, str]
+    sections: Sequence[Section]
+
+    def html(self) -> str:
+        """Return the page as HTML: whatever text is in it, it is text on the page."""
+        import jinja2  # an extra
+
+        environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page=self) + "\n"
+
+    def markdown(self, folder: str) -> str:
+        """Return the page as Markdown.
+
+        Args:
+            folder: where the pictures are, as seen from the file.
+        """
+        parts = [f"# {plain_markdown(self.title)}", _points([f"{what}: {fact}" for what, fact in self.facts.items()])]
+        for section in self.sections:
+            parts += [f"## {plain_markdown(section.title)}", *map(plain_markdown, section.text)]
+            parts += [_points(section.listed), *(table.markdown() for table in section.tables)]
+            for picture in section.pictures:
+                caption = plain_markdown(picture.caption)
+                parts += [f"![{caption}]({folder}/{picture.name}.png)", caption]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def write_markdown(self, file: Path) -> None:
+        """Write the page as Markdown, and its pictures into a folder of the file's name beside it.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        folder = file.parent / file.stem.lower()
+        folder.mkdir(parents=True, exist_ok=True)
+        for section in self.sections:
+            for picture in section.pictures:
+                write_atomically(folder / f"{picture.name}.png", picture.png)
+        write_atomically(file, self.markdown(folder.name).encode())
+
+
+def _points(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {plain_markdown(text)}" for text in texts)
