@@ -277,16 +277,10 @@ def published_lines(published: Sequence[Published], columns: Mapping[str, str], 
         columns: of its figures, by the heads of the table.
         digits: after the point.
     """
-    return [
-        {
-            "key": f"paper {place}",
-            "row": row.label,
-            "source": "paper",
-            "column": head,
-            "value": row.figures[column],
-            "text": figure(row.figures[column], digits),
-        }
-        for place, row in enumerate(published)
-        for head, column in columns.items()
-        if column in row.figures
-    ]
+    lines = []
+    for place, row in enumerate(published):
+        for head, column in columns.items():
+            value = row.figures.get(column)
+            text = "" if value is None else figure(value, digits)
+            lines.append(Row(f"paper {place}", row.label, (), None, source="paper").line(head, value, text))
+    return lines
