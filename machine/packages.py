@@ -16,7 +16,7 @@ EXTRAS = {
     "baselines": ("gensim",),
     "sweep": ("jinja2", "matplotlib", "optuna", "pandas", "scipy"),
     "compare": ("gensim", "jinja2", "matplotlib", "pandas", "scipy"),
-    "data": ("pooch",),
+    "data": ("pooch", "urllib3"),
 }
 
 

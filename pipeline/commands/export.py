@@ -1,28 +1,25 @@
 """`x2static export`: word vectors for other programs."""
 
 from pathlib import Path
-from typing import Literal
 
 import click
 
+from x2static.pipeline.export.formats import FORMATS
+from x2static.pipeline.export.formats import export as write
 from x2static.pipeline.options import common, finish
 from x2static.schemas.vectors import WordVectors
 
 
 @click.command()
 @click.argument("vectors", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Choice(["word2vec", "word2vec-bin"]), required=True, help="Format.")
+@click.option("--to", type=click.Choice(list(FORMATS)), required=True, help="Format.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write.")
 @click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
 @common
 @click.pass_context
-def export(
-    context: click.Context, vectors: Path, to: Literal["word2vec", "word2vec-bin"], out: Path, force: bool
-) -> None:
+def export(context: click.Context, vectors: Path, to: str, out: Path, force: bool) -> None:
     """Write word vectors in another format."""
-    from x2static.pipeline.export import export as run
-
-    result = run(WordVectors.load(vectors), to, out, force=force)
+    result = write(WordVectors.load(vectors), to, out, force=force)
     left_out = f", {result.words_left_out:,} left out" if result.words_left_out else ""
     click.echo(f"{result.path}: {result.words_written:,} words{left_out}")
     finish(

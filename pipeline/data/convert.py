@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from x2static.durable.errors import X2StaticError
 
-Converter = Callable[[bytes], bytes]
-
 
 def word_pairs(raw: bytes) -> bytes:
     """Return lines of word<TAB>word<TAB>score: the published ones, whatever ends their lines.
@@ -26,11 +24,13 @@ def labelled_utf8(raw: bytes) -> bytes:
     Raises:
         X2StaticError: a line does not begin with a number.
     """
-    rows = [_label_and_text(line) for line in _lines(raw)]
-    for label, text in rows:
+    lines = []
+    for line in _lines(raw):
+        label, *words = line.split()
         if not label.isdecimal():
-            raise X2StaticError(f"expected a number and a text, got {label + ' ' + text!r}")
-    return _text(["\t".join(row) for row in rows])
+            raise X2StaticError(f"expected a number and a text, got {line!r}")
+        lines.append(f"{label}\t{' '.join(words)}")
+    return _text(lines)
 
 
 def labelled_latin1(raw: bytes) -> bytes:
@@ -72,18 +72,13 @@ def named_lists(raw: bytes) -> bytes:
         X2StaticError: it is something else.
     """
     try:
-        found = json.loads(raw)
+        content = json.loads(raw)
     except ValueError as error:
         raise X2StaticError(f"expected JSON: {error}") from error
-    lists = found.values() if isinstance(found, dict) else ()
+    lists = content.values() if isinstance(content, dict) else ()
     if not lists or not all(isinstance(words, list) and words for words in lists):
         raise X2StaticError("expected a JSON object of lists of words")
     return raw
-
-
-def _label_and_text(line: str) -> list[str]:
-    label, *words = line.split()
-    return [label, " ".join(words)]
 
 
 def _lines(raw: bytes) -> list[str]:
@@ -101,3 +96,9 @@ def _text(lines: list[str]) -> bytes:
     if not lines:
         raise X2StaticError("there is nothing in it")
     return ("\n".join(lines) + "\n").encode()
+
+
+FORMS: dict[str, Callable[[bytes], bytes]] = {
+    convert.__name__: convert
+    for convert in (word_pairs, labelled_utf8, labelled_latin1, questions, sentence_pairs, named_lists)
+}

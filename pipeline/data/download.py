@@ -1,18 +1,20 @@
-"""Reading a pinned file by https: bounded in bytes and time, tried again while the network fails, then checked."""
+"""Downloading a pinned file by https: pooch checks and names it, bounds and retries are ours.
 
-import hashlib
-import http.client
+Two things pooch cannot do. Its downloader waits for whole chunks with no limit in bytes or time, so that a server that
+drips or never ends holds it for hours; and it tries everything again, a missing file and a wrong hash too.
+"""
+
 import logging
 import re
 import socket
 import ssl
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
-from x2static.machine.packages import package_version
+from x2static.machine.packages import package_version, require
 from x2static.pipeline.data.sources import RemoteFile
 
 TIMEOUT = 20.0  # seconds, for connecting and between two pieces
@@ -28,110 +30,109 @@ class Unreachable(X2StaticError):  # noqa: N818
     """There was no way to the server, so that there is none to the other files either."""
 
 
-class _SecureRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        if not newurl.startswith("https://"):
-            fp.close()
-            raise X2StaticError(f"{req.full_url}: the server redirects to {newurl}, which is not https; not followed")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def download(file: RemoteFile, trust: ssl.SSLContext | None = None) -> bytes:
+def download(file: RemoteFile, folder: Path) -> bytes:
     """Return the bytes of a remote file, which are those that were pinned.
 
-    They stay in memory until they are checked: what a server sends instead is never on the disk.
-
     Args:
-        file: what is wanted.
-        trust: whose certificates are trusted; the system's where it is None.
+        file: the file.
+        folder: where it is kept under its sha256; one that is there already is not downloaded.
 
     Raises:
         Unreachable: the network failed, in the last try too.
-        X2StaticError: the server refuses, redirects to something else than https, or sends something else.
+        X2StaticError: the server refuses, redirects to something else than https, or sends another file.
     """
-    opener = _https_only(trust or ssl.create_default_context())
+    require("data")
+    import pooch  # an extra, and it brings requests
+    import requests
+    import urllib3
+
+    pooch.get_logger().setLevel(logging.WARNING)
     waits = iter(RETRY_WAITS)
     while True:
         try:
-            return _checked(file, _read(opener, file))
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-            wait = next(waits, None) if _may_pass(error) else None
+            path = pooch.retrieve(
+                file.url, f"sha256:{file.sha256}", fname=file.sha256, path=folder, downloader=_Https(file)
+            )
+            return Path(path).read_bytes()
+        except requests.HTTPError as error:
+            status = f"{error.response.status_code} {error.response.reason}"
+            wait = next(waits, None) if error.response.status_code in (408, 429, *range(500, 600)) else None
             if wait is None:
-                raise _told(file.url, error) from error
-            logger.warning("%s: the network failed (%s); trying again in %g seconds", file.url, _reason(error), wait)
-            time.sleep(wait)
+                raise X2StaticError(
+                    f"{file.url}: the server answered {status}; try again later or, if the file is gone, give your own "
+                    "copy with --data DIR"
+                ) from error
+            reason = status
+        except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
+            reason = _reason(error)
+            hopeless = (socket.gaierror, ssl.SSLCertVerificationError)  # no network, or none to be trusted
+            wait = None if any(isinstance(cause, hopeless) for cause in _causes(error)) else next(waits, None)
+            if wait is None:
+                raise Unreachable(
+                    f"{file.url}: no connection ({reason}); without a network, give a folder of your own with --data "
+                    "DIR, or leave --data out: WordSim-353, SimLex-999 and the analogies come with gensim"
+                ) from error
+        except ValueError as error:  # pooch's word for another hash
+            raise _not_pinned(file, str(error)) from error
+        logger.warning("%s: the network failed (%s); trying again in %g seconds", file.url, reason, wait)
+        time.sleep(wait)
 
 
-def _https_only(trust: ssl.SSLContext) -> urllib.request.OpenerDirector:
-    """Return an opener that has no handler for anything but https (urllib's own reads http, ftp and local files)."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPSHandler(context=trust),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-        _SecureRedirects(),
-    ):
-        opener.add_handler(handler)
-    opener.addheaders = [("User-Agent", f"x2static/{package_version('x2static')}")]
-    return opener
+class _Https:
+    """A downloader of pooch's that takes https alone, no more bytes than the file has, and no web page."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        self.file = file
+
+    def __call__(self, url: str, out: str, pooch: Any, check_only: bool = False) -> None:
+        import requests
+
+        if not url.startswith("https://"):
+            raise X2StaticError(f"{url}: is not https; not fetched")
+        paths = ssl.get_default_verify_paths()
+        headers = {"User-Agent": f"x2static/{package_version('x2static')}", "Accept-Encoding": "identity"}
+        deadline = time.monotonic() + DEADLINE
+        size = 0
+        with (
+            requests.get(
+                url,
+                headers=headers,
+                hooks={"response": _refuse_plain_redirect},
+                stream=True,
+                timeout=TIMEOUT,
+                verify=paths.cafile or paths.capath or True,  # the system's certificates, else those of certifi
+            ) as response,
+            Path(out).open("wb") as target,
+        ):
+            response.raise_for_status()
+            while piece := response.raw.read1(PIECE):  # read() would wait for all of it
+                if size == 0 and MARKUP.match(piece):
+                    raise _not_pinned(self.file, f"got what looks like a web page ({piece[:60]!r})")
+                size += target.write(piece)
+                if size > self.file.n_bytes:
+                    raise _not_pinned(self.file, f"got more, {size:,} bytes so far")
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{size:,} bytes in {DEADLINE:g} seconds")
 
 
-def _read(opener: urllib.request.OpenerDirector, file: RemoteFile) -> bytes:
-    """Return what the server sends, and no more of it than a piece above what is expected."""
-    deadline = time.monotonic() + DEADLINE
-    body = bytearray()
-    with opener.open(file.url, timeout=TIMEOUT) as response:
-        announced = response.length  # None where the server does not say
-        while len(body) <= file.n_bytes and (piece := response.read1(PIECE)):  # read() would wait for all of it
-            body += piece
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(body):,} bytes in {DEADLINE:g} seconds")
-    if announced is not None and len(body) < min(announced, file.n_bytes):
-        raise ConnectionError(f"the connection ended after {len(body):,} of {announced:,} bytes")
-    return bytes(body)
+def _refuse_plain_redirect(response: Any, **_: Any) -> None:
+    target = response.headers.get("Location", "") if response.is_redirect else ""
+    if target and "://" in target and not target.startswith("https://"):
+        raise X2StaticError(f"{response.url}: the server redirects to {target}, which is not https; not followed")
 
 
-def _checked(file: RemoteFile, body: bytes) -> bytes:
-    found = hashlib.sha256(body).hexdigest()
-    if found == file.sha256:
-        return body
-    got = f"{len(body):,} bytes" if len(body) <= file.n_bytes else f"more, the first {len(body):,} of them"
-    page = f" and looks like a web page ({body[:60]!r})" if MARKUP.match(body) else ""
-    raise X2StaticError(
-        f"{file.url}: expected {file.n_bytes:,} bytes with sha256 {file.sha256}, got {got} with sha256 "
-        f"{found}; it is not the pinned file{page}, and nothing of it was kept; try another network, or give your own "
-        "copy with --data DIR"
+def _not_pinned(file: RemoteFile, what: str) -> X2StaticError:
+    return X2StaticError(
+        f"{file.url}: expected {file.n_bytes:,} bytes with sha256 {file.sha256}, {what}; it is not the pinned file, "
+        "and nothing of it was kept; try another network, or give your own copy with --data DIR"
     )
 
 
-def _may_pass(error: Exception) -> bool:
-    """Return whether an error may be gone the next time: neither the server's word, nor a missing network."""
-    if isinstance(error, urllib.error.HTTPError):
-        return error.code in (408, 429) or error.code >= 500
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    return not isinstance(cause, (socket.gaierror, ssl.SSLCertVerificationError, str))
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"{error.code} {error.reason}"
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    return " ".join(str(cause).split()) or type(cause).__name__
-
-
-def _told(url: str, error: Exception) -> X2StaticError:
-    if isinstance(error, urllib.error.HTTPError):
-        return X2StaticError(
-            f"{url}: the server answered {_reason(error)}; try again later or, if the file is gone, give "
-            "your own copy with --data DIR"
-        )
-    return Unreachable(
-        f"{url}: no connection ({_reason(error)}); without a network, give a folder of your own with --data DIR, or "
-        "leave --data out: WordSim-353, SimLex-999 and the analogies come with gensim"
-    )
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,7 +1,7 @@
 """Fetched data sets in a folder that is itself a `--data DIR`; a marker a set, written last, knows its hashes."""
 
 import hashlib
-import ssl
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from x2static.durable.storage import (
     user_cache,
     write_atomically,
 )
+from x2static.pipeline.data.convert import FORMS
 from x2static.pipeline.data.download import download
 from x2static.pipeline.data.sources import DataSet
 
@@ -33,26 +34,27 @@ def is_there(folder: Path, data_set: DataSet) -> bool:
     Raises:
         X2StaticError: a folder has the place of one of its files.
     """
-    marker = _marker(folder, data_set)
     try:
         contents = {file.path: (folder / file.path).read_bytes() for file in data_set.files}
+        marker = read_json(folder / MARKERS / f"{data_set.name}.json")
     except (FileNotFoundError, NotADirectoryError):
         return False
     except IsADirectoryError as error:
         raise X2StaticError(
             f"{error.filename}: a folder has the place of a file of {data_set.name}; move it away"
         ) from error
+    except X2StaticError:  # the marker is damaged: the set is fetched again, and then it is whole
+        return False
     expected = _description(data_set, contents)
     return isinstance(marker, dict) and all(marker.get(key) == expected[key] for key in ("conversion", "files"))
 
 
-def fetch(folder: Path, data_set: DataSet, trust: ssl.SSLContext | None = None) -> bool:
+def fetch(folder: Path, data_set: DataSet) -> bool:
     """Fetch a data set, if it is not there.
 
     Args:
         folder: where to; its lock is the caller's (x2static.durable.storage.only_writer).
-        data_set: what.
-        trust: whose certificates are trusted; the system's where it is None.
+        data_set: the data set.
 
     Returns:
         Whether it was fetched now.
@@ -62,13 +64,17 @@ def fetch(folder: Path, data_set: DataSet, trust: ssl.SSLContext | None = None) 
     """
     if is_there(folder, data_set):
         return False
-    contents = {file.path: file.convert(download(file, trust)) for file in data_set.files}
-    _spare_others(folder, data_set, contents)
-    places = {folder, folder / MARKERS, *((folder / path).parent for path in contents)}
-    for place in sorted(places):
+    downloads = folder / f"{TEMPORARY}downloads"  # what a killed call left there whole is not downloaded again
+    try:
+        contents = {file.path: FORMS[file.form](download(file, downloads)) for file in data_set.files}
+    finally:
+        shutil.rmtree(downloads, ignore_errors=True)
+    marker = folder / MARKERS / f"{data_set.name}.json"
+    if not marker.exists():
+        _spare_others(folder, contents)
+    for place in {folder, marker.parent, *((folder / path).parent for path in contents)}:
         remove_leftovers(place)
     _write(folder, contents)
-    marker = _marker_path(folder, data_set)
     marker.parent.mkdir(exist_ok=True)
     write_atomically(marker, canonical_json(_description(data_set, contents)))
     return True
@@ -90,10 +96,8 @@ def _write(folder: Path, contents: dict[str, bytes]) -> None:
         write_atomically(folder / path, data)
 
 
-def _spare_others(folder: Path, data_set: DataSet, contents: dict[str, bytes]) -> None:
+def _spare_others(folder: Path, contents: dict[str, bytes]) -> None:
     """Refuse to write over files that are not ours: no marker names them, and they are not what was fetched."""
-    if _marker_path(folder, data_set).exists():
-        return
     for path, data in contents.items():
         target = folder / path
         if target.exists() and (not target.is_file() or target.read_bytes() != data):
@@ -114,15 +118,3 @@ def _description(data_set: DataSet, contents: dict[str, bytes]) -> dict[str, Any
         for file in data_set.files
     ]
     return {"conversion": CONVERSION, "files": files, "licence": data_set.licence, "name": data_set.name}
-
-
-def _marker_path(folder: Path, data_set: DataSet) -> Path:
-    return folder / MARKERS / f"{data_set.name}.json"
-
-
-def _marker(folder: Path, data_set: DataSet) -> Any:
-    path = _marker_path(folder, data_set)
-    try:
-        return read_json(path) if path.is_file() else None
-    except X2StaticError:  # damaged: the set is fetched again, and then it is whole
-        return None

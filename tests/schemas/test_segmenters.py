@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from x2static.durable.errors import X2StaticError
-from x2static.pipeline.export import export
+from x2static.pipeline.export.formats import export
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.segmenters import LIBRARIES, Library
 from x2static.schemas.vectors import WordVectors

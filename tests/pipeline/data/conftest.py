@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ import pytest
 from tests.conftest import ROOT
 from tests.pipeline.data.server import Server, sends
 from x2static.pipeline.data import download
-from x2static.pipeline.data.convert import Converter, word_pairs
 from x2static.pipeline.data.sources import DataSet, RemoteFile
 
 NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:raw.githubusercontent.com"
@@ -38,16 +36,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def trust(certificate: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(certificate))
-
-
 @pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def network(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
+    """Trust the loopback server, and wait for it a short time only."""
     monkeypatch.setattr(download, "RETRY_WAITS", (0.01, 0.01))
-    monkeypatch.setattr(download, "TIMEOUT", 5.0)
+    monkeypatch.setattr(download, "TIMEOUT", 1.0)
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
 
 @pytest.fixture
@@ -57,9 +52,9 @@ def server(certificate: Path) -> Iterator[Server]:
     running.close()
 
 
-def remote(server: Server, path: str, body: bytes, convert: Converter = word_pairs) -> RemoteFile:
+def remote(server: Server, path: str, body: bytes) -> RemoteFile:
     """A file that the server is to have, with the right hash."""
-    return RemoteFile(f"{server.url}/{path}", len(body), hashlib.sha256(body).hexdigest(), path, convert)
+    return RemoteFile(f"{server.url}/{path}", len(body), hashlib.sha256(body).hexdigest(), path, "word_pairs")
 
 
 def make_set(server: Server, files: dict[str, bytes] | None = None, name: str = "tiny") -> DataSet:
@@ -81,31 +76,25 @@ Tables = Callable[..., None]
 
 
 @pytest.fixture
-def instead(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> Tables:
-    """Put other data sets into the command line's table, and trust the loopback server."""
+def instead(monkeypatch: pytest.MonkeyPatch) -> Tables:
+    """Put other data sets into the command line's table."""
 
     def put(*data_sets: DataSet) -> None:
         from x2static.pipeline.commands import data
 
         monkeypatch.setattr(data, "SETS", {data_set.name: data_set for data_set in data_sets})
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
     return put
 
 
-@pytest.fixture
-def run_alone() -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_alone(what: list[str] | str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command line of x2static, or Python code, in a process of its own."""
-
-    def run(what: list[str] | str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        arguments = ["-c", what] if isinstance(what, str) else ["-m", "x2static", *what]
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env={**os.environ, **(environment or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
+    arguments = ["-c", what] if isinstance(what, str) else ["-m", "x2static", *what]
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

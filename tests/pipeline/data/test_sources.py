@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.data.conftest import run_alone
 from tests.pipeline.data.server import Proxy, sends
 from x2static.evaluation.word_pairs import read_word_pairs
+from x2static.pipeline.data.convert import FORMS
 from x2static.pipeline.data.sources import SETS, RemoteFile
 
 PINNED = re.compile(r"https://raw\.githubusercontent\.com/([^/]+)/([^/]+)/([0-9a-f]{40})/([\w./-]+)")
@@ -58,6 +60,7 @@ def test_every_source_is_a_file_at_a_commit_with_a_sha256_and_a_place_of_its_own
     assert 0 < file.n_bytes < 2_000_000
     assert re.fullmatch(r"[a-z-]+(/[A-Z0-9-]+)?/[A-Za-z0-9-]+\.(tsv|txt|json)", file.path)
     assert file.path in LINES
+    assert file.form in FORMS
 
 
 def test_no_two_files_are_one_and_every_set_says_its_licence():
@@ -81,14 +84,14 @@ def test_the_real_file_has_the_pinned_hash_and_converts_to_all_its_lines(file):
     system = subprocess.run(["sha256sum"], input=raw, capture_output=True, check=True).stdout.split()[0].decode()
     assert (system, len(raw)) == (file.sha256, file.n_bytes)
     assert not raw.startswith(b"version https://git-lfs")
-    assert file.convert(raw).count(b"\n") == LINES[file.path]
+    assert FORMS[file.form](raw).count(b"\n") == LINES[file.path]
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_the_real_file_converts_to_the_shared_copy(file, shared, tmp_path):
     if not (shared / file.path).is_file():
         pytest.skip(f"the shared data has no {file.path}")
-    ours, theirs = file.convert(published(file)), (shared / file.path).read_bytes()
+    ours, theirs = FORMS[file.form](published(file)), (shared / file.path).read_bytes()
     if file.path.startswith("wordsim/"):
         (tmp_path / "ours.tsv").write_bytes(ours)
         assert read_word_pairs(tmp_path / "ours.tsv") == read_word_pairs(shared / file.path)
@@ -100,28 +103,23 @@ def test_the_analogies_are_those_that_gensim_ships():
     gensim = pytest.importorskip("gensim.test.utils")
     (file,) = SETS["questions-words"].files
     shipped = Path(gensim.datapath("questions-words.txt")).read_bytes()
-    assert file.convert(published(file)) == file.convert(shipped) == shipped
+    assert FORMS[file.form](published(file)) == FORMS[file.form](shipped) == shipped
 
 
-def test_all_sets_are_fetched_through_a_proxy_and_read(server, certificate, tmp_path, run_alone):
+def test_all_sets_are_fetched_through_a_proxy_and_read(server, tmp_path):
     files = [file for data_set in SETS.values() for file in data_set.files]
     server.answers |= {
         file.url.removeprefix("https://raw.githubusercontent.com"): sends(published(file)) for file in files
     }
     proxy = Proxy(server.port)
-    environment = {
-        "https_proxy": proxy.url,
-        "no_proxy": "",
-        "SSL_CERT_FILE": str(certificate),
-        "XDG_CACHE_HOME": str(tmp_path),
-    }
+    environment = {"https_proxy": proxy.url, "no_proxy": "", "XDG_CACHE_HOME": str(tmp_path)}
     try:
-        done = run_alone(["data", "fetch"], environment)
+        done = run_alone(["data", "fetch"], **environment)
     finally:
         proxy.close()
     assert done.returncode == 0, done.stderr
     assert proxy.asked == ["raw.githubusercontent.com:443"] * len(files)
     folder = tmp_path / "x2static" / "data"
     assert {path for path in LINES if (folder / path).is_file()} == set(LINES)
-    assert run_alone(["data", "path"], environment).stdout == f"{folder}\n"
-    assert f"{len(SETS)} of {len(SETS)} are in" in run_alone(["data", "list"], environment).stdout
+    assert run_alone(["data", "path"], **environment).stdout == f"{folder}\n"
+    assert f"{len(SETS)} of {len(SETS)} are in" in run_alone(["data", "list"], **environment).stdout
