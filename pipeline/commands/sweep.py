@@ -34,7 +34,6 @@ from x2static.schemas.training import PAPER
 
 if TYPE_CHECKING:
     from x2static.pipeline.sweeps.results import Ranking
-    from x2static.pipeline.sweeps.trial import Result
 
 Command = TypeVar("Command", bound=click.Command)
 TRIALS = 20  # of a space, where the user does not say
@@ -79,6 +78,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         raise click.UsageError("give either -p NAME=V1,V2 (once or more) or --space FILE", context)
     require("train", "sweep")
     from x2static.pipeline.sweeps.results import Ranking
+    from x2static.pipeline.sweeps.sweep import Sweep
     from x2static.pipeline.sweeps.trial import load_all
 
     started = time.monotonic()
@@ -89,13 +89,19 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         from x2static.pipeline.sweeps import folder
 
         folder.claim(out, identity)
-        source = _source(grid, space, values, fixed)
-        ran = _run(source, fixed, values, select)
+        source: Source = Grid(grid)
+        if space is not None:
+            from x2static.pipeline.sweeps.study import JOURNAL, Study
+
+            source = Study(out / JOURNAL, space, values["trials"], fixed.get("seed", 0), values["retry_failed"])
+        with ProgressLine("sweep") as report:
+            options = {name: values[name] for name in ("out", "data", "jobs", "prune", "retry_failed")}
+            Sweep(fixed=fixed, source=source, select=select, report=report, **options).run()
         # With trials of earlier calls, whose values the grid may no longer name.
         ranking = Ranking.of(source.names, select, load_all(out))
         facts = _facts(ranking, fixed, values, time.monotonic() - started)
         _write(ranking, out, facts)
-    _tell(context, ranking, out, facts, ran, time.monotonic() - started)
+    _tell(context, ranking, out, facts, time.monotonic() - started)
 
 
 def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> dict[str, Any]:
@@ -151,34 +157,6 @@ def _identity(
     }
 
 
-def _source(grid: dict[str, list[Any]], space: Space | None, values: dict[str, Any], fixed: dict[str, Any]) -> Source:
-    if space is None:
-        return Grid(grid)
-    from x2static.pipeline.sweeps.folder import JOURNAL
-    from x2static.pipeline.sweeps.study import Study
-
-    return Study(values["out"] / JOURNAL, space, values["trials"], fixed.get("seed", 0), values["retry_failed"])
-
-
-def _run(source: Source, fixed: dict[str, Any], values: dict[str, Any], select: tuple[str, ...]) -> dict[str, "Result"]:
-    from x2static.pipeline.sweeps.sweep import Sweep
-
-    with ProgressLine("sweep") as report:
-        running = Sweep(
-            out=values["out"],
-            fixed=fixed,
-            source=source,
-            data=values["data"],
-            select=select,
-            jobs=values["jobs"],
-            prune=values["prune"],
-            retry_failed=values["retry_failed"],
-            report=report,
-        )
-        running.run()
-    return running.results
-
-
 def _facts(ranking: "Ranking", fixed: dict[str, Any], values: dict[str, Any], seconds: float) -> dict[str, str]:
     """Return what a reader of the results wants to know, by what it is."""
     counts = [f"{ranking.count(state)} {state}" for state in ("complete", "pruned", "failed") if ranking.count(state)]
@@ -213,14 +191,7 @@ def _write(ranking: "Ranking", out: Path, facts: dict[str, str]) -> None:
     write_atomically(out / "sweep.html", ranking.page(facts, pictures).html().encode())
 
 
-def _tell(
-    context: click.Context,
-    ranking: "Ranking",
-    out: Path,
-    facts: dict[str, str],
-    ran: dict[str, "Result"],
-    seconds: float,
-) -> None:
+def _tell(context: click.Context, ranking: "Ranking", out: Path, facts: dict[str, str], seconds: float) -> None:
     from x2static.pipeline.sweeps.trial import TRIALS as FOLDER
 
     click.echo(ranking.text(shutil.get_terminal_size((120, 24)).columns))

@@ -21,7 +21,6 @@ class CompareConfig(BaseModel):
 
     Attributes:
         runs: folders of finished vectors to compare; without one, X2Static is trained from the cache in three ways.
-        out: folder of the comparison.
         cache: the cache that all methods learn from; None where only finished runs are compared.
         baselines: names of competing methods.
         seeds: how many times the methods that draw are made, each with a seed of its own: X2Static and skip-gram.
@@ -32,14 +31,9 @@ class CompareConfig(BaseModel):
         words: whose nearest neighbours are shown; some frequent words where there is none.
         data: the evaluation data; None for what comes with gensim.
         reference: folder of the paper's figures, `word_similarity.csv` and `classification.csv`.
-        min_count: words that are rarer are in no vocabulary.
-        max_vocab: at most so many words, the most frequent ones.
         corpus: where the files of the cache's corpus are now.
         model: where the cache's teacher is now.
         threads: of gensim's methods; None for as many as torch uses.
-        device: where teacher and training run.
-        precision: number format of the teacher.
-        trust_remote_code: let a model run Python code of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -98,11 +92,9 @@ VECTORS = "vectors"  # the folder, in that of the comparison
 
 @dataclass(frozen=True)
 class Method:
-    """A way to word vectors.
+    """A way to word vectors, under a name that is unique and fit for a folder.
 
     Attributes:
-        name: unique, and fit for a folder's name.
-        label: what people read.
         kind: trained from the cache, a baseline, or a finished run.
         settings: of TrainConfig or BaselineConfig, beyond what all have in common.
         seeds: how many times it is made.
@@ -131,12 +123,9 @@ class Method:
 
 @dataclass(frozen=True)
 class Step:
-    """One set of vectors.
+    """One set of vectors, under a unique name.
 
     Attributes:
-        name: unique; of its folder and of its record.
-        method: how it is made.
-        seed: of every draw.
         folder: where the vectors are, or will be.
         cache: what it is made from; None for a finished run.
     """

@@ -2,11 +2,12 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -130,16 +131,11 @@ def score_similarity(step: Step, config: CompareConfig, data: Data) -> Record:
     Raises:
         X2StaticError: no pair is covered, or data or vectors cannot be read.
     """
-    record = record_of(step, config.out)
-    if data.pairs is None or (record.similarity is not None and record.similarity.data == data.pairs):
-        return record
-    began = time.monotonic()
-    scores = evaluate_word_similarity(WordVectors.load(step.folder), config.data)
-    pairs = tuple(TaskScore.model_validate(score) for score in scores)
-    scored = Scored(data=data.pairs, seconds=round(time.monotonic() - began, 3), pairs=pairs)
-    record = record.model_copy(update={"similarity": scored})
-    records.save(config.out, step.name, record)
-    return record
+
+    def evaluate(vectors: WordVectors) -> dict[str, Any]:
+        return {"pairs": tuple(map(TaskScore.model_validate, evaluate_word_similarity(vectors, config.data)))}
+
+    return _score(step, config.out, "similarity", data.pairs, evaluate)
 
 
 def score_classification(step: Step, config: CompareConfig, data: Data, report: Report) -> Record:
@@ -151,18 +147,27 @@ def score_classification(step: Step, config: CompareConfig, data: Data, report: 
     Raises:
         X2StaticError: data or vectors cannot be read.
     """
-    from x2static.evaluation.classification.protocol import evaluate_classification_runs
+    from x2static.evaluation.classification.protocol import evaluate_classification_runs  # torch: only where needed
 
-    record = record_of(step, config.out)
-    if data.classes is None or (record.classification is not None and record.classification.data == data.classes):
+    def evaluate(vectors: WordVectors) -> dict[str, Any]:
+        scores = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
+        return {"classes": tuple(map(TaskAccuracy.model_validate, scores))}
+
+    return _score(step, config.out, "classification", data.classes, evaluate)
+
+
+def _score(
+    step: Step, out: Path, part: str, data: str | None, evaluate: Callable[[WordVectors], dict[str, Any]]
+) -> Record:
+    record = record_of(step, out)
+    before: Scored | None = getattr(record, part)
+    if data is None or (before is not None and before.data == data):
         return record
     began = time.monotonic()
-    vectors = WordVectors.load(step.folder)
-    scores = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
-    classes = tuple(TaskAccuracy.model_validate(score) for score in scores)
-    scored = Scored(data=data.classes, seconds=round(time.monotonic() - began, 3), classes=classes)
-    record = record.model_copy(update={"classification": scored})
-    records.save(config.out, step.name, record)
+    results = evaluate(WordVectors.load(step.folder))
+    scored = Scored(data=data, seconds=round(time.monotonic() - began, 3), **results)
+    record = record.model_copy(update={part: scored})
+    records.save(out, step.name, record)
     return record
 
 
@@ -238,13 +243,7 @@ def common_scores(vectors: Mapping[str, WordVectors], config: CompareConfig) -> 
 def differences_from_first(
     vectors: Mapping[str, WordVectors], config: CompareConfig, data_sets: Sequence[str]
 ) -> Mapping[str, Differences]:
-    """Return how much better or worse than the first set of vectors the others are on the pairs that all cover.
-
-    Args:
-        vectors: by name.
-        config: where the data is.
-        data_sets: names of those that are scored.
-    """
+    """Return how much better or worse than the first set of vectors the others are on the pairs that all cover."""
     if len(vectors) < 2:
         return {}
     with _without_warnings():

@@ -8,7 +8,7 @@ from x2static.durable.owned_folder import differing_settings, foreign_files
 from x2static.durable.storage import canonical_json, read_json, remove_leftovers, write_atomically
 from x2static.pipeline.sweeps import trial
 
-SWEEP, JOURNAL = "sweep.json", "study.jsonl"
+SWEEP = "sweep.json"
 
 
 def claim(out: Path, identity: dict[str, Any]) -> None:

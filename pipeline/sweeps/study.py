@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from x2static.pipeline.sweeps.settings import Draw, Range, Space, parse
 
+JOURNAL = "study.jsonl"  # in the folder of the sweep
 RETRIED = "retried"  # attribute of a trial that repeats one that failed: its number
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import pytest
 
 from tests.evaluation.classification.tasks import write as write_task
 from tests.pipeline.compare.conftest import Compare, options, state_of, write_pairs
-from tests.pipeline.ran import Ran
 from tests.stage2_train.caches import shard_content, write_cache
 from tests.stage2_train.conftest import single_thread
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.word_similarity import evaluate_word_similarity
+from x2static.machine import packages
+from x2static.machine.progress import Report
 from x2static.pipeline.compare import records, scores
-from x2static.pipeline.compare.plan import CompareConfig
+from x2static.pipeline.compare.plan import CompareConfig, Step
 from x2static.pipeline.compare.records import Record
 from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import WordVectors
@@ -45,6 +47,15 @@ def done(
     with single_thread():
         assert cli.run(["compare", *map(str, asked)]) == 0
     return out, asked
+
+
+def copied(done: tuple[Path, list[str | Path]], out: Path, data: Path | None = None) -> list[str | Path]:
+    """Copy the whole comparison; return the command that goes on with the copy, on other data where it is given."""
+    whole, asked = done
+    shutil.copytree(whole, out)
+    place = asked.index("--data") + 1
+    changed = [out if one == str(whole) else one for one in asked]
+    return [*changed[:place], data or changed[place], *changed[place + 1 :]]
 
 
 def rows(out: Path, table: str, column: str) -> dict[str, str]:
@@ -103,14 +114,12 @@ def test_a_second_call_makes_nothing_anew(done, compare: Compare):
 
 
 def test_other_data_is_scored_without_making_vectors_anew(done, compare: Compare, data: Path, tmp_path: Path):
-    out, asked = done
     copy, other = tmp_path / "out", tmp_path / "data"
-    shutil.copytree(out, copy)
     shutil.copytree(data, other)
     (other / "wordsim" / "own.tsv").unlink()
+    command = copied(done, copy, other)
     before = {name: state for name, state in state_of(copy).items() if name.startswith("vectors")}
-    changed = [copy if one == str(out) else other if one == str(data) else one for one in asked]
-    assert compare(*changed, "--only", "table3").status == 0
+    assert compare(*command, "--only", "table3").status == 0
     assert {name: state for name, state in state_of(copy).items() if name.startswith("vectors")} == before
     assert rows(copy, "table3", "own") == {}
     assert rows(copy, "figure1", "words") == {}  # its scores are of the data before
@@ -123,36 +132,36 @@ def quick(cache: Path, data: Path, tmp_path: Path) -> list[str]:
     return [*map(str, given), "--seeds", "1", "--only", "table3"]
 
 
-def test_a_method_that_fails_is_told_and_the_others_are_compared(
-    quick: list[str], compare: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    def make(step, config, report) -> None:
-        if step.name == "cbow":
-            raise ValueError("<b>no</b>")
-        original(step, config, report)
-
+@pytest.fixture
+def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let the making of one step fail."""
     original = scores.make_vectors
-    monkeypatch.setattr(scores, "make_vectors", make)
+
+    def let_fail(name: str) -> None:
+        def make(step: Step, config: CompareConfig, report: Report) -> None:
+            if step.name == name:
+                raise ValueError("<b>no</b>")
+            original(step, config, report)
+
+        monkeypatch.setattr(scores, "make_vectors", make)
+
+    return let_fail
+
+
+def test_a_method_that_fails_is_told_and_the_others_are_compared(quick, compare: Compare, fail, tmp_path: Path):
+    fail("cbow")
     ran = compare(*quick, "--baselines", "skipgram,cbow", "--json")
     assert ran.status == 1
     assert ran.err.splitlines()[-1].startswith(f"error: {tmp_path / 'out'}: 1 of the steps failed: cbow; ")
     assert list(ran.json["failures"]) == ["cbow"]
     assert "&lt;b&gt;no" in (tmp_path / "out" / "compare.html").read_text()
     assert "skip-gram" in rows(tmp_path / "out", "table3", "average")
-    monkeypatch.undo()
+    fail("nobody")
     assert compare(*quick, "--baselines", "skipgram,cbow").status == 0  # the same command tries it again
 
 
-def test_differences_are_from_the_first_of_seed_0_that_is_there(
-    quick: list[str], compare: Compare, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    def make(step, config, report) -> None:
-        if step.name == "x2static-seed0":
-            raise ValueError("no")
-        original(step, config, report)
-
-    original = scores.make_vectors
-    monkeypatch.setattr(scores, "make_vectors", make)
+def test_differences_are_from_the_first_of_seed_0_that_is_there(quick, compare: Compare, fail, tmp_path: Path):
+    fail("x2static-seed0")
     asked = [option if option != "1" else "2" for option in quick]
     assert compare(*asked, "--baselines", "none").status == 1
     text = (tmp_path / "out" / "compare.md").read_text()
@@ -162,11 +171,10 @@ def test_differences_are_from_the_first_of_seed_0_that_is_there(
 
 
 def test_vectors_of_other_settings_are_not_shown_as_those_asked_for(done, compare: Compare, tmp_path: Path):
-    out, asked = done
-    shutil.copytree(out, tmp_path / "out")
+    command = copied(done, tmp_path / "out")
     settings = tmp_path / "out" / "vectors" / "cbow" / "settings.json"
     settings.write_text(json.dumps(json.loads(settings.read_bytes()) | {"epochs": 9}))
-    ran = compare(*[tmp_path / "out" if one == str(out) else one for one in asked], "--only", "table3", "--json")
+    ran = compare(*command, "--only", "table3", "--json")
     assert ran.status == 1
     assert "epochs: 9 there, 5 here" in ran.json["failures"]["cbow"]
     assert "CBOW" not in ran.json["tables"]["table3"]
@@ -183,10 +191,9 @@ def test_the_teachers_record_is_of_its_precision_and_a_damaged_one_ends_nothing(
     for precision, expected in (("auto", record), (own, record), ("float16", None)):
         config = CompareConfig(out=tmp_path, cache=cache, precision=precision)
         assert records.load(tmp_path, "teacher", scores.teacher_key(opened, config)) == expected
-    out, asked = done
-    shutil.copytree(out, tmp_path / "out")
+    command = copied(done, tmp_path / "out")
     records.file_of(tmp_path / "out", "teacher").write_text("[]")
-    ran = compare(*[tmp_path / "out" if one == str(out) else one for one in asked], "--only", "table3", "--json")
+    ran = compare(*command, "--only", "table3", "--json")
     assert ran.status == 1
     assert list(ran.json["failures"]) == ["teacher"]
     assert "skip-gram (2 seeds)" in ran.json["tables"]["table3"]
@@ -268,12 +275,9 @@ def test_finished_runs_are_compared_without_a_cache(done, compare: Compare, data
 
 
 def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_told(done, compare: Compare, data: Path, tmp_path: Path):
-    out, asked = done
-    shutil.copytree(out, tmp_path / "out")
     (tmp_path / "data" / "wordsim").mkdir(parents=True)
     shutil.copy(data / "wordsim" / "own.tsv", tmp_path / "data" / "wordsim")
-    changed = [tmp_path / "out" if one == str(out) else tmp_path / "data" if one == str(data) else one for one in asked]
-    ran = compare(*changed, "--only", "figure1", "--json")
+    ran = compare(*copied(done, tmp_path / "out", tmp_path / "data"), "--only", "figure1", "--json")
     assert ran.status == 1
     assert "figure 1 is of SL-999 and RW-2034, and the data has none" in ran.json["failures"]["figure1"]
 
@@ -286,55 +290,67 @@ def test_the_markdown_page_goes_where_it_is_asked_for_with_its_pictures(done, co
     assert (tmp_path / "docs" / "results" / "figure1.png").is_file()
 
 
-def usage(ran: Ran) -> str:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("", "give --cache"),
+        ("CACHE", "give --cache"),  # runs, and baselines that need a cache
+        ("--cache CACHE --baselines glove", "--baselines glove"),
+        ("--cache CACHE --baselines all,cbow", "--baselines all,cbow"),
+        ("--cache CACHE --seeds 0", "--seeds 0"),
+        ("--cache CACHE --sizes 0,2", "--sizes"),
+        ("--cache CACHE --sizes many", "--sizes"),
+        ("--cache CACHE --only table4 --no-classification", "--no-classification leaves out"),
+    ],
+)
+def test_wrong_usage_is_told(options: str, said: str, compare: Compare, cache: Path, tmp_path: Path):
+    ran = compare(*options.replace("CACHE", str(cache)).split(), "--out", tmp_path / "out")
     assert ran.status == 2
-    return " ".join(ran.err.split())
+    assert said in " ".join(ran.err.split())
+    assert not (tmp_path / "out").exists()
 
 
-def test_wrong_usage_is_told(compare: Compare, cache: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    assert "give --cache" in usage(compare("--out", out))
-    assert "give --cache" in usage(compare(cache, "--out", out))  # runs, and baselines that need a cache
-    assert "--baselines glove" in usage(compare("--out", out, "--cache", cache, "--baselines", "glove"))
-    assert "--baselines all,cbow" in usage(compare("--out", out, "--cache", cache, "--baselines", "all,cbow"))
-    assert "--seeds 0" in usage(compare("--out", out, "--cache", cache, "--seeds", "0"))
-    assert "--sizes" in usage(compare("--out", out, "--cache", cache, "--sizes", "0,2"))
-    assert "--no-classification leaves out" in usage(
-        compare("--out", out, "--cache", cache, "--only", "table4", "--no-classification")
-    )
-    assert "--sizes" in usage(compare("--out", out, "--cache", cache, "--sizes", "many"))
-    assert not out.exists()
-
-
-def error(ran: Ran) -> str:
-    assert ran.status == 1
-    return ran.err.splitlines()[-1]
-
-
-def test_bad_input_is_one_clear_line(compare: Compare, cache: Path, data: Path, done, tmp_path: Path):
-    whole, asked = done
-    out = tmp_path / "out"
-    assert "no cache here" in error(compare("--cache", tmp_path, "--out", out))
-    base = ["--cache", cache, "--data", data, "--baselines", "none", "--min-count", "5"]
-    assert "has 4 units" in error(compare(*base, "--out", tmp_path / "sizes", "--sizes", "1,9"))
-    assert "holds another comparison (min_count: 5 there, 6 here)" in error(
-        compare(*[one if one != "5" else "6" for one in asked])
-    )
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--cache ABSENT", "no cache here"),
+        ("--sizes 1,9", "has 4 units"),
+        ("--out WHOLE --min-count 6", "holds another comparison (min_count: 5 there, 6 here)"),
+        ("--out FULL", "not empty and no comparison"),
+        ("RUN RUN", "run-cbow: two sets of vectors of one name"),
+        ("--words w01,absent", "--words absent: not in the cache's vocabulary"),
+        ("--only figure1 --sizes 4", "a curve needs two sizes, and the cache has 4 units"),
+        ("--reference ABSENT", "--reference takes their folder"),
+        ("--only table4", "table 4 needs --data"),
+        ("--data ABSENT", "no such file or folder"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    options: str, said: str, compare: Compare, cache: Path, data: Path, done, tmp_path: Path
+):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
-    assert "not empty and no comparison" in error(compare(*base, "--out", tmp_path / "full"))
-    same = [whole / "vectors" / "cbow"] * 2
-    assert "run-cbow: two sets of vectors of one name" in error(compare(*same, "--baselines", "none", "--out", out))
-    assert "--words absent: not in the cache's vocabulary" in error(
-        compare(*base, "--out", tmp_path / "words", "--words", "w01,absent")
-    )
-    assert not (tmp_path / "words").exists()
-    assert "a curve needs two sizes, and the cache has 4 units" in error(
-        compare(*base, "--out", tmp_path / "one", "--only", "figure1", "--sizes", "4")
-    )
-    assert "--reference takes their folder" in error(compare(*base, "--out", out, "--reference", tmp_path))
-    assert "table 4 needs --data" in error(compare(*base, "--out", out, "--only", "table4"))
-    assert "no such file or folder" in error(compare(*base, "--out", out, "--data", tmp_path / "absent"))
+    places = {
+        "WHOLE": done[0],
+        "RUN": done[0] / "vectors" / "cbow",
+        "FULL": tmp_path / "full",
+        "ABSENT": tmp_path / "no",
+    }
+    for name, place in places.items():
+        options = options.replace(name, str(place))
+    base = ["--cache", cache, "--data", data, "--out", tmp_path / "out", "--baselines", "none", "--min-count", "5"]
+    ran = compare(*base, *options.split())
+    assert ran.status == 1
+    assert said in ran.err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_installed_is_said_before_anything_is_made(quick, compare: Compare, tmp_path: Path, monkeypatch):
+    find = packages.find_spec
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "jinja2" else find(name))
+    ran = compare(*quick)
+    assert (ran.status, "jinja2" in ran.err, "x2static[compare]" in ran.err) == (1, True, True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_record_of_other_vectors_or_data_does_not_count(tmp_path: Path):

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +13,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.pipeline.ran import Ran
 from tests.pipeline.sweeps.conftest import Sweep, arguments, start, state_of
+from tests.schemas.caches import plan
+from tests.stage2_train.caches import shard_content, write_cache
 
 GRID = ("-p", "lr=1e-3,1e-2,1e38", "-p", "epochs=1,2")  # one learning rate that cannot go well
 
@@ -96,26 +97,12 @@ def test_a_trial_is_a_run_like_that_of_train(swept: tuple[Path, Ran], cache: Pat
         assert (tmp_path / "run" / name).read_bytes() == (swept[0] / "trials" / "lr=0.01,epochs=2" / name).read_bytes()
 
 
-class Tags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attrs)))
-
-
-def test_the_page_and_its_plots_need_no_other_file(swept: tuple[Path, Ran]):
+def test_the_page_has_every_trial_and_every_plot_and_needs_no_other_file(swept: tuple[Path, Ran]):
     out, _ = swept
     text = (out / "sweep.html").read_text()
-    tags = Tags()
-    tags.feed(text)
-    images = [attributes["src"] for tag, attributes in tags.seen if tag == "img"]
-    assert len(images) == 3
-    assert all(source is not None and source.startswith("data:image/png;base64,") for source in images)
-    assert {tag for tag, _ in tags.seen}.isdisjoint({"script", "link", "iframe"})
-    assert not re.search(r"https?:|@import|url\(", text)
-    assert sum(tag == "tr" for tag, _ in tags.seen) == 7
+    assert text.count('<img alt="') == text.count('src="data:image/png;base64,') == 3
+    assert not re.search(r"https?:|@import|url\(|<script|<link", text)
+    assert text.count("<tr>") == 7
     assert {file.stem for file in out.glob("*.png")} == {"score-lr", "score-epochs", "losses"}
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in out.glob("*.png"))
 
@@ -167,50 +154,33 @@ def test_another_sweep_in_the_same_folder_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "status", "said"),
     [
-        (("-p", "speed=1,2"), "no setting 'speed'"),
-        (("-p", "lr=0"), "lr cannot be '0'"),
-        (("-p", "lr=1e-3", "--lr", "1e-2"), "--lr is given, and lr is swept"),
-        (("-p", "lr=1e-3", "--negatives", "0"), "negatives cannot be 0"),
-        (("-p", "lr=1e-3", "--space", "nowhere.toml"), "nowhere.toml"),
-        ((), "give either -p"),
-        (("-p", "lr=1e-3", "--jobs", "0"), "--jobs"),
+        ("-p speed=1,2", 2, "no setting 'speed'"),
+        ("-p lr=0", 2, "lr cannot be '0'"),
+        ("-p lr=1e-3 --lr 1e-2", 2, "--lr is given, and lr is swept"),
+        ("-p lr=1e-3 --negatives 0", 2, "negatives cannot be 0"),
+        ("-p lr=1e-3 --space nowhere.toml", 2, "nowhere.toml"),
+        ("", 2, "give either -p"),
+        ("-p lr=1e-3 --jobs 0", 2, "--jobs"),
+        ("-p lr=1e-3 --select third", 1, "--select third: no such data set; there are first, second"),
+        ("-p lr=1e-3 --cache PART", 1, "the cache is incomplete"),
+        ("-p lr=1e-3 --out FULL", 1, "not empty and no sweep"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_leaves_nothing_behind(
-    options: tuple[str, ...], said: str, sweep: Sweep, tmp_path: Path
+def test_what_makes_no_sense_is_refused_and_leaves_nothing_behind(
+    options: str, status: int, said: str, sweep: Sweep, tmp_path: Path
 ):
-    ran = sweep("--out", tmp_path / "out", *options)
-    assert ran.status == 2
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    write_cache(tmp_path / "part", [shard_content(0, 20, 16)], dim=16, plans=[plan(3)])
+    for name in ("PART", "FULL"):
+        options = options.replace(name, str(tmp_path / name.lower()))
+    ran = sweep("--out", tmp_path / "out", *options.split())
+    assert ran.status == status
     assert said in ran.err
     assert not (tmp_path / "out").exists()
-
-
-def test_a_folder_that_is_no_sweep_is_refused_and_left_alone(sweep: Sweep, tmp_path: Path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    ran = sweep("--out", tmp_path, "-p", "lr=1e-3")
-    assert ran.status == 1
-    assert "not empty and no sweep" in ran.err
-    assert (tmp_path / "thesis.txt").read_text() == "mine"
-    assert not (tmp_path / "trials").exists()
-
-
-def test_an_unknown_data_set_is_named_with_those_there_are(sweep: Sweep, tmp_path: Path):
-    ran = sweep("--out", tmp_path / "out", "-p", "lr=1e-3", "--select", "third")
-    assert ran.status == 1
-    assert "--select third: no such data set; there are first, second" in ran.err
-
-
-def test_an_incomplete_cache_is_said_once(sweep: Sweep, tmp_path: Path):
-    from tests.schemas.caches import plan
-    from tests.stage2_train.caches import shard_content, write_cache
-
-    part = write_cache(tmp_path / "part", [shard_content(0, 20, 16)], dim=16, plans=[plan(3)])
-    ran = sweep("--out", tmp_path / "out", "-p", "lr=1e-3", "--cache", part)
-    assert ran.status == 1
-    assert "the cache is incomplete" in ran.err
-    assert not (tmp_path / "out").exists()
+    assert [file.name for file in (tmp_path / "full").iterdir() if file.name != ".lock"] == ["thesis.txt"]
 
 
 def test_without_the_extra_it_is_said_what_to_install(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
