@@ -16,9 +16,6 @@ class Picture:
     """A picture.
 
     Attributes:
-        name: of its file, without the ending.
-        caption: what it shows.
-        png: the file.
         wide: whether a phone scrolls it instead of making it small.
     """
 
@@ -60,11 +57,7 @@ class Page:
         return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page=self) + "\n"
 
     def markdown(self, folder: str) -> str:
-        """Return the page as Markdown.
-
-        Args:
-            folder: where the pictures are, as seen from the file.
-        """
+        """Return the page as Markdown."""
         parts = [f"# {plain_markdown(self.title)}", _points([f"{what}: {fact}" for what, fact in self.facts.items()])]
         for section in self.sections:
             parts += [f"## {plain_markdown(section.title)}", *map(plain_markdown, section.text)]

@@ -82,13 +82,7 @@ def losses(curves: Sequence[tuple[str, Sequence[float]]], named: int | None = No
 
 
 def score_against(setting: str, points: Sequence[tuple[Any, float]], shown: Callable[[Any], str]) -> bytes:
-    """Draw a point for each trial of a sweep, and a line through the best of each value.
-
-    Args:
-        setting: its name.
-        points: value and score of each trial, one at least.
-        shown: writes a value.
-    """
+    """Draw a point for each trial of a sweep, and a line through the best of each value."""
     with _plot() as (figure, (axes,)):
         where = _positions(axes, list(dict.fromkeys(value for value, _ in points)), shown)
         axes.scatter([where[value] for value, _ in points], [score for _, score in points], alpha=0.7, zorder=3)
@@ -131,7 +125,6 @@ class Line:
     """A method's line of quality against the size of the corpus.
 
     Attributes:
-        label: of the method.
         words: (n_points,) sizes of the corpus, ascending.
         scores: (n_points,) Spearman's rho on all pairs that the vectors cover; NaN where there is none.
         common: (n_points,) the same on the pairs that all methods cover at every size.

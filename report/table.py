@@ -25,9 +25,7 @@ class Cell:
     """A cell that is more than a value.
 
     Attributes:
-        value: a figure or a text.
         text: what people read in its place; None for the value as its column shows it.
-        bold: whether it stands out.
     """
 
     value: Value
@@ -40,10 +38,7 @@ class Column:
     """A column: its head, where its cells begin or end, and how its figures are written.
 
     Attributes:
-        head: stands above.
         align: words begin at the left, figures end at the right.
-        digits: of a float, after the point.
-        signed: whether figures above zero have a plus.
     """
 
     head: str
@@ -63,8 +58,6 @@ class Table:
     """A table.
 
     Attributes:
-        columns: at least one.
-        rows: a cell for each column.
         caption: what is to be known before one reads it.
         notes: what is to be known afterwards, a line each.
         groups: what each row belongs to, one a row; a line parts the groups in HTML, and they are its classes there.
@@ -147,13 +140,7 @@ class Table:
 
 
 def figure(value: float | None, digits: int = 3, signed: bool = False) -> str:
-    """Return a figure for people: whole numbers whole, in groups of three digits; None as `none`.
-
-    Args:
-        value: a number, or None where there is none.
-        digits: of a float, after the point.
-        signed: whether one above zero has a plus.
-    """
+    """Return a figure for people: whole numbers whole, in groups of three digits; None as `none`."""
     if value is None:
         return "none"
     sign = "+" if signed else ""

@@ -31,24 +31,13 @@ class Comparison:
     """A comparison under way; its folder's lock is the caller's.
 
     Attributes:
-        config: what is asked for.
-        data: the evaluation data that is there.
         published: rows of the paper's tables, by the names of their files.
         whole: the cache; None where only finished runs are compared.
-        steps: the vectors of the tables.
-        sizes: of the curve; none where none is drawn.
-        points: of the curve.
-        sums: of ASE along the curve.
         failures: what went wrong in this call, by the names of the steps.
     """
 
     def __init__(self, config: CompareConfig, progress: Progress, describe: Callable[[Exception], str]) -> None:
         """Plan, and read all that is given: what is wrong with it is said now, not after hours of training.
-
-        Args:
-            config: what is asked for.
-            progress: shows the progress of a step, given what it is called.
-            describe: says in one line what an error means.
 
         Raises:
             X2StaticError: there is nothing to compare, or not what is asked for.

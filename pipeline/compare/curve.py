@@ -36,7 +36,6 @@ class Size:
     Attributes:
         units: the first so many units of the cache.
         paragraphs: in them, after the filter.
-        words: in them.
         cache: the sample; or the whole cache.
         whole: whether it is the whole cache.
     """
@@ -120,12 +119,7 @@ def words_of(cache: Cache, config: CompareConfig) -> list[str]:
 
 @dataclass(frozen=True)
 class Sums:
-    """ASE's sums along the curve: the teacher reads each unit once, whatever sizes of the corpus it is a part of.
-
-    Attributes:
-        out: folder of the comparison.
-        sizes: of the curve.
-    """
+    """ASE's sums along the curve: the teacher reads each unit once, whatever sizes of the corpus it is a part of."""
 
     out: Path
     sizes: Sequence[Size]
@@ -134,12 +128,6 @@ class Sums:
         """Bring the sums to a size: those of the size before it, and of a sample those of its further units.
 
         The whole cache's further units are read when its vectors are made.
-
-        Args:
-            point: of ASE, at that size.
-            config: of the comparison.
-            cache: the whole.
-            report: hears of the progress.
 
         Raises:
             X2StaticError: teacher or text are not found as they were.

@@ -41,10 +41,6 @@ def identity(config: CompareConfig) -> dict[str, Any]:
 def claim(out: Path, ours: dict[str, Any]) -> None:
     """Make a folder this comparison's, or see that it is; the caller holds its lock.
 
-    Args:
-        out: the folder.
-        ours: what `identity` says.
-
     Raises:
         X2StaticError: it holds something else, or a comparison of another corpus or vocabulary.
     """
@@ -108,13 +104,8 @@ class Record(BaseModel):
 
     Attributes:
         vectors: hash of the run.json that the scores belong to; "" of what has no vectors (the teacher itself).
-        seconds: the making took.
-        vocabulary: words.
-        dim: length of a vector.
         losses: mean loss of each epoch, if it has any.
         units_found: units of the cache that the teacher had read before those seconds began.
-        similarity: word similarity on the pairs that it covers.
-        classification: the paper's classification tasks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -41,12 +41,7 @@ class Report:
 
     @classmethod
     def of(cls, comparison: Comparison, facts: Mapping[str, str]) -> "Report":
-        """Make the report.
-
-        Args:
-            comparison: as far as it came; what goes wrong now is one of its failures.
-            facts: what is told first, by what it is.
-        """
+        """Make the report."""
         results = Results(comparison)
         similarity, classification = _table3(results), _table4(results)
         curve = comparison.attempt("figure1", partial(_figure1, results))
@@ -71,10 +66,6 @@ class Report:
 
     def write(self, out: Path, results: Path | None) -> None:
         """Write all files of the report.
-
-        Args:
-            out: folder of the comparison.
-            results: where else the Markdown page goes.
 
         Raises:
             OSError: they cannot be written.

@@ -22,11 +22,7 @@ class Results:
     """What a comparison came to, on the data that is there now, as the lines of its tables."""
 
     def __init__(self, comparison: Comparison) -> None:
-        """Gather the records, and score what is there on the pairs that all cover.
-
-        Args:
-            comparison: as far as it came.
-        """
+        """Gather the records, and score what is there on the pairs that all cover."""
         self.comparison = comparison
         self.records = comparison.records()
         self.steps = [step for step in comparison.steps if step.name in self.records]

@@ -24,9 +24,6 @@ class Figures:
     """A table of figures.
 
     Attributes:
-        name: of the table.
-        caption: what is to be known about it, for people.
-        corner: the head above the names of the rows.
         frame: a line a cell, row by row: what COLUMNS has, `key` of the row, and `bold`.
     """
 
@@ -103,12 +100,8 @@ class Row(NamedTuple):
     """A method in a table.
 
     Attributes:
-        key: unique.
-        label: what people read.
         seeds: the results of each seed, one at least.
         seconds: of one seed; None where nobody knows, since other work was used again.
-        dim: length of a vector.
-        words: in the vocabulary.
         source: the rows of one source are rivals: "here", or "teacher".
     """
 
@@ -127,14 +120,7 @@ class Row(NamedTuple):
 
 
 def similarity_figures(name: str, caption: str, rows: Sequence[Row], published: Sequence[Published]) -> Figures:
-    """Return a table in the form of the paper's table 3.
-
-    Args:
-        name: of the table.
-        caption: what is to be known about it.
-        rows: one at least, of TaskScore.
-        published: the paper's rows.
-    """
+    """Return a table in the form of the paper's table 3."""
     heads = heads_of(one.task for row in rows for seed in row.seeds for one in seed)
     lines = [
         row.line(heads[one.task], one.score, "", seed=number, covered=one.covered, total=one.total)
@@ -164,13 +150,7 @@ def similarity_figures(name: str, caption: str, rows: Sequence[Row], published: 
 
 
 def classification_figures(caption: str, rows: Sequence[Row], published: Sequence[Published]) -> Figures:
-    """Return a table in the form of the paper's table 4, in per cent.
-
-    Args:
-        caption: what is to be known about it.
-        rows: one at least, of TaskAccuracy.
-        published: the paper's rows.
-    """
+    """Return a table in the form of the paper's table 4, in per cent."""
     lines = [
         row.line("", 100 * getattr(one, field), "", seed=number, task=task_of(one.task), measure=measure)
         for row in rows
@@ -201,12 +181,7 @@ def task_of(name: str) -> str:
 
 
 def difference_figures(caption: str, differences: Mapping[str, Differences]) -> Figures:
-    """Return a table of differences with their intervals; bold are those that are beyond chance.
-
-    Args:
-        caption: what is to be known about it.
-        differences: by label, one at least.
-    """
+    """Return a table of differences with their intervals; bold are those that are beyond chance."""
     heads = heads_of(one.task for one in next(iter(differences.values())).tasks) | {"average": "average"}
     lines = []
     for label, found in differences.items():
@@ -220,12 +195,7 @@ def difference_figures(caption: str, differences: Mapping[str, Differences]) -> 
 
 
 def curve_figures(caption: str, curve: pd.DataFrame) -> Figures:
-    """Return the points of figure 1 as a table: a row a size and method.
-
-    Args:
-        caption: what is to be known about it.
-        curve: what `Results.curve` returns.
-    """
+    """Return the points of figure 1 as a table: a row a size and method."""
     lines: dict[tuple[str, str], Line] = {}
     for point in curve.itertuples():
         # A label of its own for each row: CSV and JSON tell rows apart by nothing else.
@@ -270,13 +240,7 @@ def over_seeds(scores: pd.DataFrame, digits: int) -> list[Line]:
 
 
 def published_lines(published: Sequence[Published], columns: Mapping[str, str], digits: int) -> list[Line]:
-    """Return the paper's figures.
-
-    Args:
-        published: its rows.
-        columns: of its figures, by the heads of the table.
-        digits: after the point.
-    """
+    """Return the paper's figures."""
     lines = []
     for place, row in enumerate(published):
         for head, column in columns.items():

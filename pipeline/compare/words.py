@@ -42,10 +42,6 @@ def check_words(asked: Sequence[str], vocabulary: Collection[str]) -> None:
 def words_section(steps: Sequence[Step], asked: Sequence[str]) -> Section:
     """Show neighbours by every method, and a map of the first one's frequent words.
 
-    Args:
-        steps: one of each method, whose vectors are there.
-        asked: the words whose neighbours are shown; examples where there is none.
-
     Raises:
         X2StaticError: vectors are damaged.
     """
@@ -77,10 +73,6 @@ def words_section(steps: Sequence[Step], asked: Sequence[str]) -> Section:
 def common_words(folders: Iterable[Path], most: int) -> list[str]:
     """Return the most frequent words that all sets of vectors have, in the order of the first; without their matrices.
 
-    Args:
-        folders: of the vectors.
-        most: how many words at most.
-
     Raises:
         X2StaticError: vectors are damaged.
     """
@@ -96,12 +88,7 @@ def common_words(folders: Iterable[Path], most: int) -> list[str]:
 
 
 def content_words(common: Sequence[str], most: int) -> list[str]:
-    """Return frequent words that mean something: letters alone, two at least, the most frequent ones passed over.
-
-    Args:
-        common: words by descending count.
-        most: how many are asked for.
-    """
+    """Return frequent words that mean something: letters alone, two at least, the most frequent ones passed over."""
     rest = common[TOO_FREQUENT if len(common) > 2 * TOO_FREQUENT else 0 :]
     letters = [word for word in rest if word.isalpha() and len(word) > 1]
     return (letters or list(rest))[:most]
@@ -130,13 +117,7 @@ def chosen_words(asked: Sequence[str], common: Sequence[str]) -> list[str]:
 
 
 def nearest(vectors: WordVectors, common: Sequence[str], words: Sequence[str]) -> dict[str, list[str]]:
-    """Return the nearest neighbours of words by cosine, nearest first.
-
-    Args:
-        vectors: of at least the common words.
-        common: among which neighbours are looked for.
-        words: some of them.
-    """
+    """Return the nearest neighbours of words by cosine, nearest first."""
     among = only(vectors, common)
     return {word: [near for near, _ in among.most_similar(word, NEIGHBOURS)] for word in words}
 

@@ -24,9 +24,7 @@ class Ranking:
     """Trials and how they compare.
 
     Attributes:
-        names: of the settings that were swept.
         select: names of the data sets that the score is the mean of; all where there is none.
-        results: the trials, best first; those without a score last.
     """
 
     names: list[str]
@@ -163,12 +161,7 @@ class Ranking:
         return drawn
 
     def page(self, facts: Mapping[str, str], pictures: list[Picture]) -> Page:
-        """Return the page.
-
-        Args:
-            facts: what else to say about the sweep, by what it is.
-            pictures: what `pictures` drew.
-        """
+        """Return the page."""
         sections = [Section("Plots", pictures=pictures)] if pictures else []
         sections.append(Section("Trials", tables=[self.table()]))
         if errors := self.errors():

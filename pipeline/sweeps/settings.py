@@ -46,11 +46,6 @@ def known_name(text: str, where: str) -> str:
 def parse(name: str, value: Any, where: str) -> Any:
     """Return a value of a setting as JSON has it; the text "none" is None where a setting may be None.
 
-    Args:
-        name: a setting that can be swept.
-        value: a text from the command line, or a value from a TOML file.
-        where: what asked for it, for the message.
-
     Raises:
         WrongGrid: the setting cannot have this value.
     """
@@ -70,9 +65,6 @@ def parse(name: str, value: Any, where: str) -> Any:
 
 def parse_grid(texts: tuple[str, ...]) -> dict[str, list[Any]]:
     """Return the values of each setting of a grid, in the order given, repeated ones once.
-
-    Args:
-        texts: "name=value,value" each.
 
     Raises:
         WrongGrid: a text is of another form, a setting is unknown or given twice, or a value is not possible.
@@ -175,7 +167,6 @@ class Draw:
     """Settings for a trial.
 
     Attributes:
-        settings: by name, values as JSON has them.
         number: what the source knows them by.
         again: whether they were drawn before and had failed.
     """

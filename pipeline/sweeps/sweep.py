@@ -45,14 +45,7 @@ class Sweep:
 
     Attributes:
         out: its folder, whose lock the caller holds.
-        fixed: settings of all trials, by name.
-        source: gives the settings of each.
-        data: the data sets, as `find_word_pairs` takes them.
         select: names of the data sets that count; all where there is none.
-        jobs: trials at a time.
-        prune: whether to stop hopeless trials.
-        retry_failed: whether to try again what has failed.
-        report: hears how many trials have ended.
         results: what came of the trials, by name.
     """
 

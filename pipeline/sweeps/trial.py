@@ -36,14 +36,9 @@ class Result(BaseModel):
     """What came of a trial.
 
     Attributes:
-        name: of the trial and its run's folder.
-        settings: what was swept, as JSON has it.
         state: "complete" has scores; "pruned" was stopped by its loss; "failed" ended with an error.
-        scores: by the name of the data set.
         losses: mean loss of each finished epoch; none for the closed form.
-        seconds: of training.
         figures: what else the training came to: vocabulary, dim, steps, words_per_second and so on.
-        error: the line that says what went wrong.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,11 +53,7 @@ class Result(BaseModel):
     error: str | None = None
 
     def score(self, select: tuple[str, ...]) -> float | None:
-        """Return the mean score over some data sets, those without a score left out; None where none has one.
-
-        Args:
-            select: names of data sets; all where there is none.
-        """
+        """Return the mean score over some data sets, those without a score left out; None where none has one."""
         known = [task.score for name, task in self.scores.items() if name in select or not select]
         there = [score for score in known if score is not None]
         return sum(there) / len(there) if there else None

@@ -17,14 +17,7 @@ from x2static.schemas.training import TrainConfig
 
 @dataclass(frozen=True)
 class Task:
-    """A trial for a worker.
-
-    Attributes:
-        name: of the trial.
-        settings: what is swept.
-        config: all settings.
-        data: the data sets, as `find_word_pairs` takes them.
-    """
+    """A trial for a worker."""
 
     name: str
     settings: Settings
