@@ -23,7 +23,7 @@ from x2static.schemas.aggregated import Aggregated
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import Layer
 from x2static.stage1_encode.encode import Done, encode_missing
-from x2static.stage1_encode.plan.part import Part
+from x2static.stage1_encode.plan.remaining import Part
 from x2static.stage1_encode.pools.occurrences import Occurrences
 from x2static.stage1_encode.text.preparation import pick_workers
 

@@ -19,7 +19,7 @@ from x2static.stage1_encode.cache_folder import check_teacher
 from x2static.stage1_encode.corpora.sources import Source
 from x2static.stage1_encode.encode import probed
 from x2static.stage1_encode.encoder import Encoder
-from x2static.stage1_encode.plan.origin import Means, find_sources, find_teacher
+from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
 from x2static.stage1_encode.teacher.model import canonical_layer
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 from x2static.stage1_encode.text.windows import PreparedText, Window
@@ -43,7 +43,7 @@ def load_teacher(request: Request, wanted: Sequence[str] = (), layer: Layer | No
     otherwise: dict[str, Any] = {} if layer is None else {"layer": layer}
     if config.precision != "auto":
         otherwise["precision"] = config.precision
-    return find_teacher(cache, cache.plans()[0], _means(request), wanted, **otherwise)
+    return find_teacher(cache, cache.plans()[0], _origin(request), wanted, **otherwise)
 
 
 @contextmanager
@@ -67,15 +67,15 @@ def opened(request: Request, wanted: Sequence[str], shards: set[int]) -> Iterato
     markers = cache.committed()[0]
     with ExitStack() as stack:
         plans = {markers[shard].plan for shard in shards}
-        sources = find_sources(cache, cache.plans(), plans, _means(request), stack)
+        sources = find_sources(cache, cache.plans(), plans, _origin(request), stack)
         encoder = load_teacher(request, wanted)
         check_teacher(cache, probed(encoder))
         yield encoder, sources
 
 
-def _means(request: Request) -> Means:
+def _origin(request: Request) -> Origin:
     config = request.config
-    return Means(config.model, config.corpus, config.device, config.trust_remote_code)
+    return Origin(config.model, config.corpus, config.device, config.trust_remote_code)
 
 
 def layer_number(layer: Layer, n_layers: int) -> int:

@@ -14,8 +14,7 @@ from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import LAST, Precision
 from x2static.stage1_encode.encoder import MAX_TOKENS, Encoder
-from x2static.stage1_encode.plan.origin import Means, find_teacher
-from x2static.stage1_encode.plan.recorded_config import recorded_config
+from x2static.stage1_encode.plan.origin import Origin, find_teacher, recorded_config
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.lanes import count_lanes
 from x2static.stage1_encode.teacher.teacher import Teacher
@@ -76,13 +75,13 @@ class TeacherSentences:
 
     @classmethod
     def of_cache(
-        cls, cache: Cache, means: Means, precision: Precision | Literal["auto"] = "auto"
+        cls, cache: Cache, origin: Origin, precision: Precision | Literal["auto"] = "auto"
     ) -> "TeacherSentences":
         """Load the teacher that a cache was made with.
 
         Args:
             cache: the cache.
-            means: where the teacher is now.
+            origin: where the teacher is now.
             precision: number format; "auto" for the cache's.
 
         Raises:
@@ -90,10 +89,10 @@ class TeacherSentences:
         """
         picked = cache.manifest.encoding.precision if precision == "auto" else precision
         plan = cache.plans()[0]
-        encoder = find_teacher(cache, plan, means, layer=LAST, precision=picked)
-        config = recorded_config(cache, plan, **means.changes())
+        encoder = find_teacher(cache, plan, origin, layer=LAST, precision=picked)
+        config = recorded_config(cache, plan, **origin.changes())
         files = TeacherFiles.find(config.model, config.revision)
-        return cls(files, picked, encoder, means.trust_remote_code)
+        return cls(files, picked, encoder, origin.trust_remote_code)
 
     @property
     def teacher(self) -> Teacher:

@@ -10,7 +10,7 @@ from typing import Any
 from x2static.baselines.request import Request
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.baseline import BaselineConfig
-from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import open_corpora
@@ -35,8 +35,7 @@ def identities(config: BaselineConfig) -> list[dict[str, Any]]:
 def _opened(config: BaselineConfig) -> AbstractContextManager[list[Corpus]]:
     if hub := [spec for spec in config.corpus if spec.startswith("hf://")]:
         raise X2StaticError(f"--corpus {hub[0]}: {config.name} reads files alone; save it as one first")
-    # There is no teacher, and no cache is written: no field of theirs is read.
-    return open_corpora(EncodeConfig(model="none", corpus=config.corpus, cache=config.out, on_bad_text="skip"))
+    return open_corpora(config.corpus, ReadingOptions(on_bad_text="skip"), config.out)
 
 
 @dataclass
@@ -80,10 +79,10 @@ class TextFiles:
 
     def _read(self, corpus: Corpus) -> Iterator[str]:
         identity = corpus.identity()
-        plan = corpus.plan(identity, 0, None)
+        plan = corpus.plan(identity)
         if plan.skipped:
             logger.warning("corpus %s: %s paragraphs left out: no valid text", corpus.spec, f"{plan.skipped:,}")
         self.identities.append(identity)
         self.skipped += plan.skipped
-        for unit in plan.units or ():
+        for unit in plan.units:
             yield from corpus.read(unit).paragraphs

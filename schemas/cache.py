@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise, starmap
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +44,7 @@ class Cache:
         file = path / MANIFEST
         if not file.is_file():
             raise X2StaticError(f"{path}: no cache here ({MANIFEST} is missing); make one with `x2static encode`")
-        manifest = _read_model(file, Manifest)
+        manifest = _model(file, read_json(file), Manifest)
         if manifest.fingerprint != manifest.encoding.fingerprint:
             raise X2StaticError(f"{file}: its fingerprint does not fit its encoding; the file was changed")
         return cls(path, manifest)
@@ -76,8 +77,32 @@ class Cache:
         """Return the plans, in order."""
         plans: list[Plan] = []
         while (file := self.path / "plans" / f"{len(plans)}.json").is_file():
-            plans.append(_read_model(file, Plan))
+            values = read_json(file)
+            if isinstance(values, dict) and "ended" in values:
+                values = self._closed(values, file, len(plans))
+            plans.append(_model(file, values, Plan))
         return plans
+
+    def _closed(self, values: dict[str, Any], file: Path, number: int) -> dict[str, Any]:
+        """Return a plan of version 0.1.0 as it is written now: units of a stream stood in the markers alone.
+
+        Raises:
+            X2StaticError: the stream was not read to its end, or lost shards.
+        """
+        start = values.pop("start"), values.pop("start_line")
+        del values["ended"]
+        if values["units"] is None:
+            markers = [marker for _, marker in sorted(self.committed()[0].items()) if marker.plan == number]
+            units = [marker.unit for marker in markers]
+            starts = [(unit.start, unit.start_line) for unit in units]
+            stops = [(unit.stop, unit.stop_line) for unit in units]
+            if not markers or not markers[-1].last or starts != [start, *stops[:-1]]:
+                raise X2StaticError(
+                    f"{file}: the corpus {values['corpus']} was not read to its end, or shards of it are damaged; "
+                    "finish or repair the cache with x2static 0.1.0, which began it, or encode into another --cache"
+                )
+            values["units"] = units
+        return values
 
     def indices(self) -> list[int]:
         """Return the numbers of the folders that look like shards, ascending."""
@@ -131,12 +156,8 @@ class Cache:
                 damaged[index] = str(error)
         return markers, damaged
 
-    def missing(self) -> list[int] | None:
-        """Return the numbers of the shards that the plans ask for and that are not there, or not valid.
-
-        Returns:
-            The numbers; None where the end is not known: a stream was not read to its end, or nothing is planned.
-        """
+    def missing(self) -> list[int]:
+        """Return the numbers of the shards that the plans ask for and that are not there, or not valid."""
         return missing_shards(self.plans(), self.committed()[0])
 
     def verify(self) -> list[str]:
@@ -158,39 +179,20 @@ class Cache:
         problems += aggregated_damage(self.path)
         bad = set(self.indices()) - markers.keys()
         missing = missing_shards(self.plans(), markers)
-        problems += [f"shard {shard_name(index)}: missing" for index in missing or () if index not in bad]
-        if missing is None:
-            problems.append("the corpus was not read to its end; run the same `x2static encode` again")
+        problems += [f"shard {shard_name(index)}: missing" for index in missing if index not in bad]
         problems += [f"{path.name}: half-written" for path in sorted(self.shards_folder.glob(f"{TEMPORARY}*"))]
         return problems
 
 
-def plan_shards(plans: list[Plan], markers: dict[int, Marker]) -> list[range | None]:
-    """Return the numbers of the shards of each plan; None for a stream without an end yet, and for what follows it.
-
-    The shards of a plan follow those of the plan before it, one for each unit.
-    """
-    ranges: list[range | None] = []
-    first: int | None = 0
-    for number, plan in enumerate(plans):
-        stop: int | None = None
-        if first is not None and plan.units is not None:
-            stop = first + len(plan.units)
-        elif first is not None:
-            stop = next((index + 1 for index, item in markers.items() if item.plan == number and item.last), None)
-        ranges.append(None if first is None or stop is None else range(first, stop))
-        first = stop
-    return ranges
+def plan_shards(plans: list[Plan]) -> list[range]:
+    """Return the numbers of the shards of each plan: one for each unit, behind those of the plan before it."""
+    stops = list(accumulate((len(plan.units) for plan in plans), initial=0))
+    return list(starmap(range, pairwise(stops)))
 
 
-def missing_shards(plans: list[Plan], markers: dict[int, Marker]) -> list[int] | None:
-    """Return which shards the plans ask for beyond those with a marker; None where the end is not known."""
-    missing: list[int] = []
-    for shards in plan_shards(plans, markers):
-        if shards is None:
-            return None
-        missing += [index for index in shards if index not in markers]
-    return missing if plans else None
+def missing_shards(plans: list[Plan], markers: Container[int]) -> list[int]:
+    """Return which shards the plans ask for beyond those with a marker."""
+    return [index for shards in plan_shards(plans) for index in shards if index not in markers]
 
 
 def totals(markers: Iterable[Marker]) -> dict[str, int]:
@@ -212,9 +214,9 @@ def content_of(shards: list[Shard]) -> str:
     return digest.hexdigest()
 
 
-def _read_model(file: Path, model: type[Model]) -> Model:
+def _model(file: Path, values: Any, model: type[Model]) -> Model:
     try:
-        return model.model_validate(read_json(file))
+        return model.model_validate(values)
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
         raise X2StaticError(f"{file}: not what this version of x2static writes ({fields})") from error

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from x2static.schemas.encoding import Encoding, OnBadText
+from x2static.schemas.encoding import Encoding, PlanOptions
 
 
 class Manifest(BaseModel):
@@ -35,21 +35,20 @@ class Unit(BaseModel):
     Attributes:
         source: the file or data set that it is read from, as the corpus names it.
         start: position of its first paragraph: a byte of the (decompressed) file, or a row of a data set.
-        stop: position behind its last paragraph; None until a stream has been read so far.
-        paragraphs: paragraphs in it, before the filter; for a stream that was not read yet, at most so many.
+        stop: position behind its last paragraph.
+        paragraphs: paragraphs in it, before the filter.
         start_line: paragraphs of the row `start` that belong to the unit before.
         stop_line: paragraphs of the row `stop` that belong to this unit.
-        counted: whether `paragraphs` is their number; False in the plan of rows that were not read yet, where it is
-            about so many.
-        skipped: lines that were left out as bad text when it was read (of files that are planned line by line, the plan
-            says it).
+        counted: whether `paragraphs` is their number. In the plan of Parquet files on the hub, whose rows are read
+            when they are encoded, it is about so many; in a marker it is their number.
+        skipped: paragraphs that were left out as bad text when it was read; 0 where the plan has counted them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     start: int
-    stop: int | None
+    stop: int
     paragraphs: int
     start_line: int = 0
     stop_line: int = 0
@@ -75,50 +74,30 @@ class UnitSample(BaseModel):
         return f"one unit in {self.n}" if self.kind == "every" else f"the first {self.n} units"
 
 
-class Plan(BaseModel):
-    """One corpus, or the part of it that one call asked for, cut into units.
-
-    Never changed once written, but for the limit of a stream that was not read to its limit yet.
+class Plan(PlanOptions):
+    """One corpus, or the part of it that one call asked for, cut into units. Never changed once written.
 
     Attributes:
         corpus: the corpus as the user named it.
         identity: what tells this corpus from another: kind, size, hash or revision.
         seen: where and when the corpus was hashed (path, size, mtime); unchanged, it is not hashed again.
         licence: as far as it is known.
-        unit: paragraphs in a unit.
-        sample: share of the paragraphs that is taken; None for all.
-        seed: another seed takes others.
-        on_bad_text: how text that cannot be read was treated.
-        max_paragraph_bytes: longer lines were treated as bad text.
         skipped: paragraphs left out as bad text while planning.
         first: paragraphs of this corpus that earlier plans hold.
         limit: at most so many paragraphs in this plan; None for all.
-        ended: whether the plan reaches the end of the corpus; None while a stream was not read to its end.
-        units: the slices, in order; None for a stream, whose slices are recorded in the markers.
-        start: of a data set, the row at which the plan begins.
-        start_line: of a data set, the paragraphs of that row that earlier plans hold.
+        units: the slices, in order.
         sampled: the samples that cut its units down, the latest last; empty for a plan that is whole. All other fields
             are those of the whole plan.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     corpus: str
     identity: dict[str, Any]
     seen: dict[str, Any]
     licence: str | None
-    unit: int
-    on_bad_text: OnBadText
-    max_paragraph_bytes: int
     skipped: int
     first: int
     limit: int | None
-    ended: bool | None
-    units: tuple[Unit, ...] | None
-    start: int = 0
-    start_line: int = 0
-    sample: float | None = None
-    seed: int = 0
+    units: tuple[Unit, ...]
     sampled: tuple[UnitSample, ...] = ()
 
 

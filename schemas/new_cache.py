@@ -11,11 +11,11 @@ from x2static.schemas.cache import MANIFEST, Cache
 from x2static.schemas.manifest import Manifest, Plan
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 
-SPOOL, SPOOLED = "spool", "stdin"  # folder and file of what was read from standard input
+SPOOL, SPOOLED = "spool", "stdin"  # folder of what can be read only once, and its file of standard input
 # What a first call that was killed before its manifest may leave, by path in the cache's folder.
 UNFINISHED = re.compile(
     rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
-    rf"|(plans/|{SPOOL}/)?{re.escape(TEMPORARY)}.*|{SPOOL}|{SPOOL}/{SPOOLED}"
+    rf"|(plans/)?{re.escape(TEMPORARY)}.*|{SPOOL}(/.*)?"
 )
 
 

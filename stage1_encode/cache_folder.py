@@ -8,11 +8,11 @@ from pathlib import Path
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import package_version
 from x2static.schemas.cache import MANIFEST, Cache
-from x2static.schemas.encoding import LAST, EncodeConfig, Encoding, Layer, Precision, differences
+from x2static.schemas.encoding import LAST, ContextOptions, EncodeConfig, Encoding, Layer, Precision, differences
 from x2static.schemas.manifest import Manifest, Marker, Plan
 from x2static.schemas.new_cache import begin_cache, foreign_names
 from x2static.schemas.shard import shard_name
-from x2static.stage1_encode.plan.planning import tell_skipped
+from x2static.stage1_encode.plan.planning import log_skipped
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
@@ -71,19 +71,13 @@ def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision,
         teacher_config=files.config,
         tokenizer=files.tokenizer,
         layer=str(layer_of(config, files)),
-        context=config.context,
-        compat=config.compat,
         words=choose_words(config.compat, config.language).sha256,
-        language=config.language,
         sentences=SentenceSplitter(config.language).name,
-        min_sentences=config.min_sentences,
-        min_characters=config.min_characters,
-        dtype=config.dtype,
         precision=precision,
         window=probed.window,
         attention=probed.attention,
         dim=probed.dim,
-        compile=config.compile,
+        **config.model_dump(include=set(ContextOptions.model_fields)),
     )
 
 
@@ -152,7 +146,7 @@ def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans:
         encoding=encoding,
         versions={name: package_version(name) for name in VERSIONS},
     )
-    tell_skipped(plans)
+    log_skipped(plans)
     return begin_cache(config.cache, manifest, choose_words(config.compat, config.language), plans)
 
 

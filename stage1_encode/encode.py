@@ -27,11 +27,10 @@ from x2static.stage1_encode.cache_folder import (
     encoding_of,
 )
 from x2static.stage1_encode.corpora.corpus import Corpus
-from x2static.stage1_encode.corpora.sources import Source, check_appendable, match, open_corpora
+from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
-from x2static.stage1_encode.plan.part import Part, planned_paragraphs
-from x2static.stage1_encode.plan.planning import merged, plan_all, plan_rest, write_plans
-from x2static.stage1_encode.plan.remaining import Work, read_remaining
+from x2static.stage1_encode.plan.planning import check_appendable, match, plan_all, plan_rest, write_plans
+from x2static.stage1_encode.plan.remaining import Part, Work, planned_paragraphs, read_remaining
 from x2static.stage1_encode.pools.aggregation import open_aggregated, wanted_words
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
@@ -62,7 +61,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
     precision, why = pick_precision(config.precision, config.compat, device)
     part, wanted = Part.of(config.part), wanted_words(config, wanted)
     check_folder(config.cache, config.append)
-    with open_corpora(config) as corpora, only_writer(config.cache, "cache"):
+    with open_corpora(config.corpus, config, config.cache) as corpora, only_writer(config.cache, "cache"):
         encoder: Encoder | None = None
         if (config.cache / MANIFEST).is_file():
             cache = Cache.open(config.cache)
@@ -70,25 +69,19 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
             cache.segmentation()
         else:
             planned = plan_all(corpora)
-            part.check(list(planned.values()), {})
             encoder = load_encoder(config, files, precision, device, wanted)
             cache = create(config, encoding_of(config, files, precision, probed(encoder)), files, planned)
-        markers, plans = _prepare(config, corpora, cache, part)
+        markers, plans = _prepare(config, corpora, cache)
         done = Done(markers, part, open_aggregated(cache, wanted))
         resumed = set(done.markers)
         done.say(cache, plans, config)
         if not done.all(plans):
             logger.info("precision: %s, because %s", precision, why)
-        while not done.all(plans):
+        if not done.all(plans):
             encoder = encoder or load_encoder(config, files, precision, device, wanted)
             check_teacher(cache, probed(encoder))
-            n_before = done.count
             sources = match(config, corpora, cache.path, plans)
             encode_missing(cache, encoder, plans, sources, done, pick_workers(config.workers, device), report)
-            if done.count == n_before:
-                raise RuntimeError(f"{cache.path}: something is missing and no unit is there for it")
-            # Only a stream that is whole tells what a raised --limit adds to it.
-            plans = _plan_rest(config, sources, cache, plans, done.markers, part)
     _say_what_was_skipped(plans, done.markers, resumed)
     if config.part is None and not sum(marker.n_contexts for marker in done.markers.values()):
         raise X2StaticError(
@@ -99,9 +92,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
     return _figures(cache, done, resumed, encoder, time.perf_counter() - started)
 
 
-def _prepare(
-    config: EncodeConfig, corpora: list[Corpus], cache: Cache, part: Part
-) -> tuple[dict[int, Marker], list[Plan]]:
+def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache) -> tuple[dict[int, Marker], list[Plan]]:
     """Check what a cache holds, tidy it up and plan what is asked for.
 
     Returns:
@@ -113,18 +104,9 @@ def _prepare(
         check_appendable(cache.path, plans, cache.committed()[0], sources)
     markers = drop_damaged(cache)
     remove_leftovers(cache.shards_folder)
-    return markers, _plan_rest(config, sources, cache, plans, markers, part)
-
-
-def _plan_rest(
-    config: EncodeConfig, sources: list[Source], cache: Cache, old: list[Plan], markers: dict[int, Marker], part: Part
-) -> list[Plan]:
-    """Write the plans of what is asked for beyond the old ones; return all."""
-    new = plan_rest(config, sources, cache.path, old, markers)
-    plans = merged(old, new)
-    part.check(plans, markers)
-    write_plans(cache, new)
-    return plans
+    added = plan_rest(config, sources, cache.path, plans, markers)
+    write_plans(cache, added)
+    return markers, [*plans, *added.values()]
 
 
 def _say_what_was_skipped(plans: list[Plan], markers: dict[int, Marker], resumed: set[int]) -> None:
@@ -167,11 +149,6 @@ class Done:
     def all(self, plans: list[Plan]) -> bool:
         """Return whether nothing is left to do."""
         return self.part.missing(plans, self.markers) == [] and not self.to_sum()
-
-    @property
-    def count(self) -> int:
-        """What is there, to see that it grows."""
-        return len(self.markers) + len(self.summed)
 
     def say(self, cache: Cache, plans: list[Plan], config: EncodeConfig) -> None:
         """Say how far a cache is."""
@@ -234,9 +211,9 @@ def encode_missing(
     _check_open(again, done, sources)
     here = [index for index in done.markers if done.part.takes(index) and index not in again]
     read = sum(done.markers[index].unit.paragraphs for index in here)
-    planned = planned_paragraphs(plans, done.markers, done.part)
-    total, tokens, started = planned.paragraphs, 0, time.perf_counter()
-    report(Progress(read, total, "paragraphs", about=not planned.counted))
+    total, counted = planned_paragraphs(plans, done.markers, done.part)
+    tokens, started = 0, time.perf_counter()
+    report(Progress(read, total, "paragraphs", about=not counted))
     # int8 is made of the float32 means, not of what float16 leaves of them.
     kept_as = torch.float16 if cache.manifest.encoding.dtype == "float16" else torch.float32
     works = read_remaining(plans, sources, dict(done.markers), done.part, again)
@@ -249,9 +226,9 @@ def encode_missing(
                 writing.result()
             writing = writer.submit(done.commit, cache, work, encoded)
             read, tokens = read + work.text.unit.paragraphs, tokens + encoded.words.n_tokens
-            total = None if total is None else total + work.more
+            total += work.more
             rate = f"{tokens / (time.perf_counter() - started):,.0f} tokens/s"
-            report(Progress(read, total, "paragraphs", rate, about=not planned.counted and read != total))
+            report(Progress(read, total, "paragraphs", rate, about=not counted and read != total))
             del encoded  # it goes with the writing, not when the next unit is encoded
         if writing:
             writing.result()

@@ -15,21 +15,21 @@ from x2static.schemas.manifest import Marker, Plan
 from x2static.schemas.shard import shard_name
 from x2static.stage1_encode.cache_folder import check_teacher
 from x2static.stage1_encode.encode import Done, encode_missing, probed
-from x2static.stage1_encode.plan.origin import Means, find_sources, find_teacher
-from x2static.stage1_encode.plan.part import Part
+from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
+from x2static.stage1_encode.plan.remaining import Part
 from x2static.stage1_encode.text.segmentation import choose_words
 
 logger = logging.getLogger(__name__)
 
 
-def repair(folder: Path, means: Means, report: Report = silent) -> dict[str, Any]:
+def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, Any]:
     """Hash a cache and encode again what is damaged or missing, and nothing else.
 
     A damaged shard stays until its successor is whole. Run again after it was stopped, this goes on.
 
     Args:
         folder: the cache.
-        means: what to encode with.
+        origin: where teacher and texts are now.
         report: called with the progress in paragraphs.
 
     Returns:
@@ -47,11 +47,11 @@ def repair(folder: Path, means: Means, report: Report = silent) -> dict[str, Any
         mended = _mend_segmentation(cache)
         leftovers = _remove_leftovers(cache)
         plans, n_sound = cache.plans(), len(markers)
-        part = Part.of(means.part)
+        part = Part.of(origin.part)
         if part.missing(plans, markers) == []:
             logger.info("%s: every shard is there and whole, nothing is encoded", folder)
         else:
-            _encode_missing(cache, plans, Done(markers, part, None), means, report)
+            _encode_missing(cache, plans, Done(markers, part, None), origin, report)
         _remove_unplanned(cache, plans, markers, damaged)
     return {
         "shards": len(markers),
@@ -125,21 +125,17 @@ def _remove_leftovers(cache: Cache) -> list[str]:
 
 def _remove_unplanned(cache: Cache, plans: list[Plan], markers: dict[int, Marker], damaged: dict[int, str]) -> None:
     """Remove damaged shards that no plan asks for, so that none will be encoded in their place."""
-    planned = {index for shards in plan_shards(plans, markers) for index in shards or ()}
+    planned = {index for shards in plan_shards(plans) for index in shards}
     for index in damaged.keys() - planned:
         shutil.rmtree(cache.shards_folder / shard_name(index))
 
 
-def _encode_missing(cache: Cache, plans: list[Plan], done: Done, means: Means, report: Report) -> None:
+def _encode_missing(cache: Cache, plans: list[Plan], done: Done, origin: Origin, report: Report) -> None:
     """Find text and teacher, then encode what has no marker."""
-    whole = [_is_whole(shards, done) for shards in plan_shards(plans, done.markers)]
+    missing = set(done.part.missing(plans, done.markers))
+    needed = [number for number, shards in enumerate(plan_shards(plans)) if missing.intersection(shards)]
     with ExitStack() as stack:
-        sources = find_sources(cache, plans, [n for n, is_whole in enumerate(whole) if not is_whole], means, stack)
-        encoder = find_teacher(cache, plans[0], means)
+        sources = find_sources(cache, plans, needed, origin, stack)
+        encoder = find_teacher(cache, plans[0], origin)
         check_teacher(cache, probed(encoder))
         encode_missing(cache, encoder, plans, sources, done, workers=1, report=report)
-
-
-def _is_whole(shards: range | None, done: Done) -> bool:
-    """Return whether every shard of a plan is there; behind a stream whose end is lost, none is known to be."""
-    return shards is not None and all(index in done.markers for index in filter(done.part.takes, shards))

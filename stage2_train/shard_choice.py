@@ -58,14 +58,12 @@ def complete_shards(cache: Cache) -> list[Shard]:
     """Return the shards of a cache that is whole.
 
     Raises:
-        X2StaticError: there are none, some are missing or damaged, or the corpus was not read to its end.
+        X2StaticError: there are none, some are missing or damaged.
     """
     shards = dict(zip(cache.indices(), cache.shards(), strict=True))
     missing = missing_shards(cache.plans(), {index: shard.marker for index, shard in shards.items()})
     if not shards:
         raise X2StaticError(f"{cache.path}: the cache holds no shards; finish `x2static encode` first")
-    if missing is None:
-        raise X2StaticError(f"{cache.path}: the cache is incomplete, its corpus was not read to its end; {UNFINISHED}")
     if missing:
         raise X2StaticError(
             f"{cache.path}: the cache is incomplete, {len(missing)} of {len(shards) + len(missing)} shards are missing "

@@ -9,7 +9,7 @@ from x2static.durable.storage import canonical_json
 from x2static.machine.progress import Report, silent
 from x2static.pipeline.caches.aggregates import merge_aggregates
 from x2static.pipeline.caches.derived import Derived, plan_contents, same_plans, sound_markers, write_derived
-from x2static.schemas.cache import Cache, plan_shards
+from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import differences
 from x2static.schemas.manifest import Marker, Plan
 from x2static.schemas.shard import Shard, shard_name
@@ -35,17 +35,9 @@ class Group:
         return ", ".join(str(cache.path) for cache in self.caches)
 
     @property
-    def markers(self) -> dict[int, Marker]:
-        """The markers of the shards, by number."""
-        return {index: shard.marker for index, shard in self.shards.items()}
-
-    @property
-    def n_shards(self) -> int | None:
-        """How many shards the plans ask for; None where a stream was not read to its end."""
-        ranges = plan_shards(self.plans, self.markers)
-        if not ranges:
-            return 0
-        return None if ranges[-1] is None else ranges[-1].stop
+    def n_shards(self) -> int:
+        """How many shards the plans ask for."""
+        return sum(len(plan.units) for plan in self.plans)
 
     def add(self, cache: Cache) -> None:
         """Add the shards of a cache.
@@ -99,13 +91,13 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     shifted: list[tuple[Cache, int]] = []
     begin = 0
     for group in groups:
-        count = _count(group, len(groups))
+        _check_numbers(group)
         shifted += [(cache, begin) for cache in group.caches]
         for index, shard in group.shards.items():
             marker = shard.marker.model_copy(update={"plan": shard.marker.plan + len(plans)})
             shards[begin + index] = (shard, marker)
         plans += group.plans
-        begin += count
+        begin += group.n_shards
     figures = write_derived(out, Derived(first.manifest, first.segmentation(), plans, shards), copy, report)
     merge_aggregates(out, shifted)
     return figures
@@ -155,28 +147,20 @@ def _check_corpora(groups: list[Group]) -> None:
 
 def _short(name: str, value: Any) -> str:
     """Return a field of a plan for a message; of units, their number."""
-    return f"{len(value)}" if name == "units" and value is not None else repr(value)
+    return f"{len(value)}" if name == "units" else repr(value)
 
 
-def _count(group: Group, n_groups: int) -> int:
-    """Return how many numbers the shards of a group take.
+def _check_numbers(group: Group) -> None:
+    """Refuse shards beyond those that the plans ask for.
 
     Raises:
-        X2StaticError: that is not known, and other plans are to follow or precede; or there are shards beyond.
+        X2StaticError: there are some.
     """
-    count = group.n_shards
-    if count is None:
-        if n_groups == 1:
-            return 0  # nothing follows
+    if beyond := [index for index in group.shards if index >= group.n_shards]:
         raise X2StaticError(
-            f"{group.name}: the corpus was not read to its end, so how many shards it has is not known; finish "
-            "`x2static encode` before it is merged with other corpora"
+            f"{group.shards[min(beyond)].folder}: not one of the {group.n_shards} shards of its cache's plans; move it "
+            "away"
         )
-    if beyond := [index for index in group.shards if index >= count]:
-        raise X2StaticError(
-            f"{group.shards[min(beyond)].folder}: not one of the {count} shards of its cache's plans; move it away"
-        )
-    return count
 
 
 def _marker_differences(ours: Marker, theirs: Marker) -> list[str]:

@@ -1,7 +1,6 @@
 """`x2static cache sample`: a smaller cache, to try settings on and to draw quality against the size of the corpus."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from x2static.machine.progress import Report, silent
 from x2static.pipeline.caches.derived import Derived, sound_markers, write_derived
 from x2static.schemas.aggregated import Aggregated
 from x2static.schemas.cache import Cache, plan_shards
-from x2static.schemas.manifest import Marker, Plan, Unit, UnitSample
+from x2static.schemas.manifest import Marker, Plan, UnitSample
 from x2static.schemas.shard import Shard, shard_name
 
 logger = logging.getLogger(__name__)
@@ -48,7 +47,8 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
             shard = Shard(cache.shards_folder / shard_name(index), markers[index])
             shards[len(shards)] = (shard, markers[index].model_copy(update=changes))
         if indices:
-            units = tuple(_units(plan, plan_shards(plans, markers)[number], markers, indices))
+            first = plan_shards(plans)[number].start
+            units = tuple(plan.units[index - first] for index in indices)
             cut.append(plan.model_copy(update={"units": units, "sampled": (*plan.sampled, taken)}))
     if Aggregated.open(source):
         logger.warning("%s: its aggregated embeddings are sums over all units, and are not in the sample", source)
@@ -61,8 +61,7 @@ def _choose(cache: Cache, plans: list[Plan], markers: dict[int, Marker], taken: 
     Raises:
         X2StaticError: there are not so many, or one of them is missing.
     """
-    ranges = plan_shards(plans, markers)
-    end = ranges[-1].stop if ranges and ranges[-1] is not None else max(markers, default=-1) + 1
+    end = sum(len(plan.units) for plan in plans)
     chosen = list(range(0, end, taken.n) if taken.kind == "every" else range(taken.n))
     if not chosen or chosen[-1] >= end:
         raise X2StaticError(f"{cache.path}: it has {end} units; --{taken.kind} {taken.n} asks for more")
@@ -72,9 +71,3 @@ def _choose(cache: Cache, plans: list[Plan], markers: dict[int, Marker], taken: 
             f"{shard_name(missing[0])}); finish `x2static encode`, or take the --first {missing[0]} units"
         )
     return chosen
-
-
-def _units(plan: Plan, shards: range | None, markers: dict[int, Marker], indices: list[int]) -> Iterator[Unit]:
-    """Yield the units of some shards as the plan has them; of a stream, as they were read."""
-    for index in indices:
-        yield markers[index].unit if plan.units is None or shards is None else plan.units[index - shards.start]

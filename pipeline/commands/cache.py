@@ -47,20 +47,20 @@ def info(context: click.Context, folder: Path) -> None:
         "shards": len(markers),
         "damaged": list(damaged.values()),
         "missing": missing,
-        "complete": missing == [],
+        "complete": not missing,
         **totals(markers),
         "cache_bytes": folder_bytes(folder),
         "free_bytes": shutil.disk_usage(folder).free,
         "encoding": encoding.model_dump(),
     }
-    left = "to an unknown end" if missing is None else f"{len(missing):,} to do"
     lines = [
         f"teacher     {opened.manifest.teacher}, {encoding.dim} dimensions, {encoding.precision}, "
         f"windows of {encoding.window} pieces",
         f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),
         f"corpus      {', '.join(figures['corpora'])}",
         *(f"sample      {sampled} of a larger cache" for sampled in figures["sampled"]),
-        f"shards      {len(markers):,}, " + ("complete" if figures["complete"] else f"not complete ({left})"),
+        f"shards      {len(markers):,}, "
+        + ("complete" if figures["complete"] else f"not complete ({len(missing):,} to do)"),
         f"paragraphs  {figures['paragraphs']:,} kept",
         f"contexts    {figures['contexts']:,}, {encoding.dtype}",
         f"words       {figures['words']:,}",

@@ -39,11 +39,11 @@ def repair(
     Teacher, corpora and settings are those that the cache records. Run the same command again to go on where it
     stopped.
     """
-    from x2static.stage1_encode.plan.origin import Means
+    from x2static.stage1_encode.plan.origin import Origin
     from x2static.stage1_encode.repair import repair as run
 
     with ProgressLine("repair") as report:
-        figures = run(folder, Means(model, corpus, device, trust_remote_code, part), report)
+        figures = run(folder, Origin(model, corpus, device, trust_remote_code, part), report)
     click.echo(
         f"{folder}: {figures['shards']:,} shards, {len(figures['damaged']):,} of them were damaged, "
         f"{figures['shards_encoded']:,} encoded in {duration(figures['seconds'])}"

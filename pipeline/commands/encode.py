@@ -121,19 +121,14 @@ def _listed_words(ase: str, data: Path | None) -> list[str]:
 
 
 def _plan_text(figures: dict[str, Any]) -> str:
-    def count(name: str) -> str:
-        return "unknown" if figures[name] is None else f"{figures[name]:,}"
-
-    about = "" if figures["paragraphs_counted"] or figures["paragraphs"] is None else "about "
-    time = "unknown" if figures["seconds"] is None else duration(figures["seconds"])
-    space = "unknown" if figures["cache_bytes"] is None else size(figures["cache_bytes"])
+    about = "" if figures["paragraphs_counted"] else "about "
     return "\n".join(
         [
-            f"units          {count('units')} ({count('units_left')} to do)",
-            f"paragraphs     {about}{count('paragraphs')}",
-            f"sentences      {count('sentences')}",
-            f"teacher tokens {count('teacher_tokens')} ({figures['tokens_per_second']:,.0f} a second here)",
-            f"time           {time}",
-            f"cache          {space}, free {size(figures['free_bytes'])}",
+            f"units          {figures['units']:,} ({figures['units_left']:,} to do)",
+            f"paragraphs     {about}{figures['paragraphs']:,}",
+            f"sentences      {figures['sentences']:,}",
+            f"teacher tokens {figures['teacher_tokens']:,} ({figures['tokens_per_second']:,.0f} a second here)",
+            f"time           {duration(figures['seconds'])}",
+            f"cache          {size(figures['cache_bytes'])}, free {size(figures['free_bytes'])}",
         ]
     )

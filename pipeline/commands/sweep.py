@@ -136,7 +136,7 @@ def _identity(
     cache = Cache.open(values["cache"])
     shards = dict(zip(cache.indices(), cache.shards(), strict=True))
     missing = missing_shards(cache.plans(), {index: shard.marker for index, shard in shards.items()})
-    if missing != [] and not fixed["partial"]:  # or every trial would fail by it
+    if missing and not fixed["partial"]:  # or every trial would fail by it
         raise X2StaticError(
             f"{cache.path}: the cache is incomplete; finish `x2static encode` first (the same command goes on where it "
             f"stopped)"

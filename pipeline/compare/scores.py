@@ -197,11 +197,11 @@ def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Repor
         return record
     from x2static.baselines.teacher_sentences import TeacherSentences
     from x2static.evaluation.classification.protocol import evaluate_sentence_classification
-    from x2static.stage1_encode.plan.origin import Means
+    from x2static.stage1_encode.plan.origin import Origin
 
     began = time.monotonic()
-    means = Means(config.model, config.corpus, config.device, config.trust_remote_code)
-    sentences = TeacherSentences.of_cache(cache, means, config.precision)
+    origin = Origin(config.model, config.corpus, config.device, config.trust_remote_code)
+    sentences = TeacherSentences.of_cache(cache, origin, config.precision)
     results = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
     classes = tuple(TaskAccuracy.model_validate(score) for score in results)
     seconds = round(time.monotonic() - began, 3)

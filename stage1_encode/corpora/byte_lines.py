@@ -74,12 +74,17 @@ def byte_lines(path: Path, start: int, longest: int, name: str) -> Iterator[Byte
     position = 0
     try:
         with open_stream(path) as stream:
-            position = _go_to(stream, start)
+            if stream.seekable():
+                position = stream.seek(start)
+            while position < start and (data := stream.read(min(BLOCK, start - position))):
+                position += len(data)
             while data := stream.readline(longest + 1):
                 begin, position = position, position + len(data)
                 whole = data.endswith(b"\n") or len(data) <= longest
-                if not whole:
-                    position += _skip_rest(stream)
+                rest = b"" if whole else stream.readline(BLOCK)
+                while rest:
+                    position += len(rest)
+                    rest = b"" if rest.endswith(b"\n") else stream.readline(BLOCK)
                 yield ByteLine(begin, position, data, whole)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -96,21 +101,3 @@ def line_number(path: Path, start: int) -> int:
         while start and (data := stream.read(min(BLOCK, start))):
             number, start = number + data.count(b"\n"), start - len(data)
     return number
-
-
-def _go_to(stream: BinaryIO, start: int) -> int:
-    if stream.seekable():
-        return stream.seek(start)
-    position = 0
-    while position < start and (data := stream.read(min(BLOCK, start - position))):
-        position += len(data)
-    return position
-
-
-def _skip_rest(stream: BinaryIO) -> int:
-    skipped = 0
-    while data := stream.readline(BLOCK):
-        skipped += len(data)
-        if data.endswith(b"\n"):
-            break
-    return skipped

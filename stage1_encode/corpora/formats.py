@@ -5,13 +5,11 @@ from pathlib import Path, PurePath
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.encoding import TextFormat
-from x2static.stage1_encode.corpora.blank_lines import read_blank_lines
 from x2static.stage1_encode.corpora.byte_lines import OPENERS, byte_lines
 from x2static.stage1_encode.corpora.json_lines import read_json_lines
-from x2static.stage1_encode.corpora.lines import read_lines
-from x2static.stage1_encode.corpora.parquet_file import read_parquet
-from x2static.stage1_encode.corpora.text_source import Paragraph, TextSource
-from x2static.stage1_encode.corpora.wikiextractor import DOC, read_wikiextractor
+from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource
+from x2static.stage1_encode.corpora.parquet import read_parquet
+from x2static.stage1_encode.corpora.plain_text import DOC, read_blank_lines, read_lines, read_wikiextractor
 
 # Each yields paragraphs from a place on: a byte (in Parquet, a row), and a number within the row that begins there.
 # The place is the beginning of the file, or where a paragraph that was read before said that reading goes on.
@@ -40,10 +38,10 @@ def format_of(paths: dict[str, Path], name: str) -> TextFormat:
     """
     examples: dict[TextFormat, str] = {}
     for file, path in paths.items():
-        if found := _guess(path, name):
-            examples.setdefault(found, file)
+        if guess := _guess(path, name):
+            examples.setdefault(guess, file)
     if len(examples) > 1:
-        listed = ", ".join(f"{found} ({file})" for found, file in examples.items())
+        listed = ", ".join(f"{guess} ({file})" for guess, file in examples.items())
         raise X2StaticError(
             f"{name}: the files are of several formats: {listed}; name those of one format by a pattern such as "
             "'FOLDER/**/*.jsonl', or read all alike with --format"

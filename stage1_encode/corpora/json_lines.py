@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from x2static.durable.errors import X2StaticError
 from x2static.stage1_encode.corpora.byte_lines import ByteLine, line_number
-from x2static.stage1_encode.corpora.text_source import MEND, Paragraph, TextSource, paragraphs_of_row
+from x2static.stage1_encode.corpora.paragraphs import MEND, Paragraph, TextSource, paragraphs_of_row
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, which no text can hold
 KEYS_SHOWN = 8
@@ -32,35 +32,32 @@ def read_json_lines(source: TextSource, start: int, line: int) -> Iterator[Parag
 
 
 def _texts(source: TextSource, raw: ByteLine, content: str) -> list[str | None]:
+    value: str | None = ""
     try:
         row = json.loads(content)
-        problem = _problem(source, row)
+        problem = _problem(row, source.column)
+        value = "" if problem else row[source.column]
     except (ValueError, RecursionError) as error:
-        problem = f"is not valid JSON ({error})"
-    if problem:
-        source.bad(f"{_where(source, raw)} {problem}; mend it, or leave such rows out with --on-bad-text skip")
-        return [None]
-    value = row[source.column] or ""
-    if not value.isascii() and SURROGATE.search(value):
-        if source.on_bad_text != "replace":
-            source.bad(f"{_where(source, raw)} holds half of a surrogate pair, which is no text; {MEND}")
-            return [None]
+        problem = f"is not valid JSON ({error}); mend it, or leave such rows out with --on-bad-text skip"
+    if not problem and value and not value.isascii() and SURROGATE.search(value):
         value = SURROGATE.sub("\ufffd", value)
+        problem = "" if source.on_bad_text == "replace" else f"holds half of a surrogate pair, which is no text; {MEND}"
+    if problem:
+        # Counted only if it is going to be shown: that takes a pass over the file.
+        source.bad(problem if source.on_bad_text == "skip" else f"line {line_number(source.path, raw.start)} {problem}")
+        return [None]
     return source.texts_of_row(value, f"the row at byte {raw.start}")
 
 
-def _problem(source: TextSource, row: object) -> str:
+def _problem(row: object, column: str) -> str:
     """Return what is wrong with a row; nothing if it holds text, or null."""
     if not isinstance(row, dict):
-        return f"holds {type(row).__name__}, not an object"
-    if source.column not in row:
+        problem = f"holds {type(row).__name__}, not an object"
+    elif column not in row:
         keys = ", ".join(list(row)[:KEYS_SHOWN]) + (", ..." if len(row) > KEYS_SHOWN else "")
-        return f"has no column {source.column!r}, only {keys or 'none'} (name one with PATH#column)"
-    if not isinstance(row[source.column], str | None):
-        return f"holds {type(row[source.column]).__name__} in column {source.column!r}, not text"
-    return ""
-
-
-def _where(source: TextSource, raw: ByteLine) -> str:
-    # Counted only if it is going to be shown: that takes a pass over the file.
-    return "" if source.on_bad_text == "skip" else f"line {line_number(source.path, raw.start)}"
+        problem = f"has no column {column!r}, only {keys or 'none'} (name one with PATH#column)"
+    elif not isinstance(row[column], str | None):
+        problem = f"holds {type(row[column]).__name__} in column {column!r}, not text"
+    else:
+        return ""
+    return f"{problem}; mend it, or leave such rows out with --on-bad-text skip"

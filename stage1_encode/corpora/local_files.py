@@ -1,46 +1,59 @@
 """Local files, of any format and number, read one after the other as one corpus."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
-from x2static.schemas.encoding import EncodeConfig, TextFormat
-from x2static.schemas.manifest import Plan, Unit
-from x2static.stage1_encode.corpora.corpus import UnitText
-from x2static.stage1_encode.corpora.file_set import FileSet
+from x2static.schemas.encoding import ReadingOptions, TextFormat
+from x2static.schemas.manifest import Unit
+from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs
 from x2static.stage1_encode.corpora.formats import READERS, WITH_COLUMNS, format_of
-from x2static.stage1_encode.corpora.sampling import Sample
-from x2static.stage1_encode.corpora.text_source import Paragraph, TextSource
+from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource
 
 # A place in the corpus is its place in a file plus so much for each file before it: whoever knows the place finds file
 # and byte at once, though the length of compressed text is known only to those who have read it.
 FILE = 1 << 40
 
 
-@dataclass
-class LocalFiles:
-    """Files whose units are ranges of them, found in one quick pass before anything is encoded; they may span files.
+@dataclass(frozen=True)
+class FileSet:
+    """Files that are read one after the other as one corpus.
 
     Attributes:
-        spec: the corpus as the user named it.
-        config: for `unit`, `limit`, `sample`, `seed`, `on_bad_text` and `max_paragraph_bytes`.
-        find: gives the files; called when they are first needed, since standard input is written to one then.
+        paths: where they are, by their names within the corpus, in the order of reading.
+        home: what the names are relative to, to tell one place from another.
+        format: how to read them, as asked for.
+        column: where the text of a row stands, if the user says so.
+        alone: whether this is a single file that was named as such; another name makes no other corpus of it.
     """
 
-    spec: str
-    config: EncodeConfig
-    find: Callable[[], FileSet]
-    _format: TextFormat | None = field(default=None, init=False)
-    _open: Iterator[Paragraph] | None = field(default=None, init=False)
-    _place: tuple[int, int] = field(default=(0, 0), init=False)
+    paths: dict[str, Path]
+    home: str
+    format: TextFormat
+    column: str | None = None
+    alone: bool = False
+
+
+class LocalFiles(Corpus):
+    """Files whose units are ranges of them, found in one quick pass before anything is encoded; they may span files."""
+
+    def __init__(self, spec: str, options: ReadingOptions, find: Callable[[], FileSet]) -> None:
+        """Name a corpus; `find` is called when the files are first needed, since standard input is written to one."""
+        super().__init__(spec, options)
+        self._find = find
+        self._format: TextFormat | None = None
 
     @cached_property
     def files(self) -> FileSet:
         """The files of this corpus."""
-        return self.find()
+        return self._find()
 
     @cached_property
     def names(self) -> list[str]:
@@ -66,123 +79,27 @@ class LocalFiles:
         Raises:
             X2StaticError: the files are of several formats, or have no columns and one is named.
         """
-        self.seen()  # a file that is gone is told of
-        name = f"corpus {self.spec}"
-        found = format_of(self.files.paths, name) if self.files.format == "auto" else self.files.format
-        if self.files.column is not None and found not in WITH_COLUMNS:
+        self.seen()  # a file that is gone is named
+        name, column = f"corpus {self.spec}", self.files.column
+        text_format = format_of(self.files.paths, name) if self.files.format == "auto" else self.files.format
+        if column is not None and text_format not in WITH_COLUMNS:
             raise X2StaticError(
-                f"{name}: text in the format {found!r} has no column {self.files.column!r}; leave out "
-                f"#{self.files.column}, or name the --format ({', '.join(WITH_COLUMNS)})"
+                f"{name}: text in the format {text_format!r} has no column {column!r}; leave out #{column}, or name "
+                f"the --format ({', '.join(WITH_COLUMNS)})"
             )
-        what: dict[str, Any] = {"format": found, "column": self._column if found in WITH_COLUMNS else None}
+        what: dict[str, Any] = {"format": text_format}
+        what["column"] = column or "text" if text_format in WITH_COLUMNS else None
         hashes = {name: hash_file(path) for name, path in self.files.paths.items()}
         if not self.files.alone:
             return {"kind": "files", **what, "files": hashes}
         ((only, path),) = self.files.paths.items()
         return {"kind": "file", **what, "size": path.stat().st_size, "xxh3": hashes[only]}
 
-    def plan(self, identity: dict[str, Any], first: int, after: Unit | None) -> Plan:
-        """Cut what follows `after` into units; every byte is read once, and checked.
-
-        Args:
-            identity: of these files.
-            first: paragraphs of this corpus that earlier plans hold.
-            after: the last unit of the earlier plans.
-
-        Raises:
-            X2StaticError: bad text (with `on_bad_text` "fail"), a damaged file, no paragraph at all.
-        """
+    def connect(self, identity: dict[str, Any]) -> None:
+        """Take over the format that was recognised when the corpus was planned."""
         self._format = identity["format"]
-        limit = None if self.config.limit is None else self.config.limit - first
-        units: list[Unit] = []
-        skipped, taken, ended = 0, 0, True
-        start = stop = (after.stop or 0, after.stop_line) if after else (0, 0)
-        begin, count = 0, 0
-        for paragraph in self._paragraphs(*start):
-            if paragraph.text is None:
-                skipped += taken != limit  # what stands behind the limit is the next plan's
-                continue
-            if taken == limit:
-                ended = False
-                break
-            begin = begin if count else paragraph.start
-            stop, count, taken = (paragraph.stop, paragraph.stop_line), count + 1, taken + 1
-            if count == self.config.unit:
-                units.append(self._unit(start, stop, count, begin))
-                start, count = stop, 0
-        if count:
-            units.append(self._unit(start, stop, count, begin))
-        if not units and not first:
-            what = "file holds" if self.files.alone else "files hold"
-            sampled = " in the sample" if self.config.sample else ""
-            raise X2StaticError(f"corpus {self.spec}: the {what} no paragraph{sampled}; nothing to encode")
-        return Plan(
-            corpus=self.spec,
-            identity=identity,
-            seen=self.seen(),
-            licence=None,
-            unit=self.config.unit,
-            sample=self.config.sample,
-            seed=self.config.seed,
-            on_bad_text=self.config.on_bad_text,
-            max_paragraph_bytes=self.config.max_paragraph_bytes,
-            skipped=skipped,
-            first=first,
-            limit=limit,
-            ended=ended,
-            units=tuple(units),
-        )
 
-    def connect(self, plan: Plan) -> None:
-        """Take over the format that was found when the plan was made."""
-        self._format = plan.identity["format"]
-
-    def read(self, unit: Unit) -> UnitText:
-        """Return the paragraphs of a unit.
-
-        Raises:
-            X2StaticError: the files do not hold what the plan says, or are damaged.
-        """
-        stop = (unit.stop or 0, unit.stop_line)
-        paragraphs = []
-        for paragraph in self._paragraphs(unit.start, unit.start_line):
-            if paragraph.text is not None:
-                paragraphs.append(paragraph.text)
-            if (paragraph.stop, paragraph.stop_line) >= stop:
-                break
-        if len(paragraphs) != unit.paragraphs or self._place != stop:
-            raise X2StaticError(
-                f"corpus {self.spec}: expected {unit.paragraphs} paragraphs in {self._range(unit)}, found "
-                f"{len(paragraphs)}; the file has changed since it was planned"
-            )
-        return UnitText(paragraphs, unit, last=False)
-
-    def close(self) -> None:
-        """Close the file in hand."""
-        self._open = None
-
-    @property
-    def _column(self) -> str:
-        return self.files.column or "text"
-
-    def _paragraphs(self, start: int, line: int) -> Iterator[Paragraph]:
-        """Yield the paragraphs of the sample, and bad text, from a place on.
-
-        Reading on where the last call ended costs nothing.
-        """
-        sample = Sample(self.config.sample, self.config.seed)
-        if self._open is None or self._place != (start, line):
-            self._open, self._place = self._read(start, line), (start, line)
-        try:
-            for paragraph in self._open:
-                self._place = paragraph.stop, paragraph.stop_line
-                if paragraph.text is None or sample.takes(paragraph.start, paragraph.line):
-                    yield paragraph
-        except (X2StaticError, OSError):
-            self.close()
-            raise
-
-    def _read(self, start: int, line: int) -> Iterator[Paragraph]:
+    def _read(self, start: int, line: int) -> Paragraphs:
         """Yield all paragraphs from a place on; no file before it is opened."""
         if self._format is None:
             raise RuntimeError("plan or connect before reading")
@@ -190,44 +107,111 @@ class LocalFiles:
         first, offset = divmod(start, FILE)
         for number, name in enumerate(self.names[first:], first):
             before = number * FILE
-            for found in reader(self._source(name), offset, line):  # the innermost loop of planning: see to its speed
-                if found.stop >= FILE:
+            source = TextSource(
+                name=self.rules.name if self.files.alone else f"{self.rules.name}, {name}",
+                on_bad_text=self.rules.on_bad_text,
+                longest=self.rules.longest,
+                path=self.files.paths[name],
+                column=self.files.column or "text",
+            )
+            for paragraph in reader(source, offset, line):  # the innermost loop of planning: see to its speed
+                if paragraph.stop >= FILE:
                     raise X2StaticError(f"corpus {self.spec}: {name} holds more than {FILE} bytes of text; split it")
                 if before:
-                    start, line, stop, stop_line, text = found
-                    found = Paragraph(before + start, line, before + stop, stop_line, text)
-                yield found
+                    start, line, stop, stop_line, text = paragraph
+                    paragraph = Paragraph(before + start, line, before + stop, stop_line, text)
+                yield paragraph
             offset = line = 0
 
-    def _source(self, name: str) -> TextSource:
-        return TextSource(
-            path=self.files.paths[name],
-            name=f"corpus {self.spec}" if self.files.alone else f"corpus {self.spec}, {name}",
-            column=self._column,
-            on_bad_text=self.config.on_bad_text,
-            longest=self.config.max_paragraph_bytes,
-        )
-
     def _unit(self, start: tuple[int, int], stop: tuple[int, int], count: int, begin: int) -> Unit:
-        """Return a unit from where the one before ended, or from the file where its first paragraph begins.
-
-        So reading it need not open the file before, which may have to be decompressed to its end.
-        """
+        """Let a unit begin in the file of its first paragraph: that before may have to be decompressed to its end."""
         number = begin // FILE
-        if start[0] // FILE < number:
-            start = number * FILE, 0
-        return Unit(
-            source=self.names[number],
-            start=start[0],
-            start_line=start[1],
-            stop=stop[0],
-            stop_line=stop[1],
-            paragraphs=count,
-        )
+        unit = super()._unit(max(start, (number * FILE, 0)), stop, count, begin)
+        return unit.model_copy(update={"source": self.names[number]})
 
     def _range(self, unit: Unit) -> str:
         what = "rows" if self._format == "parquet" else "bytes"
         if self.files.alone:
             return f"{what} {unit.start} to {unit.stop}"
-        (first, start), (last, stop) = divmod(unit.start, FILE), divmod(unit.stop or 0, FILE)
+        (first, start), (last, stop) = divmod(unit.start, FILE), divmod(unit.stop, FILE)
         return f"{what} {start} of {self.names[first]} to {stop} of {self.names[last]}"
+
+
+def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
+    """Return the files that PATH or PATH#column names. A path that is there as it is written is no pattern.
+
+    Args:
+        spec: as the user wrote it.
+        text_format: how the files are to be read.
+        cache: a folder that is left out if it lies among the files.
+
+    Raises:
+        X2StaticError: there are none, or the name of one is not valid UTF-8.
+    """
+    path, mark, column = spec.rpartition("#")
+    named = bool(mark and path and column) and not Path(spec).exists()
+    if not named or not (Path(path).exists() or glob.has_magic(path)):
+        path, column = spec, ""
+    if not path:  # pathlib takes it for the folder in which one is
+        raise X2StaticError("--corpus: its name is empty; name a file, a folder or a pattern")
+    alone = Path(path).is_file()
+    if alone:
+        home, paths = Path(path), {Path(path).name: Path(path)}
+    elif Path(path).is_dir():
+        home = Path(path)
+        paths = _named(home, _below(home), cache)
+    else:
+        home = Path(*takewhile(lambda part: not glob.has_magic(part), Path(path).parts))
+        # Not Path.glob: it takes hidden files, and by "**" folders alone before Python 3.13.
+        matching = map(Path, glob.iglob(path, recursive=True))  # noqa: PTH207
+        paths = _named(home, (item for item in matching if item.is_file()), cache)
+    for item in [home, *paths.values()]:
+        try:
+            str(item).encode()
+        except UnicodeEncodeError as error:
+            raise X2StaticError(
+                f"corpus {_shown(spec)}: the file name {_shown(str(item))} is not valid UTF-8; rename it"
+            ) from error
+    if not paths:
+        raise X2StaticError(f"corpus {_shown(spec)}: {_why_none(path)}")
+    return FileSet(paths, str(home.resolve()), text_format, column or None, alone)
+
+
+def _named(home: Path, paths: Iterable[Path], cache: Path) -> dict[str, Path]:
+    """Return files by their names below `home`, in order, but for those of the cache."""
+    named = {path.relative_to(home).as_posix(): path for path in paths}
+    if cache.resolve().is_relative_to(home.resolve()):
+        inside = cache.resolve().relative_to(home.resolve()).as_posix() + "/"
+        named = {name: path for name, path in named.items() if not name.startswith(inside)}
+    return dict(sorted(named.items()))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder and the folders in it; those that are hidden are left out."""
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(parent, name)
+            if not name.startswith(".") and (path.is_file() or path.is_symlink()):  # a broken link is named later
+                yield path
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def _why_none(path: str) -> str:
+    if Path(path).is_dir():
+        return "the folder holds no file (hidden ones are not read)"
+    if Path(path).exists():
+        return "neither a file nor a folder; pipe it in, and name - instead"
+    if glob.has_magic(path):
+        return "no file matches this pattern"
+    return (
+        "no such file (or hf://name/config:split#column, a folder, a pattern such as 'texts/**/*.jsonl.gz', demo, or - "
+        "for standard input)"
+    )

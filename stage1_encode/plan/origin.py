@@ -1,4 +1,4 @@
-"""What a cache was made from, found again: its corpora by their content, its teacher by its files."""
+"""What a cache was made from, found again: its settings, its corpora by their content, its teacher by its files."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -8,19 +8,20 @@ from typing import Any
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import pick_device
 from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import ContextOptions, EncodeConfig, PlanOptions
 from x2static.schemas.manifest import Plan
 from x2static.stage1_encode.cache_folder import encoding_differences
 from x2static.stage1_encode.corpora.corpus import Corpus
-from x2static.stage1_encode.corpora.sources import Source, corpus_groups, open_corpora
+from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import Encoder, load_encoder
-from x2static.stage1_encode.plan.recorded_config import recorded_config
+from x2static.stage1_encode.plan.planning import corpus_groups
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
 
 
 @dataclass(frozen=True)
-class Means:
-    """What a cache is read again with, beyond what it records.
+class Origin:
+    """Where teacher and texts of a cache are now, and what reads them again.
 
     Attributes:
         model: where the teacher is now; None for where it was.
@@ -42,8 +43,34 @@ class Means:
         return {"device": self.device, "trust_remote_code": self.trust_remote_code, **moved}
 
 
+def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
+    """Return the configuration that a plan of a cache was made with, and would make its shards again.
+
+    A plan's own, since the corpora of a merged cache may have been cut otherwise each.
+
+    Args:
+        cache: the cache.
+        plan: one of its plans; of a corpus whose limit was raised, the latest.
+        **changes: fields that are to be otherwise: where the teacher or the text is now, the device.
+    """
+    encoding = cache.manifest.encoding
+    values: dict[str, Any] = {
+        "model": cache.manifest.teacher,
+        "revision": cache.manifest.revision,
+        "corpus": (plan.corpus,),
+        "cache": cache.path,
+        "limit": None if plan.limit is None else plan.first + plan.limit,
+        "layer": encoding.layer,
+        "precision": encoding.precision,
+        "format": plan.identity.get("format", "auto"),
+        **encoding.model_dump(include=set(ContextOptions.model_fields)),
+        **plan.model_dump(include=set(PlanOptions.model_fields)),
+    }
+    return EncodeConfig.model_validate(values | changes)
+
+
 def find_sources(
-    cache: Cache, plans: list[Plan], needed: Iterable[int], means: Means, stack: ExitStack
+    cache: Cache, plans: list[Plan], needed: Iterable[int], origin: Origin, stack: ExitStack
 ) -> list[Source]:
     """Open the corpora of some plans of a cache.
 
@@ -51,7 +78,7 @@ def find_sources(
         cache: the cache.
         plans: all its plans.
         needed: the numbers of those whose text is read.
-        means: where text is now.
+        origin: where text is now.
         stack: closes what is opened.
 
     Raises:
@@ -59,26 +86,21 @@ def find_sources(
     """
     wanted = set(needed)
     return [
-        Source(_find_corpus(cache, plans[group[-1]], means, stack), plans[group[-1]].identity, tuple(group))
+        Source(_find_corpus(cache, plans[group[-1]], origin, stack), plans[group[-1]].identity, tuple(group))
         for group in corpus_groups(plans)
         if wanted.intersection(group)
     ]
 
 
-def _find_corpus(cache: Cache, plan: Plan, means: Means, stack: ExitStack) -> Corpus:
-    """Return the corpus of a plan, opened where its text is found, and closed with the stack.
-
-    Raises:
-        X2StaticError: it is at none of the places that are given or recorded.
-    """
+def _find_corpus(cache: Cache, plan: Plan, origin: Origin, stack: ExitStack) -> Corpus:
     column = f"#{plan.seen['column']}" if plan.seen.get("column") else ""
     # As named, or, from another working folder, where it was.
     recorded = [plan.corpus, *([f"{plan.seen['path']}{column}"] if "path" in plan.seen else [])]
     problems = []
-    for place in dict.fromkeys([*means.corpora, *recorded]):
+    for place in dict.fromkeys([*origin.corpora, *recorded]):
         try:
-            config = recorded_config(cache, plan, corpus=(place,))
-            (corpus,) = stack.enter_context(open_corpora(config, standard_input=False))
+            opened = open_corpora((place,), recorded_config(cache, plan), cache.path, spool=False)
+            (corpus,) = stack.enter_context(opened)
             identity = plan.identity if corpus.seen() == plan.seen else corpus.identity()
         except X2StaticError as error:
             problems.append(str(error))
@@ -92,20 +114,20 @@ def _find_corpus(cache: Cache, plan: Plan, means: Means, stack: ExitStack) -> Co
     )
 
 
-def find_teacher(cache: Cache, plan: Plan, means: Means, wanted: Sequence[str] = (), **otherwise: Any) -> Encoder:
+def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str] = (), **otherwise: Any) -> Encoder:
     """Load the teacher that a cache was made with.
 
     Args:
         cache: the cache.
         plan: one of its plans.
-        means: where the teacher is now.
+        origin: where the teacher is now.
         wanted: the words whose contextual vectors are looked at.
         **otherwise: fields of the configuration that are to be otherwise than recorded: layer, precision.
 
     Raises:
         X2StaticError: it is not found, or what is found would encode otherwise.
     """
-    config = recorded_config(cache, plan, **means.changes())
+    config = recorded_config(cache, plan, **origin.changes())
     try:
         files = TeacherFiles.find(config.model, config.revision)
     except X2StaticError as error:
@@ -117,5 +139,5 @@ def find_teacher(cache: Cache, plan: Plan, means: Means, wanted: Sequence[str] =
             f"{cache.path}: what is here would encode otherwise than the cache was made (cache != here): "
             f"{'; '.join(problems)}. Name its teacher with --model, and use the versions in its manifest.json"
         )
-    asked = config.model_copy(update=otherwise)
-    return load_encoder(asked, files, pick_precision(asked.precision, asked.compat, device)[0], device, wanted)
+    changed = config.model_copy(update=otherwise)
+    return load_encoder(changed, files, pick_precision(changed.precision, changed.compat, device)[0], device, wanted)

@@ -1,18 +1,18 @@
-"""From corpora to the plans of a cache: new ones, and what a raised --limit or --append adds."""
+"""From corpora to the plans of a cache: what it holds of each, and what a raised --limit or --append adds."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from x2static.schemas.cache import Cache, missing_shards, plan_shards
-from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.manifest import Marker, Plan, Unit
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json
+from x2static.schemas.cache import Cache, plan_shards
+from x2static.schemas.encoding import EncodeConfig, PlanOptions
+from x2static.schemas.manifest import Marker, Plan
 from x2static.schemas.new_cache import write_plan
 from x2static.stage1_encode.corpora.corpus import Corpus
-from x2static.stage1_encode.corpora.sources import Source, refusal, refuse_equal
-
-PLANNING_OPTIONS = ("unit", "sample", "seed", "on_bad_text", "max_paragraph_bytes")
+from x2static.stage1_encode.corpora.sources import Source
+from x2static.stage1_encode.plan.remaining import planned_paragraphs
 
 CHANGES_SHOWN = 3
 
@@ -25,8 +25,8 @@ def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
     Raises:
         X2StaticError: a corpus cannot be read, or two are the same.
     """
-    plans = {number: corpus.plan(corpus.identity(), 0, None) for number, corpus in enumerate(corpora)}
-    refuse_equal({plan.corpus: plan.identity for plan in plans.values()})
+    plans = {number: corpus.plan(corpus.identity()) for number, corpus in enumerate(corpora)}
+    _refuse_equal({plan.corpus: plan.identity for plan in plans.values()})
     return plans
 
 
@@ -45,96 +45,37 @@ def plan_rest(
     Raises:
         X2StaticError: the cache holds other corpora, or was planned with other options.
     """
-    plans: dict[int, Plan] = {}
+    added: list[Plan] = []
     for source in sources:
-        new = len(old) + sum(planned >= len(old) for planned in plans)
         if not source.plans:
-            plans[new] = source.corpus.plan(source.identity, 0, None)
+            added.append(source.corpus.plan(source.identity))
             continue
-        number = source.plans[-1]
-        latest = old[number]
-        state = _state(number, old, markers)
-        _check(cache, source, latest, config, state)
-        limit = None if config.limit is None else config.limit - latest.first
-        n_held = latest.first + state.paragraphs
-        if state.finished and n_held != config.limit and not _ended(latest, n_held):
-            plans[new] = source.corpus.plan(source.identity, n_held, state.units[-1] if state.units else None)
-        elif state.growing and limit != latest.limit:
-            plans[number] = latest.model_copy(update={"limit": limit})
-    return plans
+        latest = old[source.plans[-1]]
+        n_planned, counted = planned_paragraphs(old, markers, numbers={source.plans[-1]})
+        n_held = latest.first + n_planned
+        _check(cache, source, latest, config, n_held, counted)
+        # A plan that stays below its limit, or has none, reaches the end of its corpus.
+        if latest.limit == n_planned and config.limit != n_held:
+            last = latest.units[-1] if latest.units else None
+            plan = source.corpus.plan(source.identity, n_held, last)
+            added += [plan] if plan.units else []
+    return dict(enumerate(added, len(old)))
 
 
-def merged(old: list[Plan], new: dict[int, Plan]) -> list[Plan]:
-    """Return all plans of a cache once new ones are written: those stand in place of old ones of their number."""
-    return list((dict(enumerate(old)) | new).values())
-
-
-@dataclass(frozen=True)
-class _State:
-    """How far a plan is.
-
-    Attributes:
-        units: its units as far as they are known.
-        finished: whether these are all, none lost.
-        growing: whether it is a stream that is not finished, has lost no shard, and is followed by none of another
-            plan, so that its limit may still change. (With a hole in it, the hole is mended first, by the old limit.)
-    """
-
-    units: list[Unit]
-    finished: bool
-    growing: bool
-
-    @property
-    def paragraphs(self) -> int:
-        """Paragraphs of its units."""
-        return sum(unit.paragraphs for unit in self.units)
-
-    @property
-    def counted(self) -> bool:
-        """Whether these are counted, not estimated."""
-        return all(unit.counted for unit in self.units)
-
-
-def _state(number: int, plans: list[Plan], markers: dict[int, Marker]) -> _State:
-    plan = plans[number]
-    if plan.units is not None:
-        shards = plan_shards(plans, markers)[number]
-        first = 0 if shards is None else shards.start
-        read = markers if shards is not None else {}
-        units = [read[first + i].unit if first + i in read else unit for i, unit in enumerate(plan.units)]
-        return _State(units, finished=True, growing=False)
-    here = sorted(index for index, marker in markers.items() if marker.plan == number)
-    before = [index for index, marker in markers.items() if marker.plan < number]
-    first = max(before) + 1 if before else 0
-    earlier_whole = number == 0 or missing_shards(plans[:number], markers) == []
-    whole = here == list(range(first, first + len(here))) and earlier_whole
-    last = bool(here) and markers[here[-1]].last
-    followed = any(marker.plan > number for marker in markers.values())
-    units = [markers[index].unit for index in here]
-    return _State(units, finished=whole and last, growing=whole and not last and not followed)
-
-
-def _ended(plan: Plan, held: int) -> bool:
-    """Return whether a finished plan reaches the end of its corpus: a stream ended if it stayed below its limit."""
-    if plan.ended is not None:
-        return plan.ended
-    return plan.limit is None or held - plan.first < plan.limit
-
-
-def _check(cache: Path, source: Source, plan: Plan, config: EncodeConfig, state: _State) -> None:
+def _check(cache: Path, source: Source, plan: Plan, config: EncodeConfig, n_held: int, counted: bool) -> None:
+    """Refuse a corpus that has changed, other options, and a limit below what is planned."""
     problems = [f"corpus ({plan.corpus}) {what}" for what in _changes(plan.identity, source.identity)]
     problems += [
         f"{name}: {getattr(plan, name)!r} != {getattr(config, name)!r}"
-        for name in PLANNING_OPTIONS
+        for name in PlanOptions.model_fields
         if getattr(plan, name) != getattr(config, name)
     ]
-    held = plan.first + state.paragraphs
-    if config.limit is not None and not state.counted:
+    if config.limit is not None and not counted:
         problems.append(f"limit: all of the corpus is planned already != {config.limit}")
-    elif config.limit is not None and config.limit < held:
-        problems.append(f"limit: {held} paragraphs are planned already != {config.limit}")
+    elif config.limit is not None and config.limit < n_held:
+        problems.append(f"limit: {n_held} paragraphs are planned already != {config.limit}")
     if problems:
-        raise refusal(cache, problems)
+        raise _refusal(cache, problems)
 
 
 def _changes(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -153,14 +94,103 @@ def _changes(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     return problems
 
 
+def corpus_groups(plans: list[Plan]) -> list[list[int]]:
+    """Return the numbers of the plans of each corpus, in order of first appearance."""
+    groups: dict[bytes, list[int]] = {}
+    for number, plan in enumerate(plans):
+        groups.setdefault(canonical_json(plan.identity), []).append(number)
+    return list(groups.values())
+
+
+def match(config: EncodeConfig, corpora: list[Corpus], cache: Path, plans: list[Plan]) -> list[Source]:
+    """Return, for each corpus that is asked for, what a cache holds of it.
+
+    Args:
+        config: what is asked for; with `append`, the corpora come after those of the cache.
+        corpora: those of the configuration.
+        cache: its folder, for messages.
+        plans: all its plans.
+
+    Raises:
+        X2StaticError: the cache holds another number of corpora, or, to append, one of them already.
+    """
+    groups = corpus_groups(plans)
+    if config.append:
+        return _appended(corpora, cache, plans, groups)
+    if len(groups) != len(corpora):
+        held = ", ".join(plans[group[0]].corpus for group in groups)
+        raise _refusal(cache, [f"corpus: {held} != {', '.join(corpus.spec for corpus in corpora)}"])
+    return [
+        Source(corpus, _identity(corpus, [plans[group[-1]]]), tuple(group))
+        for corpus, group in zip(corpora, groups, strict=True)
+    ]
+
+
+def _identity(corpus: Corpus, plans: list[Plan]) -> dict[str, Any]:
+    """Return a corpus's identity: that of a plan which saw it as it is now, or a new one, for which it is read."""
+    seen = corpus.seen()
+    return next((plan.identity for plan in plans if plan.seen == seen), None) or corpus.identity()
+
+
+def _appended(corpora: list[Corpus], cache: Path, plans: list[Plan], groups: list[list[int]]) -> list[Source]:
+    """Match corpora with the last ones of a cache, which an earlier call of the same append may have begun."""
+    identities = [_identity(corpus, plans[::-1]) for corpus in corpora]
+    held = [plans[group[0]].identity for group in groups]
+    lengths = range(min(len(corpora), len(groups) - 1), 0, -1)  # what was there first was not appended
+    begun = next((length for length in lengths if held[-length:] == identities[:length]), 0)
+    for corpus, identity in zip(corpora[begun:], identities[begun:], strict=True):
+        if identity in held:
+            raise X2StaticError(f"--append: {cache} holds the text of {corpus.spec} already; leave it out")
+        path = corpus.seen().get("path")
+        if any(corpus.spec == plan.corpus or (path and path == plan.seen.get("path")) for plan in plans):
+            raise X2StaticError(
+                f"--append: {corpus.spec} is not what it was when {cache} was made from it, so text would be in there "
+                "twice; put the new text into a file of its own, and append that"
+            )
+    _refuse_equal({corpus.spec: identity for corpus, identity in zip(corpora, identities, strict=True)})
+    known = [tuple(group) for group in groups[len(groups) - begun :]] + [()] * (len(corpora) - begun)
+    return [Source(*parts) for parts in zip(corpora, identities, known, strict=True)]
+
+
+def check_appendable(cache: Path, plans: list[Plan], markers: dict[int, Marker], sources: list[Source]) -> None:
+    """Refuse to append to a cache that is not finished; what was begun of the corpora to append need not be.
+
+    Raises:
+        X2StaticError: shards of the other corpora are missing or damaged.
+    """
+    appended = {number for source in sources for number in source.plans}
+    for number, shards in enumerate(plan_shards(plans)):
+        if number not in appended and not all(shard in markers for shard in shards):
+            raise X2StaticError(
+                f"--append: {cache} is not finished: shards of {plans[number].corpus} are missing; first run the "
+                "`x2static encode` that it was made with again"
+            )
+
+
+def _refuse_equal(identities: dict[str, dict[str, Any]]) -> None:
+    """Refuse corpora, by their names, that hold the same text."""
+    specs: dict[bytes, str] = {}
+    for spec, identity in identities.items():
+        other = specs.setdefault(canonical_json(identity), spec)
+        if other != spec:
+            raise X2StaticError(f"--corpus: {other} and {spec} hold the same text")
+
+
+def _refusal(cache: Path, problems: list[str]) -> X2StaticError:
+    return X2StaticError(
+        f"{cache}: this cache was made from something else (cache != asked for): {'; '.join(problems)}. "
+        "Ask for the same again, or use another --cache"
+    )
+
+
 def write_plans(cache: Cache, plans: dict[int, Plan]) -> None:
     """Write plans, by number, into a cache."""
-    tell_skipped(plans)
+    log_skipped(plans)
     for number, plan in plans.items():
         write_plan(cache.path, number, plan)
 
 
-def tell_skipped(plans: dict[int, Plan]) -> None:
+def log_skipped(plans: dict[int, Plan]) -> None:
     """Say what plans leave out as bad text."""
     for plan in plans.values():
         if plan.skipped:

@@ -1,12 +1,42 @@
-"""Reading the units that have no shard yet, one after the other."""
+"""What of a cache's plans remains to be encoded, and the reading of it, one unit after the other."""
 
-from collections.abc import Container, Generator, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from x2static.schemas.manifest import Marker, Plan, Unit
-from x2static.stage1_encode.corpora.corpus import Corpus, UnitText
+from x2static.schemas.cache import missing_shards, plan_shards
+from x2static.schemas.manifest import Marker, Plan
+from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.corpora.sources import Source
-from x2static.stage1_encode.plan.part import Part
+
+
+@dataclass(frozen=True)
+class Part:
+    """`--part`: every `count`-th shard, which one machine of several encodes; the one part of one is all of them.
+
+    Attributes:
+        number: from 1 to `count`.
+        count: how many parts there are.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def of(cls, text: str | None) -> "Part":
+        """Return the part that "3/16" names; None is all."""
+        return cls(*map(int, text.split("/"))) if text else cls()
+
+    def __str__(self) -> str:
+        """Return it as the user gave it."""
+        return f"{self.number}/{self.count}"
+
+    def takes(self, shard: int) -> bool:
+        """Return whether a shard, by its number, belongs to it."""
+        return shard % self.count == self.number - 1
+
+    def missing(self, plans: list[Plan], markers: Container[int]) -> list[int]:
+        """Return which of its shards have no marker yet."""
+        return list(filter(self.takes, missing_shards(plans, markers)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +61,7 @@ class Work:
 def read_remaining(
     plans: list[Plan],
     sources: list[Source],
-    markers: dict[int, Marker],
+    markers: Container[int],
     part: Part | None = None,
     again: Container[int] = (),
 ) -> Iterator[Work]:
@@ -40,53 +70,38 @@ def read_remaining(
     Args:
         plans: all plans of the cache.
         sources: the corpora; those of finished plans may be missing.
-        markers: of the shards that are there, by number.
+        markers: numbers of the shards that are there.
         part: other parts' units are left out; None for none.
         again: shards that are there and whose units are read all the same.
     """
     part = part or Part()
     corpus_of = {number: source.corpus for source in sources for number in source.plans}
-    shard = 0
-    for number, plan in enumerate(plans):
-        if plan.units is None:
-            shard = yield from _read_stream(plan, number, corpus_of.get(number), shard, markers, again)
-            continue
-        first, shard = shard, shard + len(plan.units)
-        todo = (index for index in range(first, shard) if index not in markers or index in again)
-        wanted = list(filter(part.takes, todo))
-        if wanted:
-            corpus_of[number].connect(plan)
-        for index in wanted:
-            unit = plan.units[index - first]
+    for number, (plan, shards) in enumerate(zip(plans, plan_shards(plans), strict=True)):
+        todo = [index for index in filter(part.takes, shards) if index not in markers or index in again]
+        if todo:
+            corpus_of[number].connect(plan.identity)
+        for index in todo:
+            unit = plan.units[index - shards.start]
             text = corpus_of[number].read(unit)
-            yield Work(index, number, text, index == shard - 1, more=text.unit.paragraphs - unit.paragraphs)
+            yield Work(index, number, text, index == shards[-1], more=text.unit.paragraphs - unit.paragraphs)
 
 
-def _read_stream(
-    plan: Plan, number: int, corpus: Corpus | None, shard: int, markers: dict[int, Marker], again: Container[int]
-) -> Generator[Work, None, int]:
-    """Read the missing units of a stream: each begins where the one before ended. Returns the next plan's shard."""
-    start, line, taken, last = plan.start, plan.start_line, 0, False
-    while not last:
-        if shard in markers:
-            unit, last = markers[shard].unit, markers[shard].last
-            if shard in again:
-                yield Work(shard, number, _connected(corpus, plan).read(unit), last)
-        else:
-            count = plan.unit if plan.limit is None else max(0, min(plan.unit, plan.limit - taken))
-            text = _connected(corpus, plan).read(
-                Unit(source=plan.corpus, start=start, stop=None, paragraphs=count, start_line=line)
-            )
-            unit = text.unit
-            last = text.last or (plan.limit is not None and taken + unit.paragraphs >= plan.limit)
-            yield Work(shard, number, text, last)
-        start, line, taken = unit.stop or 0, unit.stop_line, taken + unit.paragraphs
-        shard += 1
-    return shard
+def planned_paragraphs(
+    plans: list[Plan], markers: dict[int, Marker], part: Part | None = None, numbers: Container[int] | None = None
+) -> tuple[int, bool]:
+    """Return the paragraphs of plans before the filter, and whether that is their number or an estimate.
 
-
-def _connected(corpus: Corpus | None, plan: Plan) -> Corpus:
-    if corpus is None:
-        raise RuntimeError(f"{plan.corpus} is not finished, and not open")
-    corpus.connect(plan)
-    return corpus
+    Args:
+        plans: all plans of the cache.
+        markers: of the shards that are there, by number.
+        part: its shards count; None for all.
+        numbers: of the plans that count; None for all.
+    """
+    part = part or Part()
+    units = [
+        markers[shard].unit if shard in markers else plan.units[shard - shards.start]
+        for number, (plan, shards) in enumerate(zip(plans, plan_shards(plans), strict=True))
+        if numbers is None or number in numbers
+        for shard in filter(part.takes, shards)
+    ]
+    return sum(unit.paragraphs for unit in units), all(unit.counted for unit in units)

@@ -76,6 +76,7 @@ class Forks:
 
 def serve() -> None:
     """Answer requests until stdin ends."""
+    import x2static.stage1_encode.corpora.hub
     import x2static.stage1_encode.plan.estimate  # noqa: F401
 
     for line in sys.stdin:
@@ -97,8 +98,7 @@ def _child(request: dict[str, Any]) -> None:
         os.dup2(os.open(request.get("stdin", os.devnull), os.O_RDONLY), 0)
         import torch
 
-        import x2static.stage1_encode.corpora.dataset_rows
-        import x2static.stage1_encode.corpora.retries
+        import x2static.stage1_encode.corpora.hub_rows
         import x2static.stage1_encode.hub
         from tests.killing import die_at
         from x2static.pipeline.cli import run
@@ -109,9 +109,9 @@ def _child(request: dict[str, Any]) -> None:
         if "patience" in request:
             x2static.stage1_encode.hub.PATIENCE_SECONDS = request["patience"]
         if "waits" in request:
-            x2static.stage1_encode.corpora.retries.RETRY_WAITS = tuple(request["waits"])
+            x2static.stage1_encode.corpora.hub_rows.RETRY_WAITS = tuple(request["waits"])
         if "read_seconds" in request:
-            x2static.stage1_encode.corpora.dataset_rows.READ_SECONDS = request["read_seconds"]
+            x2static.stage1_encode.corpora.hub_rows.READ_SECONDS = request["read_seconds"]
         status = run(request["arguments"])
     except BaseException:
         traceback.print_exc()

@@ -17,7 +17,7 @@ from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import Marker
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
-from x2static.stage1_encode.plan.part import Part
+from x2static.stage1_encode.plan.remaining import Part
 
 LINES = paragraphs(40)
 

@@ -13,8 +13,8 @@ from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import Plan, Unit
+from x2static.stage1_encode.corpora.corpus import Sample
 from x2static.stage1_encode.corpora.local_files import LocalFiles
-from x2static.stage1_encode.corpora.sampling import Sample
 from x2static.stage1_encode.corpora.sources import corpus_groups, open_corpora
 from x2static.stage1_encode.plan.part import Part, Planned, planned_paragraphs
 from x2static.stage1_encode.plan.planning import plan_all

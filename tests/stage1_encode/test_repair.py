@@ -19,7 +19,7 @@ from x2static.pipeline.caches.merge import merge
 from x2static.pipeline.caches.sample import sample
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import UnitSample
-from x2static.stage1_encode.plan.origin import Means
+from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.repair import repair
 from x2static.stage1_encode.teacher.teacher import Teacher
 
@@ -39,7 +39,7 @@ def cache(teacher: Path, corpus: Path, tmp_path: Path) -> Path:
 def mend(cache: Path, *corpora: Path | str, model: Path | None = None, **options: Any) -> dict[str, Any]:
     """Repair on the processor."""
     moved = None if model is None else str(model)
-    return repair(cache, Means(moved, tuple(map(str, corpora)), "cpu", trust_remote_code=False), **options)
+    return repair(cache, Origin(moved, tuple(map(str, corpora)), "cpu", trust_remote_code=False), **options)
 
 
 def times_of(folder: Path) -> dict[str, int]:

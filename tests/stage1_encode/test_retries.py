@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from x2static.stage1_encode.corpora import retries
-from x2static.stage1_encode.corpora.retries import RETRY_WAITS, may_pass, retried, rows_retried
+from x2static.stage1_encode.corpora import hub_rows as retries
+from x2static.stage1_encode.corpora.hub_rows import RETRY_WAITS, may_pass, retried, rows_retried
 
 
 @pytest.fixture(autouse=True)

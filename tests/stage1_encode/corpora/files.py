@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Plan, Unit
-from x2static.stage1_encode.corpora.file_set import find_files
-from x2static.stage1_encode.corpora.local_files import LocalFiles
+from x2static.stage1_encode.corpora.local_files import LocalFiles, find_files
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,
@@ -26,7 +25,7 @@ def corpus_at(spec: Path | str, **options: Any) -> LocalFiles:
     """Return the corpus that a --corpus names."""
     settings = {"cache": Path("any")} | options
     config = EncodeConfig(model="any", corpus=(str(spec),), **settings)
-    files = find_files(str(spec), config)
+    files = find_files(str(spec), config.format, config.cache)
     return LocalFiles(str(spec), config, lambda: files)
 
 
@@ -43,13 +42,13 @@ def plan_of(corpus: LocalFiles, first: int = 0, after: Unit | None = None) -> Pl
 
 def read(corpus: LocalFiles, plan: Plan) -> list[list[str]]:
     """Return the paragraphs of each unit."""
-    return [corpus.read(unit).paragraphs for unit in plan.units or ()]
+    return [corpus.read(unit).paragraphs for unit in plan.units]
 
 
 def read_all(corpus: LocalFiles) -> list[str]:
     """Return all paragraphs; every unit is read twice, the second time out of order."""
     plan = plan_of(corpus)
     texts = read(corpus, plan)
-    assert [corpus.read(unit).paragraphs for unit in reversed(plan.units or ())] == texts[::-1]
+    assert [corpus.read(unit).paragraphs for unit in reversed(plan.units)] == texts[::-1]
     corpus.close()
     return [text for unit in texts for text in unit]

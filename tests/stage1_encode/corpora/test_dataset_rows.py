@@ -20,7 +20,7 @@ from tests.stage1_encode.forks import Forks, shared_hub
 from tests.stage1_encode.hub_server import Hub
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 from x2static.schemas.cache import Cache
-from x2static.stage1_encode.corpora.dataset_rows import ParquetRows
+from x2static.stage1_encode.corpora.hub_rows import ParquetRows
 
 N_FILES, GROUPS, ROWS = 3, 3, 2  # of each: files, row groups of a file, rows of a group
 N_ROWS = N_FILES * GROUPS * ROWS

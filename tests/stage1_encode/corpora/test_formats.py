@@ -84,7 +84,7 @@ def test_a_plan_after_a_limit_goes_on_at_the_next_paragraph(form: str, tmp_path:
         before = corpus_at(path, format=form, unit=4, limit=limit)
         first = plan_of(before)
         after = corpus_at(path, format=form, unit=4)
-        second = plan_of(after, limit, (first.units or ())[-1])
+        second = plan_of(after, limit, first.units[-1])
         assert [text for unit in read(before, first) + read(after, second) for text in unit] == PARAGRAPHS
 
 

@@ -77,10 +77,10 @@ def test_units_span_files_and_are_named_for_the_file_of_their_first_paragraph(fo
     corpus = corpus_at(folder, unit=3)
     plan = plan_of(corpus)
     assert read(corpus, plan) == [lines_of(*VISIBLE)[first : first + 3] for first in (0, 3, 6, 9)]
-    assert [unit.source for unit in plan.units or ()] == ["a.txt", "a/1.txt", "b/c/1.txt.gz", "b/c/2"]
+    assert [unit.source for unit in plan.units] == ["a.txt", "a/1.txt", "b/c/1.txt.gz", "b/c/2"]
     whole = len("a/1.txt one\na/1.txt two\n")
-    assert (plan.units or ())[1].start == FILE * 2 + whole // 2
-    assert (plan.units or ())[1].stop == FILE * 3 + whole
+    assert plan.units[1].start == FILE * 2 + whole // 2
+    assert plan.units[1].stop == FILE * 3 + whole
 
 
 def test_many_tiny_files_make_few_units(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_many_tiny_files_make_few_units(tmp_path: Path) -> None:
         (tmp_path / f"{number:03}.txt").write_text(f"Text {number}.\n")
     corpus = corpus_at(tmp_path, unit=100)
     plan = plan_of(corpus)
-    assert [unit.paragraphs for unit in plan.units or ()] == [100] * 3
+    assert [unit.paragraphs for unit in plan.units] == [100] * 3
     assert [text for unit in read(corpus, plan) for text in unit] == [f"Text {number}." for number in range(300)]
 
 
@@ -137,10 +137,10 @@ def test_an_empty_name_is_not_the_folder_in_which_one_is() -> None:
 def test_files_without_a_paragraph_are_refused_together(tmp_path: Path) -> None:
     for name in ("a.txt", "b.gz", "c.xz"):
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(X2StaticError, match="the files hold no paragraph; nothing to encode"):
+    with pytest.raises(X2StaticError, match="it holds no paragraph; nothing to encode"):
         plan_of(corpus_at(tmp_path))
     (tmp_path / "d.txt").write_text("one\n")
-    with pytest.raises(X2StaticError, match="the files hold no paragraph in the sample; nothing to encode"):
+    with pytest.raises(X2StaticError, match="it holds no paragraph in the sample; nothing to encode"):
         plan_of(corpus_at(tmp_path, sample=1e-9))
 
 
@@ -222,8 +222,8 @@ def test_nothing_before_the_place_in_hand_is_read_again(tmp_path: Path) -> None:
     for folder, unit in ((plain, 900), (packed, 1000), (rows, 400)):
         planned = plan_of(corpus_at(folder, unit=unit))
         expected = corpus_at(folder, unit=unit)
-        expected.connect(planned)
-        second = (planned.units or ())[1]
+        expected.connect(planned.identity)
+        second = planned.units[1]
         damaged[folder] = corpus_at(folder, unit=unit), planned, second, expected.read(second).paragraphs
     with (plain / "1.txt").open("r+b") as file:
         file.write(b"\xff" * 3_000_000)
@@ -232,11 +232,11 @@ def test_nothing_before_the_place_in_hand_is_read_again(tmp_path: Path) -> None:
         file.seek(4)
         file.write(b"\xff" * 2_000_000)
     for corpus, planned, unit, texts in damaged.values():
-        corpus.connect(planned)
+        corpus.connect(planned.identity)
         assert corpus.read(unit).paragraphs == texts
         assert len(texts) in (100, 2)
         with pytest.raises((X2StaticError, FileNotFoundError)):  # the damage is real
-            corpus.read((planned.units or ())[0])
+            corpus.read(planned.units[0])
 
 
 def test_corpora_of_every_kind_are_read_in_one_run(teacher: Path, folder: Path, tmp_path: Path) -> None:

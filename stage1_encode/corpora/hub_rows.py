@@ -1,17 +1,20 @@
-"""The rows of a data set from any row on: Parquet files go there by their row groups, all others by reading on.
+"""The rows of a data set, over a network that fails now and then: Parquet files by row groups, others by reading on.
 
 The library's own streaming state skips and repeats rows (datasets#8145, #8308), so positions are numbers of rows.
 """
 
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import datasets
 import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.hf_file_system import HfFileSystemFile
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its __init__ names no __all__
     build_hf_headers,
@@ -19,35 +22,24 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its __init_
     hf_raise_for_status,
 )
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.background import in_background
-from x2static.stage1_encode.corpora.parquet_rows import rows_from
+from x2static.stage1_encode.corpora.parquet import rows_from
 
 HUB = "hf://"
 READ_SECONDS = 10.0  # without a byte from the server
 FOOTERS_AT_ONCE = 16  # a data set may have thousands of files
+RETRY_WAITS = (1.0, 3.0, 8.0, 18.0, 30.0)  # seconds before each try after the first: a minute together
+HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]  # the base of all errors of its HTTP library
 
+Result = TypeVar("Result")
 
-class Rows(Protocol):
-    """A column of a data set, by the numbers of its rows."""
-
-    def columns(self) -> list[str]:
-        """Return the names of all columns."""
-        ...
-
-    def values(self, start: int) -> Iterator[Any]:
-        """Yield the values from row `start` on."""
-        ...
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class StreamedRows:
-    """Rows of files that can only be read from their beginning.
-
-    Attributes:
-        dataset: the stream.
-        column: name of the column.
-    """
+    """A column of files that can only be read from their beginning."""
 
     dataset: datasets.IterableDataset
     column: str
@@ -63,7 +55,7 @@ class StreamedRows:
 
 @dataclass
 class ParquetRows:
-    """Rows of Parquet files, one file after the other; of what stands before a row, only footers are read.
+    """A column of Parquet files, one file after the other; of what stands before a row, only footers are read.
 
     Attributes:
         paths: the files in their order, local ones or `hf://datasets/name@commit/path`.
@@ -117,7 +109,7 @@ class ParquetRows:
 
 
 class RangeFile(HfFileSystemFile):
-    """A file on the hub, each read a request; what fails is told at once, where the library would retry unheard."""
+    """A file on the hub, each read a request; a failure is raised at once, where the library would retry unheard."""
 
     def _fetch_range(self, start: int, end: int) -> bytes:
         headers = build_hf_headers(token=self.fs.token) | {"Range": f"bytes={start}-{end - 1}"}
@@ -136,7 +128,12 @@ def open_parquet(path: str) -> pq.ParquetFile:
     return pq.ParquetFile(cast(BinaryIO, source))
 
 
-def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> Rows:
+def _n_rows(path: str) -> int:
+    with open_parquet(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> ParquetRows | StreamedRows:
     """Return the rows of a split.
 
     Raises:
@@ -150,6 +147,80 @@ def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> Rows
     return StreamedRows(builder.as_streaming_dataset(split=split), column)
 
 
-def _n_rows(path: str) -> int:
-    with open_parquet(path) as file:
-        return int(file.metadata.num_rows)
+def may_pass(error: BaseException) -> bool:
+    """Return whether an error is the network's or the server's, and may be gone the next time.
+
+    What the server says about the request itself (401, 403, 404) stays as it is.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, HfHubHTTPError):
+            status = cause.response.status_code
+            return status in (408, 429) or status >= 500
+        if isinstance(cause, (FileNotFoundError, X2StaticError)):  # the latter has been tried again already
+            return False
+        if isinstance(cause, (HTTP_ERROR, ConnectionError, TimeoutError)):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def retried(call: Callable[[], Result], what: str) -> Result:
+    """Return what a call returns, tried again while the network fails.
+
+    Args:
+        call: reads over the network.
+        what: what is read, for the log.
+
+    Raises:
+        Exception: what the call raises, at once or in the last try.
+    """
+    failures = 0
+    while True:
+        try:
+            return in_background(call).result()  # a thread that hangs cannot be interrupted, waiting for it can
+        except Exception as error:
+            if not _wait(error, failures, what):
+                raise
+            failures += 1
+
+
+def rows_retried(rows_from: Callable[[int], Iterator[Any]], start: int, what: str) -> Iterator[tuple[int, Any]]:
+    """Yield (row, value) from a row on; when the network fails, go on with the row in hand.
+
+    Args:
+        rows_from: gives the values from a row on.
+        start: number of the first row.
+        what: what is read, for the log.
+
+    Raises:
+        Exception: what reading raises, at once or in the last try for a row.
+    """
+    row, failures = start, 0
+    while True:
+        try:
+            for value in rows_from(row):
+                yield row, value
+                row, failures = row + 1, 0
+            return
+        except Exception as error:
+            if not _wait(error, failures, f"{what}: row {row}"):
+                raise
+            failures += 1
+
+
+def _wait(error: Exception, failures: int, what: str) -> bool:
+    """Wait before the next try; False where none would help."""
+    if failures == len(RETRY_WAITS) or not may_pass(error):
+        return False
+    seconds = RETRY_WAITS[failures]
+    logger.warning(
+        "%s: the network failed (%s); trying again in %g seconds (%d of %d)",
+        what,
+        first_line(error)[:200],
+        seconds,
+        failures + 1,
+        len(RETRY_WAITS),
+    )
+    time.sleep(seconds)
+    return True

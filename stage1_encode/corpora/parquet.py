@@ -1,13 +1,13 @@
 """Format "parquet": a column of strings; the text of a row may hold several paragraphs, one a line."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from x2static.durable.errors import X2StaticError
-from x2static.stage1_encode.corpora.parquet_rows import rows_from
-from x2static.stage1_encode.corpora.text_source import MEND, Paragraph, TextSource, paragraphs_of_row
+from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource, paragraphs_of_row
 
 
 def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:
@@ -22,13 +22,38 @@ def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragrap
         with pq.ParquetFile(source.path) as file:
             _check_column(source, file.schema_arrow)
             for row, value in rows_from(file, source.column, start):
-                texts = _texts(source, row, value)
+                texts = source.texts_of_row(value, f"row {row}")
                 yield from paragraphs_of_row(row, row + 1, texts, line if row == start else 0)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         problem = str(error).split("\n")[0]
         raise X2StaticError(f"{source.name}: not a Parquet file, or damaged or cut short ({problem})") from error
+
+
+def rows_from(file: pq.ParquetFile, column: str, start: int) -> Iterator[tuple[int, Any]]:
+    """Yield (row, value) of a column from row `start` on, a row group in memory at a time; those before are not read.
+
+    A string that is no valid UTF-8 comes as its bytes: the format does not check what it is given.
+    """
+    first = 0
+    for group in range(file.num_row_groups):
+        stop = first + file.metadata.row_group(group).num_rows
+        if start < stop:
+            values = file.read_row_group(group, columns=[column]).column(0)
+            skipped = max(0, start - first)
+            for row, value in enumerate(values.slice(skipped), first + skipped):
+                yield row, _value(value)
+        first = stop
+
+
+def _value(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        if isinstance(value, pa.DictionaryScalar):
+            value = value.value
+        return value.as_buffer().to_pybytes()
 
 
 def _check_column(source: TextSource, schema: pa.Schema) -> None:
@@ -41,12 +66,3 @@ def _check_column(source: TextSource, schema: pa.Schema) -> None:
     tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
     if not any(test(value) for test in tests):
         raise X2StaticError(f"{source.name}: column {source.column!r} holds {kind}, not text")
-
-
-def _texts(source: TextSource, row: int, value: str | bytes | None) -> list[str | None]:
-    if isinstance(value, bytes):
-        if source.on_bad_text != "replace":
-            source.bad(f"row {row} is not valid UTF-8; {MEND}")
-            return [None]
-        value = value.decode(errors="replace")
-    return source.texts_of_row(value or "", f"row {row}")

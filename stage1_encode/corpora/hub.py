@@ -1,0 +1,236 @@
+"""Hugging Face data sets as a corpus: `hf://name/config:split#column`."""
+
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import datasets
+import xxhash
+from datasets.exceptions import DatasetNotFoundError
+
+from x2static.durable.errors import X2StaticError, first_line
+from x2static.durable.storage import canonical_json, hash_file
+from x2static.schemas.encoding import ReadingOptions
+from x2static.schemas.manifest import Unit
+from x2static.schemas.new_cache import SPOOL
+from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs
+from x2static.stage1_encode.corpora.hub_rows import (
+    HTTP_ERROR,
+    ParquetRows,
+    StreamedRows,
+    open_rows,
+    retried,
+    rows_retried,
+)
+from x2static.stage1_encode.corpora.paragraphs import paragraphs_of_row
+from x2static.stage1_encode.corpora.spool import RowSpool
+from x2static.stage1_encode.hub import CORPUS_WAYS_OUT, dataset_revision, unreachable
+
+PATTERN = re.compile(r"hf://(?P<name>[^:#]+)(:(?P<split>[^#]+))?(#(?P<column>.+))?")
+# Rows are often sorted (a Wikipedia by age, and so by length), so their paragraphs are counted at several places.
+COUNTED_PLACES, COUNTED_ROWS = 4, 1000
+
+logger = logging.getLogger(__name__)
+
+
+class HubDataset(Corpus):
+    """A data set, a row of which may hold several paragraphs, one a line.
+
+    Parquet files tell their number of rows, so without a limit a unit is a range of rows, and nothing is read to plan
+    it. Everything else is read into the cache's spool first, and planned and read from there.
+    """
+
+    def __init__(self, spec: str, options: ReadingOptions, cache: Path, spool: bool) -> None:
+        """Take the name apart.
+
+        Args:
+            spec: `hf://name/config:split#column`; without split "train", without column "text". A name that begins with
+                "/" or "." is a local folder of data files.
+            options: how it is read and cut.
+            cache: the folder in which rows are kept.
+            spool: whether rows may be written there; otherwise (--plan) what would be is planned by an estimate.
+
+        Raises:
+            X2StaticError: the name is not of that form, or names a folder that is not there.
+        """
+        super().__init__(spec, options)
+        match = PATTERN.fullmatch(spec)
+        if not match:
+            raise X2StaticError(f"corpus {spec}: expected hf://name/config:split#column")
+        name = match["name"]
+        self.local = name.startswith(("/", "."))
+        if self.local and not Path(name).is_dir():
+            raise X2StaticError(f"corpus {spec}: no such folder: {name}")
+        parts = name.split("/")
+        self.name = name if self.local else "/".join(parts[:2])
+        self.subset = None if self.local or len(parts) < 3 else "/".join(parts[2:])
+        self.split, self.column = match["split"] or "train", match["column"] or "text"
+        self._cache, self._may_spool, self._keeping = cache, spool, False
+        self._identity: dict[str, Any] | None = None
+        self._rows: ParquetRows | StreamedRows | None = None
+        self._hub_answers = self.local
+
+    def seen(self) -> dict[str, Any]:
+        """Return what was asked for; of a local folder, also the sizes and times of its files."""
+        what: dict[str, Any] = {"spec": self.spec}
+        if self.local:
+            states = {path.relative_to(self.name).as_posix(): path.stat() for path in self._files()}
+            what["files"] = {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+        return what
+
+    def identity(self) -> dict[str, Any]:
+        """Return the data set's name and commit; of a local folder, the hashes of its files.
+
+        Raises:
+            X2StaticError: the hub cannot be reached, or has no such data set.
+        """
+        what: dict[str, Any] = {"kind": "dataset", "split": self.split, "column": self.column}
+        if self.local:
+            return what | {"files": {path.relative_to(self.name).as_posix(): hash_file(path) for path in self._files()}}
+        revision = dataset_revision(self.name, self.spec)
+        self._hub_answers = True
+        return what | {"name": self.name, "config": self.subset, "revision": revision}
+
+    def connect(self, identity: dict[str, Any]) -> None:
+        """Note which commit is to be read; the hub is asked for rows that are not in the spool."""
+        self._identity = identity
+
+    @property
+    def sequential(self) -> bool:
+        """Whether text can only be reached by reading all that stands before it."""
+        return isinstance(self._rows, StreamedRows)
+
+    def _cut(self, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
+        """Return ranges of rows of Parquet files without a limit; of all else, read what is asked for, and cut that.
+
+        Raises:
+            X2StaticError: the data set has no such split or column, or cannot be read.
+        """
+        rows = self._connected()
+        if limit is None and isinstance(rows, ParquetRows):
+            return self._ranges(rows, start, None), 0
+        if not self._may_spool:
+            if limit is None:
+                raise X2StaticError(
+                    f"corpus {self.spec}: how long it is, is only known when it was read, since it is not in Parquet; "
+                    "--plan needs a --limit, or the text in a file"
+                )
+            return self._ranges(rows, start, limit), 0
+        logger.info("corpus %s: reading it into %s", self.spec, self._spool.folder)
+        self._keeping = True
+        try:
+            return super()._cut(limit, start)
+        finally:
+            self.close()
+            self._keeping = False
+
+    def _ranges(self, rows: ParquetRows | StreamedRows, start: tuple[int, int], limit: int | None) -> list[Unit]:
+        """Cut rows into ranges of about `unit` paragraphs each, as far as some rows let one know."""
+
+        def counted() -> tuple[list[Any], int]:
+            if isinstance(rows, ParquetRows):
+                return rows.spread(COUNTED_PLACES, COUNTED_ROWS), rows.total()
+            values = list(islice(rows.values(start[0]), COUNTED_ROWS))
+            return values, sys.maxsize if len(values) == COUNTED_ROWS else start[0] + len(values)
+
+        try:
+            values, total = retried(counted, f"corpus {self.spec}")
+        except X2StaticError:
+            raise
+        except Exception as error:  # as in _read
+            raise X2StaticError(f"corpus {self.spec}: {first_line(error)}") from error
+        lenient = replace(self.rules, on_bad_text="skip")
+        texts = [text for value in values for text in lenient.texts_of_row(self._text(value, 0), "") if text]
+        per_row = (self.options.sample or 1) * len(texts) / max(len(values), 1)
+        n_rows = max(1, round(self.options.unit / per_row)) if per_row else self.options.unit
+        if limit is not None:
+            total = min(total, start[0] + (ceil(limit / per_row) if per_row else len(values)))
+        return [
+            Unit(
+                source=self.spec,
+                start=row,
+                stop=min(row + n_rows, total),
+                paragraphs=round(per_row * (min(row + n_rows, total) - row)),
+                counted=False,
+                start_line=start[1] if row == start[0] else 0,
+            )
+            for row in range(start[0], total, n_rows)
+        ]
+
+    def _read(self, start: int, line: int) -> Paragraphs:
+        """Yield the paragraphs from a row on, and an empty one for a row without any."""
+        row = start - 1
+        try:
+            for row, value in rows_retried(self._values, start, f"corpus {self.spec}"):
+                texts = self.rules.texts_of_row(value, f"row {row}") or [""]
+                yield from paragraphs_of_row(row, row + 1, texts, line if row == start else 0)
+        except X2StaticError:
+            raise
+        except Exception as error:  # files of every format, and the HTTP library of the day, fail in ways of their own
+            raise X2StaticError(
+                f"corpus {self.spec}: reading failed at row {row + 1}: {first_line(error)}; run again to go on there"
+            ) from error
+
+    def _values(self, start: int) -> Iterator[str | bytes | None]:
+        """Yield the texts of the rows from `start` on, from the spool as far as they are there, then from the hub."""
+        if self._keeping:
+            yield from self._spool.keeping(self._from_hub, start)
+        else:
+            yield from self._spool.values(start)
+            yield from self._from_hub(max(start, len(self._spool)))
+
+    def _from_hub(self, start: int) -> Iterator[str | bytes | None]:
+        values = self._connected().values(start)
+        return (self._text(value, row) for row, value in enumerate(values, start))
+
+    def _text(self, value: Any, row: int) -> str | bytes | None:
+        if not isinstance(value, str | bytes | None):
+            raise X2StaticError(
+                f"corpus {self.spec}: column {self.column!r} holds {type(value).__name__} in row {row}, not text"
+            )
+        return value
+
+    @property
+    def _spool(self) -> RowSpool:
+        if self._identity is None:
+            raise RuntimeError("connect to the data set before reading")
+        return RowSpool(self._cache / SPOOL / xxhash.xxh3_128_hexdigest(canonical_json(self._identity)))
+
+    def _connected(self) -> ParquetRows | StreamedRows:
+        """Return the rows of the commit, from the hub."""
+        if self._rows is not None:
+            return self._rows
+        if self._identity is None:
+            raise RuntimeError("connect to the data set before reading")
+        revision = self._identity.get("revision")
+        if not self._hub_answers:  # a hub that does not answer is named now; the library would try for minutes
+            dataset_revision(self.name, self.spec)
+        # The library would try twenty times, five seconds apart and unheard, before `rows_retried` gets to know.
+        datasets.config.STREAMING_READ_MAX_RETRIES, datasets.config.STREAMING_READ_RETRY_INTERVAL = 1, 0
+
+        def opened() -> tuple[str | None, ParquetRows | StreamedRows, list[str]]:
+            builder = datasets.load_dataset_builder(self.name, self.subset, revision=revision)
+            rows = open_rows(builder, self.split, self.column)
+            return builder.info.license or None, rows, rows.columns()
+
+        try:
+            self.licence, rows, columns = retried(opened, f"corpus {self.spec}")
+        except (DatasetNotFoundError, FileNotFoundError, ValueError) as error:
+            raise X2StaticError(f"corpus {self.spec}: {first_line(error)}") from error
+        except (OSError, HTTP_ERROR) as error:
+            if self.local:
+                raise
+            raise unreachable(f"corpus {self.spec}", error, CORPUS_WAYS_OUT) from error
+        if self.column not in columns:
+            raise X2StaticError(f"corpus {self.spec}: no column {self.column!r}; it has {', '.join(sorted(columns))}")
+        self._rows = rows
+        return rows
+
+    def _files(self) -> list[Path]:
+        return sorted(path for path in Path(self.name).rglob("*") if path.is_file())
