@@ -74,13 +74,19 @@ class Cache:
         return rules
 
     def plans(self) -> list[Plan]:
-        """Return the plans, in order."""
+        """Return the plans, in order.
+
+        Raises:
+            X2StaticError: there is none, or one is damaged.
+        """
         plans: list[Plan] = []
         while (file := self.path / "plans" / f"{len(plans)}.json").is_file():
             values = read_json(file)
             if isinstance(values, dict) and "ended" in values:
                 values = self._closed(values, file, len(plans))
             plans.append(_model(file, values, Plan))
+        if not plans:
+            raise X2StaticError(f"{file}: missing, the cache is damaged; put it back, or use another --cache")
         return plans
 
     def _closed(self, values: dict[str, Any], file: Path, number: int) -> dict[str, Any]:
@@ -89,7 +95,7 @@ class Cache:
         Raises:
             X2StaticError: the stream was not read to its end, or lost shards.
         """
-        start = values.pop("start"), values.pop("start_line")
+        start = values.pop("start", 0), values.pop("start_line", 0)
         del values["ended"]
         if values["units"] is None:
             markers = [marker for _, marker in sorted(self.committed()[0].items()) if marker.plan == number]

@@ -40,7 +40,7 @@ def unit(index: int, stop: int | None = None) -> Unit:
     return Unit(source="corpus.txt", start=index * 100, stop=stop or (index + 1) * 100, paragraphs=10)
 
 
-def plan(units: int | None, ended: bool | None = True) -> Plan:
+def plan(units: int) -> Plan:
     return Plan(
         corpus="corpus.txt",
         identity={"kind": "text", "xxh3": "0"},
@@ -52,8 +52,7 @@ def plan(units: int | None, ended: bool | None = True) -> Plan:
         skipped=0,
         first=0,
         limit=None,
-        ended=ended,
-        units=None if units is None else tuple(unit(index) for index in range(units)),
+        units=tuple(unit(index) for index in range(units)),
     )
 
 

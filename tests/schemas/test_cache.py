@@ -156,13 +156,6 @@ def test_verify_names_what_a_killed_writer_left(tmp_path):
     assert cache.verify() == [".tmp-000002: half-written"]
 
 
-def test_verify_says_that_a_stream_was_not_read_to_its_end(tmp_path):
-    cache = Cache.open(make_cache(tmp_path / "cache", plans=[plan(None, ended=None)]))
-    assert cache.missing() is None
-    (problem,) = cache.verify()
-    assert "not read to its end" in problem
-
-
 def test_all_damage_is_named_at_once(tmp_path):
     cache = Cache.open(make_cache(tmp_path / "cache", shards=3, plans=[plan(4)]))
     flip_byte(cache.shards_folder / "000000" / "words.arrow")
@@ -174,31 +167,14 @@ def test_all_damage_is_named_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("plans", "present", "expected"),
     [
-        ([], [], None),
         ([plan(3)], [0, 1, 2], []),
         ([plan(3)], [1], [0, 2]),
         ([plan(2), plan(2)], [0, 3], [1, 2]),
         ([plan(0), plan(1)], [], [0]),
-        ([plan(None)], [0, 1], None),
-        ([plan(1), plan(None)], [0, 1], None),
     ],
 )
 def test_missing_shards_follow_the_plans(plans: list[Plan], present, expected):
     assert missing_shards(plans, {index: marker(index) for index in present}) == expected
-
-
-def test_a_stream_that_ended_misses_what_is_before_its_last_unit():
-    markers = {0: marker(0), 3: marker(3, last=True)}
-    assert missing_shards([plan(None)], markers) == [1, 2]
-
-
-def test_a_stream_that_ended_is_followed_by_the_next_plan():
-    markers = {0: marker(0), 1: marker(1, plan=1), 2: marker(2, plan=1, last=True), 3: marker(3, plan=2)}
-    assert missing_shards([plan(1), plan(None), plan(3)], markers) == [4, 5]
-
-
-def test_the_last_unit_of_another_plan_does_not_end_a_stream():
-    assert missing_shards([plan(1), plan(None)], {0: marker(0, plan=0, last=True), 1: marker(1, plan=1)}) is None
 
 
 def test_content_changes_with_the_shards_and_their_order(tmp_path):

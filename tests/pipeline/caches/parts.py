@@ -16,11 +16,9 @@ def part_of(cache: Path, folder: Path, number: int, count: int = 3) -> Path:
     return folder
 
 
-def plan_of(name: str, units: int | None) -> Plan:
+def plan_of(name: str, units: int) -> Plan:
     """Return the plan of a corpus of its own."""
-    return plan(units, ended=True if units is not None else None).model_copy(
-        update={"corpus": name, "identity": {"kind": "text", "xxh3": name}}
-    )
+    return plan(units).model_copy(update={"corpus": name, "identity": {"kind": "text", "xxh3": name}})
 
 
 def flip(path: Path) -> None:

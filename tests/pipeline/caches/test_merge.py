@@ -219,38 +219,6 @@ def test_a_shard_that_was_damaged_in_the_result_is_taken_again(whole: Path, part
     assert data_of(tmp_path / "out") == data_of(whole)
 
 
-def stream_cache(path: Path, shards: int, ended: bool, name: str = "corpus.txt") -> Path:
-    make_cache(path, shards=0, plans=[plan_of(name, None)])
-    for index in range(shards):
-        write_shard(path / "shards", index, content(6, seed=index), marker(index, last=ended and index == shards - 1))
-    return path
-
-
-def test_a_stream_without_end_is_refused_beside_other_corpora_and_taken_alone(tmp_path: Path) -> None:
-    growing = stream_cache(tmp_path / "growing", 3, ended=False)
-    other = make_cache(tmp_path / "other", shards=2, plans=[plan_of("c.txt", 2)])
-    for inputs in ([growing, other], [other, growing]):
-        with pytest.raises(X2StaticError, match=r"growing: the corpus was not read to its end, so how many shards"):
-            merge(tmp_path / "out", inputs)
-    figures = merge(tmp_path / "alone", [growing])
-    assert (figures["shards"], figures["complete"]) == (3, False)
-    assert Cache.open(tmp_path / "alone").missing() is None
-
-
-def test_streams_that_ended_are_appended(tmp_path: Path) -> None:
-    one, two = stream_cache(tmp_path / "1", 2, True, "a"), stream_cache(tmp_path / "2", 3, True, "b")
-    assert merge(tmp_path / "out", [one, two])["complete"]
-    cache = Cache.open(tmp_path / "out")
-    assert [(shard.marker.plan, shard.marker.last) for shard in cache.shards()] == [
-        (0, False),
-        (0, True),
-        (1, False),
-        (1, False),
-        (1, True),
-    ]
-    assert cache.verify() == []
-
-
 def test_a_shard_that_no_plan_asks_for_is_refused(whole: Path, tmp_path: Path) -> None:
     write_shard(whole / "shards", 9, content(6), marker(9))
     with pytest.raises(X2StaticError, match=r"000009: not one of the 7 shards of its cache's plans; move it away"):

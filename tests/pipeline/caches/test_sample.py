@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.caches.parts import flip, plan_of
-from tests.pipeline.caches.test_merge import killed, stream_cache
+from tests.pipeline.caches.test_merge import killed
 from tests.schemas.caches import content, make_cache, marker
 from tests.stage1_encode.runs import files_of
 from tests.stage2_train.caches import config
@@ -112,17 +112,8 @@ def test_more_units_than_there_are_are_refused(source: Path, tmp_path: Path) -> 
     with pytest.raises(X2StaticError, match=r"it has 7 units; --first 8 asks for more"):
         sample(source, tmp_path / "out", first(8))
     with pytest.raises(X2StaticError, match=r"it has 0 units; --every 2 asks for more"):
-        sample(make_cache(tmp_path / "empty", shards=0, plans=[plan_of("c", None)]), tmp_path / "out", every(2))
+        sample(make_cache(tmp_path / "empty", shards=0, plans=[plan_of("c", 0)]), tmp_path / "out", every(2))
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("ended", [True, False])
-def test_a_sample_of_a_stream_knows_its_units(ended: bool, tmp_path: Path) -> None:
-    source = stream_cache(tmp_path / "source", 5, ended)
-    sample(source, tmp_path / "out", every(2))
-    out = Cache.open(tmp_path / "out")
-    assert out.missing() == []
-    assert out.plans()[0].units == tuple(Cache.open(source).shard(index).marker.unit for index in (0, 2, 4))
 
 
 def test_a_damaged_shard_is_refused_by_name(source: Path, tmp_path: Path) -> None:

@@ -4,20 +4,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from tests.stage1_encode.forks import Forks
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, texts_of, write_lines
+from tests.schemas import caches
+from tests.stage1_encode.runs import files_of, paragraphs, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.schemas.manifest import Plan, Unit
+from x2static.schemas.encoding import ReadingOptions
 from x2static.stage1_encode.corpora.corpus import Sample
 from x2static.stage1_encode.corpora.local_files import LocalFiles
-from x2static.stage1_encode.corpora.sources import corpus_groups, open_corpora
-from x2static.stage1_encode.plan.part import Part, Planned, planned_paragraphs
-from x2static.stage1_encode.plan.planning import plan_all
+from x2static.stage1_encode.corpora.sources import open_corpora
+from x2static.stage1_encode.plan.planning import corpus_groups, plan_all
 
 
 @pytest.fixture
@@ -28,24 +25,6 @@ def first(tmp_path: Path) -> Path:
 @pytest.fixture
 def second(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "second.txt", paragraphs(5, seed=2))
-
-
-def plan(corpus: str, units: tuple[int, ...] | None, limit: int | None = None) -> Plan:
-    """Return a plan with units of so many paragraphs."""
-    return Plan(
-        corpus=corpus,
-        identity={"kind": corpus},
-        seen={},
-        licence=None,
-        unit=8,
-        on_bad_text="fail",
-        max_paragraph_bytes=100,
-        skipped=0,
-        first=0,
-        limit=limit,
-        ended=None,
-        units=None if units is None else tuple(Unit(source="", start=0, stop=0, paragraphs=n) for n in units),
-    )
 
 
 def test_corpora_are_read_one_after_the_other(teacher: Path, first: Path, second: Path, tmp_path: Path) -> None:
@@ -77,18 +56,15 @@ def test_a_limit_beyond_the_end_adds_nothing(teacher: Path, first: Path, tmp_pat
     assert files_of(tmp_path / "cache") == before
 
 
-def test_the_same_corpus_named_twice_is_refused(teacher: Path, first: Path, tmp_path: Path) -> None:
-    with pytest.raises(X2StaticError, match=r"--corpus: the same corpus is named twice: .*first\.txt, .*first\.txt$"):
-        run(teacher, (first, first), tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
-
-
-def test_two_files_with_the_same_text_are_refused(teacher: Path, first: Path, tmp_path: Path) -> None:
+def test_a_corpus_named_twice_and_two_files_with_the_same_text_are_refused(
+    teacher: Path, first: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "copy.txt"
     copy.write_bytes(first.read_bytes())
-    with pytest.raises(X2StaticError, match=r"--corpus: .*first\.txt and .*copy\.txt hold the same text$"):
-        run(teacher, (first, copy), tmp_path / "cache")
-    assert not (tmp_path / "cache" / "manifest.json").exists()
+    for other, message in ((first, r"named twice: .*first\.txt, .*first"), (copy, r"first\.txt and .*copy\.txt hold")):
+        with pytest.raises(X2StaticError, match=rf"--corpus: .*{message}"):
+            run(teacher, (first, other), tmp_path / "cache")
+        assert not (tmp_path / "cache" / "manifest.json").exists()
 
 
 def test_other_corpora_or_another_order_of_them_are_refused(
@@ -156,12 +132,12 @@ def test_a_corpus_is_hashed_again_only_if_it_may_have_changed(
 def test_corpora_are_closed_whatever_happens(first: Path, second: Path, tmp_path: Path) -> None:
     with (
         pytest.raises(InterruptedError),
-        open_corpora(config_of(Path("any"), (first, second), tmp_path / "cache")) as corpora,
+        open_corpora((str(first), str(second)), ReadingOptions(), tmp_path / "cache") as corpora,
     ):
         plan_all(corpora)
-        assert all(corpus._open is not None for corpus in corpora)  # type: ignore[attr-defined]
+        assert all(corpus._open is not None for corpus in corpora)
         raise InterruptedError
-    assert all(corpus._open is None for corpus in corpora)  # type: ignore[attr-defined]
+    assert all(corpus._open is None for corpus in corpora)
 
 
 def test_a_sample_of_a_file_is_drawn_by_place_counted_by_the_limit_and_resumed_alike(
@@ -184,37 +160,7 @@ def test_a_sample_of_a_file_is_drawn_by_place_counted_by_the_limit_and_resumed_a
             run(teacher, corpus, cache, **(chosen | other))
 
 
-@pytest.mark.parametrize("limit", [None, 9])
-def test_a_killed_sample_ends_as_the_uninterrupted_one(
-    limit: int | None, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
-    lines = paragraphs(40, seed=3)
-    (tmp_path / "data").mkdir()
-    pq.write_table(pa.table({"text": lines}), tmp_path / "data" / "train.parquet", row_group_size=5)
-    text = str(write_lines(tmp_path / "text.txt", lines))
-    for kind, corpus in (("text", text), ("data set", f"hf://{tmp_path / 'data'}")):
-        once, cache = tmp_path / f"{kind} once", tmp_path / kind
-        options = {"sample": 0.4, "seed": 1, "unit": 2, "limit": limit}
-        run(teacher, corpus, once, **options)
-        arguments = as_options(config_of(teacher, corpus, cache, **options))
-        for kill in (
-            ("x2static.schemas.shard:commit_folder", "before", 2),
-            ("x2static.schemas.shard:commit_folder", "after", 1),
-        ):
-            assert forks.run(*arguments, kill=kill)[0] == -9
-        status, output = forks.run(*arguments)
-        assert status == 0, output
-        assert files_of(cache) == files_of(once)
-
-
 def test_the_plans_of_a_corpus_form_a_group() -> None:
-    plans = [plan("a", (1,)), plan("b", (1,)), plan("a", (1,)), plan("a", (1,)), plan("b", (1,))]
+    plans = [caches.plan(1).model_copy(update={"identity": {"kind": name}}) for name in "abaab"]
     assert corpus_groups(plans) == [[0, 2, 3], [1, 4]]
     assert corpus_groups([]) == []
-
-
-def test_planned_paragraphs_are_known_unless_a_stream_has_no_limit() -> None:
-    assert planned_paragraphs([plan("a", (8, 3)), plan("b", (4,))], {}, Part()) == Planned(15, True)
-    assert planned_paragraphs([plan("a", (8, 3)), plan("b", None, limit=5)], {}, Part()) == Planned(16, False)
-    assert planned_paragraphs([plan("a", (8, 3)), plan("b", None)], {}, Part()) == Planned(None, False)
-    assert planned_paragraphs([], {}, Part()) == Planned(0, True)

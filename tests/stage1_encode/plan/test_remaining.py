@@ -1,23 +1,23 @@
 """`--part`: machines that share the units of a corpus make, together, the cache of one machine, byte for byte."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from tests.stage1_encode.forks import Forks
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
-from x2static.durable.errors import X2StaticError
+from tests.schemas import caches
+from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.storage import folder_bytes
 from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
-from x2static.schemas.manifest import Marker
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
-from x2static.stage1_encode.plan.remaining import Part
+from x2static.stage1_encode.plan.remaining import Part, planned_paragraphs
 
 LINES = paragraphs(40)
 
@@ -33,7 +33,13 @@ def parquet(folder: Path) -> str:
     return f"hf://{folder / 'data'}"
 
 
-@pytest.fixture(params=[text, parquet])
+def stream(folder: Path) -> str:
+    (folder / "data").mkdir()
+    (folder / "data" / "train.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in LINES))
+    return f"hf://{folder / 'data'}"
+
+
+@pytest.fixture(params=[text, parquet, stream])
 def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     write: Callable[[Path], str] = request.param
     return write(tmp_path)
@@ -43,21 +49,21 @@ def shards_in(cache: Path) -> set[int]:
     return set(Cache.open(cache).committed()[0])
 
 
-@pytest.mark.parametrize("sample", [None, 0.5])
+@pytest.mark.parametrize("options", [{}, {"sample": 0.5, "limit": 18}], ids=["all", "sample"])
 def test_parts_made_apart_hold_together_the_shards_of_an_undivided_run(
-    sample: float | None, corpus: str, teacher: Path, tmp_path: Path
+    options: dict[str, Any], corpus: str, teacher: Path, tmp_path: Path
 ) -> None:
-    run(teacher, corpus, tmp_path / "once", unit=4, sample=sample)
+    run(teacher, corpus, tmp_path / "once", unit=4, **options)
     expected = files_of(tmp_path / "once")
     together: dict[str, bytes] = {}
-    for number in (1, 2, 3):
+    for number in (1, 2):
         cache = tmp_path / f"part-{number}"
-        figures = run(teacher, corpus, cache, unit=4, sample=sample, part=f"{number}/3")
-        assert shards_in(cache) == {shard for shard in shards_in(tmp_path / "once") if shard % 3 == number - 1}
+        figures = run(teacher, corpus, cache, unit=4, part=f"{number}/2", **options)
+        assert shards_in(cache) == {shard for shard in shards_in(tmp_path / "once") if shard % 2 == number - 1}
         assert figures["shards"] == len(shards_in(cache))
-        found = files_of(cache)
-        assert found.items() <= expected.items(), "manifest, plans and shards are those of the undivided run"
-        together |= found
+        files = files_of(cache)
+        assert files.items() <= expected.items(), "manifest, plans and shards are those of the undivided run"
+        together |= files
     assert together == expected
 
 
@@ -81,63 +87,25 @@ def test_parts_made_in_turn_fill_one_cache_and_a_run_without_part_makes_the_rest
     assert files_of(cache) == files_of(tmp_path / "once")
 
 
-def test_a_part_killed_twice_ends_as_if_never_interrupted(
-    corpus: str, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
-    run(teacher, corpus, tmp_path / "once", unit=4, part="1/2")
-    arguments = as_options(config_of(teacher, corpus, tmp_path / "cache", unit=4, part="1/2"))
-    for kill in (
-        ("x2static.schemas.shard:commit_folder", "before", 3),
-        ("x2static.schemas.shard:_write_table", "after", 4),
-    ):
-        status, output = forks.run(*arguments, kill=kill)
-        assert status == -9, output
-    for _ in range(2):
-        status, output = forks.run(*arguments)
-        assert status == 0, output
-        assert files_of(tmp_path / "cache") == files_of(tmp_path / "once")
-    assert "part 1/2: finished already, 5 shards" in output
-
-
 def test_a_part_for_which_there_is_no_unit_is_finished_and_no_error(
-    corpus: str, teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+    teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
-    figures = run(teacher, corpus, tmp_path / "cache", unit=20, part="3/3")
+    figures = run(teacher, text(tmp_path), tmp_path / "cache", unit=20, part="3/3")
     assert (figures["shards"], figures["contexts"], figures["cache_bytes"]) == (0, 0, 0)
     assert "part 3/3: finished already, 0 shards" in log.text
     assert Cache.open(tmp_path / "cache").missing() == [0, 1]
 
 
 def test_progress_and_estimate_are_those_of_the_part(corpus: str, teacher: Path, tmp_path: Path) -> None:
-    config = config_of(teacher, corpus, tmp_path / "cache", unit=4, part="2/3")
+    config = config_of(teacher, corpus, tmp_path / "cache", unit=4, part="2/3", limit=40)
     whole, part = estimate(config.model_copy(update={"part": None})), estimate(config)
     assert (whole["units"], part["units"], part["units_left"], part["paragraphs"]) == (10, 3, 3, 12)
     assert part["cache_bytes"] == pytest.approx(0.3 * whole["cache_bytes"], rel=0.01)
-    told: list[Progress] = []
-    encode(config, told.append)
-    assert [(progress.done, progress.total) for progress in told] == [(0, 12), (4, 12), (8, 12), (12, 12)]
+    reports: list[Progress] = []
+    encode(config, reports.append)
+    assert [(progress.done, progress.total) for progress in reports] == [(0, 12), (4, 12), (8, 12), (12, 12)]
     after = estimate(config)
     assert (after["units"], after["units_left"], after["seconds"]) == (3, 0, 0)
-
-
-@pytest.mark.parametrize("limit", [None, 9])
-def test_a_corpus_whose_units_are_not_known_is_not_divided(
-    limit: int | None, corpus: str, teacher: Path, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    if limit is None:
-        (tmp_path / "lines").mkdir()
-        (tmp_path / "lines" / "train.jsonl").write_text('{"text": "One. Two."}\n')
-        corpus = f"hf://{tmp_path / 'lines'}"
-    elif not corpus.startswith("hf://"):
-        assert run(teacher, corpus, cache, unit=4, limit=limit, part="2/2")["shards"] == 1
-        return
-    for ask in (encode, estimate):
-        with pytest.raises(X2StaticError, match=rf"--part 2/2: where the units of {corpus} end .* Leave out"):
-            ask(config_of(teacher, corpus, cache, unit=4, limit=limit, part="2/2"))
-    assert not (cache / "manifest.json").exists()
-    run(teacher, corpus, cache, unit=4, limit=limit)
-    assert run(teacher, corpus, cache, unit=4, limit=limit, part="1/2")["shards"] > 0, "where it was read, it is known"
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/-2", ""])
@@ -149,7 +117,17 @@ def test_what_is_no_part_is_refused(part: str, tmp_path: Path) -> None:
 def test_every_shard_belongs_to_one_part() -> None:
     parts = [Part.of(f"{number}/5") for number in range(1, 6)]
     assert all(sum(part.takes(shard) for part in parts) == 1 for shard in range(23))
-    markers: dict[int, Marker] = {}
     assert all(Part().takes(shard) for shard in range(23))
     assert Part.of(None) == Part.of("1/1") == Part()
-    assert Part.of("2/5").missing([], markers) is None
+    assert Part.of("2/5").missing([], {}) == []
+
+
+def test_planned_paragraphs_are_those_of_the_plans_as_far_as_they_were_not_read() -> None:
+    plans = [caches.plan(3), caches.plan(2)]
+    assert planned_paragraphs(plans, {}) == (50, True)
+    assert planned_paragraphs(plans, {}, numbers={1}) == (20, True)
+    assert planned_paragraphs(plans, {}, Part(2, 3)) == (20, True)
+    guess = plans[0].units[0].model_copy(update={"counted": False, "paragraphs": 7})
+    guessed = plans[0].model_copy(update={"units": (guess,)})
+    assert planned_paragraphs([guessed], {}) == (7, False)
+    assert planned_paragraphs([guessed], {0: caches.marker(0)}) == (10, True)

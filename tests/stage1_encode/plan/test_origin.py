@@ -1,0 +1,58 @@
+"""A cache says what it was made with, so that its shards can be made again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import ContextOptions, EncodeConfig, PlanOptions
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.plan.origin import recorded_config
+
+# Of a run, not of what it makes; the rest is recorded in places of its own.
+OF_THE_RUN = {"cache", "device", "trust_remote_code", "workers", "part", "append"}
+ELSEWHERE = {"model", "revision", "corpus", "limit", "format", "layer", "precision"}
+
+
+def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_alone() -> None:
+    recorded = ContextOptions.model_fields.keys() | PlanOptions.model_fields.keys() | ELSEWHERE
+    assert recorded | OF_THE_RUN == EncodeConfig.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"context": "sentence", "dtype": "int8", "precision": "bfloat16"},
+        {"compat": "paper", "context": "sentence", "limit": 7, "unit": 3},
+        {"language": "de", "min_sentences": 2, "min_characters": 30, "on_bad_text": "skip", "max_paragraph_bytes": 500},
+        {"sample": 0.7, "seed": 3, "layer": 1, "format": "blank-lines"},
+    ],
+)
+def test_what_was_asked_for_is_read_back(options: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
+    config = config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(10)), tmp_path / "cache", **options)
+    encode(config)
+    cache = Cache.open(config.cache)
+    # What "auto" recognised is recorded.
+    expected = config.model_copy(update={"format": options.get("format", "lines")})
+    assert recorded_config(cache, cache.plans()[0], device="cpu") == expected
+    changed = recorded_config(cache, cache.plans()[0], model="other", corpus=("moved.txt",))
+    assert (changed.model, changed.corpus) == ("other", ("moved.txt",))
+
+
+@pytest.mark.parametrize("kind", ["text", "stream"])
+def test_a_limit_that_was_raised_is_the_last_one(kind: str, teacher: Path, tmp_path: Path) -> None:
+    spec = str(tmp_path / "text.jsonl")
+    rows = "".join(json.dumps({"text": text}) + "\n" for text in paragraphs(10))
+    Path(spec).write_text(rows)
+    if kind == "stream":
+        (tmp_path / "data").mkdir()
+        Path(spec).rename(tmp_path / "data" / "train.jsonl")
+        spec = f"hf://{tmp_path / 'data'}:train#text"
+    for limit in (2, 6):
+        run(teacher, spec, tmp_path / "cache", limit=limit)
+    cache = Cache.open(tmp_path / "cache")
+    config = recorded_config(cache, cache.plans()[-1])
+    assert (config.corpus, config.limit) == ((spec,), 6)
