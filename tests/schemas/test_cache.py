@@ -187,9 +187,13 @@ def test_content_changes_with_the_shards_and_their_order(tmp_path):
 def test_every_field_of_the_encoding_changes_the_fingerprint():
     first = encoding()
     for name, value in first.model_dump().items():
-        changed = {"context": "sentence", "precision": "bfloat16", "dtype": "int8", "compile": True}.get(
-            name, 7 if isinstance(value, int) else "other"
-        )
+        changed = {
+            "context": "sentence",
+            "compat": "paper",
+            "precision": "bfloat16",
+            "dtype": "int8",
+            "compile": True,
+        }.get(name, 7 if isinstance(value, int) else "other")
         second = encoding(**{name: changed})
         assert second.fingerprint != first.fingerprint, name
         assert differences(first, second) == [f"{name}: {value!r} != {changed!r}"]

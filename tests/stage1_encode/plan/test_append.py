@@ -28,9 +28,10 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return corpus_of(request.param, tmp_path, 10, seed=1)
 
 
-@pytest.fixture(params=["text", "parquet"])
-def new(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return corpus_of(request.param, tmp_path, 8, seed=2)
+@pytest.fixture
+def new(old: str, tmp_path: Path) -> str:
+    """A corpus of the other kind."""
+    return corpus_of("text" if old.startswith("hf://") else "parquet", tmp_path, 8, seed=2)
 
 
 @pytest.fixture
