@@ -6,14 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from x2static.baselines.fine_tuning import FineTuning, fine_tune
 from x2static.baselines.teacher_sentences import TeacherSentences
-from x2static.durable.storage import canonical_json
+from x2static.durable.storage import canonical_json, read_json, write_atomically
 from x2static.evaluation.classification.data import ClassificationTask, read_tasks
 from x2static.evaluation.classification.protocol import accuracy, evaluate_sentence_classification, macro_f1
 from x2static.evaluation.sentence_similarity import (
@@ -24,14 +24,12 @@ from x2static.evaluation.sentence_similarity import (
     sentences_of,
 )
 from x2static.machine.progress import Report, silent
-from x2static.pipeline.kept_results import KeptResults, Result
 from x2static.schemas.vectors import WordVectors
 
-FIGURES = ("accuracy", "macro_f1")
-METHOD = 2  # grows when the same data and vectors would get other figures, so that kept ones are made again
+METHOD = 2  # grows when the same data and vectors would get other figures, so that saved ones are computed again
 
 Vectors = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
+Result = dict[str, Any]  # as JSON has it
 Show = Callable[[str], AbstractContextManager[Report]]
 
 
@@ -41,7 +39,42 @@ def unseen(title: str) -> AbstractContextManager[Report]:
 
 
 @dataclass(frozen=True)
-class Beside:
+class SavedResults:
+    """A folder of results that take long, so that a killed command goes on where it was.
+
+    A file's name has a hash of what its result came from, and its content all of it: results of other settings stand
+    beside one another, and none is ever taken for another or lost to it. Without a folder nothing is saved.
+    """
+
+    folder: Path | None
+
+    def get(self, name: str, origin: Result, compute: Callable[[], Result]) -> Result:
+        """Return a result: the saved one, or a new one, which is then saved.
+
+        Args:
+            name: what it is, the beginning of the file's name.
+            origin: all that can change it, as JSON has it.
+            compute: returns it; its values are those of JSON too.
+
+        Raises:
+            X2StaticError: the file is damaged.
+            OSError: it cannot be written.
+        """
+        if self.folder is None:
+            return compute()
+        path = self.folder / f"{name}-{hashlib.sha256(canonical_json(origin)).hexdigest()[:12]}.json"
+        if path.is_file():
+            saved = read_json(path)
+            if isinstance(saved, dict) and saved.get("origin") == origin and isinstance(saved.get("result"), dict):
+                return dict(saved["result"])
+        result = compute()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, canonical_json({"origin": origin, "result": result}))
+        return result
+
+
+@dataclass(frozen=True)
+class TaskFigures:
     """What static vectors and their teacher reach on one task.
 
     Each is a dictionary: of classification `accuracy` and `macro_f1`, 0 to 1; of sentence pairs `spearman`, -1 to 1 or
@@ -52,7 +85,7 @@ class Beside:
         measure: which of the figures counts.
         teacher: of the teacher's sentence vectors, classified by a linear classifier, or compared by cosine.
         static: the same of the means of the static vectors.
-        fine_tuned: the teacher fine-tuned; None where that was not asked for, and of sentence pairs.
+        fine_tuned: the teacher fine-tuned; None where that was not wanted, and of sentence pairs.
         covered: sentence pairs that both figures are over: each sentence has a word that the static vectors know; None
             of classification, where every text counts.
         total: all pairs; None likewise.
@@ -69,12 +102,16 @@ class Beside:
     @property
     def share(self) -> float | None:
         """The static vectors' figure over the teacher's; None where one is missing, or the teacher's is not above 0."""
-        return _share(self.static[self.measure], self.teacher[self.measure])
+        return self._share_of(self.teacher)
 
     @property
     def share_of_fine_tuned(self) -> float | None:
         """The static vectors' figure over that of the teacher fine-tuned, if it was; None likewise."""
-        return _share(self.static[self.measure], self.fine_tuned[self.measure]) if self.fine_tuned else None
+        return self._share_of(self.fine_tuned) if self.fine_tuned else None
+
+    def _share_of(self, other: Result) -> float | None:
+        static, teacher = self.static[self.measure], other[self.measure]
+        return static / teacher if static is not None and teacher is not None and teacher > 0 else None
 
     def figures(self) -> Result:
         """Return all of it, as JSON has it."""
@@ -97,7 +134,7 @@ class Comparison:
         vectors: the static vectors; they need word segmentation rules.
         sentences: the teacher.
         data: folder of the classification tasks.
-        kept: where results are kept.
+        saved: the results of earlier runs.
         fine_tuning: its settings; None leaves it out.
         seed: of the tasks' splits and of the classifiers.
     """
@@ -105,12 +142,12 @@ class Comparison:
     vectors: WordVectors
     sentences: TeacherSentences
     data: Path | None
-    kept: KeptResults
+    saved: SavedResults
     fine_tuning: FineTuning | None = None
     seed: int = 0
 
-    def run(self, tasks: Sequence[str] | None = None, show: Show = unseen) -> list[Beside]:
-        """Score the vectors and the teacher on each task.
+    def compare_tasks(self, tasks: Sequence[str] | None = None, show: Show = unseen) -> list[TaskFigures]:
+        """Score the vectors and the teacher on each classification task.
 
         Args:
             tasks: names; None for all that the data has.
@@ -118,21 +155,48 @@ class Comparison:
 
         Raises:
             X2StaticError: the data cannot be used, the vectors have no segmentation rules, or training failed.
-            OSError: a result cannot be kept.
+            OSError: a result cannot be saved.
         """
         self.vectors.split("")  # without rules nothing below would work, and the teacher comes first
-        return [
-            Beside(
-                task.name,
-                "accuracy",
-                self._teacher(task, show),
-                self._linear("static", self._static_origin, self.vectors.encode, task),
-                self._fine_tuned(task, show),
-            )
-            for task in read_tasks(self.data, self.seed, tasks)
-        ]
+        return [self._compare_task(task, show) for task in read_tasks(self.data, self.seed, tasks)]
 
-    def compare_pairs(self, name: str, pairs: list[SentencePair]) -> Beside:
+    def _compare_task(self, task: ClassificationTask, show: Show) -> TaskFigures:
+        data = hashlib.sha256(canonical_json([[part.labels, part.texts] for part in task.parts])).hexdigest()
+
+        def encode(texts: list[str]) -> Vectors:
+            with show(f"{task.name}, teacher") as report:
+                return self.sentences.encode(texts, report)
+
+        def linear(name: str, origin: Result, encode: Callable[[list[str]], Vectors]) -> Result:
+            def compute() -> Result:
+                (score,) = evaluate_sentence_classification(encode, self.data, self.seed, [task.name])
+                return {"accuracy": score.accuracy, "macro_f1": score.macro_f1}
+
+            setting = {"method": METHOD, "classifier": "linear", "seed": self.seed, "data": data}
+            return self.saved.get(f"{task.name}-{name}", {**setting, **origin}, compute)
+
+        def fine_tuned(settings: FineTuning) -> Result:
+            def compute() -> Result:
+                classes = np.array(task.classes)
+                texts = [*task.train.texts, *task.validation.texts]  # nothing is chosen by the validation part
+                labels = np.searchsorted(classes, [*task.train.labels, *task.validation.labels])
+                with show(f"{task.name}, fine-tuning") as report:
+                    predicted = fine_tune(self.sentences, texts, labels.tolist(), task.test.texts, settings, report)
+                right = np.searchsorted(classes, task.test.labels)
+                return {"accuracy": accuracy(right, predicted), "macro_f1": macro_f1(right, predicted)}
+
+            setting = {"method": METHOD, "classifier": "fine-tuned", "settings": asdict(settings), "data": data}
+            return self.saved.get(f"{task.name}-fine-tuned", setting | self._weights_origin, compute)
+
+        return TaskFigures(
+            task.name,
+            "accuracy",
+            linear("teacher", self._teacher_origin, encode),
+            linear("static", self._static_origin, self.vectors.encode),
+            fine_tuned(self.fine_tuning) if self.fine_tuning else None,
+        )
+
+    def compare_pairs(self, name: str, pairs: list[SentencePair]) -> TaskFigures:
         """Score the vectors and the teacher on sentence pairs by the cosines of sentence vectors.
 
         The static vectors' figure is that of `evaluation.sentence_similarity`; the teacher, who could read all pairs,
@@ -144,28 +208,27 @@ class Comparison:
 
         Raises:
             X2StaticError: the vectors have no segmentation rules, or scipy is missing.
-            OSError: a result cannot be kept.
+            OSError: a result cannot be saved.
         """
-        self.vectors.split("")  # as `run`: without rules the text would be cut in another way than training did
+        self.vectors.split("")  # without rules the text would be cut in another way than training did
         known = covered_pairs(self.vectors, pairs)
-        read = {"method": METHOD, "pairs": hashlib.sha256(canonical_json(known)).hexdigest()}
+        setting = {"method": METHOD, "pairs": hashlib.sha256(canonical_json(known)).hexdigest()}
 
-        def figures(sentences: Floats) -> Result:
-            found = correlate(name, sentences, known)
-            return {"spearman": found.spearman if found else None}
-
-        def static() -> Result:
-            return figures(average_sentences(self.vectors, known))
+        def figures(sentences: npt.NDArray[np.float64]) -> Result:
+            correlation = correlate(name, sentences, known)
+            return {"spearman": correlation.spearman if correlation else None}
 
         def teacher() -> Result:
             return figures(self.sentences.encode(sentences_of(known)).astype(np.float64))
 
-        origin = {**read, **self._teacher_origin, "precision": self.sentences.precision}
-        return Beside(
+        def static() -> Result:
+            return figures(average_sentences(self.vectors, known))
+
+        return TaskFigures(
             name,
             "spearman",
-            self.kept.get(f"{name}-teacher", origin, teacher),
-            self.kept.get(f"{name}-static", read | self._static_origin, static),
+            self.saved.get(f"{name}-teacher", setting | self._teacher_origin, teacher),
+            self.saved.get(f"{name}-static", setting | self._static_origin, static),
             covered=len(known),
             total=len(pairs),
         )
@@ -180,10 +243,14 @@ class Comparison:
 
     def origin(self) -> Result:
         """Return what vectors and teacher are, by hashes, and the method's version."""
-        return {"method": METHOD, **self._teacher_origin, **self._static_origin, "precision": self.sentences.precision}
+        return {"method": METHOD, **self._teacher_origin, **self._static_origin}
 
-    @cached_property
+    @property
     def _teacher_origin(self) -> Result:
+        return {**self._weights_origin, "precision": self.sentences.precision}
+
+    @property
+    def _weights_origin(self) -> Result:
         files = self.sentences.files
         return {"weights": files.weights, "teacher_config": files.config, "tokenizer": files.tokenizer}
 
@@ -193,47 +260,3 @@ class Comparison:
         digest.update("\n".join(self.vectors.words).encode(errors="surrogatepass"))
         rules = self.vectors.segmentation
         return {"vectors": digest.hexdigest(), "words": rules.sha256 if rules else None}
-
-    def _teacher(self, task: ClassificationTask, show: Show) -> Result:
-        def encode(texts: list[str]) -> Vectors:
-            with show(f"{task.name}, teacher") as report:
-                return self.sentences.encode(texts, report)
-
-        origin = {**self._teacher_origin, "precision": self.sentences.precision}
-        return self._linear("teacher", origin, encode, task)
-
-    def _linear(
-        self, what: str, origin: Result, encode: Callable[[list[str]], Vectors], task: ClassificationTask
-    ) -> Result:
-        def make() -> Result:
-            (score,) = evaluate_sentence_classification(encode, self.data, self.seed, [task.name])
-            return {name: getattr(score, name) for name in FIGURES}
-
-        origin = {"method": METHOD, "classifier": "linear", "seed": self.seed, "data": task_hash(task), **origin}
-        return self.kept.get(f"{task.name}-{what}", origin, make)
-
-    def _fine_tuned(self, task: ClassificationTask, show: Show) -> Result | None:
-        settings = self.fine_tuning
-        if settings is None:
-            return None
-        classes = np.array(task.classes)
-
-        def make() -> Result:
-            texts = [*task.train.texts, *task.validation.texts]  # there is nothing to choose by the validation part
-            labels = np.searchsorted(classes, [*task.train.labels, *task.validation.labels])
-            with show(f"{task.name}, fine-tuning") as report:
-                predicted = fine_tune(self.sentences, texts, labels.tolist(), task.test.texts, settings, report)
-            right = np.searchsorted(classes, task.test.labels)
-            return {"accuracy": accuracy(right, predicted), "macro_f1": macro_f1(right, predicted)}
-
-        origin = {"method": METHOD, "classifier": "fine-tuned", "settings": asdict(settings), "data": task_hash(task)}
-        return self.kept.get(f"{task.name}-fine-tuned", origin | self._teacher_origin, make)
-
-
-def task_hash(task: ClassificationTask) -> str:
-    """Return the sha256 of a task's texts and labels, part by part."""
-    return hashlib.sha256(canonical_json([[part.labels, part.texts] for part in task.parts])).hexdigest()
-
-
-def _share(static: float | None, teacher: float | None) -> float | None:
-    return static / teacher if static is not None and teacher is not None and teacher > 0 else None

@@ -53,11 +53,6 @@ def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = sil
 
     So each has its own memory and threads, and whoever else uses the machine is met by both.
 
-    Args:
-        measurement: what to time.
-        rounds: turns of each.
-        report: hears of the turns.
-
     Returns:
         sentences; static_per_second and teacher_per_second, the medians of the rounds, and every round's; ratio.
 
@@ -89,14 +84,17 @@ def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = sil
 
 def machine() -> dict[str, Any]:
     """Return what the speed depends on beside what is timed: processor, cores, and threads that are used."""
-    return {"processor": _processor(), "cores": os.cpu_count(), "threads": THREADS}
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")  # Linux tells its name
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return {"processor": next(names, processor), "cores": os.cpu_count(), "threads": THREADS}
 
 
 def static_rate(measurement: Measurement) -> float:
     """Return how many sentences a second averaged static vectors are made of, on one core."""
     _stay_on_one_core()
-    vectors = WordVectors.load(measurement.vectors)
-    return _rate(vectors.encode, measurement)
+    return _rate(WordVectors.load(measurement.vectors).encode, measurement)
 
 
 def teacher_rate(measurement: Measurement) -> float:
@@ -119,10 +117,10 @@ def sample(texts: Sequence[str], seed: int, most: int = SENTENCES) -> list[str]:
     Raises:
         X2StaticError: none holds anything.
     """
-    found = [text for text in texts if text.strip()]
-    if not found:
+    texts = [text for text in texts if text.strip()]
+    if not texts:
         raise X2StaticError("speed: there are no sentences to read; give --text a file of sentences, one a line")
-    return random.Random(seed).sample(found, min(most, len(found)))
+    return random.Random(seed).sample(texts, min(most, len(texts)))
 
 
 def read_sentences(path: Path, most: int = 1_000_000) -> list[str]:
@@ -161,24 +159,11 @@ def _stay_on_one_core() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["OMP_NUM_THREADS"] = str(THREADS)  # for what is loaded from now on
     if hasattr(os, "sched_setaffinity"):  # Linux; elsewhere the numbers of threads alone
-        core = max(os.sched_getaffinity(0))
-        for thread in _threads():
+        core, tasks = max(os.sched_getaffinity(0)), Path("/proc/self/task")
+        # Where the system does not list the threads, the calling one alone (0).
+        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]:
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.sched_setaffinity(thread, {core})
-
-
-def _threads() -> list[int]:
-    """Return the ids of this process's threads, or of the calling one alone where the system does not list them."""
-    tasks = Path("/proc/self/task")
-    return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]
-
-
-def _processor() -> str:
-    """Return the processor's name, as Linux or else Python tells it."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8", errors="replace").splitlines() if told.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def _alone(work: Callable[[Measurement], float], measurement: Measurement) -> float:

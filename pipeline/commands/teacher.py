@@ -11,16 +11,17 @@ from x2static.durable.storage import canonical_json
 from x2static.evaluation.classification.data import find_tasks
 from x2static.evaluation.measures import mean_of_known
 from x2static.evaluation.sentence_similarity import SentencePair, read_sentence_pairs
+from x2static.machine.packages import require, require_modules
 from x2static.pipeline import teacher_speed
 from x2static.pipeline.options import common, finish, option
 from x2static.pipeline.tables import over_some
-from x2static.pipeline.teacher_speed import Measurement, machine, read_sentences, sample
 from x2static.pipeline.terminal import ProgressLine
+from x2static.report.table import Cell, Column, Table
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.vectors import WordVectors
 
 if TYPE_CHECKING:
-    from x2static.pipeline.teacher_reference import Beside, Comparison
+    from x2static.pipeline.teacher_reference import Comparison, TaskFigures
 
 
 @click.command()
@@ -50,6 +51,43 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     Both get the same linear classifier, on one vector a sentence: the mean of its words' vectors, and the mean of the
     teacher's last layer.
     """
+    _refuse_unused(context, values)
+    require("encode")
+    if values["pairs"]:
+        require_modules("evaluate", "scipy")
+    tasks = [name.strip() for names in values["tasks"] for name in names.split(",") if name.strip()] or None
+    pairs = _pairs(values, tasks)  # all data is read before anything is scored
+    sentences: list[str] = []
+    if values["text"]:
+        sentences = teacher_speed.sample(teacher_speed.read_sentences(values["text"]), values["seed"])
+    comparison = _comparison(vectors, values)
+    result: dict[str, Any] = {"model": values["model"], "precision": comparison.sentences.precision}
+    rows = comparison.compare_tasks(tasks, ProgressLine) if values["data"] is not None else []
+    rows += [comparison.compare_pairs(name, of_file) for name, of_file in pairs.items()]
+    if rows:
+        click.echo(table_of(rows).terminal())
+        # Shares of accuracies and of correlations have no common mean.
+        shares = {
+            measure: mean_of_known([row.share for row in rows if row.measure == measure])
+            for measure in dict.fromkeys(row.measure for row in rows)
+        }
+        result |= {"tasks": {row.task: row.figures() for row in rows}, "share": shares}
+    if values["speed"]:
+        sentences = sentences or teacher_speed.sample(comparison.test_texts(tasks), values["seed"])
+        result["speed"] = speed = _speed(vectors, comparison, values, sentences)
+        click.echo(
+            f"one core: {speed['static_per_second']:,.0f} sentences/s by static vectors, "
+            f"{speed['teacher_per_second']:,.0f} by the teacher ({speed['precision']}): {speed['ratio']:,.0f} times"
+        )
+    finish(context, result)
+
+
+def _refuse_unused(context: click.Context, values: dict[str, Any]) -> None:
+    """Refuse options that lack another one.
+
+    Raises:
+        click.UsageError: the option, and what to give.
+    """
     if values["data"] is None and not values["pairs"] and not values["text"]:
         raise click.UsageError("give --data a folder of classification tasks, --pairs, or --speed --text FILE", context)
     if values["speed"] and values["data"] is None and not values["text"]:
@@ -59,127 +97,82 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     for name in ("fine_tune", "tasks"):
         if values[name] and values["data"] is None:
             raise click.UsageError(f"--{name.replace('_', '-')} is for classification; give --data, too", context)
-    pairs = _pairs(values)  # all that is asked for is read before anything is scored
-    sentences = sample(read_sentences(values["text"]), values["seed"]) if values["text"] else []
-    comparison = _comparison(vectors, values)
-    told: dict[str, Any] = {"model": values["model"], "precision": comparison.sentences.precision}
-    found = comparison.run(_names(values["tasks"]), ProgressLine) if values["data"] is not None else []
-    found += [comparison.compare_pairs(name, of_file) for name, of_file in pairs.items()]
-    if found:
-        click.echo(_table(found))
-        told |= {"tasks": {row.task: row.figures() for row in found}, "share": _shares(found)}
-    if values["speed"]:
-        sentences = sentences or sample(comparison.test_texts(_names(values["tasks"])), values["seed"])
-        told["speed"] = _speed(vectors, comparison, values, sentences)
-        click.echo(_speed_line(told["speed"]))
-    finish(context, told)
 
 
-def _pairs(values: dict[str, Any]) -> dict[str, list[SentencePair]]:
+def _pairs(values: dict[str, Any], tasks: list[str] | None) -> dict[str, list[SentencePair]]:
     """Return the sentence pairs of each file, by its name without its ending.
 
     Raises:
         X2StaticError: a file cannot be used, or two results would have one name.
     """
-    taken = _task_folders(values)
+    folders = find_tasks(values["data"]) if values["data"] is not None else {}
+    paths = {name: folder for name, folder in folders.items() if tasks is None or name in tasks}
     pairs = {}
     for path in dict.fromkeys(values["pairs"]):
-        if path.stem in taken:
-            raise X2StaticError(f"{taken[path.stem]} and {path}: two tasks of one name; rename one")
-        taken[path.stem] = path
+        if path.stem in paths:
+            raise X2StaticError(f"{paths[path.stem]} and {path}: two tasks of one name; rename one")
+        paths[path.stem] = path
         pairs[path.stem] = read_sentence_pairs(path)
     return pairs
-
-
-def _task_folders(values: dict[str, Any]) -> dict[str, Path]:
-    if values["data"] is None:
-        return {}
-    names = _names(values["tasks"])
-    return {name: folder for name, folder in find_tasks(values["data"]).items() if names is None or name in names}
 
 
 def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
     loaded = WordVectors.load(vectors)  # before the libraries of the teacher, so that a wrong name is told at once
     from x2static.baselines.fine_tuning import FineTuning
     from x2static.baselines.teacher_sentences import TeacherSentences
-    from x2static.pipeline.kept_results import KeptResults
-    from x2static.pipeline.teacher_reference import Comparison
+    from x2static.pipeline.teacher_reference import Comparison, SavedResults
 
     sentences = TeacherSentences.load(
         values["model"], values["device"], values["precision"], trust_remote_code=values["trust_remote_code"]
     )
     tuning = FineTuning(seed=values["seed"]) if values["fine_tune"] else None
-    return Comparison(loaded, sentences, values["data"], KeptResults(values["out"]), tuning, values["seed"])
+    return Comparison(loaded, sentences, values["data"], SavedResults(values["out"]), tuning, values["seed"])
 
 
 def _speed(vectors: Path, comparison: "Comparison", values: dict[str, Any], sentences: list[str]) -> dict[str, Any]:
-    measurement = Measurement(vectors, values["model"], values["precision"], values["trust_remote_code"], sentences)
+    measurement = teacher_speed.Measurement(
+        vectors, values["model"], values["precision"], values["trust_remote_code"], sentences
+    )
 
-    def make() -> dict[str, Any]:
+    def compute() -> dict[str, Any]:
         with ProgressLine("speed") as report:
             return teacher_speed.measure(measurement, report=report)
 
     read = sha256(canonical_json(sentences)).hexdigest()
-    origin = {**comparison.origin(), "asked": values["precision"], "sentences": read, "machine": machine()}
-    return comparison.kept.get("speed", origin, make)
+    machine = teacher_speed.machine()
+    origin = {**comparison.origin(), "asked": values["precision"], "sentences": read, "machine": machine}
+    return comparison.saved.get("speed", origin, compute)
 
 
-def _names(tasks: tuple[str, ...]) -> list[str] | None:
-    return [name.strip() for given in tasks for name in given.split(",") if name.strip()] or None
-
-
-def _table(found: "list[Beside]") -> str:
+def table_of(rows: "list[TaskFigures]") -> Table:
     """Return the scores, a row a task, and the share of the teacher's that the static vectors keep."""
-    tuned = any(row.fine_tuned for row in found)
-    heads = ["teacher", "static", "kept"] + (["fine-tuned", "kept"] if tuned else [])
-    rows: list[tuple[str, str, list[float | None]]] = [
-        (_title(row), row.measure, _numbers(row)[: len(heads)]) for row in found
-    ]
-    for kind in dict.fromkeys(row.measure for row in found):
-        alike = [cells for _, measure, cells in rows if measure == kind]
+    tuned = any(row.fine_tuned for row in rows)
+    heads = ["teacher", "static", "kept", *(["fine-tuned", "kept"] if tuned else [])]
+    lines: list[tuple[str, str, list[float | None]]] = []
+    for row in rows:
+        title = row.task if row.total is None else f"{row.task} ({row.covered}/{row.total})"
+        numbers = [row.teacher[row.measure], row.static[row.measure], row.share]
+        numbers += [row.fine_tuned[row.measure] if row.fine_tuned else None, row.share_of_fine_tuned]
+        lines.append((title, row.measure, numbers[: len(heads)]))
+    for measure in dict.fromkeys(row.measure for row in rows):
+        alike = [numbers for _, of_line, numbers in lines if of_line == measure]
         if len(alike) > 1:
-            rows.append(_average(kind, alike))
-    width = max(len(task) for task, _, _ in rows)
-    lines = [f"{'':{width}}{'':>10}" + "".join(f"{head:>12}" for head in heads)]
-    for task, measure, cells in rows:
-        shown = [_shown(cell, head == "kept") for head, cell in zip(heads, cells, strict=True)]
-        lines.append(f"{task:{width}}{measure:>10}" + "".join(f"{cell:>12}" for cell in shown))
-    lines.append("by one linear classifier, or by cosine, on sentence vectors; the static ones are means of words")
-    if any(row.total is not None for row in found):
-        lines.append("in brackets: pairs of which each sentence has a known word/total; both are scored on those")
-    return "\n".join(lines)
-
-
-def _average(measure: str, alike: list[list[float | None]]) -> tuple[str, str, list[float | None]]:
-    """Return the row of averages, of teacher and static vectors over the same tasks: those that have a share."""
-    counting = [cells for cells in alike if cells[2] is not None]
-    columns = zip(*counting, strict=True) if counting else [()] * len(alike[0])
-    return over_some("average", len(counting), len(alike)), measure, [mean_of_known(column) for column in columns]
-
-
-def _title(row: "Beside") -> str:
-    return row.task if row.total is None else f"{row.task} ({row.covered}/{row.total})"
-
-
-def _shares(found: "list[Beside]") -> dict[str, float | None]:
-    """Return the mean share of each measure: shares of accuracies and of correlations have no common mean."""
-    measures = dict.fromkeys(row.measure for row in found)
-    return {measure: mean_of_known([row.share for row in found if row.measure == measure]) for measure in measures}
-
-
-def _numbers(row: "Beside") -> list[float | None]:
-    tuned = row.fine_tuned[row.measure] if row.fine_tuned else None
-    return [row.teacher[row.measure], row.static[row.measure], row.share, tuned, row.share_of_fine_tuned]
-
-
-def _shown(value: float | None, is_share: bool) -> str:
-    if value is None:
-        return "none"
-    return f"{value:.1%}" if is_share else f"{value:.3f}"
-
-
-def _speed_line(speed: dict[str, Any]) -> str:
-    return (
-        f"one core: {speed['static_per_second']:,.0f} sentences/s by static vectors, "
-        f"{speed['teacher_per_second']:,.0f} by the teacher ({speed['precision']}): {speed['ratio']:,.0f} times"
+            # Of teacher and static vectors over the same tasks: those that have a share.
+            counting = [numbers for numbers in alike if numbers[2] is not None]
+            means = [mean_of_known(numbers[place] for numbers in counting) for place in range(len(heads))]
+            lines.append((over_some("average", len(counting), len(alike)), measure, means))
+    cells = [
+        [
+            Cell(number, f"{number:.1%}") if head == "kept" and number is not None else number
+            for head, number in zip(heads, numbers, strict=True)
+        ]
+        for _, _, numbers in lines
+    ]
+    notes = ["by one linear classifier, or by cosine, on sentence vectors; the static ones are means of words"]
+    if any(row.total is not None for row in rows):
+        notes.append("in brackets: pairs of which each sentence has a known word/total; both are scored on those")
+    return Table(
+        [Column("", "left"), Column("", "left"), *map(Column, heads)],
+        [(title, measure, *of_line) for (title, measure, _), of_line in zip(lines, cells, strict=True)],
+        notes=notes,
     )

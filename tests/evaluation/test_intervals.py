@@ -51,6 +51,7 @@ def test_the_interval_is_that_of_scipy_but_for_its_draws():
     assert ours == pytest.approx((theirs.low, theirs.high), abs=0.01)
 
 
+@pytest.mark.exhaustive
 def test_the_interval_holds_the_true_correlation_about_95_times_in_100():
     truth = 6 / np.pi * np.arcsin(0.6 / 2)
     trials = 400

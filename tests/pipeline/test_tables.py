@@ -15,7 +15,7 @@ def test_the_table_of_scores_has_a_column_a_set_of_vectors():
         "a": [Score("rg65", 0.5, 60, 65), Score("men", None, 1, 3000)],
         "longer/vectors": [Score("rg65", -0.25, 65, 65), Score("men", 0.1, 2000, 3000)],
     }
-    assert similarity_table(scores).splitlines() == [
+    assert similarity_table(scores).terminal().splitlines() == [
         "         a                  longer/vectors",
         "rg65     0.500  (60/65)     -0.250 (65/65)",
         "men      none   (1/3000)    0.100  (2000/3000)",
@@ -26,20 +26,24 @@ def test_the_table_of_scores_has_a_column_a_set_of_vectors():
 
 def test_intervals_stand_beside_their_scores():
     table = similarity_table({"a": [Score("t", 0.5, 9, 9, Interval(0.25, 0.75)), Score("u", None, 1, 9)]})
-    assert table.splitlines()[1:3] == ["t        0.500  [0.250, 0.750] (9/9)", "u        none   (1/9)"]
-    assert table.endswith("Spearman's rho [95 % interval] (pairs covered/total)")
+    assert table.terminal().splitlines()[1:3] == ["t        0.500  [0.250, 0.750] (9/9)", "u        none   (1/9)"]
+    assert table.terminal().endswith("Spearman's rho [95 % interval] (pairs covered/total)")
 
 
 def test_the_tables_say_which_tasks_are_parts_that_do_not_count_in_the_average():
     table = similarity_table({"a": [Score("ws353", 0.5, 9, 9), Score("ws353-similarity", None, 1, 9)]})
-    assert table.splitlines()[3] == "average           0.500"
-    assert table.endswith("; the average is without parts of other sets: ws353-similarity")
+    assert table.terminal().splitlines()[3] == "average           0.500"
+    assert table.terminal().endswith("; the average is without parts of other sets: ws353-similarity")
     tasks = [
         Difference("t", 0.125, None, 9, 9),
         Difference("t-part", 0.1, None, 5, 9),
         Difference("u", None, None, 0, 9),
     ]
-    lines = difference_table("a", {"b": Differences(tasks, Difference("average", 0.125, None, 9, 9))}).splitlines()
+    lines = (
+        difference_table("a", {"b": Differences(tasks, Difference("average", 0.125, None, 9, 9))})
+        .terminal()
+        .splitlines()
+    )
     assert lines[4] == "average  +0.125  (9/9) over 1 of 2"
     assert lines[-1].endswith("; the average is without parts of other sets: t-part")
 
@@ -49,7 +53,7 @@ def test_differences_that_are_clear_have_a_star():
         [Difference("t", 0.125, Interval(0.1, 0.2), 9, 9), Difference("u", -0.1, Interval(-0.2, 0.1), 5, 9)],
         Difference("average", None, None, 14, 18),
     )
-    lines = difference_table("base", {"other": differences}).splitlines()
+    lines = difference_table("base", {"other": differences}).terminal().splitlines()
     assert lines[:4] == [
         "         other",
         "t        +0.125* [0.100, 0.200] (9/9)",
@@ -60,7 +64,7 @@ def test_differences_that_are_clear_have_a_star():
 
 
 def test_a_long_name_keeps_its_end():
-    heading = similarity_table({"x" * 50 + "END": [Score("t", 0.5, 9, 9)]}).splitlines()[0].split()[0]
+    heading = similarity_table({"x" * 50 + "END": [Score("t", 0.5, 9, 9)]}).terminal().splitlines()[0].split()[0]
     assert heading == "..." + "x" * 34 + "END"
 
 

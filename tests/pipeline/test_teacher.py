@@ -18,7 +18,7 @@ from x2static.baselines.teacher_sentences import TeacherSentences
 from x2static.evaluation.classification.data import read_tasks
 from x2static.evaluation.classification.protocol import evaluate_sentence_classification
 from x2static.pipeline import cli, teacher_reference, teacher_speed
-from x2static.pipeline.commands.teacher import _table
+from x2static.pipeline.commands.teacher import table_of
 from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.text.segmentation import default_words
 
@@ -186,12 +186,12 @@ def test_shares_of_accuracy_and_of_correlations_have_means_of_their_own(
 def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
     figures = [(0.5, 0.25), (0.7, 0.6), (None, None)]
     rows = [
-        teacher_reference.Beside(name, "spearman", {"spearman": of_teacher}, {"spearman": static}, None, 9, 9)
+        teacher_reference.TaskFigures(name, "spearman", {"spearman": of_teacher}, {"spearman": static}, None, 9, 9)
         for name, (of_teacher, static) in zip("abc", figures, strict=True)
     ]
-    (line,) = [line for line in _table(rows).splitlines() if line.startswith("average")]
+    (line,) = [line for line in table_of(rows).lines() if line.startswith("average")]
     assert line.split() == ["average", "over", "2", "of", "3", "spearman", "0.600", "0.425", "67.9%"]
-    (line,) = [line for line in _table([rows[2]] * 2).splitlines() if line.startswith("average")]
+    (line,) = [line for line in table_of([rows[2]] * 2).lines() if line.startswith("average")]
     assert line.split() == ["average", "spearman", "none", "none", "none"]
 
 
@@ -322,7 +322,7 @@ def test_speed_can_be_told_of_any_text_without_tasks(
 
 def test_a_teacher_that_gets_nothing_right_leaves_no_share():
     nothing, something = {"accuracy": 0.0, "macro_f1": 0.0}, {"accuracy": 0.5, "macro_f1": 0.5}
-    row = teacher_reference.Beside("TASK", "accuracy", nothing, something, nothing)
+    row = teacher_reference.TaskFigures("TASK", "accuracy", nothing, something, nothing)
     assert (row.share, row.share_of_fine_tuned) == (None, None)
     assert json.loads(json.dumps(row.figures(), allow_nan=False))["share"] is None
 

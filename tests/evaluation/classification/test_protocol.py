@@ -1,6 +1,6 @@
 """The protocol learns what can be learned, chooses without the test part, and repeats itself."""
 
-from dataclasses import astuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,14 @@ import pytest
 from tests.evaluation.classification.tasks import trigram_rows, vectors, write
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification import protocol
-from x2static.evaluation.classification.protocol import evaluate_classification, evaluate_classification_runs, over_runs
+from x2static.evaluation.classification.protocol import (
+    ClassificationScore,
+    accuracy,
+    evaluate_classification,
+    evaluate_classification_runs,
+    macro_f1,
+    over_runs,
+)
 
 
 def splits(folder, rows, test_rows):
@@ -24,6 +31,7 @@ def test_a_class_decided_by_the_order_of_three_words_is_learned(tmp_path):
     assert (score.task, score.runs, score.accuracy_deviation, score.covered) == ("A", 1, None, score.total)
 
 
+@pytest.mark.exhaustive
 def test_labels_that_mean_nothing_stay_at_chance(tmp_path):
     write(tmp_path / "A/all.tsv", trigram_rows(600, shuffled=True))
     (score,) = evaluate_classification(vectors(), tmp_path)
@@ -77,62 +85,63 @@ def test_the_best_rate_and_epoch_on_the_validation_part_are_chosen_and_of_equals
     assert protocol.choose(None, None, Validation, 2, 0) == (1e-4, 10)
 
 
-def test_the_same_seed_gives_the_same_scores_and_another_seed_others(tmp_path):
-    write(tmp_path / "A/all.tsv", trigram_rows(150, shuffled=True))
-    first, again, other = (evaluate_classification(vectors(), tmp_path, seed=seed) for seed in (0, 0, 1))
-    assert first == again
-    assert first != other
+def test_runs_are_one_classifier_for_each_set_of_vectors_made_together_or_one_at_a_time(tmp_path):
+    for name in "BA":
+        write(tmp_path / f"{name}/all.tsv", trigram_rows(100, shuffled=True))
+    sets, reports = [vectors(seed=1), vectors(seed=1), vectors(seed=2)], []
+    together = evaluate_classification_runs(sets, tmp_path, seed=5, tasks=["A"], report=reports.append)
+    alone = [
+        evaluate_classification_runs([one], tmp_path, 5, tasks=["A"], first_run=run)[0] for run, one in enumerate(sets)
+    ]
+    assert alone[0].accuracy != alone[1].accuracy, "each run has draws of its own"
+    assert together == [over_runs(alone)]
+    assert [(report.done, report.total, report.detail) for report in reports] == [
+        *((done, 3, "A") for done in range(3)),
+        (3, 3, ""),
+    ]
+    (twice,) = evaluate_classification(sets[0], tmp_path, runs=2, seed=5, tasks=["A"])
+    assert twice == over_runs(alone[:2])
+    assert evaluate_classification(sets[0], tmp_path, seed=6, tasks=["A"]) != alone[:1]
 
 
-def test_runs_are_one_classifier_for_each_set_of_vectors(tmp_path):
-    write(tmp_path / "A/all.tsv", trigram_rows(150, shuffled=True))
-    sets = [vectors(seed=1), vectors(seed=2)]
-    (both,) = evaluate_classification_runs(sets, tmp_path, seed=5)
-    (first,) = evaluate_classification_runs(sets[:1], tmp_path, seed=5)
-    assert both.runs == 2
-    assert both.accuracy_deviation > 0
-    second = 2 * both.accuracy - first.accuracy
-    assert both.accuracy_deviation == pytest.approx(abs(first.accuracy - second) / 2**0.5)
-    (twice,) = evaluate_classification(sets[0], tmp_path, runs=2, seed=5)
-    (repeated,) = evaluate_classification_runs([sets[0]] * 2, tmp_path, seed=5)
-    assert astuple(twice) == astuple(repeated)
-    assert over_runs([first]) == first
-
-
-def test_runs_made_one_at_a_time_have_the_draws_of_those_made_together(tmp_path):
-    write(tmp_path / "A/all.tsv", trigram_rows(150, shuffled=True))
-    sets = [vectors(seed=1)] * 3
-    together = evaluate_classification_runs(sets, tmp_path, seed=5)
-    alone = [evaluate_classification_runs([one], tmp_path, seed=5, first_run=run)[0] for run, one in enumerate(sets)]
-    assert len({score.accuracy for score in alone}) > 1, "each run has draws of its own"
-    assert [over_runs(alone)] == together
-
-
-def test_words_are_looked_up_for_every_set_before_the_first_is_trained(tmp_path):
+def test_what_is_wrong_with_the_last_task_or_set_is_said_before_the_first_is_trained(tmp_path):
     write(tmp_path / "A/all.tsv", trigram_rows(20))
     foreign, reports = vectors([f"x{number}" for number in range(60)]), []
     with pytest.raises(X2StaticError, match="A: 0 of its"):
         evaluate_classification_runs([vectors(), foreign], tmp_path, report=reports.append)
-    assert reports == []
-
-
-def test_progress_counts_classifiers_and_names_the_task(tmp_path):
-    for name in "BA":
-        write(tmp_path / f"{name}/all.tsv", trigram_rows(20))
-    reports = []
-    evaluate_classification(vectors(), tmp_path, report=reports.append, tasks=["B", "A"])
-    assert [(report.done, report.total, report.detail) for report in reports] == [(0, 2, "B"), (1, 2, "A"), (2, 2, "")]
-
-
-def test_what_is_wrong_with_the_last_task_is_said_before_the_first_is_trained(tmp_path):
-    write(tmp_path / "A/all.tsv", trigram_rows(20))
     write(tmp_path / "B/all.tsv", [(number % 2, "foreign words") for number in range(20)])
-    reports = []
     with pytest.raises(X2StaticError, match="B: 0 of its 40 words"):
         evaluate_classification(vectors(), tmp_path, report=reports.append)
+    with pytest.raises(X2StaticError, match="0 runs"):
+        evaluate_classification(vectors(), tmp_path, runs=0, report=reports.append)
     assert reports == []
 
 
-def test_no_runs_are_refused(tmp_path):
-    with pytest.raises(X2StaticError, match="0 runs"):
-        evaluate_classification(vectors(), tmp_path, runs=0)
+def naive_macro_f1(labels, predicted):
+    f1s = []
+    for of_class in sorted(set(labels) | set(predicted)):
+        hits = sum(1 for label, guess in zip(labels, predicted, strict=True) if label == guess == of_class)
+        precision = hits / predicted.count(of_class) if of_class in predicted else 0.0
+        recall = hits / labels.count(of_class) if of_class in labels else 0.0
+        f1s.append(2 * precision * recall / (precision + recall) if hits else 0.0)
+    return sum(f1s) / len(f1s)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_macro_f1_equals_a_naive_loop(seed):
+    random = np.random.default_rng(seed)
+    labels, predicted = random.integers(0, 5, (2, int(random.integers(1, 30))))
+    assert macro_f1(labels, predicted) == pytest.approx(naive_macro_f1(labels.tolist(), predicted.tolist()), abs=1e-12)
+
+
+def test_macro_f1_counts_a_class_that_is_never_predicted_and_leaves_out_one_that_is_nowhere():
+    labels, predicted = np.array([0, 0, 0, 3]), np.zeros(4, np.int64)
+    assert macro_f1(labels, predicted) == pytest.approx((6 / 7 + 0) / 2)
+    assert accuracy(labels, predicted) == 0.75
+
+
+def test_runs_are_averaged_with_their_standard_deviation():
+    run = ClassificationScore("A", 0.5, 0.3, None, None, 1, 1e-3, 9, 5, 6)
+    both = over_runs([run, replace(run, accuracy=0.7, macro_f1=0.3, lr=1e-4, epochs=8)])
+    assert both == ClassificationScore("A", 0.6, 0.3, pytest.approx(0.02**0.5), 0.0, 2, 1e-3, 9, 5, 6)
+    assert over_runs([run]) == run

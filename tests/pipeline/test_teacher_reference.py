@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from x2static.durable.errors import X2StaticError
-from x2static.pipeline.kept_results import KeptResults
+from x2static.pipeline.teacher_reference import SavedResults
 
 
 def test_a_result_is_made_once_for_each_origin(tmp_path: Path):
@@ -15,7 +15,7 @@ def test_a_result_is_made_once_for_each_origin(tmp_path: Path):
         return lambda: (made.append(value), {"value": value, "half": value / 2})[1]
 
     for _ in range(2):  # another run
-        kept = KeptResults(tmp_path / "new" / "folder")
+        kept = SavedResults(tmp_path / "new" / "folder")
         assert kept.get("score", {"seed": 1}, make(1)) == {"value": 1, "half": 0.5}
         assert kept.get("score", {"seed": 2}, make(2)) == {"value": 2, "half": 1.0}
         assert kept.get("other", {"seed": 1}, make(3)) == {"value": 3, "half": 1.5}
@@ -24,14 +24,14 @@ def test_a_result_is_made_once_for_each_origin(tmp_path: Path):
 
 
 def test_what_fails_is_not_kept(tmp_path: Path):
-    kept = KeptResults(tmp_path)
+    kept = SavedResults(tmp_path)
     with pytest.raises(ZeroDivisionError):
         kept.get("score", {}, lambda: {"value": 1 / 0})
     assert kept.get("score", {}, lambda: {"value": 1}) == {"value": 1}
 
 
 def test_a_result_of_another_origin_under_the_same_name_is_made_anew(tmp_path: Path):
-    kept = KeptResults(tmp_path)
+    kept = SavedResults(tmp_path)
     kept.get("score", {"seed": 1}, lambda: {"value": 1})
     (path,) = tmp_path.iterdir()
     path.write_text('{"origin": {"seed": 3}, "result": {"value": 9}}')
@@ -39,7 +39,7 @@ def test_a_result_of_another_origin_under_the_same_name_is_made_anew(tmp_path: P
 
 
 def test_a_damaged_file_is_named(tmp_path: Path):
-    kept = KeptResults(tmp_path)
+    kept = SavedResults(tmp_path)
     kept.get("score", {}, lambda: {"value": 1})
     (path,) = tmp_path.iterdir()
     path.write_text("{")
@@ -48,7 +48,7 @@ def test_a_damaged_file_is_named(tmp_path: Path):
 
 
 def test_without_a_folder_nothing_is_kept():
-    kept, made = KeptResults(None), []
+    kept, made = SavedResults(None), []
     for _ in range(2):
         kept.get("score", {}, lambda: {"value": len(made), "made": made.append(1)})
     assert len(made) == 2
