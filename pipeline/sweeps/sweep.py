@@ -3,8 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -60,6 +59,7 @@ class Sweep:
     report: Report
     results: dict[str, Result] = field(default_factory=dict)
     _draws: dict[str, list[Draw]] = field(default_factory=dict)  # those that wait for a trial, by its name
+    _workers: list[Worker] = field(default_factory=list)
     _done: int = 0
 
     def run(self) -> None:
@@ -69,42 +69,47 @@ class Sweep:
             Interrupted: by a signal; what runs was stopped, with its state saved.
             OSError: a result cannot be kept.
         """
-        with _workers() as workers:
-            while True:
-                self._give_work(workers)
-                busy = [worker for worker in workers if worker.task is not None]
-                if not busy:
-                    return
+        try:
+            while busy := self._give_work():
                 for worker in ready(busy):
-                    self._hear(worker, workers)
+                    self._hear(worker)
+        except (KeyboardInterrupt, Interrupted) as error:
+            started, n_busy = time.monotonic(), sum(worker.task is not None for worker in self._workers)
+            logger.info("stopping; %d trials save their state", n_busy)
+            _stop(self._workers)
+            raise Interrupted(
+                f"stopped, the state of {n_busy} trials saved in {time.monotonic() - started:.0f} s; run the same "
+                "command again to go on"
+            ) from error
+        finally:  # whatever happens, they save what they do and end
+            _stop(self._workers)
 
-    def _give_work(self, workers: list[Worker]) -> None:
-        while sum(worker.task is not None for worker in workers) < self.jobs:
+    def _give_work(self) -> list[Worker]:
+        """Give trials to workers until all are busy or there are no more; return the busy ones."""
+        while sum(worker.task is not None for worker in self._workers) < self.jobs:
             draw = self.source.ask()
             if draw is None:
-                return
+                break
             name = trial_name(draw.settings)
             waiting = self._draws.setdefault(name, [])
             waiting.append(draw)
             if len(waiting) > 1:
                 continue  # the same settings are being tried
-            result = self._known(name)
-            config = None
-            if result is None:
-                config = self._config(name, draw.settings)
-            if isinstance(config, TrainConfig):
-                self._idle(workers).run(Task(name, draw.settings, config, self.data))
-            elif isinstance(config, str):
-                self._end(Result(name=name, settings=draw.settings, state="failed", error=config))
-            elif result is not None:
+            result = self.results.get(name) or trial.load(self.out, name)
+            again = self.retry_failed and name not in self.results  # once a call
+            if result is not None and not (result.state == "failed" and again):
                 self._end(result, new=False)
-
-    def _known(self, name: str) -> Result | None:
-        """Return the result of a trial that need not run; one that has failed may be tried once a call."""
-        if name in self.results:
-            return self.results[name]
-        result = trial.load(self.out, name)
-        return None if result is not None and result.state == "failed" and self.retry_failed else result
+                continue
+            config = self._config(name, draw.settings)
+            if isinstance(config, str):
+                self._end(Result(name=name, settings=draw.settings, state="failed", error=config))
+                continue
+            idle = [worker for worker in self._workers if worker.task is None]
+            if not idle:
+                idle = [Worker(self.jobs)]
+                self._workers += idle
+            idle[0].run(Task(name, draw.settings, config, self.data))
+        return [worker for worker in self._workers if worker.task is not None]
 
     def _config(self, name: str, settings: Settings) -> TrainConfig | str:
         """Return all settings of a trial, or what is wrong with them together."""
@@ -113,32 +118,25 @@ class Sweep:
         except ValidationError as error:
             return "; ".join(item["msg"] for item in error.errors())
 
-    def _idle(self, workers: list[Worker]) -> Worker:
-        for worker in workers:
-            if worker.task is None:
-                return worker
-        workers.append(Worker(self.jobs))
-        return workers[-1]
-
-    def _hear(self, worker: Worker, workers: list[Worker]) -> None:
+    def _hear(self, worker: Worker) -> None:
         task = worker.task
         message = worker.receive()
         if task is None or isinstance(message, Stopped):
             raise Interrupted(f"a trial was stopped from outside ({message}); run the same command again to go on")
         if isinstance(message, Losses):
-            worker.answer(go_on=not (self.prune and self._hopeless(worker, task, workers)))
+            worker.answer(go_on=not (self.prune and self._hopeless(worker, task)))
             return
         worker.task = None
         if message is None:
-            workers.remove(worker)
+            self._workers.remove(worker)
             message = Result(
                 name=task.name, settings=task.settings, state="failed", losses=worker.losses, error=worker.death()
             )
         self._end(message)
 
-    def _hopeless(self, worker: Worker, task: Task, workers: list[Worker]) -> bool:
+    def _hopeless(self, worker: Worker, task: Task) -> bool:
         alike = comparable(task.config)
-        running = [(other.task.config, other.losses) for other in workers if other.task and other is not worker]
+        running = [(other.task.config, other.losses) for other in self._workers if other.task and other is not worker]
         ended = [(self._config(result.name, result.settings), result.losses) for result in self.results.values()]
         others = [
             losses for config, losses in running + ended if not isinstance(config, str) and comparable(config) == alike
@@ -158,25 +156,6 @@ class Sweep:
         best = [score for score in (one.score(self.select) for one in self.results.values()) if score is not None]
         detail = f"best score {max(best):.3f}" if best else ""
         self.report(Progress(min(self._done, self.source.total), self.source.total, "trials", detail))
-
-
-@contextmanager
-def _workers() -> Iterator[list[Worker]]:
-    """Give a list to put workers in; whatever happens, they save what they do and end."""
-    workers: list[Worker] = []
-    try:
-        yield workers
-    except (KeyboardInterrupt, Interrupted) as error:
-        started = time.monotonic()
-        busy = sum(worker.task is not None for worker in workers)
-        logger.info("stopping; %d trials save their state", busy)
-        _stop(workers)
-        raise Interrupted(
-            f"stopped, the state of {busy} trials saved in {time.monotonic() - started:.0f} s; run the same command "
-            f"again to go on"
-        ) from error
-    finally:
-        _stop(workers)
 
 
 def _stop(workers: list[Worker]) -> None:
