@@ -4,15 +4,13 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluation.classification.tasks import write as write_task
-from tests.pipeline.compare.conftest import Compare, options, state_of, write_pairs
-from tests.stage2_train.caches import shard_content, write_cache
+from tests.pipeline.compare.conftest import Compare, options, state_of
 from tests.stage2_train.conftest import single_thread
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.word_similarity import evaluate_word_similarity
@@ -244,23 +242,6 @@ def test_classification_alone_needs_no_word_pairs(compare: Compare, tmp_path: Pa
     assert ran.status == 0, ran.err
     assert list(ran.json["tables"]) == ["table4"]
     assert compare(*asked).status == 1
-
-
-def test_words_of_any_kind_are_text_on_the_page(compare: Compare, tmp_path: Path):
-    hostile = ['"><img src=x onerror=alert(1)>', "<script>", "&amp;", "שלום", "a|b", "$x$", "`c`", "</table>"]
-    content = shard_content(0, 120, 16)
-    named = [hostile[int(word[1:])] if int(word[1:]) < len(hostile) else word for word in content.lexicon]
-    cache = write_cache(tmp_path / "cache", [replace(content, lexicon=named)], dim=16)
-    data = write_pairs(tmp_path / "data", [f"w{i}" for i in range(10, 20)])
-    out = tmp_path / "out"
-    asked = ["--cache", cache, "--data", data, "--out", out, "--min-count", "5", "--seeds", "1", "--baselines", "none"]
-    ran = compare(*asked, "--only", "table3", "--words", "<script>,שלום")
-    assert ran.status == 0, ran.err
-    page = (out / "compare.html").read_text()
-    assert "<script" not in page
-    assert "<img src=x" not in page
-    assert page.count("</table>") == page.count("<table>")
-    assert "<script" not in (out / "compare.md").read_text()
 
 
 def test_finished_runs_are_compared_without_a_cache(done, compare: Compare, data: Path, tmp_path: Path):

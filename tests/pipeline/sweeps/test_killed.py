@@ -55,7 +55,7 @@ def kill_parent(process: "subprocess.Popen[str]") -> None:
     process.kill()
 
 
-@pytest.mark.parametrize("kill", [kill_all, kill_parent])
+@pytest.mark.parametrize("kill", [pytest.param(kill_all, marks=pytest.mark.exhaustive), kill_parent])
 def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(
     kill: Callable[["subprocess.Popen[str]"], None],
     met: tuple["subprocess.Popen[str]", list[str]],
@@ -80,7 +80,11 @@ def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(
 
 
 @pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, id="Ctrl-C, to the group"), pytest.param(signal.SIGTERM, id="SIGTERM")]
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C, to the group"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_a_signal_stops_the_trials_with_their_state_saved(
     number: signal.Signals,

@@ -5,16 +5,13 @@ from pathlib import Path
 import pytest
 
 from x2static.pipeline.sweeps.settings import (
-    NOT_SWEPT,
     Grid,
     Range,
     WrongGrid,
     load_space,
     parse_grid,
-    sweepable,
     trial_name,
 )
-from x2static.schemas.training import TrainConfig
 
 
 def test_a_grid_is_every_combination_the_last_setting_changing_first():
@@ -68,12 +65,6 @@ def test_a_grid_that_makes_no_sense_is_refused(texts: tuple[str, ...], said: str
         parse_grid(texts)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_every_setting_of_training_can_be_swept_but_for_where_and_how_a_trial_runs():
-    assert set(TrainConfig.model_fields) > NOT_SWEPT
-    assert set(sweepable()) == set(TrainConfig.model_fields) - NOT_SWEPT
-    assert {"lr", "negatives", "dim", "objective", "seed"} <= set(sweepable())
 
 
 def test_names_of_trials_are_readable_and_differ_where_settings_do():
