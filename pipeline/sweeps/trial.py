@@ -1,6 +1,7 @@
 """One trial of a sweep: trained from the cache, scored, and recorded beside its run."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import LOCK, canonical_json, read_json, write_atomically
+from x2static.evaluation.measures import mean_of_known
 from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.pipeline.sweeps.settings import Settings
 from x2static.schemas.training import TrainConfig
@@ -54,9 +56,7 @@ class Result(BaseModel):
 
     def score(self, select: tuple[str, ...]) -> float | None:
         """Return the mean score over some data sets, those without a score left out; None where none has one."""
-        known = [task.score for name, task in self.scores.items() if name in select or not select]
-        there = [score for score in known if score is not None]
-        return sum(there) / len(there) if there else None
+        return mean_of_known(task.score for name, task in self.scores.items() if name in select or not select)
 
     @property
     def loss(self) -> float | None:
@@ -118,11 +118,9 @@ def run_trial(
     from x2static.stage2_train.trainer import train
 
     if config.out.is_dir():
-        try:  # wait for a process that a killed sweep left behind, and which is about to save its state
-            with FileLock(config.out / LOCK, timeout=SECONDS_TO_LET_GO):
-                pass
-        except Timeout:
-            pass  # training says it in a line of its own
+        # A process that a killed sweep left behind may be about to save its state; past that, training says it.
+        with suppress(Timeout), FileLock(config.out / LOCK, timeout=SECONDS_TO_LET_GO):
+            pass
     figures = train(config, after_epoch=after_epoch)
     vectors = WordVectors.load(config.out)
     scores = {
