@@ -76,8 +76,9 @@ def losses(curves: Sequence[tuple[str, Sequence[float]]], named: int | None = No
         axes.set_ylabel("mean loss of a target (nats)")
         handles, labels = axes.get_legend_handles_labels()
         columns = 2 if max(map(len, labels)) <= LONGEST_LABEL else 1
-        place = "outside lower center"
-        figure.legend(handles[::-1], labels[::-1], loc=place, frameon=False, ncols=columns, fontsize="small")
+        figure.legend(
+            handles[::-1], labels[::-1], loc="outside lower center", frameon=False, ncols=columns, fontsize="small"
+        )
         return _png(figure)
 
 

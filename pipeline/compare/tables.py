@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from x2static.evaluation.word_similarity import Differences
-from x2static.pipeline.compare.records import TaskAccuracy, TaskScore
 from x2static.pipeline.compare.reference import PAIRS, TASKS, Published, averaged, heads_of
 from x2static.pipeline.terminal import duration
 from x2static.report.table import Cell, Column, Table, figure
@@ -100,14 +99,14 @@ class Row(NamedTuple):
     """A method in a table.
 
     Attributes:
-        seeds: the results of each seed, one at least.
+        seeds: the results of each seed, one seed at least: TaskScore or TaskAccuracy, one a data set.
         seconds: of one seed; None where nobody knows, since other work was used again.
         source: the rows of one source are rivals: "here", or "teacher".
     """
 
     key: str
     label: str
-    seeds: Sequence[Sequence[TaskScore]] | Sequence[Sequence[TaskAccuracy]]
+    seeds: Sequence[Sequence[Any]]
     seconds: float | None
     dim: int = 0
     words: int = 0
