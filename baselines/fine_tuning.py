@@ -51,13 +51,7 @@ class Classifier(nn.Module):
     """A teacher whose states are averaged over each text's pieces, and a linear layer on top."""
 
     def __init__(self, model: PreTrainedModel, dim: int, n_classes: int) -> None:
-        """Draw the linear layer; the teacher's weights stay as they were given.
-
-        Args:
-            model: the teacher, in float32.
-            dim: width of its states.
-            n_classes: classes of the task.
-        """
+        """Draw the linear layer; the teacher, in float32, has states of width `dim`, and keeps its weights."""
         super().__init__()
         self.model = model
         self.head = nn.Linear(dim, n_classes)
@@ -84,18 +78,15 @@ def fine_tune(
     settings: FineTuning | None = None,
     report: Report = silent,
 ) -> Ids:
-    """Train a copy of a teacher on labelled texts, and label others with it.
+    """Train a copy of a teacher on labelled texts, and label others with it, (len(test),) int64.
 
     Args:
         sentences: the teacher; it stays as it is.
         texts: to learn from; what is longer than the teacher's window is cut.
         labels: of each text, 0 to below the number of classes.
         test: texts to label.
-        settings: the settings; None for the defaults.
+        settings: None for the defaults.
         report: hears of the progress.
-
-    Returns:
-        The label of each text of `test`, (len(test),) int64.
 
     Raises:
         X2StaticError: there is nothing to learn from, labels do not fit the texts, or the loss is not finite.

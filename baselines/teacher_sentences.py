@@ -52,12 +52,8 @@ class TeacherSentences:
     ) -> "TeacherSentences":
         """Load a teacher.
 
-        Args:
-            model: a folder, "demo", or an id on the hub.
-            device: "auto", "cpu" or "cuda".
-            precision: number format; "auto" for bfloat16 where the device computes with it, else float32.
-            revision: commit, tag or branch of a model on the hub.
-            trust_remote_code: let the model run Python code of its own.
+        The model is a folder, "demo", or an id on the hub, of which `revision` is a commit, tag or branch. "auto" is
+        bfloat16 where the device computes with it, else float32.
 
         Raises:
             X2StaticError: the teacher is not there or cannot be loaded, or there is no such device.

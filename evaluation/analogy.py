@@ -125,10 +125,6 @@ class AnalogyScore:
 def evaluate_analogies(vectors: WordVectors, data: Path | None = None) -> list[AnalogyScore]:
     """Answer analogy questions, those with an unknown word left out and counted.
 
-    Args:
-        vectors: the word vectors.
-        data: where the questions are, see `find_questions`; None for those that come with gensim.
-
     Raises:
         X2StaticError: the questions cannot be read, or none of them is covered.
     """
@@ -138,11 +134,7 @@ def evaluate_analogies(vectors: WordVectors, data: Path | None = None) -> list[A
 
 
 def check_covered(vectors: WordVectors, files: Mapping[str, list[Question]]) -> None:
-    """Check that there is something to answer, which takes less long than answers.
-
-    Args:
-        vectors: the word vectors.
-        files: the questions of each file, by its name.
+    """Check that there is something to answer in the files, by name, which takes less long than answers.
 
     Raises:
         X2StaticError: no question is covered.
@@ -165,11 +157,7 @@ def score_questions(
     Case is ignored, as in word2vec and gensim: of two spellings the more frequent one stands for a given word, and an
     answer is right in either. Every word of the vocabulary may be the answer but the three given ones.
 
-    Args:
-        vectors: the word vectors.
-        task: what the questions are called.
-        questions: the questions.
-        megabytes: bounds the memory for cosines; the result does not depend on it.
+    `megabytes` bounds the memory for cosines; the result does not depend on it.
     """
     spelling = Spelling(vectors.words)
     rows = spelling.rows(questions)
@@ -267,12 +255,7 @@ class _Best:
     """The best row for each question among those that were looked at."""
 
     def __init__(self, places: Rows, banned: Rows) -> None:
-        """Begin with no row.
-
-        Args:
-            places: (n_questions, 3) int64, a, b and c among the used words.
-            banned: (n_questions, most) int64, rows that are no answer.
-        """
+        """Begin with no row; `places` are those of a, b and c among the used words, (n_questions, 3) int64."""
         self.row: Rows = np.full(len(places), -1, np.int64)
         self._score = np.full(len(places), -np.inf, np.float32)
         self._places, self._banned = places, banned

@@ -68,14 +68,7 @@ PUBLISHED = {
 
 
 class WordLists(BaseModel):
-    """The four lists of a test.
-
-    Attributes:
-        X: target words that the test expects nearer to A.
-        Y: target words that it expects nearer to B.
-        A: attribute words.
-        B: attribute words.
-    """
+    """The four lists of a test: it expects the target words X nearer to the attribute words A, and Y nearer to B."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -176,12 +169,7 @@ class Association:
 
 @dataclass(frozen=True)
 class Permutations:
-    """How partitions are drawn where they are too many to be all tried: more than 100,000, and more than n.
-
-    Attributes:
-        n: how many are drawn.
-        seed: of the draws.
-    """
+    """How many partitions are drawn, where they are too many to be all tried: more than 100,000, and more than n."""
 
     n: int = PARTITIONS
     seed: int = 0
@@ -191,11 +179,6 @@ def evaluate_bias(
     vectors: WordVectors, data: Path | None = None, permutations: Permutations | None = None
 ) -> list[Association]:
     """Run every association test, unknown words left out and counted.
-
-    Args:
-        vectors: the word vectors.
-        data: where the word lists are, see `find_word_lists`; None for the published ones, from WEFE.
-        permutations: how partitions are drawn; None for 100,000 and seed 0.
 
     Raises:
         X2StaticError: the lists cannot be read, scipy is missing, or no word of any test is known.
@@ -222,12 +205,6 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, permutations: P
     The standard deviation is that of the population of all targets, as the paper's text and WEFE have it. The p-value
     is one-sided and counts partitions that are just as far apart: exactly, the observed one is among them; in a
     sample, p = (1 + hits) / (1 + drawn). Where unknown words leave X and Y of unequal sizes, the partitions keep them.
-
-    Args:
-        vectors: the word vectors.
-        task: what the test is called.
-        lists: its words.
-        permutations: how partitions are drawn where there are more than 100,000, and more than would be drawn.
 
     Raises:
         X2StaticError: scipy is missing.

@@ -48,12 +48,7 @@ def gensim_file(name: str) -> Path | None:
 
 
 def finite_score(number: str, where: str, header: str) -> float:
-    """Return a score that people gave.
-
-    Args:
-        number: as it stands in the file.
-        where: file and line.
-        header: what to do about a header line, which has none.
+    """Return a score that people gave; `header` says what to do about a header line, which has none.
 
     Raises:
         X2StaticError: it is no finite number.

@@ -107,10 +107,6 @@ class SentenceScore:
 def evaluate_sentence_similarity(vectors: WordVectors, data: Path | None) -> list[SentenceScore]:
     """Score averaged word vectors on every data set, pairs with a sentence without a known word left out and counted.
 
-    Args:
-        vectors: the word vectors.
-        data: where the data sets are, see `find_sentence_pairs`.
-
     Raises:
         X2StaticError: the data cannot be read, scipy is missing, or no pair of any data set is covered.
     """
@@ -151,15 +147,12 @@ def covered_pairs(vectors: WordVectors, pairs: Iterable[SentencePair]) -> list[S
 
 
 def average_sentences(vectors: WordVectors, pairs: list[SentencePair], weights: Floats | None = None) -> Floats:
-    """Return the mean of each sentence's known words, each occurrence counting.
+    """Return the mean of each sentence's known words, each occurrence counting, (2 n, dim) float64 for n pairs.
 
     Args:
         vectors: the word vectors.
         pairs: n pairs that the vectors cover.
         weights: (n_words,) float64, of the words; None for ones.
-
-    Returns:
-        (2 n, dim) float64, the first sentence of the first pair, the second one, and so on.
     """
     averages = np.empty((2 * len(pairs), vectors.dim))
     for number, sentence in enumerate(sentences_of(pairs)):
@@ -175,15 +168,12 @@ def sentences_of(pairs: Iterable[SentencePair]) -> list[str]:
 
 
 def correlate(task: str, sentences: Floats, pairs: list[SentencePair]) -> Correlation | None:
-    """Correlate the cosines of pairs with what people say; where there is no correlation, that is warned of.
+    """Correlate the cosines of n pairs with what people say; where there is no correlation, that is warned of.
 
     Args:
-        task: what the pairs are called.
+        task: what the pairs are called, for the warning.
         sentences: (2 n, dim) float64, a vector a sentence, in the order of `sentences_of`.
         pairs: the n pairs.
-
-    Returns:
-        None for fewer than two pairs, and where all cosines or all human scores are equal.
 
     Raises:
         X2StaticError: scipy is missing.
@@ -210,9 +200,7 @@ def average(scores: Iterable[SentenceScore]) -> float | None:
 def sif_weights(vectors: WordVectors, a: float = SIF_A) -> Floats | None:
     """Return the weight of each word, (n_words,) float64 in (0, 1]; None where all counts are zero.
 
-    Args:
-        vectors: the word vectors; a word's probability is its share of their counts.
-        a: the smaller, the less frequent words weigh.
+    A word's probability is its share of the counts; the smaller `a`, the less frequent words weigh.
     """
     total = int(vectors.counts.sum())
     if total == 0:

@@ -48,7 +48,7 @@ def evaluate_word_similarity(
 
     Args:
         vectors: the word vectors.
-        data: where the data sets are, see `find_word_pairs`; None for those that come with gensim.
+        data: where the data sets are, see `find_word_pairs`.
         bootstrap: how to resample for the intervals; None for none.
 
     Raises:
@@ -64,13 +64,8 @@ def score_together(
 ) -> dict[str, list[Score]]:
     """Score several sets of word vectors on the pairs that all cover, so that nobody gains by a small vocabulary.
 
-    Args:
-        vectors: the sets of word vectors, by name.
-        data: see `evaluate_word_similarity`.
-        bootstrap: as there.
-
     Returns:
-        For each set of vectors a score a data set; `covered`, the pairs that all cover, is the same for all.
+        By the names of the sets a score a data set; `covered`, the pairs that all cover, is the same for all.
 
     Raises:
         X2StaticError: the data cannot be read, scipy is missing, or no pair of any task is covered by all.
@@ -206,17 +201,14 @@ def paired_differences(
     common: bool = False,
     averaged: Collection[str] | None = None,
 ) -> dict[str, Differences]:
-    """Compare each set of word vectors with the first.
+    """Compare each set of word vectors with the first; return the differences by the names of the others.
 
     Args:
         vectors: the sets of word vectors, by name.
-        data: see `evaluate_word_similarity`.
+        data: where the data sets are, see `find_word_pairs`.
         bootstrap: how to resample.
         common: take the pairs that all sets cover, as `score_together` does, not those that the two cover.
         averaged: names of the data sets that the average is over; None for all but parts of others.
-
-    Returns:
-        By the names of all sets but the first.
 
     Raises:
         X2StaticError: the data cannot be read, or scipy is missing.

@@ -32,12 +32,7 @@ class Linear:
 
         The vectors are centred and scaled to a mean square length of 1 before, so that a strength means the same for
         vectors of any length. The problem is convex; L-BFGS over all the data solves it.
-
-        Args:
-            vectors: (n, dim) float64.
-            labels: (n,) int64, classes from 0.
-            n_classes: of the labels.
-            strength: of the penalty.
+        Vectors are (n, dim) float64, labels (n,) int64, classes from 0.
         """
         mean = vectors.mean(dim=0)
         distance = float((vectors - mean).square().sum(dim=1).mean().sqrt())
@@ -58,11 +53,7 @@ class Linear:
         return cls(mean, scale, weights.detach())
 
     def predict(self, vectors: Tensor) -> npt.NDArray[np.int64]:
-        """Return the class of each vector, (n,) int64.
-
-        Args:
-            vectors: (n, dim) float64.
-        """
+        """Return the class of each vector, (n,) int64 for (n, dim) float64."""
         classes: npt.NDArray[np.int64] = (_inputs(vectors, self.mean, self.scale) @ self.weights).argmax(dim=1).numpy()
         return classes
 

@@ -76,12 +76,7 @@ class Examples:
         return Examples(*(np.concatenate(pair) for pair in both))
 
     def batches(self, size: int, random: np.random.Generator) -> Iterator[Batch]:
-        """Yield every text once, in batches of texts of about one length; the batches in random order.
-
-        Args:
-            size: texts in a batch.
-            random: shuffles the texts of one length, and the batches.
-        """
+        """Yield every text once, in batches of `size` texts of about one length; both in random order."""
         starts = np.cumsum(self.lengths) - self.lengths
         order = random.permutation(len(self))
         order = order[np.argsort(self.lengths[order], kind="stable")]
@@ -220,12 +215,7 @@ def train(matrix: Tensor, examples: Examples, n_classes: int, lr: float, seed: i
 
     On the CPU, also where there is a GPU: the network is small, and the same seed gives the same network.
 
-    Args:
-        matrix: (n_words + 1, dim) float32, the word vectors, which stay as they are.
-        examples: what to train on.
-        n_classes: of the labels.
-        lr: learning rate.
-        seed: of the parameters, the order and the dropout.
+    The word vectors, (n_words + 1, dim) float32, stay as they are. The seed is that of parameters, order and dropout.
     """
     order, draws = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     network = Network(matrix.shape[1], n_classes, draws)

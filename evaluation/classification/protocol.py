@@ -59,12 +59,7 @@ class ClassificationScore:
 
 
 def accuracy(labels: Classes, predicted: Classes) -> float:
-    """Return the share of predictions that are right.
-
-    Args:
-        labels: (n,), the classes.
-        predicted: (n,), what they were taken for.
-    """
+    """Return the share of predictions, (n,), that are right."""
     return float((labels == predicted).mean())
 
 
@@ -72,10 +67,7 @@ def macro_f1(labels: Classes, predicted: Classes) -> float:
     """Return the mean over the classes of F1 = 2 TP / (2 TP + FP + FN).
 
     A class that is neither among the labels nor among the predictions has none and is left out, as in scikit-learn.
-
-    Args:
-        labels: (n,), the classes, from 0.
-        predicted: (n,), what they were taken for.
+    Classes are from 0; labels and predictions are (n,).
     """
     n_classes = int(max(labels.max(), predicted.max())) + 1
     right = np.bincount(labels[labels == predicted], minlength=n_classes)
@@ -135,10 +127,10 @@ def evaluate_classification_runs(
 
     Args:
         vectors: of one method, one set or more; the i-th run is the i-th set's.
-        data: see `evaluate_classification`, as all that follow.
-        seed: as there.
-        report: as there.
-        tasks: as there.
+        data: see `evaluate_classification`, as `seed`, `report` and `tasks`.
+        seed: of the splits and classifiers.
+        report: hears how many classifiers are done.
+        tasks: names of the tasks; None for all.
         first_run: number of the first run; runs that are made one at a time have the draws of those made together.
 
     Raises:
@@ -167,13 +159,7 @@ def choose(matrix: Tensor, examples: Examples, validation: Examples, n_classes: 
     """Return the learning rate and number of epochs with the highest accuracy on the validation part.
 
     One training a learning rate, tried after each epoch. Of equals the fewest epochs win, then the lowest rate.
-
-    Args:
-        matrix: (n_words + 1, dim) float32, the word vectors.
-        examples: to train on.
-        validation: to choose by.
-        n_classes: of the labels.
-        seed: of the trainings.
+    `matrix` holds the word vectors, (n_words + 1, dim) float32.
     """
     qualities: dict[tuple[float, int], float] = {}
     for lr in LEARNING_RATES:
