@@ -1,7 +1,6 @@
 """Fine-tuning trains a copy of the whole teacher, learns what can be learnt, and repeats exactly."""
 
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +34,7 @@ def toy_task(count: int, seed: int) -> tuple[list[str], list[int]]:
     return [f"the {drawn.choice(others)} of the {('cat', 'dog')[label]}" for label in labels], labels
 
 
-def test_a_toy_task_is_learnt(sentences: TeacherSentences):
+def test_a_toy_task_is_learnt(sentences):
     texts, labels = toy_task(200, 0)
     test, expected = toy_task(100, 1)
     found = fine_tune(sentences, texts, labels, test, QUICK)
@@ -43,9 +42,7 @@ def test_a_toy_task_is_learnt(sentences: TeacherSentences):
     assert np.mean(found == expected) >= 0.95
 
 
-def test_a_run_repeats_exactly_for_a_seed_and_leaves_teacher_and_random_state_as_they_were(
-    sentences: TeacherSentences,
-):
+def test_a_run_repeats_exactly_for_a_seed_and_leaves_teacher_and_random_state_as_they_were(sentences):
     drawn = random.Random(2)
     texts = [english_sentence(drawn) for _ in range(64)]
     labels = [drawn.randrange(3) for _ in texts]
@@ -60,7 +57,7 @@ def test_a_run_repeats_exactly_for_a_seed_and_leaves_teacher_and_random_state_as
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_scores_are_a_linear_layer_on_unbatched_means(made: Teacher, sentences: TeacherSentences):
+def test_scores_are_a_linear_layer_on_unbatched_means(made, sentences):
     reader = Reader(made)
     classifier = Classifier(load_model(made.folder, torch.float32, False), sentences.dim, 3).eval()
     texts = ["the cat", "the old dog sees the river and the house", "Peter", ""]
@@ -73,7 +70,7 @@ def test_scores_are_a_linear_layer_on_unbatched_means(made: Teacher, sentences: 
         assert scores == pytest.approx(weight @ pooled + bias, abs=1e-4)
 
 
-def test_every_weight_below_the_head_is_trained(sentences: TeacherSentences, monkeypatch: pytest.MonkeyPatch):
+def test_every_weight_below_the_head_is_trained(sentences, monkeypatch):
     kept: list[Classifier] = []
     made = Classifier.__init__
     monkeypatch.setattr(Classifier, "__init__", lambda self, *rest: (made(self, *rest), kept.append(self))[0])
@@ -91,7 +88,7 @@ def test_the_learning_rate_rises_to_its_highest_and_falls_towards_zero():
     assert [_share(step, 2, 0.1) for step in range(2)] == [1, 0.5]
 
 
-def test_progress_is_told_to_the_end(sentences: TeacherSentences):
+def test_progress_is_told_to_the_end(sentences):
     seen = []
     fine_tune(sentences, *toy_task(20, 0), [], FineTuning(epochs=2, batch_size=8), lambda p: seen.append(p))
     assert [(progress.done, progress.total) for progress in seen] == [(step, 6) for step in range(7)]
@@ -105,11 +102,11 @@ def test_progress_is_told_to_the_end(sentences: TeacherSentences):
         (["a", "b"], [0, -1], "the lowest label is -1"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(sentences: TeacherSentences, texts, labels, message: str):
+def test_labels_that_do_not_fit_are_refused(sentences, texts, labels, message):
     with pytest.raises(X2StaticError, match=message):
         fine_tune(sentences, texts, labels, ["a"])
 
 
-def test_a_loss_that_is_not_finite_is_refused(sentences: TeacherSentences, tmp_path: Path):
+def test_a_loss_that_is_not_finite_is_refused(sentences, tmp_path):
     with pytest.raises(X2StaticError, match=r"the loss is .* at step \d+; lower the learning rate"):
         fine_tune(sentences, *toy_task(64, 0), [], FineTuning(lr=1e30, epochs=3, batch_size=8))

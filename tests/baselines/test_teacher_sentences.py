@@ -61,7 +61,7 @@ def load(folder: Path | str, precision: str = "float32") -> TeacherSentences:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_vectors_are_those_of_an_unbatched_computation(readers: Make, family: str):
+def test_vectors_are_those_of_an_unbatched_computation(readers, family):
     reader, texts = readers(family), texts_of(40)
     found = load(reader.teacher.folder).encode(texts)
     assert found.dtype == np.float32
@@ -70,17 +70,17 @@ def test_vectors_are_those_of_an_unbatched_computation(readers: Make, family: st
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
-def test_a_text_without_pieces_has_a_vector_of_zeros(readers: Make, family: str):
+def test_a_text_without_pieces_has_a_vector_of_zeros(readers, family):
     found = load(readers(family).teacher.folder).encode(["the cat", "", "the dog"])
     assert found.any(axis=1).tolist() == [True, False, True]
 
 
-def test_no_text_gives_no_vector(readers: Make):
+def test_no_text_gives_no_vector(readers):
     sentences = load(readers("bert").teacher.folder)
     assert sentences.encode([]).shape == (0, sentences.dim)
 
 
-def test_texts_beyond_one_slice_keep_their_order(readers: Make, monkeypatch: pytest.MonkeyPatch):
+def test_texts_beyond_one_slice_keep_their_order(readers, monkeypatch):
     sentences, texts = load(readers("bert").teacher.folder), texts_of(30)
     whole = sentences.encode(texts)
     monkeypatch.setattr("x2static.baselines.teacher_sentences.TEXTS_AT_ONCE", 7)
@@ -91,13 +91,13 @@ def test_texts_beyond_one_slice_keep_their_order(readers: Make, monkeypatch: pyt
     assert seen[-1] == (len(texts), len(texts))
 
 
-def test_the_precision_is_picked_by_the_processor(readers: Make, monkeypatch: pytest.MonkeyPatch):
+def test_the_precision_is_picked_by_the_processor(readers, monkeypatch):
     for has, precision in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr("x2static.baselines.teacher_sentences.has_bfloat16", lambda _, has=has: has)
         assert load(readers("bert").teacher.folder, "auto").precision == precision
 
 
-def test_of_a_cache_it_is_its_teacher_and_no_other(tmp_path: Path):
+def test_of_a_cache_it_is_its_teacher_and_no_other(tmp_path):
     own = encoded(tmp_path, layer=0)
     means = Origin(None, (), "cpu", False)
     sentences = TeacherSentences.of_cache(Cache.open(own), means)
@@ -115,7 +115,7 @@ def test_a_model_that_is_not_there_is_refused():
         load("./nowhere")
 
 
-def test_states_that_are_not_finite_are_refused(readers: Make, tmp_path: Path):
+def test_states_that_are_not_finite_are_refused(readers, tmp_path):
     folder = shutil.copytree(readers("bert").teacher.folder, tmp_path / "broken")
     weights = safetensors.load_file(folder / "model.safetensors")
     last = max(name for name in weights if name.endswith("output.LayerNorm.weight"))

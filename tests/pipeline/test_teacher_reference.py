@@ -1,54 +1,46 @@
 """A result that is kept is made once for each of its origins, and never taken for another."""
 
-from pathlib import Path
-
 import pytest
 
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.teacher_reference import SavedResults
 
 
-def test_a_result_is_made_once_for_each_origin(tmp_path: Path):
+def test_a_result_is_made_once_for_each_origin(tmp_path):
     made = []
 
     def make(value: int):
         return lambda: (made.append(value), {"value": value, "half": value / 2})[1]
 
     for _ in range(2):  # another run
-        kept = SavedResults(tmp_path / "new" / "folder")
-        assert kept.get("score", {"seed": 1}, make(1)) == {"value": 1, "half": 0.5}
-        assert kept.get("score", {"seed": 2}, make(2)) == {"value": 2, "half": 1.0}
-        assert kept.get("other", {"seed": 1}, make(3)) == {"value": 3, "half": 1.5}
+        saved = SavedResults(tmp_path / "new" / "folder")
+        assert saved.get("score", {"seed": 1}, make(1)) == {"value": 1, "half": 0.5}
+        assert saved.get("score", {"seed": 2}, make(2)) == {"value": 2, "half": 1.0}
+        assert saved.get("other", {"seed": 1}, make(3)) == {"value": 3, "half": 1.5}
     assert made == [1, 2, 3]
     assert len(list((tmp_path / "new" / "folder").iterdir())) == 3
 
 
-def test_what_fails_is_not_kept(tmp_path: Path):
-    kept = SavedResults(tmp_path)
-    with pytest.raises(ZeroDivisionError):
-        kept.get("score", {}, lambda: {"value": 1 / 0})
-    assert kept.get("score", {}, lambda: {"value": 1}) == {"value": 1}
-
-
-def test_a_result_of_another_origin_under_the_same_name_is_made_anew(tmp_path: Path):
-    kept = SavedResults(tmp_path)
-    kept.get("score", {"seed": 1}, lambda: {"value": 1})
+def test_a_result_of_another_origin_under_the_same_name_is_made_anew(tmp_path):
+    saved = SavedResults(tmp_path)
+    saved.get("score", {"seed": 1}, lambda: {"value": 1})
     (path,) = tmp_path.iterdir()
     path.write_text('{"origin": {"seed": 3}, "result": {"value": 9}}')
-    assert kept.get("score", {"seed": 1}, lambda: {"value": 2}) == {"value": 2}
+    assert saved.get("score", {"seed": 1}, lambda: {"value": 2}) == {"value": 2}
 
 
-def test_a_damaged_file_is_named(tmp_path: Path):
-    kept = SavedResults(tmp_path)
-    kept.get("score", {}, lambda: {"value": 1})
+def test_a_damaged_file_is_named(tmp_path):
+    saved = SavedResults(tmp_path)
+    saved.get("score", {}, lambda: {"value": 1})
     (path,) = tmp_path.iterdir()
     path.write_text("{")
     with pytest.raises(X2StaticError, match=rf"{path.name}: not valid JSON"):
-        kept.get("score", {}, lambda: {"value": 1})
+        saved.get("score", {}, lambda: {"value": 1})
 
 
-def test_without_a_folder_nothing_is_kept():
-    kept, made = SavedResults(None), []
-    for _ in range(2):
-        kept.get("score", {}, lambda: {"value": len(made), "made": made.append(1)})
-    assert len(made) == 2
+def test_what_fails_is_not_saved_and_nothing_is_without_a_folder(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        SavedResults(tmp_path).get("score", {}, lambda: {"value": 1 / 0})
+    for saved in (SavedResults(tmp_path), SavedResults(None), SavedResults(None)):
+        assert saved.get("score", {}, lambda: {"value": 1}) == {"value": 1}
+    assert SavedResults(None).get("score", {}, lambda: {"value": 2}) == {"value": 2}

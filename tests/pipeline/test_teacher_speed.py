@@ -28,7 +28,7 @@ def measurement(tmp_path_factory: pytest.TempPathFactory) -> Measurement:
     return Measurement(folder / "vectors", str(folder / "teacher"), "float32", False, SENTENCES, 0.05)
 
 
-def test_both_are_timed_in_processes_of_their_own_that_take_turns(measurement: Measurement):
+def test_both_are_timed_in_processes_of_their_own_that_take_turns(measurement):
     seen = []
     found = measure(measurement, 1, lambda progress: seen.append((progress.done, progress.total, progress.detail)))
     assert found["sentences"] == len(SENTENCES)
@@ -37,7 +37,7 @@ def test_both_are_timed_in_processes_of_their_own_that_take_turns(measurement: M
     assert seen == [(0, 2, "static"), (1, 2, "teacher"), (2, 2, "")]
 
 
-def test_the_rounds_take_turns_and_their_medians_count(measurement: Measurement, monkeypatch: pytest.MonkeyPatch):
+def test_the_rounds_take_turns_and_their_medians_count(measurement, monkeypatch):
     rates = iter([100.0, 3.0, 300.0, 1.0, 200.0, 2.0])
     turns = []
     monkeypatch.setattr(teacher_speed, "_alone", lambda work, _: (turns.append(work.__name__), next(rates))[1])
@@ -78,14 +78,14 @@ def test_texts_that_hold_nothing_are_refused():
         sample(["", "  "], 0)
 
 
-def test_a_file_of_sentences_is_read_line_by_line(tmp_path: Path):
+def test_a_file_of_sentences_is_read_line_by_line(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("\ufeffone two\n\n three \n", encoding="utf-8")
     assert read_sentences(path) == ["one two", "", "three"]
     assert read_sentences(path, 1) == ["one two"]
 
 
-def test_a_file_that_is_missing_or_no_utf8_is_refused(tmp_path: Path):
+def test_a_file_that_is_missing_or_no_utf8_is_refused(tmp_path):
     with pytest.raises(X2StaticError, match=r"nowhere\.txt: no such file; --text takes"):
         read_sentences(tmp_path / "nowhere.txt")
     (tmp_path / "latin.txt").write_bytes("naïve".encode("latin-1"))
