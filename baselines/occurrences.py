@@ -2,9 +2,8 @@
 
 import json
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,15 @@ from x2static.machine.device import to_device
 from x2static.machine.progress import Progress
 from x2static.stage1_encode.corpora.sources import Source
 from x2static.stage1_encode.encoder import Encoder
-from x2static.stage1_encode.plan.remaining import Work, read_remaining
-from x2static.stage1_encode.pools.occurrences import Occurrences
+from x2static.stage1_encode.pools.pool import Accumulator, Shape
 from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
-from x2static.stage1_encode.text.windows import PreparedText
 
 # A large state takes seconds to write, a unit on an accelerator takes seconds to read: a share of the time goes into
 # saving, whatever the two take.
 SAVING_SHARE = 0.05
 
-Arrays = dict[str, npt.NDArray[Any]]
 
-
-class Pool(ABC):
+class WordState(Accumulator):
     """What is kept of each word's contextual vectors, however many there are.
 
     Attributes:
@@ -45,7 +40,7 @@ class Pool(ABC):
     tensors: dict[str, Tensor]
 
     @abstractmethod
-    def n_bytes(self, n_layers: int, n_words: int, dim: int) -> int:
+    def n_bytes(self, shape: Shape, n_words: int) -> int:
         """Return what the tensors will take."""
 
     @abstractmethod
@@ -60,24 +55,8 @@ class Pool(ABC):
         """
 
     @abstractmethod
-    def begin(self, n_layers: int, n_words: int, dim: int, device: torch.device) -> None:
-        """Make the tensors of a pool that has seen nothing.
-
-        Args:
-            n_layers: of the teacher, its embeddings included.
-            n_words: words of the vocabulary.
-            dim: width of the states.
-            device: the teacher's.
-        """
-
-    @abstractmethod
-    def add(self, found: Occurrences, layers: Sequence[Tensor]) -> None:
-        """Take in the occurrences of a batch.
-
-        Args:
-            found: the occurrences.
-            layers: of each layer, the states, (rows, width, dim).
-        """
+    def begin(self, shape: Shape, n_words: int) -> None:
+        """Make the tensors of words without an occurrence."""
 
     @abstractmethod
     def end_unit(self) -> bool:
@@ -86,7 +65,7 @@ class Pool(ABC):
 
 @dataclass(frozen=True)
 class StateFile:
-    """A pool on disk, with the units that are in it.
+    """A state on disk, with the units that are in it and the words that its rows are of.
 
     Attributes:
         path: where it is.
@@ -95,56 +74,48 @@ class StateFile:
     path: Path
 
     def units(self) -> set[int]:
-        """Return the units that are in it; none where it is not there.
-
-        Raises:
-            X2StaticError: it is damaged.
-        """
+        """Return the units that are in it; none where it is not there."""
         return set(self._read(lambda file: json.loads(file.metadata()["units"]))) if self.path.is_file() else set()
 
-    def arrays(self) -> Arrays:
-        """Return all of it.
+    def words(self) -> list[str]:
+        """Return the words, in the order of the rows."""
+        words: list[str] = self._read(lambda file: json.loads(file.metadata()["words"]))
+        return words
 
-        Raises:
-            X2StaticError: it is damaged.
-        """
-        found: Arrays = self._read(lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        return found
-
-    def array(self, name: str) -> npt.NDArray[Any]:
-        """Return one array.
-
-        Raises:
-            X2StaticError: it is damaged.
-        """
-        found: npt.NDArray[Any] = self._read(lambda file: file.get_tensor(name))
-        return found
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all of it."""
+        arrays: dict[str, npt.NDArray[Any]] = self._read(
+            lambda file: {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        )
+        return arrays
 
     def part(self, name: str, number: int) -> npt.NDArray[Any]:
-        """Return one row of one array.
+        """Return one row of one array."""
+        array: npt.NDArray[Any] = self._read(lambda file: file.get_slice(name)[number : number + 1])[0]
+        return array
 
-        Raises:
-            X2StaticError: it is damaged.
-        """
-        found: npt.NDArray[Any] = self._read(lambda file: file.get_slice(name)[number : number + 1])[0]
-        return found
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """Return one array."""
+        array: npt.NDArray[Any] = self._read(lambda file: file.get_tensor(name))
+        return array
 
     def length(self, name: str) -> int:
-        """Return the rows of one array.
-
-        Raises:
-            X2StaticError: it is damaged.
-        """
+        """Return the rows of one array."""
         return int(self._read(lambda file: file.get_slice(name).get_shape()[0]))
 
-    def write(self, units: set[int], tensors: dict[str, Tensor]) -> None:
+    def write(self, units: set[int], words: Sequence[str], tensors: dict[str, Tensor]) -> None:
         """Write it anew: a reader, or a run after a crash, finds the old one or the new one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        metadata = {"units": json.dumps(sorted(units)), "words": json.dumps(list(words))}
         with open_atomically(self.path) as file:
-            arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-            write_arrays(file, arrays, {"units": json.dumps(sorted(units))})
+            write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()}, metadata)
 
     def _read(self, get: Any) -> Any:
+        """Return what a function reads.
+
+        Raises:
+            X2StaticError: the file is damaged.
+        """
         try:
             with safe_open(self.path, framework="numpy") as file:
                 return get(file)
@@ -155,41 +126,42 @@ class StateFile:
             ) from error
 
 
-def gather(request: Request, words: Sequence[str], pool: Pool, state: StateFile) -> int:
-    """Fill a pool with every occurrence of some words in the cache's corpus, or go on where an earlier call stopped.
+def gather(request: Request, words: Sequence[str], state: WordState, file: StateFile) -> int:
+    """Fill a state with every occurrence of some words in the cache's corpus, or go on where an earlier call stopped.
 
-    Afterwards the state holds all units, and the pool's tensors are those of the state.
+    Afterwards the file holds all units, and the state's tensors are those of the file.
 
     Args:
         request: for the cache, and where its teacher and text are now.
-        words: their numbers are those of the pool's rows.
-        pool: what is filled.
-        state: where it is kept.
+        words: their numbers are those of the state's rows.
+        state: what is filled.
+        file: where it is kept.
 
     Returns:
-        The units that were in the state before.
+        The units that were in the file before.
 
     Raises:
-        X2StaticError: teacher or text are not found as they were; the pool does not fit into memory; a state is not
+        X2StaticError: teacher or text are not found as they were; the state does not fit into memory; a layer is not
             finite.
     """
-    remove_leftovers(state.path.parent)
-    markers = request.needed_cache().committed()[0]
-    held = state.units() & markers.keys()
-    missing = markers.keys() - held
+    remove_leftovers(file.path.parent)
+    shards = request.needed_cache().committed()[0].keys()
+    held = file.units() & shards
+    missing = shards - held
     if not missing:
-        pool.tensors = {name: torch.from_numpy(array) for name, array in state.arrays().items()}
+        state.tensors = {name: torch.from_numpy(array) for name, array in file.arrays().items()}
         return len(held)
     with opened(request, words, missing) as (encoder, sources):
-        teacher = encoder.teacher
-        shape = (teacher.n_layers + 1, len(words), teacher.dim)
-        check_memory(pool.n_bytes(*shape), teacher.device, f"{request.config.name}: what is kept of the words would")
-        pool.check_layer(teacher.n_layers + 1)
+        n_bytes = state.n_bytes(encoder.shape, len(words))
+        device = encoder.teacher.device
+        check_memory(n_bytes, device, f"{request.config.name}: what is kept of the words would")
+        state.check_layer(encoder.shape.n_layers)
         if held:  # empty tensors beside these would take twice the memory that was checked
-            pool.tensors = {name: to_device(array, teacher.device) for name, array in state.arrays().items()}
+            state.tensors = {name: to_device(array, device) for name, array in file.arrays().items()}
         else:
-            pool.begin(*shape, teacher.device)
-        _fill(request, encoder, sources, pool, Saver(state, set(held)))
+            state.begin(encoder.shape, len(words))
+        encoder.expect(n_bytes)
+        _fill(request, encoder, sources, state, Saver(file, words, set(held)))
     return len(held)
 
 
@@ -197,57 +169,44 @@ class Saver:
     """Writes a state now and then.
 
     Attributes:
-        units: those that the pool holds.
+        units: those that the state holds.
     """
 
-    def __init__(self, state: StateFile, units: set[int]) -> None:
+    def __init__(self, file: StateFile, words: Sequence[str], units: set[int]) -> None:
         """Begin with the units that are saved already."""
-        self.units, self._state = units, state
-        self._due, self._saved = 0.0, len(units)
+        self.units, self._file, self._words = units, file, words
+        self._due, self._n_saved = 0.0, len(units)
 
-    def save(self, pool: Pool, last: bool) -> None:
-        """Write the pool if it is time to, or there will be no other."""
+    def save(self, state: WordState, last: bool) -> None:
+        """Write the state if it is time to, or there will be no other."""
         began = time.monotonic()
-        if (began < self._due and not last) or len(self.units) == self._saved:
+        if (began < self._due and not last) or len(self.units) == self._n_saved:
             return
-        self._state.write(self.units, pool.tensors)
+        self._file.write(self.units, self._words, state.tensors)
         ended = time.monotonic()
-        self._due, self._saved = ended + (ended - began) / SAVING_SHARE, len(self.units)
+        self._due, self._n_saved = ended + (ended - began) / SAVING_SHARE, len(self.units)
 
 
-def _fill(request: Request, encoder: Encoder, sources: list[Source], pool: Pool, saver: Saver) -> None:
+def _fill(request: Request, encoder: Encoder, sources: list[Source], state: WordState, saver: Saver) -> None:
+    """Read and prepare the missing units, ahead of the teacher and in the cache's order, and take them in."""
     began = time.perf_counter()
-    markers = request.needed_cache().committed()[0]
+    cache = request.needed_cache()
+    markers, plans = cache.committed()[0], cache.plans()
+    corpora = {number: source.corpus for source in sources for number in source.plans}
+    for number, corpus in corpora.items():
+        corpus.connect(plans[number].identity)
     total = sum(marker.unit.paragraphs for marker in markers.values())
     n_read = sum(markers[shard].unit.paragraphs for shard in saver.units)
     request.report(Progress(n_read, total, "paragraphs"))
-    before = encoder.n_tokens
-    for work, portions in _units(request, encoder, sources, saver.units):
-        _take_in(encoder, portions, f"unit {work.shard}", pool)
-        saver.units.add(work.shard)
-        saver.save(pool, last=len(saver.units) == len(markers))
-        n_read += work.text.unit.paragraphs
-        rate = f"{(encoder.n_tokens - before) / (time.perf_counter() - began):,.0f} tokens/s"
-        request.report(Progress(n_read, total, "paragraphs", rate))
-
-
-def _units(
-    request: Request, encoder: Encoder, sources: list[Source], held: set[int]
-) -> Iterator[tuple[Work, Iterator[PreparedText]]]:
-    """Read and prepare the missing units, ahead of the teacher and in the cache's order."""
-    cache = request.needed_cache()
-    markers = cache.committed()[0]
-    works = read_remaining(cache.plans(), sources, markers, None, markers.keys() - held)
-    units = ((work, work.text.paragraphs) for work in works)
+    missing = [(shard, marker) for shard, marker in sorted(markers.items()) if shard not in saver.units]
+    units = ((shard, corpora[marker.plan].read(marker.unit).paragraphs) for shard, marker in missing)
     device = encoder.teacher.device
-    return units_ahead(units, encoder.preparer, pick_workers(None, device), device)
-
-
-def _take_in(encoder: Encoder, portions: Iterator[PreparedText], what: str, pool: Pool) -> None:
-    with closing(encoder.read(portions, what)) as batches:
-        for batch, layers in batches:
-            found = Occurrences(batch, layers[0].shape[1], layers[0].device)
-            if len(found.words):
-                pool.add(found, layers)
-    if not pool.end_unit():
-        raise X2StaticError(f"{what}: a layer's states are not finite; try --precision float32")
+    for shard, portions in units_ahead(units, encoder.preparer, pick_workers(None, device), device):
+        encoder.read(portions, f"unit {shard}", [state], all_layers=True)
+        if not state.end_unit():
+            raise X2StaticError(f"unit {shard}: a layer's states are not finite; try --precision float32")
+        saver.units.add(shard)
+        saver.save(state, last=len(saver.units) == len(markers))
+        n_read += markers[shard].unit.paragraphs
+        rate = f"{encoder.n_tokens / (time.perf_counter() - began):,.0f} tokens/s"
+        request.report(Progress(n_read, total, "paragraphs", rate))

@@ -1,16 +1,16 @@
 """A few rows for each word that stand for all its contextual vectors, in bounded memory (Frequent Directions)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from x2static.baselines.occurrences import Pool
+from x2static.baselines.occurrences import WordState
 from x2static.baselines.teacher import layer_number
 from x2static.schemas.encoding import Layer
 from x2static.stage1_encode.pools.occurrences import Occurrences
+from x2static.stage1_encode.pools.pool import Shape, States
+from x2static.stage1_encode.text.windows import Window
 
 ROWS = 8
 BUFFERED = 16_384  # occurrences before they are folded in; of 384 numbers they are 25 MB
@@ -19,7 +19,7 @@ WORDS_AT_ONCE = 1024
 FREE = 0  # the width of runs that need no step
 
 
-class Sketches(Pool):
+class Sketches(WordState):
     """A few rows for each word that stand for all its contextual vectors (Frequent Directions, Liberty, KDD 2013).
 
     The rows B of a word stand for the matrix A of its vectors. They are these vectors themselves while there are at
@@ -42,9 +42,9 @@ class Sketches(Pool):
         self._layer = 0
         self._buffer: list[tuple[Tensor, Tensor]] = []
 
-    def n_bytes(self, n_layers: int, n_words: int, dim: int) -> int:
+    def n_bytes(self, shape: Shape, n_words: int) -> int:
         """Return what the tensors will take."""
-        return 4 * (ROWS + 1) * n_words * dim + 16 * n_words
+        return 4 * (ROWS + 1) * n_words * shape.dim + 16 * n_words
 
     def check_layer(self, n_layers: int) -> None:
         """Find the layer's number.
@@ -54,8 +54,9 @@ class Sketches(Pool):
         """
         self._layer = layer_number(self._asked, n_layers - 1)
 
-    def begin(self, n_layers: int, n_words: int, dim: int, device: torch.device) -> None:
+    def begin(self, shape: Shape, n_words: int) -> None:
         """Make the tensors of words without an occurrence."""
+        dim, device = shape.dim, shape.device
         self.tensors = {
             "rows": torch.zeros((n_words, ROWS, dim), device=device),
             "held": torch.zeros(n_words, dtype=torch.int64, device=device),
@@ -63,10 +64,15 @@ class Sketches(Pool):
             "counts": torch.zeros(n_words, dtype=torch.int64, device=device),
         }
 
-    def add(self, found: Occurrences, layers: Sequence[Tensor]) -> None:
+    def take(self, batch: list[Window], states: States) -> tuple[Tensor, Tensor]:
+        """Return the words of the occurrences of a batch, and their vectors."""
+        layer = states.layers[self._layer]
+        occurrences = Occurrences(batch, layer.shape[1], layer.device)
+        return torch.from_numpy(occurrences.words).to(layer.device), occurrences.vectors(layer)
+
+    def add(self, part: tuple[Tensor, Tensor]) -> None:
         """Take in the occurrences of a batch; most of them wait in a buffer for others of the same word."""
-        states = layers[self._layer]
-        self.add_vectors(torch.from_numpy(found.words).to(states.device), found.vectors(states))
+        self.add_vectors(*part)
 
     def add_vectors(self, words: Tensor, vectors: Tensor) -> None:
         """Take in contextual vectors.

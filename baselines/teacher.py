@@ -119,7 +119,7 @@ def read_words(request: Request, special: bool) -> npt.NDArray[np.float32]:
         request.report(Progress(start, len(words), "words"))
         stop = min(start + WORDS_AT_ONCE, len(words))
         unit = _unit(encoder.teacher.tokenizer, words[start:stop], encoder.teacher.window, special)
-        matrix[start:stop] = encoder.encode([unit], f"words {start} to {stop}").contexts.numpy()
+        matrix[start:stop] = encoder.encode([unit], f"words {start} to {stop}").contexts()
     request.report(Progress(len(words), len(words), "words"))
     if not np.isfinite(matrix).all():
         raise X2StaticError("the teacher's states of single words are not finite; try --precision float32")

@@ -133,7 +133,7 @@ class TeacherSentences:
             for _ in part:
                 unit.add_context([])
             encoded = self.encoder.encode([unit], f"texts from {start + 1} on")
-            vectors[start : start + len(part)] = encoded.contexts.numpy()
+            vectors[start : start + len(part)] = encoded.contexts()
             report(Progress(start + len(part), len(texts), "texts"))
         if not np.isfinite(vectors).all():
             raise X2StaticError(

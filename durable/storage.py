@@ -1,21 +1,31 @@
-"""Files that are either whole or absent: temporary name, fsync, rename; and the lock that keeps writers apart."""
+"""Files and folders that are either whole or absent, and the one writer that a folder has at a time.
 
-import fcntl
+A file is written under a temporary name, brought to the disk and renamed. A folder that several calls work on belongs
+to whoever holds its lock: the owner alone removes leftovers and gives things their names. Readers take no lock; they
+find the old state or the new one.
+"""
+
+import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import xxhash
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
 
 from x2static.durable.errors import X2StaticError
 
 LOCK = ".lock"  # in a folder that has one writer at a time
 TEMPORARY = ".tmp-"  # what a name begins with while its file or folder is not yet whole
+# Where a file cannot be linked: another file system, one that has no links, a file with too many, one of another user.
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def user_cache() -> Path:
@@ -40,6 +50,28 @@ def read_json(path: Path) -> Any:
         raise X2StaticError(f"{path}: not valid JSON ({error}); the file is damaged") from error
 
 
+def read_model(path: Path, model: type[Model]) -> Model:
+    """Return what a JSON file holds, checked.
+
+    Raises:
+        X2StaticError: the file is no JSON, or not what this version writes; the fields are named.
+    """
+    return checked_model(path, read_json(path), model)
+
+
+def checked_model(path: Path, values: Any, model: type[Model]) -> Model:
+    """Return what was read from a JSON file, checked.
+
+    Raises:
+        X2StaticError: it is not what this version writes; the fields are named.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
+        raise X2StaticError(f"{path}: not what this version of x2static writes ({fields})") from error
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a run after a crash, finds either the old or the whole new one."""
     with open_atomically(path) as file:
@@ -62,6 +94,40 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     sync(path.parent)
 
 
+def link_or_copy(source: Path, target: Path, copy: bool = False) -> bool:
+    """Give a file a second name, or copy it where that cannot be; return whether it was linked.
+
+    Args:
+        source: the file; the caller never changes it in place.
+        target: its folder is made if missing.
+        copy: copy it in any case.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not copy:
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in NO_LINK:
+                raise
+        else:
+            return True
+    shutil.copyfile(source, target)
+    return False
+
+
+@contextmanager
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """Make an empty folder, in place of what a killed writer left of that name, and remove it if the block fails."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def commit_folder(temporary: Path, final: Path, replace: bool = False) -> None:
     """Make a finished folder durable and give it its name in one step.
 
@@ -76,7 +142,7 @@ def commit_folder(temporary: Path, final: Path, replace: bool = False) -> None:
     Raises:
         OSError: there is a folder of that name, and it is not to go.
     """
-    _sync_all(temporary)
+    sync_all(temporary)
     aside = final.with_name(f"{TEMPORARY}replaced-{final.name}")
     if replace and final.exists():
         final.rename(aside)
@@ -86,7 +152,8 @@ def commit_folder(temporary: Path, final: Path, replace: bool = False) -> None:
         shutil.rmtree(aside)
 
 
-def _sync_all(folder: Path) -> None:
+def sync_all(folder: Path) -> None:
+    """Wait until a folder and everything in it is on the disk."""
     for inner, _, names in os.walk(folder):
         for name in names:
             sync(Path(inner, name))
@@ -102,13 +169,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what a killed writer left half-written in a folder (the caller holds the folder's lock)."""
     for path in folder.glob(f"{TEMPORARY}*"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        remove(path)
 
 
 def folder_bytes(folder: Path) -> int:
@@ -146,19 +218,66 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def being_written(folder: Path) -> bool:
-    """Return whether another process holds a folder's lock; nothing is written, so a reader may ask.
+def foreign_files(folder: Path) -> list[str]:
+    """Return the sorted names of what a folder holds besides a lock and a killed writer's leftovers."""
+    names = (path.name for path in folder.glob("*"))
+    return sorted(name for name in names if name != LOCK and not name.startswith(TEMPORARY))
 
-    A shared lock is asked for, so that readers never take each other for a writer, and is let go of at once.
+
+def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | None:
+    """Return the settings that a folder was claimed with; None where it is free: absent, or without anything of worth.
+
+    Args:
+        folder: of a run, a sweep or the like.
+        record: name of the JSON file that claims it.
+        what: what the folder is, for messages ("run", "sweep").
+
+    Raises:
+        X2StaticError: it is a file, it holds other things, or its record is damaged.
     """
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDONLY)
-    except (FileNotFoundError, PermissionError):  # nobody has written here, or nobody whose lock we may see
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    if folder.exists() and not folder.is_dir():
+        raise X2StaticError(f"{folder}: is a file, not a folder; give --out a folder of its own")
+    if not (folder / record).is_file():
+        if foreign := foreign_files(folder):
+            raise X2StaticError(
+                f"{folder}: not empty and no {what} ({record} is missing, {foreign[0]} is there); give --out a new or "
+                "empty folder"
+            )
+        return None
+    settings = read_json(folder / record)
+    if not isinstance(settings, dict):
+        raise X2StaticError(f"{folder / record}: not the settings of a {what}; give --out another folder")
+    return settings
+
+
+def claim(folder: Path, record: str, what: str, settings: Mapping[str, Any]) -> None:
+    """Make a folder this work's own, or see that it is; the caller holds its lock.
+
+    Args:
+        folder: of a run, a sweep or the like.
+        record: name of the JSON file that claims it.
+        what: what the folder is, for messages ("run", "sweep").
+        settings: all that must be equal to go on, by name.
+
+    Raises:
+        X2StaticError: it holds other things, or was claimed with other settings; both values are named.
+    """
+    recorded = recorded_settings(folder, record, what)
+    if recorded is not None and (differing := differing_settings(recorded, settings)):
+        raise X2StaticError(
+            f"{folder}: holds another {what} ({'; '.join(differing.values())}); give the same settings to go on with "
+            "it, or another --out for a new one"
+        )
+    remove_leftovers(folder)
+    if recorded is None:
+        write_atomically(folder / record, canonical_json(settings))
+
+
+def differing_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
+    """Return "name: value there, value here" for each setting in which two records differ, by name, ours first."""
+    names = [*ours, *(name for name in theirs if name not in ours)]
+    return {
+        name: f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here"
+        for name in names
+        if theirs.get(name) != ours.get(name)
+    }

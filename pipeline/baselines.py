@@ -11,9 +11,10 @@ import numpy as np
 
 from x2static.baselines.request import Made, Request
 from x2static.durable.errors import X2StaticError
-from x2static.durable.owned_folder import differing_settings, foreign_files
 from x2static.durable.storage import (
     canonical_json,
+    differing_settings,
+    foreign_files,
     hash_file,
     only_writer,
     read_json,

@@ -1,4 +1,4 @@
-"""A cache as a whole: opening, counting and checking. It is a folder that plain `zarr` and `pyarrow` can read."""
+"""A cache as a whole: beginning, opening, counting and checking. A folder that plain `zarr` and `pyarrow` can read."""
 
 import hashlib
 import re
@@ -6,20 +6,32 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, starmap
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+import zarr
 
 from x2static.durable.errors import DamagedShard, X2StaticError
-from x2static.durable.storage import TEMPORARY, read_json
-from x2static.schemas.aggregated import aggregated_damage
+from x2static.durable.storage import (
+    LOCK,
+    TEMPORARY,
+    canonical_json,
+    checked_model,
+    read_json,
+    read_model,
+    remove,
+    write_atomically,
+)
 from x2static.schemas.manifest import Manifest, Marker, Plan
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.shard import Shard, shard_name
 
 MANIFEST = "manifest.json"
-
-Model = TypeVar("Model", bound=BaseModel)
+SPOOL, SPOOLED = "spool", "stdin"  # folder of what can be read only once, and its file of standard input
+# What a first call that was killed before its manifest may leave, by path in the cache's folder.
+UNFINISHED = re.compile(
+    rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
+    rf"|(plans/)?{re.escape(TEMPORARY)}.*|{SPOOL}(/.*)?"
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Cache:
         file = path / MANIFEST
         if not file.is_file():
             raise X2StaticError(f"{path}: no cache here ({MANIFEST} is missing); make one with `x2static encode`")
-        manifest = _model(file, read_json(file), Manifest)
+        manifest = read_model(file, Manifest)
         if manifest.fingerprint != manifest.encoding.fingerprint:
             raise X2StaticError(f"{file}: its fingerprint does not fit its encoding; the file was changed")
         return cls(path, manifest)
@@ -84,7 +96,7 @@ class Cache:
             values = read_json(file)
             if isinstance(values, dict) and "ended" in values:
                 values = self._closed(values, file, len(plans))
-            plans.append(_model(file, values, Plan))
+            plans.append(checked_model(file, values, Plan))
         if not plans:
             raise X2StaticError(f"{file}: missing, the cache is damaged; put it back, or use another --cache")
         return plans
@@ -177,12 +189,17 @@ class Cache:
                 problems.append(f"shard {shard_name(index)}: {error}")
                 continue
             markers[index] = shard.marker
-            problems += [f"shard {shard_name(index)}: {line}" for line in [*shard.damage(), *shard.strangers()]]
+            of_pools = [
+                f"{line}; `x2static cache repair` drops the pool {name}, encode it again"
+                for name, lines in shard.pool_damage().items()
+                for line in lines
+            ]
+            lines = [*shard.damage(), *of_pools, *shard.strangers()]
+            problems += [f"shard {shard_name(index)}: {line}" for line in lines]
         try:
             self.segmentation()
         except X2StaticError as error:
             problems.append(str(error))
-        problems += aggregated_damage(self.path)
         bad = set(self.indices()) - markers.keys()
         missing = missing_shards(self.plans(), markers)
         problems += [f"shard {shard_name(index)}: missing" for index in missing if index not in bad]
@@ -213,16 +230,63 @@ def totals(markers: Iterable[Marker]) -> dict[str, int]:
 
 
 def content_of(shards: list[Shard]) -> str:
-    """Return the hash of the ordered markers: equal content, equal rows and words in equal order."""
+    """Return the hash of the ordered markers: equal content, equal rows and words, whatever the pools."""
     digest = hashlib.sha256()
     for shard in shards:
-        digest.update(shard.marker.model_dump_json().encode())
+        digest.update(shard.marker.without_pools().model_dump_json().encode())
     return digest.hexdigest()
 
 
-def _model(file: Path, values: Any, model: type[Model]) -> Model:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
-        raise X2StaticError(f"{file}: not what this version of x2static writes ({fields})") from error
+def foreign_names(folder: Path) -> list[str]:
+    """Return what a folder without manifest holds that is no beginning of a cache, by path in the folder.
+
+    Shards count among it, since teacher time went into them.
+    """
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return sorted(name for name in names if not UNFINISHED.fullmatch(name))
+
+
+def may_become_cache(folder: Path) -> bool:
+    """Return whether a folder holds no cache yet and may become one: it is absent, empty, or the beginning of one.
+
+    Raises:
+        X2StaticError: it is a file, or holds other things.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise X2StaticError(f"{folder}: this is a file; name a folder")
+    if (folder / MANIFEST).is_file():
+        return False
+    if folder.is_dir() and (foreign := foreign_names(folder)):
+        raise X2StaticError(
+            f"{folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
+        )
+    return True
+
+
+def begin_cache(folder: Path, manifest: Manifest, rules: WordSegmentation, plans: dict[int, Plan]) -> Cache:
+    """Write all that comes before the first shard, the manifest last: where it is, the plans are whole.
+
+    Args:
+        folder: it holds nothing, or what an earlier call left that was killed before its manifest, which goes; the
+            caller holds its lock.
+        manifest: what the cache is.
+        rules: the word segmentation.
+        plans: by number.
+    """
+    for path in folder.iterdir():
+        # Standard input cannot be read twice; zarr's overwrite=True would remove the lock and let a second writer in.
+        if path.name not in (SPOOL, LOCK):
+            remove(path)
+    zarr.create_group(folder)
+    zarr.create_group(folder / "shards")
+    write_atomically(folder / SEGMENTATION, rules.rules.encode())
+    for number, plan in plans.items():
+        write_plan(folder, number, plan)
+    write_atomically(folder / MANIFEST, canonical_json(manifest.model_dump()))
+    return Cache(folder, manifest)
+
+
+def write_plan(folder: Path, number: int, plan: Plan) -> None:
+    """Write a plan into a cache's folder."""
+    (folder / "plans").mkdir(exist_ok=True)
+    write_atomically(folder / "plans" / f"{number}.json", canonical_json(plan.model_dump()))

@@ -87,6 +87,7 @@ class EncodeConfig(ReadingOptions, ContextOptions):
         part: "3/16" encodes every 16th unit, the third first; None all of them.
         precision: number format of the teacher; "auto" picks by hardware.
         device: where the teacher runs.
+        encoders: processes that a teacher is loaded in, on one machine.
         workers: processes that prepare text for the teacher; None: one thread on a CPU, several processes otherwise.
         revision: commit, tag or branch of a model on the hub.
         trust_remote_code: let a model on the hub run its own Python code.
@@ -100,6 +101,7 @@ class EncodeConfig(ReadingOptions, ContextOptions):
     part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")
     precision: Precision | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    encoders: int = Field(default=1, ge=1)
     workers: int | None = Field(default=None, ge=1)
     revision: str | None = None
     trust_remote_code: bool = False

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from x2static.schemas.encoding import Encoding, PlanOptions
 
@@ -101,6 +101,20 @@ class Plan(PlanOptions):
     sampled: tuple[UnitSample, ...] = ()
 
 
+class PoolMarker(BaseModel):
+    """What a further pool took of a unit.
+
+    Attributes:
+        settings: sha256 of what was asked of it; equal settings, equal arrays.
+        files: xxh3 of its files, by their path in the shard's folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: str
+    files: dict[str, str]
+
+
 class Marker(BaseModel):
     """The commit marker of a shard, written last. It holds nothing that differs from run to run.
 
@@ -113,7 +127,9 @@ class Marker(BaseModel):
         n_contexts: rows of `contexts`.
         n_words: word occurrences.
         n_tokens: pieces that the teacher read, special tokens included.
-        files: xxh3 of every other file of the shard, by its path in the shard's folder.
+        files: xxh3 of every other file of the shard, those of `pools` left out, by its path in the shard's folder.
+        pools: what was taken from the teacher's states besides the contexts, by the pool's name. Left out of the JSON
+            when empty, and no part of a cache's content: it may be added later, and changes no vector of a training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -127,3 +143,19 @@ class Marker(BaseModel):
     n_words: int
     n_tokens: int
     files: dict[str, str]
+    pools: dict[str, PoolMarker] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_empty_pools(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        if not self.pools:
+            fields.pop("pools", None)
+        return fields
+
+    def without_pools(self) -> "Marker":
+        """Return the marker of the same shard before further pools were added."""
+        return self.model_copy(update={"pools": {}})
+
+    def all_files(self) -> dict[str, str]:
+        """Return the xxh3 of every file that the marker knows, those of pools included."""
+        return {**self.files, **{name: xxh3 for pool in self.pools.values() for name, xxh3 in pool.files.items()}}

@@ -1,31 +1,60 @@
-"""One shard: a folder with the contexts and words of one unit, written whole or not at all."""
+"""One shard: a folder with the contexts, the words and the further pools of one unit, written whole or not at all.
+
+Context vectors are float16, or int8: a row is codes from -127 to 127 times one float32 scale, its largest magnitude
+over 127. Against float16 that halves a cache; the error of a value is at most half its row's scale, and what it does to
+word similarity is measured in docs/LOG.md.
+"""
 
 import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import zarr
 from pydantic import ValidationError
 
 from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
-from x2static.durable.storage import TEMPORARY, canonical_json, commit_folder, hash_file, read_json
+from x2static.durable.storage import (
+    TEMPORARY,
+    canonical_json,
+    commit_folder,
+    hash_file,
+    read_json,
+    sync,
+    sync_all,
+    temporary_folder,
+    write_atomically,
+)
 from x2static.schemas.encoding import Dtype
-from x2static.schemas.manifest import Marker
-from x2static.schemas.shard_arrays import read_contexts, write_contexts
+from x2static.schemas.manifest import Marker, PoolMarker
 
 MARKER = "shard.json"
+CONTEXTS = "contexts"  # the pool that every shard has; its files are the shard's own
 WORDS_SCHEMA = pa.schema([("paragraph", pa.int32()), ("word_ids", pa.list_(pa.int32()))])
 LEXICON_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
+CHUNK_ROWS = 4096
+LARGEST = 127  # magnitude of an int8 code
+# No row has this code, so it can stand for "not there": a chunk that is lost reads as NaN and not as zeros.
+ABSENT = -128
+# A chunk that equals the fill value is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a missing one
+# reads as it. These are values that no context has: every chunk is written, and a lost one does not read as zeros.
+FILL: dict[str, float] = {"float16": float("nan"), "float32": float("nan"), "int8": ABSENT}
+
+WritePool = Callable[[Path], None]  # writes a pool's arrays into a shard's folder, under the pool's name
+_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class ShardContent:
-    """What one unit became.
+class ShardWords:
+    """The words and contexts of one unit, without vectors.
 
     Attributes:
-        contexts: (n_contexts, dim) float16 or float32, in corpus order.
         paragraphs: (n_contexts,) int32, number of the kept paragraph within the unit.
         word_offsets: (n_contexts + 1,) int32; words of context i are word_ids[word_offsets[i]:word_offsets[i + 1]].
         word_ids: (n_words,) int32, into `lexicon`, every occurrence, in text order.
@@ -35,7 +64,6 @@ class ShardContent:
         n_tokens: pieces that the teacher read.
     """
 
-    contexts: npt.NDArray[np.floating]
     paragraphs: npt.NDArray[np.int32]
     word_offsets: npt.NDArray[np.int32]
     word_ids: npt.NDArray[np.int32]
@@ -45,20 +73,26 @@ class ShardContent:
     n_tokens: int
 
 
+@dataclass(frozen=True)
+class ShardContent(ShardWords):
+    """What one unit became.
+
+    Attributes:
+        contexts: (n_contexts, dim) float16 or float32, in corpus order.
+    """
+
+    contexts: npt.NDArray[np.floating]
+
+
 def shard_name(index: int) -> str:
     """Return the folder name of a shard."""
     return f"{index:06d}"
 
 
 def write_shard(
-    shards: Path,
-    index: int,
-    content: ShardContent,
-    marker: Marker,
-    dtype: Dtype = "float16",
-    replace: bool = False,
+    shards: Path, index: int, content: ShardContent, marker: Marker, dtype: Dtype = "float16", replace: bool = False
 ) -> Marker:
-    """Write a shard under a temporary name and rename it into place, marker included.
+    """Write a shard from what is at hand and give it its name; for caches that are made without a teacher.
 
     Args:
         shards: the cache's `shards` folder; the caller is its only writer.
@@ -71,38 +105,116 @@ def write_shard(
     Returns:
         The marker as written.
     """
-    temporary = shards / f"{TEMPORARY}{shard_name(index)}"
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir()
+
+    def write(folder: Path) -> None:
+        write_contexts(folder, content.contexts, dtype)
+
+    complete = stage_shard(shards, index, content, marker, {CONTEXTS: write}, {})
+    staged = staged_folder(shards, index)
     try:
-        write_contexts(temporary, content.contexts, dtype)
-        _write_table(temporary / "words.arrow", _words_table(content))
-        lexicon = pa.table([pa.array(content.lexicon, pa.string()), content.counts], schema=LEXICON_SCHEMA)
-        _write_table(temporary / "lexicon.arrow", lexicon)
-        complete = marker.model_copy(
-            update={
-                "n_paragraphs": content.n_paragraphs,
-                "n_contexts": len(content.contexts),
-                "n_words": len(content.word_ids),
-                "n_tokens": content.n_tokens,
-                "files": hash_files(temporary),
-            }
-        )
-        (temporary / MARKER).write_bytes(canonical_json(complete.model_dump()))
-        commit_folder(temporary, shards / shard_name(index), replace)
+        commit_folder(staged, shards / shard_name(index), replace)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(staged, ignore_errors=True)
         raise
     return complete
 
 
-def _words_table(content: ShardContent) -> pa.Table:
-    words = pa.ListArray.from_arrays(content.word_offsets, content.word_ids)
-    return pa.table([content.paragraphs, words], schema=WORDS_SCHEMA)
+def staged_folder(shards: Path, index: int) -> Path:
+    """Return where a shard, or what is added to it, is written before it gets its name."""
+    return shards / f"{TEMPORARY}{shard_name(index)}"
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
+def stage_shard(
+    shards: Path,
+    index: int,
+    words: ShardWords,
+    marker: Marker,
+    pools: Mapping[str, WritePool],
+    settings: Mapping[str, str],
+) -> Marker:
+    """Write a whole shard under a temporary name, marker included; `commit_shard` gives it its name.
+
+    Args:
+        shards: the cache's `shards` folder; no other process writes this shard.
+        index: number of the shard.
+        words: what is no pool's.
+        marker: the shard's marker; counts and hashes are filled in here.
+        pools: what writes the arrays of each pool, by its name; `contexts` is among them.
+        settings: of each further pool, what was asked of it (see PoolMarker).
+
+    Returns:
+        The marker as written.
+    """
+    with temporary_folder(staged_folder(shards, index)) as folder:
+        zarr.create_group(folder)
+        for write in pools.values():
+            write(folder)
+        lists = pa.ListArray.from_arrays(words.word_offsets, words.word_ids)
+        write_table(folder / "words.arrow", pa.table([words.paragraphs, lists], schema=WORDS_SCHEMA))
+        lexicon = pa.table([pa.array(words.lexicon, pa.string()), words.counts], schema=LEXICON_SCHEMA)
+        write_table(folder / "lexicon.arrow", lexicon)
+        files, marked = _by_pool(hash_files(folder), settings)
+        complete = marker.model_copy(
+            update={
+                "n_paragraphs": words.n_paragraphs,
+                "n_contexts": len(words.paragraphs),
+                "n_words": len(words.word_ids),
+                "n_tokens": words.n_tokens,
+                "files": files,
+                "pools": marked,
+            }
+        )
+        (folder / MARKER).write_bytes(canonical_json(complete.model_dump()))
+        sync_all(folder)
+    return complete
+
+
+def stage_pools(
+    shards: Path, index: int, marker: Marker, pools: Mapping[str, WritePool], settings: Mapping[str, str]
+) -> Marker:
+    """Write what further pools took of a unit whose shard is there, under a temporary name.
+
+    Returns:
+        The shard's marker as it is to be; `commit_pools` writes it.
+    """
+    with temporary_folder(staged_folder(shards, index)) as folder:
+        for write in pools.values():
+            write(folder)
+        _, marked = _by_pool(hash_files(folder), settings)
+        sync_all(folder)
+    return marker.model_copy(update={"pools": {**marker.pools, **marked}})
+
+
+def commit_pools(shards: Path, index: int, marker: Marker, names: list[str]) -> None:
+    """Move staged pools into their shard, and then write its marker anew.
+
+    Killed in between, the shard is as it was, beside files that its marker does not know and that the next call
+    replaces.
+    """
+    folder, staged = shards / shard_name(index), staged_folder(shards, index)
+    for name in names:
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+        (staged / name).rename(folder / name)
+    sync(folder)
+    write_atomically(folder / MARKER, canonical_json(marker.model_dump()))
+    shutil.rmtree(staged)
+
+
+def _by_pool(files: dict[str, str], settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, PoolMarker]]:
+    """Part the files of further pools, each in a folder of its name, from the shard's own."""
+    pools = {
+        pool: PoolMarker(
+            settings=asked, files={name: xxh3 for name, xxh3 in files.items() if name.startswith(f"{pool}/")}
+        )
+        for pool, asked in sorted(settings.items())
+    }
+    theirs = {name for pool in pools.values() for name in pool.files}
+    return {name: xxh3 for name, xxh3 in files.items() if name not in theirs}, pools
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write an Arrow file."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
 
@@ -153,20 +265,41 @@ class Shard:
 
     def contexts(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float16]:
         """Return rows [start, stop) of the context vectors, (stop - start, dim), whatever they are stored as."""
-        return read_contexts(self.folder, start, stop)
+        rows = np.asarray(open_array(self.folder / CONTEXTS)[start:stop])
+        if rows.dtype != np.int8:
+            return np.asarray(rows, dtype=np.float16)
+        scales = np.asarray(open_array(self.folder / "scales")[start:stop], np.float32)
+        contexts = np.empty(rows.shape, np.float16)
+        for first in range(0, len(rows), CHUNK_ROWS):  # or float32 would take twice the memory of what is returned
+            chunk = slice(first, first + CHUNK_ROWS)
+            contexts[chunk] = dequantise(rows[chunk], scales[chunk])
+        return contexts
 
     def words(self) -> pa.Table:
         """Return, per context, `paragraph` int32 and `word_ids` list<int32>, as a single chunk."""
-        return _read_table(self.folder / "words.arrow")
+        return read_table(self.folder / "words.arrow")
 
     def lexicon(self) -> pa.Table:
         """Return `word` string and `count` int64 of the shard's distinct words."""
-        return _read_table(self.folder / "lexicon.arrow")
+        return read_table(self.folder / "lexicon.arrow")
 
     def damage(self) -> list[str]:
-        """Hash the files that the marker lists; return a line for each that is missing or has changed."""
+        """Hash the shard's own files; return a line for each that is missing or has changed."""
+        return self._damage(self.marker.files)
+
+    def pool_damage(self) -> dict[str, list[str]]:
+        """Hash the files of further pools; return the lines of each pool that is not as it was written, by its name."""
+        lines = {name: self._damage(pool.files) for name, pool in self.marker.pools.items()}
+        return {name: problems for name, problems in lines.items() if problems}
+
+    def pool(self, name: str) -> PoolMarker | None:
+        """Return what the marker says of a further pool; None where it has none, or its files were removed."""
+        pool = self.marker.pools.get(name)
+        return pool if pool and all((self.folder / file).is_file() for file in pool.files) else None
+
+    def _damage(self, files: Mapping[str, str]) -> list[str]:
         problems = []
-        for name, expected in sorted(self.marker.files.items()):
+        for name, expected in sorted(files.items()):
             path = self.folder / name
             if not path.is_file():
                 problems.append(f"{name} is missing")
@@ -177,12 +310,99 @@ class Shard:
     def strangers(self) -> list[str]:
         """Return a line for each file in the folder that the marker does not list."""
         paths = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
-        return [f"{name} does not belong to it" for name in sorted({*paths} - {*self.marker.files, MARKER})]
+        return [f"{name} does not belong to it" for name in sorted({*paths} - {*self.marker.all_files(), MARKER})]
 
 
-def _read_table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """Return what an Arrow file holds, as a single chunk.
+
+    Raises:
+        DamagedShard: it is none.
+    """
     try:
         with pa.memory_map(str(path)) as source:
             return pa.ipc.open_file(source).read_all().combine_chunks()
     except pa.ArrowInvalid as error:
         raise DamagedShard(f"{path}: not a valid Arrow file ({error}); {REMEDY}") from error
+
+
+@contextmanager
+def _zarrs() -> Iterator[None]:
+    """Let arrays that are opened in the block be read and written by zarrs, and leave zarr's settings as they were.
+
+    It reads 768-d float16 at 7.1 GB/s, zarr's own pipeline at 2.7 (two cores, chunks of 4096 rows, DESIGN §3). An array
+    takes its pipeline when it is opened; the settings are the whole process's, so one thread opens at a time.
+    """
+    with _OPENING, zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+        yield
+
+
+def open_array(path: Path) -> Any:
+    """Open a zarr array to read."""
+    with _zarrs():
+        return zarr.open_array(path, mode="r")
+
+
+def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...]) -> Any:
+    """Create an uncompressed zarr array in a shard's folder; a chunk is stored in full, whatever is in it."""
+    with _zarrs():
+        return zarr.create_array(
+            folder,
+            name=name,
+            shape=shape,
+            chunks=chunks,
+            dtype=dtype,
+            compressors=None,
+            filters=None,
+            fill_value=FILL[dtype],
+        )
+
+
+def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtype) -> None:
+    """Write context vectors into a shard's folder.
+
+    Args:
+        folder: of the shard, a zarr group.
+        contexts: (n_contexts, dim) float16 or float32.
+        dtype: number format on the disk; int8 has scales beside it, (n_contexts,) float32.
+    """
+    n_rows, dim = contexts.shape
+    chunk = min(CHUNK_ROWS, max(n_rows, 1))  # so a small shard gets a chunk of its own size
+    stored = create_array(folder, CONTEXTS, (n_rows, dim), dtype, (chunk, dim))
+    scales = create_array(folder, "scales", (n_rows,), "float32", (chunk,)) if dtype == "int8" else None
+    for start in range(0, n_rows, CHUNK_ROWS):
+        rows = contexts[start : start + CHUNK_ROWS]
+        if scales is None:
+            stored[start : start + CHUNK_ROWS] = rows.astype(np.float16)
+        else:
+            stored[start : start + CHUNK_ROWS], scales[start : start + CHUNK_ROWS] = quantise(rows)
+
+
+def quantise(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Return the codes of rows, rounded half to even, and their scales; a row of zeros has scale 0.
+
+    Args:
+        rows: (n, dim) float16 or float32, finite.
+
+    Returns:
+        (n, dim) int8 and (n,) float32.
+    """
+    values = np.asarray(rows, np.float32)
+    scales: npt.NDArray[np.float32] = np.abs(values).max(axis=1, initial=0) / np.float32(LARGEST)
+    divisors = np.where(scales > 0, scales, np.float32(1))
+    codes = np.rint(values / divisors[:, None])
+    # A scale of few bits (magnitudes below 1e-36) may have been rounded down.
+    return np.clip(codes, -LARGEST, LARGEST).astype(np.int8), scales
+
+
+def dequantise(codes: npt.NDArray[np.int8], scales: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    """Return code times scale, (n, dim) float16, computed in float32; NaN where code or scale are absent.
+
+    Args:
+        codes: (n, dim) int8.
+        scales: (n,) float32.
+    """
+    values = codes * scales[:, None]
+    values[codes == ABSENT] = np.nan
+    with np.errstate(over="ignore"):  # an infinite value is told by whoever reads
+        return values.astype(np.float16)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import package_version
-from x2static.schemas.cache import MANIFEST, Cache
+from x2static.schemas.cache import Cache, begin_cache, may_become_cache
 from x2static.schemas.encoding import LAST, ContextOptions, EncodeConfig, Encoding, Layer, Precision, differences
 from x2static.schemas.manifest import Manifest, Marker, Plan
-from x2static.schemas.new_cache import begin_cache, foreign_names
 from x2static.schemas.shard import shard_name
 from x2static.stage1_encode.plan.planning import log_skipped
 from x2static.stage1_encode.teacher.files import TeacherFiles
@@ -43,14 +42,8 @@ def check_folder(folder: Path, append: bool) -> None:
     Raises:
         X2StaticError: it is a file, or holds other things.
     """
-    if append and not (folder / MANIFEST).is_file():
+    if may_become_cache(folder) and append:
         raise X2StaticError(f"--append: no cache in {folder} to add to; leave out --append to make one")
-    if folder.exists() and not folder.is_dir():
-        raise X2StaticError(f"--cache {folder}: this is a file; name a folder")
-    if folder.is_dir() and not (folder / MANIFEST).is_file() and (foreign := foreign_names(folder)):
-        raise X2StaticError(
-            f"--cache {folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
-        )
 
 
 def layer_of(config: EncodeConfig, files: TeacherFiles) -> Layer:

@@ -1,22 +1,26 @@
-"""Stage one as a whole: corpora through the teacher, once, into the shards of a cache."""
+"""Stage one as a whole: corpora through the teacher, once, into the shards of a cache.
+
+One process owns the cache's folder while it holds the lock: it alone writes manifest and plans, removes leftovers, and
+gives a shard its name (`_commit`). It makes a job of each unit that has no shard yet, or lacks a pool, and gives the
+jobs to an engine. The engine's workers, in this process or in others, write only what they stage: the folder
+`.tmp-NNNNNN` of a unit, which one worker has at a time. So whatever is killed, and whenever, a shard is whole or
+absent; what a dead worker staged is thrown away, and its unit is another's, or the next call's.
+"""
 
 import logging
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-
-import torch
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import folder_bytes, only_writer, remove_leftovers
+from x2static.durable.storage import commit_folder, folder_bytes, only_writer, remove_leftovers
 from x2static.machine.device import pick_device
 from x2static.machine.progress import Progress, Report, silent
-from x2static.schemas.aggregated import Aggregated
-from x2static.schemas.cache import MANIFEST, Cache, totals
+from x2static.schemas.cache import MANIFEST, Cache, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan
-from x2static.schemas.shard import shard_name, write_shard
+from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, shard_name, staged_folder
 from x2static.stage1_encode.cache_folder import (
     Probed,
     check_encoding,
@@ -28,24 +32,29 @@ from x2static.stage1_encode.cache_folder import (
 )
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
-from x2static.stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
+from x2static.stage1_encode.encoder import Encoder, load_encoder
 from x2static.stage1_encode.plan.planning import check_appendable, match, plan_all, plan_rest, write_plans
-from x2static.stage1_encode.plan.remaining import Part, Work, planned_paragraphs, read_remaining
-from x2static.stage1_encode.pools.aggregation import open_aggregated, wanted_words
+from x2static.stage1_encode.plan.remaining import Part, planned_paragraphs
+from x2static.stage1_encode.pools.contexts import Contexts
+from x2static.stage1_encode.pools.pool import Pool, wanted_words
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
-from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
+from x2static.stage1_encode.text.preparation import pick_workers
+from x2static.stage1_encode.worker import Engine, Job, Staged, Worker
 
 logger = logging.getLogger(__name__)
 
 
-def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] = ()) -> dict[str, int | float]:
+def encode(
+    config: EncodeConfig, report: Report = silent, pools: Sequence[Pool] = (), engine: Engine = Worker.run
+) -> dict[str, int | float]:
     """Encode what is not encoded yet; asked again for a finished cache, only say so.
 
     Args:
         config: what to encode, how and where to.
         report: called with the progress in paragraphs.
-        wanted: words whose contextual vectors are added up at every layer on the way (`--ase`).
+        pools: what is taken from the teacher's states besides the contexts; shards that lack it get it.
+        engine: brings jobs to workers; one worker in this process, if nothing else is given.
 
     Returns:
         shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second, padding (as a
@@ -59,7 +68,7 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, why = pick_precision(config.precision, config.compat, device)
-    part, wanted = Part.of(config.part), wanted_words(config, wanted)
+    part, wanted = Part.of(config.part), wanted_words(pools)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache) as corpora, only_writer(config.cache, "cache"):
         encoder: Encoder | None = None
@@ -71,32 +80,80 @@ def encode(config: EncodeConfig, report: Report = silent, wanted: Sequence[str] 
             planned = plan_all(corpora)
             encoder = load_encoder(config, files, precision, device, wanted)
             cache = create(config, encoding_of(config, files, precision, probed(encoder)), files, planned)
-        markers, plans = _prepare(config, corpora, cache)
-        done = Done(markers, part, open_aggregated(cache, wanted))
-        resumed = set(done.markers)
-        done.say(cache, plans, config)
-        if not done.all(plans):
+        plans, markers = _prepare(config, corpora, cache)
+        resumed = set(filter(part.takes, markers))
+        work = Work(cache, plans, markers, pools, part)
+        whose = f"{cache.path}: part {part}" if config.part else str(cache.path)
+        if not work.jobs():
+            logger.info("%s: finished already, %d shards", whose, len(resumed))
+        else:
+            if resumed:
+                logger.info("%s: going on after %d shards", whose, len(resumed))
             logger.info("precision: %s, because %s", precision, why)
-        if not done.all(plans):
-            encoder = encoder or load_encoder(config, files, precision, device, wanted)
-            check_teacher(cache, probed(encoder))
             sources = match(config, corpora, cache.path, plans)
-            encode_missing(cache, encoder, plans, sources, done, pick_workers(config.workers, device), report)
-    _say_what_was_skipped(plans, done.markers, resumed)
-    if config.part is None and not sum(marker.n_contexts for marker in done.markers.values()):
+            encoder = encoder or load_encoder(config, files, precision, device, wanted)
+            work.do(encoder, sources, pick_workers(config.workers, device), engine, report)
+    _log_skipped(plans, {index: marker for index, marker in markers.items() if index not in resumed})
+    if config.part is None and not sum(marker.n_contexts for marker in markers.values()):
         raise X2StaticError(
-            f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in done.markers.values())} "
+            f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} "
             f"paragraphs (at least {config.min_sentences} sentences and {config.min_characters} characters each); "
             "lower --min-sentences and --min-characters, and use another --cache"
         )
-    return _figures(cache, done, resumed, encoder, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    ours = {index: marker for index, marker in markers.items() if part.takes(index)}
+    shards = (folder_bytes(cache.shards_folder / shard_name(index)) for index in ours)
+    return {
+        "shards": len(ours),
+        "shards_resumed": len(resumed),
+        **totals(ours.values()),
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(work.n_read / seconds, 1),
+        "padding": round(work.n_padded / work.n_read - 1, 4) if work.n_read else 0.0,
+        "cache_bytes": folder_bytes(cache.path) if config.part is None else sum(shards),
+    }
 
 
-def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache) -> tuple[dict[int, Marker], list[Plan]]:
+def probed(encoder: Encoder) -> Probed:
+    """Return what the loaded teacher of an encoder tells."""
+    return Probed(encoder.preparer.window, encoder.teacher.attention, encoder.teacher.dim)
+
+
+@contextmanager
+def open_worker(config: EncodeConfig, pools: Sequence[Pool], encoders: int) -> Iterator[Worker]:
+    """Load the teacher and open the corpora in a process that an engine started; another one owns the folder.
+
+    Args:
+        config: what is encoded.
+        pools: what is taken besides the contexts.
+        encoders: processes like this one, which share what prepares text.
+    """
+    cache, device = Cache.open(config.cache), pick_device(config.device)
+    plans = cache.plans()
+    precision, _ = pick_precision(config.precision, config.compat, device)
+    with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
+        files = TeacherFiles.find(config.model, config.revision)
+        encoder = load_encoder(config, files, precision, device, wanted_words(pools))
+        check_teacher(cache, probed(encoder))
+        sources = match(config, corpora, cache.path, plans)
+        processes = max(1, pick_workers(config.workers, device) // encoders)
+        yield _worker(cache, plans, sources, encoder, pools, processes)
+
+
+def _worker(
+    cache: Cache, plans: list[Plan], sources: Sequence[Source], encoder: Encoder, pools: Sequence[Pool], processes: int
+) -> Worker:
+    encoding = cache.manifest.encoding
+    corpora = {number: source.corpus for source in sources for number in source.plans}
+    all_pools = [Contexts(encoding.dtype), *pools]
+    return Worker(cache.shards_folder, encoding.fingerprint, plans, corpora, encoder, all_pools, processes)
+
+
+def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache) -> tuple[list[Plan], dict[int, Marker]]:
     """Check what a cache holds, tidy it up and plan what is asked for.
 
     Returns:
-        The markers of its valid shards by number, and all its plans.
+        All its plans, and the markers of its valid shards by number.
     """
     plans = cache.plans()
     sources = match(config, corpora, cache.path, plans)
@@ -106,155 +163,119 @@ def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache) -> tuple
     remove_leftovers(cache.shards_folder)
     added = plan_rest(config, sources, cache.path, plans, markers)
     write_plans(cache, added)
-    return markers, [*plans, *added.values()]
+    return [*plans, *added.values()], markers
 
 
-def _say_what_was_skipped(plans: list[Plan], markers: dict[int, Marker], resumed: set[int]) -> None:
-    """Say, of each data set that was read on, how many of its lines are left out (of files, their planning says it)."""
+def _log_skipped(plans: list[Plan], markers: dict[int, Marker]) -> None:
+    """Say, of each data set that was read, how many of its lines are left out (of files, their planning says it)."""
     for number, plan in enumerate(plans):
-        here = {index: marker for index, marker in markers.items() if marker.plan == number}
-        n_skipped = sum(marker.unit.skipped for marker in here.values())
-        if n_skipped and not here.keys() <= resumed:
+        n_skipped = sum(marker.unit.skipped for marker in markers.values() if marker.plan == number)
+        if n_skipped:
             logger.warning("%s: %d lines are too long and left out", plan.corpus, n_skipped)
 
 
-def probed(encoder: Encoder) -> Probed:
-    """Return what the loaded teacher of an encoder tells."""
-    return Probed(encoder.preparer.window, encoder.teacher.attention, encoder.teacher.dim)
-
-
 @dataclass
-class Done:
-    """What of a cache is there, and what of it is asked for.
+class Work:
+    """What there is to do for a cache, and the doing of it; the caller owns the folder.
 
     Attributes:
-        markers: of the shards, by number.
+        cache: the cache.
+        plans: all its plans.
+        markers: of its valid shards, by number; those that are committed are added.
+        pools: what every shard is to have besides the contexts.
         part: the units that are asked for.
-        aggregated: where words are added up; None where none are asked for.
+        n_read: pieces that the teacher has read, without padding.
+        n_padded: the same, with padding.
     """
 
+    cache: Cache
+    plans: list[Plan]
     markers: dict[int, Marker]
+    pools: Sequence[Pool]
     part: Part
-    aggregated: Aggregated | None
-    summed: set[int] = field(init=False)
+    n_read: int = 0
+    n_padded: int = 0
 
-    def __post_init__(self) -> None:
-        """Look which units the sums hold."""
-        self.summed = self.aggregated.units() if self.aggregated else set()
+    def jobs(self) -> list[Job]:
+        """Return a job for each unit of the part that has no shard yet, or whose shard lacks a pool.
 
-    def to_sum(self) -> set[int]:
-        """Return the shards whose units are in no sum yet."""
-        return set(filter(self.part.takes, self.markers.keys() - self.summed)) if self.aggregated else set()
-
-    def all(self, plans: list[Plan]) -> bool:
-        """Return whether nothing is left to do."""
-        return self.part.missing(plans, self.markers) == [] and not self.to_sum()
-
-    def say(self, cache: Cache, plans: list[Plan], config: EncodeConfig) -> None:
-        """Say how far a cache is."""
-        n_here = sum(map(self.part.takes, self.markers))
-        whose = f"{cache.path}: part {self.part}" if config.part else str(cache.path)
-        if self.all(plans):
-            logger.info("%s: finished already, %d shards", whose, n_here)
-        elif n_here:
-            logger.info("%s: going on after %d shards", whose, n_here)
-
-    def commit(self, cache: Cache, work: Work, encoded: EncodedUnit) -> None:
-        """Write what a unit became: first into the sums, then its shard.
-
-        Killed in between, the unit is read again for its shard, and is not added a second time.
+        Raises:
+            X2StaticError: a shard has a pool of other settings.
         """
-        sums = encoded.word_sums()
-        if self.aggregated and sums and work.shard not in self.summed:
-            self.aggregated.fold(work.shard, sums)
-            self.summed.add(work.shard)
-        if work.shard in self.markers:
-            return
-        marker = Marker(
-            plan=work.plan,
-            unit=work.text.unit,
-            last=work.last,
-            encoding=cache.manifest.fingerprint,
-            n_paragraphs=0,
-            n_contexts=0,
-            n_words=0,
-            n_tokens=0,
-            files={},
-        )
-        dtype, content = cache.manifest.encoding.dtype, encoded.content()
-        # A damaged shard of this number, which `repair` leaves until there is a better one, goes now.
-        written = write_shard(cache.shards_folder, work.shard, content, marker, dtype, replace=True)
-        self.markers[work.shard] = written
+        names = [pool.name for pool in self.pools]
+        jobs = []
+        for number, (plan, shards) in enumerate(zip(self.plans, plan_shards(self.plans), strict=True)):
+            for index in filter(self.part.takes, shards):
+                marker, unit = self.markers.get(index), plan.units[index - shards.start]
+                if marker is None:
+                    jobs.append(Job(index, number, index == shards[-1], unit, (CONTEXTS, *names)))
+                elif lacking := self._lacking(index, marker):
+                    jobs.append(Job(index, number, marker.last, marker.unit, lacking, marker))
+        return jobs
 
+    def _lacking(self, index: int, marker: Marker) -> tuple[str, ...]:
+        """Return the pools that a shard lacks."""
+        shard, lacking = Shard(self.cache.shards_folder / shard_name(index), marker), []
+        for pool in self.pools:
+            there = shard.pool(pool.name)
+            if there is None:
+                lacking.append(pool.name)
+            elif there.settings != pool.settings:
+                raise X2StaticError(
+                    f"{shard.folder / pool.name}: was taken with other settings (other words); ask for the same, or "
+                    f"remove shards/*/{pool.name} of this cache: the teacher then reads all again"
+                )
+        return tuple(lacking)
 
-def encode_missing(
-    cache: Cache,
-    encoder: Encoder,
-    plans: list[Plan],
-    sources: list[Source],
-    done: Done,
-    workers: int,
-    report: Report,
-) -> None:
-    """Read, prepare, encode and write: the first two run ahead, the last one behind in a thread.
+    def do(
+        self, encoder: Encoder, sources: Sequence[Source], processes: int, engine: Engine, report: Report = silent
+    ) -> None:
+        """Do what there is to do.
 
-    Args:
-        cache: where the shards go.
-        encoder: the teacher and what cuts text for it.
-        plans: all plans of the cache.
-        sources: the corpora of the plans.
-        done: what is there and what is asked for; what is written is added.
-        workers: processes that prepare text.
-        report: called with the progress in paragraphs.
-    """
-    again = done.to_sum()
-    _check_open(again, done, sources)
-    here = [index for index in done.markers if done.part.takes(index) and index not in again]
-    read = sum(done.markers[index].unit.paragraphs for index in here)
-    total, counted = planned_paragraphs(plans, done.markers, done.part)
-    tokens, started = 0, time.perf_counter()
-    report(Progress(read, total, "paragraphs", about=not counted))
-    # int8 is made of the float32 means, not of what float16 leaves of them.
-    kept_as = torch.float16 if cache.manifest.encoding.dtype == "float16" else torch.float32
-    works = read_remaining(plans, sources, dict(done.markers), done.part, again)
-    with ThreadPoolExecutor(1) as writer:
-        writing: Future[None] | None = None
-        units = ((work, work.text.paragraphs) for work in works)
-        for work, portions in units_ahead(units, encoder.preparer, workers, encoder.teacher.device):
-            encoded = encoder.encode(portions, f"{plans[work.plan].corpus}, unit {work.shard}", kept_as)
-            if writing:
-                writing.result()
-            writing = writer.submit(done.commit, cache, work, encoded)
-            read, tokens = read + work.text.unit.paragraphs, tokens + encoded.words.n_tokens
-            total += work.more
-            rate = f"{tokens / (time.perf_counter() - started):,.0f} tokens/s"
-            report(Progress(read, total, "paragraphs", rate, about=not counted and read != total))
-            del encoded  # it goes with the writing, not when the next unit is encoded
-        if writing:
-            writing.result()
+        Args:
+            encoder: the teacher and what cuts text for it.
+            sources: the corpora of the plans.
+            processes: that prepare text.
+            engine: brings jobs to workers.
+            report: called with the progress in paragraphs.
 
+        Raises:
+            X2StaticError: the teacher behaves otherwise than when the cache was made, a corpus is not among those that
+                are open, or a unit cannot be encoded.
+        """
+        check_teacher(self.cache, probed(encoder))
+        jobs = self.jobs()
+        named = {number for source in sources for number in source.plans}
+        if closed := [job for job in jobs if job.plan not in named]:
+            raise X2StaticError(
+                f"{self.cache.path}: {len(closed)} units lack {closed[0].pools[-1]}, and are of corpora that are in "
+                "the cache already; leave out --append and name all its corpora"
+            )
+        worker = _worker(self.cache, self.plans, sources, encoder, self.pools, processes)
+        to_do = {job.shard for job in jobs}
+        read = sum(self.markers[i].unit.paragraphs for i in filter(self.part.takes, self.markers) if i not in to_do)
+        total, counted = planned_paragraphs(self.plans, self.markers, self.part)
+        started = time.perf_counter()
+        report(Progress(read, total, "paragraphs", about=not counted))
+        try:
+            with closing(engine(worker, jobs)) as results:
+                for staged in results:
+                    self._commit(staged)
+                    n_paragraphs = staged.marker.unit.paragraphs
+                    read, total = read + n_paragraphs, total + n_paragraphs - staged.job.unit.paragraphs
+                    rate = f"{self.n_read / (time.perf_counter() - started):,.0f} tokens/s"
+                    report(Progress(read, total, "paragraphs", rate, about=not counted and read != total))
+        finally:
+            remove_leftovers(self.cache.shards_folder)
 
-def _check_open(again: set[int], done: Done, sources: list[Source]) -> None:
-    named = {number for source in sources for number in source.plans}
-    if lost := [shard for shard in again if done.markers[shard].plan not in named]:
-        raise X2StaticError(
-            f"--ase: the sums lack {len(lost)} units of corpora that are in the cache already; leave out --append and "
-            "name all its corpora"
-        )
-
-
-def _figures(
-    cache: Cache, done: Done, resumed: set[int], encoder: Encoder | None, seconds: float
-) -> dict[str, int | float]:
-    ours = {index: marker for index, marker in done.markers.items() if done.part.takes(index)}
-    shards = (folder_bytes(cache.shards_folder / shard_name(index)) for index in ours)
-    n_tokens, n_padded = (encoder.n_tokens, encoder.n_padded) if encoder else (0, 0)
-    return {
-        "shards": len(ours),
-        "shards_resumed": sum(index in resumed for index in ours),
-        **totals(ours.values()),
-        "seconds": round(seconds, 3),
-        "tokens_per_second": round(n_tokens / seconds, 1),
-        "padding": round(n_padded / n_tokens - 1, 4) if n_tokens else 0.0,
-        "cache_bytes": folder_bytes(cache.path) if done.part == Part() else sum(shards),
-    }
+    def _commit(self, staged: Staged) -> None:
+        """Give a shard, or what is added to one, its name."""
+        shards, index = self.cache.shards_folder, staged.job.shard
+        if staged.job.marker is not None:
+            commit_pools(shards, index, staged.marker, list(staged.job.pools))
+        else:
+            # A damaged shard of this number, which `repair` leaves until there is a better one, goes now.
+            commit_folder(staged_folder(shards, index), shards / shard_name(index), replace=True)
+        self.markers[index] = staged.marker
+        self.n_read += staged.n_read
+        self.n_padded += staged.n_padded

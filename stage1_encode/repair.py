@@ -8,16 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import DamagedShard, X2StaticError
-from x2static.durable.storage import TEMPORARY, folder_bytes, only_writer, remove_leftovers, write_atomically
+from x2static.durable.storage import (
+    TEMPORARY,
+    canonical_json,
+    folder_bytes,
+    only_writer,
+    remove,
+    write_atomically,
+)
 from x2static.machine.progress import Report, silent
 from x2static.schemas.cache import Cache, plan_shards
 from x2static.schemas.manifest import Marker, Plan
-from x2static.schemas.shard import shard_name
-from x2static.stage1_encode.cache_folder import check_teacher
-from x2static.stage1_encode.encode import Done, encode_missing, probed
+from x2static.schemas.shard import MARKER, Shard, shard_name
+from x2static.stage1_encode.encode import Work
 from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
 from x2static.stage1_encode.plan.remaining import Part
+from x2static.stage1_encode.pools.registry import POOLS
 from x2static.stage1_encode.text.segmentation import choose_words
+from x2static.stage1_encode.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +33,8 @@ logger = logging.getLogger(__name__)
 def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, Any]:
     """Hash a cache and encode again what is damaged or missing, and nothing else.
 
-    A damaged shard stays until its successor is whole. Run again after it was stopped, this goes on.
+    A damaged shard stays until its successor is whole. A damaged pool is dropped: what was asked of it is not recorded.
+    Run again after it was stopped, this goes on.
 
     Args:
         folder: the cache.
@@ -33,8 +42,9 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
         report: called with the progress in paragraphs.
 
     Returns:
-        shards, shards_encoded, damaged (a line for each damaged shard), leftovers (names that were removed), strangers
-        (a line for each file in a shard that is not its own; they stay), segmentation_mended, seconds, cache_bytes.
+        shards, shards_encoded, damaged (a line for each damaged shard), pools_dropped (likewise), leftovers (names that
+        were removed), strangers (a line for each file in a shard that is not its own; they stay), segmentation_mended,
+        seconds, cache_bytes.
 
     Raises:
         X2StaticError: the cache holds shards of another encoding, or teacher or text are not found as they were;
@@ -43,20 +53,25 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
     started = time.perf_counter()
     cache = Cache.open(folder)
     with only_writer(folder, "cache"):
-        markers, damaged, strangers = _inspect(cache)
-        mended = _mend_segmentation(cache)
         leftovers = _remove_leftovers(cache)
+        markers, damaged, dropped, strangers = _inspect(cache)
+        mended = _mend_segmentation(cache)
         plans, n_sound = cache.plans(), len(markers)
         part = Part.of(origin.part)
-        if part.missing(plans, markers) == []:
-            logger.info("%s: every shard is there and whole, nothing is encoded", folder)
+        if missing := set(part.missing(plans, markers)):
+            needed = [number for number, shards in enumerate(plan_shards(plans)) if missing.intersection(shards)]
+            with ExitStack() as stack:
+                sources = find_sources(cache, plans, needed, origin, stack)
+                encoder = find_teacher(cache, plans[0], origin)
+                Work(cache, plans, markers, (), part).do(encoder, sources, 1, Worker.run, report)
         else:
-            _encode_missing(cache, plans, Done(markers, part, None), origin, report)
-        _remove_unplanned(cache, plans, markers, damaged)
+            logger.info("%s: every shard is there and whole, nothing is encoded", folder)
+        _remove_unplanned(cache, plans, damaged)
     return {
         "shards": len(markers),
         "shards_encoded": len(markers) - n_sound,
         "damaged": list(damaged.values()),
+        "pools_dropped": dropped,
         "leftovers": leftovers,
         "strangers": strangers,
         "segmentation_mended": mended,
@@ -65,31 +80,66 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
     }
 
 
-def _inspect(cache: Cache) -> tuple[dict[int, Marker], dict[int, str], list[str]]:
-    """Hash every shard; return the markers of the sound ones, what ails the others, and files that are nobody's.
+def _remove_leftovers(cache: Cache) -> list[str]:
+    """Remove what a killed writer left: half-written files and folders, and pools that no marker knows of yet."""
+    folders = (cache.path, cache.path / "plans", cache.shards_folder)
+    leftovers = [path for folder in folders for path in folder.glob(f"{TEMPORARY}*")]
+    markers, _ = cache.committed()
+    for index, marker in markers.items():
+        names = POOLS.keys() - marker.pools.keys() - {name.partition("/")[0] for name in marker.files}
+        shard = cache.shards_folder / shard_name(index)
+        leftovers += [shard / name for name in names if (shard / name).is_dir()]
+        leftovers += shard.glob(f"{TEMPORARY}*")
+    for path in leftovers:
+        remove(path)
+    return sorted(path.relative_to(cache.path).as_posix() for path in leftovers)
+
+
+def _inspect(cache: Cache) -> tuple[dict[int, Marker], dict[int, str], list[str], list[str]]:
+    """Hash every shard, and drop damaged pools.
+
+    Returns:
+        The markers of the sound ones, what ails the others, the pools that were dropped, and files that are nobody's.
 
     Raises:
         X2StaticError: a shard is from another encoding, or a newer version of x2static.
     """
     markers: dict[int, Marker] = {}
     damaged: dict[int, str] = {}
+    dropped: list[str] = []
     strangers: list[str] = []
     for index in cache.indices():
+        name = f"shard {shard_name(index)}"
         try:
             shard = cache.shard(index)
         except DamagedShard as error:
-            damaged[index] = f"shard {shard_name(index)}: {str(error).partition('; ')[0]}"
+            damaged[index] = f"{name}: {str(error).partition('; ')[0]}"
             continue
         if problems := shard.damage():
-            damaged[index] = f"shard {shard_name(index)}: {', '.join(problems)}"
-        else:
-            markers[index] = shard.marker
-            strangers += [f"shard {shard_name(index)}: {line}" for line in shard.strangers()]
+            damaged[index] = f"{name}: {', '.join(problems)}"
+            continue
+        if of_pools := shard.pool_damage():
+            shard = _drop_pools(shard, set(of_pools))
+            dropped += [f"{name}: {pool}, since {', '.join(lines)}" for pool, lines in of_pools.items()]
+        markers[index] = shard.marker
+        strangers += [f"{name}: {line}" for line in shard.strangers()]
     for line in damaged.values():
         logger.warning("%s", line)
+    for line in dropped:
+        logger.warning("%s is dropped; encode it again (`x2static encode --ase` with the same words)", line)
     for line in strangers:
         logger.warning("%s; it stays, move it away", line)
-    return markers, damaged, strangers
+    return markers, damaged, dropped, strangers
+
+
+def _drop_pools(shard: Shard, names: set[str]) -> Shard:
+    """Forget pools of a shard, first in its marker."""
+    kept = {name: pool for name, pool in shard.marker.pools.items() if name not in names}
+    marker = shard.marker.model_copy(update={"pools": kept})
+    write_atomically(shard.folder / MARKER, canonical_json(marker.model_dump()))
+    for name in names:
+        shutil.rmtree(shard.folder / name, ignore_errors=True)
+    return Shard(shard.folder, marker)
 
 
 def _mend_segmentation(cache: Cache) -> bool:
@@ -113,29 +163,8 @@ def _mend_segmentation(cache: Cache) -> bool:
     return False
 
 
-def _remove_leftovers(cache: Cache) -> list[str]:
-    folders = (cache.path, cache.path / "plans", cache.shards_folder)
-    names = sorted(
-        path.relative_to(cache.path).as_posix() for folder in folders for path in folder.glob(f"{TEMPORARY}*")
-    )
-    for folder in folders:
-        remove_leftovers(folder)
-    return names
-
-
-def _remove_unplanned(cache: Cache, plans: list[Plan], markers: dict[int, Marker], damaged: dict[int, str]) -> None:
+def _remove_unplanned(cache: Cache, plans: list[Plan], damaged: dict[int, str]) -> None:
     """Remove damaged shards that no plan asks for, so that none will be encoded in their place."""
     planned = {index for shards in plan_shards(plans) for index in shards}
     for index in damaged.keys() - planned:
         shutil.rmtree(cache.shards_folder / shard_name(index))
-
-
-def _encode_missing(cache: Cache, plans: list[Plan], done: Done, origin: Origin, report: Report) -> None:
-    """Find text and teacher, then encode what has no marker."""
-    missing = set(done.part.missing(plans, done.markers))
-    needed = [number for number, shards in enumerate(plan_shards(plans)) if missing.intersection(shards)]
-    with ExitStack() as stack:
-        sources = find_sources(cache, plans, needed, origin, stack)
-        encoder = find_teacher(cache, plans[0], origin)
-        check_teacher(cache, probed(encoder))
-        encode_missing(cache, encoder, plans, sources, done, workers=1, report=report)

@@ -8,8 +8,7 @@ import numpy.typing as npt
 from x2static.durable.errors import REMEDY, X2StaticError
 from x2static.machine.ragged import ranges
 from x2static.schemas.encoding import Context
-from x2static.schemas.shard import Shard
-from x2static.schemas.shard_arrays import CHUNK_ROWS
+from x2static.schemas.shard import CHUNK_ROWS, Shard
 from x2static.stage2_train.transform import Transform
 from x2static.stage2_train.vocabulary import Vocabulary
 

@@ -14,8 +14,7 @@ from pydantic import ValidationError
 from safetensors import safe_open
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.owned_folder import differing_settings
-from x2static.durable.storage import hash_file, read_json, write_atomically
+from x2static.durable.storage import differing_settings, hash_file, read_json, write_atomically
 from x2static.schemas.cache import Cache
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import RUN, VOCABULARY

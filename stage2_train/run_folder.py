@@ -4,8 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.owned_folder import differing_settings, foreign_files
-from x2static.durable.storage import canonical_json, read_json, remove_leftovers, write_atomically
+from x2static.durable.storage import (
+    canonical_json,
+    differing_settings,
+    foreign_files,
+    read_json,
+    remove_leftovers,
+    write_atomically,
+)
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, WordVectors

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from x2static.durable.errors import DamagedShard, X2StaticError
-from x2static.durable.storage import being_written
 from x2static.schemas.cache import Cache, missing_shards
 from x2static.schemas.shard import Shard
 
@@ -43,11 +42,6 @@ def choose_shards(cache: Cache, partial: bool, recorded: str | None) -> ShardCho
         X2StaticError: there are none; some are missing; or the cache is not finished and `partial` is not given.
     """
     if not partial:
-        if being_written(cache.path):
-            raise X2StaticError(
-                f"{cache.path}: another x2static process is writing to this cache; wait for it to end, or train on "
-                "what is committed with --partial"
-            )
         return ShardChoice(complete_shards(cache), None)
     shards = committed_shards(cache) if recorded is None else recorded_shards(cache, recorded)
     logger.info("training on %s committed shards of %s (--partial)", f"{len(shards):,}", cache.path)

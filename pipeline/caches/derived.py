@@ -1,32 +1,26 @@
 """Writing a cache whose shards come from other caches, linked or copied; a call that is killed can be made again."""
 
-import errno
-import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import (
-    TEMPORARY,
     canonical_json,
     commit_folder,
     folder_bytes,
+    link_or_copy,
     only_writer,
     remove_leftovers,
+    temporary_folder,
 )
 from x2static.machine.progress import Progress, Report
-from x2static.schemas.cache import MANIFEST, Cache, missing_shards, totals
+from x2static.schemas.cache import MANIFEST, Cache, begin_cache, may_become_cache, missing_shards, totals
 from x2static.schemas.manifest import Manifest, Marker, Plan
-from x2static.schemas.new_cache import begin_cache, foreign_names
 from x2static.schemas.segmentation import WordSegmentation
-from x2static.schemas.shard import MARKER, Shard, shard_name
+from x2static.schemas.shard import MARKER, Shard, shard_name, staged_folder
 
-# Where a file cannot be linked: another file system, one that has no links, a file with too many, one of another user.
-NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 # What may differ between plans of the same text: names and places on the machines that they were made on.
 NO_CONTENT = {"corpus", "seen", "licence"}
 
@@ -98,13 +92,7 @@ def check_target(folder: Path, derived: Derived) -> None:
     Raises:
         X2StaticError: it does, or is a file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise X2StaticError(f"{folder}: this is a file; name a new folder")
-    if not folder.is_dir():
-        return
-    if not (folder / MANIFEST).is_file():
-        if foreign := foreign_names(folder):
-            raise X2StaticError(f"{folder}: holds other things ({', '.join(foreign[:3])}); name a new or empty folder")
+    if may_become_cache(folder):
         return
     cache = Cache.open(folder)
     if cache.manifest.fingerprint != derived.manifest.fingerprint or not same_plans(cache.plans(), derived.plans):
@@ -125,19 +113,22 @@ def plan_contents(plans: Iterable[Plan]) -> list[dict[str, Any]]:
 
 
 def _check_resumed(cache: Cache, derived: Derived, markers: dict[int, Marker]) -> set[int]:
-    """Return which shards are there already.
+    """Return which shards are there already, with all pools that they are to have.
 
     Raises:
         X2StaticError: one of them is another than the one that is to be there.
     """
+    resumed = set(markers)
     for index in markers.keys() & derived.shards.keys():
         shard, marker = derived.shards[index]
-        if markers[index] != marker:
+        if markers[index].without_pools() != marker.without_pools():
             raise X2StaticError(
                 f"{cache.shards_folder / shard_name(index)}: another shard than {shard.folder}, which is to be here; "
                 "name a new or empty folder"
             )
-    return set(markers)
+        if not marker.pools.items() <= markers[index].pools.items():
+            resumed.remove(index)
+    return resumed
 
 
 def _place(shards: Path, index: int, shard: Shard, marker: Marker, copy: bool) -> bool:
@@ -146,44 +137,18 @@ def _place(shards: Path, index: int, shard: Shard, marker: Marker, copy: bool) -
     Raises:
         X2StaticError: the shard is damaged.
     """
-    if damage := shard.damage():
+    damage = [*shard.damage(), *(line for lines in shard.pool_damage().values() for line in lines)]
+    if damage:
         raise X2StaticError(
             f"{shard.folder}: {', '.join(damage)}; mend it by `x2static cache repair {shard.folder.parents[1]}`, then "
             "run the same command again to go on"
         )
-    temporary = shards / f"{TEMPORARY}{shard_name(index)}"
-    with _thrown_away(temporary):
-        linked = [_take(shard.folder / name, temporary / name, copy) for name in marker.files]
+    with temporary_folder(staged_folder(shards, index)) as temporary:
+        linked = [link_or_copy(shard.folder / name, temporary / name, copy) for name in marker.all_files()]
         (temporary / MARKER).write_bytes(canonical_json(marker.model_dump()))
-        # One that is there is damaged: it would have been kept otherwise.
+        # One that is there is damaged, or lacks pools: it would have been kept otherwise.
         commit_folder(temporary, shards / shard_name(index), replace=True)
     return all(linked)
-
-
-@contextmanager
-def _thrown_away(temporary: Path) -> Iterator[None]:
-    """Make a folder, and remove it if the block fails."""
-    temporary.mkdir()
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _take(source: Path, target: Path, copy: bool) -> bool:
-    """Link a file or, if need be, copy it; return whether it was linked."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not copy:
-        try:
-            os.link(source, target)
-        except OSError as error:
-            if error.errno not in NO_LINK:
-                raise
-        else:
-            return True
-    shutil.copyfile(source, target)
-    return False
 
 
 def sound_markers(cache: Cache) -> dict[int, Marker]:

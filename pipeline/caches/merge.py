@@ -7,7 +7,6 @@ from typing import Any
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.machine.progress import Report, silent
-from x2static.pipeline.caches.aggregates import merge_aggregates
 from x2static.pipeline.caches.derived import Derived, plan_contents, same_plans, sound_markers, write_derived
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import differences
@@ -48,12 +47,14 @@ class Group:
         for index, marker in sound_markers(cache).items():
             shard = Shard(cache.shards_folder / shard_name(index), marker)
             known = self.shards.setdefault(index, shard)
-            if known.marker != marker:
+            if known.marker.without_pools() != marker.without_pools():
                 raise X2StaticError(
                     f"{known.folder} and {shard.folder} are the same unit of the same plan, and differ "
                     f"({', '.join(_marker_differences(known.marker, marker))}); remove the one that you do not want, "
                     "or leave its cache out"
                 )
+            if len(known.marker.pools) < len(marker.pools):
+                self.shards[index] = shard
         self.caches.append(cache)
 
 
@@ -61,8 +62,8 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     """Join caches into one.
 
     Caches of equal plans are parts of one cache: their shards keep their numbers. Other plans are appended, in the
-    order given. Run again after it was stopped, this goes on; run again when an unfinished part has grown, it adds
-    what is new.
+    order given; what pools took of a unit goes with its shard. Run again after it was stopped, this goes on; run again
+    when an unfinished part has grown, it adds what is new.
 
     Args:
         out: a new or empty folder, or an earlier result of the same merge.
@@ -88,19 +89,15 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     _check_corpora(groups)
     plans: list[Plan] = []
     shards: dict[int, tuple[Shard, Marker]] = {}
-    shifted: list[tuple[Cache, int]] = []
     begin = 0
     for group in groups:
         _check_numbers(group)
-        shifted += [(cache, begin) for cache in group.caches]
         for index, shard in group.shards.items():
             marker = shard.marker.model_copy(update={"plan": shard.marker.plan + len(plans)})
             shards[begin + index] = (shard, marker)
         plans += group.plans
         begin += group.n_shards
-    figures = write_derived(out, Derived(first.manifest, first.segmentation(), plans, shards), copy, report)
-    merge_aggregates(out, shifted)
-    return figures
+    return write_derived(out, Derived(first.manifest, first.segmentation(), plans, shards), copy, report)
 
 
 def _open(out: Path, inputs: list[Path]) -> list[Cache]:

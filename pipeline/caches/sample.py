@@ -1,18 +1,14 @@
 """`x2static cache sample`: a smaller cache, to try settings on and to draw quality against the size of the corpus."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Report, silent
 from x2static.pipeline.caches.derived import Derived, sound_markers, write_derived
-from x2static.schemas.aggregated import Aggregated
 from x2static.schemas.cache import Cache, plan_shards
 from x2static.schemas.manifest import Marker, Plan, UnitSample
 from x2static.schemas.shard import Shard, shard_name
-
-logger = logging.getLogger(__name__)
 
 
 def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, report: Report = silent) -> dict[str, Any]:
@@ -50,8 +46,6 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
             first = plan_shards(plans)[number].start
             units = tuple(plan.units[index - first] for index in indices)
             cut.append(plan.model_copy(update={"units": units, "sampled": (*plan.sampled, taken)}))
-    if Aggregated.open(source):
-        logger.warning("%s: its aggregated embeddings are sums over all units, and are not in the sample", source)
     return write_derived(out, Derived(cache.manifest, cache.segmentation(), cut, shards), copy, report)
 
 

@@ -1,6 +1,7 @@
 """`x2static cache`: what a cache is, and whether it is whole."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from x2static.pipeline.commands.cache_derive import merge, sample
 from x2static.pipeline.commands.cache_repair import repair
 from x2static.pipeline.options import common, finish
 from x2static.pipeline.terminal import size
-from x2static.schemas.aggregated import Aggregated
 from x2static.schemas.cache import Cache, totals
 
 SHOWN_RANGES = 8  # of missing shards; --json has them all
@@ -67,9 +67,8 @@ def info(context: click.Context, folder: Path) -> None:
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {opened.manifest.fingerprint}",
     ]
-    if aggregated := Aggregated.open(folder):
-        figures |= {"ase_words": len(aggregated.words), "ase_units": len(aggregated.units())}
-        lines += [f"ase         {figures['ase_words']:,} words, of {figures['ase_units']:,} units"]
+    figures["pools"] = dict(sorted(Counter(name for marker in markers for name in marker.pools).items()))
+    lines += [f"pool        {name}, of {count:,} shards" for name, count in figures["pools"].items()]
     lines += [f"missing     {_ranges(missing)}"] if missing else []
     lines += [f"damaged     {reason}" for reason in damaged.values()]
     click.echo("\n".join(lines))

@@ -73,27 +73,37 @@ from x2static.schemas.encoding import EncodeConfig
     type=click.Path(path_type=Path),
     help="For --ase all-in-eval: a file of pairs, or a folder of them; else gensim's sets.",
 )
+@option(EncodeConfig, "encoders", "Processes that a teacher is loaded in, on this machine; they share the units.")
+@click.option(
+    "--engine", type=click.Choice(["local"]), default="local", show_default=True, help="What brings units to encoders."
+)
 @click.option("--plan", is_flag=True, help="Print what the run would take, and do nothing.")
 @common
 @click.pass_context
-def encode(context: click.Context, /, plan: bool, ase: str | None, data: Path | None, **values: Any) -> None:
+def encode(
+    context: click.Context, /, plan: bool, ase: str | None, data: Path | None, engine: str, **values: Any
+) -> None:
     """Run a corpus through the teacher once and write averaged context vectors to a cache.
 
     Run the same command again to go on where it stopped.
     """
     config = build(EncodeConfig, values)
-    words = _listed_words(ase, data) if ase else ()
+    listed = _listed_words(ase, data) if ase else []
+    from x2static.stage1_encode.pools.word_sums import WordSums
+
+    pools = [WordSums.of(config, listed)] if ase else []
     if plan:
         from x2static.stage1_encode.plan.estimate import estimate
 
-        figures = estimate(config, words)
+        figures = estimate(config, pools)
         click.echo(_plan_text(figures))
         finish(context, figures)
         return
+    from x2static.pipeline.engines.registry import ENGINES
     from x2static.stage1_encode.encode import encode as run
 
     with ProgressLine("encode") as report:
-        result = run(config, report, words)
+        result = run(config, report, pools, ENGINES[engine](config, pools, config.encoders))
     click.echo(
         f"{config.cache}: {result['shards']:,} shards ({result['shards_resumed']:,} were there), "
         f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}, "

@@ -1,8 +1,5 @@
 """Quality against the size of the corpus (figure 1 of the paper): nested samples, and what is made of each."""
 
-import errno
-import os
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +9,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import (
     TEMPORARY,
     canonical_json,
+    link_or_copy,
     only_writer,
     read_json,
     remove_leftovers,
@@ -19,14 +17,12 @@ from x2static.durable.storage import (
 )
 from x2static.machine.progress import Report
 from x2static.pipeline.compare.plan import CompareConfig, Step, methods, our_methods, steps_of
-from x2static.schemas.aggregated import FOLDER, Aggregated
 from x2static.schemas.cache import Cache, totals
 
 CURVE = "curve"  # the folder, in that of the comparison
 READING = "reading.json"  # in a size's folder: the seconds that the teacher took; of the whole, before its turn
 HALVINGS = 6
 CURVES = ("x2static", "closed-form")  # of our methods; and ASE, where it is asked for
-NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -143,15 +139,14 @@ class Sums:
         here = Cache.open(size.cache)
         asked = point.step.baseline(config)
         request = Request(asked, here, words, np.zeros(len(words), np.int64), asked.out, report)
-        place = ase.place_of(request, words) if size.whole else size.cache
+        file = ase.file_of(request, words).path
         before = [one for one in self.sizes if one.units < size.units]
-        if before and carry(before[-1].cache, place) and size.whole:
+        if before and carry(before[-1].cache / file.relative_to(size.cache), file) and size.whole:
             self._keep_seconds(size, sum(map(self.seconds, before)))
         if not size.whole:
             earlier, began = self.seconds(size), time.monotonic()
             try:
-                with only_writer(size.cache, "cache"):
-                    ase.summed(request, words, size.cache)
+                ase.gathered(request, words)
             finally:  # what was read before a stop is not read again, nor told by the call that goes on
                 self._keep_seconds(size, earlier + time.monotonic() - began)
 
@@ -178,36 +173,20 @@ class Sums:
 def carry(source: Path, target: Path) -> bool:
     """Give a corpus the sums of a smaller one, whose units it begins with; the teacher then reads only the others.
 
-    The list of words comes last: sums without it do not count.
-
     Args:
-        source: in whose folder `ase` the smaller corpus's sums are.
+        source: the file of the smaller corpus's sums.
         target: where those of the larger one are to be; sums that are there stay.
 
     Returns:
         Whether they were carried over now.
     """
-    theirs = Aggregated.open(source)
-    if theirs is None:
+    if not source.is_file():
         return False
-    with only_writer(target, "cache's sums"):
-        if Aggregated.open(target) is not None:
+    with only_writer(target.parent, "baseline's state"):
+        if target.is_file():
             return False
-        folder = target / FOLDER
-        folder.mkdir(exist_ok=True)
-        remove_leftovers(folder)
-        for file in theirs.files():
-            _link(file.path, folder / file.path.name)
-        Aggregated.create(target, theirs.words, theirs.encoding)
+        remove_leftovers(target.parent)
+        temporary = target.with_name(TEMPORARY + target.name)
+        link_or_copy(source, temporary)
+        temporary.replace(target)
     return True
-
-
-def _link(source: Path, target: Path) -> None:
-    temporary = target.with_name(TEMPORARY + target.name)
-    try:
-        os.link(source, temporary)
-    except OSError as error:
-        if error.errno not in NO_LINK:
-            raise
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)

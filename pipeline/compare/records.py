@@ -8,8 +8,15 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.owned_folder import differing_settings, foreign_files
-from x2static.durable.storage import canonical_json, hash_file, read_json, remove_leftovers, write_atomically
+from x2static.durable.storage import (
+    canonical_json,
+    differing_settings,
+    foreign_files,
+    hash_file,
+    read_json,
+    remove_leftovers,
+    write_atomically,
+)
 from x2static.pipeline.compare.plan import CompareConfig
 from x2static.schemas.cache import Cache, content_of, missing_shards
 

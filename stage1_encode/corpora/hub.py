@@ -16,9 +16,9 @@ from datasets.exceptions import DatasetNotFoundError
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.durable.storage import canonical_json, hash_file
+from x2static.schemas.cache import SPOOL
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit
-from x2static.schemas.new_cache import SPOOL
 from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs
 from x2static.stage1_encode.corpora.hub_rows import (
     HTTP_ERROR,

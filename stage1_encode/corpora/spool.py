@@ -15,9 +15,8 @@ import pyarrow.parquet as pq
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically, remove_leftovers
-from x2static.schemas.cache import MANIFEST
+from x2static.schemas.cache import MANIFEST, SPOOL, SPOOLED
 from x2static.schemas.encoding import TextFormat
-from x2static.schemas.new_cache import SPOOL, SPOOLED
 from x2static.stage1_encode.corpora.local_files import FileSet
 from x2static.stage1_encode.corpora.parquet import rows_from
 

@@ -16,7 +16,7 @@ from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import Encoder, load_encoder
 from x2static.stage1_encode.plan.planning import check_appendable, match, plan_all, plan_rest
 from x2static.stage1_encode.plan.remaining import Part, planned_paragraphs
-from x2static.stage1_encode.pools.aggregation import wanted_words
+from x2static.stage1_encode.pools.pool import Pool, wanted_words
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
 from x2static.stage1_encode.text.windows import PreparedText
@@ -41,12 +41,12 @@ class _Run:
     markers: dict[int, Marker]
 
 
-def estimate(config: EncodeConfig, wanted: Sequence[str] = ()) -> dict[str, Any]:
+def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]:
     """Return what encoding would take; nothing is written.
 
     Args:
         config: what is asked for.
-        wanted: words whose contextual vectors would be added up (`--ase`).
+        pools: what would be taken from the teacher's states besides the contexts.
 
     Returns:
         units, units_left, paragraphs, paragraphs_counted (or only estimated), sentences, teacher_tokens and
@@ -59,11 +59,10 @@ def estimate(config: EncodeConfig, wanted: Sequence[str] = ()) -> dict[str, Any]
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, _ = pick_precision(config.precision, config.compat, device)
-    wanted = wanted_words(config, wanted)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
         run = _run(config, corpora, files, precision)
-        encoder = load_encoder(config, files, precision, device, wanted)
+        encoder = load_encoder(config, files, precision, device, wanted_words(pools))
         sample, n_sampled = _sample(run, encoder)
     rate = _tokens_per_second(encoder, sample)
     part = Part.of(config.part)
@@ -77,8 +76,7 @@ def estimate(config: EncodeConfig, wanted: Sequence[str] = ()) -> dict[str, Any]
     n_words = len(sample.word_ids) / max(n_sampled, 1)
     dim = encoder.teacher.dim
     row_bytes = 2 * dim if config.dtype == "float16" else dim + 4  # int8 has a float32 scale beside it
-    # If every word occurs: a float32 and what it lost, an int8, for each value of each layer.
-    sum_bytes = 5 * encoder.n_wanted * (encoder.teacher.n_layers + 1) * dim if encoder.n_wanted else 0
+    pool_bytes = len(shards) * sum(pool.shard_bytes(encoder.shape) for pool in pools)
     folder = next(path for path in [config.cache.absolute(), *config.cache.absolute().parents] if path.is_dir())
     return {
         "units": len(shards),
@@ -90,7 +88,7 @@ def estimate(config: EncodeConfig, wanted: Sequence[str] = ()) -> dict[str, Any]
         "tokens_per_second": round(rate, 1),
         "seconds": round(n_tokens * (n_paragraphs - sum(done)) / rate, 1) if rate else 0.0,
         # 4 bytes a word, and 8 a context for paragraph and list offset
-        "cache_bytes": round((n_contexts * (row_bytes + 8) + 4 * n_words) * n_paragraphs) + sum_bytes,
+        "cache_bytes": round((n_contexts * (row_bytes + 8) + 4 * n_words) * n_paragraphs) + pool_bytes,
         "free_bytes": shutil.disk_usage(folder).free,
     }
 
@@ -137,9 +135,9 @@ def _tokens_per_second(encoder: Encoder, unit: PreparedText) -> float:
         return 0.0
     encoder.encode([replace(unit, windows=unit.windows[::WARM_UP])], "sample")
     started, before = time.perf_counter(), encoder.n_tokens
-    encoder.encode([replace(unit, windows=unit.windows[1::WARM_UP] or unit.windows)], "sample").contexts.numpy()
+    encoder.encode([replace(unit, windows=unit.windows[1::WARM_UP] or unit.windows)], "sample").contexts()
     rate = (encoder.n_tokens - before) / (time.perf_counter() - started)
     timed = replace(unit, windows=unit.windows[:: max(1, round(unit.n_tokens / rate / TIMED_SECONDS))])
     started = time.perf_counter()
-    encoder.encode([timed], "sample").contexts.numpy()
+    encoder.encode([timed], "sample").contexts()
     return timed.n_tokens / (time.perf_counter() - started)

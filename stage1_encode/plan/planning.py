@@ -6,10 +6,9 @@ from typing import Any
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
-from x2static.schemas.cache import Cache, plan_shards
+from x2static.schemas.cache import Cache, plan_shards, write_plan
 from x2static.schemas.encoding import EncodeConfig, PlanOptions
 from x2static.schemas.manifest import Marker, Plan
-from x2static.schemas.new_cache import write_plan
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source
 from x2static.stage1_encode.plan.remaining import planned_paragraphs

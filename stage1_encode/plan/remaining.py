@@ -1,12 +1,10 @@
-"""What of a cache's plans remains to be encoded, and the reading of it, one unit after the other."""
+"""What of a cache's plans remains to be encoded."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 
 from x2static.schemas.cache import missing_shards, plan_shards
 from x2static.schemas.manifest import Marker, Plan
-from x2static.stage1_encode.corpora.corpus import UnitText
-from x2static.stage1_encode.corpora.sources import Source
 
 
 @dataclass(frozen=True)
@@ -37,53 +35,6 @@ class Part:
     def missing(self, plans: list[Plan], markers: Container[int]) -> list[int]:
         """Return which of its shards have no marker yet."""
         return list(filter(self.takes, missing_shards(plans, markers)))
-
-
-@dataclass(frozen=True, eq=False)
-class Work:
-    """One unit, read and ready to be prepared, and where its shard goes; equal to itself alone.
-
-    Attributes:
-        shard: number of the shard.
-        plan: number of the plan.
-        text: its paragraphs; none are left once the unit is prepared.
-        last: whether the plan ends with it.
-        more: paragraphs in it beyond what the plan said of it; negative where there are fewer.
-    """
-
-    shard: int
-    plan: int
-    text: UnitText
-    last: bool
-    more: int = 0
-
-
-def read_remaining(
-    plans: list[Plan],
-    sources: list[Source],
-    markers: Container[int],
-    part: Part | None = None,
-    again: Container[int] = (),
-) -> Iterator[Work]:
-    """Read, one after the other, the units that have no shard yet.
-
-    Args:
-        plans: all plans of the cache.
-        sources: the corpora; those of finished plans may be missing.
-        markers: numbers of the shards that are there.
-        part: other parts' units are left out; None for none.
-        again: shards that are there and whose units are read all the same.
-    """
-    part = part or Part()
-    corpus_of = {number: source.corpus for source in sources for number in source.plans}
-    for number, (plan, shards) in enumerate(zip(plans, plan_shards(plans), strict=True)):
-        todo = [index for index in filter(part.takes, shards) if index not in markers or index in again]
-        if todo:
-            corpus_of[number].connect(plan.identity)
-        for index in todo:
-            unit = plan.units[index - shards.start]
-            text = corpus_of[number].read(unit)
-            yield Work(index, number, text, index == shards[-1], more=text.unit.paragraphs - unit.paragraphs)
 
 
 def planned_paragraphs(

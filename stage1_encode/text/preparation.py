@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 
 from x2static.durable.errors import X2StaticError
-from x2static.machine.ahead import ahead
+from x2static.machine.background import ahead
 from x2static.stage1_encode.text.windows import PreparedText, Preparer
 
 # One process prepares some 420,000 pieces a second; an accelerator reads millions (docs/SCALE.md).

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from x2static.schemas.shard import ShardContent
+from x2static.schemas.shard import ShardWords
 
 Ids = npt.NDArray[np.int64]
 
@@ -162,15 +162,10 @@ class UnitWords:
         self.n_contexts += text.n_contexts
         self.n_tokens += text.n_tokens
 
-    def content(self, contexts: npt.NDArray[np.floating]) -> ShardContent:
-        """Return the content of the unit's shard.
-
-        Args:
-            contexts: (n_contexts, dim) the context vectors.
-        """
+    def of_shard(self) -> ShardWords:
+        """Return them as the unit's shard holds them."""
         word_ids = np.concatenate(self._word_ids)
-        return ShardContent(
-            contexts=contexts,
+        return ShardWords(
             paragraphs=np.concatenate(self._paragraphs),
             word_offsets=np.concatenate(self._ends),
             word_ids=word_ids,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.machine.ahead import ahead
+from x2static.machine.background import ahead
 from x2static.machine.progress import Progress, Report
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train import checkpoint, compiled

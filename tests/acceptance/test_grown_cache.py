@@ -22,7 +22,7 @@ def test_an_unfinished_cache_is_trained_on_with_partial_alone_and_a_run_on_it_ou
     run: Run, encode: tuple[str, ...], tmp_path: Path
 ) -> None:
     encoding = (*encode, "--limit", "300")
-    assert run(*encoding, kill=("x2static.stage1_encode.encode:write_shard", "after", 2)).status == -9
+    assert run(*encoding, kill=("x2static.stage1_encode.encode:commit_folder", "after", 2)).status == -9
     train = ("train", "--cache", tmp_path / "cache", "--out", tmp_path / "run", *OPTIONS)
     refused = run(*train)
     assert refused.status == 1

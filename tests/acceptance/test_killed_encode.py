@@ -7,11 +7,11 @@ import pytest
 from tests.acceptance.conftest import Run, files_of
 
 PHASES = {
-    "in the middle of the teacher": ("x2static.stage1_encode.pools.pooling:ContextMeans.add", "after", 12),
-    "between two file writes of a shard": ("x2static.schemas.shard:_write_table", "after", 5),
+    "in the middle of the teacher": ("x2static.stage1_encode.pools.contexts:ContextMeans.add", "after", 12),
+    "between two file writes of a shard": ("x2static.schemas.shard:write_table", "after", 5),
     "just before a marker": ("x2static.schemas.shard:hash_files", "after", 3),
-    "between a marker and its rename": ("x2static.schemas.shard:commit_folder", "before", 3),
-    "just after a marker": ("x2static.schemas.shard:commit_folder", "after", 3),
+    "between a marker and its rename": ("x2static.stage1_encode.encode:commit_folder", "before", 3),
+    "just after a marker": ("x2static.stage1_encode.encode:commit_folder", "after", 3),
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.reference import Reader
 from tests.stage1_encode.runs import paragraphs, run, write_lines
-from tests.stage1_encode.test_aggregation import slowly
+from tests.stage1_encode.test_word_sums import slowly
 from tests.teachers import make_teacher
 from x2static.pipeline.baselines import make
 from x2static.schemas.baseline import BaselineConfig

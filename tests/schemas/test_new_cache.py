@@ -1,9 +1,8 @@
 """How a cache begins."""
 
 from tests.schemas.caches import RULES, encoding, plan
-from x2static.schemas.cache import Cache
+from x2static.schemas.cache import Cache, begin_cache, foreign_names
 from x2static.schemas.manifest import Manifest
-from x2static.schemas.new_cache import begin_cache, foreign_names
 
 MANIFEST = Manifest(
     format=1, teacher="t", revision=None, fingerprint=encoding().fingerprint, encoding=encoding(), versions={}

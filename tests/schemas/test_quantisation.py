@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from x2static.schemas.quantisation import dequantise, quantise
+from x2static.schemas.shard import dequantise, quantise
 
 HALF_A_FLOAT16 = 2.0**-11  # relative rounding of what is read
 

@@ -12,8 +12,7 @@ import pytest
 from tests.schemas.caches import content, marker
 from x2static.durable.errors import X2StaticError
 from x2static.schemas import shard as module
-from x2static.schemas.shard import Shard, hash_files, write_shard
-from x2static.schemas.shard_arrays import CHUNK_ROWS
+from x2static.schemas.shard import CHUNK_ROWS, Shard, hash_files, write_shard
 
 PLAIN_READER = """
 import json, sys
@@ -122,7 +121,7 @@ def test_a_chunk_of_zeros_is_written_like_any_other(tmp_path):
     assert "contexts/c/0/0" in shard.marker.files
 
 
-@pytest.mark.parametrize("step", ["_write_table", "hash_files", "commit_folder"])
+@pytest.mark.parametrize("step", ["write_table", "hash_files", "commit_folder"])
 def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch, step):
     def fail(*_: object) -> None:
         raise OSError("disk full")
@@ -324,7 +323,7 @@ def test_a_damaged_shard_stays_when_its_successor_fails(tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(module, "_write_table", fail)
+    monkeypatch.setattr(module, "write_table", fail)
     with pytest.raises(OSError, match="disk full"):
         write_shard(tmp_path, 0, content(9), marker(0), replace=True)
     assert hash_files(tmp_path / "000000") == before

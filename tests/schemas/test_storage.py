@@ -1,6 +1,5 @@
 """A file is whole or absent, and a folder has one writer."""
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -182,27 +181,3 @@ def test_a_killed_process_lets_go_of_its_lock(tmp_path):
 def test_an_error_inside_the_block_is_not_taken_for_a_held_lock(tmp_path):
     with pytest.raises(ValueError, match="mine"), storage.only_writer(tmp_path, "run"):
         raise ValueError("mine")
-
-
-def test_a_reader_sees_that_another_process_writes_and_leaves_no_trace(tmp_path):
-    assert not storage.being_written(tmp_path / "nowhere")
-    assert not storage.being_written(tmp_path)
-    assert names(tmp_path) == []
-    process = hold_lock_elsewhere(tmp_path)
-    try:
-        assert storage.being_written(tmp_path)
-        assert storage.being_written(tmp_path)
-    finally:
-        process.communicate(b"\n")
-    assert not storage.being_written(tmp_path)
-    (tmp_path / ".lock").touch()
-    assert not storage.being_written(tmp_path)
-    with storage.only_writer(tmp_path, "cache"):  # the reader holds nothing
-        assert storage.being_written(tmp_path)
-
-
-def test_readers_do_not_take_each_other_for_a_writer(tmp_path):
-    (tmp_path / ".lock").touch()
-    with (tmp_path / ".lock").open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_SH)
-        assert not storage.being_written(tmp_path)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.stage1_encode.runs import assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 from x2static.stage1_encode.encode import encode
-from x2static.stage1_encode.pools.pooling import ContextMeans
+from x2static.stage1_encode.pools.contexts import ContextMeans
 from x2static.stage1_encode.teacher.batches import Batches, cut
 from x2static.stage1_encode.teacher.teacher import padded_width
 from x2static.stage1_encode.text.preparation import PORTION
-from x2static.stage1_encode.text.windows import Ids, PackedWindows, Window
+from x2static.stage1_encode.text.windows import PackedWindows, PreparedText, Window
 
 MAX_TOKENS, WINDOW = 64, 32
 NO_SPANS = np.zeros((0, 3), np.int64)
@@ -118,11 +118,11 @@ def test_a_unit_interrupted_between_its_portions_is_read_again_alike(
     run(teacher, corpus, tmp_path / "once", unit=16)
     original, calls = ContextMeans.extend, []
 
-    def interrupted(self: ContextMeans, spans: Ids, n_contexts: int) -> None:
-        calls.append(n_contexts)
+    def interrupted(self: ContextMeans, text: PreparedText) -> None:
+        calls.append(text)
         if len(calls) == 9:  # of twelve portions, the third of the second unit
             raise KeyboardInterrupt
-        original(self, spans, n_contexts)
+        original(self, text)
 
     with monkeypatch.context() as patch:
         patch.setattr(ContextMeans, "extend", interrupted)

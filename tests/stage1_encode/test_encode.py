@@ -16,7 +16,7 @@ from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
-from x2static.machine.ahead import ahead
+from x2static.machine.background import ahead
 from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.encode import encode
@@ -149,7 +149,7 @@ def test_a_run_killed_between_plans_and_manifest_starts_anew(
     forks: Forks, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
     arguments = as_options(config_of(teacher, corpus, cache, unit=1))
-    status, output = forks.run(*arguments, kill=("x2static.schemas.new_cache:write_plan", "after", 1))
+    status, output = forks.run(*arguments, kill=("x2static.schemas.cache:write_plan", "after", 1))
     assert status == -9, output
     assert (cache / "plans" / "0.json").is_file()
     assert not (cache / "manifest.json").exists()

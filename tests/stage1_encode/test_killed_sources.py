@@ -14,9 +14,9 @@ from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs
 from x2static.schemas.cache import Cache
 
 TEXTS = paragraphs(14)
-IN_A_SHARD = ("x2static.schemas.shard:_write_table", "after", 3)  # of the second shard of that run, half is written
+IN_A_SHARD = ("x2static.schemas.shard:write_table", "after", 3)  # of the second shard of that run, half is written
 BEFORE_A_MARKER = (
-    "x2static.schemas.shard:commit_folder",
+    "x2static.stage1_encode.encode:commit_folder",
     "before",
     2,
 )  # the second shard of that run waits for its name

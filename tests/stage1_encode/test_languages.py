@@ -111,7 +111,7 @@ def test_a_killed_run_goes_on_in_every_language_and_vectors_split_as_it_did(
     killed = whole.model_copy(update={"cache": tmp_path / "killed"})
 
     assert forks.run(*as_options(whole))[0] == 0
-    status, _ = forks.run(*as_options(killed), kill=["x2static.schemas.shard:commit_folder", "before", 2])
+    status, _ = forks.run(*as_options(killed), kill=["x2static.stage1_encode.encode:commit_folder", "before", 2])
     assert status == -9
     assert len(list(killed.cache.glob("shards/[0-9]*/shard.json"))) == 1
     status, output = forks.run(*as_options(killed))

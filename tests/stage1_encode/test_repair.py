@@ -363,12 +363,12 @@ def test_a_sample_of_a_stream_is_mended_without_what_lies_between(teacher: Path,
 
 
 KILLS = {
-    "in the middle of the teacher": ("x2static.stage1_encode.pools.pooling:ContextMeans.add", "after", 2),
-    "between two files": ("x2static.schemas.shard:_write_table", "after", 3),
-    "before the damaged shard goes": ("x2static.schemas.shard:commit_folder", "before", 2),
+    "in the middle of the teacher": ("x2static.stage1_encode.pools.contexts:ContextMeans.add", "after", 2),
+    "between two files": ("x2static.schemas.shard:write_table", "after", 3),
+    "before the damaged shard goes": ("x2static.stage1_encode.encode:commit_folder", "before", 2),
     "when the damaged shard has gone": ("pathlib:Path.rename", "after", 3),
     "before the damaged one is removed": ("x2static.durable.storage:shutil.rmtree", "before", 2),
-    "between two shards": ("x2static.schemas.shard:commit_folder", "after", 2),
+    "between two shards": ("x2static.stage1_encode.encode:commit_folder", "after", 2),
 }
 
 

@@ -18,6 +18,7 @@ from tests.stage1_encode.runs import paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.encoder import Encoder
+from x2static.stage1_encode.pools.contexts import BatchSums, ContextMeans
 from x2static.stage1_encode.teacher.files import TeacherFiles, config_sha256, weights_sha256
 from x2static.stage1_encode.teacher.teacher import Teacher, padded_width, pick_precision
 from x2static.stage1_encode.text.windows import PreparedText, Window
@@ -151,7 +152,7 @@ def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay(caplog: py
     unit = unit_of([10, 3, 8, 10, 5, 1, 10, 7])
     small = SmallDevice(room=25)
     encoder = Encoder(None, small, 100)  # type: ignore[arg-type]
-    contexts = encoder.encode([unit], "corpus, unit 0").content().contexts
+    contexts = encoder.encode([unit], "corpus, unit 0").contexts()
     np.testing.assert_array_equal(contexts[:, 0], [5 + (len(window.pieces) - 1) / 2 for window in unit.windows])
     assert encoder.max_tokens <= 25
     assert encoder.n_tokens == 54 <= encoder.n_padded <= 8 * 10, "what ran out of memory does not count"
@@ -182,12 +183,16 @@ def test_a_window_that_does_not_fit_alone_is_an_error_that_names_the_unit() -> N
 
 def test_one_unit_is_read_at_a_time_and_one_left_early_leaves_nothing_behind() -> None:
     encoder = Encoder(None, SmallDevice(room=1000), 8)  # type: ignore[arg-type]
-    reading = encoder.read([unit_of([4] * 6)], "corpus, unit 0")
-    next(reading)
-    with pytest.raises(RuntimeError, match="corpus, unit 1: another unit is being read"):
-        encoder.encode([unit_of([3])], "corpus, unit 1")
-    reading.close()
-    contexts = encoder.encode([unit_of([3])], "corpus, unit 1").content().contexts
+
+    class Interrupting(ContextMeans):
+        def add(self, part: BatchSums) -> None:
+            with pytest.raises(RuntimeError, match="corpus, unit 1: another unit is being read"):
+                encoder.encode([unit_of([3])], "corpus, unit 1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encoder.read([unit_of([4] * 6)], "corpus, unit 0", [Interrupting(1, torch.device("cpu"))], all_layers=False)
+    contexts = encoder.encode([unit_of([3])], "corpus, unit 1").contexts()
     assert contexts.tolist() == [[6.0]]
 
 
@@ -197,7 +202,7 @@ def test_a_unit_is_done_before_what_follows_it_is_read() -> None:
         raise ConnectionError("the next unit cannot be read")
 
     encoder = Encoder(None, SmallDevice(room=1000), 8)  # type: ignore[arg-type]
-    assert encoder.encode(portions(), "corpus, unit 0").content().contexts.tolist() == [[6.5], [5.5]]
+    assert encoder.encode(portions(), "corpus, unit 0").contexts().tolist() == [[6.5], [5.5]]
 
 
 def test_a_teacher_goes_with_its_encoder() -> None:

@@ -264,7 +264,7 @@ def killed(where: tuple[str, str, int], *arguments: str | Path) -> int:
 
 
 PHASES = {
-    "between plans and manifest": ("x2static.schemas.new_cache:write_plan", "after", 1),
+    "between plans and manifest": ("x2static.schemas.cache:write_plan", "after", 1),
     "after the manifest": ("x2static.pipeline.caches.derived:begin_cache", "after", 1),
     "between two files of a shard": ("x2static.pipeline.caches.derived:_take", "after", 8),
     "before a shard has its name": ("x2static.pipeline.caches.derived:commit_folder", "before", 3),

@@ -15,13 +15,13 @@ from tests.evaluation.classification.tasks import write as write_task
 from tests.pipeline.compare.conftest import Compare, write_pairs
 from tests.stage1_encode.runs import paragraphs, run, write_lines
 from tests.teachers import make_teacher
+from x2static.baselines.occurrences import StateFile
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import silent
 from x2static.pipeline.baselines import make
 from x2static.pipeline.compare.curve import carry, sizes
 from x2static.pipeline.compare.plan import CompareConfig, methods
 from x2static.pipeline.compare.scores import Data, score_teacher
-from x2static.schemas.aggregated import Aggregated, WordSums
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import WordVectors
@@ -145,18 +145,10 @@ def test_the_last_layer_counted_from_the_end_is_the_last_layer(tmp_path: Path, c
     assert [method.name for method in methods(config) if method.kind == "baseline"] == ["ase-last", "ase-1"]
 
 
-def test_sums_without_their_list_of_words_do_not_count(encoded: Path, tmp_path: Path):
-    assert not carry(encoded / "cache", tmp_path / "target")  # there are none to carry
-    small, large = tmp_path / "small", tmp_path / "large"
-    (small / "ase").mkdir(parents=True)
-    Aggregated.create(small, ["a", "b"], "e").write([0], WordSums(*_sums()))
+def test_sums_are_carried_once(tmp_path: Path):
+    small, large = tmp_path / "small" / "sums.safetensors", tmp_path / "large" / "sums.safetensors"
+    assert not carry(small, large)  # there are none to carry
+    StateFile(small).write({0}, ["a", "b"], {"counts": torch.ones(2, dtype=torch.int64)})
     assert carry(small, large)
-    assert Aggregated.open(large).units() == {0}
-    (large / "ase" / "words.json").unlink()  # as after a kill
-    assert Aggregated.open(large) is None
-    assert carry(small, large)
+    assert StateFile(large).units() == {0}
     assert not carry(small, large)  # there already
-
-
-def _sums() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return np.ones((2, 2, 3), np.float32), np.zeros((2, 2, 3), np.float32), np.array([1, 2])

@@ -150,9 +150,9 @@ def test_a_data_set_killed_anywhere_ends_as_the_uninterrupted_one(
         or any(name.startswith("spool/") for name in expected)
     )
     kills = [
-        ("x2static.schemas.new_cache:write_plan", "after", 1),
-        ("x2static.schemas.shard:commit_folder", "before", 3),  # shard 2 is whole but for its name
-        ("x2static.schemas.shard:_write_table", "after", 4),  # shard 4 has its tables and no marker
+        ("x2static.schemas.cache:write_plan", "after", 1),
+        ("x2static.stage1_encode.encode:commit_folder", "before", 3),  # shard 2 is whole but for its name
+        ("x2static.schemas.shard:write_table", "after", 4),  # shard 4 has its tables and no marker
     ]
     if spooled:
         kills.insert(0, ("x2static.stage1_encode.corpora.spool:RowSpool._write", "before", 1))

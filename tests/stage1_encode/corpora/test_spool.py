@@ -130,7 +130,7 @@ def test_a_run_killed_while_it_reads_its_input_needs_it_again_and_leaves_nothing
     "kill",
     [
         ("x2static.stage1_encode.corpora.spool:_write", "after", 1),
-        ("x2static.schemas.new_cache:write_plan", "after", 1),
+        ("x2static.schemas.cache:write_plan", "after", 1),
         ("x2static.stage1_encode.encode:create", "before", 1),
     ],
     ids=["read", "planned", "before the cache is made"],

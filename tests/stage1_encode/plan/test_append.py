@@ -80,8 +80,8 @@ def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(
     arguments = as_options(config_of(teacher, new, cache, unit=3, append=True))
     for kill in (
         ("x2static.stage1_encode.encode:write_plans", "after", 1),
-        ("x2static.schemas.shard:commit_folder", "before", 2),
-        ("x2static.schemas.shard:_write_table", "after", 3),
+        ("x2static.stage1_encode.encode:commit_folder", "before", 2),
+        ("x2static.schemas.shard:write_table", "after", 3),
     ):
         status, output = forks.run(*arguments, kill=kill)
         assert status == -9, output

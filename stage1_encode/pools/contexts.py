@@ -1,13 +1,77 @@
-"""The mean of the teacher's states over each context (eq. 3 and 4)."""
+"""Context vectors: the mean of the teacher's states over each context (eq. 3 and 4); the pool that every shard has."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from x2static.machine.device import to_device
+from x2static.durable.errors import X2StaticError
+from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.machine.ragged import ranges
-from x2static.stage1_encode.text.windows import Ids, Window
+from x2static.schemas.encoding import Dtype
+from x2static.schemas.shard import CONTEXTS, write_contexts
+from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
+from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
+
+
+@dataclass(frozen=True)
+class Contexts(Pool):
+    """The context vectors of a cache.
+
+    Attributes:
+        dtype: number format on the disk; None keeps float32, for whoever does not write them.
+    """
+
+    name = CONTEXTS
+    dtype: Dtype | None = None
+
+    def begin(self, shape: Shape) -> "ContextMeans":
+        """Begin a unit. int8 is made of the float32 means, not of what float16 leaves of them."""
+        return ContextMeans(
+            shape.dim, shape.device, torch.float16 if self.dtype == "float16" else torch.float32, self.dtype
+        )
+
+
+@dataclass(frozen=True)
+class TakenContexts:
+    """The context vectors of a unit, on their way to the host.
+
+    Attributes:
+        means: (n_contexts, dim).
+        largest: () float32, their largest magnitude; NaN if one of them is.
+        dtype: number format on the disk.
+    """
+
+    means: Fetched
+    largest: Fetched
+    dtype: Dtype | None
+
+    def read(self) -> npt.NDArray[Any]:
+        """Wait for them and return them, whatever they are."""
+        return self.means.numpy()
+
+    def write(self, folder: Path, unit: str) -> None:
+        """Write them into a shard's folder.
+
+        Raises:
+            X2StaticError: the teacher gave values that are not finite, or too large for float16.
+        """
+        largest = float(self.largest.numpy())
+        if not np.isfinite(largest):
+            raise X2StaticError(
+                f"{unit}: the teacher's states are not finite; try --precision float32, and check the model's weights"
+            )
+        with np.errstate(over="ignore"):
+            fits = np.isfinite(np.float16(largest))
+        if not fits:  # nor does int8, since all that is read back is float16
+            raise X2StaticError(
+                f"{unit}: context vectors reach {largest:.3g}, beyond float16 (65504); choose another layer (--layer), "
+                "or a normalised model"
+            )
+        write_contexts(folder, self.read(), self.dtype or "float16")
 
 
 @dataclass(frozen=True)
@@ -53,7 +117,7 @@ def flattened(spans: list[Ids], width: int) -> Ids:
     return np.concatenate([one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)])
 
 
-class ContextMeans:
+class ContextMeans(UnitPool):
     """The mean of the teacher's states over the pieces of each context, added up in float32 on the teacher's device.
 
     A context that lies in one window, as nearly all do, is stored as soon as its batch is read; only those that are
@@ -63,14 +127,18 @@ class ContextMeans:
         largest: () float32 on the device, the largest magnitude of all means before they were stored; NaN if one is.
     """
 
-    def __init__(self, dim: int, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, dim: int, device: torch.device, dtype: torch.dtype = torch.float32, written: Dtype | None = None
+    ) -> None:
         """Start without contexts.
 
         Args:
             dim: width of the states.
             device: the teacher's.
-            dtype: in which the means are stored.
+            dtype: in which the means are held.
+            written: number format on the disk.
         """
+        self._written = written
         self._means = torch.zeros((0, dim), dtype=dtype, device=device)  # with rows to spare
         self.largest = torch.zeros((), dtype=torch.float32, device=device)
         self._spread: Ids = np.zeros(0, np.int64)  # the contexts of several windows
@@ -83,13 +151,9 @@ class ContextMeans:
         """(n_contexts, dim) on the device, of the type asked for; zeros for a context without pieces."""
         return self._means[: len(self._place)]
 
-    def extend(self, spans: Ids, n_contexts: int) -> None:
-        """Make room for the contexts of a portion.
-
-        Args:
-            spans: all those of these contexts, (n, 3) rows (context, start, stop).
-            n_contexts: how many there are; they are numbered on from the last one.
-        """
+    def extend(self, text: PreparedText) -> None:
+        """Make room for the contexts of a portion, which are numbered on from the last one."""
+        spans, n_contexts = text.packed.spans, text.n_contexts
         begin = len(self._place)
         spread = begin + np.flatnonzero(np.bincount(spans[:, 0] - begin, minlength=n_contexts) > 1)
         place = np.full(n_contexts, -1, np.int64)
@@ -103,9 +167,13 @@ class ContextMeans:
         self._sums = torch.cat([self._sums, self._sums.new_zeros((len(spread), self._sums.shape[1]))])
         self._n_pieces = np.concatenate([self._n_pieces, np.zeros(len(spread), np.int64)])
 
-    def add(self, found: BatchSums) -> None:
+    def take(self, batch: list[Window], states: States) -> BatchSums:
+        """Return what a batch has of its contexts."""
+        return add_up(batch, states.chosen)
+
+    def add(self, part: BatchSums) -> None:
         """Add what a batch has of its contexts."""
-        contexts, sums, n_pieces = found.contexts, found.sums, found.n_pieces
+        contexts, sums, n_pieces = part.contexts, part.sums, part.n_pieces
         places = self._place[contexts]
         parts = np.flatnonzero(places >= 0)
         if not len(parts):
@@ -116,9 +184,10 @@ class ContextMeans:
         self._sums.index_add_(0, to_device(places[parts], sums.device), sums[to_device(parts, sums.device)])
         np.add.at(self._n_pieces, places[parts], n_pieces[parts])
 
-    def finish(self) -> None:
-        """Store the contexts that are spread over several windows, once all windows are added."""
+    def end(self, results: ResultStream) -> TakenContexts:
+        """Store the contexts that are spread over several windows, and begin to bring all to the host."""
         self._store(self._spread, self._sums, self._n_pieces)
+        return TakenContexts(results.fetch(self.means), results.fetch(self.largest), self._written)
 
     def _store(self, contexts: Ids, sums: torch.Tensor, n_pieces: Ids) -> None:
         if not len(contexts):

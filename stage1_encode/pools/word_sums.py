@@ -1,0 +1,254 @@
+"""Word sums (`--ase`): chosen words' contextual vectors, added up at every layer of the teacher while it reads.
+
+The ASE baseline (Bommasani, Davis and Cardie, ACL 2020) needs the mean of a word's contextual vectors; it falls out of
+the pass that makes the cache. In a shard, `word_sums/` holds what its unit has of them:
+
+    words.arrow    word, count: the chosen words among the shard's, and their occurrences that the teacher reads
+    sums/          zarr array (n_layers, n_words, dim) float32, layer 0 the embeddings
+
+They are added up in float64, and rounded once a shard: what a mean over shards loses is below the rounding of the
+float32 vectors that are made of it.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from x2static.durable.errors import X2StaticError
+from x2static.machine.device import Fetched, ResultStream, to_device
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.shard import LEXICON_SCHEMA, Shard, create_array, open_array, read_table, write_table
+from x2static.stage1_encode.pools.occurrences import Occurrences
+from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
+from x2static.stage1_encode.text.segmentation import choose_words
+from x2static.stage1_encode.text.windows import PreparedText, Window
+
+NAME = "word_sums"
+CHUNK_WORDS = 4096
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WordSums(Pool):
+    """The sums of chosen words.
+
+    Attributes:
+        chosen: as the word segmentation rules write them, each once, sorted.
+    """
+
+    name = NAME
+    all_layers = True
+    chosen: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: EncodeConfig, listed: Sequence[str]) -> "WordSums":
+        """Choose listed words; what is no single word is left out, and it is said.
+
+        Raises:
+            X2StaticError: none is left, or the mode is one in which words and pieces do not meet.
+        """
+        if config.compat:
+            raise X2StaticError(
+                f"--ase does not go with --compat {config.compat}: that mode joins words anew before the teacher reads "
+                "them, and keeps words that the teacher never reads; leave one of the two out"
+            )
+        rules = choose_words(config.compat, config.language)
+        cut = [(word, rules.split(word)) for word in listed]
+        others = [word for word, words in cut if len(words) != 1]
+        chosen = sorted({words[0] for _, words in cut if len(words) == 1})
+        if not chosen:
+            raise X2StaticError(f"--ase: none of the {len(listed)} entries is a single word; list one word a line")
+        if others:
+            logger.warning(
+                "--ase: %d entries are not single words and left out (%s)", len(others), ", ".join(others[:3])
+            )
+        return cls(tuple(chosen))
+
+    @property
+    def words(self) -> Sequence[str]:
+        """The chosen words."""
+        return self.chosen
+
+    def begin(self, shape: Shape) -> "UnitWordSums":
+        """Begin a unit."""
+        return UnitWordSums(self.chosen, shape)
+
+    def unit_bytes(self, shape: Shape) -> int:
+        """Return what the sums of a unit take: float64."""
+        return 8 * shape.n_layers * len(self.chosen) * shape.dim
+
+    def shard_bytes(self, shape: Shape) -> int:
+        """Return what they take in a shard in which all words occur: float32."""
+        return 4 * shape.n_layers * len(self.chosen) * shape.dim
+
+
+@dataclass(frozen=True)
+class BatchWordSums:
+    """What a batch has of some words.
+
+    Attributes:
+        words: (n,) int64, each once.
+        counts: (n,) int64, their occurrences.
+        sums: (n_layers, n, dim) float64 on the teacher's device.
+    """
+
+    words: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    sums: torch.Tensor
+
+
+def batch_sums(batch: list[Window], layers: tuple[torch.Tensor, ...]) -> BatchWordSums:
+    """Add up the occurrences of words in a batch; an occurrence's vector is the mean of the states of its pieces."""
+    occurrences = Occurrences(batch, layers[0].shape[1], layers[0].device)
+    words, place, counts = np.unique(occurrences.words, return_inverse=True, return_counts=True)
+    owners = occurrences.of_pieces(place)
+    size = (len(layers), len(words), layers[0].shape[2])
+    sums = torch.zeros(size, dtype=torch.float64, device=layers[0].device)
+    for layer, of_layer in zip(layers, sums, strict=True):
+        of_layer.index_add_(0, owners, occurrences.pieces(layer).double())
+    return BatchWordSums(words, counts, sums)
+
+
+def add_sums(sums: torch.Tensor, counts: torch.Tensor, part: BatchWordSums) -> None:
+    """Add what a batch has to sums, (n_layers, n_words, dim) float64, and counts, (n_words,) int64, in place."""
+    sums.index_add_(1, to_device(part.words, sums.device), part.sums)
+    counts.index_add_(0, to_device(part.words, counts.device), to_device(part.counts, counts.device))
+
+
+class UnitWordSums(UnitPool):
+    """The sums of a unit.
+
+    Attributes:
+        sums: (n_layers, n_words, dim) float64 on the teacher's device.
+        counts: (n_words,) int64 on the host.
+    """
+
+    def __init__(self, chosen: tuple[str, ...], shape: Shape) -> None:
+        """Start with zeros."""
+        size = (shape.n_layers, len(chosen), shape.dim)
+        self.sums = torch.zeros(size, dtype=torch.float64, device=shape.device)
+        self.counts = torch.zeros(len(chosen), dtype=torch.int64)
+        self._chosen, self._number = chosen, {word: number for number, word in enumerate(chosen)}
+        self._here: set[int] = set()
+
+    def extend(self, text: PreparedText) -> None:
+        """Remember which of the words are in a portion."""
+        self._here.update(self._number[word] for word in text.lexicon if word in self._number)
+
+    def take(self, batch: list[Window], states: States) -> BatchWordSums:
+        """Return the sums of a batch."""
+        return batch_sums(batch, states.layers)
+
+    def add(self, part: BatchWordSums) -> None:
+        """Add the sums of a batch."""
+        add_sums(self.sums, self.counts, part)
+
+    def end(self, results: ResultStream) -> "TakenWordSums":
+        """Begin to bring the sums of the words that are in the unit to the host."""
+        rows = np.array(sorted(self._here), np.int64)
+        sums = self.sums[:, to_device(rows, self.sums.device)].float()
+        return TakenWordSums([self._chosen[row] for row in rows], self.counts.numpy()[rows], results.fetch(sums))
+
+
+@dataclass(frozen=True)
+class TakenWordSums:
+    """The sums of a unit on their way to the host: of (n_words,) words, (n_layers, n_words, dim) float32."""
+
+    words: list[str]
+    counts: npt.NDArray[np.int64]
+    sums: Fetched
+
+    def write(self, folder: Path, unit: str) -> None:
+        """Write them into a shard's folder.
+
+        Raises:
+            X2StaticError: a layer gave values that are not finite.
+        """
+        sums = self.sums.numpy()
+        if not all(np.isfinite(layer).all() for layer in sums):
+            raise X2StaticError(f"{unit}: a layer's states are not finite; try --precision float32")
+        (folder / NAME).mkdir()
+        table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=LEXICON_SCHEMA)
+        write_table(folder / NAME / "words.arrow", table)
+        chunks = (1, min(CHUNK_WORDS, max(len(self.words), 1)), sums.shape[2])
+        stored = create_array(folder / NAME, "sums", sums.shape, "float32", chunks)
+        for layer, values in enumerate(sums):
+            stored[layer] = values
+
+
+@dataclass(frozen=True)
+class StoredSums:
+    """The sums of some words over a cache, as its shards hold them.
+
+    Attributes:
+        shards: in order; each has the sums of all those of the words that are in it.
+        words: in the order of the rows.
+    """
+
+    shards: list[Shard]
+    words: list[str]
+
+    @classmethod
+    def open(cls, cache: Cache, words: list[str]) -> "StoredSums | None":
+        """Return them; None where a shard lacks the sums of a word that is in it, and it is said which.
+
+        Raises:
+            X2StaticError: they are damaged.
+        """
+        shards, wanted = cache.shards(), set(words)
+        with_sums = [shard for shard in shards if shard.pool(NAME)]
+        if len(with_sums) < len(shards) or not shards:
+            if with_sums or (cache.path / "ase").is_dir():  # what 0.1.0 kept, in a form that is not read any more
+                logger.warning(
+                    "%s: %d of %d shards have word sums; run the `x2static encode --ase` that made them again to "
+                    "complete them; until then the teacher reads the corpus again",
+                    cache.path,
+                    len(with_sums),
+                    len(shards),
+                )
+            return None
+        for shard in shards:
+            lacking = wanted.intersection(shard.lexicon()["word"].to_pylist()).difference(_words_of(shard))
+            if lacking:
+                logger.info("%s: %d words have no sums there; they are added up beside it", shard.folder, len(lacking))
+                return None
+            if damage := shard.pool_damage().get(NAME):
+                raise X2StaticError(
+                    f"{shard.folder}: {', '.join(damage)}; run `x2static cache repair {cache.path}`, which drops it, "
+                    "and `x2static encode --ase` again"
+                )
+        return cls(shards, words)
+
+    def n_layers(self) -> int:
+        """Return how many layers there are, the embeddings included."""
+        return int(open_array(self.shards[0].folder / NAME / "sums").shape[0])
+
+    def means(self, layer: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Return the mean contextual vector of each word, (n_words, dim), and its occurrences; zeros where none.
+
+        Args:
+            layer: 0 is the embeddings.
+        """
+        number = {word: row for row, word in enumerate(self.words)}
+        dim = open_array(self.shards[0].folder / NAME / "sums").shape[2]
+        sums, counts = np.zeros((len(self.words), dim)), np.zeros(len(self.words), np.int64)
+        for shard in self.shards:
+            listed = read_table(shard.folder / NAME / "words.arrow")
+            places = np.array([number.get(word, -1) for word in listed["word"].to_pylist()], np.int64)
+            here = np.flatnonzero(places >= 0)
+            sums[places[here]] += np.asarray(open_array(shard.folder / NAME / "sums")[layer])[here]
+            counts[places[here]] += listed["count"].to_numpy()[here]
+        return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32), counts
+
+
+def _words_of(shard: Shard) -> list[str]:
+    words: list[str] = read_table(shard.folder / NAME / "words.arrow")["word"].to_pylist()
+    return words

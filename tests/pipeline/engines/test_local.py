@@ -1,0 +1,121 @@
+"""Several encoders of one cache: each unit is encoded once, whoever is killed, to the bytes that one encoder writes."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.stage1_encode.conftest import Readers, readers  # noqa: F401
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.machine.processes import Child
+from x2static.pipeline.engines.local import local
+from x2static.pipeline.engines.registry import ENGINES
+from x2static.schemas.encoding import EncodeConfig
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.worker import Job, Staged, Worker
+
+
+@pytest.fixture
+def config(readers: Readers, tmp_path: Path) -> EncodeConfig:  # noqa: F811
+    """Eight units for two encoders."""
+    corpus = write_lines(tmp_path / "text.txt", paragraphs(32))
+    return config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=4, encoders=2)
+
+
+def once(config: EncodeConfig, folder: Path) -> dict[str, bytes]:
+    """Return the files of a cache that one encoder made."""
+    run(Path(config.model), config.corpus[0], folder, unit=4)
+    return files_of(folder)
+
+
+def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(
+    config: EncodeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children: list[Child] = []
+    original = Child.__init__
+
+    def remembered(self: Child, *arguments: Any) -> None:
+        original(self, *arguments)
+        children.append(self)
+
+    monkeypatch.setattr(Child, "__init__", remembered)
+    done: list[int] = []
+
+    def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
+        for staged in local(config, (), 2)(worker, jobs):
+            if not done:
+                os.kill(children[0]._process.pid or 0, signal.SIGKILL)
+            done.append(staged.job.shard)
+            yield staged
+
+    figures = encode(config, engine=engine)
+    assert sorted(done) == list(range(8))
+    assert (figures["shards"], figures["shards_resumed"]) == (8, 0)
+    assert files_of(config.cache) == once(config, tmp_path / "once")
+
+
+def test_when_the_command_is_killed_its_encoders_end_and_the_next_call_goes_on(
+    config: EncodeConfig, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tests.killing", "x2static.stage1_encode.encode:commit_folder", "before", "3"]
+    killed = subprocess.run([*command, *as_options(config)], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((config.cache / "shards").glob("0*"))) == 2
+    assert encode(config, engine=ENGINES["local"](config, (), 2))["shards_resumed"] == 2
+    assert files_of(config.cache) == once(config, tmp_path / "once")
+
+
+def test_an_interrupted_engine_stops_its_encoders_and_leaves_nothing_half_written(config: EncodeConfig) -> None:
+    def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
+        for staged in local(config, (), 2)(worker, jobs):
+            yield staged
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode(config, engine=engine)
+    assert [path.name for path in (config.cache / "shards").glob("*") if path.name.startswith(".tmp")] == []
+    assert len(list((config.cache / "shards").glob("0*"))) == 1
+
+
+def test_what_goes_wrong_in_an_encoder_is_the_command_s_error(config: EncodeConfig) -> None:
+    def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
+        Path(config.corpus[0]).unlink()  # when the cache is planned
+        yield from local(config, (), 2)(worker, jobs)
+
+    with pytest.raises(X2StaticError, match=r"text\.txt"):
+        encode(config, engine=engine)
+
+
+def test_encoders_that_all_die_are_an_error_and_not_tried_for_ever(
+    config: EncodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Child.__init__
+
+    def killed(self: Child, *arguments: Any) -> None:
+        original(self, *arguments)
+        os.kill(self._process.pid or 0, signal.SIGKILL)
+
+    monkeypatch.setattr(Child, "__init__", killed)
+    with pytest.raises(X2StaticError, match=r"killed by SIGKILL.*fewer --encoders"):
+        encode(config, engine=local(config, (), 2))
+
+
+def test_a_staged_unit_is_no_shard_until_the_owner_says_so(config: EncodeConfig) -> None:
+    seen: list[Staged] = []
+
+    def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
+        for staged in worker.run(jobs):
+            assert not (config.cache / "shards" / f"{staged.job.shard:06d}").exists()
+            seen.append(staged)
+            yield staged
+            assert (config.cache / "shards" / f"{staged.job.shard:06d}").exists()
+
+    encode(config, engine=engine)
+    assert len(seen) == 8
