@@ -307,41 +307,25 @@ def test_a_sentence_without_pieces_gives_no_row_and_moves_no_other(readers: Read
     assert_rows_equal(encoded.rows, expected)
 
 
-@pytest.mark.parametrize("compat", [None, "paper"])
-def test_the_filter_drops_what_has_fewer_sentences_or_characters(readers: Readers, encode: Encode, compat):
+@pytest.mark.parametrize(("compat", "passing"), [(None, 2), ("paper", 3)])
+def test_the_filter_drops_what_has_fewer_sentences_or_characters_and_compat_counts_sentences_either_way(
+    readers: Readers, encode: Encode, compat, passing
+):
     reader = readers("bert")
     three = "The dog sees. Anna reads it. Who draws?"
     two = "The dog sees the old cat in Rome. Anna reads the open book of Peter."
-    stops = "the dog . , cat ! , anna sees"
-    paragraphs = [two, three, three[:-1], three + " Yes.", stops]
-    assert [len(sentence_bounds(text)) for text in paragraphs] == [2, 3, 3, 4, 1]
-    assert len(stops) < len(three)
+    short_stops = "the dog . , cat ! , anna sees"
+    stops = f"{short_stops} the old city"
+    paragraphs = [two, three, three[:-1], three + " Yes.", short_stops, stops]
+    assert [len(sentence_bounds(text)) for text in paragraphs] == [2, 3, 3, 4, 1, 1]
+    assert len(compat_sentences(stops.split())) == 3
+    assert len(short_stops) < len(three) <= len(stops)
+    encoded = encode(reader, paragraphs, compat=compat, min_sentences=3, min_characters=len(three))
     limits = Filter(sentences=3, characters=len(three))
-    encoded = encode(
-        reader, paragraphs, compat=compat, min_sentences=limits.sentences, min_characters=limits.characters
-    )
     if compat == "paper":
         expected = compat_rows(reader, paragraphs, "paragraph", limits)
     else:
         expected = default_rows(reader, paragraphs, encoded.rules, "paragraph", limits)
-    assert {row.paragraph for row in expected} == {0, 1}
-    assert encoded.cache.shards()[0].marker.n_paragraphs == 2
+    assert {row.paragraph for row in expected} == set(range(passing))
+    assert encoded.cache.shards()[0].marker.n_paragraphs == passing
     assert_rows_equal(encoded.rows, expected)
-
-
-def test_under_compat_a_sentence_by_either_way_of_counting_passes_the_filter(readers: Readers, encode: Encode):
-    reader = readers("bert")
-    by_splitter = "The dog sees. Anna reads it. Who draws?"
-    by_stop_words = "the dog . , cat ! , anna"
-    neither = "the dog sees . The cat"
-    counts = [
-        (len(sentence_bounds(t)), len(compat_sentences(t.split()))) for t in (by_splitter, by_stop_words, neither)
-    ]
-    assert counts[0] == (3, 1)
-    assert counts[1][0] < counts[1][1] == 3
-    assert max(counts[2]) == 2
-    paragraphs = [neither, by_splitter, by_stop_words]
-    encoded = encode(reader, paragraphs, compat="paper", min_sentences=3)
-    assert_rows_equal(encoded.rows, compat_rows(reader, paragraphs, "paragraph", Filter(sentences=3)))
-    assert {row.paragraph for row in encoded.rows} == {0, 1}
-    assert {row.paragraph for row in encode(reader, paragraphs, min_sentences=3).rows} == {0}

@@ -18,6 +18,7 @@ def contexts_of(cache: Path) -> np.ndarray:
     return np.concatenate([shard.contexts(0, None).astype(np.float64) for shard in Cache.open(cache).shards()])
 
 
+@pytest.mark.exhaustive  # a compiler takes its time
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for a CPU with g++")
 def test_a_compiled_teacher_gives_the_same_vectors_in_a_cache_of_its_own_kind(teacher: Path, tmp_path: Path) -> None:
     corpus = write_lines(tmp_path / "text.txt", paragraphs(40))

@@ -16,10 +16,10 @@ from transformers import BertModel
 from tests.families import FAMILIES, make_family
 from tests.reference import Reader, assert_apart, assert_close, assert_rows_equal, cosine, default_rows
 from tests.stage1_encode.conftest import Encode, Readers
-from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, run, write_lines
 from tests.teachers import english_sentence
 from x2static.durable.errors import X2StaticError
+from x2static.pipeline.cli import run as command_line
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.teacher import model as teacher_model
 from x2static.stage1_encode.teacher.files import TeacherFiles
@@ -232,10 +232,12 @@ def test_inner_layers_are_asked_for_only_where_they_are_needed(readers: Readers,
     assert asked[-1]
 
 
-def test_the_command_line_takes_a_layer_and_says_what_is_none(readers: Readers, forks: Forks, tmp_path: Path):
+def test_the_command_line_takes_a_layer_and_says_what_is_none(
+    readers: Readers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     corpus = write_lines(tmp_path / "corpus.txt", PARAGRAPHS[:2])
     options = as_options(config_of(readers("roberta").teacher.folder, corpus, tmp_path / "cache"))
-    assert forks.run(*options, "--layer", "-2")[0] == 0
+    assert command_line([*options, "--layer", "first"]) == 2
+    assert "--layer first" in capsys.readouterr().err
+    assert command_line([*options, "--layer", "-2"]) == 0
     assert Cache.open(tmp_path / "cache").manifest.encoding.layer == "1"
-    status, output = forks.run(*options, "--layer", "first")
-    assert (status, "--layer first" in output) == (2, True)

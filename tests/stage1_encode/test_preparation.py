@@ -49,6 +49,7 @@ def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(
     assert files_of(tmp_path / "cache") == files_of(tmp_path / "whole")
 
 
+@pytest.mark.exhaustive  # it reads the states of all processes
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see whose child a process is")
 def test_workers_end_with_a_killed_parent(teacher: Path, tmp_path: Path) -> None:
     lines = paragraphs(3000)
