@@ -3,8 +3,7 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -126,23 +125,16 @@ def _load_sudachipy(mode: str) -> Cut:
 
 
 def _load_pythainlp() -> Cut:
-    with _pythainlp_writes_nothing():
-        from pythainlp.tokenize.newmm import segment
-
-    return segment
-
-
-@contextmanager
-def _pythainlp_writes_nothing() -> Iterator[None]:
-    """Keep the library from making a folder in the home folder, without which it cannot be imported."""
-    if {"PYTHAINLP_READ_ONLY", "PYTHAINLP_READ_MODE"} & os.environ.keys():  # the user has decided
-        yield
-        return
-    os.environ["PYTHAINLP_READ_ONLY"] = "1"
+    """Import the library, which would make a folder in the home folder if it might, and fail where it cannot."""
+    decided = {"PYTHAINLP_READ_ONLY", "PYTHAINLP_READ_MODE"} & os.environ.keys()  # by the user
+    if not decided:
+        os.environ["PYTHAINLP_READ_ONLY"] = "1"
     try:
-        yield
+        from pythainlp.tokenize.newmm import segment
     finally:
-        del os.environ["PYTHAINLP_READ_ONLY"]
+        if not decided:
+            del os.environ["PYTHAINLP_READ_ONLY"]
+    return segment
 
 
 LIBRARIES = {

@@ -97,8 +97,8 @@ def test_a_unit_in_portions_holds_the_rows_of_one_in_a_go(
 ) -> None:
     corpus = write_lines(tmp_path / "t.txt", LINES)
     figures = []
-    for name in ("whole", "portions", "workers"):
-        figures.append(run(teacher, corpus, tmp_path / name, unit=16, workers=2 if name == "workers" else None))
+    for name in ("whole", "portions"):
+        figures.append(run(teacher, corpus, tmp_path / name, unit=16))
         monkeypatch.setitem(PORTION, "cpu", 3)
     assert_same_rows(tmp_path / "portions", tmp_path / "whole")
     ours, plain = files_of(tmp_path / "portions"), files_of(tmp_path / "whole")
@@ -107,7 +107,6 @@ def test_a_unit_in_portions_holds_the_rows_of_one_in_a_go(
     assert {name: ours[name] for name in tables} == {name: plain[name] for name in tables}
     counted = ("shards", "paragraphs", "contexts", "words", "teacher_tokens")
     assert [figures[0][name] for name in counted] == [figures[1][name] for name in counted]
-    assert files_of(tmp_path / "workers") == files_of(tmp_path / "portions")
 
 
 def test_a_unit_interrupted_between_its_portions_is_read_again_alike(

@@ -18,14 +18,17 @@ from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs
 from x2static.durable.errors import X2StaticError
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.text import preparation
-from x2static.stage1_encode.text.preparation import pick_workers, prepared
+from x2static.stage1_encode.text.preparation import PORTION, pick_workers, prepared
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 
-def test_a_segmenter_that_is_loaded_goes_to_the_processes(teacher: Path, tmp_path: Path) -> None:
-    corpus = write_lines(tmp_path / "t.txt", ["我们喜欢学习语言。今天天气很好。"] * 9)
-    run(teacher, corpus, tmp_path / "thread", unit=3, language="zh")
-    run(teacher, corpus, tmp_path / "processes", unit=3, language="zh", workers=2)
+def test_two_processes_make_the_cache_of_one_thread_a_segmenter_that_is_loaded_included(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PORTION, "cpu", 3)  # paragraphs
+    corpus = write_lines(tmp_path / "t.txt", ["我们喜欢学习语言。今天天气很好。", *paragraphs(20)])
+    run(teacher, corpus, tmp_path / "thread", unit=7, language="zh")
+    run(teacher, corpus, tmp_path / "processes", unit=7, language="zh", workers=2)
     assert files_of(tmp_path / "processes") == files_of(tmp_path / "thread")
 
 
