@@ -11,13 +11,14 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
 from multiprocessing.connection import wait
 from operator import itemgetter
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.background import ahead
 from x2static.stage1_encode.text.windows import PreparedText, Preparer
+
+if TYPE_CHECKING:  # the processes that prepare text need not load it
+    import torch
 
 # One process prepares some 420,000 pieces a second; an accelerator reads millions (docs/SCALE.md).
 MOST_WORKERS = 8
@@ -28,7 +29,7 @@ PORTION = {"cpu": 1024, "cuda": 8192}
 Unit = TypeVar("Unit")  # whatever the caller knows a unit by
 
 
-def pick_workers(workers: int | None, device: torch.device) -> int:
+def pick_workers(workers: int | None, device: "torch.device") -> int:
     """Return how many processes prepare text; on a CPU, which the teacher needs for itself, one thread does."""
     if workers is not None:
         return workers
@@ -36,7 +37,7 @@ def pick_workers(workers: int | None, device: torch.device) -> int:
 
 
 def units_ahead(
-    units: Iterable[tuple[Unit, list[str]]], preparer: Preparer, workers: int, device: torch.device
+    units: Iterable[tuple[Unit, list[str]]], preparer: Preparer, workers: int, device: "torch.device"
 ) -> Iterator[tuple[Unit, Iterator[PreparedText]]]:
     """Begin at once to prepare units, as `prepared` does, and yield each with its portions, as they are ready."""
     portions = ahead(prepared(units, preparer, workers, PORTION[device.type]))

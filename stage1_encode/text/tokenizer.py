@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
 
 from x2static.durable.errors import X2StaticError, first_line
 
@@ -63,6 +62,9 @@ class TeacherTokenizer:
         Raises:
             X2StaticError: there is none, or it is a slow one, which cannot say where its pieces come from.
         """
+        # Here: the processes that prepare text get a loaded one, and start without torch in a fifth of the time.
+        from transformers import AutoTokenizer
+
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         except Exception as error:  # converters of the many formats fail as they like
