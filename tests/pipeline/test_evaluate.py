@@ -170,13 +170,6 @@ def test_fetched_word_pairs_are_scored_without_gensim(cache, monkeypatch, evalua
     assert evaluate(folders[0]) == evaluate(folders[0], "--data", data)
 
 
-def test_a_seed_without_anything_to_draw_is_wrong_usage(capsys, folders, data):
-    asked = ["evaluate", str(folders[0]), "--data", str(data), "--seed", "3"]
-    assert cli.run(asked) == 2
-    assert "uses --seed for intervals alone; give --intervals" in capsys.readouterr().err
-    assert cli.run([*asked, "--resamples", "100"]) == 0
-
-
 def of_task(task: str, folder: Path, words: list[str]) -> Path:
     """Write data of a task for given words, and return its file or folder."""
     a, b, c, d, e, f, g, h = words[:8]
@@ -235,6 +228,20 @@ def test_a_warning_says_which_of_several_sets_it_is_about(tmp_path, capsys, fold
     assert warnings == ["warning: two/vectors: one: no score, 1 of 2 word pairs are covered"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", "3"], "uses --seed for intervals alone; give --intervals"),
+        (["--resamples", "99"], "--resamples"),
+        (["--runs", "0"], "--runs"),
+        (["--task", "chess"], "--task"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_loaded(options, message, capsys):
+    assert cli.run(["evaluate", "nowhere", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_options_of_a_file_are_judged_like_those_of_the_command_line(tmp_path, capsys, folders, data):
     config = tmp_path / "run.toml"
     config.write_text(f'data = "{data}"\nruns = 6\ncommon = false\n')
@@ -242,32 +249,6 @@ def test_options_of_a_file_are_judged_like_those_of_the_command_line(tmp_path, c
     assert "does not use --runs; it is for classification" in capsys.readouterr().err
     config.write_text(f'data = "{data}"\ncommon = false\n')
     assert cli.run(["evaluate", str(folders[0]), "--config", str(config)]) == 0
-
-
-@pytest.mark.parametrize("value", [["--resamples", "99"], ["--runs", "0"], ["--seed", "-1"], ["--task", "chess"]])
-def test_values_out_of_range_are_wrong_usage(value, capsys, folders):
-    assert cli.run(["evaluate", str(folders[0]), *value]) == 2
-    assert value[0] in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("content", "options", "message"),
-    [
-        (b"", [], "no word pairs in it"),
-        (b"w1\tw2\t\xff\n", [], "line 1: not valid UTF-8"),
-        (b"w1\tw2\n", [], "line 1: expected word<TAB>word<TAB>score"),
-        (b"x\ty\t1\n", [], "none of the 1 word pairs of pairs is covered by the 40 words"),
-        (b"x\ty\t1\n", ["--common"], "none of the 1 word pairs of pairs is covered by all 2 sets"),
-        (b"w3\tw5\t1\nw3\tw4\t1\n", ["--common"], "none of the 2 word pairs of pairs is covered by all 2 sets"),
-    ],
-)
-def test_bad_data_is_one_line(content, options, message, tmp_path, capsys, folders):
-    (tmp_path / "pairs.txt").write_bytes(content)
-    sets = map(str, folders[:2] if options else folders[:1])
-    assert cli.run(["evaluate", *sets, "--data", str(tmp_path / "pairs.txt"), *options]) == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert message in lines[-1]
-    assert lines[-1].startswith("error: ")
 
 
 def test_the_command_loads_no_task_before_it_is_asked_for():
