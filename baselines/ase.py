@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from x2static.baselines.occurrences import StateFile, WordState, gather
-from x2static.baselines.request import Made, Request
-from x2static.baselines.teacher import layer_number, made_of, precision_of
+from x2static.baselines.request import Request, Result
+from x2static.baselines.teacher import layer_number, precision_of, result_of
 from x2static.durable.storage import canonical_json, only_writer
 from x2static.schemas.encoding import Layer
 from x2static.stage1_encode.pools.occurrences import Occurrences
@@ -38,7 +38,7 @@ class Pooled(NamedTuple):
     units_found: int
 
 
-def make(request: Request) -> Made:
+def make(request: Request) -> Result:
     """Return the mean, or the largest or smallest value in each dimension, of each word's contextual vectors.
 
     A word without an occurrence that the teacher reads is left out.
@@ -52,12 +52,12 @@ def make(request: Request) -> Made:
     matrix = np.where(pooled.counts[:, None] > 0, pooled.vectors, np.float32(0))
     row = {word: number for number, word in enumerate(words)}
     order = np.array([row[word] for word in request.words], np.int64)
-    told = {
+    origin = {
         "pooling": request.config.pooling,
         "occurrences": int(pooled.counts.sum()),
         "units_found": pooled.units_found,
     }
-    return made_of(request, matrix[order], told)
+    return result_of(request, matrix[order], origin)
 
 
 def _stored(request: Request, words: list[str]) -> Pooled | None:

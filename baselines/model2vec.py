@@ -11,8 +11,8 @@ import logging
 import numpy as np
 import numpy.typing as npt
 
-from x2static.baselines.request import Made, Request
-from x2static.baselines.teacher import made_of, read_words
+from x2static.baselines.request import Request, Result
+from x2static.baselines.teacher import read_words, result_of
 
 DIM = 256
 SIF = 1e-4
@@ -20,7 +20,7 @@ SIF = 1e-4
 logger = logging.getLogger(__name__)
 
 
-def make(request: Request) -> Made:
+def make(request: Request) -> Result:
     """Return, for each word, the weighted principal components of the teacher's states for the word alone.
 
     The states are averaged over the word's pieces and the special tokens, as in the library.
@@ -35,8 +35,8 @@ def make(request: Request) -> Made:
         reduced = principal_components(states[known], request.config.dim or DIM)
         matrix = np.zeros((len(states), reduced.shape[1]), np.float32)
         matrix[known] = reduced * sif_weights(request.counts)[known, None]
-    told = {"pooling": "mean over word and special tokens", "sif": SIF, "frequencies": "counts of the cache"}
-    return made_of(request, matrix, told)
+    origin = {"pooling": "mean over word and special tokens", "sif": SIF, "frequencies": "counts of the cache"}
+    return result_of(request, matrix, origin)
 
 
 def principal_components(vectors: npt.NDArray[np.float32], dim: int) -> npt.NDArray[np.float32]:

@@ -10,14 +10,14 @@ mean of the word's vectors is positive.
 """
 
 from x2static.baselines.occurrences import StateFile, gather
-from x2static.baselines.request import Made, Request
+from x2static.baselines.request import Request, Result
 from x2static.baselines.sketches import ROWS, Sketches
-from x2static.baselines.teacher import made_of
+from x2static.baselines.teacher import result_of
 
 STATE = "sketches.safetensors"
 
 
-def make(request: Request) -> Made:
+def make(request: Request) -> Result:
     """Return the first principal component of each word's contextual vectors at a layer, of length 1.
 
     Raises:
@@ -26,10 +26,10 @@ def make(request: Request) -> Made:
     """
     sketches = Sketches(request.config.layer)
     units_found = gather(request, request.words, sketches, StateFile(request.folder / STATE))
-    told = {
+    origin = {
         "units_found": units_found,
         "pooling": "first principal component, not centred",
         "occurrences": int(sketches.tensors["counts"].sum()),
         "rows_per_word": ROWS,
     }
-    return made_of(request, sketches.components(), told)
+    return result_of(request, sketches.components(), origin)

@@ -1,8 +1,8 @@
-"""What a method is asked for, and what it gives."""
+"""What a method is to make, and what it gives."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +10,15 @@ import numpy.typing as npt
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Report, silent
 from x2static.schemas.baseline import BaselineConfig
-from x2static.schemas.cache import Cache
 from x2static.schemas.segmentation import WordSegmentation
+
+if TYPE_CHECKING:
+    from x2static.schemas.cache import Cache  # it brings zarr, which vectors of others do not need
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a method is asked for.
+    """What a method is to make.
 
     Attributes:
         config: the settings.
@@ -28,13 +30,13 @@ class Request:
     """
 
     config: BaselineConfig
-    cache: Cache | None
+    cache: "Cache | None"
     words: list[str]
     counts: npt.NDArray[np.int64]
     folder: Path
     report: Report = silent
 
-    def needed_cache(self) -> Cache:
+    def needed_cache(self) -> "Cache":
         """Return the cache.
 
         Raises:
@@ -46,19 +48,19 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Made:
+class Result:
     """What a method gives.
 
     Attributes:
         words: those that have a vector, by descending count.
         counts: (len(words),) int64, occurrences of each; zeros where nobody knows.
         matrix: (len(words), dim) float32.
-        told: what run.json is to say of the origin beyond the settings.
+        origin: what run.json is to say beyond the settings.
         segmentation: how text was cut into these words; None for as the cache was.
     """
 
     words: list[str]
     counts: npt.NDArray[np.int64]
     matrix: npt.NDArray[np.float32]
-    told: dict[str, Any] = field(default_factory=dict)
+    origin: dict[str, Any] = field(default_factory=dict)
     segmentation: WordSegmentation | None = None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from x2static.baselines.request import Made, Request
+from x2static.baselines.request import Request, Result
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
@@ -139,13 +139,13 @@ def _unit(tokenizer: TeacherTokenizer, words: list[str], window: int, special: b
     return unit
 
 
-def made_of(request: Request, matrix: npt.NDArray[np.float32], told: dict[str, Any]) -> Made:
+def result_of(request: Request, matrix: npt.NDArray[np.float32], origin: dict[str, Any]) -> Result:
     """Return the vectors of a vocabulary, words whose vector is zero left out.
 
     Args:
         request: for the words.
         matrix: (n_words, dim) float32.
-        told: what run.json is to say; teacher, layer, precision and `words_left_out` are added.
+        origin: what run.json is to say; teacher, layer, precision and `words_left_out` are added.
 
     Raises:
         X2StaticError: no word has a vector.
@@ -155,7 +155,7 @@ def made_of(request: Request, matrix: npt.NDArray[np.float32], told: dict[str, A
     if not len(rows):
         raise X2StaticError(f"{cache.path}: none of the {len(request.words)} words of the vocabulary has a vector")
     whole = len(rows) == len(matrix)
-    return Made(
+    return Result(
         [request.words[row] for row in rows],
         request.counts[rows],
         matrix if whole else matrix[rows],
@@ -164,7 +164,7 @@ def made_of(request: Request, matrix: npt.NDArray[np.float32], told: dict[str, A
             "layer": config.layer,
             "precision": precision_of(request, cache),
             "words_left_out": len(matrix) - len(rows),
-            **told,
+            **origin,
         },
     )
 

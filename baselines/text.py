@@ -1,13 +1,17 @@
-"""The text that gensim's methods read, as its fast reader wants it: a file, a line a sentence, words between spaces."""
+"""The text that gensim's methods read: a cache's words, or text files cut into sentences and words as a cache is.
+
+It is written as gensim's fast reader wants it: a file, a line a sentence, words between spaces.
+"""
 
 import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +21,13 @@ import pyarrow.compute as pc
 from x2static.baselines.request import Request
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically
+from x2static.schemas.baseline import BaselineConfig
+from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.shard import Shard
+
+if TYPE_CHECKING:
+    from x2static.stage1_encode.corpora.corpus import Corpus
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +48,7 @@ class Text:
         n_words: words in the file, those outside the vocabulary included.
         n_lines: lines in the file.
         longest: words of the longest line.
-        told: what run.json is to say of it.
+        origin: what run.json is to say of it.
         segmentation: how it was cut into words.
     """
 
@@ -49,7 +58,7 @@ class Text:
     n_words: int
     n_lines: int
     longest: int
-    told: dict[str, Any]
+    origin: dict[str, Any]
     segmentation: WordSegmentation
 
 
@@ -75,7 +84,8 @@ def write_text(request: Request, longest_line: int = LONGEST_LINE) -> Text:
     """Write the text of a request into its folder.
 
     Without --corpus it is the words that the cache recorded, sentence by sentence, those outside the vocabulary left
-    out: gensim drops them too before it looks at windows. With --corpus it is text files, see `TextFiles`; with both,
+    out: gensim drops them too before it looks at windows. With --corpus it is text files, a paragraph or a
+    sentence a line, in any format that `x2static encode` reads; with both,
     the vocabulary is the cache's words as far as they occur in the files.
 
     Args:
@@ -89,14 +99,14 @@ def write_text(request: Request, longest_line: int = LONGEST_LINE) -> Text:
     with open_atomically(file) as out:
         lines = _Lines(out)
         if request.config.corpus:
-            words, counts, rules, told = _from_files(request, lines, longest_line)
+            words, counts, rules, origin = _from_files(request, lines, longest_line)
         elif request.cache is not None:
-            words, counts, rules, told = _from_cache(request, lines, longest_line)
+            words, counts, rules, origin = _from_cache(request, lines, longest_line)
         else:
             raise X2StaticError(f"{request.config.name} needs text: give --cache, or text files with --corpus")
     logger.info("text: %s words in %s lines", f"{lines.n_words:,}", f"{lines.n_lines:,}")
-    told |= {"text_words": lines.n_words, "text_lines": lines.n_lines}
-    return Text(file, words, counts, lines.n_words, lines.n_lines, lines.longest, told, rules)
+    origin |= {"text_words": lines.n_words, "text_lines": lines.n_lines}
+    return Text(file, words, counts, lines.n_words, lines.n_lines, lines.longest, origin, rules)
 
 
 _Vocabulary = tuple[list[str], npt.NDArray[np.int64], WordSegmentation, dict[str, Any]]
@@ -135,22 +145,63 @@ def _cut(bounds: npt.NDArray[np.int64], longest: int) -> npt.NDArray[np.int64]:
     return np.append(np.concatenate(pieces), bounds[-1])
 
 
-def _from_files(request: Request, lines: _Lines, longest: int) -> _Vocabulary:
-    from x2static.baselines.text_files import TextFiles  # it brings all that reads corpora, seconds of imports
+def identities(config: BaselineConfig) -> list[dict[str, Any]]:
+    """Return what the corpora that --corpus names hold, in order.
 
+    Raises:
+        X2StaticError: one is not there, or is on the hub.
+    """
+    with _opened(config) as corpora:
+        return [corpus.identity() for corpus in corpora]
+
+
+def _opened(config: BaselineConfig) -> "AbstractContextManager[list[Corpus]]":
+    from x2static.stage1_encode.corpora.sources import open_corpora  # all that reads corpora: seconds of imports
+
+    if hub := [spec for spec in config.corpus if spec.startswith("hf://")]:
+        raise X2StaticError(f"--corpus {hub[0]}: {config.name} reads files alone; save it as one first")
+    return open_corpora(config.corpus, ReadingOptions(on_bad_text="skip"), config.out)
+
+
+def _from_files(request: Request, lines: _Lines, longest: int) -> _Vocabulary:
+    """Write every paragraph: the filter of stage one wants full ones, and these files may hold a sentence a line."""
+    from x2static.stage1_encode.text.paper import paper_sentences
+    from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words
+
+    cache = request.cache
+    rules = cache.segmentation() if cache else default_words()
+    splitter = SentenceSplitter(cache.manifest.encoding.language if cache else "en")
+    paper = cache is not None and cache.manifest.encoding.compat == "paper"
     counts: Counter[str] = Counter()
-    files = TextFiles(request)
-    for sentences in files.paragraphs():
-        for words in sentences:
-            counts.update(words)
-            cut = [words[start : start + longest] for start in range(0, len(words), longest)]
-            lines.write([" ".join(part) for part in cut], np.array([len(part) for part in cut], np.int64))
+    origin: dict[str, Any] = {"corpus": [], "paragraphs_skipped": 0, "words_absent": 0}
+    with _opened(request.config) as corpora:
+        for text in _paragraphs(corpora, origin):
+            if paper:
+                sentences = paper_sentences(rules.split(text))
+            else:
+                sentences = [rules.split(text[start:stop]) for start, stop in splitter.spans(text)]
+            for words in sentences:
+                counts.update(words)
+                cut = [words[start : start + longest] for start in range(0, len(words), longest)]
+                lines.write([" ".join(part) for part in cut], np.array([len(part) for part in cut], np.int64))
     words = _vocabulary(request, counts)
     _refuse_white_space(words)
-    told = {"corpus": files.identities, "paragraphs_skipped": files.skipped, "words_absent": 0}
     if request.words:
-        told["words_absent"] = len(request.words) - len(words)
-    return words, np.array([counts[word] for word in words], np.int64), files.rules, told
+        origin["words_absent"] = len(request.words) - len(words)
+    return words, np.array([counts[word] for word in words], np.int64), rules, origin
+
+
+def _paragraphs(corpora: "list[Corpus]", origin: dict[str, Any]) -> Iterator[str]:
+    """Yield the paragraphs of corpora; text that is no valid UTF-8 is left out, and counted in `origin`."""
+    for corpus in corpora:
+        identity = corpus.identity()
+        plan = corpus.plan(identity)
+        if plan.skipped:
+            logger.warning("corpus %s: %s paragraphs left out: no valid text", corpus.spec, f"{plan.skipped:,}")
+        origin["corpus"].append(identity)
+        origin["paragraphs_skipped"] += plan.skipped
+        for unit in plan.units:
+            yield from corpus.read(unit).paragraphs
 
 
 def _vocabulary(request: Request, counts: Counter[str]) -> list[str]:
@@ -161,17 +212,17 @@ def _vocabulary(request: Request, counts: Counter[str]) -> list[str]:
     """
     config = request.config
     where = f"corpus {', '.join(config.corpus)}"
-    found = counts.keys() & set(request.words) if request.words else counts.keys()
-    if not found:
+    candidates = counts.keys() & set(request.words) if request.words else counts.keys()
+    if not candidates:
         raise X2StaticError(
             f"{where}: none of the {len(request.words):,} words of the vocabulary occurs in it; is it of the same "
             "language, and is --vocab written as the words are cut (lower-cased)?"
         )
     # The cache's vocabulary is chosen already, by the counts in the cache.
     least = 1 if request.cache is not None else config.min_count
-    chosen = [word for word in found if counts[word] >= least]
+    chosen = [word for word in candidates if counts[word] >= least]
     if not chosen:
-        highest = max(counts[word] for word in found)
+        highest = max(counts[word] for word in candidates)
         raise X2StaticError(
             f"{where}: no word occurs --min-count {least} times or more; the highest count is {highest}; lower "
             "--min-count, or give more text"

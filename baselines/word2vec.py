@@ -1,25 +1,177 @@
-"""Skip-gram and CBOW with negative sampling (Mikolov et al. 2013), by gensim."""
+"""Skip-gram, CBOW, fastText and sent2vec, by gensim.
 
-from x2static.baselines.fitting import add_vocabulary, fit, gensim_models, settings
-from x2static.baselines.request import Made, Request
-from x2static.baselines.text import write_text
+Skip-gram and CBOW with negative sampling: Mikolov et al. 2013. fastText: skip-gram whose words are the mean of their
+own and their n-grams' vectors (Bojanowski et al. 2017). sent2vec (Pagliardini, Gupta & Jaggi, NAACL 2018): CBOW whose
+window is the whole sentence. The authors' program has no package that installs without a compiler; this is its model of
+single words:
 
-LEARNING_RATE = {"skipgram": 0.025, "cbow": 0.05}  # the defaults of the authors' program
+- the source vector of a sentence is the mean of all its words but the target (`shrink_windows` off);
+- negatives are drawn with probability proportional to the square root of the count (their section 2.2);
+- lines of at most 1,024 words and the learning rate are the program's defaults.
+
+The program divides a sentence's gradient by its words, gensim does not: at the 0.2 that the program's documentation
+uses, ten million words gave an average similarity of 0.11, at 0.05 0.40 (docs/LOG.md, 2026-11-21). Missing are the
+n-grams of words and their dropout. And gensim drops frequent words from the sentence altogether, where sent2vec leaves
+them out as targets alone.
+
+gensim's fast reader (`corpus_file`) does the work: its threads train whole epochs without Python. So progress is told
+by epochs; a training that was stopped begins anew; and no loss is recorded: gensim adds losses up in float32, which
+stands still after some ten million words, for one of the threads alone, and not at all for fastText.
+"""
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from x2static.baselines.request import Request, Result
+from x2static.baselines.text import LONGEST_LINE, Text, write_text
+from x2static.durable.errors import X2StaticError
+from x2static.machine.background import in_background
+from x2static.machine.packages import require
+from x2static.machine.progress import Progress, Report
+
+LEARNING_RATES = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05, "sent2vec": 0.05}  # of the authors' programs
+SHORTEST, LONGEST = 3, 6  # characters of fastText's n-grams, the marks "<" and ">" of the word's ends included
+BUCKETS = 2_000_000  # into which fastText hashes n-grams
+MOST_BYTES = 4 << 30  # of the n-grams' vectors; larger ones get fewer buckets
+LONGEST_SENTENCE = 1024  # words of a line of sent2vec; the work grows with the square
+NEGATIVES_POWER = 0.5  # of sent2vec
+MISSING = ["word n-grams and their dropout", "subsampling of targets alone"]  # of sent2vec
+
+logger = logging.getLogger(__name__)
 
 
-def make(request: Request) -> Made:
-    """Train skip-gram or CBOW (the mean of the window) on a text; windows do not cross sentences.
+def make(request: Request) -> Result:
+    """Train one of the four on a text; windows do not cross sentences.
 
     Args:
-        request: what is asked for; `config.name` says which of the two.
+        request: what is to be made; `config.name` says by which method. sent2vec does not use `config.window`.
 
     Raises:
-        X2StaticError: there is no text or no vocabulary, or gensim is missing.
+        X2StaticError: there is no text, no vocabulary or no dimension, or gensim is missing.
     """
+    require("baselines")
+    from gensim import models  # an extra
+
     config = request.config
-    models = gensim_models()
-    arguments = settings(request, LEARNING_RATE[config.name])
-    text = write_text(request)
-    model = models.Word2Vec(sg=int(config.name == "skipgram"), cbow_mean=1, window=config.window, **arguments)
-    add_vocabulary(model, text)
-    return fit(model, text, request, {})
+    arguments = _arguments(request)
+    text = write_text(request, LONGEST_SENTENCE if config.name == "sent2vec" else LONGEST_LINE)
+    match config.name:
+        case "fasttext":
+            model = models.FastText(sg=1, window=config.window, min_n=SHORTEST, max_n=LONGEST, bucket=1, **arguments)
+        case "sent2vec":
+            model = models.Word2Vec(
+                sg=0, cbow_mean=1, window=text.longest, shrink_windows=False, ns_exponent=NEGATIVES_POWER, **arguments
+            )
+        case _:
+            model = models.Word2Vec(sg=int(config.name == "skipgram"), cbow_mean=1, window=config.window, **arguments)
+    counts = dict(zip(text.words, text.counts.tolist(), strict=True))
+    model.build_vocab_from_freq(counts, corpus_count=text.n_lines)
+    origin: dict[str, Any] = {}
+    if config.name == "fasttext":
+        buckets = min(BUCKETS, MOST_BYTES // (4 * model.vector_size))
+        used = draw_ngrams(model, buckets)
+        logger.info("n-grams: %s of %s buckets are used", f"{used:,}", f"{buckets:,}")
+        origin = {"buckets": buckets, "buckets_used": used, "ngrams": [SHORTEST, LONGEST]}
+    elif config.name == "sent2vec":
+        origin = {"window": text.longest, "missing": MISSING}
+    return _fit(model, text, request.report, origin)
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    """Return the arguments of gensim's models that all four share."""
+    config = request.config
+    if config.dim is None and request.cache is None:
+        raise X2StaticError(f"{config.name}: without a cache, whose dimension it would take, it needs --dim (300, say)")
+    threads = config.threads
+    if threads is None:
+        from torch import get_num_threads  # seconds of imports for one number
+
+        threads = get_num_threads()
+    return {
+        "vector_size": config.dim or request.needed_cache().manifest.encoding.dim,
+        "alpha": LEARNING_RATES[config.name],  # the first one; it falls to nothing linearly
+        "negative": config.negatives,
+        "sample": config.subsample if config.subsample < 1 else 0,  # gensim takes 1 and more for a count
+        "epochs": config.epochs,
+        "seed": config.seed,
+        "workers": threads,
+        "min_count": 1,  # the vocabulary is chosen already
+        "sorted_vocab": 0,  # and sorted, ties by word
+    }
+
+
+def draw_ngrams(model: Any, buckets: int) -> int:
+    """Give a model vectors for those buckets alone into which an n-gram of its vocabulary falls.
+
+    gensim makes them all, 3 GB at 384 dimensions, where a vocabulary of 35,000 words touches a tenth. Which n-grams
+    share a vector is the same.
+
+    Args:
+        model: a gensim `FastText` that has its vocabulary.
+        buckets: into which n-grams are hashed.
+
+    Returns:
+        How many have a vector.
+    """
+    from gensim.models.keyedvectors import prep_vectors
+
+    vectors = model.wv
+    vectors.bucket = buckets
+    vectors.recalc_char_ngram_buckets()
+    lengths = [len(row) for row in vectors.buckets_word]
+    used, rows = np.unique(np.concatenate(vectors.buckets_word), return_inverse=True)
+    vectors.buckets_word = np.split(rows.astype(np.uint32), np.cumsum(lengths)[:-1])
+    vectors.bucket = len(used)
+    vectors.vectors_ngrams = prep_vectors((len(used), model.vector_size), seed=model.seed + 1)
+    return len(used)
+
+
+def _fit(model: Any, text: Text, report: Report, origin: dict[str, Any]) -> Result:
+    """Train a gensim model that has its vocabulary; return the vectors of the vocabulary, n-grams added in."""
+    if model.workers > 1:
+        logger.info("%d threads: gensim is reproducible with --threads 1 alone", model.workers)
+
+    def train() -> None:
+        epochs = _Epochs(report, model.epochs)
+        model.train(corpus_file=str(text.file), total_words=text.n_words, epochs=model.epochs, callbacks=[epochs])
+
+    # Not in the main thread: Ctrl-C ends the process while gensim's threads still run, see pipeline/cli.py.
+    in_background(train).result()
+    return Result(
+        words=text.words,
+        counts=text.counts,
+        matrix=np.asarray(model.wv.vectors, np.float32),
+        segmentation=text.segmentation,
+        origin={
+            **origin,
+            **text.origin,
+            "library": "gensim",
+            "learning_rate": model.alpha,
+            "threads": model.workers,
+            "reproducible": model.workers == 1,
+        },
+    )
+
+
+class _Epochs:
+    """A callback of gensim: reports the epochs."""
+
+    def __init__(self, report: Report, total: int) -> None:
+        self.report, self.total, self.done = report, total, 0
+
+    def on_train_begin(self, model: Any) -> None:
+        """Report that there is something to wait for."""
+        self.report(Progress(0, self.total, "epochs"))
+
+    def on_epoch_begin(self, model: Any) -> None:
+        """Do nothing."""
+
+    def on_epoch_end(self, model: Any) -> None:
+        """Report an epoch."""
+        self.done += 1
+        self.report(Progress(self.done, self.total, "epochs"))
+
+    def on_train_end(self, model: Any) -> None:
+        """Do nothing."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from x2static.baselines.request import Made, Request
+from x2static.baselines.request import Request, Result
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import (
     canonical_json,
@@ -83,7 +83,7 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
             "configuration": config.model_dump(mode="json"),
             "versions": {name: package_version(name) for name in ("x2static", "torch", "numpy", "gensim")},
             **({"cache": cache.origin(settings["cache_content"])} if cache else {}),
-            **made.told,
+            **made.origin,
         }
         segmentation = made.segmentation or (cache.segmentation() if cache else None)
         vectors = WordVectors(made.words, made.matrix, made.counts, segmentation, told)
@@ -93,13 +93,13 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
     return {**_figures(vectors), "finished_before": False}
 
 
-def _made(request: Request) -> Made:
+def _made(request: Request) -> Result:
     """Run the method; where it fails with nothing kept, the folder is free again for other settings."""
     config = request.config
     module = importlib.import_module(f"x2static.baselines.{MODULES.get(config.name, config.name)}")
     request.folder.mkdir(exist_ok=True)
     try:
-        made: Made = module.make(request)
+        made: Result = module.make(request)
     except BaseException:
         if not any(request.folder.iterdir()):
             request.folder.rmdir()
@@ -146,7 +146,7 @@ def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:
         if file is not None and file.is_file():
             settings[name] = f"xxh3 {hash_file(file)}"
     if config.name in READ_TEXT:
-        from x2static.baselines.text_files import identities  # brings the readers of stage one with it
+        from x2static.baselines.text import identities  # brings the readers of stage one with it
 
         settings["corpus"] = identities(config) if config.corpus else []
     return settings if cache is None else {**settings, "cache_content": content_of(cache.shards())}

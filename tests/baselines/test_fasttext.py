@@ -51,8 +51,8 @@ def test_words_that_share_ngrams_are_alike_though_they_never_meet(tmp_path):
         return float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
 
     assert cosine(walking, walked) > cosine(walking, other) + 0.2
-    assert made.told["buckets"] == 2_000_000
-    assert made.told["buckets_used"] < 100
+    assert made.origin["buckets"] == 2_000_000
+    assert made.origin["buckets_used"] < 100
 
 
 def test_fewer_buckets_are_made_where_their_vectors_would_not_fit(tmp_path, monkeypatch):

@@ -13,8 +13,8 @@ from gensim.models.fasttext import load_facebook_vectors, save_facebook_model
 
 from tests.baselines.texts import cache_of, request_of
 from x2static.baselines import pretrained
-from x2static.baselines.fasttext_binary import FASTTEXT_MAGIC
-from x2static.baselines.request import Made
+from x2static.baselines.pretrained import FASTTEXT_MAGIC
+from x2static.baselines.request import Result
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline import cli
 from x2static.pipeline.baselines import make
@@ -41,12 +41,12 @@ def write(path: Path, kind: str) -> Path:
     return path
 
 
-def load(path: Path, words: list[str] | None = None, **settings: object) -> Made:
+def load(path: Path, words: list[str] | None = None, **settings: object) -> Result:
     vocabulary = Counter(dict.fromkeys(words or [], 0))
     return pretrained.make(request_of(path.parent / "request", None, vocabulary, name="load", vectors=path, **settings))
 
 
-def loaded(path: Path, content: bytes, words: list[str] | None = None, **settings: object) -> Made:
+def loaded(path: Path, content: bytes, words: list[str] | None = None, **settings: object) -> Result:
     path.write_bytes(content)
     return load(path, words, **settings)
 
@@ -67,7 +67,7 @@ def test_the_content_tells_the_format_and_the_vectors_are_those_written(tmp_path
     if compressed:
         path.write_bytes(gzip.compress(path.read_bytes()))
     made = load(path)
-    assert made.told["file"]["format"] == kind
+    assert made.origin["file"]["format"] == kind
     assert made.words == WORDS
     np.testing.assert_array_equal(made.matrix, MATRIX)
     assert made.matrix.dtype == np.float32
@@ -81,7 +81,7 @@ def test_the_content_tells_the_format_and_the_vectors_are_those_written(tmp_path
 def test_files_of_other_programs_are_read_as_gensim_reads_them(tmp_path, name):
     path = gensim_data() / name
     made = pretrained.make(request_of(tmp_path, None, Counter(), name="load", vectors=path))
-    kind = made.told["file"]["format"]
+    kind = made.origin["file"]["format"]
     keyed = KeyedVectors.load_word2vec_format(path, binary=kind == "word2vec-bin")
     assert made.words == keyed.index_to_key
     np.testing.assert_array_equal(made.matrix, keyed.vectors)
@@ -91,7 +91,7 @@ def test_a_file_of_glove_is_read_as_its_lines_say(tmp_path):
     path = gensim_data() / "test_glove.txt"
     made = pretrained.make(request_of(tmp_path, None, Counter(), name="load", vectors=path))
     fields = [line.split(" ") for line in path.read_text(encoding="utf-8").splitlines()]
-    assert made.told["file"]["format"] == "glove"
+    assert made.origin["file"]["format"] == "glove"
     assert made.words == [word for word, *_ in fields]
     np.testing.assert_array_equal(made.matrix, np.array([values for _, *values in fields], np.float32))
 
@@ -101,7 +101,7 @@ def test_a_bin_of_fasttext_gives_the_vectors_with_ngrams_and_the_counts(fasttext
     path = fasttext if name == "own" else gensim_data() / name
     made = pretrained.make(request_of(fasttext.parent / "request", None, Counter(), name="load", vectors=path))
     keyed = load_facebook_vectors(path)
-    assert made.told["file"]["format"] == "fasttext-bin"
+    assert made.origin["file"]["format"] == "fasttext-bin"
     assert made.words == keyed.index_to_key
     # gensim adds n-grams to </s> too, which fastText does not.
     rows = [row for row, word in enumerate(made.words) if word != "</s>"]
@@ -121,7 +121,7 @@ def test_only_the_words_asked_for_are_kept_in_the_files_order(tmp_path, fasttext
     assert len(made.words) == 2
     for word, vector in zip(made.words, made.matrix, strict=True):
         np.testing.assert_array_equal(vector, whole.matrix[whole.words.index(word)])
-    assert made.told["words_absent"] == 1
+    assert made.origin["words_absent"] == 1
     assert load(path, max_vocab=3).words == whole.words[:3]
 
 
@@ -142,7 +142,7 @@ def test_of_a_word_that_stands_there_twice_the_first_row_is_kept_and_the_others_
     made = loaded(tmp_path / "v", b"a 1 2\nb 3 4\na 5 6\nb 7 8\n")
     assert made.words == ["a", "b"]
     assert made.matrix.tolist() == [[1, 2], [3, 4]]
-    assert made.told["file"]["rows_left_out"]["duplicate"] == 2
+    assert made.origin["file"]["rows_left_out"]["duplicate"] == 2
     assert "2 rows left out: their words are duplicate" in heard.text
 
 
@@ -156,7 +156,7 @@ def test_words_that_are_no_utf8_or_empty_are_left_out_and_counted(tmp_path, bina
     made = loaded(tmp_path / "v", b"4 2\n" + body)
     assert made.words == ["a", "b"]
     assert made.matrix.tolist() == [[1, 0], [4, 0]]
-    assert made.told["file"]["rows_left_out"] == {"not UTF-8": 1, "empty": 1, "duplicate": 0}
+    assert made.origin["file"]["rows_left_out"] == {"not UTF-8": 1, "empty": 1, "duplicate": 0}
 
 
 def test_words_with_spaces_line_ends_of_windows_and_spaces_at_the_end_are_read(tmp_path):
@@ -179,7 +179,7 @@ def test_rows_behind_the_number_in_the_header_are_left_out_with_a_warning(tmp_pa
 
 
 def test_a_binary_file_without_line_ends_and_larger_than_a_block_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("x2static.baselines.vector_files.BLOCK", 100)
+    monkeypatch.setattr("x2static.baselines.pretrained.BLOCK", 100)
     drawn = np.random.default_rng(1).integers(0, 256, (60, 32), np.uint8).view("<f4")
     matrix = np.where(np.isfinite(drawn), drawn, np.float32(1)).astype("<f4")  # spaces and line ends among the bytes
     body = b"".join(f"w{row}".encode() + b" " + vector.tobytes() for row, vector in enumerate(matrix))

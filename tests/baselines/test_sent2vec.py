@@ -30,8 +30,8 @@ def test_words_at_both_ends_of_a_long_sentence_are_context_of_each_other(tmp_pat
         request: Request = request_of(tmp_path / name, cache, counted(sentences), **settings)
         made = (sent2vec if name == "sent2vec" else word2vec).make(request)
         if name == "sent2vec":
-            assert made.told["window"] == FAR + 2
-            assert made.told["missing"]
+            assert made.origin["window"] == FAR + 2
+            assert made.origin["missing"]
         vectors = WordVectors(made.words, made.matrix, made.counts)
         return vectors.similarity("sea0", "sea1") - vectors.similarity("sea0", "hill1")
 

@@ -80,7 +80,7 @@ def test_text_files_are_cut_into_sentences_and_words_as_a_cache_is(tmp_path, cor
     assert text.counts.tolist() == list(vocabulary.values())
     assert text.n_words == sum(len(line.split()) for line in expected)
     assert text.segmentation.split("The Sea's") == ["the", "sea", "'", "s"]
-    assert len(text.told["corpus"]) == 1
+    assert len(text.origin["corpus"]) == 1
 
 
 def test_of_text_files_the_most_frequent_words_are_kept(tmp_path, corpus):
@@ -95,7 +95,7 @@ def test_with_cache_and_text_files_the_vocabulary_is_the_caches_and_the_counts_a
     vocabulary = Counter({"hill": 30, "valley": 20, "sea": 10})
     text = write_text(request_of(tmp_path, cache, vocabulary, corpus=[str(corpus)], min_count=10))
     assert dict(zip(text.words, text.counts.tolist(), strict=True)) == {"sea": 3, "hill": 1}
-    assert text.told["words_absent"] == 1
+    assert text.origin["words_absent"] == 1
     assert len(text.file.read_text().splitlines()) == 4
 
 
@@ -110,7 +110,7 @@ def test_beside_a_cache_of_the_papers_mode_text_files_are_cut_by_its_rules(tmp_p
 def test_text_without_valid_utf8_is_left_out_and_counted(tmp_path, corpus):
     corpus.write_bytes(corpus.read_bytes() + b"\nbad \xff line\n")
     text = write_text(request_of(tmp_path, None, Counter(), corpus=[str(corpus)], min_count=1))
-    assert text.told["paragraphs_skipped"] == 1
+    assert text.origin["paragraphs_skipped"] == 1
     assert "bad" not in text.words
 
 
