@@ -23,21 +23,19 @@ from x2static.durable.storage import (
 )
 from x2static.machine.packages import package_version
 from x2static.machine.progress import Report, silent
-from x2static.schemas.baseline import READS, BaselineConfig
-from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.baseline import METHODS, BaselineConfig
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import RUN, WordVectors
 
 if TYPE_CHECKING:
+    from x2static.schemas.cache import Cache
     from x2static.stage2_train.vocabulary import Vocabulary, WordList
 
 logger = logging.getLogger(__name__)
 
 SETTINGS, WORK = "settings.json", "work"
-MODULES = {"skipgram": "word2vec", "cbow": "word2vec", "load": "pretrained", "pca": "principal_component"}
 # Where something is, or how fast: not what the vectors are.
 NOT_SETTINGS = {"out", "cache", "corpus", "model", "device", "trust_remote_code"}
-READ_TEXT = {"skipgram", "cbow", "fasttext", "sent2vec"}  # of --corpus, where the others look for the cache's corpus
 
 
 def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
         X2StaticError: the method cannot be run as asked.
         OSError: the vectors cannot be written.
     """
-    cache = Cache.open(config.cache) if config.cache else None
+    cache = _open(config.cache) if config.cache else None
     settings = _settings(config, cache)
     if (config.out / SETTINGS).is_file():
         _compare(config.out, read_json(config.out / SETTINGS), settings)
@@ -74,44 +72,52 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
         remove_leftovers(config.out)
         request = _request(config, cache, config.out / WORK, report)
         write_atomically(config.out / SETTINGS, canonical_json(settings))
-        made = _made(request)
-        told = {
+        result = _run(request)
+        origin = {
             "baseline": config.name,
-            "vocabulary": len(made.words),
-            "dim": int(made.matrix.shape[1]),
+            "vocabulary": len(result.words),
+            "dim": int(result.matrix.shape[1]),
             "seconds": round(time.monotonic() - began, 3),
             "configuration": config.model_dump(mode="json"),
             "versions": {name: package_version(name) for name in ("x2static", "torch", "numpy", "gensim")},
             **({"cache": cache.origin(settings["cache_content"])} if cache else {}),
-            **made.origin,
+            **result.origin,
         }
-        segmentation = made.segmentation or (cache.segmentation() if cache else None)
-        vectors = WordVectors(made.words, made.matrix, made.counts, segmentation, told)
+        segmentation = result.segmentation or (cache.segmentation() if cache else None)
+        vectors = WordVectors(result.words, result.matrix, result.counts, segmentation, origin)
         vectors.save(config.out)
         shutil.rmtree(request.folder, ignore_errors=True)
     logger.info("%s: %s vectors of %d dimensions", config.out, f"{len(vectors):,}", vectors.dim)
     return {**_figures(vectors), "finished_before": False}
 
 
-def _made(request: Request) -> Result:
+def _open(path: Path) -> "Cache":
+    from x2static.schemas.cache import Cache  # it brings zarr, which `load` without a cache does not need
+
+    return Cache.open(path)
+
+
+def _run(request: Request) -> Result:
     """Run the method; where it fails with nothing kept, the folder is free again for other settings."""
     config = request.config
-    module = importlib.import_module(f"x2static.baselines.{MODULES.get(config.name, config.name)}")
+    module = importlib.import_module(f"x2static.baselines.{METHODS[config.name].module}")
     request.folder.mkdir(exist_ok=True)
     try:
-        made: Result = module.make(request)
+        result: Result = module.make(request)
     except BaseException:
         if not any(request.folder.iterdir()):
             request.folder.rmdir()
             (config.out / SETTINGS).unlink()
         raise
-    return made
+    return result
 
 
-def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Report) -> Request:
-    from x2static.stage2_train.vocabulary import WordList
+def _request(config: BaselineConfig, cache: "Cache | None", work: Path, report: Report) -> Request:
+    allowed = None
+    if config.vocab is not None:
+        from x2static.stage2_train.vocabulary import WordList  # likewise
 
-    allowed = WordList.load(config.vocab) if config.vocab is not None else None
+        allowed = WordList.load(config.vocab)
     if cache is None:
         words = list(allowed.words) if allowed else []
         return Request(config, None, words, np.zeros(len(words), np.int64), work, report)
@@ -119,7 +125,7 @@ def _request(config: BaselineConfig, cache: Cache | None, work: Path, report: Re
     return Request(config, cache, vocabulary.words.to_pylist(), vocabulary.counts, work, report)
 
 
-def vocabulary_of(cache: Cache, min_count: int, max_vocab: int, allowed: "WordList | None" = None) -> "Vocabulary":
+def vocabulary_of(cache: "Cache", min_count: int, max_vocab: int, allowed: "WordList | None" = None) -> "Vocabulary":
     """Return the vocabulary of a whole cache, as training and every baseline have it.
 
     Args:
@@ -138,25 +144,30 @@ def vocabulary_of(cache: Cache, min_count: int, max_vocab: int, allowed: "WordLi
     return build_vocabulary(choose_shards(cache, False, None).shards, config, allowed)
 
 
-def _settings(config: BaselineConfig, cache: Cache | None) -> dict[str, Any]:
+def _settings(config: BaselineConfig, cache: "Cache | None") -> dict[str, Any]:
     """Return what a later call must ask for alike; what is read is known by its content, wherever it is."""
-    settings = config.model_dump(mode="json", include=set(READS[config.name] - NOT_SETTINGS))
+    settings = config.model_dump(mode="json", include=set(METHODS[config.name].reads - NOT_SETTINGS))
     for name in ("vocab", "vectors"):
         file = getattr(config, name)
         if file is not None and file.is_file():
             settings[name] = f"xxh3 {hash_file(file)}"
-    if config.name in READ_TEXT:
+    if METHODS[config.name].reads_text:
         from x2static.baselines.text import identities  # brings the readers of stage one with it
 
         settings["corpus"] = identities(config) if config.corpus else []
-    return settings if cache is None else {**settings, "cache_content": content_of(cache.shards())}
+    if cache is not None:
+        from x2static.schemas.cache import content_of
+
+        settings["cache_content"] = content_of(cache.shards())
+    return settings
 
 
 def _compare(folder: Path, theirs: object, ours: dict[str, Any]) -> None:
     if not isinstance(theirs, dict):
         raise X2StaticError(f"{folder / SETTINGS}: not the settings of a baseline; give --out another folder")
     # An earlier version recorded what the method does not read, too.
-    unread = BaselineConfig.model_fields.keys() - READS.get(str(theirs.get("name")), frozenset())
+    method = METHODS.get(str(theirs.get("name")))
+    unread = BaselineConfig.model_fields.keys() - (method.reads if method else frozenset())
     if differing := differing_settings({name: theirs[name] for name in theirs.keys() - unread}, ours):
         raise X2StaticError(
             f"{folder}: holds other vectors ({'; '.join(differing.values())}); give the same settings to go on with "

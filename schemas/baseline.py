@@ -1,41 +1,41 @@
 """The configuration of a baseline."""
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from x2static.schemas.encoding import Layer, Precision
 
-BaselineName = Literal[
-    "ase",
-    "decontextualized",
-    "pca",
-    "model2vec",
-    "skipgram",
-    "cbow",
-    "fasttext",
-    "sent2vec",
-    "load",
-]
-BASELINES: tuple[str, ...] = get_args(BaselineName)
-# The options that each method reads, beyond those of all: where it writes, and its vocabulary.
-_ALL = {"name", "out", "cache", "min_count", "max_vocab", "vocab"}
-_TEACHER = {"model", "layer", "device", "precision", "trust_remote_code"}
-_GENSIM = {"corpus", "dim", "epochs", "negatives", "subsample", "seed", "threads"}
-READS: dict[str, frozenset[str]] = {
-    name: frozenset(_ALL | own)
-    for name, own in {
-        "ase": _TEACHER | {"corpus", "pooling"},
-        "decontextualized": _TEACHER,
-        "pca": _TEACHER | {"corpus"},
-        "model2vec": _TEACHER | {"dim"},
-        "skipgram": _GENSIM | {"window"},
-        "cbow": _GENSIM | {"window"},
-        "fasttext": _GENSIM | {"window"},
-        "sent2vec": _GENSIM,
-        "load": {"vectors"},
-    }.items()
+
+class Method(NamedTuple):
+    """A method, as the registry knows it.
+
+    Attributes:
+        module: of `baselines/`, whose `make` runs it.
+        reads: the options that it reads.
+        reads_text: whether --corpus is the text that it is trained on; for others, where the cache's corpus is now.
+    """
+
+    module: str
+    reads: frozenset[str]
+    reads_text: bool = False
+
+
+_ALL = frozenset({"name", "out", "cache", "min_count", "max_vocab", "vocab"})
+_TEACHER = _ALL | {"model", "layer", "device", "precision", "trust_remote_code"}
+_GENSIM = _ALL | {"corpus", "dim", "epochs", "negatives", "subsample", "seed", "threads"}
+# A new baseline is a file in `baselines/` and a line here.
+METHODS = {
+    "ase": Method("ase", _TEACHER | {"corpus", "pooling"}),
+    "decontextualized": Method("decontextualized", _TEACHER),
+    "pca": Method("principal_component", _TEACHER | {"corpus"}),
+    "model2vec": Method("model2vec", _TEACHER | {"dim"}),
+    "skipgram": Method("word2vec", _GENSIM | {"window"}, reads_text=True),
+    "cbow": Method("word2vec", _GENSIM | {"window"}, reads_text=True),
+    "fasttext": Method("word2vec", _GENSIM | {"window"}, reads_text=True),
+    "sent2vec": Method("word2vec", _GENSIM, reads_text=True),
+    "load": Method("pretrained", _ALL | {"vectors"}),
 }
 Pooling = Literal["mean", "max", "min"]
 
@@ -70,7 +70,7 @@ class BaselineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: BaselineName
+    name: str
     out: Path
     cache: Path | None = None
     corpus: tuple[str, ...] = ()
@@ -97,6 +97,8 @@ class BaselineConfig(BaseModel):
     def _is_read(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse what the method would not look at; a default that is given does no harm."""
         name, field = info.data.get("name"), str(info.field_name)
-        if name is not None and field not in READS[name] and value != cls.model_fields[field].default:
+        if field == "name" and value not in METHODS:
+            raise ValueError(f"no baseline is called so; there are {', '.join(METHODS)}")
+        if name is not None and field not in METHODS[name].reads and value != cls.model_fields[field].default:
             raise ValueError(f"{name} does not read it; leave it out")
         return value

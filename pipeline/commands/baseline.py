@@ -6,11 +6,11 @@ import click
 
 from x2static.pipeline.options import build, common, finish, given, option
 from x2static.pipeline.terminal import ProgressLine, duration
-from x2static.schemas.baseline import BASELINES, BaselineConfig
+from x2static.schemas.baseline import METHODS, BaselineConfig
 
 
 @click.command()
-@click.argument("name", type=click.Choice(BASELINES))
+@click.argument("name", type=click.Choice(list(METHODS)))
 @option(BaselineConfig, "out", "Folder of the vectors.")
 @option(BaselineConfig, "cache", "Cache whose vocabulary, text and teacher are used.")
 @option(

@@ -17,7 +17,7 @@ from x2static.machine.packages import package_version, require
 from x2static.pipeline.compare.plan import COMPARED, PARTS, CompareConfig
 from x2static.pipeline.options import build, common, finish, given, option
 from x2static.pipeline.terminal import ProgressLine, duration
-from x2static.schemas.baseline import READS
+from x2static.schemas.baseline import METHODS
 
 if TYPE_CHECKING:
     from x2static.pipeline.compare.comparison import Comparison
@@ -70,7 +70,7 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     What is missing is made; run the same command again to go on where it stopped.
     """
     config = _config(context, values, no_classification)
-    teachers = ["encode"] if any("model" in READS[name] for name in config.baselines) else []
+    teachers = ["encode"] if any("model" in METHODS[name].reads for name in config.baselines) else []
     require("train", "compare", *teachers)  # now, not after hours of training
     from x2static.pipeline.cli import message
     from x2static.pipeline.compare.comparison import Comparison

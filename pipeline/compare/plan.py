@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from x2static.durable.errors import X2StaticError
-from x2static.schemas.baseline import BASELINES, READS, BaselineConfig
+from x2static.schemas.baseline import METHODS, BaselineConfig
 from x2static.schemas.encoding import Layer, Precision
 from x2static.schemas.training import TrainConfig
 
@@ -70,7 +70,7 @@ class CompareConfig(BaseModel):
 
 
 # A file of vectors of its own is compared as a RUN: `x2static baseline load` makes one.
-COMPARED: tuple[str, ...] = tuple(name for name in BASELINES if name != "load")
+COMPARED: tuple[str, ...] = tuple(name for name in METHODS if name != "load")
 OURS = {
     "x2static": ("X2Static", {}),
     "closed-form": ("X2Static, closed form", {"objective": "closed-form"}),
@@ -149,14 +149,12 @@ class Step:
 
     def baseline(self, config: CompareConfig) -> BaselineConfig:
         """Return what `x2static baseline` is asked for."""
-        from x2static.pipeline.baselines import READ_TEXT  # torch: not for --help
-
         name = self.method.settings["name"]
         shared = {"min_count", "max_vocab", "device", "model", "threads", "precision", "trust_remote_code"}
-        if name not in READ_TEXT:  # which would read it instead of the cache's words
+        if not METHODS[name].reads_text:  # which would read it instead of the cache's words
             shared |= {"corpus"}
         own = {"cache": self.cache, "out": self.folder, "seed": self.seed}
-        given = config.model_dump(include=shared & READS[name])
+        given = config.model_dump(include=shared & METHODS[name].reads)
         return BaselineConfig.model_validate({**own, **given, **self.method.settings})
 
 

@@ -1,16 +1,19 @@
-"""Skip-gram, CBOW and sent2vec against gensim used plainly; what all of gensim's methods promise."""
+"""Skip-gram, CBOW and sent2vec against gensim used plainly; fastText's n-grams; what all four promise."""
 
 import hashlib
 import json
 import logging
 import os
+import random
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from gensim.models import Word2Vec
+from gensim.models import FastText, Word2Vec
+from gensim.models.fasttext import ft_ngram_hashes
 
 from tests.baselines.texts import DIM, cache_of, counted, request_of, two_topics
 from tests.conftest import ROOT
@@ -170,3 +173,83 @@ def test_the_command_makes_them(tmp_path, cache, capsys):
     assert (result["vocabulary"], result["dim"], result["finished_before"]) == (20, DIM, False)
     assert cli.run(["baseline", "skipgram", *arguments, "--window", "4"]) == 1
     assert "window" in capsys.readouterr().err
+
+
+NGRAM_WORDS = ["walking", "walked", "talking", "a", "naïve", "새", "</s>", "x" * 300]
+
+
+def model_of(dim: int = 4, buckets: int = 1) -> FastText:
+    model = FastText(vector_size=dim, min_n=3, max_n=6, bucket=buckets, min_count=1, sorted_vocab=0, sg=1)
+    model.build_vocab_from_freq({word: 100 - rank for rank, word in enumerate(NGRAM_WORDS)})
+    return model
+
+
+@pytest.mark.parametrize("buckets", [7, 2_000_000])
+def test_the_same_ngrams_share_a_vector_as_if_all_buckets_had_one(buckets):
+    model = model_of()
+    used = word2vec.draw_ngrams(model, buckets)
+    hashes = [ft_ngram_hashes(word, 3, 6, buckets) for word in NGRAM_WORDS]
+    distinct = sorted({one for row in hashes for one in row})
+    assert used == len(distinct) == len(model.wv.vectors_ngrams)
+    for expected, found in zip(hashes, model.wv.buckets_word, strict=True):
+        assert [distinct[row] for row in found] == list(expected)
+        assert found.dtype == np.uint32
+
+
+def test_ngrams_are_drawn_from_the_range_of_gensims():
+    model = model_of(dim=50)
+    word2vec.draw_ngrams(model, 2_000_000)
+    drawn = model.wv.vectors_ngrams
+    assert np.abs(drawn).max() <= 1 / 50
+    np.testing.assert_allclose(drawn.std(), 1 / 50 / np.sqrt(3), rtol=0.02)
+
+
+def test_words_that_share_ngrams_are_alike_though_they_never_meet(tmp_path):
+    sentences = [["walking", "a"], ["walked", "b"], ["other", "c"]] * 100
+    cache = cache_of(tmp_path / "cache", sentences)
+    vocabulary = Counter({"walking": 100, "walked": 100, "other": 100, "a": 100, "b": 100, "c": 100})
+    request = request_of(tmp_path, cache, vocabulary, name="fasttext", dim=50, threads=1, epochs=1)
+    made = word2vec.make(request)
+    vectors = WordVectors(made.words, made.matrix, made.counts)
+    assert vectors.similarity("walking", "walked") > vectors.similarity("walking", "other") + 0.2
+    assert made.origin["buckets"] == 2_000_000
+    assert made.origin["buckets_used"] < 100
+
+
+def test_fewer_buckets_are_made_where_their_vectors_would_not_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(word2vec, "MOST_BYTES", 4 * 50 * 11)
+    cache = cache_of(tmp_path / "cache", [NGRAM_WORDS] * 10)
+    request = request_of(tmp_path, cache, Counter(dict.fromkeys(NGRAM_WORDS, 10)), name="fasttext", dim=50, threads=1)
+    assert word2vec.make(request).told["buckets"] == 11
+
+
+FAR = 12  # words between a name and what tells its kind: more than CBOW's window
+
+
+def named_kinds() -> list[list[str]]:
+    """Sentences that begin with a name and end with its kind, and say nothing of it in between."""
+    drawn = random.Random(1)
+    between = [f"and{number}" for number in range(40)]
+    kinds = {"sea": "wet", "hill": "high"}
+    return [
+        [f"{name}{drawn.randrange(4)}", *drawn.choices(between, k=FAR), kind]
+        for name, kind in (drawn.choice(list(kinds.items())) for _ in range(600))
+    ]
+
+
+def test_words_at_both_ends_of_a_long_sentence_are_context_of_each_other(tmp_path):
+    sentences = named_kinds()
+    cache = cache_of(tmp_path / "cache", sentences)
+
+    def gap(name: str) -> float:
+        settings = {"name": name, "epochs": 20, "dim": 16, "window": 5, "subsample": 0, "threads": 1}
+        request = request_of(tmp_path / name, cache, counted(sentences), **settings)
+        made = word2vec.make(request)
+        if name == "sent2vec":
+            assert made.origin["window"] == FAR + 2
+            assert made.origin["missing"]
+        vectors = WordVectors(made.words, made.matrix, made.counts)
+        return vectors.similarity("sea0", "sea1") - vectors.similarity("sea0", "hill1")
+
+    assert gap("sent2vec") > 0.3
+    assert gap("cbow") < 0.2
