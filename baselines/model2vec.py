@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from x2static.baselines.request import Request, Result
 from x2static.baselines.teacher import read_words, result_of
+from x2static.schemas.vectors import sif_weights
 
 DIM = 256
 SIF = 1e-4
@@ -34,7 +35,7 @@ def make(request: Request) -> Result:
     if known.any():
         reduced = principal_components(states[known], request.config.dim or DIM)
         matrix = np.zeros((len(states), reduced.shape[1]), np.float32)
-        matrix[known] = reduced * sif_weights(request.counts)[known, None]
+        matrix[known] = reduced * sif_weights(request.counts, SIF)[known, None].astype(np.float32)
     origin = {"pooling": "mean over word and special tokens", "sif": SIF, "frequencies": "counts of the cache"}
     return result_of(request, matrix, origin)
 
@@ -64,14 +65,3 @@ def principal_components(vectors: npt.NDArray[np.float32], dim: int) -> npt.NDAr
     largest = scores[np.abs(scores).argmax(axis=0), np.arange(dim)]
     scores *= np.sign(largest)
     return scores
-
-
-def sif_weights(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Return a / (a + p) for each word, (n,) float32 (Arora, Liang and Ma, ICLR 2017).
-
-    Args:
-        counts: (n,) int64; p is a word's share of them all.
-    """
-    shares = counts / counts.sum()
-    weights: npt.NDArray[np.float32] = (SIF / (SIF + shares)).astype(np.float32)
-    return weights

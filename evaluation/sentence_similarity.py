@@ -15,7 +15,7 @@ import numpy as np
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.files import find_files, finite_score, numbered_lines
 from x2static.evaluation.measures import Floats, cosines, mean_of_known, spearman
-from x2static.schemas.vectors import WordVectors
+from x2static.schemas.vectors import WordVectors, sif_weights
 
 logger = logging.getLogger(__name__)
 
@@ -133,10 +133,10 @@ def score_sentences(vectors: WordVectors, task: str, pairs: list[SentencePair]) 
         logger.warning("%s: no score, %d of %d sentence pairs are covered", task, len(known), len(pairs))
         return SentenceScore(task, None, None, len(known), len(pairs))
     mean = correlate(task, average_sentences(vectors, known), known)
-    weights = sif_weights(vectors)
-    if weights is None:
+    if not vectors.counts.any():
         logger.warning("%s: no SIF score, the vectors come without counts of their words", task)
         return SentenceScore(task, mean, None, len(known), len(pairs))
+    weights = sif_weights(vectors.counts, SIF_A)
     weighted = without_first_component(average_sentences(vectors, known, weights))
     return SentenceScore(task, mean, correlate(f"{task}, SIF", weighted, known), len(known), len(pairs))
 
@@ -195,18 +195,6 @@ def correlate(task: str, sentences: Floats, pairs: list[SentencePair]) -> Correl
 def average(scores: Iterable[SentenceScore]) -> float | None:
     """Return the mean of Spearman's rho of plain averages over the tasks that have one; None where none has."""
     return mean_of_known(score.mean.spearman for score in scores if score.mean is not None)
-
-
-def sif_weights(vectors: WordVectors, a: float = SIF_A) -> Floats | None:
-    """Return the weight of each word, (n_words,) float64 in (0, 1]; None where all counts are zero.
-
-    A word's probability is its share of the counts; the smaller `a`, the less frequent words weigh.
-    """
-    total = int(vectors.counts.sum())
-    if total == 0:
-        return None
-    weights: Floats = a / (a + vectors.counts / total)
-    return weights
 
 
 def without_first_component(vectors: Floats) -> Floats:

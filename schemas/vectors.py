@@ -185,3 +185,14 @@ class WordVectors:
             segmentation=WordSegmentation.load(rules) if rules.is_file() else None,
             run=read_json(folder / RUN),
         )
+
+
+def sif_weights(counts: npt.NDArray[np.int64], a: float) -> npt.NDArray[np.float64]:
+    """Return the smooth inverse frequency a / (a + p) of each word, (n,) float64 in (0, 1] (Arora, Liang and Ma 2017).
+
+    Args:
+        counts: (n,), not all of them zero; p is a word's share of them all.
+        a: the smaller, the less frequent words weigh.
+    """
+    weights: npt.NDArray[np.float64] = a / (a + counts / counts.sum())
+    return weights

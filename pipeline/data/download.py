@@ -55,16 +55,16 @@ def download(file: RemoteFile, folder: Path) -> bytes:
             )
             return Path(path).read_bytes()
         except requests.HTTPError as error:
-            status = f"{error.response.status_code} {error.response.reason}"
-            wait = next(waits, None) if error.response.status_code in (408, 429, *range(500, 600)) else None
+            answer: Any = error.response  # never None, whatever its type says: raise_for_status sets it
+            reason = f"{answer.status_code} {answer.reason}"
+            wait = next(waits, None) if answer.status_code in (408, 429, *range(500, 600)) else None
             if wait is None:
                 raise X2StaticError(
-                    f"{file.url}: the server answered {status}; try again later or, if the file is gone, give your own "
+                    f"{file.url}: the server answered {reason}; try again later or, if the file is gone, give your own "
                     "copy with --data DIR"
                 ) from error
-            reason = status
         except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
-            reason = _reason(error)
+            reason = " ".join(str(error).split()) or type(error).__name__
             hopeless = (socket.gaierror, ssl.SSLCertVerificationError)  # no network, or none to be trusted
             wait = None if any(isinstance(cause, hopeless) for cause in _causes(error)) else next(waits, None)
             if wait is None:
@@ -132,7 +132,3 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

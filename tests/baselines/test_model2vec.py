@@ -9,7 +9,7 @@ import pytest
 
 from tests.baselines.caches import encoded, made
 from tests.baselines.test_decontextualized import alone
-from x2static.baselines.model2vec import principal_components, sif_weights
+from x2static.baselines.model2vec import principal_components
 
 
 @pytest.fixture
@@ -57,7 +57,3 @@ def test_fewer_words_than_dimensions_are_not_reduced(log: pytest.LogCaptureFixtu
     vectors = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
     np.testing.assert_array_equal(principal_components(vectors, 6), vectors)
     assert "no PCA to 6 dimensions, there are 5 words" in log.text
-
-
-def test_frequent_words_weigh_less() -> None:
-    np.testing.assert_allclose(sif_weights(np.array([9_999, 1])), [1e-4 / 1.0, 0.5], rtol=1e-3)

@@ -15,10 +15,9 @@ from x2static.evaluation.sentence_similarity import (
     evaluate_sentence_similarity,
     read_sentence_pairs,
     score_sentences,
-    sif_weights,
     without_first_component,
 )
-from x2static.schemas.vectors import WordVectors
+from x2static.schemas.vectors import WordVectors, sif_weights
 from x2static.stage1_encode.text.segmentation import default_words
 
 WORDS = [f"w{i}" for i in range(40)]
@@ -78,8 +77,7 @@ def test_both_scores_are_those_of_a_plain_computation():
 
 
 def test_the_weights_are_those_of_the_paper():
-    vectors = WordVectors(["the", "cat", "new"], np.eye(3, dtype=np.float32), np.array([900, 100, 0]))
-    assert sif_weights(vectors).tolist() == pytest.approx([1e-3 / 0.901, 1e-3 / 0.101, 1])
+    assert sif_weights(np.array([900, 100, 0]), SIF_A).tolist() == pytest.approx([1e-3 / 0.901, 1e-3 / 0.101, 1])
     assert SIF_A == 1e-3
 
 
