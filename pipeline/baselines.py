@@ -24,7 +24,6 @@ from x2static.durable.storage import (
 from x2static.machine.packages import package_version
 from x2static.machine.progress import Report, silent
 from x2static.schemas.baseline import METHODS, BaselineConfig
-from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import RUN, WordVectors
 
 if TYPE_CHECKING:
@@ -137,11 +136,10 @@ def vocabulary_of(cache: "Cache", min_count: int, max_vocab: int, allowed: "Word
     Raises:
         X2StaticError: a shard is damaged, or no word is frequent enough.
     """
-    from x2static.stage2_train.shard_choice import choose_shards
+    from x2static.stage2_train.shards import choose_shards
     from x2static.stage2_train.vocabulary import build_vocabulary
 
-    config = TrainConfig(cache=cache.path, out=Path(), min_count=min_count, max_vocab=max_vocab)  # writes nothing
-    return build_vocabulary(choose_shards(cache, False, None).shards, config, allowed)
+    return build_vocabulary(cache.path, choose_shards(cache).shards, min_count, max_vocab, allowed)
 
 
 def _settings(config: BaselineConfig, cache: "Cache | None") -> dict[str, Any]:

@@ -6,6 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+# The file of each is stage2_train/objectives/NAME.py, with underscores for dashes.
+ObjectiveName = Literal[
+    "negative-sampling",
+    "closed-form",
+]
 # Table 1 of the paper, and what its text and code say beside it: these stay, whatever the defaults become.
 PAPER = MappingProxyType(
     {
@@ -68,7 +73,7 @@ class TrainConfig(BaseModel):
 
     cache: Path
     out: Path
-    objective: Literal["negative-sampling", "closed-form"] = "negative-sampling"
+    objective: ObjectiveName = "negative-sampling"
     transform: Literal["none", "center", "whiten"] = "whiten"
     dim: int | None = Field(default=None, ge=1)
     init: Literal["uniform", "zeros", "closed-form"] = "closed-form"

@@ -1,6 +1,7 @@
 """A finished run that another one continues: its vectors and moments, carried over by word."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +17,14 @@ from safetensors import safe_open
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import differing_settings, hash_file, read_json, write_atomically
 from x2static.schemas.cache import Cache
-from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import RUN, VOCABULARY
-from x2static.stage2_train import checkpoint
-from x2static.stage2_train.checkpoint import STATE, TENSORS, TrainingState
-from x2static.stage2_train.draws import Position
+from x2static.stage2_train.checkpoint import CHECKPOINTS, STATE, TENSORS, TRANSFORM, TrainingState, checkpoints
 from x2static.stage2_train.learner import Learner
-from x2static.stage2_train.run_folder import CHECKPOINTS
-from x2static.stage2_train.transform import TRANSFORM, is_identity
+from x2static.stage2_train.objectives.objective import load_objective
+from x2static.stage2_train.sampling import Position
 from x2static.stage2_train.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 16_384  # words that are read at a time: 50 MB of 768 dimensions, and not a second matrix
 
@@ -65,10 +65,10 @@ class Predecessor:
             run["cache"]["encoding"]
         except (KeyError, TypeError) as error:
             raise X2StaticError(f"--continue {folder}: {RUN} is not what a run writes ({error!r} in it)") from error
-        if objective == "closed-form":
+        if not load_objective(objective).takes_steps:
             raise X2StaticError(
-                f"--continue {folder}: a closed form has no moments to go on with; begin with --init closed-form "
-                "instead, which computes it for this cache"
+                f"--continue {folder}: {objective} takes no steps, so it has no moments to go on with; --init "
+                "closed-form begins with the closed form of this cache"
             )
         newest, state, xxh3 = _end(folder, epochs)
         return cls(folder, run, _words(folder), newest, state, xxh3)
@@ -92,16 +92,20 @@ class Predecessor:
         parts = [self.xxh3, str(self.state.steps), *(hash_file(file) if file.is_file() else "" for file in files)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def check(self, config: TrainConfig, cache: Cache) -> None:
+    def check(self, out: Path, cache: Cache, transform: str, dim: int | None) -> None:
         """Refuse a run that cannot go on from this one.
 
+        Args:
+            out: its folder.
+            cache: what it reads.
+            transform: kind of its transform.
+            dim: dimensions that the transform keeps; None for all.
+
         Raises:
-            X2StaticError: it has no steps, or its contexts are others: another encoding, dimension or transform.
+            X2StaticError: its contexts are others: another encoding, dimension or transform.
         """
         where = f"--continue {self.folder}"
-        if config.objective == "closed-form":
-            raise X2StaticError(f"{where}: a closed form begins from nothing; leave out --continue")
-        if config.out.resolve() == self.folder.resolve():
+        if out.resolve() == self.folder.resolve():
             raise X2StaticError(
                 f"{where}: this is --out itself; give another --out (for more epochs on the same cache: --epochs alone)"
             )
@@ -112,13 +116,13 @@ class Predecessor:
                 f"encoded otherwise than {cache.path} (teacher {cache.manifest.teacher}); `x2static cache info` shows "
                 "both. Vectors can go on only with contexts of the same kind: leave out --continue"
             )
-        asked = {"transform": config.transform, "dim": config.dim}
-        if differing := differing_settings({name: theirs.get(name) for name in asked}, asked):
+        space = {"transform": transform, "dim": dim}
+        if differing := differing_settings({name: theirs.get(name) for name in space}, space):
             raise X2StaticError(
                 f"{where}: its vectors are of another space ({'; '.join(differing.values())}); ask for the same, or "
                 "leave out --continue"
             )
-        if not is_identity(config) and not (self.folder / TRANSFORM).is_file():
+        if (transform, dim) != ("none", None) and not (self.folder / TRANSFORM).is_file():
             raise X2StaticError(f"{where}: {TRANSFORM} is missing, without which its space is not known")
 
     def hand_down(self, folder: Path) -> None:
@@ -155,11 +159,9 @@ class Predecessor:
             X2StaticError: no word is in both vocabularies, or the checkpoint is damaged or of another shape.
         """
         rows = torch.from_numpy(self.rows_in(vocabulary).astype(np.int64))
-        adam = learner.adam
-        into = {"vectors": learner.vectors, "first_moment": adam.first, "second_moment": adam.second}
         shape = [len(rows), learner.vectors.shape[1]]
         with safe_open(self.tensors, framework="pt") as tensors:
-            for name, target in into.items():
+            for name, target in learner.tensors().items():
                 source = tensors.get_slice(name)
                 if source.get_shape() != shape:
                     raise X2StaticError(
@@ -169,22 +171,24 @@ class Predecessor:
                     part = rows[start : start + ROWS_AT_ONCE]
                     values = source[start : start + len(part)][part >= 0]
                     target[part[part >= 0].to(target.device)] = values.to(target)
-        adam.steps = self.state.steps
+        learner.steps = self.state.steps
 
     def record(self, vocabulary: Vocabulary) -> dict[str, Any]:
-        """Return what run.json says of it.
+        """Return what run.json says of it; `vocabulary` is that of the run that continues it.
 
-        Args:
-            vocabulary: the words of the run that continues it.
+        Raises:
+            X2StaticError: no word is in both vocabularies.
         """
         carried = int(np.count_nonzero(self.rows_in(vocabulary) >= 0))
+        new, dropped = len(vocabulary) - carried, len(self.words) - carried
+        logger.info("%s: %s words carried over, %s new, %s dropped", self.folder, carried, new, dropped)
         return {
             "run": str(self.folder),
             "content": self.content,
             "steps": self.state.steps,
             "words_carried_over": carried,
-            "words_new": len(vocabulary) - carried,
-            "words_dropped": len(self.words) - carried,
+            "words_new": new,
+            "words_dropped": dropped,
         }
 
 
@@ -194,13 +198,13 @@ def _end(folder: Path, epochs: int) -> tuple[Path, TrainingState, str]:
     Raises:
         X2StaticError: there is none.
     """
-    found = checkpoint.checkpoints(folder / CHECKPOINTS)
-    if not found:
+    there = checkpoints(folder)
+    if not there:
         raise X2StaticError(
             f"--continue {folder}: the run has no checkpoint any more ({folder / CHECKPOINTS} is empty), so its "
             "moments are gone; train it again, or leave out --continue"
         )
-    newest = found[-1]
+    newest = there[-1]
     try:
         marker = read_json(newest / STATE)
         state, xxh3 = TrainingState.model_validate(marker["state"]), str(marker["xxh3"])

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from x2static.durable.errors import X2StaticError
-from x2static.schemas.training import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -26,24 +25,11 @@ class Schedule:
     warmup: float
     total: int
 
-    @classmethod
-    def of(cls, config: TrainConfig, words: int) -> "Schedule":
-        """Set up the schedule of a run.
-
-        Args:
-            config: `lr`, `schedule`, `warmup` and `epochs` are used.
-            words: words in an epoch.
-        """
-        return cls(config.lr, config.schedule, config.warmup * words, config.epochs * words)
-
     def at(self, words: float) -> float:
-        """Return the rate at a position.
+        """Return the rate at a position, in words seen.
 
         A batch is taken at its middle: at its beginning the first step of a warm-up would have rate 0, at its end the
         last step of a rate that falls to 0, and both would be wasted.
-
-        Args:
-            words: words seen.
         """
         if words < self.warmup:
             return self.peak * words / self.warmup
@@ -55,19 +41,14 @@ class Schedule:
         return self.peak * (1 + math.cos(math.pi * done)) / 2
 
 
-def depends_on_end(config: TrainConfig) -> bool:
-    """Return whether the rates of a run are others where it has more epochs."""
-    return config.objective == "negative-sampling" and config.schedule != "constant"
-
-
-def check_warmup(config: TrainConfig) -> None:
-    """Refuse a warm-up that leaves nothing of the training; the closed form has no steps, and none of its settings.
+def check_warmup(warmup: float, epochs: int) -> None:
+    """Refuse a warm-up, in epochs, that leaves nothing of the training.
 
     Raises:
-        X2StaticError: the warm-up takes all epochs.
+        X2StaticError: it takes all epochs.
     """
-    if config.objective == "negative-sampling" and config.warmup >= config.epochs:
+    if warmup >= epochs:
         raise X2StaticError(
-            f"--warmup {config.warmup:g} is not shorter than the training (--epochs {config.epochs}), so --lr would "
-            "never be reached; it counts epochs: ask for less warm-up (0.1 is a tenth of an epoch) or more epochs"
+            f"--warmup {warmup:g} is not shorter than the training (--epochs {epochs}), so --lr would never be "
+            "reached; it counts epochs: ask for less warm-up (0.1 is a tenth of an epoch) or more epochs"
         )

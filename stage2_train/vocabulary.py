@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.shard import Shard
-from x2static.schemas.training import TrainConfig
 
 logger = logging.getLogger(__name__)
 
@@ -94,12 +93,16 @@ class WordList:
         return cls(file, tuple(words))
 
 
-def build_vocabulary(shards: Iterable[Shard], config: TrainConfig, allowed: WordList | None = None) -> Vocabulary:
-    """Merge the lexicons of the shards and keep the words that the configuration asks for.
+def build_vocabulary(
+    cache: Path, shards: Iterable[Shard], min_count: int, max_vocab: int, allowed: WordList | None = None
+) -> Vocabulary:
+    """Merge the lexicons of the shards.
 
     Args:
-        shards: all shards of the cache.
-        config: `min_count` and `max_vocab` are used.
+        cache: where they are from, for the message.
+        shards: all of a run.
+        min_count: words that are rarer are left out.
+        max_vocab: at most so many words, the most frequent ones.
         allowed: only these words, where a `--vocab` file was given.
 
     Raises:
@@ -110,14 +113,14 @@ def build_vocabulary(shards: Iterable[Shard], config: TrainConfig, allowed: Word
     if allowed is not None:
         table = _restrict(table, allowed)
     highest = pc.max(table["count"]).as_py() or 0
-    table = table.filter(pc.greater_equal(table["count"], config.min_count))
+    table = table.filter(pc.greater_equal(table["count"], min_count))
     if not len(table):
         where = f" among the words of {allowed.file}" if allowed is not None else ""
         raise X2StaticError(
-            f"{config.cache}: no word occurs --min-count {config.min_count} times or more; the highest count{where} is "
+            f"{cache}: no word occurs --min-count {min_count} times or more; the highest count{where} is "
             f"{highest}; lower --min-count, or encode more text"
         )
-    table = table.sort_by([("count", "descending"), ("word", "ascending")]).slice(0, config.max_vocab).combine_chunks()
+    table = table.sort_by([("count", "descending"), ("word", "ascending")]).slice(0, max_vocab).combine_chunks()
     logger.info("vocabulary: %s of %s distinct words", f"{len(table):,}", f"{distinct:,}")
     return Vocabulary(table["word"].chunk(0), table["count"].to_numpy())
 
@@ -141,11 +144,7 @@ def _add_up(lexicons: list[pa.Table]) -> pa.Table:
 
 
 def _restrict(table: pa.Table, allowed: WordList) -> pa.Table:
-    """Keep the words of a list; say how many of them the corpus lacks.
-
-    Raises:
-        X2StaticError: the corpus has none of them.
-    """
+    """Keep the words of a list; say how many of them the corpus lacks."""
     kept = table.filter(pc.is_in(table["word"], value_set=pa.array(allowed.words, pa.large_string())))
     if not len(kept):
         raise X2StaticError(

@@ -114,7 +114,7 @@ def run_trial(
         X2StaticError: the trial failed, or was pruned.
         OSError: the run cannot be written.
     """
-    from x2static.stage2_train.outcome import FIGURES
+    from x2static.stage2_train.checkpoint import FIGURES
     from x2static.stage2_train.trainer import train
 
     if config.out.is_dir():

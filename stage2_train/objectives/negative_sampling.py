@@ -1,239 +1,217 @@
-"""The paper's training (eq. 1): epochs of batches, with checkpoints that a killed run goes on from."""
+"""Negative sampling, the paper's training (eq. 1), with fresh negatives for each target or a pool for a whole batch.
 
-import logging
-import math
-import time
-from collections.abc import Callable, Iterator
+    f(u_w, c_S) = l(u_w . c_S) + sum over w' in N of l(-u_w' . c_S),      l(x) = log(1 + exp(-x))
+
+A pool of P words is drawn from the noise distribution, and every target of the batch is scored against all of it, with
+weights of negatives / P: two matrix products instead of a gather for each target. A word's expected weight is negatives
+times its noise probability, as with fresh negatives for each target, and so the expected loss and gradient are the
+paper's (tested).
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain, islice
 
-from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.machine.background import ahead
-from x2static.machine.progress import Progress, Report
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from x2static.machine.device import has_bfloat16
 from x2static.schemas.training import TrainConfig
-from x2static.stage2_train import checkpoint, compiled
-from x2static.stage2_train.checkpoint import TrainingState
-from x2static.stage2_train.draws import Position
-from x2static.stage2_train.learner import Learner
-from x2static.stage2_train.objectives.objective import Targets
-from x2static.stage2_train.objectives.shared import SharedTargets
-from x2static.stage2_train.outcome import Outcome
-from x2static.stage2_train.run_folder import RunFolder
-from x2static.stage2_train.sampling import Drawn, sampling
-from x2static.stage2_train.schedule import Schedule
-from x2static.stage2_train.stop import StopRequest
-from x2static.stage2_train.stream import Stream
-from x2static.stage2_train.vocabulary import Vocabulary
+from x2static.stage2_train.buffer import Batch
+from x2static.stage2_train.learner import Gradient, ScorePairs, Targets, runs, score_pairs
+from x2static.stage2_train.moments import Moments
+from x2static.stage2_train.objectives.closed_form import write_optimum
+from x2static.stage2_train.objectives.objective import BaseObjective
+from x2static.stage2_train.sampling import Draw, Draws, Position, generator, keep_probabilities
+from x2static.stage2_train.transform import Transform
 
-# Below it, little is learned: 690 steps over ten million words gave an average similarity of 0.24, 3,450 gave 0.44
-# (docs/LOG.md, 2026-11-21).
-FEW_STEPS = 1000
-
-# Drawn together: a thread for each takes 0.8 ms of a step's 7 (docs/LOG.md, 2026-11-21).
-BATCHES_AHEAD = 8
-
-AfterEpoch = Callable[[list[float]], None]  # hears the mean loss of each epoch so far
-
-logger = logging.getLogger(__name__)
+CLAMP = 20.0  # scores are cut to [-20, 20], as in the reference implementation
+# A CPU's matrix library makes code for every shape it meets, which takes as long as the product itself: 6.6 ms a batch
+# where few shapes take 3.2 (docs/LOG.md, 2026-11-21).
+ROWS_TOGETHER = 64
 
 
-def go_on_training(losses: list[float]) -> None:
-    """Do nothing after an epoch."""
+class Objective(BaseObjective):
+    """Negative sampling as a configuration asks for it."""
 
+    def __init__(self, config: TrainConfig) -> None:
+        """Take how vectors begin, and which negatives are drawn."""
+        self.init, self.seed = config.init, config.seed
+        self.negatives, self.noise_power, self.subsample = config.negatives, config.noise_power, config.subsample
+        self.pool = config.pool if config.negatives_mode == "shared" else None
+        self.needs_words = config.init == "closed-form"
 
-@dataclass
-class NegativeSampling:
-    """A training under way.
+    def begin(
+        self,
+        vectors: Tensor,
+        counts: npt.NDArray[np.int64],
+        transform: Transform,
+        moments: Callable[[], Moments],
+    ) -> None:
+        """Write uniform vectors in +-1/width, zeros, or the optimum for Gaussian contexts; a bias begins at 0.
 
-    Attributes:
-        config: what was asked for.
-        run: the folder it owns.
-        stream: the cache as batches.
-        vocabulary: the words.
-        draw: begins to draw batches, from a position on.
-        schedule: the learning rate.
-        learner: vectors and optimiser.
-        state: where it is.
-        report: hears how many words were read.
-        after_epoch: called after each epoch but the last, its checkpoint written; what it raises ends the training.
-    """
-
-    config: TrainConfig
-    run: RunFolder
-    stream: Stream
-    vocabulary: Vocabulary
-    draw: Callable[[Position], Iterator[Drawn]]
-    schedule: Schedule
-    learner: Learner
-    state: TrainingState
-    report: Report
-    after_epoch: AfterEpoch
-
-    def go_on(self) -> None:
-        """Train from the state to the last epoch's end.
-
-        Raises:
-            Interrupted: by a signal, after a checkpoint was written.
-            X2StaticError: a value is not finite, an epoch kept no target, or the cache is damaged.
-            OSError: a checkpoint cannot be written.
+        Memory: the sums of the words (8 bytes x vocabulary x dim) beside the vectors (4), together as much as training
+        takes with the optimiser's moments, which are not touched yet.
         """
-        started = time.monotonic() - self.state.seconds
-        waited = self.state.seconds_waited - self.stream.seconds_waited
-        saved = time.monotonic()
-        with StopRequest() as stop:
-            drawn = self.draw(self.state.position)
-            several = ahead(iter(lambda: list(islice(drawn, BATCHES_AHEAD)), []))
-            if compiled.pays(self.learner.vectors):
-                compiled.compiling().result()
-            for position, n_words, targets, after in chain.from_iterable(self.stream.waited(several)):
-                self._learn(n_words, targets)
-                self.state.position = after
-                ended = after.epoch > position.epoch
-                if ended:
-                    self._end_epoch(position.epoch)
-                self.state.seconds = time.monotonic() - started
-                self.state.seconds_waited = waited + self.stream.seconds_waited
-                self._report()
-                asked = stop.signal
-                if ended or asked or time.monotonic() - saved >= 60 * self.config.checkpoint_minutes:
-                    path = checkpoint.save(self.run.checkpoints, self.state, self.learner, self.run.settings)
-                    saved = time.monotonic()
-                    if asked and after.epoch < self.config.epochs:
-                        raise Interrupted(
-                            f"stopped by {asked.name}; the state is saved in {path}, run the same command again to "
-                            f"go on"
-                        )
-                if ended and after.epoch < self.config.epochs:
-                    self.after_epoch(self.state.losses)
+        if self.init == "closed-form":
+            write_optimum(moments(), transform, self.log_odds(counts), vectors)
+        elif self.init == "uniform":
+            vectors.copy_(torch.from_numpy(uniform_vectors(self.seed, *vectors.shape)))
+            if transform.bias:
+                vectors[:, -1] = 0
 
-    def _learn(self, n_words: int, targets: Targets | SharedTargets) -> None:
-        """Take one step, unless subsampling left the batch no target."""
-        self.state.batches += 1
-        middle = self.state.words + n_words / 2
-        self.state.words += n_words
-        n_targets = len(targets.words)
-        if not n_targets:
-            return
-        self.learner.adam.lr = self.schedule.at(middle)
-        loss = self.learner.learn(targets)
-        if not math.isfinite(loss):
-            raise X2StaticError(
-                f"the loss is not finite in epoch {self.state.position.epoch + 1}, step {self.learner.adam.steps + 1}; "
-                f"the learning rate {self.config.lr:g} is probably too high: lower --lr, and give another --out"
-            )
-        self.state.steps = self.learner.adam.steps
-        self.state.targets += n_targets
-        self.state.epoch_loss += loss
-        self.state.epoch_targets += n_targets
+    def log_odds(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return log p_w / (k q_w), (vocabulary,).
 
-    def _end_epoch(self, epoch: int) -> None:
-        """Note the loss of an epoch, once all is as it should be."""
-        expected = self.vocabulary.total * (epoch + 1)
-        if self.state.words != expected:
-            raise X2StaticError(
-                f"{self.config.cache}: the shards hold {self.state.words} words of the vocabulary in {epoch + 1} "
-                f"epochs, their lexicons count {expected}; the cache is damaged, run `x2static cache verify`"
-            )
-        if not self.state.epoch_targets:
-            raise X2StaticError(
-                f"epoch {epoch + 1} kept no target: --subsample {self.config.subsample:g} is too low for "
-                f"{self.vocabulary.total} words; raise it, or give 0 to keep all"
-            )
-        low, high = self.learner.vectors.aminmax()  # NaN goes through; isfinite would take one and a half matrices more
-        if not math.isfinite(low) or not math.isfinite(high):
-            raise X2StaticError(
-                f"a vector is not finite after epoch {epoch + 1}; the learning rate {self.config.lr:g} is probably too "
-                f"high: lower --lr, and give another --out"
-            )
-        loss = self.state.epoch_loss / self.state.epoch_targets
-        self.state.losses.append(loss)
-        logger.info("epoch %d: loss %.4f over %s targets", epoch + 1, loss, f"{self.state.epoch_targets:,}")
-        self.state.epoch_loss, self.state.epoch_targets = 0.0, 0
+        p_w is the share of w among the targets that subsampling keeps, q_w its probability as a negative, k the number
+        of negatives.
+        """
+        targets = counts * keep_probabilities(counts, self.subsample)
+        noise = counts.astype(np.float64) ** self.noise_power
+        odds: npt.NDArray[np.float64] = np.log(targets / targets.sum()) - np.log(self.negatives * noise / noise.sum())
+        return odds
 
-    def _report(self) -> None:
-        state = self.state
-        if state.epoch_targets:
-            loss = f"loss {state.epoch_loss / state.epoch_targets:.3f}"
-        else:
-            loss = f"loss {state.losses[-1]:.3f}" if state.losses else ""
-        self.report(Progress(state.words, self.vocabulary.total * self.config.epochs, "words", loss))
+    def draw(self, batch: Batch, position: Position, draws: Draws, like: Tensor) -> Targets:
+        """Return the words that subsampling keeps, with their negatives."""
+        kept = draws.subsample(batch.words, position)
+        words, context_of = batch.words[kept].long(), batch.context_of[kept]
+        contexts = batch.contexts.to(like.dtype)
+        if self.pool is None:
+            negatives = draws.noise((len(words), self.negatives), position)
+            return FreshNegatives(contexts, context_of, torch.cat([words[:, None], negatives], dim=1))
+        pool, times = draws.noise((self.pool,), position).unique(return_counts=True)  # type: ignore[no-untyped-call]
+        weights = (times.double() * (self.negatives / self.pool)).to(like.dtype)
+        return SharedNegatives(contexts, context_of, words, pool, weights, product_type(like))
 
 
-def resume_or_begin(config: TrainConfig, run: RunFolder, learner: Learner) -> tuple[TrainingState, bool]:
-    """Return the state of the newest checkpoint, its vectors in the learner, or that of a new run.
+def uniform_vectors(seed: int, n_words: int, width: int) -> npt.NDArray[np.float32]:
+    """Return U ~ uniform(-1/width, 1/width), (n_words, width); drawn on the CPU, so equal on every device."""
+    drawn = np.empty((n_words, width), np.float32)
+    generator(seed, Draw.INITIAL, Position(0)).random(dtype=np.float32, out=drawn)
+    drawn *= np.float32(2 / width)
+    drawn -= np.float32(1 / width)
+    return drawn
 
-    Returns:
-        The state, and whether it is a checkpoint's.
 
-    Raises:
-        X2StaticError: the run is past the epochs asked for.
+def product_type(like: Tensor) -> torch.dtype:
+    """Return the number format of the products with a shared pool: bfloat16 where it is fast, for vectors in float32.
+
+    A score is off by less than 1 % then, a gradient's value by less than half a percent, of which Adam keeps the sign.
     """
-    state = checkpoint.load(run.checkpoints, run.settings, learner)
-    if state is None:
-        return TrainingState(), False
-    begun = state.position.epoch + (state.position > Position(state.position.epoch))
-    if begun > config.epochs:
-        raise too_few_epochs(config, begun)
-    logger.info("going on at epoch %d, step %s", state.position.epoch + 1, f"{state.steps:,}")
-    return state, True
+    return torch.bfloat16 if like.dtype == torch.float32 and has_bfloat16(like.device) else like.dtype
 
 
-def too_few_epochs(config: TrainConfig, done: int) -> X2StaticError:
-    """Return the error for a run that has gone further than is now asked for."""
-    return X2StaticError(
-        f"{config.out}: --epochs {config.epochs} asked for, but this run has begun or finished epoch {done}; ask for "
-        f"{done} or more, or give another --out"
-    )
-
-
-def fit(
-    config: TrainConfig,
-    run: RunFolder,
-    stream: Stream,
-    vocabulary: Vocabulary,
-    learner: Learner,
-    begin: Callable[[Learner], float],
-    report: Report,
-    after_epoch: AfterEpoch,
-) -> Outcome:
-    """Train by the paper's objective, from the newest checkpoint if there is one.
+def loss_and_slopes(scores: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of l(sign * score) in float64, and its derivatives by the scores; both respect the clamp.
 
     Args:
-        config: what was asked for.
-        run: its folder, whose lock the caller holds.
-        stream: the cache as batches.
-        vocabulary: the words.
-        learner: fresh vectors.
-        begin: gives a new run's learner the vectors, moments and step count to begin with, and returns the seconds that
-            it took; not called where it goes on.
-        report: hears how many words were read.
-        after_epoch: see `NegativeSampling`.
-
-    Raises:
-        Interrupted: by a signal, after a checkpoint was written.
-        X2StaticError: see `NegativeSampling.go_on`, and where the run is past the epochs asked for.
+        scores: (n_pairs,).
+        signs: (n_pairs,) or a single one: 1 for a target, -1 for a negative.
     """
-    state, resumed = resume_or_begin(config, run, learner)
-    if not resumed:
-        state.seconds = begin(learner)
-        state.steps = state.steps_before = learner.adam.steps
-    draw = sampling(config, stream, vocabulary, learner.vectors)
-    schedule = Schedule.of(config, vocabulary.total)
-    training = NegativeSampling(config, run, stream, vocabulary, draw, schedule, learner, state, report, after_epoch)
-    training.go_on()
-    if state.steps < FEW_STEPS and config.init != "closed-form" and config.continue_run is None:
-        logger.warning(
-            "%d steps are too few to learn much from; train for more --epochs, or by --objective closed-form "
-            "--transform whiten",
-            state.steps,
+    margins = scores.clamp(-CLAMP, CLAMP) * signs
+    loss = functional.softplus(-margins).sum(dtype=torch.float64)
+    slopes = -signs * torch.sigmoid(-margins) * (scores.abs() <= CLAMP)
+    # The clamp would hide an infinite score; 0 * inf is not a number, and the caller looks at the loss.
+    return loss + 0.0 * scores.sum(dtype=torch.float64), slopes
+
+
+@dataclass(frozen=True)
+class FreshNegatives:
+    """The targets of a batch, with negatives of its own for each.
+
+    Attributes:
+        contexts: (n_contexts, dim), in the vectors' dtype.
+        context_of: (n_targets,) int64, the context of each target.
+        words: (n_targets, 1 + negatives) int64, rows of the vocabulary: the target, then its negatives.
+    """
+
+    contexts: Tensor
+    context_of: Tensor
+    words: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of targets."""
+        return len(self.words)
+
+    def loss_and_gradient(self, vectors: Tensor, score: ScorePairs = score_pairs) -> tuple[float, Gradient]:
+        """Return the summed loss and the gradient of the mean."""
+        width = self.words.shape[1]
+        # Sorted by word, stably: each row is one run.
+        words, order = torch.sort(self.words.flatten(), stable=True)
+        context_of = self.context_of.index_select(0, order // width)
+        signs = torch.where(order % width == 0, 1.0, -1.0).to(vectors.dtype)
+        loss, slopes = loss_and_slopes(score(vectors, self.contexts, words, context_of), signs)
+        rows, starts = runs(words)
+        return float(loss), Gradient(rows, starts, context_of, slopes / len(self), self.contexts)
+
+
+@dataclass(frozen=True)
+class SharedNegatives:
+    """The targets of a batch, and the negatives of them all.
+
+    Attributes:
+        contexts: (n_contexts, dim), in the vectors' dtype.
+        context_of: (n_targets,) int64, the context of each target.
+        words: (n_targets,) int64, rows of the vocabulary.
+        pool: (n_pool,) int64, rows of the vocabulary, ascending, each once.
+        weights: (n_pool,), in the vectors' dtype: negatives times the share of the draws that gave the word.
+        product_type: number format of the factors of the two matrix products.
+    """
+
+    contexts: Tensor
+    context_of: Tensor
+    words: Tensor
+    pool: Tensor
+    weights: Tensor
+    product_type: torch.dtype
+
+    def __len__(self) -> int:
+        """Return the number of targets."""
+        return len(self.words)
+
+    def loss_and_gradient(self, vectors: Tensor, score: ScorePairs = score_pairs) -> tuple[float, Gradient]:
+        """Return the summed loss and the gradient of the mean, whose rows are those of targets and pool."""
+        # Sorted by word, stably: each row is one run.
+        words, order = torch.sort(self.words, stable=True)
+        context_of = self.context_of.index_select(0, order)
+        scores = score(vectors, self.contexts, words, context_of)
+        positive, slopes = loss_and_slopes(scores, torch.ones_like(scores[:1]))
+        negative, pool_values = self._negatives(vectors)
+        words_once, starts = runs(words)
+        rows, place = torch.cat([words_once, self.pool]).unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        counts = torch.zeros_like(rows)
+        counts[place[: len(words_once)]] = starts.diff()
+        pool_row = torch.full_like(rows, -1)
+        pool_row[place[len(words_once) :]] = torch.arange(len(self.pool), device=rows.device)
+        return float(positive + negative), Gradient(
+            rows=rows,
+            starts=functional.pad(torch.cumsum(counts, 0), (1, 0)),
+            context_of=context_of,
+            slopes=slopes / len(self),
+            contexts=self.contexts,
+            pool_row=pool_row,
+            pool_values=pool_values,
         )
-    return Outcome(
-        vectors=learner.vectors.cpu().numpy(),
-        epochs=config.epochs,
-        steps=state.steps - state.steps_before,
-        targets=state.targets,
-        seconds=state.seconds,
-        seconds_waited=state.seconds_waited,
-        losses=state.losses,
-        resumed=resumed,
-    )
+
+    def _negatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Score every context against the pool once, however many targets it has; return loss and gradient."""
+        contexts, pool = (_padded(rows.to(self.product_type)) for rows in (self.contexts, vectors[self.pool]))
+        n_targets = torch.bincount(self.context_of, minlength=len(contexts)).to(vectors.dtype)  # none in the padding
+        scores = (contexts @ pool.T).to(vectors.dtype)  # (n_contexts, n_pool), padded
+        low, high = scores.aminmax()
+        outside = None if max(-float(low), float(high)) <= CLAMP else scores.abs() > CLAMP
+        scores.clamp_(-CLAMP, CLAMP)
+        losses = (n_targets @ functional.softplus(scores))[: len(self.pool)]
+        slopes = scores.sigmoid_().mul_((n_targets / len(self))[:, None])
+        if outside is not None:
+            slopes.masked_fill_(outside, 0)
+        values = (slopes.to(self.product_type).T @ contexts)[: len(self.pool)].to(vectors.dtype)
+        loss = losses.double() @ self.weights.double() + 0.0 * (high.double() - low.double())  # infinity shows in it
+        return loss, values.mul_(self.weights[:, None])
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """Return rows with zeros below them, up to the next multiple of ROWS_TOGETHER."""
+    return functional.pad(rows, (0, 0, 0, -len(rows) % ROWS_TOGETHER))

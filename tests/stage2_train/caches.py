@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from tests.schemas.caches import RULES, encoding, marker, plan
 from x2static.durable.storage import canonical_json
@@ -14,7 +15,10 @@ from x2static.schemas.manifest import Manifest, Plan
 from x2static.schemas.segmentation import SEGMENTATION
 from x2static.schemas.shard import ShardContent, shard_name, write_shard
 from x2static.schemas.training import TrainConfig
-from x2static.stage2_train.objectives.moments import SHRINKAGE
+from x2static.stage2_train.moments import SHRINKAGE
+from x2static.stage2_train.sampling import Draws, draws_of
+from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.vocabulary import Vocabulary, build_vocabulary
 
 DIM = 512  # so that a buffer of 1 MB, the smallest, holds but 976 contexts
 WORDS = 60
@@ -129,6 +133,20 @@ def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
         "checkpoint_minutes": 60,
     }
     return TrainConfig.model_validate({"cache": cache, "out": out, **values, **changes})
+
+
+def opened(path: Path, **changes: object) -> tuple[TrainConfig, Stream, Vocabulary]:
+    """A cache as training sees it."""
+    cache, wish = Cache.open(path), config(path, Path("nowhere"), **changes)
+    shards = cache.shards()
+    vocabulary = build_vocabulary(path, shards, wish.min_count, wish.max_vocab)
+    reading = {name: getattr(wish, name) for name in ("seed", "batch_size", "buffer_megabytes")}
+    return wish, Stream(cache, shards, vocabulary, **reading), vocabulary
+
+
+def draws(wish: TrainConfig, counts: np.ndarray) -> Draws:
+    """The draws of a run on a CPU."""
+    return draws_of(wish.seed, counts, wish.subsample, wish.noise_power, torch.device("cpu"))
 
 
 def result(out: Path) -> tuple[bytes, bytes]:

@@ -6,24 +6,29 @@ the transform is about to be written, `kill-begin` when the first vectors are. `
 stage one cannot be imported.
 """
 
-import importlib.abc
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-FORBIDDEN = {"transformers", "datasets", "tokenizers", "sentencex"}
+from tests.conftest import ROOT
+from x2static.schemas.training import TrainConfig
+
+ABSENT = ("transformers", "datasets", "tokenizers", "sentencex")
 
 
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
-        if name.split(".")[0] in FORBIDDEN:
-            raise ImportError(f"{name} is not here")
+def drive(wish: TrainConfig, event: str, n: int = 0) -> subprocess.CompletedProcess[str]:
+    """Train in a process of its own."""
+    command = [sys.executable, "-m", "tests.stage2_train.driver", wish.model_dump_json(), event, str(n)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def at(n: int, event: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let something happen before the n-th call of a function."""
     calls = 0
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -36,46 +41,42 @@ def at(n: int, event: Callable[[], None], function: Callable[..., Any]) -> Calla
     return wrapped
 
 
-def send(number: signal.Signals) -> Callable[[], None]:
-    return lambda: os.kill(os.getpid(), number)
-
-
 def main() -> int:
     text, event, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if event == "lonely":
-        sys.meta_path.insert(0, Absent())
+        sys.modules.update(dict.fromkeys(ABSENT))
     import torch
 
     from x2static.durable.errors import Interrupted
-    from x2static.schemas.training import TrainConfig
     from x2static.stage2_train import checkpoint
     from x2static.stage2_train.learner import Learner
-    from x2static.stage2_train.preparation import Preparation
+    from x2static.stage2_train.objectives.negative_sampling import Objective
     from x2static.stage2_train.trainer import train
     from x2static.stage2_train.transform import Transform
 
     torch.set_num_threads(1)
-    if event == "kill-batch":
-        Learner.learn = at(n, send(signal.SIGKILL), Learner.learn)
-    elif event.startswith("SIG"):
-        Learner.learn = at(n, send(signal.Signals[event]), Learner.learn)
-    elif event == "kill-commit":
-        checkpoint.commit_folder = at(n, send(signal.SIGKILL), checkpoint.commit_folder)
-    elif event == "kill-fit":
-        Transform.save = at(n, send(signal.SIGKILL), Transform.save)
-    elif event == "kill-begin":
-        Preparation.begin = at(n, send(signal.SIGKILL), Preparation.begin)
-    elif event == "kill-write":
-        write = checkpoint.write_tensors
+    wish = TrainConfig.model_validate_json(text)
+    places: dict[str, tuple[Any, str]] = {
+        "kill-batch": (Learner, "learn"),
+        "SIGTERM": (Learner, "learn"),
+        "SIGINT": (Learner, "learn"),
+        "kill-commit": (checkpoint, "commit_folder"),
+        "kill-write": (checkpoint, "write_tensors"),
+        "kill-fit": (Transform, "save"),
+        "kill-begin": (Objective, "begin"),
+    }
 
-        def half() -> None:
-            folder = next(Path(TrainConfig.model_validate_json(text).out, "checkpoints").glob(".tmp-*"))
+    def happen() -> None:
+        if event == "kill-write":
+            folder = next(Path(wish.out, "checkpoints").glob(".tmp-*"))
             (folder / checkpoint.TENSORS).write_bytes(b"\0" * 1000)
-            os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.Signals[event] if event in signal.Signals.__members__ else signal.SIGKILL)
 
-        checkpoint.write_tensors = at(n, half, write)
+    if event in places:
+        owner, name = places[event]
+        setattr(owner, name, at(n, happen, getattr(owner, name)))
     try:
-        train(TrainConfig.model_validate_json(text))
+        train(wish)
     except Interrupted as error:
         sys.stderr.write(str(error))
         return 130

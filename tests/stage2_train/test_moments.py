@@ -4,13 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.stage2_train.caches import config, make_cache, occurrences, shrunk_covariance
+from tests.stage2_train.caches import make_cache, occurrences, opened, shrunk_covariance
 from x2static.machine.progress import Progress, silent
-from x2static.schemas.cache import Cache
-from x2static.stage2_train.objectives import moments
-from x2static.stage2_train.objectives.moments import Moments, gather, principal_axes, symmetric_power
-from x2static.stage2_train.stream import Stream
-from x2static.stage2_train.vocabulary import Vocabulary, build_vocabulary
+from x2static.stage2_train import moments
+from x2static.stage2_train.moments import Moments, gather, principal_axes, symmetric_power
 
 
 @pytest.fixture(scope="module")
@@ -18,46 +15,35 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_cache(tmp_path_factory.mktemp("moments") / "cache", dim=16)
 
 
-def open_stream(path: Path) -> tuple[Stream, Vocabulary]:
-    cache, wish = Cache.open(path), config(path, path / "out", min_count=60)
-    shards = cache.shards()
-    vocabulary = build_vocabulary(shards, wish)
-    return Stream(cache, shards, vocabulary, wish), vocabulary
-
-
 def test_moments_are_those_of_an_entry_for_every_occurrence_however_they_are_cut(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(moments, "ROWS_AT_ONCE", 37)
-    stream, vocabulary = open_stream(path)
+    _, stream, vocabulary = opened(path, min_count=60)
     words = vocabulary.words.to_pylist()
     contexts, names = occurrences(path, words)
     seen: list[Progress] = []
-    found = gather(stream, vocabulary, seen.append, of_words=True)
-    assert found.n_targets == len(contexts) == seen[-1].done == seen[-1].total
-    np.testing.assert_allclose(found.mean, contexts.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(found.second_moment, contexts.T @ contexts / len(contexts), rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(found.covariance(), shrunk_covariance(contexts), rtol=1e-9, atol=1e-12)
-    assert found.counts.tolist() == [int((names == word).sum()) for word in words]
+    sums = gather(stream, vocabulary, seen.append, of_words=True)
+    assert sums.n_targets == len(contexts) == seen[-1].done == seen[-1].total
+    np.testing.assert_allclose(sums.mean, contexts.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(sums.second_moment, contexts.T @ contexts / len(contexts), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(sums.covariance(), shrunk_covariance(contexts), rtol=1e-9, atol=1e-12)
+    assert sums.counts.tolist() == [int((names == word).sum()) for word in words]
     means = np.array([contexts[names == word].mean(0) for word in words[3:7]])
-    np.testing.assert_allclose(found.differences(slice(3, 7)), means - contexts.mean(0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(sums.differences(slice(3, 7)), means - contexts.mean(0), rtol=1e-9, atol=1e-12)
 
-
-def test_without_the_words_all_else_is_the_same(path: Path):
-    stream, vocabulary = open_stream(path)
-    whole, part = (gather(stream, vocabulary, silent, of_words) for of_words in (True, False))
-    assert part.words is None
+    without = gather(stream, vocabulary, silent, of_words=False)
+    assert without.words is None
     for name in ("contexts", "squares", "counts"):
-        assert torch.equal(getattr(whole, name), getattr(part, name))
+        assert torch.equal(getattr(sums, name), getattr(without, name))
     with pytest.raises(ValueError, match="contexts of each word"):
-        part.differences(slice(0, 1))
+        without.differences(slice(0, 1))
 
 
 def test_moments_of_words_take_eight_bytes_a_coordinate():
-    found = Moments.zeros(1000, 20, of_words=True)
-    assert found.words is not None
-    assert found.words.nbytes == 8 * 1000 * 20
-    assert found.squares.nbytes == 8 * 20 * 20
+    sums = Moments.zeros(1000, 20, of_words=True)
+    assert sums.words is not None
+    assert (sums.words.nbytes, sums.squares.nbytes) == (8 * 1000 * 20, 8 * 20 * 20)
 
 
 def test_powers_and_axes_are_those_of_the_definition():

@@ -4,20 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stage2_train.caches import DIM, config, make_cache, rewritten_shard, shard_content, write_cache
+from tests.stage2_train.caches import DIM, make_cache, opened, rewritten_shard, shard_content, write_cache
 from x2static.durable.errors import X2StaticError
 from x2static.machine.ragged import ranges
 from x2static.schemas.cache import Cache
-from x2static.stage2_train.draws import Position
+from x2static.stage2_train.sampling import Position
 from x2static.stage2_train.stream import Stream, cut
-from x2static.stage2_train.vocabulary import build_vocabulary
 
 
 def make_stream(path: Path, **changes) -> Stream:
-    cache = Cache.open(path)
-    wish = config(path, path / "out", **changes)
-    shards = cache.shards()
-    return Stream(cache, shards, build_vocabulary(shards, wish), wish)
+    return opened(path, **changes)[1]
 
 
 def epoch(stream: Stream, number: int = 0) -> list:
@@ -26,12 +22,12 @@ def epoch(stream: Stream, number: int = 0) -> list:
 
 def keys(batches: list) -> list[bytes]:
     """A name for every context, in the order of training: contexts are all different."""
-    return [row.tobytes() for batch in batches for row in batch.contexts]
+    return [row.tobytes() for batch in batches for row in batch.contexts.numpy()]
 
 
 def pairs(batches: list) -> Counter:
     return Counter(
-        (b.contexts[c].tobytes(), int(w)) for b in batches for c, w in zip(b.context_of, b.words, strict=True)
+        (b.contexts[c].numpy().tobytes(), int(w)) for b in batches for c, w in zip(b.context_of, b.words, strict=True)
     )
 
 
@@ -76,7 +72,7 @@ def test_batches_hold_whole_paragraphs_and_so_many_of_them(cache: Path):
     stream = make_stream(cache, batch_size=32)
     sizes: dict[tuple[int, int], list[int]] = {}
     for position, batch, _ in stream.batches(Position(0), 1):
-        paragraphs = list(dict.fromkeys(paragraph_of[row.tobytes()] for row in batch.contexts))
+        paragraphs = list(dict.fromkeys(paragraph_of[row.tobytes()] for row in batch.contexts.numpy()))
         seen += paragraphs
         sizes.setdefault((position.epoch, position.buffer), []).append(len(paragraphs))
     assert sorted(seen) == sorted(set(paragraph_of.values()))  # each once, so none in two batches

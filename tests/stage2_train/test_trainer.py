@@ -285,11 +285,11 @@ def test_vectors_that_are_not_finite_after_the_last_step_are_not_saved(cache: Pa
 def test_a_device_whose_memory_runs_out_is_told_with_what_can_be_lowered(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def learn(self: Learner, targets: object) -> float:
+    def learn(self: Learner, targets: object, lr: float) -> float:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Learner, "learn", learn)
-    expected = r"run: the device's memory does not hold \d+ vectors.*a buffer of 1 MB; lower --max-vocabulary, --dim or"
+    expected = r"run: the device's memory does not hold \d+ vectors.*a buffer of 1 MB; lower --max-vocab, --dim or"
     with pytest.raises(X2StaticError, match=expected):
         train(config(cache, tmp_path / "run"))
 

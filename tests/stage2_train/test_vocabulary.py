@@ -18,7 +18,8 @@ def path(tmp_path: Path) -> Path:
 
 def build(path: Path, vocab: Path | None = None, **changes):
     wish = config(path, path / "out", **changes)
-    return build_vocabulary(Cache.open(path).shards(), wish, WordList.load(vocab) if vocab else None)
+    allowed = WordList.load(vocab) if vocab else None
+    return build_vocabulary(path, Cache.open(path).shards(), wish.min_count, wish.max_vocab, allowed)
 
 
 def test_lexicons_are_merged_by_count_and_ties_by_word(path: Path):

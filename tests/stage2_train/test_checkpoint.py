@@ -1,39 +1,41 @@
 """However a run is stopped, going on ends byte for byte where an uninterrupted run ends."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import ROOT
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.conftest import single_thread
-from tests.stage2_train.driver import at
+from tests.stage2_train.driver import at, drive
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train import checkpoint
-from x2static.stage2_train.learner import Learner
-from x2static.stage2_train.objectives import negative_sampling
-from x2static.stage2_train.objectives.objective import Targets
+from x2static.stage2_train import checkpoint, training
+from x2static.stage2_train.checkpoint import TRANSFORM, RunFolder, checkpoints
+from x2static.stage2_train.learner import Learner, Targets
 from x2static.stage2_train.trainer import train
-from x2static.stage2_train.transform import TRANSFORM
 
 WHITENED = {"transform": "whiten", "dim": 20, "init": "closed-form"}
 
 
-def drive(wish: TrainConfig, event: str, n: int = 0) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "tests.stage2_train.driver", wish.model_dump_json(), event, str(n)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def stop_at(n: int, wish: TrainConfig, number: signal.Signals = signal.SIGINT) -> None:
+    """Train until a signal in the n-th step of this call."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(Learner, "learn", at(n, lambda: signal.raise_signal(number), Learner.learn))
+        train(wish)
+
+
+@pytest.fixture(scope="module")
+def whitened_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Like `whole_run`, in a space that is fitted and from vectors that are computed."""
+    out = tmp_path_factory.mktemp("whitened") / "run"
+    with single_thread():
+        train(config(cache, out, **WHITENED))
+    return out
 
 
 @pytest.mark.parametrize(
@@ -54,20 +56,11 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert not (wish.out / "run.json").exists()
     leftovers = list((wish.out / "checkpoints").glob(".tmp-*"))
     assert len(leftovers) == event.startswith(("kill-write", "kill-commit"))
-    figures = train(config(cache, wish.out))
-    assert figures["resumed"]
+    assert train(config(cache, wish.out))["resumed"]
     assert result(wish.out) == result(whole_run)
-    assert WordVectors.load(wish.out).run["losses"] == WordVectors.load(whole_run).run["losses"]
+    ours, theirs = WordVectors.load(wish.out).run, WordVectors.load(whole_run).run
+    assert all(ours[key] == theirs[key] for key in ("losses", "steps", "targets"))
     assert not list((wish.out / "checkpoints").glob(".tmp-*"))
-
-
-@pytest.fixture(scope="module")
-def whitened_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Like `whole_run`, in a space that is fitted and from vectors that are computed."""
-    out = tmp_path_factory.mktemp("whitened") / "run"
-    with single_thread():
-        train(config(cache, out, **WHITENED))
-    return out
 
 
 @pytest.mark.parametrize(
@@ -76,7 +69,6 @@ def whitened_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("kill-fit", 1, 60, False, False),  # the moments are added up, the transform is not written yet
         ("kill-begin", 1, 60, False, True),  # the transform is there, the first vectors are not
         ("kill-batch", 5, 60, False, True),  # no checkpoint yet
-        ("kill-batch", 9, 0, True, True),
         ("kill-batch", 21, 60, True, True),
     ],
 )
@@ -96,31 +88,13 @@ def test_a_signal_while_the_contexts_are_added_up_stops_the_run_which_then_start
     cache: Path, whitened_run: Path, tmp_path: Path
 ):
     wish = config(cache, tmp_path / "run", **WHITENED)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match=r"SIGTERM while the contexts were added up.*start over"):
         train(wish, report=lambda progress: signal.raise_signal(signal.SIGTERM))
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     assert not (wish.out / TRANSFORM).exists()
     assert not train(wish)["resumed"]
     assert result(wish.out) == result(whitened_run)
-
-
-def test_with_every_checkpoint_damaged_a_run_in_a_fitted_space_begins_again(
-    cache: Path, whitened_run: Path, tmp_path: Path
-):
-    out = Path(shutil.copytree(whitened_run, tmp_path / "run"))
-    (out / "run.json").unlink()
-    for path in (out / "checkpoints").glob("*/state.json"):
-        path.write_text("{}")
-    assert not train(config(cache, out, **WHITENED))["resumed"]
-    assert result(out) == result(whitened_run)
-
-
-def test_a_run_killed_before_its_first_checkpoint_begins_again(cache: Path, whole_run: Path, tmp_path: Path):
-    wish = config(cache, tmp_path / "run")
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(Learner, "learn", at(3, lambda: 1 // 0, Learner.learn))
-        train(wish)
-    assert not train(wish)["resumed"]
-    assert result(wish.out) == result(whole_run)
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
@@ -131,36 +105,21 @@ def test_a_signal_saves_the_state_and_the_run_goes_on_to_the_same_bytes(
     stopped = drive(wish, name, 7)
     assert stopped.returncode == 130, stopped.stderr
     assert f"stopped by {name}; the state is saved in" in stopped.stderr
-    assert "run the same command again" in stopped.stderr
-    assert [path.name for path in checkpoint.checkpoints(wish.out / "checkpoints")] == ["0000000007"]
+    assert [path.name for path in checkpoints(wish.out)] == ["0000000007"]
     assert train(wish)["resumed"]
     assert result(wish.out) == result(whole_run)
 
 
-def test_a_run_stopped_again_and_again_ends_at_the_same_bytes(cache: Path, whole_run: Path, tmp_path: Path):
+def test_a_run_stopped_again_and_again_ends_at_the_same_bytes_and_handlers_of_before_come_back(
+    cache: Path, whole_run: Path, tmp_path: Path
+):
     wish = config(cache, tmp_path / "run")
-    stops = 0
-    while True:
-        try:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(Learner, "learn", at(3, lambda: signal.raise_signal(signal.SIGINT), Learner.learn))
-                train(wish)
-            break
-        except Interrupted:
-            stops += 1
-    assert stops >= 8
-    assert result(wish.out) == result(whole_run)
-    ours, theirs = WordVectors.load(wish.out).run, WordVectors.load(whole_run).run
-    assert [ours[key] for key in ("losses", "steps", "targets")] == [
-        theirs[key] for key in ("losses", "steps", "targets")
-    ]
-
-
-def test_handlers_of_before_come_back(cache: Path, tmp_path: Path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with pytest.raises(Interrupted):
-        train(config(cache, tmp_path / "run"), report=lambda progress: signal.raise_signal(signal.SIGTERM))
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    for _ in range(8):
+        stop_at(3, wish)
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    train(wish)
+    assert result(wish.out) == result(whole_run)
 
 
 def test_a_signal_in_the_last_batch_lets_the_run_finish(cache: Path, whole_run: Path, tmp_path: Path):
@@ -171,15 +130,13 @@ def test_a_signal_in_the_last_batch_lets_the_run_finish(cache: Path, whole_run: 
     assert result(tmp_path / "run") == result(whole_run)
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "no state", "state cut", "other run", "shape"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "no state", "state cut", "other run", "shape", "all"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     cache: Path, whole_run: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ):
     wish = config(cache, tmp_path / "run", checkpoint_minutes=0)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Learner, "learn", at(7, lambda: signal.raise_signal(signal.SIGINT), Learner.learn))
-        train(wish)
-    _, newest = checkpoint.checkpoints(wish.out / "checkpoints")
+    stop_at(7, wish)
+    older, newest = checkpoints(wish.out)
     tensors, state = newest / "state.safetensors", newest / "state.json"
     if damage == "cut":
         tensors.write_bytes(tensors.read_bytes()[:-100])
@@ -193,32 +150,18 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
         state.write_bytes(state.read_bytes()[:-100])
     elif damage == "other run":
         state.write_text(state.read_text().replace('"lr": 0.01', '"lr": 0.02'))
-    else:
+    elif damage == "shape":
         old = checkpoint.hash_file(tensors)
         names = ("vectors", "first_moment", "second_moment")
         checkpoint.write_tensors(tensors, {name: torch.zeros(3, 2) for name in names})
         state.write_text(state.read_text().replace(old, checkpoint.hash_file(tensors)))
-    assert train(wish)["resumed"]
+    else:
+        for path in (older, newest):
+            (path / "state.json").write_text("{}")
+    assert train(wish)["resumed"] == (damage != "all")
     assert f"{newest}: the checkpoint is damaged" in caplog.text
-    assert "falling back to the one before" in caplog.text
     assert result(wish.out) == result(whole_run)
-
-
-def test_with_every_checkpoint_damaged_the_run_begins_again(cache: Path, whole_run: Path, tmp_path: Path):
-    wish = config(cache, tmp_path / "run")
-    with pytest.raises(Interrupted):
-        train(wish, report=lambda progress: signal.raise_signal(signal.SIGINT))
-    for path in (wish.out / "checkpoints").glob("*/state.json"):
-        path.write_text("{}")
-    assert not train(wish)["resumed"]
-    assert result(wish.out) == result(whole_run)
-
-
-def test_the_last_two_checkpoints_are_kept(cache: Path, tmp_path: Path):
-    train(config(cache, tmp_path / "run", checkpoint_minutes=0, epochs=1))
-    kept = [int(path.name) for path in checkpoint.checkpoints(tmp_path / "run" / "checkpoints")]
-    assert len(kept) == 2
-    assert kept[1] == kept[0] + 1 > 10
+    assert len(checkpoints(wish.out)) == 2
 
 
 class Clock:
@@ -227,28 +170,25 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = 1000.0
 
-    def tick(self) -> None:
-        self.seconds += 20
-
     def monotonic(self) -> float:
         return self.seconds
 
 
 def test_checkpoints_are_written_by_time(cache: Path, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    clock, learn, save = Clock(), Learner.learn, checkpoint.save
+    clock, learn, save = Clock(), Learner.learn, RunFolder.save
     saved: list[int] = []
 
-    def slow(self: Learner, targets: Targets) -> float:
-        clock.tick()
-        return learn(self, targets)
+    def slow(self: Learner, targets: Targets, lr: float) -> float:
+        clock.seconds += 20
+        return learn(self, targets, lr)
 
-    def spy(folder: Path, state: checkpoint.TrainingState, *others: Any) -> Path:
+    def spy(self: RunFolder, state: checkpoint.TrainingState, learner: Learner) -> Path:
         saved.append(state.steps)
-        return save(folder, state, *others)
+        return save(self, state, learner)
 
-    monkeypatch.setattr(negative_sampling, "time", clock)
+    monkeypatch.setattr(training, "time", clock)
     monkeypatch.setattr(Learner, "learn", slow)
-    monkeypatch.setattr(checkpoint, "save", spy)
+    monkeypatch.setattr(RunFolder, "save", spy)
     train(config(cache, tmp_path / "run", checkpoint_minutes=1.5))
     epoch = WordVectors.load(whole_run).run["steps"] // 2
     assert saved == [5, 10, epoch, epoch + 5, epoch + 10, 2 * epoch]  # after 100 s, and at the end of an epoch
@@ -269,37 +209,22 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on_after(cache:
     assert result(wish.out) == result(whole_run)
 
 
-def test_a_device_without_space_gives_an_oserror_with_its_number(tmp_path: Path):
+def test_tensors_written_are_those_that_safetensors_reads_and_a_full_device_is_an_oserror(tmp_path: Path):
+    tensors = {"a": torch.randn(3, 5), "long name": torch.randn(7, 2).T}
+    checkpoint.write_tensors(tmp_path / "x.safetensors", tensors)
+    loaded = load_file(tmp_path / "x.safetensors")
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
     with pytest.raises(OSError) as caught:
         checkpoint.write_tensors(Path("/dev/full"), {"vectors": torch.zeros(1000, 100)})
     assert caught.value.errno == 28
 
 
-def test_tensors_written_are_those_that_safetensors_reads(tmp_path: Path):
-    tensors = {"a": torch.randn(3, 5), "long name": torch.randn(7, 2).T}
-    checkpoint.write_tensors(tmp_path / "x.safetensors", tensors)
-    loaded = load_file(tmp_path / "x.safetensors")
-    assert loaded.keys() == tensors.keys()
-    assert all(np.array_equal(loaded[name], tensors[name]) for name in tensors)
-
-
-def test_a_finished_run_grows_by_epochs_to_the_bytes_of_one_that_was_longer_at_once(
+def test_a_finished_run_grows_by_epochs_and_is_not_taken_for_finished_before_run_json_is_written(
     cache: Path, whole_run: Path, tmp_path: Path
 ):
     out = tmp_path / "run"
     first = train(config(cache, out, epochs=1))
-    second = train(config(cache, out, epochs=2))
-    assert (first["resumed"], second["resumed"]) == (False, True)
-    assert second["epochs"] == 2
-    assert second["steps"] > first["steps"]
-    assert result(out) == result(whole_run)
-
-
-def test_a_run_killed_between_its_vectors_and_run_json_is_not_taken_for_finished(
-    cache: Path, whole_run: Path, tmp_path: Path
-):
-    out = tmp_path / "run"
-    train(config(cache, out, epochs=1))
 
     def fail(self: WordVectors, folder: Path) -> None:
         (folder / "vectors.safetensors").write_bytes(b"half")
@@ -308,7 +233,18 @@ def test_a_run_killed_between_its_vectors_and_run_json_is_not_taken_for_finished
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(WordVectors, "save", fail)
         train(config(cache, out, epochs=2))
-    assert train(config(cache, out, epochs=2))["resumed"]
+    second = train(config(cache, out, epochs=2))
+    assert (first["resumed"], second["resumed"]) == (False, True)
+    assert second["epochs"] == 2
+    assert result(out) == result(whole_run)
+
+
+def test_a_finished_run_whose_vectors_are_gone_is_made_whole_from_its_checkpoint(
+    cache: Path, whole_run: Path, tmp_path: Path
+):
+    out = Path(shutil.copytree(whole_run, tmp_path / "run"))
+    (out / "vectors.safetensors").unlink()
+    assert train(config(cache, out))["resumed"]
     assert result(out) == result(whole_run)
 
 

@@ -12,20 +12,20 @@ import torch
 from safetensors.torch import load_file
 
 from tests.schemas.caches import encoding, marker, plan
-from tests.stage2_train.caches import DIM, config, make_cache, result, shard_content
-from tests.stage2_train.test_resume import drive
+from tests.stage2_train.caches import DIM, config, make_cache, opened, result, shard_content
+from tests.stage2_train.driver import drive
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import Plan
 from x2static.schemas.shard import shard_name, write_shard
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train import checkpoint, predecessor
+from x2static.stage2_train import predecessor
+from x2static.stage2_train.checkpoint import TENSORS, TRANSFORM, checkpoints
 from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.objectives.negative_sampling import uniform_vectors
 from x2static.stage2_train.predecessor import Predecessor
 from x2static.stage2_train.trainer import train
-from x2static.stage2_train.transform import TRANSFORM
-from x2static.stage2_train.vocabulary import build_vocabulary
 
 NAMES = ("vectors", "first_moment", "second_moment")
 
@@ -43,21 +43,19 @@ def grow(cache: Path, renamed: dict[str, str] | None = None) -> Path:
 
 def end_of(run: Path) -> dict[str, torch.Tensor]:
     """Vectors and moments at the end of a run."""
-    tensors: dict[str, torch.Tensor] = load_file(checkpoint.checkpoints(run / "checkpoints")[-1] / checkpoint.TENSORS)
+    tensors: dict[str, torch.Tensor] = load_file(checkpoints(run)[-1] / TENSORS)
     return tensors
 
 
 def start_of(cache: Path, run: Path, **changes: object) -> tuple[list[str], dict[str, torch.Tensor], Learner]:
     """Words, vectors and moments with which a run that continues another begins, and a learner that begins fresh."""
-    wish = config(cache, Path("nowhere"), **changes)
-    vocabulary = build_vocabulary(Cache.open(cache).shards(), wish)
-    learner, fresh = (
-        Learner.from_seed((len(vocabulary), DIM), wish.lr, wish.seed, torch.device("cpu")) for _ in range(2)
-    )
+    wish, _, vocabulary = opened(cache, **changes)
+    learner, fresh = (Learner.zeros((len(vocabulary), DIM), torch.device("cpu")) for _ in range(2))
+    for one in (learner, fresh):
+        one.vectors.copy_(torch.from_numpy(uniform_vectors(wish.seed, len(vocabulary), DIM)))
     Predecessor.open(run).carry_over(learner, vocabulary)
-    fresh.adam.steps = learner.adam.steps
-    tensors = (learner.vectors, learner.adam.first, learner.adam.second)
-    return vocabulary.words.to_pylist(), dict(zip(NAMES, tensors, strict=True)), fresh
+    fresh.steps = learner.steps
+    return vocabulary.words.to_pylist(), learner.tensors(), fresh
 
 
 def test_on_the_same_cache_a_run_begins_with_the_rows_and_moments_of_the_end_of_the_other(cache: Path, whole_run: Path):
@@ -66,7 +64,7 @@ def test_on_the_same_cache_a_run_begins_with_the_rows_and_moments_of_the_end_of_
     assert words == WordVectors.load(whole_run).words
     assert all(torch.equal(start[name], end[name]) for name in NAMES)
     assert start["second_moment"].count_nonzero() > 0
-    assert fresh.adam.steps == WordVectors.load(whole_run).run["steps"]
+    assert fresh.steps == WordVectors.load(whole_run).run["steps"]
 
 
 def test_on_a_grown_cache_words_keep_their_rows_in_any_order_and_new_ones_begin_fresh(
@@ -220,7 +218,7 @@ def change_json(path: Path, change: Callable[[dict], None]) -> None:
 
 
 def newest(run: Path) -> Path:
-    return checkpoint.checkpoints(run / "checkpoints")[-1]
+    return checkpoints(run)[-1]
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -246,7 +244,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "closed form": (
         lambda run: change_json(run / "run.json", lambda told: told["configuration"].update(objective="closed-form")),
-        "a closed form has no moments .* --init closed-form",
+        "closed-form takes no steps, so it has no moments .*--init closed-form",
     ),
 }
 
@@ -274,7 +272,7 @@ def test_a_cache_of_another_encoding_is_refused_and_both_are_named(cache: Path, 
 
 
 def test_a_closed_form_cannot_begin_from_a_run(cache: Path, whole_run: Path, tmp_path: Path):
-    with pytest.raises(X2StaticError, match="a closed form begins from nothing; leave out --continue"):
+    with pytest.raises(X2StaticError, match="closed-form begins from nothing; leave out --continue"):
         train(config(cache, tmp_path / "run", continue_run=whole_run, objective="closed-form"))
 
 
@@ -295,9 +293,8 @@ def test_a_vocabulary_without_a_word_in_common_is_refused(cache_copy: Path, whol
 
 
 def test_a_matrix_of_another_width_is_refused(cache: Path, whole_run: Path):
-    wish = config(cache, Path("nowhere"))
-    vocabulary = build_vocabulary(Cache.open(cache).shards(), wish)
-    learner = Learner.from_seed((len(vocabulary), DIM + 1), 0.1, 0, torch.device("cpu"))
+    vocabulary = opened(cache)[2]
+    learner = Learner.zeros((len(vocabulary), DIM + 1), torch.device("cpu"))
     with pytest.raises(X2StaticError, match=rf"vectors is of shape \[{len(vocabulary)}, {DIM}\] instead of"):
         Predecessor.open(whole_run).carry_over(learner, vocabulary)
 
@@ -312,11 +309,11 @@ def test_the_transform_goes_over_into_the_new_run_and_counts_in_its_identity(
     Predecessor.open(run).hand_down(tmp_path)
     assert (tmp_path / TRANSFORM).read_bytes() == b"fitted"
     change_json(run / "run.json", lambda told: told["configuration"].update(transform="whiten"))
-    wish = config(cache, tmp_path / "run", continue_run=run, transform="whiten")
-    Predecessor.open(run).check(wish, Cache.open(cache))
+    wish = tmp_path / "run", Cache.open(cache), "whiten", None
+    Predecessor.open(run).check(*wish)
     (run / TRANSFORM).unlink()
     with pytest.raises(X2StaticError, match=r"transform.safetensors is missing"):
-        Predecessor.open(run).check(wish, Cache.open(cache))
+        Predecessor.open(run).check(*wish)
 
 
 def test_vectors_of_a_continued_run_are_finite_and_used(continued: Path, whole_run: Path):

@@ -30,7 +30,7 @@ class ShardChoice:
     listed: str | None
 
 
-def choose_shards(cache: Cache, partial: bool, recorded: str | None) -> ShardChoice:
+def choose_shards(cache: Cache, partial: bool = False, recorded: str | None = None) -> ShardChoice:
     """Return the shards to train on.
 
     Args:
@@ -39,21 +39,17 @@ def choose_shards(cache: Cache, partial: bool, recorded: str | None) -> ShardCho
         recorded: the shards that a partial run began with, where it goes on.
 
     Raises:
-        X2StaticError: there are none; some are missing; or the cache is not finished and `partial` is not given.
+        X2StaticError: there are none; some are missing or damaged; or the cache is not finished and `partial` is not
+            given.
     """
     if not partial:
-        return ShardChoice(complete_shards(cache), None)
-    shards = committed_shards(cache) if recorded is None else recorded_shards(cache, recorded)
+        return ShardChoice(_all_shards(cache), None)
+    shards = _committed_shards(cache) if recorded is None else _recorded_shards(cache, recorded)
     logger.info("training on %s committed shards of %s (--partial)", f"{len(shards):,}", cache.path)
     return ShardChoice(list(shards.values()), list_numbers(shards))
 
 
-def complete_shards(cache: Cache) -> list[Shard]:
-    """Return the shards of a cache that is whole.
-
-    Raises:
-        X2StaticError: there are none, some are missing or damaged.
-    """
+def _all_shards(cache: Cache) -> list[Shard]:
     shards = dict(zip(cache.indices(), cache.shards(), strict=True))
     missing = missing_shards(cache.plans(), {index: shard.marker for index, shard in shards.items()})
     if not shards:
@@ -66,12 +62,8 @@ def complete_shards(cache: Cache) -> list[Shard]:
     return list(shards.values())
 
 
-def committed_shards(cache: Cache) -> dict[int, Shard]:
-    """Return the shards that have a valid marker, by number; it is said of each damaged one that it is left out.
-
-    Raises:
-        X2StaticError: there are none.
-    """
+def _committed_shards(cache: Cache) -> dict[int, Shard]:
+    """Return the shards that have a valid marker, by number; it is said of each damaged one that it is left out."""
     shards: dict[int, Shard] = {}
     for index in cache.indices():
         try:
@@ -83,12 +75,8 @@ def committed_shards(cache: Cache) -> dict[int, Shard]:
     return shards
 
 
-def recorded_shards(cache: Cache, recorded: str) -> dict[int, Shard]:
-    """Return the shards that a run began with, by number, however many there are now.
-
-    Raises:
-        X2StaticError: one is not there any more, or is damaged.
-    """
+def _recorded_shards(cache: Cache, recorded: str) -> dict[int, Shard]:
+    """Return the shards that a run began with, by number, however many there are now."""
     shards: dict[int, Shard] = {}
     for index in parse_numbers(recorded):
         try:

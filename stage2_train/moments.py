@@ -1,5 +1,6 @@
 """Sums over the targets of a cache, in float64, in one pass: all that transforms and closed forms are solved from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +10,10 @@ from torch.nn import functional
 
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.progress import Progress, Report
-from x2static.stage2_train.buffer import Buffer
-from x2static.stage2_train.objectives.objective import runs
-from x2static.stage2_train.stop import StopRequest
+from x2static.machine.stop import StopRequest
+from x2static.stage2_train.learner import runs
 from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.transform import Kind, Transform
 from x2static.stage2_train.vocabulary import Vocabulary
 
 # Share of the covariance that is replaced by a multiple of the identity of equal trace, as Ledoit and Wolf do. Their
@@ -46,27 +47,19 @@ class Moments:
 
     @classmethod
     def zeros(cls, vocabulary: int, dim: int, of_words: bool) -> "Moments":
-        """Begin with nothing.
-
-        Args:
-            vocabulary: number of words.
-            dim: length of a context vector.
-            of_words: whether to add up the contexts of each word.
-        """
+        """Begin with nothing; `of_words`: whether to add up the contexts of each word."""
         contexts = torch.zeros(dim, dtype=torch.float64)
         words = contexts.new_zeros(vocabulary, dim) if of_words else None
         return cls(0, contexts, contexts.new_zeros(dim, dim), words, torch.zeros(vocabulary, dtype=torch.int64))
 
-    def add(self, buffer: Buffer) -> None:
-        """Add the targets of a buffer; every word of the vocabulary counts, none is subsampled."""
-        for first in range(0, len(buffer.contexts), ROWS_AT_ONCE):
-            contexts = torch.from_numpy(buffer.contexts[first : first + ROWS_AT_ONCE]).double()
-            starts = buffer.word_starts[first : first + len(contexts) + 1]
-            words = torch.from_numpy(buffer.words[starts[0] : starts[-1]])
-            self._add_rows(contexts, torch.from_numpy(np.diff(starts)), words)
+    def add(self, contexts: Tensor, lengths: Tensor, words: Tensor) -> None:
+        """Add some targets; every word of the vocabulary counts, none is subsampled.
 
-    def _add_rows(self, contexts: Tensor, lengths: Tensor, words: Tensor) -> None:
-        """Add some contexts (n, dim) with lengths (n,) words each."""
+        Args:
+            contexts: (n, dim) float64.
+            lengths: (n,) int64, how many words each context has.
+            words: (n_words,) rows of the vocabulary, in the order of their contexts.
+        """
         if not len(words):
             return
         weighted = contexts * lengths[:, None]
@@ -91,7 +84,9 @@ class Moments:
         return self.squares / self.n_targets
 
     def covariance(self) -> Tensor:
-        """Return S, the shrunk covariance of the contexts, weighted likewise; (dim, dim).
+        """Return S, the covariance of the contexts, weighted likewise and shrunk; (dim, dim).
+
+        It is (1 - SHRINKAGE) S' + SHRINKAGE (trace S' / dim) I, which has an inverse whatever the number of contexts.
 
         Raises:
             X2StaticError: all contexts are equal.
@@ -103,7 +98,8 @@ class Moments:
             raise X2StaticError(
                 "all contexts of the cache are equal, nothing can be learned from them; check the teacher"
             )
-        return shrink(covariance)
+        identity = torch.eye(len(covariance), dtype=covariance.dtype)
+        return (1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.trace() / len(covariance) * identity
 
     def differences(self, rows: slice) -> Tensor:
         """Return m_w - m for some words, m_w being the mean over the contexts of w, an occurrence each; (n, dim)."""
@@ -116,7 +112,7 @@ def gather(stream: Stream, vocabulary: Vocabulary, report: Report, of_words: boo
     """Add up a whole cache.
 
     Args:
-        stream: the cache, its contexts as they are.
+        stream: the cache.
         vocabulary: the words that are targets.
         report: hears how many words were read.
         of_words: whether to add up the contexts of each word.
@@ -128,7 +124,10 @@ def gather(stream: Stream, vocabulary: Vocabulary, report: Report, of_words: boo
     moments = Moments.zeros(len(vocabulary), stream.dim, of_words)
     with StopRequest() as stop:
         for buffer in stream.in_order():
-            moments.add(buffer)
+            for rows in pieces(len(buffer.contexts)):
+                starts = buffer.word_starts[rows.start : rows.stop + 1]
+                words = buffer.words[starts[0] : starts[-1]]
+                moments.add(buffer.contexts[rows].double(), starts.diff(), words)
             report(Progress(moments.n_targets, vocabulary.total, "words", "moments of the contexts"))
             if stop.signal is not None:
                 raise Interrupted(
@@ -137,16 +136,41 @@ def gather(stream: Stream, vocabulary: Vocabulary, report: Report, of_words: boo
                 )
     if not np.array_equal(moments.counts.numpy(), vocabulary.counts):
         raise X2StaticError(
-            f"the shards hold {moments.n_targets} words of the vocabulary, their lexicons count {vocabulary.total}; "
-            f"the cache is damaged, run `x2static cache verify`"
+            f"{stream.cache}: the shards hold {moments.n_targets} words of the vocabulary, their lexicons count "
+            f"{vocabulary.total}; the cache is damaged, run `x2static cache verify`"
         )
     return moments
 
 
-def shrink(covariance: Tensor) -> Tensor:
-    """Return (1 - SHRINKAGE) S + SHRINKAGE (trace S / dim) I, which has an inverse whatever the number of contexts."""
-    identity = torch.eye(len(covariance), dtype=covariance.dtype)
-    return (1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.trace() / len(covariance) * identity
+def pieces(n_rows: int) -> Iterator[slice]:
+    """Yield the rows of a matrix, some at a time."""
+    for start in range(0, n_rows, ROWS_AT_ONCE):
+        yield slice(start, start + ROWS_AT_ONCE)
+
+
+def fit_transform(kind: Kind, dim: int | None, moments: Moments, content: str) -> Transform:
+    """Solve for a transform.
+
+    Args:
+        kind: of the transform.
+        dim: dimensions that are kept; None for all.
+        moments: sums over the whole cache.
+        content: hash of the cache's markers.
+
+    Raises:
+        X2StaticError: all contexts are equal.
+    """
+    if kind == "none":
+        matrix = None if dim is None else principal_axes(moments.second_moment, dim)[1]
+        return Transform(matrix=matrix, fitted_on=content)
+    covariance = moments.covariance()
+    matrix = None
+    if dim is not None:
+        variances, matrix = principal_axes(covariance, dim)
+        matrix = matrix / variances.sqrt() if kind == "whiten" else matrix
+    elif kind == "whiten":
+        matrix = symmetric_power(covariance, -0.5)
+    return Transform(moments.mean, matrix, bias=True, fitted_on=content)
 
 
 def symmetric_power(matrix: Tensor, power: float) -> Tensor:

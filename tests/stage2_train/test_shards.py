@@ -7,15 +7,14 @@ import pytest
 
 from tests.schemas.caches import encoding, marker, plan
 from tests.stage2_train.caches import DIM, config, result, shard_content, write_cache
-from tests.stage2_train.driver import at
-from tests.stage2_train.test_resume import drive
-from x2static.durable.errors import Interrupted, X2StaticError
+from tests.stage2_train.driver import drive
+from tests.stage2_train.test_checkpoint import stop_at
+from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import only_writer
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.shard import shard_name, write_shard
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train.learner import Learner
-from x2static.stage2_train.shard_choice import list_numbers, parse_numbers
+from x2static.stage2_train.shards import list_numbers, parse_numbers
 from x2static.stage2_train.trainer import train
 
 
@@ -127,9 +126,7 @@ def test_a_partial_run_is_not_taken_for_one_on_the_whole_cache_nor_the_other_way
 
 def test_a_shard_that_a_partial_run_began_with_and_that_is_gone_is_named(growing: Path, tmp_path: Path):
     wish = config(growing, tmp_path / "run", partial=True, checkpoint_minutes=0)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Learner, "learn", at(3, lambda: signal.raise_signal(signal.SIGINT), Learner.learn))
-        train(wish)
+    stop_at(3, wish)
     (growing / "shards" / shard_name(2)).rename(tmp_path / "aside")
     with pytest.raises(X2StaticError, match=r"shard 2, which this run began with, is missing or damaged"):
         train(wish)

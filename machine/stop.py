@@ -1,4 +1,4 @@
-"""A wish to stop, from Ctrl-C or a job scheduler, that training sees between two batches."""
+"""A wish to stop, from Ctrl-C or a job scheduler, that long work sees between two of its steps."""
 
 import signal
 import threading

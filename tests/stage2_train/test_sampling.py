@@ -1,0 +1,148 @@
+"""Random draws: of the host and, done on a CPU, of an accelerator; both follow the same distributions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from tests.stage2_train.caches import config, opened, result
+from x2static.durable.errors import Interrupted
+from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train import sampling
+from x2static.stage2_train.sampling import (
+    DeviceDraws,
+    Draw,
+    Draws,
+    HostDraws,
+    Position,
+    draws_of,
+    generator,
+    keep_probabilities,
+)
+from x2static.stage2_train.trainer import train
+from x2static.stage2_train.transform import IDENTITY, Transform
+
+COUNTS = np.array([40_000, 10_000, 2_500, 900, 400, 100, 49, 25, 10, 10])
+
+
+@pytest.fixture
+def on_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw and gather batches as on an accelerator."""
+    monkeypatch.setattr(sampling, "drawn_on_device", lambda device: True)
+
+
+@pytest.fixture(params=[HostDraws, DeviceDraws])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Draws]:
+    """Each of the two ways to draw, which `make` then takes."""
+    monkeypatch.setattr(sampling, "drawn_on_device", lambda device: request.param is DeviceDraws)
+    drawn: type[Draws] = request.param
+    return drawn
+
+
+def make(counts: np.ndarray, seed: int = 3, threshold: float = 0.0, power: float = 0.5) -> Draws:
+    return draws_of(seed, counts, threshold, power, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 0.75, 1.0])
+def test_words_are_drawn_by_a_power_of_their_count(kind: type[Draws], power: float):
+    draws = make(COUNTS, power=power)
+    assert isinstance(draws, kind)
+    drawn = np.bincount(draws.noise((40_000, 5), Position(0)).flatten().numpy(), minlength=len(COUNTS))
+    assert stats.chisquare(drawn, COUNTS**power / (COUNTS**power).sum() * 200_000).pvalue > 1e-3
+    other = COUNTS ** (1 - power / 2)
+    assert stats.chisquare(drawn, other / other.sum() * 200_000).pvalue < 1e-9  # the test can tell
+
+
+def test_the_probability_to_stay_is_the_formula_of_the_paper():
+    counts = np.array([900_000, 90_000, 9_000, 1_000])
+    f = counts / 1_000_000
+    np.testing.assert_allclose(keep_probabilities(counts, 1e-3), np.minimum(1, np.sqrt(1e-3 / f) + 1e-3 / f))
+    assert (keep_probabilities(counts, 0) == 1).all()
+
+
+def test_occurrences_stay_with_their_probability(kind: type[Draws]):
+    counts, n_each = np.array([5000, 3000, 1500, 400, 100]), 20_000
+    words = torch.arange(5, dtype=torch.int32).repeat_interleave(n_each)
+    kept = make(counts, threshold=1e-2).subsample(words, Position(0))
+    assert torch.equal(kept, kept.unique())
+    stayed, chances = np.bincount(words[kept], minlength=5), keep_probabilities(counts, 1e-2)
+    rare = chances == 1
+    assert 0 < rare.sum() < 5
+    assert (stayed[rare] == n_each).all()
+    # A binomial per word: its squared deviation over its variance, summed, is chi-square.
+    deviations = (stayed - n_each * chances)[~rare] ** 2 / (n_each * chances * (1 - chances))[~rare]
+    assert stats.chi2.sf(deviations.sum(), len(deviations)) > 1e-3
+
+
+def test_draws_depend_on_seed_and_position_alone(kind: type[Draws]):
+    draws, there = make(COUNTS), Position(0, 0, 0)
+    first = draws.noise((50,), there)
+    later = draws.noise((50,), Position(0, 0, 1))
+    assert torch.equal(draws.noise((50,), there), first)
+    assert not torch.equal(later, first)
+    assert not torch.equal(make(COUNTS, seed=4).noise((50,), there), first)
+
+
+@pytest.mark.parametrize("part", ["epoch", "buffer", "batch", "draw", "seed"])
+def test_numbers_differ_by_every_part_of_their_position(part: str):
+    def numbers(**changes: int) -> list[float]:
+        values = {"seed": 1, "draw": Draw.NEGATIVES, "epoch": 1, "buffer": 1, "batch": 1} | changes
+        position = Position(values["epoch"], values["buffer"], values["batch"])
+        return generator(values["seed"], Draw(values["draw"]), position).random(8).tolist()
+
+    assert numbers() == numbers()
+    assert not set(numbers()) & set(numbers(**{part: 2}))
+
+
+def test_every_word_can_be_drawn_and_none_beyond_the_vocabulary(kind: type[Draws], monkeypatch: pytest.MonkeyPatch):
+    class Extremes:
+        def random(self, shape: tuple[int, ...]) -> np.ndarray:
+            return np.array([0.0, np.nextafter(1.0, 0.0)])
+
+    monkeypatch.setattr(sampling, "generator", lambda *arguments: Extremes())
+    monkeypatch.setattr(DeviceDraws, "_uniform", lambda *arguments: torch.from_numpy(Extremes().random((2,))))
+    assert make(np.full(1000, 3)).noise((2,), Position(0)).tolist() == [0, 999]
+
+
+@pytest.mark.parametrize("whitened", [False, True])
+def test_batches_of_a_device_are_those_of_the_host_to_the_bit_wherever_one_begins(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, whitened: bool
+):
+    _, stream, _ = opened(cache)
+    draw = torch.Generator().manual_seed(0)
+    matrix = torch.randn((stream.dim, 7), dtype=torch.float64, generator=draw)
+    transform = Transform(matrix[:, 0], matrix, bias=True) if whitened else IDENTITY
+    for start in (Position(0), Position(1, 1, 2)):
+        hosts = list(stream.batches(start, 2, transform))
+        with monkeypatch.context() as patch:
+            patch.setattr(sampling, "drawn_on_device", lambda device: True)
+            ours = list(stream.batches(start, 2, transform))
+        assert len(ours) >= 8
+        for (position, batch, after), (expected, host, behind) in zip(ours, hosts, strict=True):
+            assert (position, after) == (expected, behind)
+            assert batch.contexts.dtype == torch.float16
+            for name in ("contexts", "context_of", "words"):
+                assert torch.equal(getattr(batch, name), getattr(host, name))
+
+
+@pytest.mark.parametrize("mode", ["shared", "target"])
+def test_training_with_a_devices_draws_learns_what_the_host_learns_and_goes_on_to_the_same_bytes(
+    cache: Path, tmp_path: Path, on_device: None, monkeypatch: pytest.MonkeyPatch, mode: str
+):
+    changes = {"negatives_mode": mode, "transform": "center"}
+    train(config(cache, tmp_path / "whole", **changes))
+
+    def stop(losses: list[float]) -> None:
+        raise Interrupted("stopped by the test")
+
+    with pytest.raises(Interrupted):
+        train(config(cache, tmp_path / "run", **changes), after_epoch=stop)
+    assert train(config(cache, tmp_path / "run", **changes))["resumed"]
+    assert result(tmp_path / "run") == result(tmp_path / "whole")
+    monkeypatch.undo()
+    train(config(cache, tmp_path / "host", **changes))
+    ours, host = (WordVectors.load(tmp_path / name) for name in ("whole", "host"))
+    assert not np.array_equal(ours.matrix, host.matrix), "other numbers are drawn"
+    assert ours.run["losses"] == pytest.approx(host.run["losses"], rel=0.02)
