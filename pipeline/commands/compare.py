@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import only_writer
+from x2static.durable.storage import claim, only_writer
 from x2static.machine.packages import package_version, require
 from x2static.pipeline.compare.plan import COMPARED, PARTS, CompareConfig
 from x2static.pipeline.options import build, common, finish, given, option
@@ -74,14 +74,14 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     require("train", "compare", *teachers)  # now, not after hours of training
     from x2static.pipeline.cli import message
     from x2static.pipeline.compare.comparison import Comparison
-    from x2static.pipeline.compare.records import claim, identity
+    from x2static.pipeline.compare.records import COMPARISON, identity
     from x2static.pipeline.compare.report import Report
 
     started = time.monotonic()
     ours = identity(config)
     comparison = Comparison(config, ProgressLine, message)  # refuses before the folder is claimed
     with only_writer(config.out, "comparison"):
-        claim(config.out, ours)
+        claim(config.out, COMPARISON, "comparison", ours)
         comparison.run()
         report = Report.of(comparison, _facts(comparison))
         report.write(config.out, results)

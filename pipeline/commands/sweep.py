@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import hash_file, only_writer, write_atomically
+from x2static.durable.storage import claim, hash_file, only_writer, remove_leftovers, write_atomically
 from x2static.evaluation.word_pairs import find_word_pairs
 from x2static.machine.packages import require
 from x2static.pipeline.commands.train import train
@@ -79,16 +79,15 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     require("train", "sweep")
     from x2static.pipeline.sweeps.results import Ranking
     from x2static.pipeline.sweeps.sweep import Sweep
-    from x2static.pipeline.sweeps.trial import load_all
+    from x2static.pipeline.sweeps.trial import TRIALS, load_all
 
     started = time.monotonic()
     out: Path = values["out"]
     select = tuple(name.strip() for name in (values["select"] or "").split(",") if name.strip())
     identity = _identity(fixed, grid, space, values, select)
     with only_writer(out, "sweep"):
-        from x2static.pipeline.sweeps import folder
-
-        folder.claim(out, identity)
+        claim(out, "sweep.json", "sweep", identity)
+        remove_leftovers(out / TRIALS)
         source: Source = Grid(grid)
         if space is not None:
             from x2static.pipeline.sweeps.study import JOURNAL, Study

@@ -8,15 +8,7 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import (
-    canonical_json,
-    differing_settings,
-    foreign_files,
-    hash_file,
-    read_json,
-    remove_leftovers,
-    write_atomically,
-)
+from x2static.durable.storage import canonical_json, hash_file, read_json, write_atomically
 from x2static.pipeline.compare.plan import CompareConfig
 from x2static.schemas.cache import Cache, content_of, missing_shards
 
@@ -43,32 +35,6 @@ def identity(config: CompareConfig) -> dict[str, Any]:
         "min_count": config.min_count,
         "max_vocab": config.max_vocab,
     }
-
-
-def claim(out: Path, ours: dict[str, Any]) -> None:
-    """Make a folder this comparison's, or see that it is; the caller holds its lock.
-
-    Raises:
-        X2StaticError: it holds something else, or a comparison of another corpus or vocabulary.
-    """
-    file = out / COMPARISON
-    if file.is_file():
-        theirs = read_json(file)
-        if not isinstance(theirs, dict):
-            raise X2StaticError(f"{file}: not what a comparison writes; give --out another folder")
-        if differing := differing_settings(theirs, ours):
-            raise X2StaticError(
-                f"{out}: holds another comparison ({'; '.join(differing.values())}); give the same settings to go on "
-                f"with it, or another --out for a new one"
-            )
-    elif foreign := foreign_files(out):
-        raise X2StaticError(
-            f"{out}: not empty and no comparison ({COMPARISON} is missing, {foreign[0]} is there); give --out a new or "
-            f"empty folder"
-        )
-    remove_leftovers(out)
-    if not file.is_file():
-        write_atomically(file, canonical_json(ours))
 
 
 class TaskScore(BaseModel):

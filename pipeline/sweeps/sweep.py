@@ -12,11 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from x2static.durable.errors import Interrupted
+from x2static.machine.processes import ready, stop_all
 from x2static.machine.progress import Progress, Report
 from x2static.pipeline.sweeps import trial
 from x2static.pipeline.sweeps.settings import Draw, Settings, Source, shown, trial_name
 from x2static.pipeline.sweeps.trial import Result
-from x2static.pipeline.sweeps.workers import Losses, Stopped, Task, Worker, ready
+from x2static.pipeline.sweeps.workers import Losses, Stopped, Task, Worker
 from x2static.schemas.training import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -71,18 +72,21 @@ class Sweep:
         """
         try:
             while busy := self._give_work():
-                for worker in ready(busy):
-                    self._hear(worker)
+                talking = ready(busy)
+                for worker in busy:
+                    if worker in talking:
+                        self._hear(worker)
         except (KeyboardInterrupt, Interrupted) as error:
             started, n_busy = time.monotonic(), sum(worker.task is not None for worker in self._workers)
             logger.info("stopping; %d trials save their state", n_busy)
-            _stop(self._workers)
+            stop_all(self._workers)
+            self._workers.clear()
             raise Interrupted(
                 f"stopped, the state of {n_busy} trials saved in {time.monotonic() - started:.0f} s; run the same "
                 "command again to go on"
             ) from error
         finally:  # whatever happens, they save what they do and end
-            _stop(self._workers)
+            stop_all(self._workers)
 
     def _give_work(self) -> list[Worker]:
         """Give trials to workers until all are busy or there are no more; return the busy ones."""
@@ -124,7 +128,8 @@ class Sweep:
         if task is None or isinstance(message, Stopped):
             raise Interrupted(f"a trial was stopped from outside ({message}); run the same command again to go on")
         if isinstance(message, Losses):
-            worker.answer(go_on=not (self.prune and self._hopeless(worker, task)))
+            worker.losses = message.values
+            worker.send(not (self.prune and self._hopeless(worker, task)))  # whether it goes on
             return
         worker.task = None
         if message is None:
@@ -156,14 +161,6 @@ class Sweep:
         best = [score for score in (one.score(self.select) for one in self.results.values()) if score is not None]
         detail = f"best score {max(best):.3f}" if best else ""
         self.report(Progress(min(self._done, self.source.total), self.source.total, "trials", detail))
-
-
-def _stop(workers: list[Worker]) -> None:
-    for worker in workers:
-        worker.stop()
-    for worker in workers:
-        worker.process.join()
-    workers.clear()
 
 
 def comparable(config: TrainConfig) -> tuple[Any, ...]:

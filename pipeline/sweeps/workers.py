@@ -1,15 +1,12 @@
 """Processes that trials run in: a few, each with its share of the threads, that end when the sweep does."""
 
 import logging
-import multiprocessing
-import os
-import signal
-import threading
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from x2static.durable.errors import Interrupted
+from x2static.machine.processes import Child
 from x2static.pipeline.sweeps.settings import Settings
 from x2static.pipeline.sweeps.trial import Pruned, Result, run_trial
 from x2static.schemas.training import TrainConfig
@@ -42,83 +39,31 @@ class Stopped:
 Message = Losses | Result | Stopped
 
 
-class Worker:
+class Worker(Child):
     """A process that runs one trial after another."""
 
     def __init__(self, jobs: int) -> None:
-        """Start the process.
-
-        Args:
-            jobs: workers that share the threads of this machine.
-        """
-        context = multiprocessing.get_context("spawn")  # a fork would take along the threads' locks, not the threads
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, jobs), daemon=True)
-        self.process.start()
-        theirs.close()
+        """Start the process, one of so many that share the threads of this machine."""
+        super().__init__(_work, jobs)
         self.task: Task | None = None
-        self.losses: list[float] = []
+        self.losses: list[float] = []  # of the task, as far as they are told
 
     def run(self, task: Task) -> None:
         """Give the process a trial; it has none now."""
         self.task, self.losses = task, []
-        self.connection.send(task)
-
-    def receive(self) -> Message | None:
-        """Return what the process has to say; None where it has died."""
-        try:
-            message: Message = self.connection.recv()
-        except (EOFError, ConnectionResetError):
-            self.process.join()
-            return None
-        if isinstance(message, Losses):
-            self.losses = message.values
-        return message
-
-    def answer(self, go_on: bool) -> None:
-        """Tell the process whether its trial is to go on, after Losses."""
-        self.connection.send(go_on)
-
-    def death(self) -> str:
-        """Return how the process ended, in words."""
-        code = self.process.exitcode or 0
-        if code < 0:
-            return f"its process was killed by {signal.Signals(-code).name}, perhaps for lack of memory"
-        return f"its process ended with status {code}"
-
-    def stop(self) -> None:
-        """Have the process save what it does and end; without work it ends at once."""
-        self.connection.close()  # or it would wait for an answer
-        self.process.terminate()
-
-
-def ready(workers: list[Worker]) -> list[Worker]:
-    """Wait until workers have something to say, and return them."""
-    talking = wait([worker.connection for worker in workers])
-    return [worker for worker in workers if worker.connection in talking]
+        self.send(task)
 
 
 def _work(connection: Connection, jobs: int) -> None:
-    """Run trials until the connection ends: what a worker's process does."""
-    # Ctrl-C reaches every process of the terminal; the sweep alone decides. Training sets a handler of its own, which
-    # stops it after the batch in hand, as does the SIGTERM of `stop`.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Run trials until the connection ends: what a worker's process does.
+
+    Training sets a handler for SIGTERM of its own, which stops it after the batch in hand.
+    """
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
-    try:
-        while True:
-            connection.send(_run(connection.recv(), connection))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the sweep is over, or dead
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
+    while True:
+        connection.send(_run(connection.recv(), connection))
 
 
 def _run(task: Task, connection: Connection) -> Message:
