@@ -172,7 +172,7 @@ class FailsAt:
 def planned_without_trouble(forks: Forks, teacher: Path, cache: Path) -> None:
     """Make the cache and its plan, so that what fails later is the reading of its units."""
     status, output = forks.run(
-        *options(teacher, cache), kill=("x2static.stage1_encode.encode:read_remaining", "before", 1)
+        *options(teacher, cache), kill=("x2static.stage1_encode.encode:planned_paragraphs", "before", 1)
     )
     assert status == -9, output
     assert Cache.open(cache).committed() == ({}, {})
