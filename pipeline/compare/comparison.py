@@ -103,11 +103,11 @@ class Comparison:
                 units = UnitSample(kind="first", n=size.units)
                 self.attempt(name, partial(sample, whole.path, size.cache, units, report=report))
         for point in self.points:
-            step, units = point.step, point.size.units
+            step, n_units = point.step, point.size.units
             if step.method.is_ase and not (step.folder / RUN).is_file():
-                with self._progress(f"{step.label}, {units} units") as report:
+                with self._progress(f"{step.label}, {n_units} units") as report:
                     bring = partial(self.sums.bring_to, point, self.config, whole, report)
-                    self.attempt(f"sums of {units} units", bring)
+                    self.attempt(f"sums of {n_units} units", bring)
             if self._make(step):
                 self.attempt(step.name, partial(scores.score_similarity, step, self.config, self.data))
 

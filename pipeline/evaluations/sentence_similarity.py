@@ -1,5 +1,7 @@
 """Sentence similarity: averaged vectors, plain and with SIF weights."""
 
+from typing import Any
+
 from x2static.evaluation.sentence_similarity import (
     average,
     evaluate_sentence_similarity,
@@ -24,7 +26,8 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
         read_sentence_pairs(path)
     scores = for_each(vectors, lambda _, one: evaluate_sentence_similarity(one, config.data))
     rows = [f"{score.task}, {kind}" for score in next(iter(scores.values())) for kind in ("mean", "SIF")]
-    columns, figures = {}, {}
+    columns: dict[str, list[str]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     for name, of_one in scores.items():
         tasks = {}
         columns[name] = []
