@@ -96,14 +96,22 @@ class Worker:
         device = self.encoder.teacher.device
         with ThreadPoolExecutor(1) as writer:
             writing: Future[Staged] | None = None
-            for (job, unit), portions in units_ahead(units, self.encoder.preparer, self.processes, device):
-                pools = [pool for pool in self.pools if pool.name in job.pools]
-                name = f"{self.plans[job.plan].corpus}, unit {job.shard}"
-                encoded = self.encoder.encode(portions, name, pools)
+            try:
+                for (job, unit), portions in units_ahead(units, self.encoder.preparer, self.processes, device):
+                    pools = [pool for pool in self.pools if pool.name in job.pools]
+                    name = f"{self.plans[job.plan].corpus}, unit {job.shard}"
+                    encoded = self.encoder.encode(portions, name, pools)
+                    before, writing = writing, None
+                    if before:
+                        yield before.result()
+                    writing = writer.submit(self._stage, job, unit, encoded, name)
+                    del encoded  # it goes with the writing, not when the next unit is encoded
+            except GeneratorExit:
+                raise
+            except BaseException:  # what the teacher has read is not lost because what follows cannot be
                 if writing:
                     yield writing.result()
-                writing = writer.submit(self._stage, job, unit, encoded, name)
-                del encoded  # it goes with the writing, not when the next unit is encoded
+                raise
             if writing:
                 yield writing.result()
 

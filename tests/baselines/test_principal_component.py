@@ -13,6 +13,7 @@ from tests.stage1_encode.runs import run, write_lines
 from tests.teachers import FAMILIES
 from x2static.baselines.sketches import ROWS, Sketches
 from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.pools.pool import Shape
 
 
 def first_component(vectors: np.ndarray) -> np.ndarray:
@@ -24,7 +25,7 @@ def first_component(vectors: np.ndarray) -> np.ndarray:
 def sketched(vectors: list[np.ndarray], n_units: int = 1, seed: int = 0) -> Sketches:
     """Return sketches of some words' vectors, in a random order."""
     sketches, dim = Sketches("last"), vectors[0].shape[1]
-    sketches.begin(1, len(vectors), dim, torch.device("cpu"))
+    sketches.begin(Shape(1, dim, torch.device("cpu")), len(vectors))
     words = np.repeat(np.arange(len(vectors)), [len(rows) for rows in vectors])
     order = np.random.default_rng(seed).permutation(len(words))
     stacked = np.concatenate(vectors)
@@ -90,7 +91,7 @@ def test_vectors_that_are_all_alike_are_no_trouble() -> None:
 
 def test_words_without_occurrence_have_zeros_and_bad_values_are_seen() -> None:
     sketches = sketched(clouds([3], dim=4, signal=1.0))
-    sketches.begin(1, 2, 4, torch.device("cpu"))
+    sketches.begin(Shape(1, 4, torch.device("cpu")), 2)
     sketches.add_vectors(torch.tensor([1]), torch.tensor([[0.0, 3.0, 0.0, 4.0]]))
     assert sketches.end_unit()
     np.testing.assert_allclose(sketches.components(), [[0, 0, 0, 0], [0, 0.6, 0, 0.8]], atol=1e-6)

@@ -220,7 +220,7 @@ def test_fewer_buckets_are_made_where_their_vectors_would_not_fit(tmp_path, monk
     monkeypatch.setattr(word2vec, "MOST_BYTES", 4 * 50 * 11)
     cache = cache_of(tmp_path / "cache", [NGRAM_WORDS] * 10)
     request = request_of(tmp_path, cache, Counter(dict.fromkeys(NGRAM_WORDS, 10)), name="fasttext", dim=50, threads=1)
-    assert word2vec.make(request).told["buckets"] == 11
+    assert word2vec.make(request).origin["buckets"] == 11
 
 
 FAR = 12  # words between a name and what tells its kind: more than CBOW's window

@@ -363,12 +363,10 @@ def test_the_length_of_a_stream_without_limit_is_not_estimated(teacher: Path, ca
     lines = "".join(json.dumps({"text": text}) + "\n" for text in paragraphs(30))
     (tmp_path / "data" / "train.jsonl").write_text(lines)
     spec = f"hf://{tmp_path / 'data'}"
-    unknown = estimate(config_of(teacher, spec, cache, unit=8))
-    assert unknown["tokens_per_second"] > 0
-    for name in ("units", "units_left", "paragraphs", "sentences", "teacher_tokens", "seconds", "cache_bytes"):
-        assert unknown[name] is None
+    with pytest.raises(X2StaticError, match="needs a --limit"):
+        estimate(config_of(teacher, spec, cache, unit=8))
     limited = estimate(config_of(teacher, spec, cache, unit=30, limit=30))
-    assert (limited["units"], limited["paragraphs"]) == (None, 30)
+    assert limited["paragraphs"] == 30
     assert not cache.exists()
     assert limited["teacher_tokens"] == run(teacher, spec, cache, unit=30)["teacher_tokens"]
 

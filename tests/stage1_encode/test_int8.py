@@ -42,7 +42,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     run(teacher, corpus, tmp_path / "once", unit=3, dtype="int8")
     config = config_of(teacher, corpus, tmp_path / "cache", unit=3, dtype="int8")
-    status, output = forks.run(*as_options(config), kill=("x2static.schemas.shard:write_contexts", "after", 3))
+    status, output = forks.run(
+        *as_options(config), kill=("x2static.stage1_encode.pools.contexts:write_contexts", "after", 3)
+    )
     assert status == -9, output
     assert len(Cache.open(tmp_path / "cache").indices()) == 2
     assert forks.run(*as_options(config))[0] == 0

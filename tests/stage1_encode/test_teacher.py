@@ -136,6 +136,7 @@ class SmallDevice:
 
     def __init__(self, room: int) -> None:
         self.room, self.dim, self.device, self.window = room, 1, CPU, 512
+        self.n_layers = 0
         self.sizes: list[int] = []
 
     def states(self, batch: list[Window]) -> torch.Tensor:

@@ -230,7 +230,7 @@ def test_a_folder_of_other_things_or_of_another_cache_is_refused_and_not_touched
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
-    with pytest.raises(X2StaticError, match=r"holds other things \(thesis\.tex\); name a new or empty folder"):
+    with pytest.raises(X2StaticError, match=r"holds other things \(thesis\.tex\); name a new or empty"):
         merge(tmp_path / "mine", parts)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     with pytest.raises(X2StaticError, match="this is a file"):
@@ -266,7 +266,7 @@ def killed(where: tuple[str, str, int], *arguments: str | Path) -> int:
 PHASES = {
     "between plans and manifest": ("x2static.schemas.cache:write_plan", "after", 1),
     "after the manifest": ("x2static.pipeline.caches.derived:begin_cache", "after", 1),
-    "between two files of a shard": ("x2static.pipeline.caches.derived:_take", "after", 8),
+    "between two files of a shard": ("x2static.pipeline.caches.derived:link_or_copy", "after", 8),
     "before a shard has its name": ("x2static.pipeline.caches.derived:commit_folder", "before", 3),
     "between two shards": ("x2static.pipeline.caches.derived:commit_folder", "after", 3),
 }

@@ -13,7 +13,7 @@ from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.origin import recorded_config
 
 # Of a run, not of what it makes; the rest is recorded in places of its own.
-OF_THE_RUN = {"cache", "device", "trust_remote_code", "workers", "part", "append"}
+OF_THE_RUN = {"cache", "device", "trust_remote_code", "workers", "encoders", "part", "append"}
 ELSEWHERE = {"model", "revision", "corpus", "limit", "format", "layer", "precision"}
 
 
