@@ -12,6 +12,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.pipeline.caches.sample import sample
 from x2static.schemas.manifest import UnitSample
 from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.pools.word_sums import WordSums
 from x2static.stage1_encode.teacher.teacher import Teacher
 
 POOL = {"mean": np.mean, "max": np.max, "min": np.min}
@@ -55,7 +56,7 @@ def test_sums_that_encode_made_are_used_without_a_teacher(tmp_path: Path, monkey
     cache = encoded(tmp_path)
     ours = made("ase", cache, tmp_path / "ours")
     config = config_of(reader().teacher.folder, tmp_path / "text.txt", tmp_path / "summed", unit=7)
-    encode(config, wanted=["unheard", *ours.words])
+    encode(config, pools=[WordSums.of(config, ["unheard", *ours.words])])
     no_teacher(monkeypatch)
     theirs = made("ase", config.cache, tmp_path / "theirs")
     assert theirs.words == ours.words
@@ -65,7 +66,7 @@ def test_sums_that_encode_made_are_used_without_a_teacher(tmp_path: Path, monkey
 
 def test_sums_of_other_words_are_left_alone(tmp_path: Path) -> None:
     config = config_of(reader().teacher.folder, write_lines(tmp_path / "t.txt", TEXTS), tmp_path / "cache", unit=7)
-    encode(config, wanted=["cat", "dog"])
+    encode(config, pools=[WordSums.of(config, ["cat", "dog"])])
     before = files_of(config.cache)
     found = made("ase", config.cache, tmp_path / "out")
     after = {name: data for name, data in files_of(config.cache).items() if not name.startswith("baselines/")}

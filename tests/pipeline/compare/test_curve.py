@@ -63,13 +63,13 @@ def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_eve
     encoded: Path, tmp_path: Path, compare: Compare, monkeypatch: pytest.MonkeyPatch
 ):
     read: list[str] = []
-    original = Encoder.encode
+    original = Encoder.read
 
-    def encode(self: Encoder, portions: Any, what: str, dtype: torch.dtype) -> Any:
+    def read_unit(self: Encoder, portions: Any, what: str, *arguments: Any, **options: Any) -> Any:
         read.append(what)
-        return original(self, portions, what, dtype)
+        return original(self, portions, what, *arguments, **options)
 
-    monkeypatch.setattr(Encoder, "encode", encode)
+    monkeypatch.setattr(Encoder, "read", read_unit)
     cache, out = encoded / "cache", tmp_path / "out"
     words = Cache.open(cache).shard(0).lexicon()["word"].to_pylist()[:8]
     data = write_pairs(tmp_path / "data", words)
@@ -110,7 +110,7 @@ def test_seconds_that_the_teacher_read_before_a_failure_are_kept(
         time.sleep(0.01)
         raise X2StaticError("no teacher")
 
-    monkeypatch.setattr("x2static.baselines.ase.summed", add_up)
+    monkeypatch.setattr("x2static.baselines.ase.gathered", add_up)
     monkeypatch.setattr("x2static.pipeline.compare.scores.make_vectors", add_up)
     words = Cache.open(encoded / "cache").shard(0).lexicon()["word"].to_pylist()[:8]
     asked: list[Any] = ["--cache", encoded / "cache", "--out", tmp_path / "out", "--min-count", "2", "--sizes", "2"]
