@@ -216,15 +216,15 @@ class StoredSums:
                 )
             return None
         for shard in shards:
-            lacking = wanted.intersection(shard.lexicon()["word"].to_pylist()).difference(_words_of(shard))
-            if lacking:
-                logger.info("%s: %d words have no sums there; they are added up beside it", shard.folder, len(lacking))
-                return None
             if damage := shard.pool_damage().get(NAME):
                 raise X2StaticError(
                     f"{shard.folder}: {', '.join(damage)}; run `x2static cache repair {cache.path}`, which drops it, "
                     "and `x2static encode --ase` again"
                 )
+            lacking = wanted.intersection(shard.lexicon()["word"].to_pylist()).difference(_words_of(shard))
+            if lacking:
+                logger.info("%s: %d words have no sums there; they are added up beside it", shard.folder, len(lacking))
+                return None
         return cls(shards, words)
 
     def n_layers(self) -> int:
