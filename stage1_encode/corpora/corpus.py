@@ -3,6 +3,7 @@
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,8 @@ class Corpus(ABC):
     def close(self) -> None:
         """Let go of files and connections."""
         if self._open:
-            self._open.close()
+            with suppress(ValueError):  # a read that hangs in a thread of its own: it goes with the process
+                self._open.close()
         self._open = None
 
     def plan(self, identity: dict[str, Any], first: int = 0, after: Unit | None = None) -> Plan:
