@@ -1,13 +1,10 @@
 """Sentences a second of averaged static vectors and of the teacher: one core, the same sentences, in turns."""
 
-import multiprocessing
 import os
 import platform
 import random
-import signal
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +13,7 @@ from statistics import median
 from typing import Any, Literal
 
 from x2static.durable.errors import X2StaticError
+from x2static.machine.processes import process_pool
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.encoding import Precision
 from x2static.schemas.vectors import WordVectors
@@ -167,7 +165,5 @@ def _stay_on_one_core() -> None:
 
 
 def _alone(work: Callable[[Measurement], float], measurement: Measurement) -> float:
-    context = multiprocessing.get_context("spawn")
-    ignore = (signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, and waits for this one
-    with ProcessPoolExecutor(1, context, initializer=signal.signal, initargs=ignore) as process:
+    with process_pool(1) as process:
         return process.submit(work, measurement).result()

@@ -106,9 +106,7 @@ class Worker:
                         yield before.result()
                     writing = writer.submit(self._stage, job, unit, encoded, name)
                     del encoded  # it goes with the writing, not when the next unit is encoded
-            except GeneratorExit:
-                raise
-            except BaseException:  # what the teacher has read is not lost because what follows cannot be
+            except (Exception, KeyboardInterrupt):  # what the teacher has read is not lost with what follows it
                 if writing:
                     yield writing.result()
                 raise

@@ -20,9 +20,9 @@ from x2static.durable.storage import (
     canonical_json,
     commit_folder,
     differing_settings,
-    foreign_files,
     hash_file,
     read_json,
+    recorded_settings,
     remove_leftovers,
     write_atomically,
 )
@@ -107,19 +107,9 @@ class RunFolder:
         self._check()
 
     def _check(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise X2StaticError(f"{self.path}: is a file, not a folder; give --out a folder of its own")
-        if (self.path / SETTINGS).is_file():
-            self._compare(read_json(self.path / SETTINGS))
-        elif foreign := foreign_files(self.path):
-            raise X2StaticError(
-                f"{self.path}: not empty and no run of `x2static train` ({SETTINGS} is missing, {foreign[0]} is there)"
-                f"; give --out a new or empty folder"
-            )
-
-    def _compare(self, theirs: object) -> None:
-        if not isinstance(theirs, dict):
-            raise X2StaticError(f"{self.path / SETTINGS}: not the settings of a run; give --out another folder")
+        theirs = recorded_settings(self.path, SETTINGS, "run of `x2static train`")
+        if theirs is None:
+            return
         differing = differing_settings(theirs, self.settings)
         if "epochs" in differing and not {"epochs"} <= theirs.keys() & self.settings.keys():
             del differing["epochs"]  # of one of two schedules, which differ

@@ -3,8 +3,8 @@
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Generator
-from contextlib import suppress
 from dataclasses import dataclass
+from inspect import GEN_RUNNING, getgeneratorstate
 from typing import Any
 
 import xxhash
@@ -91,9 +91,9 @@ class Corpus(ABC):
 
     def close(self) -> None:
         """Let go of files and connections."""
-        if self._open:
-            with suppress(ValueError):  # a read that hangs in a thread of its own: it goes with the process
-                self._open.close()
+        # A read that hangs in a thread of its own goes with the process.
+        if self._open and getgeneratorstate(self._open) != GEN_RUNNING:
+            self._open.close()
         self._open = None
 
     def plan(self, identity: dict[str, Any], first: int = 0, after: Unit | None = None) -> Plan:

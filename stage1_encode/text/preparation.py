@@ -1,20 +1,17 @@
 """Text prepared ahead of the teacher: in a thread, or, for an accelerator, by several processes."""
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
-from multiprocessing.connection import wait
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.background import ahead
+from x2static.machine.processes import process_pool
 from x2static.stage1_encode.text.windows import PreparedText, Preparer
 
 if TYPE_CHECKING:  # the processes that prepare text need not load it
@@ -62,9 +59,7 @@ def prepared(
         for unit, texts, last in _portions(units, size):
             yield unit, _packed(preparer.prepare(texts), last)
         return
-    # Started afresh, not forked: the teacher's threads would not survive that.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start, (preparer,)) as pool:
+    with process_pool(workers, _start, preparer) as pool:
         pending: deque[tuple[Unit, Future[PreparedText], bool]] = deque()
 
         def first() -> tuple[Unit, PreparedText]:
@@ -108,17 +103,7 @@ _preparer: Preparer | None = None  # of a worker process
 def _start(preparer: Preparer) -> None:
     global _preparer
     _preparer = preparer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    threading.Thread(target=_follow, daemon=True).start()
-
-
-def _follow() -> None:
-    """End with the parent, however that ends; a queue's reader does not learn of its writer's kill -9."""
-    started_by = multiprocessing.parent_process()
-    if started_by:
-        wait([started_by.sentinel])
-    os._exit(1)
 
 
 def _prepare(paragraphs: list[str]) -> PreparedText:

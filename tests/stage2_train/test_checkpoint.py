@@ -1,6 +1,5 @@
 """However a run is stopped, going on ends byte for byte where an uninterrupted run ends."""
 
-import shutil
 import signal
 from pathlib import Path
 
@@ -236,15 +235,6 @@ def test_a_finished_run_grows_by_epochs_and_is_not_taken_for_finished_before_run
     second = train(config(cache, out, epochs=2))
     assert (first["resumed"], second["resumed"]) == (False, True)
     assert second["epochs"] == 2
-    assert result(out) == result(whole_run)
-
-
-def test_a_finished_run_whose_vectors_are_gone_is_made_whole_from_its_checkpoint(
-    cache: Path, whole_run: Path, tmp_path: Path
-):
-    out = Path(shutil.copytree(whole_run, tmp_path / "run"))
-    (out / "vectors.safetensors").unlink()
-    assert train(config(cache, out))["resumed"]
     assert result(out) == result(whole_run)
 
 
