@@ -28,6 +28,11 @@ def package_version(package: str) -> str:
         return NOT_INSTALLED
 
 
+def extra_of(module: str | None) -> str | None:
+    """Return the first extra that brings a module, or None."""
+    return next((extra for extra, modules in EXTRAS.items() if module in modules), None)
+
+
 def require(*extras: str) -> None:
     """Check that all packages of some extras are installed, without importing them, before work begins.
 

@@ -13,7 +13,7 @@ import click
 
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.background import left_behind
-from x2static.machine.packages import package_version
+from x2static.machine.packages import extra_of, package_version
 from x2static.pipeline.options import Shell
 from x2static.pipeline.terminal import log_to_stderr
 
@@ -84,6 +84,8 @@ def message(error: Exception) -> str:
     """Return the one line that says what went wrong, where, and what to do."""
     if isinstance(error, X2StaticError):
         text = str(error)
+    elif isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name)):
+        text = f"this needs {error.name}: pip install 'x2static[{extra}]'"
     elif isinstance(error, OSError) and error.errno is not None:
         text = _system_error(error)
     elif "No space left on device" in str(error):  # zarrs reports the system's error in words of its own

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from x2static.machine.packages import require
 from x2static.pipeline.evaluations.word_similarity import similarity_table
 from x2static.pipeline.options import common, finish
 from x2static.pipeline.terminal import ProgressLine, duration
@@ -50,6 +51,7 @@ def train_config(folder: Path) -> TrainConfig:
 @click.pass_context
 def demo(context: click.Context, out: Path) -> None:
     """Distil all-MiniLM-L6-v2 from half a million words, score the vectors and show neighbours."""
+    require("encode", "demo", "evaluate")
     from x2static.evaluation.word_similarity import evaluate_word_similarity
     from x2static.stage1_encode.encode import encode
     from x2static.stage2_train.trainer import train

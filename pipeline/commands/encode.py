@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from x2static.durable.errors import X2StaticError
+from x2static.machine.packages import require
 from x2static.pipeline.options import build, common, finish, option
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
@@ -88,6 +89,7 @@ def encode(
     Run the same command again to go on where it stopped.
     """
     config = build(EncodeConfig, values)
+    require("encode")
     listed = _listed_words(ase, data) if ase else []
     from x2static.stage1_encode.pools.word_sums import WordSums
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from x2static.machine.packages import require
 from x2static.pipeline.options import build, common, finish, given, option
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.training import TrainConfig
@@ -46,6 +47,7 @@ def train(context: click.Context, /, **values: Any) -> None:
     Run the same command again to go on where it stopped.
     """
     config = build(TrainConfig, given(context, values))
+    require("train")
     from x2static.stage2_train.trainer import train as run
 
     with ProgressLine("train") as report:

@@ -16,6 +16,7 @@ from datasets.exceptions import DatasetNotFoundError
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.durable.storage import canonical_json, hash_file
+from x2static.machine.background import ahead
 from x2static.schemas.cache import SPOOL
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit
@@ -180,7 +181,8 @@ class HubDataset(Corpus):
     def _values(self, start: int) -> Iterator[str | bytes | None]:
         """Yield the texts of the rows from `start` on, from the spool as far as they are there, then from the hub."""
         if self._keeping:
-            yield from self._spool.keeping(self._from_hub, start)
+            # In a thread of its own, so that an interrupt is heard though a read hangs.
+            yield from self._spool.keeping(lambda row: ahead(self._from_hub(row)), start)
         else:
             yield from self._spool.values(start)
             yield from self._from_hub(max(start, len(self._spool)))

@@ -4,10 +4,9 @@ The ASE baseline (Bommasani, Davis and Cardie, ACL 2020) needs the mean of a wor
 the pass that makes the cache. In a shard, `word_sums/` holds what its unit has of them:
 
     words.arrow    word, count: the chosen words among the shard's, and their occurrences that the teacher reads
-    sums/          zarr array (n_layers, n_words, dim) float32, layer 0 the embeddings
+    sums/          zarr array (n_layers, n_words, dim) float64, layer 0 the embeddings
 
-They are added up in float64, and rounded once a shard: what a mean over shards loses is below the rounding of the
-float32 vectors that are made of it.
+Sums are float64 throughout: a mean over shards is the one that a pass of its own would give.
 """
 
 import logging
@@ -86,8 +85,8 @@ class WordSums(Pool):
         return 8 * shape.n_layers * len(self.chosen) * shape.dim
 
     def shard_bytes(self, shape: Shape) -> int:
-        """Return what they take in a shard in which all words occur: float32."""
-        return 4 * shape.n_layers * len(self.chosen) * shape.dim
+        """Return what they take in a shard in which all words occur: float64."""
+        return 8 * shape.n_layers * len(self.chosen) * shape.dim
 
 
 @dataclass(frozen=True)
@@ -154,13 +153,13 @@ class UnitWordSums(UnitPool):
     def end(self, results: ResultStream) -> "TakenWordSums":
         """Begin to bring the sums of the words that are in the unit to the host."""
         rows = np.array(sorted(self._here), np.int64)
-        sums = self.sums[:, to_device(rows, self.sums.device)].float()
+        sums = self.sums[:, to_device(rows, self.sums.device)]
         return TakenWordSums([self._chosen[row] for row in rows], self.counts.numpy()[rows], results.fetch(sums))
 
 
 @dataclass(frozen=True)
 class TakenWordSums:
-    """The sums of a unit on their way to the host: of (n_words,) words, (n_layers, n_words, dim) float32."""
+    """The sums of a unit on their way to the host: of (n_words,) words, (n_layers, n_words, dim) float64."""
 
     words: list[str]
     counts: npt.NDArray[np.int64]
@@ -179,7 +178,7 @@ class TakenWordSums:
         table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=LEXICON_SCHEMA)
         write_table(folder / NAME / "words.arrow", table)
         chunks = (1, min(CHUNK_WORDS, max(len(self.words), 1)), sums.shape[2])
-        stored = create_array(folder / NAME, "sums", sums.shape, "float32", chunks)
+        stored = create_array(folder / NAME, "sums", sums.shape, "float64", chunks)
         for layer, values in enumerate(sums):
             stored[layer] = values
 

@@ -108,6 +108,7 @@ def test_debug_shows_the_traceback_too(tmp_path: Path, capsys: pytest.CaptureFix
         (OSError(errno.ENOSPC, "No space left on device", "/dev/full"), "the disk is full (/dev/full)"),
         (RuntimeError("No space left on device (os error 28)"), "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied (/x)"),
+        (ModuleNotFoundError("No module named 'zarr'", name="zarr"), "this needs zarr: pip install 'x2static[train]'"),
         (ZeroDivisionError("division by zero"), "unexpected ZeroDivisionError: division by zero"),
     ],
 )

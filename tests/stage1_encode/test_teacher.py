@@ -169,8 +169,9 @@ def test_out_of_memory_between_portions_loses_no_window_and_the_means_stay() -> 
     for text in texts[:-1]:
         text.last = False
     encoder = Encoder(None, SmallDevice(room=12), 100)  # type: ignore[arg-type]
-    content = encoder.encode(texts, "corpus, unit 0").content()
-    np.testing.assert_array_equal(content.contexts[:, 0], expected)
+    unit = encoder.encode(texts, "corpus, unit 0")
+    np.testing.assert_array_equal(unit.contexts()[:, 0], expected)
+    content = unit.words.of_shard()
     assert content.word_offsets.tolist() == list(range(10))
     assert content.paragraphs.tolist() == [0] * 4 + [1] * 3 + [2] * 2
     assert (content.lexicon, content.counts.tolist(), content.n_paragraphs) == (["word"], [9], 3)

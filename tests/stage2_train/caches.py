@@ -13,7 +13,7 @@ from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import Manifest, Plan
 from x2static.schemas.segmentation import SEGMENTATION
-from x2static.schemas.shard import ShardContent, shard_name, write_shard
+from x2static.schemas.shard import MARKER, ShardContent, shard_name, write_shard
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train.moments import SHRINKAGE
 from x2static.stage2_train.sampling import Draws, draws_of
@@ -161,7 +161,9 @@ def rewritten_shard(cache: Path, index: int, **changes: object) -> Iterator[None
     aside = cache / f"aside-{index}"
     folder.rename(aside)
     content = ShardContent(**{**vars(shard_content(index, 130, DIM)), **changes})
-    write_shard(cache / "shards", index, content, marker(index, fingerprint=encoding(dim=DIM).fingerprint))
+    written = write_shard(cache / "shards", index, content, marker(index, fingerprint=encoding(dim=DIM).fingerprint))
+    fitting = written.model_copy(update={"n_contexts": len(content.contexts)})
+    (folder / MARKER).write_bytes(canonical_json(fitting.model_dump()))
     try:
         yield
     finally:

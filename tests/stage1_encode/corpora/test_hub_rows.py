@@ -276,7 +276,7 @@ def test_an_interrupt_ends_the_process_though_a_read_hangs(
     parquet.ranges.clear()
     status, output = forks.run(*options(teacher, tmp_path / "cache", limit=limit))
     assert status == 0, output
-    assert (0 in groups_sent(parquet)) == (limit is None), "rows that were read before the interrupt are in the spool"
+    assert 0 not in groups_sent(parquet), "what was read before the interrupt is committed, or in the spool"
 
 
 @pytest.fixture
