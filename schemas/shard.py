@@ -44,7 +44,7 @@ LARGEST = 127  # magnitude of an int8 code
 ABSENT = -128
 # A chunk that equals the fill value is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a missing one
 # reads as it. These are values that no context has: every chunk is written, and a lost one does not read as zeros.
-FILL: dict[str, float] = {"float16": float("nan"), "float32": float("nan"), "int8": ABSENT}
+FILL: dict[str, float] = {"float16": float("nan"), "float32": float("nan"), "float64": float("nan"), "int8": ABSENT}
 
 WritePool = Callable[[Path], None]  # writes a pool's arrays into a shard's folder, under the pool's name
 _OPENING = threading.Lock()
