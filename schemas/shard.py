@@ -330,7 +330,7 @@ def read_table(path: Path) -> pa.Table:
 def _zarrs() -> Iterator[None]:
     """Let arrays that are opened in the block be read and written by zarrs, and leave zarr's settings as they were.
 
-    It reads 768-d float16 at 7.1 GB/s, zarr's own pipeline at 2.7 (two cores, chunks of 4096 rows, DESIGN §3). An array
+    It reads 768-d float16 at 7.1 GB/s, zarr's own pipeline at 2.7 (two cores, chunks of 4096 rows). An array
     takes its pipeline when it is opened; the settings are the whole process's, so one thread opens at a time.
     """
     with _OPENING, zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):

@@ -84,7 +84,7 @@ def encode(
         resumed = set(filter(part.takes, markers))
         work = Work(cache, plans, markers, pools, part)
         whose = f"{cache.path}: part {part}" if config.part else str(cache.path)
-        if not work.jobs():
+        if not (jobs := work.jobs()):
             logger.info("%s: finished already, %d shards", whose, len(resumed))
         else:
             if resumed:
@@ -92,7 +92,7 @@ def encode(
             logger.info("precision: %s, because %s", precision, why)
             sources = match(config, corpora, cache.path, plans)
             encoder = encoder or load_encoder(config, files, precision, device, wanted)
-            work.do(encoder, sources, pick_workers(config.workers, device), engine, report)
+            work.do(jobs, encoder, sources, pick_workers(config.workers, device), engine, report)
     _log_skipped(plans, {index: marker for index, marker in markers.items() if index not in resumed})
     if config.part is None and not sum(marker.n_contexts for marker in markers.values()):
         raise X2StaticError(
@@ -228,11 +228,18 @@ class Work:
         return tuple(lacking)
 
     def do(
-        self, encoder: Encoder, sources: Sequence[Source], processes: int, engine: Engine, report: Report = silent
+        self,
+        jobs: list[Job],
+        encoder: Encoder,
+        sources: Sequence[Source],
+        processes: int,
+        engine: Engine,
+        report: Report = silent,
     ) -> None:
         """Do what there is to do.
 
         Args:
+            jobs: those of `jobs()`.
             encoder: the teacher and what cuts text for it.
             sources: the corpora of the plans.
             processes: that prepare text.
@@ -244,7 +251,6 @@ class Work:
                 are open, or a unit cannot be encoded.
         """
         check_teacher(self.cache, probed(encoder))
-        jobs = self.jobs()
         named = {number for source in sources for number in source.plans}
         if closed := [job for job in jobs if job.plan not in named]:
             raise X2StaticError(

@@ -63,7 +63,8 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
             with ExitStack() as stack:
                 sources = find_sources(cache, plans, needed, origin, stack)
                 encoder = find_teacher(cache, plans[0], origin)
-                Work(cache, plans, markers, (), part).do(encoder, sources, 1, Worker.run, report)
+                work = Work(cache, plans, markers, (), part)
+                work.do(work.jobs(), encoder, sources, 1, Worker.run, report)
         else:
             logger.info("%s: every shard is there and whole, nothing is encoded", folder)
         _remove_unplanned(cache, plans, damaged)

@@ -28,7 +28,7 @@ WIDTHS_PER_OCTAVE = 16
 def pick_precision(
     precision: Precision | Literal["auto"], compat: str | None, device: torch.device
 ) -> tuple[Precision, str]:
-    """Return the teacher's number format, and why (DESIGN §1, last row of the table)."""
+    """Return the teacher's number format, and why."""
     if precision != "auto":
         return precision, "it was asked for"
     if compat == "paper":
