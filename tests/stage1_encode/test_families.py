@@ -147,7 +147,7 @@ def test_rotary_positions_are_believed_without_a_try_up_to_the_largest_window(co
     assert loaded(folder).window == MAX_WINDOW
 
 
-@families
+@pytest.mark.parametrize("family", ["bert", "gpt2", "deberta-v3", "bart", "t5"])
 def test_trying_a_length_runs_no_more_than_the_first_block(readers: Readers, family: str):
     teacher = loaded(readers(family).teacher.folder)
     blocks = next(module for module in teacher._model.modules() if isinstance(module, torch.nn.ModuleList))
@@ -158,7 +158,7 @@ def test_trying_a_length_runs_no_more_than_the_first_block(readers: Readers, fam
     assert set(ran) == {0}
     for hook in hooks:
         hook.remove()
-    assert teacher._probe_dim() == 32, "nothing stops the model afterwards"
+    assert teacher._probe_dim() == teacher.dim, "nothing stops the model afterwards"
 
 
 # --- layers ----------------------------------------------------------------------------------------------------------
