@@ -41,11 +41,8 @@ class Pooled(NamedTuple):
 def make(request: Request) -> Result:
     """Return the mean, or the largest or smallest value in each dimension, of each word's contextual vectors.
 
-    A word without an occurrence that the teacher reads is left out.
-
-    Raises:
-        X2StaticError: teacher or text are not found as they were; there is no such layer; the words are too many for
-            the machine's memory.
+    A word without an occurrence that the teacher reads is left out. Raises X2StaticError: teacher or text are not found
+    as they were; there is no such layer; the words are too many for the machine's memory.
     """
     words = sorted(request.words)
     pooled = _stored(request, words) or _gathered(request, words)
@@ -132,11 +129,7 @@ class Sums(WordState):
         return 8 * shape.n_layers * n_words * shape.dim + 8 * n_words
 
     def check_layer(self, n_layers: int) -> None:
-        """See that the teacher has the layer.
-
-        Raises:
-            X2StaticError: there is no such layer.
-        """
+        """See that the teacher has the layer. Raises X2StaticError: there is no such layer."""
         layer_number(self._layer, n_layers - 1)
 
     def begin(self, shape: Shape, n_words: int) -> None:
@@ -177,11 +170,7 @@ class Extremes(WordState):
         return 4 * shape.n_layers * n_words * shape.dim + 8 * n_words
 
     def check_layer(self, n_layers: int) -> None:
-        """See that the teacher has the layer.
-
-        Raises:
-            X2StaticError: there is no such layer.
-        """
+        """See that the teacher has the layer. Raises X2StaticError: there is no such layer."""
         layer_number(self._layer, n_layers - 1)
 
     def begin(self, shape: Shape, n_words: int) -> None:

@@ -28,23 +28,14 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class FineTuning:
-    """The settings: those that are usual for teachers of this kind (Devlin et al. 2019, appendix A.3).
+    """The settings: those that are usual for teachers of this kind (Devlin et al. 2019, appendix A.3)."""
 
-    Attributes:
-        lr: highest learning rate of AdamW.
-        epochs: passes over the training texts.
-        batch_size: texts in a batch.
-        warmup: share of the steps in which the learning rate rises, linearly; behind them it falls to zero.
-        weight_decay: of AdamW.
-        seed: of the head, of dropout and of the order of the texts.
-    """
-
-    lr: float = 2e-5
-    epochs: int = 3
-    batch_size: int = 32
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    seed: int = 0
+    lr: float = 2e-5  # highest learning rate of AdamW
+    epochs: int = 3  # passes over the training texts
+    batch_size: int = 32  # texts in a batch
+    warmup: float = 0.1  # share of the steps in which the learning rate rises, linearly; behind them it falls to zero
+    weight_decay: float = 0.01  # of AdamW
+    seed: int = 0  # of the head, of dropout and of the order of the texts
 
 
 class Classifier(nn.Module):

@@ -24,10 +24,8 @@ logger = logging.getLogger(__name__)
 def make(request: Request) -> Result:
     """Return, for each word, the weighted principal components of the teacher's states for the word alone.
 
-    The states are averaged over the word's pieces and the special tokens, as in the library.
-
-    Raises:
-        X2StaticError: the teacher is not found, or has no such layer.
+    The states are averaged over the word's pieces and the special tokens, as in the library. Raises X2StaticError: the
+    teacher is not found, or has no such layer.
     """
     states = read_words(request, special=True)
     known = states.any(axis=1)

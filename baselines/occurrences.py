@@ -31,13 +31,9 @@ SAVING_SHARE = 0.05
 
 
 class WordState(Accumulator):
-    """What is kept of each word's contextual vectors, however many there are.
+    """What is kept of each word's contextual vectors, however many there are."""
 
-    Attributes:
-        tensors: all of it by name, on the teacher's device.
-    """
-
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor]  # all of it by name, on the teacher's device
 
     @abstractmethod
     def n_bytes(self, shape: Shape, n_words: int) -> int:
@@ -65,13 +61,9 @@ class WordState(Accumulator):
 
 @dataclass(frozen=True)
 class StateFile:
-    """A state on disk, with the units that are in it and the words that its rows are of.
+    """A state on disk, with the units that are in it and the words that its rows are of."""
 
-    Attributes:
-        path: where it is.
-    """
-
-    path: Path
+    path: Path  # where it is
 
     def units(self) -> set[int]:
         """Return the units that are in it; none where it is not there."""
@@ -111,11 +103,7 @@ class StateFile:
             write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()}, metadata)
 
     def _read(self, get: Any) -> Any:
-        """Return what a function reads.
-
-        Raises:
-            X2StaticError: the file is damaged.
-        """
+        """Return what a function reads. Raises X2StaticError: the file is damaged."""
         try:
             with safe_open(self.path, framework="numpy") as file:
                 return get(file)

@@ -64,10 +64,7 @@ def make(request: Request) -> Result:
     """Read the vectors of the vocabulary, or, without a cache and a list of words, the first `max_vocab` of the file.
 
     Words must be written as they are in the vocabulary. Counts are the cache's where there is one, the file's where it
-    has them, else zeros.
-
-    Raises:
-        X2StaticError: no file is named, it cannot be read, or holds none of the words.
+    has them, else zeros. Raises X2StaticError: no file is named, it cannot be read, or holds none of the words.
     """
     path = request.config.vectors
     if path is None:
@@ -97,65 +94,40 @@ def make(request: Request) -> Result:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file of word vectors is read.
+    """How a file of word vectors is read."""
 
-    Attributes:
-        format: "word2vec" (text with a header, which fastText's .vec is too), "word2vec-bin", "glove" (text without a
-            header) or "fasttext-bin".
-        dim: numbers in a row.
-        n_rows: rows in the file, as its header says; None without one.
-        fasttext: what else the beginning of fastText's .bin says.
-    """
-
+    # "word2vec" (text with a header, which fastText's .vec is too), "word2vec-bin", "glove" (text without a header) or
+    # "fasttext-bin"
     format: Format
-    dim: int
-    n_rows: int | None = None
-    fasttext: "FastText | None" = None
+    dim: int  # numbers in a row
+    n_rows: int | None = None  # rows in the file, as its header says; None without one
+    fasttext: "FastText | None" = None  # what else the beginning of fastText's .bin says
 
 
 @dataclass(frozen=True)
 class FastText:
-    """What the beginning of fastText's .bin says.
+    """What the beginning of fastText's .bin says."""
 
-    Attributes:
-        entries: words, with their counts, in the order of their rows.
-        n_buckets: rows for n-grams, behind those of the words.
-        shortest: characters of the shortest n-gram.
-        longest: characters of the longest one; 0 for none.
-        offset: byte of the file where the matrix begins.
-    """
-
-    entries: list[tuple[bytes, int]]
-    n_buckets: int
-    shortest: int
-    longest: int
-    offset: int
+    entries: list[tuple[bytes, int]]  # words, with their counts, in the order of their rows
+    n_buckets: int  # rows for n-grams, behind those of the words
+    shortest: int  # characters of the shortest n-gram
+    longest: int  # characters of the longest one; 0 for none
+    offset: int  # byte of the file where the matrix begins
 
 
 @dataclass
 class Rows:
-    """The rows of a file that are kept; memory holds no row of another word.
+    """The rows of a file that are kept; memory holds no row of another word."""
 
-    Attributes:
-        file: the file, for messages.
-        layout: how it is read.
-        wanted: the words to keep; empty for all.
-        most: words to keep at most, in the file's order.
-        report: hears of the progress.
-        words: the words kept, with their rows.
-        counts: occurrences of each, where the file says; else zeros.
-        read: rows read so far.
-        left_out: rows that cannot be used, by reason.
-    """
-
-    file: Path
-    layout: Layout
-    wanted: Collection[str]
-    most: int
-    report: Report
-    words: dict[str, int] = field(default_factory=dict, init=False)
-    counts: list[int] = field(default_factory=list, init=False)
-    read: int = field(default=0, init=False)
+    file: Path  # the file, for messages
+    layout: Layout  # how it is read
+    wanted: Collection[str]  # the words to keep; empty for all
+    most: int  # words to keep at most, in the file's order
+    report: Report  # hears of the progress
+    words: dict[str, int] = field(default_factory=dict, init=False)  # the words kept, with their rows
+    counts: list[int] = field(default_factory=list, init=False)  # occurrences of each, where the file says; else zeros
+    read: int = field(default=0, init=False)  # rows read so far
+    # rows that cannot be used, by reason
     left_out: dict[str, int] = field(default_factory=lambda: {NOT_UTF8: 0, EMPTY: 0, DUPLICATE: 0}, init=False)
     _data: bytearray = field(default_factory=bytearray, init=False)
 
@@ -187,11 +159,7 @@ class Rows:
         return word
 
     def add(self, word: str, vector: Vector, count: int = 0) -> None:
-        """Keep the row read last.
-
-        Raises:
-            X2StaticError: it holds values that are not finite.
-        """
+        """Keep the row read last. Raises X2StaticError: it holds values that are not finite."""
         if not np.isfinite(vector).all():
             raise X2StaticError(
                 f"{self.file}: row {self.read}, {word!r}: holds values that are not finite numbers of 32 bits; the "
@@ -213,8 +181,7 @@ class Rows:
 def layout_of(path: Path) -> Layout:
     """Return how a file is read, by its first bytes; compressed ones (.gz, .bz2, .xz, .zst) are looked into.
 
-    Raises:
-        X2StaticError: it is missing, empty, a pickle, damaged, or nothing that this version reads.
+    Raises X2StaticError: it is missing, empty, a pickle, damaged, or nothing that this version reads.
     """
     if not path.is_file():
         raise X2StaticError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; --vectors takes a file")

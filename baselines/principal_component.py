@@ -20,9 +20,8 @@ STATE = "sketches.safetensors"
 def make(request: Request) -> Result:
     """Return the first principal component of each word's contextual vectors at a layer, of length 1.
 
-    Raises:
-        X2StaticError: teacher or text are not found as they were; there is no such layer; the words are too many for
-            the machine's memory.
+    Raises X2StaticError: teacher or text are not found as they were; there is no such layer; the words are too many for
+    the machine's memory.
     """
     sketches = Sketches(request.config.layer)
     units_found = gather(request, request.words, sketches, StateFile(request.folder / STATE))

@@ -18,30 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a method is to make.
+    """What a method is to make."""
 
-    Attributes:
-        config: the settings.
-        cache: the cache; None where none was given.
-        words: its vocabulary, by descending count; without a cache, the words of `config.vocab`, if there is one.
-        counts: (len(words),) int64, occurrences of each in the cache; zeros without one.
-        folder: where a method may keep what it needs to go on after a kill; it is there, and gone at the end.
-        report: hears of the progress.
-    """
-
-    config: BaselineConfig
-    cache: "Cache | None"
+    config: BaselineConfig  # the settings
+    cache: "Cache | None"  # the cache; None where none was given
+    # its vocabulary, by descending count; without a cache, the words of `config.vocab`, if there is one
     words: list[str]
-    counts: npt.NDArray[np.int64]
-    folder: Path
-    report: Report = silent
+    counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences of each in the cache; zeros without one
+    folder: Path  # where a method may keep what it needs to go on after a kill; it is there, and gone at the end
+    report: Report = silent  # hears of the progress
 
     def needed_cache(self) -> "Cache":
-        """Return the cache.
-
-        Raises:
-            X2StaticError: there is none, and the method needs it.
-        """
+        """Return the cache. Raises X2StaticError: there is none, and the method needs it."""
         if self.cache is None:
             raise X2StaticError(f"{self.config.name} needs a cache for its vocabulary; give --cache")
         return self.cache
@@ -49,18 +37,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What a method gives.
+    """What a method gives."""
 
-    Attributes:
-        words: those that have a vector, by descending count.
-        counts: (len(words),) int64, occurrences of each; zeros where nobody knows.
-        matrix: (len(words), dim) float32.
-        origin: what run.json is to say beyond the settings.
-        segmentation: how text was cut into these words; None for as the cache was.
-    """
-
-    words: list[str]
-    counts: npt.NDArray[np.int64]
-    matrix: npt.NDArray[np.float32]
-    origin: dict[str, Any] = field(default_factory=dict)
-    segmentation: WordSegmentation | None = None
+    words: list[str]  # those that have a vector, by descending count
+    counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences of each; zeros where nobody knows
+    matrix: npt.NDArray[np.float32]  # (len(words), dim) float32
+    origin: dict[str, Any] = field(default_factory=dict)  # what run.json is to say beyond the settings
+    segmentation: WordSegmentation | None = None  # how text was cut into these words; None for as the cache was

@@ -47,11 +47,7 @@ class Sketches(WordState):
         return 4 * (ROWS + 1) * n_words * shape.dim + 16 * n_words
 
     def check_layer(self, n_layers: int) -> None:
-        """Find the layer's number.
-
-        Raises:
-            X2StaticError: there is no such layer.
-        """
+        """Find the layer's number. Raises X2StaticError: there is no such layer."""
         self._layer = layer_number(self._asked, n_layers - 1)
 
     def begin(self, shape: Shape, n_words: int) -> None:

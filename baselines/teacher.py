@@ -172,8 +172,7 @@ def result_of(request: Request, matrix: npt.NDArray[np.float32], origin: dict[st
 def check_memory(n_bytes: int, device: torch.device, what: str) -> None:
     """Refuse what does not fit into the device's memory, before the teacher has read for hours.
 
-    Raises:
-        X2StaticError: with both numbers.
+    Raises X2StaticError: with both numbers.
     """
     total = memory_of(device)
     if n_bytes > MOST_MEMORY * total:

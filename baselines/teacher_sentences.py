@@ -27,19 +27,12 @@ TEXTS_AT_ONCE = 2048  # sorted by length together
 
 @dataclass(frozen=True)
 class TeacherSentences:
-    """A teacher that gives one vector a text.
+    """A teacher that gives one vector a text."""
 
-    Attributes:
-        files: the teacher on disk.
-        precision: number format that it computes with.
-        encoder: stage one's loop over batches.
-        trust_remote_code: whether the model may run Python code of its own.
-    """
-
-    files: TeacherFiles
-    precision: Precision
-    encoder: Encoder
-    trust_remote_code: bool = False
+    files: TeacherFiles  # the teacher on disk
+    precision: Precision  # number format that it computes with
+    encoder: Encoder  # stage one's loop over batches
+    trust_remote_code: bool = False  # whether the model may run Python code of its own
 
     @classmethod
     def load(
@@ -53,10 +46,8 @@ class TeacherSentences:
         """Load a teacher.
 
         The model is a folder, "demo", or an id on the hub, of which `revision` is a commit, tag or branch. "auto" is
-        bfloat16 where the device computes with it, else float32.
-
-        Raises:
-            X2StaticError: the teacher is not there or cannot be loaded, or there is no such device.
+        bfloat16 where the device computes with it, else float32. Raises X2StaticError: the teacher is not there or
+        cannot be loaded, or there is no such device.
         """
         where = pick_device(device)
         picked = teacher_precision(precision, where)

@@ -39,27 +39,16 @@ WHITE = re.compile(r"[ \t\n\v\f\r]")  # gensim's reader (C++ in the C locale) en
 
 @dataclass(frozen=True)
 class Text:
-    """A text, written, and its vocabulary.
+    """A text, written, and its vocabulary."""
 
-    Attributes:
-        file: a line a sentence, words between spaces.
-        words: the vocabulary, by descending count; each occurs.
-        counts: (len(words),) int64, occurrences in the text.
-        n_words: words in the file, those outside the vocabulary included.
-        n_lines: lines in the file.
-        longest: words of the longest line.
-        origin: what run.json is to say of it.
-        segmentation: how it was cut into words.
-    """
-
-    file: Path
-    words: list[str]
-    counts: npt.NDArray[np.int64]
-    n_words: int
-    n_lines: int
-    longest: int
-    origin: dict[str, Any]
-    segmentation: WordSegmentation
+    file: Path  # a line a sentence, words between spaces
+    words: list[str]  # the vocabulary, by descending count; each occurs
+    counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences in the text
+    n_words: int  # words in the file, those outside the vocabulary included
+    n_lines: int  # lines in the file
+    longest: int  # words of the longest line
+    origin: dict[str, Any]  # what run.json is to say of it
+    segmentation: WordSegmentation  # how it was cut into words
 
 
 @dataclass
@@ -148,8 +137,7 @@ def _cut(bounds: npt.NDArray[np.int64], longest: int) -> npt.NDArray[np.int64]:
 def identities(config: BaselineConfig) -> list[dict[str, Any]]:
     """Return what the corpora that --corpus names hold, in order.
 
-    Raises:
-        X2StaticError: one is not there, or is on the hub.
+    Raises X2StaticError: one is not there, or is on the hub.
     """
     with _opened(config) as corpora:
         return [corpus.identity() for corpus in corpora]
@@ -207,8 +195,7 @@ def _paragraphs(corpora: "list[Corpus]", origin: dict[str, Any]) -> Iterator[str
 def _vocabulary(request: Request, counts: Counter[str]) -> list[str]:
     """Return the words of text files that get a vector, by descending count, ties by word.
 
-    Raises:
-        X2StaticError: there are none.
+    Raises X2StaticError: there are none.
     """
     config = request.config
     where = f"corpus {', '.join(config.corpus)}"

@@ -39,11 +39,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
-
-    Raises:
-        X2StaticError: the file is no JSON.
-    """
+    """Return what a JSON file holds. Raises X2StaticError: the file is no JSON."""
     try:
         return json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -53,8 +49,7 @@ def read_json(path: Path) -> Any:
 def read_model(path: Path, model: type[Model]) -> Model:
     """Return what a JSON file holds, checked.
 
-    Raises:
-        X2StaticError: the file is no JSON, or not what this version writes; the fields are named.
+    Raises X2StaticError: the file is no JSON, or not what this version writes; the fields are named.
     """
     return checked_model(path, read_json(path), model)
 
@@ -62,8 +57,7 @@ def read_model(path: Path, model: type[Model]) -> Model:
 def checked_model(path: Path, values: Any, model: type[Model]) -> Model:
     """Return what was read from a JSON file, checked.
 
-    Raises:
-        X2StaticError: it is not what this version writes; the fields are named.
+    Raises X2StaticError: it is not what this version writes; the fields are named.
     """
     try:
         return model.model_validate(values)

@@ -64,9 +64,8 @@ def find_questions(data: Path | None) -> list[Path]:
 def read_questions(path: Path) -> list[Question]:
     """Return the questions of a file, in order.
 
-    Raises:
-        X2StaticError: the file is no UTF-8 or holds no question, a line is not four words, or the first question comes
-            before the first section.
+    Raises X2StaticError: the file is no UTF-8 or holds no question, a line is not four words, or the first question
+    comes before the first section.
     """
     section, questions = None, []
     for number, line in numbered_lines(path):
@@ -88,45 +87,30 @@ def read_questions(path: Path) -> list[Question]:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares of the covered questions that were answered rightly.
+    """Shares of the covered questions that were answered rightly."""
 
-    Attributes:
-        cos_add: by 3CosAdd, 0 to 1; None where no question is covered.
-        cos_mul: by 3CosMul, the same.
-        covered: questions of which all four words are known.
-        total: all questions.
-    """
-
-    cos_add: float | None
-    cos_mul: float | None
-    covered: int
-    total: int
+    cos_add: float | None  # by 3CosAdd, 0 to 1; None where no question is covered
+    cos_mul: float | None  # by 3CosMul, the same
+    covered: int  # questions of which all four words are known
+    total: int  # all questions
 
 
 @dataclass(frozen=True)
 class AnalogyScore:
-    """The result of one file of questions.
+    """The result of one file of questions."""
 
-    Attributes:
-        task: name of the file, without its ending.
-        all: over all questions, each counting the same.
-        semantic: over the sections that do not begin with `gram`; None where the file does not tell the two apart.
-        syntactic: over those that do; None likewise.
-        sections: of each section, in the order of the file.
-    """
-
-    task: str
-    all: Accuracy
+    task: str  # name of the file, without its ending
+    all: Accuracy  # over all questions, each counting the same
+    # over the sections that do not begin with `gram`; None where the file does not tell the two apart
     semantic: Accuracy | None = None
-    syntactic: Accuracy | None = None
-    sections: dict[str, Accuracy] = field(default_factory=dict)
+    syntactic: Accuracy | None = None  # over those that do; None likewise
+    sections: dict[str, Accuracy] = field(default_factory=dict)  # of each section, in the order of the file
 
 
 def evaluate_analogies(vectors: WordVectors, data: Path | None = None) -> list[AnalogyScore]:
     """Answer analogy questions, those with an unknown word left out and counted.
 
-    Raises:
-        X2StaticError: the questions cannot be read, or none of them is covered.
+    Raises X2StaticError: the questions cannot be read, or none of them is covered.
     """
     files = {path.stem: read_questions(path) for path in find_questions(data)}
     check_covered(vectors, files)
@@ -136,8 +120,7 @@ def evaluate_analogies(vectors: WordVectors, data: Path | None = None) -> list[A
 def check_covered(vectors: WordVectors, files: Mapping[str, list[Question]]) -> None:
     """Check that there is something to answer in the files, by name, which takes less long than answers.
 
-    Raises:
-        X2StaticError: no question is covered.
+    Raises X2StaticError: no question is covered.
     """
     spelling = Spelling(vectors.words)
     if any(spelling.rows(questions).min(axis=1).max() >= 0 for questions in files.values()):
@@ -192,17 +175,14 @@ def average(scores: Iterable[AnalogyScore]) -> float | None:
 
 
 class Spelling:
-    """Which words of a vocabulary are one in another case.
-
-    Attributes:
-        first: (n_words,) int64, for each row the first (most frequent) of those that are the same word.
-    """
+    """Which words of a vocabulary are one in another case."""
 
     def __init__(self, words: list[str]) -> None:
         """Group the words of a vocabulary, given by descending count."""
         self._rows: dict[str, list[int]] = {}
         for row, word in enumerate(words):
             self._rows.setdefault(word.upper(), []).append(row)
+        # (n_words,) int64, for each row the first (most frequent) of those that are the same word
         self.first: Rows = np.empty(len(words), np.int64)
         for rows in self._rows.values():
             self.first[rows] = rows[0]

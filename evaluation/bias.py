@@ -113,8 +113,7 @@ def find_word_lists(data: Path | None) -> list[Path]:
 def read_word_lists(path: Path) -> dict[str, WordLists]:
     """Return the tests of a file by name: the user's own, or those of WEFE's WEAT.json.
 
-    Raises:
-        X2StaticError: the file is no JSON or TOML, holds no test, or a test is not four lists of words, none twice.
+    Raises X2StaticError: the file is no JSON or TOML, holds no test, or a test is not four lists of words, none twice.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -144,27 +143,18 @@ def read_word_lists(path: Path) -> dict[str, WordLists]:
 
 @dataclass(frozen=True)
 class Association:
-    """The result of one test.
+    """The result of one test."""
 
-    Attributes:
-        task: name of the test.
-        effect: d, -2 to 2 for targets of equal number: how many standard deviations the targets X are nearer than Y to
-            the attributes A rather than B; None where it is not defined: fewer than two words of a list are known, or
-            all targets are associated alike.
-        p: share of the partitions of X and Y together that are at least as far apart; None likewise.
-        exact: whether all partitions were tried, and not a sample.
-        covered: known words of the four lists, those that are one in the vocabulary ("May", "may") counted once.
-        total: words of the four lists.
-        known: known words of each list.
-    """
-
-    task: str
+    task: str  # name of the test
+    # d, -2 to 2 for targets of equal number: how many standard deviations the targets X are nearer than Y to the
+    # attributes A rather than B; None where it is not defined: fewer than two words of a list are known, or all targets
+    # are associated alike
     effect: float | None
-    p: float | None
-    exact: bool
-    covered: int
-    total: int
-    known: dict[str, int] = field(default_factory=dict)
+    p: float | None  # share of the partitions of X and Y together that are at least as far apart; None likewise
+    exact: bool  # whether all partitions were tried, and not a sample
+    covered: int  # known words of the four lists, those that are one in the vocabulary ("May", "may") counted once
+    total: int  # words of the four lists
+    known: dict[str, int] = field(default_factory=dict)  # known words of each list
 
 
 @dataclass(frozen=True)
@@ -180,8 +170,7 @@ def evaluate_bias(
 ) -> list[Association]:
     """Run every association test, unknown words left out and counted.
 
-    Raises:
-        X2StaticError: the lists cannot be read, scipy is missing, or no word of any test is known.
+    Raises X2StaticError: the lists cannot be read, scipy is missing, or no word of any test is known.
     """
     files = {path: read_word_lists(path) for path in find_word_lists(data)}
     tests = [
@@ -203,11 +192,9 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, permutations: P
     """Run one test; one without a score is warned of.
 
     The standard deviation is that of the population of all targets, as the paper's text and WEFE have it. The p-value
-    is one-sided and counts partitions that are just as far apart: exactly, the observed one is among them; in a
-    sample, p = (1 + hits) / (1 + drawn). Where unknown words leave X and Y of unequal sizes, the partitions keep them.
-
-    Raises:
-        X2StaticError: scipy is missing.
+    is one-sided and counts partitions that are just as far apart: exactly, the observed one is among them; in a sample,
+    p = (1 + hits) / (1 + drawn). Where unknown words leave X and Y of unequal sizes, the partitions keep them. Raises
+    X2StaticError: scipy is missing.
     """
     # Two words that are one in the vocabulary ("May", "may") are that one, once.
     rows = {name: list(dict.fromkeys(rows_of(vectors, words))) for name, words in lists}

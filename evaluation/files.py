@@ -50,8 +50,7 @@ def gensim_file(name: str) -> Path | None:
 def finite_score(number: str, where: str, header: str) -> float:
     """Return a score that people gave; `header` says what to do about a header line, which has none.
 
-    Raises:
-        X2StaticError: it is no finite number.
+    Raises X2StaticError: it is no finite number.
     """
     try:
         score = float(number)
@@ -65,8 +64,7 @@ def finite_score(number: str, where: str, header: str) -> float:
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """Return the lines of a text file that are not blank, each with its number from 1.
 
-    Raises:
-        X2StaticError: the file is no UTF-8.
+    Raises X2StaticError: the file is no UTF-8.
     """
     raw = path.read_bytes()
     try:

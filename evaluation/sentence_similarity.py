@@ -52,10 +52,8 @@ def find_sentence_pairs(data: Path | None) -> list[Path]:
 def read_sentence_pairs(path: Path) -> list[SentencePair]:
     """Return the pairs of a data set, in order; its first line tells which form all lines have.
 
-    A line that begins with `#` is a pair like others: sentences do.
-
-    Raises:
-        X2StaticError: the file is no UTF-8, holds no pair, or a line is not two sentences and a finite number.
+    A line that begins with `#` is a pair like others: sentences do. Raises X2StaticError: the file is no UTF-8, holds
+    no pair, or a line is not two sentences and a finite number.
     """
     lines = [(f"{path}, line {number}", line.split("\t")) for number, line in numbered_lines(path)]
     if not lines:
@@ -85,30 +83,23 @@ class Correlation(NamedTuple):
 
 @dataclass(frozen=True)
 class SentenceScore:
-    """The result of one data set.
+    """The result of one data set."""
 
-    Attributes:
-        task: name of the data set.
-        mean: of averaged vectors; None where it is not defined: fewer than two pairs are covered, or all cosines (or
-            all human scores) are equal.
-        sif: of averages weighted by a / (a + p(w)), their first principal component removed; None likewise, and where
-            the vectors come without counts.
-        covered: pairs of which each sentence has a known word.
-        total: pairs in the data set.
-    """
-
-    task: str
+    task: str  # name of the data set
+    # of averaged vectors; None where it is not defined: fewer than two pairs are covered, or all cosines (or all human
+    # scores) are equal
     mean: Correlation | None
+    # of averages weighted by a / (a + p(w)), their first principal component removed; None likewise, and where the
+    # vectors come without counts
     sif: Correlation | None
-    covered: int
-    total: int
+    covered: int  # pairs of which each sentence has a known word
+    total: int  # pairs in the data set
 
 
 def evaluate_sentence_similarity(vectors: WordVectors, data: Path | None) -> list[SentenceScore]:
     """Score averaged word vectors on every data set, pairs with a sentence without a known word left out and counted.
 
-    Raises:
-        X2StaticError: the data cannot be read, scipy is missing, or no pair of any data set is covered.
+    Raises X2StaticError: the data cannot be read, scipy is missing, or no pair of any data set is covered.
     """
     scores = [score_sentences(vectors, path.stem, read_sentence_pairs(path)) for path in find_sentence_pairs(data)]
     if not any(score.covered for score in scores):
@@ -124,9 +115,7 @@ def score_sentences(vectors: WordVectors, task: str, pairs: list[SentencePair]) 
     """Score averaged word vectors on one data set; what has no score is warned of.
 
     Text is cut as training cut it or, where the vectors came without rules for that, lower-cased and at white space.
-
-    Raises:
-        X2StaticError: scipy is missing.
+    Raises X2StaticError: scipy is missing.
     """
     known = covered_pairs(vectors, pairs)
     if len(known) < 2:

@@ -56,10 +56,8 @@ def find_word_pairs(data: Path | None) -> list[Path]:
 def read_word_pairs(path: Path) -> list[Pair]:
     """Return the pairs of a file, in order; blank lines and lines that begin with `#` are no pairs.
 
-    The first line says how the file is laid out; every other line must be like it.
-
-    Raises:
-        X2StaticError: the file is no UTF-8, holds no pair, or a line is not two words and a finite number.
+    The first line says how the file is laid out; every other line must be like it. Raises X2StaticError: the file is no
+    UTF-8, holds no pair, or a line is not two words and a finite number.
     """
     lines = [(line, f"{path}, line {number}") for number, line in numbered_lines(path) if line[0] != "#"]
     layout = Layout.of(*lines[0]) if lines else None
@@ -71,30 +69,21 @@ def read_word_pairs(path: Path) -> list[Pair]:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the lines of a file are laid out; the first two columns are the words.
+    """How the lines of a file are laid out; the first two columns are the words."""
 
-    Attributes:
-        separator: a character between the columns; several spaces count as one.
-        columns: in each line.
-        score: column of the score, from 0.
-        header: the first line names the columns.
-    """
-
-    separator: str
-    columns: int
-    score: int
-    header: bool
+    separator: str  # a character between the columns; several spaces count as one
+    columns: int  # in each line
+    score: int  # column of the score, from 0
+    header: bool  # the first line names the columns
 
     @classmethod
     def of(cls, line: str, where: str) -> "Layout":
         """Return the layout that the first line of a file tells.
 
-        Of three columns the third is the score, and a first line that has a name without a digit there, or a known
-        name of scores, is a header. Further columns are accepted where a header says which one is the score, or where
-        they are as published.
-
-        Raises:
-            X2StaticError: it has fewer than three columns, or more and none is known to be the score.
+        Of three columns the third is the score, and a first line that has a name without a digit there, or a known name
+        of scores, is a header. Further columns are accepted where a header says which one is the score, or where they
+        are as published. Raises X2StaticError: it has fewer than three columns, or more and none is known to be the
+        score.
         """
         separator = next((separator for separator in SEPARATORS if separator in line.strip()), "\t")
         columns = _split(line, separator, where)
@@ -118,8 +107,7 @@ class Layout:
     def parse(self, line: str, where: str) -> Pair:
         """Return the pair of a line.
 
-        Raises:
-            X2StaticError: the line is of another layout, or its score is no finite number.
+        Raises X2StaticError: the line is of another layout, or its score is no finite number.
         """
         columns = _split(line, self.separator, where)
         if len(columns) != self.columns or not columns[0] or not columns[1]:

@@ -23,21 +23,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Score:
-    """The result of one task.
+    """The result of one task."""
 
-    Attributes:
-        task: name of the data set.
-        score: Spearman's rho, -1 to 1; None where it is not defined: fewer than two pairs are covered, or all
-            cosines (or all human scores) are equal.
-        covered: pairs that the score is over: those of which both words are known.
-        total: pairs in the data set.
-        interval: of the score, 95 %; None without resamples, and where the pairs are too few for one.
-    """
-
-    task: str
+    task: str  # name of the data set
+    # Spearman's rho, -1 to 1; None where it is not defined: fewer than two pairs are covered, or all cosines (or all
+    # human scores) are equal
     score: float | None
-    covered: int
-    total: int
+    covered: int  # pairs that the score is over: those of which both words are known
+    total: int  # pairs in the data set
+    # of the score, 95 %; None without resamples, and where the pairs are too few for one
     interval: Interval | None = None
 
 
@@ -87,8 +81,7 @@ def score_together(
 def score_pairs(vectors: WordVectors, task: str, pairs: list[Pair], bootstrap: Bootstrap | None = None) -> Score:
     """Score word vectors on one data set; a task without a score is warned of.
 
-    Raises:
-        X2StaticError: scipy is missing.
+    Raises X2StaticError: scipy is missing.
     """
     return _score(vectors, task, common_pairs([vectors], pairs), len(pairs), bootstrap)
 
@@ -112,8 +105,7 @@ def whole_sets(tasks: Iterable[str]) -> set[str]:
 def read_datasets(data: Path | None) -> dict[str, list[Pair]]:
     """Return the pairs of every data set by its name, see `find_word_pairs`.
 
-    Raises:
-        X2StaticError: there are none, or one cannot be read.
+    Raises X2StaticError: there are none, or one cannot be read.
     """
     return {path.stem: read_word_pairs(path) for path in find_word_pairs(data)}
 
@@ -158,21 +150,13 @@ def _pair_cosines(vectors: WordVectors, known: list[Pair]) -> Floats:
 
 @dataclass(frozen=True)
 class Difference:
-    """Another set of vectors' score minus the first one's.
+    """Another set of vectors' score minus the first one's."""
 
-    Attributes:
-        task: name of the data set; `average` for the mean over several.
-        difference: of the two values of Spearman's rho, -2 to 2; None where one is not defined.
-        interval: of the difference, 95 %; None where the pairs are too few for one.
-        covered: pairs that the difference is over; of the average, the sum of those that count in it.
-        total: pairs in the data set; of the average, likewise.
-    """
-
-    task: str
-    difference: float | None
-    interval: Interval | None
-    covered: int
-    total: int
+    task: str  # name of the data set; `average` for the mean over several
+    difference: float | None  # of the two values of Spearman's rho, -2 to 2; None where one is not defined
+    interval: Interval | None  # of the difference, 95 %; None where the pairs are too few for one
+    covered: int  # pairs that the difference is over; of the average, the sum of those that count in it
+    total: int  # pairs in the data set; of the average, likewise
 
     @property
     def is_clear(self) -> bool:
@@ -182,15 +166,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Differences:
-    """The differences on all data sets.
+    """The differences on all data sets."""
 
-    Attributes:
-        tasks: one a data set.
-        average: over those that have an interval, each counting the same; without any, over those that have a
-            difference, and without an interval.
-    """
-
-    tasks: list[Difference]
+    tasks: list[Difference]  # one a data set
+    # over those that have an interval, each counting the same; without any, over those that have a difference, and
+    # without an interval
     average: Difference
 
 

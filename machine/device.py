@@ -21,8 +21,7 @@ def has_bfloat16(device: torch.device) -> bool:
 def pick_device(name: str) -> torch.device:
     """Return the device for "auto" (a GPU where there is one), "cpu" or "cuda".
 
-    Raises:
-        X2StaticError: a GPU is asked for and there is none.
+    Raises X2StaticError: a GPU is asked for and there is none.
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:

@@ -36,8 +36,7 @@ def extra_of(module: str | None) -> str | None:
 def require(*extras: str) -> None:
     """Check that all packages of some extras are installed, without importing them, before work begins.
 
-    Raises:
-        X2StaticError: one is missing; the message names it and how to install it.
+    Raises X2StaticError: one is missing; the message names it and how to install it.
     """
     for extra in extras:
         require_modules(extra, *EXTRAS[extra])
@@ -46,8 +45,7 @@ def require(*extras: str) -> None:
 def require_modules(extra: str, *modules: str) -> None:
     """Check that some packages of an extra are installed, for work that needs no others of it.
 
-    Raises:
-        X2StaticError: one is missing; the message names it and how to install it.
+    Raises X2StaticError: one is missing; the message names it and how to install it.
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:

@@ -6,21 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """A position in a piece of work.
+    """A position in a piece of work."""
 
-    Attributes:
-        done: units of work finished, counted from the beginning of the work, resumed parts included.
-        total: units of work altogether; None where the end is not known (a stream).
-        unit: what is counted, in the plural ("paragraphs", "batches").
-        detail: a short addition for the line ("12,345 tokens/s").
-        about: whether `total` is an estimate.
-    """
-
-    done: int
-    total: int | None
-    unit: str
-    detail: str = ""
-    about: bool = False
+    done: int  # units of work finished, counted from the beginning of the work, resumed parts included
+    total: int | None  # units of work altogether; None where the end is not known (a stream)
+    unit: str  # what is counted, in the plural ("paragraphs", "batches")
+    detail: str = ""  # a short addition for the line ("12,345 tokens/s")
+    about: bool = False  # whether `total` is an estimate
 
 
 Report = Callable[[Progress], None]

@@ -21,15 +21,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass
 class Shell:
-    """What every command shares.
+    """What every command shares."""
 
-    Attributes:
-        json: print one JSON object on the last line of stdout.
-        debug: show the traceback of an error.
-    """
-
-    json: bool = False
-    debug: bool = False
+    json: bool = False  # print one JSON object on the last line of stdout
+    debug: bool = False  # show the traceback of an error
 
 
 def common(command: Command) -> Command:
@@ -144,8 +139,7 @@ def given(context: click.Context, values: dict[str, Any]) -> dict[str, Any]:
 def build(model: type[Model], values: dict[str, Any]) -> Model:
     """Return a configuration, or a usage error that names each option that is wrong.
 
-    Raises:
-        click.UsageError: a value is out of its range.
+    Raises click.UsageError: a value is out of its range.
     """
     try:
         return model(**values)

@@ -79,25 +79,17 @@ class TaskFigures:
 
     Each is a dictionary: of classification `accuracy` and `macro_f1`, 0 to 1; of sentence pairs `spearman`, -1 to 1 or
     None where it is not defined.
-
-    Attributes:
-        task: its name.
-        measure: which of the figures counts.
-        teacher: of the teacher's sentence vectors, classified by a linear classifier, or compared by cosine.
-        static: the same of the means of the static vectors.
-        fine_tuned: the teacher fine-tuned; None where that was not wanted, and of sentence pairs.
-        covered: sentence pairs that both figures are over: each sentence has a word that the static vectors know; None
-            of classification, where every text counts.
-        total: all pairs; None likewise.
     """
 
-    task: str
-    measure: Literal["accuracy", "spearman"]
-    teacher: Result
-    static: Result
-    fine_tuned: Result | None = None
+    task: str  # its name
+    measure: Literal["accuracy", "spearman"]  # which of the figures counts
+    teacher: Result  # of the teacher's sentence vectors, classified by a linear classifier, or compared by cosine
+    static: Result  # the same of the means of the static vectors
+    fine_tuned: Result | None = None  # the teacher fine-tuned; None where that was not wanted, and of sentence pairs
+    # sentence pairs that both figures are over: each sentence has a word that the static vectors know; None of
+    # classification, where every text counts
     covered: int | None = None
-    total: int | None = None
+    total: int | None = None  # all pairs; None likewise
 
     @property
     def share(self) -> float | None:
@@ -128,23 +120,14 @@ class TaskFigures:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, on what.
+    """What is compared, on what."""
 
-    Attributes:
-        vectors: the static vectors; they need word segmentation rules.
-        sentences: the teacher.
-        data: folder of the classification tasks.
-        saved: the results of earlier runs.
-        fine_tuning: its settings; None leaves it out.
-        seed: of the tasks' splits and of the classifiers.
-    """
-
-    vectors: WordVectors
-    sentences: TeacherSentences
-    data: Path | None
-    saved: SavedResults
-    fine_tuning: FineTuning | None = None
-    seed: int = 0
+    vectors: WordVectors  # the static vectors; they need word segmentation rules
+    sentences: TeacherSentences  # the teacher
+    data: Path | None  # folder of the classification tasks
+    saved: SavedResults  # the results of earlier runs
+    fine_tuning: FineTuning | None = None  # its settings; None leaves it out
+    seed: int = 0  # of the tasks' splits and of the classifiers
 
     def compare_tasks(self, tasks: Sequence[str] | None = None, show: Show = unseen) -> list[TaskFigures]:
         """Score the vectors and the teacher on each classification task.
@@ -234,11 +217,7 @@ class Comparison:
         )
 
     def test_texts(self, tasks: Sequence[str] | None = None) -> list[str]:
-        """Return the texts of the tasks' test parts.
-
-        Raises:
-            X2StaticError: the data cannot be used.
-        """
+        """Return the texts of the tasks' test parts. Raises X2StaticError: the data cannot be used."""
         return [text for task in read_tasks(self.data, self.seed, tasks) for text in task.test.texts]
 
     def origin(self) -> Result:

@@ -27,23 +27,14 @@ WARM = 64  # sentences that are read before the clock starts
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a process of its own measures.
+    """What a process of its own measures."""
 
-    Attributes:
-        vectors: folder of the static vectors.
-        model: the teacher.
-        precision: its number format; "auto" picks by the processor.
-        trust_remote_code: let it run Python code of its own.
-        sentences: what is read.
-        least_seconds: how long at least.
-    """
-
-    vectors: Path
-    model: str
-    precision: Precision | Literal["auto"]
-    trust_remote_code: bool
-    sentences: list[str]
-    least_seconds: float = LEAST_SECONDS
+    vectors: Path  # folder of the static vectors
+    model: str  # the teacher
+    precision: Precision | Literal["auto"]  # its number format; "auto" picks by the processor
+    trust_remote_code: bool  # let it run Python code of its own
+    sentences: list[str]  # what is read
+    least_seconds: float = LEAST_SECONDS  # how long at least
 
 
 def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = silent) -> dict[str, Any]:
@@ -110,11 +101,7 @@ def teacher_rate(measurement: Measurement) -> float:
 
 
 def sample(texts: Sequence[str], seed: int, most: int = SENTENCES) -> list[str]:
-    """Return a sample of the texts that hold something, drawn by a seed.
-
-    Raises:
-        X2StaticError: none holds anything.
-    """
+    """Return a sample of the texts that hold something, drawn by a seed. Raises X2StaticError: none holds anything."""
     texts = [text for text in texts if text.strip()]
     if not texts:
         raise X2StaticError("speed: there are no sentences to read; give --text a file of sentences, one a line")
@@ -124,8 +111,7 @@ def sample(texts: Sequence[str], seed: int, most: int = SENTENCES) -> list[str]:
 def read_sentences(path: Path, most: int = 1_000_000) -> list[str]:
     """Return the lines of a text file, at most so many, from its beginning.
 
-    Raises:
-        X2StaticError: there is no such file, or it is no UTF-8.
+    Raises X2StaticError: there is no such file, or it is no UTF-8.
     """
     if not path.is_file():
         raise X2StaticError(f"{path}: no such file; --text takes a file of sentences, one a line")

@@ -13,16 +13,12 @@ TEMPLATE = Path(__file__).with_name("page.html")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture.
-
-    Attributes:
-        wide: whether a phone scrolls it instead of making it small.
-    """
+    """A picture."""
 
     name: str
     caption: str
     png: bytes
-    wide: bool = False
+    wide: bool = False  # whether a phone scrolls it instead of making it small
 
     @property
     def base64(self) -> str:
@@ -70,8 +66,7 @@ class Page:
     def write_markdown(self, file: Path) -> None:
         """Write the page as Markdown, and its pictures into a folder of the file's name beside it.
 
-        Raises:
-            OSError: they cannot be written.
+        Raises OSError: they cannot be written.
         """
         folder = file.parent / file.stem.lower()
         folder.mkdir(parents=True, exist_ok=True)

@@ -123,18 +123,12 @@ def _logarithmic(axes: Axes, shown: Callable[[float], str]) -> None:
 
 @dataclass(frozen=True)
 class Line:
-    """A method's line of quality against the size of the corpus.
-
-    Attributes:
-        words: (n_points,) sizes of the corpus, ascending.
-        scores: (n_points,) Spearman's rho on all pairs that the vectors cover; NaN where there is none.
-        common: (n_points,) the same on the pairs that all methods cover at every size.
-    """
+    """A method's line of quality against the size of the corpus."""
 
     label: str
-    words: Sequence[int]
-    scores: Sequence[float]
-    common: Sequence[float]
+    words: Sequence[int]  # (n_points,) sizes of the corpus, ascending
+    scores: Sequence[float]  # (n_points,) Spearman's rho on all pairs that the vectors cover; NaN where there is none
+    common: Sequence[float]  # (n_points,) the same on the pairs that all methods cover at every size
 
 
 def size_curves(panels: Mapping[str, Sequence[Line]]) -> bytes:

@@ -22,27 +22,19 @@ DIRECTIONS = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell that is more than a value.
-
-    Attributes:
-        text: what people read in its place; None for the value as its column shows it.
-    """
+    """A cell that is more than a value."""
 
     value: Value
-    text: str | None = None
+    text: str | None = None  # what people read in its place; None for the value as its column shows it
     bold: bool = False
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its head, where its cells begin or end, and how its figures are written.
-
-    Attributes:
-        align: words begin at the left, figures end at the right.
-    """
+    """A column: its head, where its cells begin or end, and how its figures are written."""
 
     head: str
-    align: Literal["left", "right"] = "right"
+    align: Literal["left", "right"] = "right"  # words begin at the left, figures end at the right
     digits: int = 3
     signed: bool = False
 
@@ -55,18 +47,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
-
-    Attributes:
-        caption: what is to be known before one reads it.
-        notes: what is to be known afterwards, a line each.
-        groups: what each row belongs to, one a row; a line parts the groups in HTML, and they are its classes there.
-    """
+    """A table."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell | Value]]
-    caption: str = ""
-    notes: Sequence[str] = ()
+    caption: str = ""  # what is to be known before one reads it
+    notes: Sequence[str] = ()  # what is to be known afterwards, a line each
+    # what each row belongs to, one a row; a line parts the groups in HTML, and they are its classes there
     groups: Sequence[str] = ()
 
     def texts(self) -> list[list[str]]:

@@ -9,16 +9,11 @@ from x2static.schemas.encoding import Layer, Precision
 
 
 class Method(NamedTuple):
-    """A method, as the registry knows it.
+    """A method, as the registry knows it."""
 
-    Attributes:
-        module: of `baselines/`, whose `make` runs it.
-        reads: the options that it reads.
-        reads_text: whether --corpus is the text that it is trained on; for others, where the cache's corpus is now.
-    """
-
-    module: str
-    reads: frozenset[str]
+    module: str  # of `baselines/`, whose `make` runs it
+    reads: frozenset[str]  # the options that it reads
+    # whether --corpus is the text that it is trained on; for others, where the cache's corpus is now
     reads_text: bool = False
 
 
@@ -41,56 +36,37 @@ Pooling = Literal["mean", "max", "min"]
 
 
 class BaselineConfig(BaseModel):
-    """What a user asks of `x2static baseline`; the defaults stand here and nowhere else.
-
-    Attributes:
-        name: the method.
-        out: folder of the vectors.
-        cache: the cache whose vocabulary, words and (where the method has one) teacher and corpus are used.
-        corpus: text files to read instead of the words in the cache; or, where the teacher reads the corpus again,
-            where its files are now.
-        model: where the teacher is now; None for where the cache says.
-        layer: which of the teacher's hidden states: "last", or a number, 0 the embeddings.
-        pooling: how a word's contextual vectors become one (`ase`).
-        dim: length of the vectors, where the method can choose it; None for the teacher's.
-        min_count: words that are rarer are not in the vocabulary.
-        max_vocab: at most so many words, the most frequent ones.
-        vocab: a file of words, one a line: only these are in the vocabulary.
-        epochs: passes over the text (gensim's methods).
-        window: words on either side of the target (gensim's methods).
-        negatives: words drawn for each target (gensim's methods).
-        subsample: threshold of the subsampling of frequent words (gensim's methods).
-        vectors: the file of word vectors to read (`load`).
-        seed: of every draw.
-        threads: of the methods that take a number; None for as many as torch uses. gensim is reproducible with 1 alone.
-        device: where the teacher runs.
-        precision: number format of the teacher.
-        trust_remote_code: let a model run Python code of its own.
-    """
+    """What a user asks of `x2static baseline`; the defaults stand here and nowhere else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    out: Path
+    name: str  # the method
+    out: Path  # folder of the vectors
+    # the cache whose vocabulary, words and (where the method has one) teacher and corpus are used
     cache: Path | None = None
+    # text files to read instead of the words in the cache; or, where the teacher reads the corpus again, where its
+    # files are now
     corpus: tuple[str, ...] = ()
-    model: str | None = None
-    layer: Layer = "last"
-    pooling: Pooling = "mean"
+    model: str | None = None  # where the teacher is now; None for where the cache says
+    layer: Layer = "last"  # which of the teacher's hidden states: "last", or a number, 0 the embeddings
+    pooling: Pooling = "mean"  # how a word's contextual vectors become one (`ase`)
+    # length of the vectors, where the method can choose it; None for the teacher's
     dim: int | None = Field(default=None, ge=1)
-    min_count: int = Field(default=10, ge=1)
-    max_vocab: int = Field(default=750_000, ge=1)
-    vocab: Path | None = None
-    epochs: int = Field(default=5, ge=1)
-    window: int = Field(default=5, ge=1)
-    negatives: int = Field(default=10, ge=1)
+    min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
+    max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
+    vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary
+    epochs: int = Field(default=5, ge=1)  # passes over the text (gensim's methods)
+    window: int = Field(default=5, ge=1)  # words on either side of the target (gensim's methods)
+    negatives: int = Field(default=10, ge=1)  # words drawn for each target (gensim's methods)
+    # threshold of the subsampling of frequent words (gensim's methods)
     subsample: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
-    vectors: Path | None = None
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    vectors: Path | None = None  # the file of word vectors to read (`load`)
+    seed: int = Field(default=0, ge=0, lt=2**31)  # of every draw
+    # of the methods that take a number; None for as many as torch uses. gensim is reproducible with 1 alone.
     threads: int | None = Field(default=None, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Precision | Literal["auto"] = "auto"
-    trust_remote_code: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where the teacher runs
+    precision: Precision | Literal["auto"] = "auto"  # number format of the teacher
+    trust_remote_code: bool = False  # let a model run Python code of its own
 
     @field_validator("*")
     @classmethod

@@ -36,22 +36,16 @@ UNFINISHED = re.compile(
 
 @dataclass(frozen=True)
 class Cache:
-    """A cache on disk.
+    """A cache on disk."""
 
-    Attributes:
-        path: its folder.
-        manifest: what it is.
-    """
-
-    path: Path
-    manifest: Manifest
+    path: Path  # its folder
+    manifest: Manifest  # what it is
 
     @classmethod
     def open(cls, path: Path) -> "Cache":
         """Open a cache by its manifest.
 
-        Raises:
-            X2StaticError: there is no cache, it is damaged, or of a format that this version cannot read.
+        Raises X2StaticError: there is no cache, it is damaged, or of a format that this version cannot read.
         """
         file = path / MANIFEST
         if not file.is_file():
@@ -74,8 +68,7 @@ class Cache:
     def segmentation(self) -> WordSegmentation:
         """Return the word segmentation rules.
 
-        Raises:
-            X2StaticError: they are missing, or not those that the shards were cut by.
+        Raises X2StaticError: they are missing, or not those that the shards were cut by.
         """
         rules = WordSegmentation.load(self.segmentation_file)
         if rules.sha256 != self.manifest.encoding.words:
@@ -86,11 +79,7 @@ class Cache:
         return rules
 
     def plans(self) -> list[Plan]:
-        """Return the plans, in order.
-
-        Raises:
-            X2StaticError: there is none, or one is damaged.
-        """
+        """Return the plans, in order. Raises X2StaticError: there is none, or one is damaged."""
         plans: list[Plan] = []
         while (file := self.path / "plans" / f"{len(plans)}.json").is_file():
             values = read_json(file)
@@ -104,8 +93,7 @@ class Cache:
     def _closed(self, values: dict[str, Any], file: Path, number: int) -> dict[str, Any]:
         """Return a plan of version 0.1.0 as it is written now: units of a stream stood in the markers alone.
 
-        Raises:
-            X2StaticError: the stream was not read to its end, or lost shards.
+        Raises X2StaticError: the stream was not read to its end, or lost shards.
         """
         start = values.pop("start", 0), values.pop("start_line", 0)
         del values["ended"]
@@ -162,8 +150,7 @@ class Cache:
     def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
         """Return the markers of the shards that are there, and of each damaged one, why it does not count.
 
-        Raises:
-            X2StaticError: a shard is from another encoding, or a newer version of x2static.
+        Raises X2StaticError: a shard is from another encoding, or a newer version of x2static.
         """
         markers: dict[int, Marker] = {}
         damaged: dict[int, str] = {}
@@ -249,8 +236,7 @@ def foreign_names(folder: Path) -> list[str]:
 def may_become_cache(folder: Path) -> bool:
     """Return whether a folder holds no cache yet and may become one: it is absent, empty, or the beginning of one.
 
-    Raises:
-        X2StaticError: it is a file, or holds other things.
+    Raises X2StaticError: it is a file, or holds other things.
     """
     if folder.exists() and not folder.is_dir():
         raise X2StaticError(f"{folder}: this is a file; name a folder")

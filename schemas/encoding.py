@@ -18,93 +18,65 @@ Dtype = Literal["float16", "int8"]
 
 
 class PlanOptions(BaseModel):
-    """How a corpus is read and cut, as far as its plan records it.
-
-    Attributes:
-        unit: paragraphs in a unit, and so in a shard.
-        sample: share of the paragraphs to take, each decided by its place in the corpus; None takes all.
-        seed: another seed takes another sample.
-        on_bad_text: what to do about text that cannot be read: no valid UTF-8, too long, or a row of JSON without
-            text. "replace" mends what is no valid UTF-8 and fails for the rest.
-        max_paragraph_bytes: a longer line is not a paragraph, but a file in another format.
-    """
+    """How a corpus is read and cut, as far as its plan records it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unit: int = Field(default=8192, ge=1)
+    unit: int = Field(default=8192, ge=1)  # paragraphs in a unit, and so in a shard
+    # share of the paragraphs to take, each decided by its place in the corpus; None takes all
     sample: float | None = Field(default=None, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0, lt=2**63)  # another seed takes another sample
+    # what to do about text that cannot be read: no valid UTF-8, too long, or a row of JSON without text. "replace"
+    # mends what is no valid UTF-8 and fails for the rest.
     on_bad_text: OnBadText = "fail"
+    # a longer line is not a paragraph, but a file in another format
     max_paragraph_bytes: int = Field(default=10_000_000, ge=1)
 
 
 class ReadingOptions(PlanOptions):
-    """How corpora are read and cut.
+    """How corpora are read and cut."""
 
-    Attributes:
-        format: how paragraphs stand in local files; "auto" goes by their endings and first lines.
-        limit: at most so many paragraphs of each corpus, counted after the sample and before the filter; None for all.
-    """
-
-    format: TextFormat = "auto"
+    format: TextFormat = "auto"  # how paragraphs stand in local files; "auto" goes by their endings and first lines
+    # at most so many paragraphs of each corpus, counted after the sample and before the filter; None for all
     limit: int | None = Field(default=None, ge=1)
 
 
 class ContextOptions(BaseModel):
-    """What a context vector is, as far as the user says it and the encoding records it by the same name.
-
-    Attributes:
-        context: what the teacher reads at once, a paragraph (eq. 4) or a sentence (eq. 3).
-        compat: "paper" reproduces the reference implementation's peculiarities (docs/COMPAT.md).
-        dtype: number format of the stored context vectors; "int8" halves the cache, with a scale a row.
-        compile: let torch compile the teacher, which rounds otherwise.
-        language: ISO 639-1 code, for the sentence splitter's abbreviations and marks, and for the words of zh, ja, th.
-        min_sentences: paragraphs with fewer sentences are dropped (paper: 3).
-        min_characters: paragraphs with fewer characters are dropped (paper: 140).
-    """
+    """What a context vector is, as far as the user says it and the encoding records it by the same name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    context: Context = "paragraph"
+    context: Context = "paragraph"  # what the teacher reads at once, a paragraph (eq. 4) or a sentence (eq. 3).
+    # "paper" reproduces the reference implementation's peculiarities (docs/COMPAT.md)
     compat: Literal["paper"] | None = None
-    dtype: Dtype = "float16"
-    compile: bool = False
+    dtype: Dtype = "float16"  # number format of the stored context vectors; "int8" halves the cache, with a scale a row
+    compile: bool = False  # let torch compile the teacher, which rounds otherwise
+    # ISO 639-1 code, for the sentence splitter's abbreviations and marks, and for the words of zh, ja, th
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
-    min_sentences: int = Field(default=3, ge=0)
-    min_characters: int = Field(default=140, ge=0)
+    min_sentences: int = Field(default=3, ge=0)  # paragraphs with fewer sentences are dropped (paper: 3)
+    min_characters: int = Field(default=140, ge=0)  # paragraphs with fewer characters are dropped (paper: 140)
 
 
 class EncodeConfig(ReadingOptions, ContextOptions):
-    """What a user asks of `x2static encode`; the defaults of its options stand here and nowhere else.
+    """What a user asks of `x2static encode`; the defaults of its options stand here and nowhere else."""
 
-    Attributes:
-        model: a Hugging Face model id, a local model folder, or "demo".
-        corpus: files, folders, patterns, "-" (standard input), `hf://` data sets or "demo", read in this order.
-        cache: the folder that the cache is written to.
-        append: add the corpora to a finished cache, whose shards stay as they are.
-        layer: which of the teacher's hidden states are averaged: "last", or a number: 0 the embeddings, n what block n
-            gives, negative ones from the end.
-        part: "3/16" encodes every 16th unit, the third first; None all of them.
-        precision: number format of the teacher; "auto" picks by hardware.
-        device: where the teacher runs.
-        encoders: processes that a teacher is loaded in, on one machine.
-        workers: processes that prepare text for the teacher; None: one thread on a CPU, several processes otherwise.
-        revision: commit, tag or branch of a model on the hub.
-        trust_remote_code: let a model on the hub run its own Python code.
-    """
-
-    model: str = Field(min_length=1)
+    model: str = Field(min_length=1)  # a Hugging Face model id, a local model folder, or "demo"
+    # files, folders, patterns, "-" (standard input), `hf://` data sets or "demo", read in this order
     corpus: tuple[str, ...] = Field(min_length=1)
-    cache: Path
-    append: bool = False
+    cache: Path  # the folder that the cache is written to
+    append: bool = False  # add the corpora to a finished cache, whose shards stay as they are
+    # which of the teacher's hidden states are averaged: "last", or a number: 0 the embeddings, n what block n gives,
+    # negative ones from the end
     layer: Layer = LAST
+    # "3/16" encodes every 16th unit, the third first; None all of them
     part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")
-    precision: Precision | Literal["auto"] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    encoders: int = Field(default=1, ge=1)
+    precision: Precision | Literal["auto"] = "auto"  # number format of the teacher; "auto" picks by hardware
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where the teacher runs
+    encoders: int = Field(default=1, ge=1)  # processes that a teacher is loaded in, on one machine
+    # processes that prepare text for the teacher; None: one thread on a CPU, several processes otherwise
     workers: int | None = Field(default=None, ge=1)
-    revision: str | None = None
-    trust_remote_code: bool = False
+    revision: str | None = None  # commit, tag or branch of a model on the hub
+    trust_remote_code: bool = False  # let a model on the hub run its own Python code
 
     @field_validator("part")
     @classmethod
@@ -118,30 +90,18 @@ class Encoding(ContextOptions):
     """All that can change a context vector, given a text. Caches of equal encoding can be resumed, grown and merged.
 
     The teacher's name is not among it, because its weights are: a model that moved to another folder is the same.
-
-    Attributes:
-        weights: sha256 of the teacher's weight files, in the order of their names.
-        teacher_config: sha256 of its config.json.
-        tokenizer: sha256 of its tokenizer files.
-        layer: which hidden states are averaged: "last", or a number from 0 to below the last one's.
-        window: pieces that the teacher reads at once, special tokens included.
-        words: sha256 of the word segmentation rules, which name the segmenter where there is one.
-        sentences: the sentence splitter and its version, or the rule that stands for one.
-        precision: number format of the teacher.
-        attention: the teacher's attention implementation.
-        dim: length of a context vector.
     """
 
-    weights: str
-    teacher_config: str
-    tokenizer: str
-    layer: str
-    window: int
-    words: str
-    sentences: str
-    precision: Precision
-    attention: str
-    dim: int
+    weights: str  # sha256 of the teacher's weight files, in the order of their names
+    teacher_config: str  # sha256 of its config.json
+    tokenizer: str  # sha256 of its tokenizer files
+    layer: str  # which hidden states are averaged: "last", or a number from 0 to below the last one's
+    window: int  # pieces that the teacher reads at once, special tokens included
+    words: str  # sha256 of the word segmentation rules, which name the segmenter where there is one
+    sentences: str  # the sentence splitter and its version, or the rule that stands for one
+    precision: Precision  # number format of the teacher
+    attention: str  # the teacher's attention implementation
+    dim: int  # length of a context vector
 
     @property
     def fingerprint(self) -> str:

@@ -8,66 +8,42 @@ from x2static.schemas.encoding import Encoding, PlanOptions
 
 
 class Manifest(BaseModel):
-    """What a cache is; written once, before its first shard.
-
-    Attributes:
-        format: version of the cache's layout.
-        teacher: name of the teacher as the user gave it, for people to read.
-        revision: commit of a teacher that came from the hub.
-        fingerprint: that of `encoding`.
-        encoding: all that can change a vector.
-        versions: of the packages that made it.
-    """
+    """What a cache is; written once, before its first shard."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1]
-    teacher: str
-    revision: str | None
-    fingerprint: str
-    encoding: Encoding
-    versions: dict[str, str]
+    format: Literal[1]  # version of the cache's layout
+    teacher: str  # name of the teacher as the user gave it, for people to read
+    revision: str | None  # commit of a teacher that came from the hub
+    fingerprint: str  # that of `encoding`
+    encoding: Encoding  # all that can change a vector
+    versions: dict[str, str]  # of the packages that made it
 
 
 class Unit(BaseModel):
-    """A deterministic slice of a corpus; one unit becomes one shard.
-
-    Attributes:
-        source: the file or data set that it is read from, as the corpus names it.
-        start: position of its first paragraph: a byte of the (decompressed) file, or a row of a data set.
-        stop: position behind its last paragraph.
-        paragraphs: paragraphs in it, before the filter.
-        start_line: paragraphs of the row `start` that belong to the unit before.
-        stop_line: paragraphs of the row `stop` that belong to this unit.
-        counted: whether `paragraphs` is their number. In the plan of Parquet files on the hub, whose rows are read
-            when they are encoded, it is about so many; in a marker it is their number.
-        skipped: paragraphs that were left out as bad text when it was read; 0 where the plan has counted them.
-    """
+    """A deterministic slice of a corpus; one unit becomes one shard."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str
-    start: int
-    stop: int
-    paragraphs: int
-    start_line: int = 0
-    stop_line: int = 0
+    source: str  # the file or data set that it is read from, as the corpus names it
+    start: int  # position of its first paragraph: a byte of the (decompressed) file, or a row of a data set
+    stop: int  # position behind its last paragraph
+    paragraphs: int  # paragraphs in it, before the filter
+    start_line: int = 0  # paragraphs of the row `start` that belong to the unit before
+    stop_line: int = 0  # paragraphs of the row `stop` that belong to this unit
+    # whether `paragraphs` is their number. In the plan of Parquet files on the hub, whose rows are read when they are
+    # encoded, it is about so many; in a marker it is their number.
     counted: bool = True
-    skipped: int = 0
+    skipped: int = 0  # paragraphs that were left out as bad text when it was read; 0 where the plan has counted them
 
 
 class UnitSample(BaseModel):
-    """Which units of a cache `x2static cache sample` took.
-
-    Attributes:
-        kind: "every" n-th unit, or the "first" n.
-        n: the number.
-    """
+    """Which units of a cache `x2static cache sample` took."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["every", "first"]
-    n: int
+    kind: Literal["every", "first"]  # "every" n-th unit, or the "first" n
+    n: int  # the number
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -75,74 +51,47 @@ class UnitSample(BaseModel):
 
 
 class Plan(PlanOptions):
-    """One corpus, or the part of it that one call asked for, cut into units. Never changed once written.
+    """One corpus, or the part of it that one call asked for, cut into units. Never changed once written."""
 
-    Attributes:
-        corpus: the corpus as the user named it.
-        identity: what tells this corpus from another: kind, size, hash or revision.
-        seen: where and when the corpus was hashed (path, size, mtime); unchanged, it is not hashed again.
-        licence: as far as it is known.
-        skipped: paragraphs left out as bad text while planning.
-        first: paragraphs of this corpus that earlier plans hold.
-        limit: at most so many paragraphs in this plan; None for all.
-        units: the slices, in order.
-        sampled: the samples that cut its units down, the latest last; empty for a plan that is whole. All other fields
-            are those of the whole plan.
-    """
-
-    corpus: str
-    identity: dict[str, Any]
-    seen: dict[str, Any]
-    licence: str | None
-    skipped: int
-    first: int
-    limit: int | None
-    units: tuple[Unit, ...]
+    corpus: str  # the corpus as the user named it
+    identity: dict[str, Any]  # what tells this corpus from another: kind, size, hash or revision
+    seen: dict[str, Any]  # where and when the corpus was hashed (path, size, mtime); unchanged, it is not hashed again
+    licence: str | None  # as far as it is known
+    skipped: int  # paragraphs left out as bad text while planning
+    first: int  # paragraphs of this corpus that earlier plans hold
+    limit: int | None  # at most so many paragraphs in this plan; None for all
+    units: tuple[Unit, ...]  # the slices, in order
+    # the samples that cut its units down, the latest last; empty for a plan that is whole. All other fields are those
+    # of the whole plan.
     sampled: tuple[UnitSample, ...] = ()
 
 
 class PoolMarker(BaseModel):
-    """What a further pool took of a unit.
-
-    Attributes:
-        settings: sha256 of what was asked of it; equal settings, equal arrays.
-        files: xxh3 of its files, by their path in the shard's folder.
-    """
+    """What a further pool took of a unit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    settings: str
-    files: dict[str, str]
+    settings: str  # sha256 of what was asked of it; equal settings, equal arrays
+    files: dict[str, str]  # xxh3 of its files, by their path in the shard's folder
 
 
 class Marker(BaseModel):
-    """The commit marker of a shard, written last. It holds nothing that differs from run to run.
-
-    Attributes:
-        plan: number of the plan.
-        unit: the slice as it was read, `stop` filled in.
-        last: whether the plan ends with this unit.
-        encoding: fingerprint of the encoding.
-        n_paragraphs: paragraphs kept by the filter.
-        n_contexts: rows of `contexts`.
-        n_words: word occurrences.
-        n_tokens: pieces that the teacher read, special tokens included.
-        files: xxh3 of every other file of the shard, those of `pools` left out, by its path in the shard's folder.
-        pools: what was taken from the teacher's states besides the contexts, by the pool's name. Left out of the JSON
-            when empty, and no part of a cache's content: it may be added later, and changes no vector of a training.
-    """
+    """The commit marker of a shard, written last. It holds nothing that differs from run to run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    plan: int
-    unit: Unit
-    last: bool
-    encoding: str
-    n_paragraphs: int
-    n_contexts: int
-    n_words: int
-    n_tokens: int
+    plan: int  # number of the plan
+    unit: Unit  # the slice as it was read, `stop` filled in
+    last: bool  # whether the plan ends with this unit
+    encoding: str  # fingerprint of the encoding
+    n_paragraphs: int  # paragraphs kept by the filter
+    n_contexts: int  # rows of `contexts`
+    n_words: int  # word occurrences
+    n_tokens: int  # pieces that the teacher read, special tokens included
+    # xxh3 of every other file of the shard, those of `pools` left out, by its path in the shard's folder
     files: dict[str, str]
+    # what was taken from the teacher's states besides the contexts, by the pool's name. Left out of the JSON when
+    # empty, and no part of a cache's content: it may be added later, and changes no vector of a training.
     pools: dict[str, PoolMarker] = {}
 
     @model_serializer(mode="wrap")

@@ -49,11 +49,7 @@ class WordSegmentation:
 
     @classmethod
     def load(cls, path: Path) -> "WordSegmentation":
-        """Read the rules.
-
-        Raises:
-            X2StaticError: there is no such file.
-        """
+        """Read the rules. Raises X2StaticError: there is no such file."""
         if not path.is_file():
             raise X2StaticError(f"{path}: the word segmentation rules are missing")
         return cls(path.read_text(encoding="utf-8"))
@@ -91,8 +87,7 @@ class WordSegmentation:
     def split(self, text: str) -> list[str]:
         """Return the words of a text, in order.
 
-        Raises:
-            X2StaticError: the rules name a library that is not installed.
+        Raises X2StaticError: the rules name a library that is not installed.
         """
         if self._is_default and text.isascii():
             return ASCII_WORD.findall(text.lower())
@@ -104,9 +99,7 @@ class WordSegmentation:
         """Return the words of a text, those of `split` in their order, with the characters that each was made of.
 
         Normalising may change the number of characters; start and stop count those of `text` itself, stop exclusive.
-
-        Raises:
-            X2StaticError: the rules name a library that is not installed.
+        Raises X2StaticError: the rules name a library that is not installed.
         """
         if self._is_default and text.isascii():
             return [(word[0], *word.span()) for word in ASCII_WORD.finditer(text.lower())]

@@ -19,40 +19,25 @@ logger = logging.getLogger(__name__)
 
 
 class SegmenterRules(BaseModel):
-    """Word segmentation rules that JSON of the `tokenizers` library cannot hold: which library cuts what, and how.
-
-    Attributes:
-        segmenter: name of the library, a key of LIBRARIES.
-        versions: of the library and its dictionary; others cut otherwise.
-        language: ISO 639-1 code, and name of the extra that installs the library.
-        runs: regular expression of the runs of letters that the library cuts; `rules` keep them apart from the rest.
-        longest_run: characters that the library gets at once; a longer run is cut there.
-        settings: what the library is loaded with.
-        rules: JSON of a `tokenizers.Tokenizer`, which normalises, and cuts all else.
-    """
+    """Word segmentation rules that JSON of the `tokenizers` library cannot hold: which library cuts what, and how."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    segmenter: str
-    versions: dict[str, str]
-    language: str
-    runs: str
-    longest_run: int = Field(ge=1)
-    settings: dict[str, Any]
-    rules: dict[str, Any]
+    segmenter: str  # name of the library, a key of LIBRARIES
+    versions: dict[str, str]  # of the library and its dictionary; others cut otherwise
+    language: str  # ISO 639-1 code, and name of the extra that installs the library
+    runs: str  # regular expression of the runs of letters that the library cuts; `rules` keep them apart from the rest
+    longest_run: int = Field(ge=1)  # characters that the library gets at once; a longer run is cut there
+    settings: dict[str, Any]  # what the library is loaded with
+    rules: dict[str, Any]  # JSON of a `tokenizers.Tokenizer`, which normalises, and cuts all else
 
 
 @dataclass(frozen=True)
 class Library:
-    """A library that cuts runs of letters into words.
+    """A library that cuts runs of letters into words."""
 
-    Attributes:
-        packages: those whose versions decide where it cuts.
-        load: gives what cuts, by keyword settings.
-    """
-
-    packages: tuple[str, ...]
-    load: Callable[..., Cut]
+    packages: tuple[str, ...]  # those whose versions decide where it cuts
+    load: Callable[..., Cut]  # gives what cuts, by keyword settings
 
     @property
     def versions(self) -> dict[str, str]:
@@ -68,8 +53,7 @@ class Library:
 def load_cut(rules: SegmenterRules) -> Cut:
     """Load the library that rules name, and return what cuts a word of the other rules further.
 
-    Raises:
-        X2StaticError: the library is not installed, or one that this version of x2static does not know.
+    Raises X2StaticError: the library is not installed, or one that this version of x2static does not know.
     """
     needed = described(rules.versions)
     if rules.segmenter not in LIBRARIES:

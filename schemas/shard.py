@@ -52,36 +52,23 @@ _OPENING = threading.Lock()
 
 @dataclass(frozen=True)
 class ShardWords:
-    """The words and contexts of one unit, without vectors.
+    """The words and contexts of one unit, without vectors."""
 
-    Attributes:
-        paragraphs: (n_contexts,) int32, number of the kept paragraph within the unit.
-        word_offsets: (n_contexts + 1,) int32; words of context i are word_ids[word_offsets[i]:word_offsets[i + 1]].
-        word_ids: (n_words,) int32, into `lexicon`, every occurrence, in text order.
-        lexicon: the distinct words of the shard, in order of first occurrence.
-        counts: (len(lexicon),) int64, occurrences in the shard.
-        n_paragraphs: paragraphs kept by the filter.
-        n_tokens: pieces that the teacher read.
-    """
-
-    paragraphs: npt.NDArray[np.int32]
+    paragraphs: npt.NDArray[np.int32]  # (n_contexts,) int32, number of the kept paragraph within the unit
+    # (n_contexts + 1,) int32; words of context i are word_ids[word_offsets[i]:word_offsets[i + 1]]
     word_offsets: npt.NDArray[np.int32]
-    word_ids: npt.NDArray[np.int32]
-    lexicon: list[str]
-    counts: npt.NDArray[np.int64]
-    n_paragraphs: int
-    n_tokens: int
+    word_ids: npt.NDArray[np.int32]  # (n_words,) int32, into `lexicon`, every occurrence, in text order
+    lexicon: list[str]  # the distinct words of the shard, in order of first occurrence
+    counts: npt.NDArray[np.int64]  # (len(lexicon),) int64, occurrences in the shard
+    n_paragraphs: int  # paragraphs kept by the filter
+    n_tokens: int  # pieces that the teacher read
 
 
 @dataclass(frozen=True)
 class ShardContent(ShardWords):
-    """What one unit became.
+    """What one unit became."""
 
-    Attributes:
-        contexts: (n_contexts, dim) float16 or float32, in corpus order.
-    """
-
-    contexts: npt.NDArray[np.floating]
+    contexts: npt.NDArray[np.floating]  # (n_contexts, dim) float16 or float32, in corpus order
 
 
 def shard_name(index: int) -> str:
@@ -227,15 +214,10 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Shard:
-    """A committed shard, to read.
+    """A committed shard, to read."""
 
-    Attributes:
-        folder: where it is.
-        marker: its commit marker.
-    """
-
-    folder: Path
-    marker: Marker
+    folder: Path  # where it is
+    marker: Marker  # its commit marker
 
     @classmethod
     def open(cls, folder: Path) -> "Shard":
@@ -314,11 +296,7 @@ class Shard:
 
 
 def read_table(path: Path) -> pa.Table:
-    """Return what an Arrow file holds, as a single chunk.
-
-    Raises:
-        DamagedShard: it is none.
-    """
+    """Return what an Arrow file holds, as a single chunk. Raises DamagedShard: it is none."""
     try:
         with pa.memory_map(str(path)) as source:
             return pa.ipc.open_file(source).read_all().combine_chunks()

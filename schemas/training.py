@@ -37,65 +37,50 @@ class TrainConfig(BaseModel):
     """What a user asks of `x2static train`; the defaults stand here and nowhere else.
 
     They are the best of a sweep over ten million words (docs/LOG.md, 2026-11-21).
-
-    Attributes:
-        cache: the cache to read.
-        out: the folder of the run: vectors, run.json, checkpoints.
-        objective: "negative-sampling" is the paper's (eq. 1); "closed-form" the Gaussian solution, in one pass.
-        transform: space of the contexts: as they are; without their mean m; or S^-1/2 (c - m), S their covariance.
-        dim: width of the contexts after a projection on their principal components; None keeps the teacher's.
-        init: how the vectors begin: "uniform" in +-1/dim, "zeros", or the closed form of the space that is trained in.
-        epochs: passes over the cache.
-        lr: learning rate of Adam; with a schedule, the highest.
-        schedule: how the learning rate falls: not at all, linearly to 0, or as half a cosine.
-        warmup: epochs, or a part of one, in which the learning rate rises linearly from 0.
-        negatives: words drawn from the noise distribution for each target.
-        negatives_mode: "target" draws fresh ones for each target, as the paper; "shared" a pool for each batch, with
-            the same expected gradient.
-        pool: words in a shared pool.
-        noise_power: negatives are drawn with probability proportional to count to this power (paper: 0.5).
-        subsample: threshold t of the subsampling of frequent targets; 0 keeps every target.
-        min_count: words that are rarer are not in the vocabulary.
-        max_vocab: at most so many words, the most frequent ones.
-        vocab: a file of words, one a line: only these are in the vocabulary.
-        batch_size: paragraphs in a batch (sentences, where the cache's context is the sentence).
-        seed: of every draw.
-        device: where training runs.
-        compat: "paper" gives every setting that is not asked for the paper's value, see PAPER.
-        continue_run: the folder of a finished run, on this cache or on it before it grew, whose vectors and moments are
-            carried over by word.
-        partial: train on what is committed of a cache that is not finished.
-        checkpoint_minutes: time between checkpoints; 0 saves after every batch.
-        buffer_megabytes: contexts that are held in memory, the device's, and shuffled together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    cache: Path
-    out: Path
+    cache: Path  # the cache to read
+    out: Path  # the folder of the run: vectors, run.json, checkpoints
+    # "negative-sampling" is the paper's (eq. 1); "closed-form" the Gaussian solution, in one pass.
     objective: ObjectiveName = "negative-sampling"
+    # space of the contexts: as they are; without their mean m; or S^-1/2 (c - m), S their covariance
     transform: Literal["none", "center", "whiten"] = "whiten"
+    # width of the contexts after a projection on their principal components; None keeps the teacher's
     dim: int | None = Field(default=None, ge=1)
+    # how the vectors begin: "uniform" in +-1/dim, "zeros", or the closed form of the space that is trained in
     init: Literal["uniform", "zeros", "closed-form"] = "closed-form"
-    epochs: int = Field(default=1, ge=1)
-    lr: float = Field(default=3e-4, gt=0, allow_inf_nan=False)
+    epochs: int = Field(default=1, ge=1)  # passes over the cache
+    lr: float = Field(default=3e-4, gt=0, allow_inf_nan=False)  # learning rate of Adam; with a schedule, the highest
+    # how the learning rate falls: not at all, linearly to 0, or as half a cosine
     schedule: Literal["constant", "linear", "cosine"] = "constant"
+    # epochs, or a part of one, in which the learning rate rises linearly from 0
     warmup: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    negatives: int = Field(default=10, ge=1)
+    negatives: int = Field(default=10, ge=1)  # words drawn from the noise distribution for each target
+    # "target" draws fresh ones for each target, as the paper; "shared" a pool for each batch, with the same expected
+    # gradient
     negatives_mode: Literal["target", "shared"] = "shared"
-    pool: int = Field(default=1024, ge=1)
+    pool: int = Field(default=1024, ge=1)  # words in a shared pool
+    # negatives are drawn with probability proportional to count to this power (paper: 0.5)
     noise_power: float = Field(default=0.5, ge=0, le=1)
+    # threshold t of the subsampling of frequent targets; 0 keeps every target
     subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)
-    min_count: int = Field(default=10, ge=1)
-    max_vocab: int = Field(default=750_000, ge=1)
-    vocab: Path | None = None
+    min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
+    max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
+    vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary
+    # paragraphs in a batch (sentences, where the cache's context is the sentence)
     batch_size: int = Field(default=128, ge=1)
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**63)  # of every draw
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where training runs
+    # "paper" gives every setting that is not asked for the paper's value, see PAPER
     compat: Literal["paper"] | None = None
+    # the folder of a finished run, on this cache or on it before it grew, whose vectors and moments are carried over by
+    # word
     continue_run: Path | None = Field(default=None, alias="continue")
-    partial: bool = False
-    checkpoint_minutes: float = Field(default=10.0, ge=0)
+    partial: bool = False  # train on what is committed of a cache that is not finished
+    checkpoint_minutes: float = Field(default=10.0, ge=0)  # time between checkpoints; 0 saves after every batch
+    # contexts that are held in memory, the device's, and shuffled together
     buffer_megabytes: int = Field(default=512, ge=1)
 
     @model_validator(mode="before")

@@ -23,27 +23,19 @@ VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
 
 @dataclass(frozen=True)
 class WordVectors:
-    """One vector per word.
+    """One vector per word."""
 
-    Attributes:
-        words: the vocabulary, by descending count.
-        matrix: (len(words), dim) float32, a row a word.
-        counts: (len(words),) int64, occurrences in the corpus.
-        segmentation: how text was cut into these words; None for vectors from elsewhere.
-        run: how the vectors came about (run.json): configuration, cache, losses, versions, seconds.
-    """
-
-    words: list[str]
-    matrix: npt.NDArray[np.float32]
-    counts: npt.NDArray[np.int64]
-    segmentation: WordSegmentation | None = None
+    words: list[str]  # the vocabulary, by descending count
+    matrix: npt.NDArray[np.float32]  # (len(words), dim) float32, a row a word
+    counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences in the corpus
+    segmentation: WordSegmentation | None = None  # how text was cut into these words; None for vectors from elsewhere
+    # how the vectors came about (run.json): configuration, cache, losses, versions, seconds
     run: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that the parts belong together.
 
-        Raises:
-            X2StaticError: the lengths differ, a word occurs twice, or a value is not finite.
+        Raises X2StaticError: the lengths differ, a word occurs twice, or a value is not finite.
         """
         rows = len(self.matrix)
         if self.matrix.ndim != 2 or rows != len(self.words) or rows != len(self.counts):
@@ -84,27 +76,18 @@ class WordVectors:
         return word in self.index
 
     def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
-        """Return the vector of a word, (dim,) float32.
-
-        Raises:
-            KeyError: the word is unknown.
-        """
+        """Return the vector of a word, (dim,) float32. Raises KeyError: the word is unknown."""
         vector: npt.NDArray[np.float32] = self.matrix[self.index[word]]
         return vector
 
     def similarity(self, first: str, second: str) -> float:
-        """Return the cosine of two words.
-
-        Raises:
-            KeyError: a word is unknown.
-        """
+        """Return the cosine of two words. Raises KeyError: a word is unknown."""
         return float(self.unit_matrix[self.index[first]] @ self.unit_matrix[self.index[second]])
 
     def most_similar(self, word: str, n: int = 10) -> list[tuple[str, float]]:
         """Return the n words nearest to a word by cosine, nearest first, without the word itself.
 
-        Raises:
-            KeyError: the word is unknown.
+        Raises KeyError: the word is unknown.
         """
         row = self.index[word]
         cosines = self.unit_matrix @ self.unit_matrix[row]
@@ -115,8 +98,7 @@ class WordVectors:
     def split(self, text: str) -> list[str]:
         """Return the words of a text as training cut them, those outside the vocabulary included.
 
-        Raises:
-            X2StaticError: these vectors came without segmentation rules.
+        Raises X2StaticError: these vectors came without segmentation rules.
         """
         if self.segmentation is None:
             raise X2StaticError("these vectors came without word segmentation rules; split the text yourself")
@@ -134,10 +116,7 @@ class WordVectors:
         """Return the mean vector of the known words of each text, (len(texts), dim) float32; zeros where none is known.
 
         One text after the other: its few rows stay in the processor's nearest cache, and gathering those of many texts
-        at once is slower.
-
-        Raises:
-            X2StaticError: these vectors came without segmentation rules.
+        at once is slower. Raises X2StaticError: these vectors came without segmentation rules.
         """
         vectors = np.zeros((len(texts), self.dim), np.float32)
         for row, text in enumerate(texts):
@@ -161,11 +140,7 @@ class WordVectors:
 
     @classmethod
     def load(cls, folder: str | Path) -> "WordVectors":
-        """Read what `save` wrote.
-
-        Raises:
-            X2StaticError: there are no finished vectors, or they are damaged.
-        """
+        """Read what `save` wrote. Raises X2StaticError: there are no finished vectors, or they are damaged."""
         folder = Path(folder)
         if not (folder / RUN).is_file():
             hint = "its training has not finished" if folder.is_dir() else "there is no such folder"

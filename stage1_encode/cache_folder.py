@@ -23,24 +23,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Probed:
-    """What only a loaded teacher tells.
+    """What only a loaded teacher tells."""
 
-    Attributes:
-        window: pieces that are read at once, special tokens included.
-        attention: its attention implementation.
-        dim: width of its states.
-    """
-
-    window: int
-    attention: str
-    dim: int
+    window: int  # pieces that are read at once, special tokens included
+    attention: str  # its attention implementation
+    dim: int  # width of its states
 
 
 def check_folder(folder: Path, append: bool) -> None:
     """Refuse a folder that is neither a cache, nor the beginning of one, nor empty; to append, it must be a cache.
 
-    Raises:
-        X2StaticError: it is a file, or holds other things.
+    Raises X2StaticError: it is a file, or holds other things.
     """
     if may_become_cache(folder) and append:
         raise X2StaticError(f"--append: no cache in {folder} to add to; leave out --append to make one")
@@ -49,8 +42,7 @@ def check_folder(folder: Path, append: bool) -> None:
 def layer_of(config: EncodeConfig, files: TeacherFiles) -> Layer:
     """Return the layer asked for by its one name, known without loading the teacher.
 
-    Raises:
-        X2StaticError: there is no such layer.
+    Raises X2StaticError: there is no such layer.
     """
     if config.layer == LAST:
         return LAST
@@ -77,8 +69,7 @@ def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision,
 def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> None:
     """Refuse a cache that was made otherwise, before the teacher is loaded.
 
-    Raises:
-        X2StaticError: with each field that differs, and both values; or the cache is a sample of another.
+    Raises X2StaticError: with each field that differs, and both values; or the cache is a sample of another.
     """
     problems = encoding_differences(cache, config, files, precision)
     if problems:
@@ -113,8 +104,7 @@ def encoding_differences(cache: Cache, config: EncodeConfig, files: TeacherFiles
 def check_teacher(cache: Cache, probed: Probed) -> None:
     """Compare what only a loaded teacher tells; another version of transformers may choose another attention.
 
-    Raises:
-        X2StaticError: with each field that differs, and both values.
+    Raises X2StaticError: with each field that differs, and both values.
     """
     theirs = cache.manifest.encoding
     problems = [

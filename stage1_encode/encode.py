@@ -176,31 +176,20 @@ def _log_skipped(plans: list[Plan], markers: dict[int, Marker]) -> None:
 
 @dataclass
 class Work:
-    """What there is to do for a cache, and the doing of it; the caller owns the folder.
+    """What there is to do for a cache, and the doing of it; the caller owns the folder."""
 
-    Attributes:
-        cache: the cache.
-        plans: all its plans.
-        markers: of its valid shards, by number; those that are committed are added.
-        pools: what every shard is to have besides the contexts.
-        part: the units that are asked for.
-        n_read: pieces that the teacher has read, without padding.
-        n_padded: the same, with padding.
-    """
-
-    cache: Cache
-    plans: list[Plan]
-    markers: dict[int, Marker]
-    pools: Sequence[Pool]
-    part: Part
-    n_read: int = 0
-    n_padded: int = 0
+    cache: Cache  # the cache
+    plans: list[Plan]  # all its plans
+    markers: dict[int, Marker]  # of its valid shards, by number; those that are committed are added
+    pools: Sequence[Pool]  # what every shard is to have besides the contexts
+    part: Part  # the units that are asked for
+    n_read: int = 0  # pieces that the teacher has read, without padding
+    n_padded: int = 0  # the same, with padding
 
     def jobs(self) -> list[Job]:
         """Return a job for each unit of the part that has no shard yet, or whose shard lacks a pool.
 
-        Raises:
-            X2StaticError: a shard has a pool of other settings.
+        Raises X2StaticError: a shard has a pool of other settings.
         """
         names = [pool.name for pool in self.pools]
         jobs = []

@@ -71,19 +71,12 @@ def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentatio
 
 @dataclass(frozen=True)
 class EncodedUnit:
-    """A unit that the teacher has read, or is still reading on an accelerator.
+    """A unit that the teacher has read, or is still reading on an accelerator."""
 
-    Attributes:
-        words: its words and contexts.
-        taken: what each pool has of it, by the pool's name, on its way to the host.
-        n_read: pieces that the teacher read, without padding.
-        n_padded: the same, with padding.
-    """
-
-    words: UnitWords
-    taken: dict[str, Taken]
-    n_read: int
-    n_padded: int
+    words: UnitWords  # its words and contexts
+    taken: dict[str, Taken]  # what each pool has of it, by the pool's name, on its way to the host
+    n_read: int  # pieces that the teacher read, without padding
+    n_padded: int  # the same, with padding
 
     def contexts(self) -> npt.NDArray[Any]:
         """Wait for the context vectors and return them, (n_contexts, dim), whatever they are."""
@@ -95,19 +88,12 @@ class EncodedUnit:
 
 @dataclass
 class Encoder:
-    """What turns the text of a unit into a shard.
+    """What turns the text of a unit into a shard."""
 
-    Attributes:
-        preparer: cuts text into windows and words.
-        teacher: gives the states.
-        max_tokens: pieces in a batch, padding included; halved where the device's memory runs out.
-        lanes: batches that are read at once.
-    """
-
-    preparer: Preparer
-    teacher: Teacher
-    max_tokens: int
-    lanes: int = 1
+    preparer: Preparer  # cuts text into windows and words
+    teacher: Teacher  # gives the states
+    max_tokens: int  # pieces in a batch, padding included; halved where the device's memory runs out
+    lanes: int = 1  # batches that are read at once
 
     def __post_init__(self) -> None:
         """Make the stream on which results leave the device; begin to count pieces, without and with padding."""

@@ -57,8 +57,7 @@ def unreachable(what: str, cause: Exception, ways_out: str) -> X2StaticError:
 def dataset_revision(name: str, spec: str) -> str:
     """Return the commit of a data set on the hub.
 
-    Raises:
-        X2StaticError: no such data set, or the hub cannot be reached.
+    Raises X2StaticError: no such data set, or the hub cannot be reached.
     """
     try:
         info = answered(lambda: huggingface_hub.dataset_info(name, timeout=PATIENCE_SECONDS), PATIENCE_SECONDS)

@@ -146,8 +146,7 @@ def _drop_pools(shard: Shard, names: set[str]) -> Shard:
 def _mend_segmentation(cache: Cache) -> bool:
     """Write the word segmentation rules again where they are missing or changed; return whether they were.
 
-    Raises:
-        X2StaticError: this version of x2static has other rules.
+    Raises X2StaticError: this version of x2static has other rules.
     """
     try:
         cache.segmentation()

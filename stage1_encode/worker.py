@@ -22,63 +22,37 @@ from x2static.stage1_encode.text.preparation import units_ahead
 
 @dataclass(frozen=True)
 class Job:
-    """One unit to encode.
+    """One unit to encode."""
 
-    Attributes:
-        shard: its number, and its shard's.
-        plan: number of its plan.
-        last: whether the plan ends with it.
-        unit: the slice of the corpus.
-        pools: names of the pools that are wanted of it.
-        marker: of its shard, where that is there and pools are added to it.
-    """
-
-    shard: int
-    plan: int
-    last: bool
-    unit: Unit
-    pools: tuple[str, ...]
-    marker: Marker | None = None
+    shard: int  # its number, and its shard's
+    plan: int  # number of its plan
+    last: bool  # whether the plan ends with it
+    unit: Unit  # the slice of the corpus
+    pools: tuple[str, ...]  # names of the pools that are wanted of it
+    marker: Marker | None = None  # of its shard, where that is there and pools are added to it
 
 
 @dataclass(frozen=True)
 class Staged:
-    """What became of a job: files under a temporary name, which are the shard's once the folder's owner says so.
+    """What became of a job: files under a temporary name, which are the shard's once the folder's owner says so."""
 
-    Attributes:
-        job: the job.
-        marker: of the shard, as it is to be.
-        n_read: pieces that the teacher read, without padding.
-        n_padded: the same, with padding.
-    """
-
-    job: Job
-    marker: Marker
-    n_read: int
-    n_padded: int
+    job: Job  # the job
+    marker: Marker  # of the shard, as it is to be
+    n_read: int  # pieces that the teacher read, without padding
+    n_padded: int  # the same, with padding
 
 
 @dataclass
 class Worker:
-    """A loaded teacher, and all that jobs are done with.
+    """A loaded teacher, and all that jobs are done with."""
 
-    Attributes:
-        shards: the cache's folder of shards.
-        encoding: fingerprint of the cache.
-        plans: of the cache, in order.
-        corpora: open, by the numbers of their plans.
-        encoder: the teacher and what cuts text for it.
-        pools: what may be wanted of a unit.
-        processes: that prepare text; 1: a thread of this one.
-    """
-
-    shards: Path
-    encoding: str
-    plans: Sequence[Plan]
-    corpora: Mapping[int, Corpus]
-    encoder: Encoder
-    pools: Sequence[Pool]
-    processes: int = 1
+    shards: Path  # the cache's folder of shards
+    encoding: str  # fingerprint of the cache
+    plans: Sequence[Plan]  # of the cache, in order
+    corpora: Mapping[int, Corpus]  # open, by the numbers of their plans
+    encoder: Encoder  # the teacher and what cuts text for it
+    pools: Sequence[Pool]  # what may be wanted of a unit
+    processes: int = 1  # that prepare text; 1: a thread of this one
     _connected: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -88,8 +62,7 @@ class Worker:
     def run(self, jobs: Iterable[Job]) -> Generator[Staged, None, None]:
         """Do jobs, in their order: reading and preparing run ahead of the teacher, writing behind it in a thread.
 
-        Raises:
-            X2StaticError: a text cannot be read, or states cannot be stored; nothing of that unit is left.
+        Raises X2StaticError: a text cannot be read, or states cannot be stored; nothing of that unit is left.
         """
         texts = ((job, self._read(job)) for job in jobs)
         units = (((job, text.unit), text.paragraphs) for job, text in texts)

@@ -36,17 +36,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some paragraphs (sentences) with all their words of the vocabulary, before subsampling.
+    """Some paragraphs (sentences) with all their words of the vocabulary, before subsampling."""
 
-    Attributes:
-        contexts: (n_contexts, width) float16, transformed.
-        context_of: (n_words,) int64, the context of each word.
-        words: (n_words,) int32, rows of the vocabulary.
-    """
-
-    contexts: Tensor
-    context_of: Tensor
-    words: Tensor
+    contexts: Tensor  # (n_contexts, width) float16, transformed
+    context_of: Tensor  # (n_words,) int64, the context of each word
+    words: Tensor  # (n_words,) int32, rows of the vocabulary
 
 
 @dataclass(frozen=True)
@@ -54,22 +48,15 @@ class Buffer:
     """Contexts and their targets, in the cache's order, on the device that trains.
 
     A *group* is what batches are counted in: a paragraph, or a sentence where the context is the sentence.
-
-    Attributes:
-        contexts: (n_contexts, width) float16, transformed.
-        group_starts: (n_groups + 1,) int64; group g is the contexts group_starts[g] ... group_starts[g + 1] - 1.
-        word_starts: (n_contexts + 1,) int64, likewise the words of a context.
-        words: (n_words,) int32, rows of the vocabulary; words outside it are gone.
-        group_contexts: (n_groups,) int64, the contexts of each group; on the host, which need not wait for sizes then.
-        group_words: (n_groups,) int64, the words of each group, on the host.
     """
 
-    contexts: Tensor
-    group_starts: Tensor
-    word_starts: Tensor
-    words: Tensor
+    contexts: Tensor  # (n_contexts, width) float16, transformed
+    group_starts: Tensor  # (n_groups + 1,) int64; group g is the contexts group_starts[g] ... group_starts[g + 1] - 1.
+    word_starts: Tensor  # (n_contexts + 1,) int64, likewise the words of a context
+    words: Tensor  # (n_words,) int32, rows of the vocabulary; words outside it are gone
+    # (n_groups,) int64, the contexts of each group; on the host, which need not wait for sizes then
     group_contexts: npt.NDArray[np.int64]
-    group_words: npt.NDArray[np.int64]
+    group_words: npt.NDArray[np.int64]  # (n_groups,) int64, the words of each group, on the host
 
     @property
     def n_groups(self) -> int:
@@ -115,28 +102,19 @@ def _runs(starts: Tensor, chosen: Tensor, total: int) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class BufferReader:
-    """Reads blocks and checks what it reads.
+    """Reads blocks and checks what it reads."""
 
-    Attributes:
-        vocabulary: the words to keep.
-        context: what a group is.
-        dim: length of a context vector in the cache.
-        transform: what becomes of it; on the device.
-        device: where buffers lie.
-    """
-
-    vocabulary: Vocabulary
-    context: Context
-    dim: int
-    transform: Transform = IDENTITY
-    device: torch.device = CPU
+    vocabulary: Vocabulary  # the words to keep
+    context: Context  # what a group is
+    dim: int  # length of a context vector in the cache
+    transform: Transform = IDENTITY  # what becomes of it; on the device
+    device: torch.device = CPU  # where buffers lie
 
     def load(self, blocks: list[Block]) -> Buffer:
         """Read blocks into one buffer.
 
-        Raises:
-            X2StaticError: a shard is damaged (a context is not finite, its files do not fit together), or a context is
-                too far from the mean for float16.
+        Raises X2StaticError: a shard is damaged (a context is not finite, its files do not fit together), or a context
+        is too far from the mean for float16.
         """
         n_contexts = sum(map(len, blocks))
         contexts = torch.empty((n_contexts, self.transform.width(self.dim)), dtype=torch.float16, device=self.device)
@@ -215,8 +193,7 @@ def first_not_finite(contexts: Tensor) -> int | None:
 def group_starts(shard: Shard, context: Context, start: int, stop: int) -> npt.NDArray[np.int64]:
     """Return where the groups of rows [start, stop) begin, counted from `start`, and the end; (n_groups + 1,) int64.
 
-    Raises:
-        X2StaticError: words.arrow has another number of rows than the marker says.
+    Raises X2StaticError: words.arrow has another number of rows than the marker says.
     """
     if context == "sentence":
         return np.arange(stop - start + 1)

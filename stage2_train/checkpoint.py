@@ -46,42 +46,27 @@ ADVICE = {
 
 
 class TrainingState(BaseModel):
-    """Where a run is, apart from its vectors and moments. With the position, every random draw can be recomputed.
-
-    Attributes:
-        position: the next batch.
-        steps: steps of the optimiser, those of the run that is continued included.
-        steps_before: steps of that run.
-        batches: batches seen, those without a target included.
-        words: words of the vocabulary seen, those subsampled away included.
-        targets: targets learned from.
-        epoch_loss: loss of this epoch so far, summed over its targets in float64.
-        epoch_targets: targets of this epoch so far.
-        losses: mean loss of each finished epoch.
-        seconds: time spent in training, that before interruptions included.
-        seconds_waited: of these, the time in which no data was there.
-    """
+    """Where a run is, apart from its vectors and moments. With the position, every random draw can be recomputed."""
 
     model_config = ConfigDict(extra="forbid")
 
-    position: Position = Position(0)
-    steps: int = 0
-    steps_before: int = 0
-    batches: int = 0
-    words: int = 0
-    targets: int = 0
-    epoch_loss: float = 0.0
-    epoch_targets: int = 0
-    losses: list[float] = []
-    seconds: float = 0.0
-    seconds_waited: float = 0.0
+    position: Position = Position(0)  # the next batch
+    steps: int = 0  # steps of the optimiser, those of the run that is continued included
+    steps_before: int = 0  # steps of that run
+    batches: int = 0  # batches seen, those without a target included
+    words: int = 0  # words of the vocabulary seen, those subsampled away included
+    targets: int = 0  # targets learned from
+    epoch_loss: float = 0.0  # loss of this epoch so far, summed over its targets in float64
+    epoch_targets: int = 0  # targets of this epoch so far
+    losses: list[float] = []  # mean loss of each finished epoch
+    seconds: float = 0.0  # time spent in training, that before interruptions included
+    seconds_waited: float = 0.0  # of these, the time in which no data was there
 
 
 def shards_begun_with(folder: Path) -> str | None:
     """Return the list of shards that the run of a folder began with, if it is a partial one.
 
-    Raises:
-        X2StaticError: its settings are damaged.
+    Raises X2StaticError: its settings are damaged.
     """
     file = folder / SETTINGS
     theirs = read_json(file) if file.is_file() else None
@@ -123,8 +108,7 @@ class RunFolder:
     def claim(self) -> None:
         """Make the folder this run's; the caller holds its lock.
 
-        Raises:
-            X2StaticError: another run has claimed it meanwhile.
+        Raises X2StaticError: another run has claimed it meanwhile.
         """
         self._check()
         remove_leftovers(self.path)
@@ -134,8 +118,7 @@ class RunFolder:
     def figures(self) -> dict[str, Any] | None:
         """Return the figures in run.json, if the run has finished and all is there; otherwise None.
 
-        Raises:
-            X2StaticError: run.json is not what a run writes.
+        Raises X2StaticError: run.json is not what a run writes.
         """
         if not all((self.path / name).is_file() for name in (RUN, MATRIX, VOCABULARY)):
             return None

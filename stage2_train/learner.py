@@ -42,24 +42,15 @@ class Gradient:
 
     Row r of it is the sum of slope * context over its pairs, starts[r] ... starts[r + 1] - 1, and, where a word of a
     pool is in it, that word's row of `pool_values`.
-
-    Attributes:
-        rows: (n_rows,) int64, rows of the vocabulary, ascending, each once.
-        starts: (n_rows + 1,) int64.
-        context_of: (n_pairs,) int64, rows of `contexts`.
-        slopes: (n_pairs,), in the vectors' dtype.
-        contexts: (n_contexts, dim), in the vectors' dtype.
-        pool_row: (n_rows,) int64, the row of `pool_values` that is in it, or -1; None for no pool.
-        pool_values: (n_pool, dim), in the vectors' dtype; None for no pool.
     """
 
-    rows: Tensor
-    starts: Tensor
-    context_of: Tensor
-    slopes: Tensor
-    contexts: Tensor
-    pool_row: Tensor | None = None
-    pool_values: Tensor | None = None
+    rows: Tensor  # (n_rows,) int64, rows of the vocabulary, ascending, each once
+    starts: Tensor  # (n_rows + 1,) int64
+    context_of: Tensor  # (n_pairs,) int64, rows of `contexts`
+    slopes: Tensor  # (n_pairs,), in the vectors' dtype
+    contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
+    pool_row: Tensor | None = None  # (n_rows,) int64, the row of `pool_values` that is in it, or -1; None for no pool
+    pool_values: Tensor | None = None  # (n_pool, dim), in the vectors' dtype; None for no pool
 
     def values(self) -> Tensor:
         """Return the sums, (n_rows, dim); always added up in the same order, so the bits repeat."""
@@ -123,18 +114,12 @@ class Learner:
     """The word vectors in training and the state of Adam, with the arithmetic of `torch.optim.SparseAdam`.
 
     SparseAdam itself coalesces the gradient in one thread on a CPU, and copies what it need not.
-
-    Attributes:
-        vectors: (vocabulary, dim).
-        first: (vocabulary, dim), running mean of the gradient.
-        second: (vocabulary, dim), running mean of its square.
-        steps: updates so far; one count for all rows, however often a row was touched.
     """
 
-    vectors: Tensor
-    first: Tensor
-    second: Tensor
-    steps: int = 0
+    vectors: Tensor  # (vocabulary, dim)
+    first: Tensor  # (vocabulary, dim), running mean of the gradient
+    second: Tensor  # (vocabulary, dim), running mean of its square
+    steps: int = 0  # updates so far; one count for all rows, however often a row was touched
 
     @classmethod
     def zeros(cls, shape: tuple[int, int], device: torch.device) -> "Learner":

@@ -29,21 +29,15 @@ class Moments:
 
     The sums of the words take 8 bytes x vocabulary x dim (4.6 GB for 750,000 words of 768 dimensions), all else little;
     a transform alone does not need them.
-
-    Attributes:
-        n_targets: targets added up.
-        contexts: (dim,), sum of each target's context.
-        squares: (dim, dim), sum of the outer products of each target's context with itself.
-        words: (vocabulary, dim), for each word the sum of its contexts, an entry for each occurrence; None where only
-            the contexts as a whole are of interest.
-        counts: (vocabulary,) int64, occurrences.
     """
 
-    n_targets: int
-    contexts: Tensor
-    squares: Tensor
+    n_targets: int  # targets added up
+    contexts: Tensor  # (dim,), sum of each target's context
+    squares: Tensor  # (dim, dim), sum of the outer products of each target's context with itself
+    # (vocabulary, dim), for each word the sum of its contexts, an entry for each occurrence; None where only the
+    # contexts as a whole are of interest
     words: Tensor | None
-    counts: Tensor
+    counts: Tensor  # (vocabulary,) int64, occurrences
 
     @classmethod
     def zeros(cls, vocabulary: int, dim: int, of_words: bool) -> "Moments":
@@ -87,9 +81,7 @@ class Moments:
         """Return S, the covariance of the contexts, weighted likewise and shrunk; (dim, dim).
 
         It is (1 - SHRINKAGE) S' + SHRINKAGE (trace S' / dim) I, which has an inverse whatever the number of contexts.
-
-        Raises:
-            X2StaticError: all contexts are equal.
+        Raises X2StaticError: all contexts are equal.
         """
         second = self.second_moment
         covariance = second - torch.outer(self.mean, self.mean)

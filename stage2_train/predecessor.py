@@ -31,30 +31,21 @@ ROWS_AT_ONCE = 16_384  # words that are read at a time: 50 MB of 768 dimensions,
 
 @dataclass(frozen=True)
 class Predecessor:
-    """A finished run, as it is on disk.
+    """A finished run, as it is on disk."""
 
-    Attributes:
-        folder: of the run.
-        run: what its run.json says.
-        words: (n_words,) its vocabulary, in the order of its rows.
-        newest: its last checkpoint, that of the end of its last epoch.
-        state: where it ended.
-        xxh3: hash of the tensors of this checkpoint.
-    """
-
-    folder: Path
-    run: dict[str, Any]
-    words: pa.Array
-    newest: Path
-    state: TrainingState
-    xxh3: str
+    folder: Path  # of the run
+    run: dict[str, Any]  # what its run.json says
+    words: pa.Array  # (n_words,) its vocabulary, in the order of its rows
+    newest: Path  # its last checkpoint, that of the end of its last epoch
+    state: TrainingState  # where it ended
+    xxh3: str  # hash of the tensors of this checkpoint
 
     @classmethod
     def open(cls, folder: Path) -> "Predecessor":
         """Read all of a finished run but its tensors.
 
-        Raises:
-            X2StaticError: it has not finished, has no checkpoint of its end any more, is a closed form, or is damaged.
+        Raises X2StaticError: it has not finished, has no checkpoint of its end any more, is a closed form, or is
+        damaged.
         """
         if not (folder / RUN).is_file():
             hint = "it has not finished; run its command again to its end" if folder.is_dir() else "no such folder"
@@ -77,8 +68,7 @@ class Predecessor:
     def tensors(self) -> Path:
         """The file of vectors and moments, whose bytes are those that were written.
 
-        Raises:
-            X2StaticError: they are not, or the file is gone.
+        Raises X2StaticError: they are not, or the file is gone.
         """
         file = self.newest / TENSORS
         if not file.is_file() or hash_file(file) != self.xxh3:
@@ -128,8 +118,7 @@ class Predecessor:
     def hand_down(self, folder: Path) -> None:
         """Give the new run's folder the transform, where there is one: vectors stay in the space they were learned in.
 
-        Raises:
-            OSError: it cannot be copied.
+        Raises OSError: it cannot be copied.
         """
         if (self.folder / TRANSFORM).is_file():
             write_atomically(folder / TRANSFORM, (self.folder / TRANSFORM).read_bytes())
@@ -137,8 +126,7 @@ class Predecessor:
     def rows_in(self, vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
         """Return the row of each of its words in another vocabulary, or -1; (n_words,) int32.
 
-        Raises:
-            X2StaticError: none is in it.
+        Raises X2StaticError: none is in it.
         """
         rows = vocabulary.id_map(pa.table({"word": self.words}))
         if not (rows >= 0).any():
@@ -176,8 +164,7 @@ class Predecessor:
     def record(self, vocabulary: Vocabulary) -> dict[str, Any]:
         """Return what run.json says of it; `vocabulary` is that of the run that continues it.
 
-        Raises:
-            X2StaticError: no word is in both vocabularies.
+        Raises X2StaticError: no word is in both vocabularies.
         """
         carried = int(np.count_nonzero(self.rows_in(vocabulary) >= 0))
         new, dropped = len(vocabulary) - carried, len(self.words) - carried
@@ -195,8 +182,7 @@ class Predecessor:
 def _end(folder: Path, epochs: int) -> tuple[Path, TrainingState, str]:
     """Return the checkpoint of a run's end: its folder, its state, the hash of its tensors.
 
-    Raises:
-        X2StaticError: there is none.
+    Raises X2StaticError: there is none.
     """
     there = checkpoints(folder)
     if not there:

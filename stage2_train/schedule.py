@@ -12,18 +12,12 @@ class Schedule:
     """The learning rate as a function of the words seen, which a checkpoint holds exactly.
 
     The words are those of the vocabulary, those subsampled away included: so the rate does not depend on draws.
-
-    Attributes:
-        peak: the rate after the warm-up; that of a constant schedule to the end.
-        kind: how it falls after the warm-up.
-        warmup: words in which it rises from 0.
-        total: words of the whole training, after which it is 0 unless it is constant.
     """
 
-    peak: float
-    kind: Literal["constant", "linear", "cosine"]
-    warmup: float
-    total: int
+    peak: float  # the rate after the warm-up; that of a constant schedule to the end
+    kind: Literal["constant", "linear", "cosine"]  # how it falls after the warm-up
+    warmup: float  # words in which it rises from 0
+    total: int  # words of the whole training, after which it is 0 unless it is constant
 
     def at(self, words: float) -> float:
         """Return the rate at a position, in words seen.
@@ -42,11 +36,7 @@ class Schedule:
 
 
 def check_warmup(warmup: float, epochs: int) -> None:
-    """Refuse a warm-up, in epochs, that leaves nothing of the training.
-
-    Raises:
-        X2StaticError: it takes all epochs.
-    """
+    """Refuse a warm-up, in epochs, that leaves nothing of the training. Raises X2StaticError: it takes all epochs."""
     if warmup >= epochs:
         raise X2StaticError(
             f"--warmup {warmup:g} is not shorter than the training (--epochs {epochs}), so --lr would never be "

@@ -19,15 +19,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ShardChoice:
-    """The shards of a run.
+    """The shards of a run."""
 
-    Attributes:
-        shards: in the cache's order.
-        listed: their numbers, as `list_numbers` writes them; None for the whole of a cache.
-    """
-
-    shards: list[Shard]
-    listed: str | None
+    shards: list[Shard]  # in the cache's order
+    listed: str | None  # their numbers, as `list_numbers` writes them; None for the whole of a cache
 
 
 def choose_shards(cache: Cache, partial: bool = False, recorded: str | None = None) -> ShardChoice:
@@ -101,11 +96,7 @@ def list_numbers(numbers: Iterable[int]) -> str:
 
 
 def parse_numbers(text: str) -> list[int]:
-    """Return the numbers that `list_numbers` wrote.
-
-    Raises:
-        X2StaticError: it did not write this.
-    """
+    """Return the numbers that `list_numbers` wrote. Raises X2StaticError: it did not write this."""
     if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
         raise X2StaticError(f"not a list of shards: {text!r}; settings.json of the run is damaged, give another --out")
     spans = [part.partition("-") for part in text.split(",")]

@@ -27,14 +27,7 @@ BLOCKS_IN_BUFFER = 4
 
 
 class Stream:
-    """All batches of all epochs; it can begin at any position, which depends on nothing but the seed.
-
-    Attributes:
-        cache: where the shards are from.
-        dim: length of a context vector in the cache.
-        device: where batches lie; what is read in order lies on the CPU.
-        seconds_waited: time in which there was no data, of training or a pass in order: reading runs ahead in a thread.
-    """
+    """All batches of all epochs; it can begin at any position, which depends on nothing but the seed."""
 
     def __init__(
         self,
@@ -62,9 +55,10 @@ class Stream:
             device: where batches lie.
         """
         encoding = cache.manifest.encoding
-        self.cache = cache.path
-        self.dim = encoding.dim
-        self.device = device
+        self.cache = cache.path  # where the shards are from
+        self.dim = encoding.dim  # length of a context vector in the cache
+        self.device = device  # where batches lie; what is read in order lies on the CPU
+        # time in which there was no data, of training or a pass in order: reading runs ahead in a thread
         self.seconds_waited = 0.0
         self._seed, self._batch_size = seed, batch_size
         self._reader = BufferReader(vocabulary, encoding.context, encoding.dim)
@@ -112,8 +106,7 @@ class Stream:
     def in_order(self) -> Iterator[Buffer]:
         """Yield the whole cache once, unshuffled, its contexts as they are.
 
-        Raises:
-            X2StaticError: a shard is damaged.
+        Raises X2StaticError: a shard is damaged.
         """
         buffers = self._pack(list(range(len(self._blocks))))
         yield from self.waited(ahead(map(self._reader.load, buffers)))

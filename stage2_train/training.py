@@ -30,35 +30,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Training:
-    """A training under way.
+    """A training under way."""
 
-    Attributes:
-        run: the folder it owns, whose lock the caller holds.
-        objective: what is learned.
-        draws: the random draws of the run.
-        stream: the cache as batches.
-        transform: what becomes of the contexts.
-        learner: vectors and optimiser.
-        state: where it is.
-        schedule: the learning rate.
-        epochs: where it ends.
-        words: of the vocabulary, in an epoch.
-        checkpoint_seconds: time between checkpoints.
-        report: hears how many words were read.
-    """
-
-    run: RunFolder
-    objective: BaseObjective
-    draws: Draws
-    stream: Stream
-    transform: Transform
-    learner: Learner
-    state: TrainingState
-    schedule: Schedule
-    epochs: int
-    words: int
-    checkpoint_seconds: float
-    report: Report
+    run: RunFolder  # the folder it owns, whose lock the caller holds
+    objective: BaseObjective  # what is learned
+    draws: Draws  # the random draws of the run
+    stream: Stream  # the cache as batches
+    transform: Transform  # what becomes of the contexts
+    learner: Learner  # vectors and optimiser
+    state: TrainingState  # where it is
+    schedule: Schedule  # the learning rate
+    epochs: int  # where it ends
+    words: int  # of the vocabulary, in an epoch
+    checkpoint_seconds: float  # time between checkpoints
+    report: Report  # hears how many words were read
 
     def go_on(self, after_epoch: AfterEpoch) -> None:
         """Train from the state to the last epoch's end.

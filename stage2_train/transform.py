@@ -33,26 +33,16 @@ class Transform:
 
     Centred contexts have lost the mean that serves as a bias, so each word gets one: its coordinate on the ones. It is
     trained and kept in checkpoints like the others, and not exported.
-
-    Attributes:
-        shift: (teacher's dim,) float64; None for 0.
-        matrix: (teacher's dim, dim) float64; None for I.
-        bias: whether there is a coordinate of ones.
-        fitted_on: content of the cache whose contexts these are the moments of; empty for the identity.
     """
 
-    shift: Tensor | None = None
-    matrix: Tensor | None = None
-    bias: bool = False
-    fitted_on: str = ""
+    shift: Tensor | None = None  # (teacher's dim,) float64; None for 0
+    matrix: Tensor | None = None  # (teacher's dim, dim) float64; None for I
+    bias: bool = False  # whether there is a coordinate of ones
+    fitted_on: str = ""  # content of the cache whose contexts these are the moments of; empty for the identity
 
     @classmethod
     def load(cls, file: Path) -> "Transform":
-        """Read the transform of a run.
-
-        Raises:
-            X2StaticError: it is damaged.
-        """
+        """Read the transform of a run. Raises X2StaticError: it is damaged."""
         try:
             with safe_open(file, "pt") as opened:
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping

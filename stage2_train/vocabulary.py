@@ -26,15 +26,10 @@ LEXICON_SCHEMA = pa.schema([("word", pa.large_string()), ("count", pa.int64())])
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words that get a vector.
+    """The words that get a vector."""
 
-    Attributes:
-        words: (n,) large_string, by descending count, ties by word.
-        counts: (n,) int64, occurrences in the cache.
-    """
-
-    words: pa.LargeStringArray
-    counts: npt.NDArray[np.int64]
+    words: pa.LargeStringArray  # (n,) large_string, by descending count, ties by word
+    counts: npt.NDArray[np.int64]  # (n,) int64, occurrences in the cache
 
     def __len__(self) -> int:
         """Return the number of words."""
@@ -54,15 +49,10 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class WordList:
-    """The words of a `--vocab` file.
+    """The words of a `--vocab` file."""
 
-    Attributes:
-        file: where they came from.
-        words: the distinct words, in the file's order.
-    """
-
-    file: Path
-    words: tuple[str, ...]
+    file: Path  # where they came from
+    words: tuple[str, ...]  # the distinct words, in the file's order
 
     @property
     def sha256(self) -> str:
@@ -73,8 +63,7 @@ class WordList:
     def load(cls, file: Path) -> "WordList":
         """Read a file of words, one a line, UTF-8.
 
-        Raises:
-            X2StaticError: there is no such file, it is no text, or holds no word.
+        Raises X2StaticError: there is no such file, it is no text, or holds no word.
         """
         if not file.is_file():
             raise X2StaticError(f"{file}: the vocabulary file is missing; --vocab takes a file with one word a line")

@@ -79,11 +79,7 @@ def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None)
 
 
 def find_tasks(data: Path | None) -> dict[str, Path]:
-    """Return the folder of each task by the task's name, see `read_tasks`.
-
-    Raises:
-        X2StaticError: there are none.
-    """
+    """Return the folder of each task by the task's name, see `read_tasks`. Raises X2StaticError: there are none."""
     if data is None:
         raise X2StaticError(
             "no classification data comes with x2static; fetch some with `x2static data fetch`, or give --data a "

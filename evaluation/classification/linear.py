@@ -14,17 +14,11 @@ MOST_STEPS = 500
 
 @dataclass(frozen=True, eq=False)
 class Linear:
-    """Multinomial logistic regression.
+    """Multinomial logistic regression."""
 
-    Attributes:
-        mean: (dim,) float64, of the vectors that it was trained on.
-        scale: root of their mean square distance from it.
-        weights: (dim + 1, n_classes) float64, the constants in the last row.
-    """
-
-    mean: Tensor
-    scale: float
-    weights: Tensor
+    mean: Tensor  # (dim,) float64, of the vectors that it was trained on
+    scale: float  # root of their mean square distance from it
+    weights: Tensor  # (dim + 1, n_classes) float64, the constants in the last row
 
     @classmethod
     def fit(cls, vectors: Tensor, labels: Tensor, n_classes: int, strength: float) -> "Linear":

@@ -35,36 +35,22 @@ MEAN_LENGTH = 4.4
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some texts side by side.
+    """Some texts side by side."""
 
-    Attributes:
-        words: (n_distinct,) int64, the rows of the matrix that occur.
-        ids: (n, longest + 2) int64, positions in `words`; UNKNOWN's before the text, and from its end on.
-        inside: (n, longest) bool, whether a position belongs to the text.
-        labels: (n,) int64, classes from 0.
-        rows: (n,) int64, which examples these are.
-    """
-
-    words: Tensor
-    ids: Tensor
-    inside: Tensor
-    labels: Tensor
-    rows: npt.NDArray[np.int64]
+    words: Tensor  # (n_distinct,) int64, the rows of the matrix that occur
+    ids: Tensor  # (n, longest + 2) int64, positions in `words`; UNKNOWN's before the text, and from its end on
+    inside: Tensor  # (n, longest) bool, whether a position belongs to the text
+    labels: Tensor  # (n,) int64, classes from 0
+    rows: npt.NDArray[np.int64]  # (n,) int64, which examples these are
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Texts as rows of the matrix.
+    """Texts as rows of the matrix."""
 
-    Attributes:
-        ids: (n_tokens,) int64, the texts one after the other.
-        lengths: (n,) int64, tokens of each text.
-        labels: (n,) int64, classes from 0.
-    """
-
-    ids: npt.NDArray[np.int64]
-    lengths: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int64]  # (n_tokens,) int64, the texts one after the other
+    lengths: npt.NDArray[np.int64]  # (n,) int64, tokens of each text
+    labels: npt.NDArray[np.int64]  # (n,) int64, classes from 0
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -103,31 +89,22 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """A task as a classifier on given word vectors reads it.
+    """A task as a classifier on given word vectors reads it."""
 
-    Attributes:
-        matrix: (n_words + 1, dim) float32, the vectors of the task's words, scaled so that those of the words of the
-            training part have a mean length of MEAN_LENGTH, and UNKNOWN's zeros.
-        train: to train on.
-        validation: to choose by.
-        test: for the score alone.
-        covered: tokens of the texts that have a vector.
-        total: all tokens.
-    """
-
+    # (n_words + 1, dim) float32, the vectors of the task's words, scaled so that those of the words of the training
+    # part have a mean length of MEAN_LENGTH, and UNKNOWN's zeros
     matrix: Tensor
-    train: Examples
-    validation: Examples
-    test: Examples
-    covered: int
-    total: int
+    train: Examples  # to train on
+    validation: Examples  # to choose by
+    test: Examples  # for the score alone
+    covered: int  # tokens of the texts that have a vector
+    total: int  # all tokens
 
     @classmethod
     def of(cls, vectors: WordVectors, task: ClassificationTask) -> "Inputs":
         """Look a task's words up: as they are written, else lower-cased; and scale their vectors.
 
-        Raises:
-            X2StaticError: no word of the task is known, or none of its training part with a vector that is not zero.
+        Raises X2StaticError: no word of the task is known, or none of its training part with a vector that is not zero.
         """
         numbers: dict[int, int] = {}  # row of the vectors -> row of the matrix
         train, validation, test = (_look_up(part, vectors.index, numbers, task.classes) for part in task.parts)
@@ -163,12 +140,6 @@ class Network:
     """100 filters over three neighbouring words, ReLU, the maximum over all positions, dropout, a linear layer.
 
     A text has as many positions as words; zeros stand beside its first and its last one.
-
-    Attributes:
-        filters: (dim, WIDTH * FILTERS) float32, those of the word before, of the word, and of the word after.
-        bias: (FILTERS,) float32.
-        weights: (FILTERS, n_classes) float32.
-        offsets: (n_classes,) float32.
     """
 
     def __init__(self, dim: int, n_classes: int, random: torch.Generator) -> None:
@@ -178,10 +149,11 @@ class Network:
             bound = 1 / math.sqrt(inputs)
             return torch.empty(shape).uniform_(-bound, bound, generator=random).requires_grad_()
 
+        # (dim, WIDTH * FILTERS) float32, those of the word before, of the word, and of the word after
         self.filters = draw(WIDTH * dim, dim, WIDTH * FILTERS)
-        self.bias = draw(WIDTH * dim, FILTERS)
-        self.weights = draw(FILTERS, FILTERS, n_classes)
-        self.offsets = draw(FILTERS, n_classes)
+        self.bias = draw(WIDTH * dim, FILTERS)  # (FILTERS,) float32
+        self.weights = draw(FILTERS, FILTERS, n_classes)  # (FILTERS, n_classes) float32
+        self.offsets = draw(FILTERS, n_classes)  # (n_classes,) float32
 
     @property
     def parameters(self) -> list[Tensor]:

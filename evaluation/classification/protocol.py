@@ -31,31 +31,18 @@ Encode = Callable[[list[str]], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class ClassificationScore:
-    """The result of one task.
+    """The result of one task."""
 
-    Attributes:
-        task: name of the data set.
-        accuracy: share of the test texts that got their label, 0 to 1; the mean over the runs.
-        macro_f1: mean of the classes' F1, 0 to 1; the mean over the runs.
-        accuracy_deviation: standard deviation over the runs (by n - 1); None of a single run.
-        macro_f1_deviation: the same of the macro-F1.
-        runs: how many there were.
-        lr: learning rate chosen in the first run; of a linear classifier, strength of its L2 penalty.
-        epochs: chosen in the first run; 0 of a linear classifier.
-        covered: tokens of the task's texts that have a vector (in the first run).
-        total: tokens of the task's texts.
-    """
-
-    task: str
-    accuracy: float
-    macro_f1: float
-    accuracy_deviation: float | None
-    macro_f1_deviation: float | None
-    runs: int
-    lr: float
-    epochs: int
-    covered: int
-    total: int
+    task: str  # name of the data set
+    accuracy: float  # share of the test texts that got their label, 0 to 1; the mean over the runs
+    macro_f1: float  # mean of the classes' F1, 0 to 1; the mean over the runs
+    accuracy_deviation: float | None  # standard deviation over the runs (by n - 1); None of a single run
+    macro_f1_deviation: float | None  # the same of the macro-F1
+    runs: int  # how many there were
+    lr: float  # learning rate chosen in the first run; of a linear classifier, strength of its L2 penalty
+    epochs: int  # chosen in the first run; 0 of a linear classifier
+    covered: int  # tokens of the task's texts that have a vector (in the first run)
+    total: int  # tokens of the task's texts
 
 
 def accuracy(labels: Classes, predicted: Classes) -> float:

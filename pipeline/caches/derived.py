@@ -27,19 +27,12 @@ NO_CONTENT = {"corpus", "seen", "licence"}
 
 @dataclass(frozen=True)
 class Derived:
-    """What a cache is to hold.
+    """What a cache is to hold."""
 
-    Attributes:
-        manifest: what it is.
-        rules: the word segmentation.
-        plans: in order.
-        shards: by number: the shard that its files come from, and the marker it gets.
-    """
-
-    manifest: Manifest
-    rules: WordSegmentation
-    plans: list[Plan]
-    shards: dict[int, tuple[Shard, Marker]]
+    manifest: Manifest  # what it is
+    rules: WordSegmentation  # the word segmentation
+    plans: list[Plan]  # in order
+    shards: dict[int, tuple[Shard, Marker]]  # by number: the shard that its files come from, and the marker it gets
 
 
 def write_derived(folder: Path, derived: Derived, copy: bool, report: Report) -> dict[str, Any]:
@@ -89,8 +82,7 @@ def write_derived(folder: Path, derived: Derived, copy: bool, report: Report) ->
 def check_target(folder: Path, derived: Derived) -> None:
     """Refuse a folder that holds anything but the beginning of this very cache.
 
-    Raises:
-        X2StaticError: it does, or is a file.
+    Raises X2StaticError: it does, or is a file.
     """
     if may_become_cache(folder):
         return
@@ -115,8 +107,7 @@ def plan_contents(plans: Iterable[Plan]) -> list[dict[str, Any]]:
 def _check_resumed(cache: Cache, derived: Derived, markers: dict[int, Marker]) -> set[int]:
     """Return which shards are there already, with all pools that they are to have.
 
-    Raises:
-        X2StaticError: one of them is another than the one that is to be there.
+    Raises X2StaticError: one of them is another than the one that is to be there.
     """
     resumed = set(markers)
     for index in markers.keys() & derived.shards.keys():
@@ -134,8 +125,7 @@ def _check_resumed(cache: Cache, derived: Derived, markers: dict[int, Marker]) -
 def _place(shards: Path, index: int, shard: Shard, marker: Marker, copy: bool) -> bool:
     """Give a cache a shard of another one, with a marker of its own; return whether its files could be linked.
 
-    Raises:
-        X2StaticError: the shard is damaged.
+    Raises X2StaticError: the shard is damaged.
     """
     damage = [*shard.damage(), *(line for lines in shard.pool_damage().values() for line in lines)]
     if damage:
@@ -154,8 +144,7 @@ def _place(shards: Path, index: int, shard: Shard, marker: Marker, copy: bool) -
 def sound_markers(cache: Cache) -> dict[int, Marker]:
     """Return the markers of a cache that other caches are made of.
 
-    Raises:
-        X2StaticError: a shard has no valid marker or lacks a file, or is from another encoding.
+    Raises X2StaticError: a shard has no valid marker or lacks a file, or is from another encoding.
     """
     markers, damaged = cache.committed()
     if damaged:

@@ -16,17 +16,11 @@ from x2static.schemas.shard import Shard, shard_name
 
 @dataclass(frozen=True)
 class Group:
-    """Caches of the same plans: parts of one cache, which keep the numbers of their shards.
+    """Caches of the same plans: parts of one cache, which keep the numbers of their shards."""
 
-    Attributes:
-        caches: in the order given.
-        plans: those of the first.
-        shards: of all of them, by number.
-    """
-
-    caches: list[Cache]
-    plans: list[Plan]
-    shards: dict[int, Shard]
+    caches: list[Cache]  # in the order given
+    plans: list[Plan]  # those of the first
+    shards: dict[int, Shard]  # of all of them, by number
 
     @property
     def name(self) -> str:
@@ -41,8 +35,7 @@ class Group:
     def add(self, cache: Cache) -> None:
         """Add the shards of a cache.
 
-        Raises:
-            X2StaticError: one of them is there already, and has other bytes; or it is damaged.
+        Raises X2StaticError: one of them is there already, and has other bytes; or it is damaged.
         """
         for index, marker in sound_markers(cache).items():
             shard = Shard(cache.shards_folder / shard_name(index), marker)
@@ -124,8 +117,7 @@ def _groups(caches: list[Cache]) -> list[Group]:
 def _check_corpora(groups: list[Group]) -> None:
     """Refuse a corpus that two groups hold.
 
-    Raises:
-        X2StaticError: with the fields in which the two plans differ, and both values.
+    Raises X2StaticError: with the fields in which the two plans differ, and both values.
     """
     held: dict[bytes, tuple[Group, Plan]] = {}
     for group in groups:
@@ -148,11 +140,7 @@ def _short(name: str, value: Any) -> str:
 
 
 def _check_numbers(group: Group) -> None:
-    """Refuse shards beyond those that the plans ask for.
-
-    Raises:
-        X2StaticError: there are some.
-    """
+    """Refuse shards beyond those that the plans ask for. Raises X2StaticError: there are some."""
     if beyond := [index for index in group.shards if index >= group.n_shards]:
         raise X2StaticError(
             f"{group.shards[min(beyond)].folder}: not one of the {group.n_shards} shards of its cache's plans; move it "

@@ -52,8 +52,7 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
 def _choose(cache: Cache, plans: list[Plan], markers: dict[int, Marker], taken: UnitSample) -> list[int]:
     """Return the numbers of the shards to take.
 
-    Raises:
-        X2StaticError: there are not so many, or one of them is missing.
+    Raises X2StaticError: there are not so many, or one of them is missing.
     """
     end = sum(len(plan.units) for plan in plans)
     chosen = list(range(0, end, taken.n) if taken.kind == "every" else range(taken.n))

@@ -99,11 +99,7 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
 
 
 def _config(context: click.Context, values: dict[str, Any], no_classification: bool) -> CompareConfig:
-    """Return the configuration.
-
-    Raises:
-        click.UsageError: what is asked for is not possible.
-    """
+    """Return the configuration. Raises click.UsageError: what is asked for is not possible."""
     asked = {**given(context, values), "classification": not no_classification}
     listed = {name: _listed(values[name]) for name in LISTS if values[name] is not None}
     unknown = set(listed["baselines"]) - {*COMPARED, "all", "none"}

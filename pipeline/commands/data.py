@@ -113,8 +113,7 @@ def path_command(context: click.Context) -> None:
 def _chosen(context: click.Context, names: tuple[str, ...]) -> list[DataSet]:
     """Return the sets of these names, each once; all where there is none, or "all".
 
-    Raises:
-        click.UsageError: a name is unknown.
+    Raises click.UsageError: a name is unknown.
     """
     known = {name.lower(): data_set for name, data_set in SETS.items()}
     wanted = dict.fromkeys(name.lower() for name in names)

@@ -106,8 +106,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
 def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> dict[str, Any]:
     """Return the settings that all trials have in common, checked.
 
-    Raises:
-        WrongGrid: one is swept as well, or its value is not possible.
+    Raises WrongGrid: one is swept as well, or its value is not possible.
     """
     by_field = {("continue_run" if name == "continue" else name): value for name, value in values.items()}
     fixed = {}

@@ -83,11 +83,7 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
 
 
 def _refuse_unused(context: click.Context, values: dict[str, Any]) -> None:
-    """Refuse options that lack another one.
-
-    Raises:
-        click.UsageError: the option, and what to give.
-    """
+    """Refuse options that lack another one. Raises click.UsageError: the option, and what to give."""
     if values["data"] is None and not values["pairs"] and not values["text"]:
         raise click.UsageError("give --data a folder of classification tasks, --pairs, or --speed --text FILE", context)
     if values["speed"] and values["data"] is None and not values["text"]:
@@ -102,8 +98,7 @@ def _refuse_unused(context: click.Context, values: dict[str, Any]) -> None:
 def _pairs(values: dict[str, Any], tasks: list[str] | None) -> dict[str, list[SentencePair]]:
     """Return the sentence pairs of each file, by its name without its ending.
 
-    Raises:
-        X2StaticError: a file cannot be used, or two results would have one name.
+    Raises X2StaticError: a file cannot be used, or two results would have one name.
     """
     folders = find_tasks(values["data"]) if values["data"] is not None else {}
     paths = {name: folder for name, folder in folders.items() if tasks is None or name in tasks}

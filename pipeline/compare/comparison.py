@@ -28,29 +28,23 @@ Result = TypeVar("Result")
 
 
 class Comparison:
-    """A comparison under way; its folder's lock is the caller's.
-
-    Attributes:
-        published: rows of the paper's tables, by the names of their files.
-        whole: the cache; None where only finished runs are compared.
-        failures: what went wrong in this call, by the names of the steps.
-    """
+    """A comparison under way; its folder's lock is the caller's."""
 
     def __init__(self, config: CompareConfig, progress: Progress, describe: Callable[[Exception], str]) -> None:
         """Plan, and read all that is given: what is wrong with it is said now, not after hours of training.
 
-        Raises:
-            X2StaticError: there is nothing to compare, or not what is asked for.
+        Raises X2StaticError: there is nothing to compare, or not what is asked for.
         """
         self.config, self._progress, self._describe = config, progress, describe
         self.data = scores.Data.of(config)
-        self.published = read_tables(config.reference)
+        self.published = read_tables(config.reference)  # rows of the paper's tables, by the names of their files
         self.steps = steps(config)
+        # the cache; None where only finished runs are compared
         self.whole = Cache.open(config.cache) if config.cache is not None else None
         self.sizes: list[Size] = curve.sizes(config, self.whole) if self.whole is not None else []
         self.points: list[Point] = curve.points(config, self.sizes)
         self.sums = Sums(config.out, self.sizes)
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, str] = {}  # what went wrong in this call, by the names of the steps
         self._unmade: set[str] = set()  # steps whose vectors could not be made as asked for; others may be there
         if "figure1" in config.only:
             curve.check_sizes(self.sizes)

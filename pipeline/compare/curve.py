@@ -27,27 +27,19 @@ CURVES = ("x2static", "closed-form")  # of our methods; and ASE, where it is ask
 
 @dataclass(frozen=True)
 class Size:
-    """A size of the corpus.
+    """A size of the corpus."""
 
-    Attributes:
-        units: the first so many units of the cache.
-        paragraphs: in them, after the filter.
-        cache: the sample; or the whole cache.
-        whole: whether it is the whole cache.
-    """
-
-    units: int
-    paragraphs: int
+    units: int  # the first so many units of the cache
+    paragraphs: int  # in them, after the filter
     words: int
-    cache: Path
-    whole: bool
+    cache: Path  # the sample; or the whole cache
+    whole: bool  # whether it is the whole cache
 
 
 def sizes(config: CompareConfig, cache: Cache) -> list[Size]:
     """Return the sizes of the curve, ascending; the last is the whole cache.
 
-    Raises:
-        X2StaticError: the cache has not so many units as are asked for.
+    Raises X2StaticError: the cache has not so many units as are asked for.
     """
     markers = [shard.marker for shard in cache.shards()]
     n_units = len(markers)
@@ -64,11 +56,7 @@ def sizes(config: CompareConfig, cache: Cache) -> list[Size]:
 
 
 def check_sizes(some: Sequence[Size]) -> None:
-    """See that there is a curve to draw.
-
-    Raises:
-        X2StaticError: there are fewer than two sizes.
-    """
+    """See that there is a curve to draw. Raises X2StaticError: there are fewer than two sizes."""
     if len(some) < 2:
         there = f"the cache has {some[0].units} units" if some else "there is no cache"
         raise X2StaticError(
@@ -105,8 +93,7 @@ def points(config: CompareConfig, some: Sequence[Size]) -> list[Point]:
 def words_of(cache: Cache, config: CompareConfig) -> list[str]:
     """Return the vocabulary of the whole cache, sorted, as `ase` adds it up; that of a sample is a part of it.
 
-    Raises:
-        X2StaticError: a shard is damaged, or no word is frequent enough.
+    Raises X2StaticError: a shard is damaged, or no word is frequent enough.
     """
     from x2static.pipeline.baselines import vocabulary_of
 
@@ -123,10 +110,8 @@ class Sums:
     def bring_to(self, point: Point, config: CompareConfig, cache: Cache, report: Report) -> None:
         """Bring the sums to a size: those of the size before it, and of a sample those of its further units.
 
-        The whole cache's further units are read when its vectors are made.
-
-        Raises:
-            X2StaticError: teacher or text are not found as they were.
+        The whole cache's further units are read when its vectors are made. Raises X2StaticError: teacher or text are
+        not found as they were.
         """
         import numpy as np
 

@@ -17,44 +17,30 @@ PARTS: tuple[Part, ...] = ("table3", "table4", "figure1")
 
 
 class CompareConfig(BaseModel):
-    """What a user asks of `x2static compare`; the defaults stand here and nowhere else.
-
-    Attributes:
-        runs: folders of finished vectors to compare; without one, X2Static is trained from the cache in three ways.
-        cache: the cache that all methods learn from; None where only finished runs are compared.
-        baselines: names of competing methods.
-        seeds: how many times the methods that draw are made, each with a seed of its own: X2Static and skip-gram.
-        layers: layers of the teacher whose mean contextual vectors are compared (`ase`).
-        only: the parts of the comparison to work on; all where there is none.
-        classification: whether vectors are scored by classification, which takes minutes for each.
-        sizes: corpus sizes of the curve, in units of the cache; n, n/2, n/4 ... n/32 where there is none.
-        words: whose nearest neighbours are shown; some frequent words where there is none.
-        data: the evaluation data; None for what comes with gensim.
-        reference: folder of the paper's figures, `word_similarity.csv` and `classification.csv`.
-        corpus: where the files of the cache's corpus are now.
-        model: where the cache's teacher is now.
-        threads: of gensim's methods; None for as many as torch uses.
-    """
+    """What a user asks of `x2static compare`; the defaults stand here and nowhere else."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     out: Path
+    # folders of finished vectors to compare; without one, X2Static is trained from the cache in three ways
     runs: tuple[Path, ...] = ()
-    cache: Path | None = None
-    baselines: tuple[str, ...] = ()
+    cache: Path | None = None  # the cache that all methods learn from; None where only finished runs are compared
+    baselines: tuple[str, ...] = ()  # names of competing methods
+    # how many times the methods that draw are made, each with a seed of its own: X2Static and skip-gram
     seeds: int = Field(default=3, ge=1, le=100)
-    layers: tuple[Layer, ...] = ("last",)
-    only: tuple[Part, ...] = ()
-    classification: bool = True
+    layers: tuple[Layer, ...] = ("last",)  # layers of the teacher whose mean contextual vectors are compared (`ase`)
+    only: tuple[Part, ...] = ()  # the parts of the comparison to work on; all where there is none
+    classification: bool = True  # whether vectors are scored by classification, which takes minutes for each
+    # corpus sizes of the curve, in units of the cache; n, n/2, n/4 ... n/32 where there is none.
     sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    words: tuple[str, ...] = ()
-    data: Path | None = None
-    reference: Path | None = None
+    words: tuple[str, ...] = ()  # whose nearest neighbours are shown; some frequent words where there is none
+    data: Path | None = None  # the evaluation data; None for what comes with gensim
+    reference: Path | None = None  # folder of the paper's figures, `word_similarity.csv` and `classification.csv`
     min_count: int = Field(default=10, ge=1)
     max_vocab: int = Field(default=750_000, ge=1)
-    corpus: tuple[str, ...] = ()
-    model: str | None = None
-    threads: int | None = Field(default=None, ge=1)
+    corpus: tuple[str, ...] = ()  # where the files of the cache's corpus are now
+    model: str | None = None  # where the cache's teacher is now
+    threads: int | None = Field(default=None, ge=1)  # of gensim's methods; None for as many as torch uses
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Precision | Literal["auto"] = "auto"
     trust_remote_code: bool = False
@@ -92,21 +78,15 @@ VECTORS = "vectors"  # the folder, in that of the comparison
 
 @dataclass(frozen=True)
 class Method:
-    """A way to word vectors, under a name that is unique and fit for a folder.
-
-    Attributes:
-        kind: trained from the cache, a baseline, or a finished run.
-        settings: of TrainConfig or BaselineConfig, beyond what all have in common.
-        seeds: how many times it is made.
-        folder: of a finished run.
-    """
+    """A way to word vectors, under a name that is unique and fit for a folder."""
 
     name: str
     label: str
-    kind: Literal["train", "baseline", "run"]
+    kind: Literal["train", "baseline", "run"]  # trained from the cache, a baseline, or a finished run
+    # of TrainConfig or BaselineConfig, beyond what all have in common
     settings: dict[str, Any] = field(default_factory=dict)
-    seeds: int = 1
-    folder: Path | None = None
+    seeds: int = 1  # how many times it is made
+    folder: Path | None = None  # of a finished run
 
     @property
     def is_ase(self) -> bool:
@@ -123,18 +103,13 @@ class Method:
 
 @dataclass(frozen=True)
 class Step:
-    """One set of vectors, under a unique name.
-
-    Attributes:
-        folder: where the vectors are, or will be.
-        cache: what it is made from; None for a finished run.
-    """
+    """One set of vectors, under a unique name."""
 
     name: str
     method: Method
     seed: int
-    folder: Path
-    cache: Path | None = None
+    folder: Path  # where the vectors are, or will be
+    cache: Path | None = None  # what it is made from; None for a finished run
 
     @property
     def label(self) -> str:
@@ -169,8 +144,7 @@ def our_methods(seeds: int) -> list[Method]:
 def methods(config: CompareConfig) -> list[Method]:
     """Return the methods of a comparison, ours (or the finished runs) first.
 
-    Raises:
-        X2StaticError: two runs cannot be told apart.
+    Raises X2StaticError: two runs cannot be told apart.
     """
     runs = [Method(f"run-{path.resolve().name}", path.resolve().name, "run", folder=path) for path in config.runs]
     listed = runs or our_methods(config.seeds)
@@ -201,8 +175,7 @@ def steps_of(method: Method, config: CompareConfig) -> list[Step]:
 def steps(config: CompareConfig) -> Sequence[Step]:
     """Return the steps of the tables: every method, with every seed it gets.
 
-    Raises:
-        X2StaticError: there is nothing to compare, or two runs cannot be told apart.
+    Raises X2StaticError: there is nothing to compare, or two runs cannot be told apart.
     """
     planned = [step for method in methods(config) for step in steps_of(method, config)]
     if not planned:

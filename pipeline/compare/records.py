@@ -18,8 +18,7 @@ COMPARISON, SCORES = "comparison.json", "scores"
 def identity(config: CompareConfig) -> dict[str, Any]:
     """Return what all vectors of a comparison have in common.
 
-    Raises:
-        X2StaticError: the cache is not whole, so that no method could be made.
+    Raises X2StaticError: the cache is not whole, so that no method could be made.
     """
     if config.cache is None:
         return {"cache_content": None}
@@ -73,22 +72,16 @@ class Scored(BaseModel):
 
 
 class Record(BaseModel):
-    """What is kept of one set of vectors.
-
-    Attributes:
-        vectors: hash of the run.json that the scores belong to; "" of what has no vectors (the teacher itself).
-        losses: mean loss of each epoch, if it has any.
-        units_found: units of the cache that the teacher had read before those seconds began.
-    """
+    """What is kept of one set of vectors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    vectors: str
+    vectors: str  # hash of the run.json that the scores belong to; "" of what has no vectors (the teacher itself)
     seconds: float
     vocabulary: int
     dim: int
-    losses: tuple[float, ...] = ()
-    units_found: int = 0
+    losses: tuple[float, ...] = ()  # mean loss of each epoch, if it has any
+    units_found: int = 0  # units of the cache that the teacher had read before those seconds began
     similarity: Scored | None = None
     classification: Scored | None = None
 
@@ -107,8 +100,7 @@ def save(out: Path, name: str, record: Record) -> None:
 def load(out: Path, name: str, vectors: str) -> Record | None:
     """Return the record of a step; None where there is none, or one of other vectors.
 
-    Raises:
-        X2StaticError: the record is damaged.
+    Raises X2StaticError: the record is damaged.
     """
     file = file_of(out, name)
     if not file.is_file():

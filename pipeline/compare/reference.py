@@ -44,8 +44,7 @@ class Published:
 def read_tables(folder: Path | None) -> dict[str, list[Published]]:
     """Return the rows of both of the paper's tables, by the names of their files; none where there is no folder.
 
-    Raises:
-        X2StaticError: neither file is there, or one is not of its form.
+    Raises X2StaticError: neither file is there, or one is not of its form.
     """
     if folder is None:
         return {}

@@ -65,11 +65,7 @@ class Report:
         return cls(page, figures, words.tables if words is not None else ())
 
     def write(self, out: Path, results: Path | None) -> None:
-        """Write all files of the report.
-
-        Raises:
-            OSError: they cannot be written.
-        """
+        """Write all files of the report. Raises OSError: they cannot be written."""
         write_atomically(out / "compare.html", self.page.html().encode())
         write_atomically(out / "compare.csv", csv_of(self.figures, self.neighbours).encode())
         for file in [out / "compare.md", *([results] if results is not None else [])]:
@@ -154,8 +150,7 @@ def _kind(average: Difference, first: str) -> str:
 def _figure1(results: Results) -> tuple[Section, Figures] | None:
     """Return quality against the size of the corpus; None where no point beyond the whole corpus is there.
 
-    Raises:
-        X2StaticError: the figure was asked for, and the data has none of its sets.
+    Raises X2StaticError: the figure was asked for, and the data has none of its sets.
     """
     comparison = results.comparison
     # The tables have the whole corpus too.

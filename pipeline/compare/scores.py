@@ -46,8 +46,7 @@ class Data:
     def of(cls, config: CompareConfig) -> "Data":
         """Read all evaluation data that is needed once, so that what is wrong with it is said before anything is made.
 
-        Raises:
-            X2StaticError: it is not there, or not as it should be.
+        Raises X2StaticError: it is not there, or not as it should be.
         """
         pairs = None
         try:
@@ -106,8 +105,7 @@ def make_vectors(step: Step, config: CompareConfig, report: Report) -> None:
 def record_of(step: Step, out: Path) -> Record:
     """Return what is kept of a step's vectors; a new record, without scores, where they are new.
 
-    Raises:
-        X2StaticError: there are no vectors, or they or the record are damaged.
+    Raises X2StaticError: there are no vectors, or they or the record are damaged.
     """
     if not (step.folder / RUN).is_file():
         raise X2StaticError(f"{step.folder}: no word vectors here ({RUN} is missing)")
@@ -128,8 +126,7 @@ def record_of(step: Step, out: Path) -> Record:
 def score_similarity(step: Step, config: CompareConfig, data: Data) -> Record:
     """Score a step by word similarity, unless that was done, and keep the result.
 
-    Raises:
-        X2StaticError: no pair is covered, or data or vectors cannot be read.
+    Raises X2StaticError: no pair is covered, or data or vectors cannot be read.
     """
 
     def evaluate(vectors: WordVectors) -> dict[str, Any]:
@@ -142,10 +139,8 @@ def score_classification(step: Step, config: CompareConfig, data: Data, report: 
     """Score a step by classification, unless that was done, and keep the result.
 
     The splits are the same for all; each seed's vectors get a classifier of that number, so that a deviation is one
-    over retrained vectors and classifiers, as in the paper's table 5.
-
-    Raises:
-        X2StaticError: data or vectors cannot be read.
+    over retrained vectors and classifiers, as in the paper's table 5. Raises X2StaticError: data or vectors cannot be
+    read.
     """
     from x2static.evaluation.classification.protocol import evaluate_classification_runs  # torch: only where needed
 
@@ -214,8 +209,7 @@ def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Repor
 def only(vectors: WordVectors, words: Iterable[str]) -> WordVectors:
     """Return the vectors of some words, in the order they have; what many sets of vectors need together is little.
 
-    Raises:
-        X2StaticError: none of the words has a vector.
+    Raises X2StaticError: none of the words has a vector.
     """
     rows = np.array(sorted({vectors.index[word] for word in words if word in vectors.index}), np.int64)
     if not len(rows):
@@ -232,8 +226,7 @@ def vectors_of_pairs(steps: Iterable[Step], config: CompareConfig) -> dict[str, 
 def common_scores(vectors: Mapping[str, WordVectors], config: CompareConfig) -> dict[str, tuple[TaskScore, ...]]:
     """Return the scores of sets of vectors on the pairs that all of them cover, by name.
 
-    Raises:
-        X2StaticError: no pair of any data set is covered by all.
+    Raises X2StaticError: no pair of any data set is covered by all.
     """
     with _without_warnings():
         together = score_together(vectors, config.data)

@@ -20,16 +20,12 @@ Line = dict[str, Any]  # a figure: key (of its row), row, source, column, value,
 
 @dataclass(frozen=True)
 class Figures:
-    """A table of figures.
-
-    Attributes:
-        frame: a line a cell, row by row: what COLUMNS has, `key` of the row, and `bold`.
-    """
+    """A table of figures."""
 
     name: str
     caption: str
     corner: str
-    frame: pd.DataFrame
+    frame: pd.DataFrame  # a line a cell, row by row: what COLUMNS has, `key` of the row, and `bold`
 
     @classmethod
     def of(
@@ -96,21 +92,16 @@ def csv_of(figures: Sequence[Figures], neighbours: Sequence[Table]) -> str:
 
 
 class Row(NamedTuple):
-    """A method in a table.
-
-    Attributes:
-        seeds: the results of each seed, one seed at least: TaskScore or TaskAccuracy, one a data set.
-        seconds: of one seed; None where nobody knows, since other work was used again.
-        source: the rows of one source are rivals: "here", or "teacher".
-    """
+    """A method in a table."""
 
     key: str
     label: str
+    # the results of each seed, one seed at least: TaskScore or TaskAccuracy, one a data set
     seeds: Sequence[Sequence[Any]]
-    seconds: float | None
+    seconds: float | None  # of one seed; None where nobody knows, since other work was used again
     dim: int = 0
     words: int = 0
-    source: str = "here"
+    source: str = "here"  # the rows of one source are rivals: "here", or "teacher"
 
     def line(self, column: str, value: float | None, text: str, **more: Any) -> Line:
         """Return a figure of this row."""

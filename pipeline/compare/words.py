@@ -28,8 +28,7 @@ TOO_FREQUENT = 100  # words, most of them function words, are passed over where 
 def check_words(asked: Sequence[str], vocabulary: Collection[str]) -> None:
     """See that words are in the vocabulary that all methods start from, before anything is made.
 
-    Raises:
-        X2StaticError: one is not.
+    Raises X2StaticError: one is not.
     """
     known = set(vocabulary)
     if missing := [word for word in asked if word not in known]:
@@ -42,8 +41,7 @@ def check_words(asked: Sequence[str], vocabulary: Collection[str]) -> None:
 def words_section(steps: Sequence[Step], asked: Sequence[str]) -> Section:
     """Show neighbours by every method, and a map of the first one's frequent words.
 
-    Raises:
-        X2StaticError: vectors are damaged.
+    Raises X2StaticError: vectors are damaged.
     """
     common = common_words([step.folder for step in steps], AMONG)
     words = chosen_words(asked, common)
@@ -73,8 +71,7 @@ def words_section(steps: Sequence[Step], asked: Sequence[str]) -> Section:
 def common_words(folders: Iterable[Path], most: int) -> list[str]:
     """Return the most frequent words that all sets of vectors have, in the order of the first; without their matrices.
 
-    Raises:
-        X2StaticError: vectors are damaged.
+    Raises X2StaticError: vectors are damaged.
     """
     vocabularies: list[list[str]] = []
     for folder in folders:

@@ -11,8 +11,7 @@ from x2static.durable.errors import X2StaticError
 def word_pairs(raw: bytes) -> bytes:
     """Return lines of word<TAB>word<TAB>score: the published ones, whatever ends their lines.
 
-    Raises:
-        X2StaticError: a line has other columns.
+    Raises X2StaticError: a line has other columns.
     """
     rows = [[column.strip() for column in line.split("\t")] for line in _lines(raw)]
     return _table(rows, 3)
@@ -21,8 +20,7 @@ def word_pairs(raw: bytes) -> bytes:
 def labelled_utf8(raw: bytes) -> bytes:
     """Return lines of label<TAB>text from lines of label, space, text; in CR and MPQA a few texts are empty.
 
-    Raises:
-        X2StaticError: a line does not begin with a number.
+    Raises X2StaticError: a line does not begin with a number.
     """
     lines = []
     for line in _lines(raw):
@@ -45,8 +43,7 @@ def labelled_latin1(raw: bytes) -> bytes:
 def questions(raw: bytes) -> bytes:
     """Return lines of four words, below headings `: section`: the published ones, whatever ends their lines.
 
-    Raises:
-        X2StaticError: a line is neither.
+    Raises X2StaticError: a line is neither.
     """
     lines = [line.strip() for line in _lines(raw)]
     for line in lines:
@@ -58,19 +55,14 @@ def questions(raw: bytes) -> bytes:
 def sentence_pairs(raw: bytes) -> bytes:
     """Return lines of sentence<TAB>sentence<TAB>score from comma-separated values in that order.
 
-    Raises:
-        X2StaticError: a row has other columns.
+    Raises X2StaticError: a row has other columns.
     """
     rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
     return _table([[" ".join(column.split()) for column in row] for row in rows if row], 3)
 
 
 def named_lists(raw: bytes) -> bytes:
-    """Return a JSON object of lists of words as it is.
-
-    Raises:
-        X2StaticError: it is something else.
-    """
+    """Return a JSON object of lists of words as it is. Raises X2StaticError: it is something else."""
     try:
         content = json.loads(raw)
     except ValueError as error:

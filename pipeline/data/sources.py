@@ -7,40 +7,24 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a public repository.
+    """A file of a public repository."""
 
-    Attributes:
-        url: where it is, https.
-        n_bytes: its size.
-        sha256: of its bytes, hexadecimal.
-        path: of the file that is made of it, below the data folder.
-        form: in which it is published, a key of `convert.FORMS`.
-    """
-
-    url: str
-    n_bytes: int
-    sha256: str
-    path: str
-    form: str
+    url: str  # where it is, https
+    n_bytes: int  # its size
+    sha256: str  # of its bytes, hexadecimal
+    path: str  # of the file that is made of it, below the data folder
+    form: str  # in which it is published, a key of `convert.FORMS`
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set.
+    """A data set."""
 
-    Attributes:
-        name: what it is called on the command line.
-        task: of `x2static evaluate` that reads it.
-        about: what it is and whose, in a line.
-        licence: under which it may be used, as far as that is stated.
-        files: what it consists of; where there are several, they have one folder to themselves.
-    """
-
-    name: str
-    task: str
-    about: str
-    licence: str
-    files: tuple[RemoteFile, ...]
+    name: str  # what it is called on the command line
+    task: str  # of `x2static evaluate` that reads it
+    about: str  # what it is and whose, in a line
+    licence: str  # under which it may be used, as far as that is stated
+    files: tuple[RemoteFile, ...]  # what it consists of; where there are several, they have one folder to themselves
 
     @property
     def n_bytes(self) -> int:

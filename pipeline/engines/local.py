@@ -39,8 +39,7 @@ def _hand_out(
 ) -> Generator[Staged, None, None]:
     """Start encoders, hand jobs out to them, and yield what they staged.
 
-    Raises:
-        X2StaticError: a unit cannot be encoded, or all encoders were killed before any had staged one.
+    Raises X2StaticError: a unit cannot be encoded, or all encoders were killed before any had staged one.
     """
     to_do = deque(jobs)
     while to_do:

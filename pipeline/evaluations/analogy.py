@@ -22,8 +22,7 @@ NOTE = "3CosAdd, 3CosMul: share of right answers (questions covered/total); ever
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Answer analogy questions with sets of word vectors; of the configuration, `data` is used. `score` is 3CosAdd's.
 
-    Raises:
-        X2StaticError: the questions cannot be read, or nothing is covered.
+    Raises X2StaticError: the questions cannot be read, or nothing is covered.
     """
     files = {path.stem: read_questions(path) for path in find_questions(config.data)}
     for_each(vectors, lambda _, one: check_covered(one, files))  # of the last set before the first is scored

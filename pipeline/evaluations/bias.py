@@ -23,10 +23,8 @@ NOTE = (
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Run association tests on sets of word vectors; of the configuration, `data`, `seed` and `resamples` are used.
 
-    `score` is the effect size.
-
-    Raises:
-        X2StaticError: the word lists are not there or cannot be read, scipy is missing, or nothing is covered.
+    `score` is the effect size. Raises X2StaticError: the word lists are not there or cannot be read, scipy is missing,
+    or nothing is covered.
     """
     permutations = Permutations(config.resamples or PARTITIONS, config.seed)
     for path in find_word_lists(config.data):

@@ -21,57 +21,35 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What the user wants to know of word vectors; a task reads what concerns it.
+    """What the user wants to know of word vectors; a task reads what concerns it."""
 
-    Attributes:
-        data: where the task's data is; None for what comes with the libraries, or was fetched.
-        seed: of every draw.
-        common: score all sets of vectors on the items that all of them cover.
-        resamples: bootstrap resamples or permutations; 0 for no intervals, and for the task's own number.
-        runs: repetitions with other seeds, at least 1.
-    """
-
-    data: Path | None
-    seed: int
-    common: bool
-    resamples: int
-    runs: int
+    data: Path | None  # where the task's data is; None for what comes with the libraries, or was fetched
+    seed: int  # of every draw
+    common: bool  # score all sets of vectors on the items that all of them cover
+    resamples: int  # bootstrap resamples or permutations; 0 for no intervals, and for the task's own number
+    runs: int  # repetitions with other seeds, at least 1
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a task finds.
+    """What a task finds."""
 
-    Attributes:
-        tables: for the terminal.
-        vectors: for --json, the figures of each set of vectors by its name.
-        figures: for --json, what all sets have in common.
-    """
-
-    tables: list[Table]
-    vectors: dict[str, dict[str, Any]]
-    figures: dict[str, Any] = field(default_factory=dict)
+    tables: list[Table]  # for the terminal
+    vectors: dict[str, dict[str, Any]]  # for --json, the figures of each set of vectors by its name
+    figures: dict[str, Any] = field(default_factory=dict)  # for --json, what all sets have in common
 
 
 Run = Callable[[dict[str, WordVectors], EvaluateConfig], Results]
 
 
 class Evaluation(NamedTuple):
-    """A task of the command.
+    """A task of the command."""
 
-    Attributes:
-        module: in this folder; it has the function `run`.
-        folder: of a folder of data, where its files are.
-        options: those of `evaluate` that it uses beside --data, by parameter name.
-        shipped: the files that gensim ships for it.
-        packages: what it needs beside the base, and the extra that brings it.
-    """
-
-    module: str
-    folder: str
-    options: frozenset[str]
-    shipped: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ("evaluate", "scipy")
+    module: str  # in this folder; it has the function `run`
+    folder: str  # of a folder of data, where its files are
+    options: frozenset[str]  # those of `evaluate` that it uses beside --data, by parameter name
+    shipped: tuple[str, ...] = ()  # the files that gensim ships for it
+    packages: tuple[str, ...] = ("evaluate", "scipy")  # what it needs beside the base, and the extra that brings it
 
 
 EVALUATIONS = {
@@ -101,8 +79,7 @@ def fetched_data(task: str) -> Path | None:
 def runner(task: str) -> Run:
     """Return the function that runs a task; only now is its module imported, with the libraries it needs.
 
-    Raises:
-        X2StaticError: a package that it needs is missing.
+    Raises X2StaticError: a package that it needs is missing.
     """
     if packages := EVALUATIONS[task].packages:
         require_modules(*packages)

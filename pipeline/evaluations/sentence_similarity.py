@@ -19,8 +19,7 @@ NOTE = "Spearman's rho, Pearson's r (sentence pairs covered/total)"
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Score averages of sets of word vectors; of the configuration, `data` is used. `score` is rho of plain averages.
 
-    Raises:
-        X2StaticError: the data is not there or cannot be read, scipy is missing, or nothing is covered.
+    Raises X2StaticError: the data is not there or cannot be read, scipy is missing, or nothing is covered.
     """
     for path in find_sentence_pairs(config.data):
         read_sentence_pairs(path)

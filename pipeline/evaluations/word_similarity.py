@@ -23,8 +23,7 @@ from x2static.schemas.vectors import WordVectors
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Score sets of word vectors and, where intervals are wanted, compare each with the first.
 
-    Raises:
-        X2StaticError: the data cannot be read, scipy is missing, or nothing is covered.
+    Raises X2StaticError: the data cannot be read, scipy is missing, or nothing is covered.
     """
     bootstrap = Bootstrap(config.resamples, config.seed) if config.resamples else None
     if config.common:

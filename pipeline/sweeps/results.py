@@ -21,14 +21,10 @@ NAMED_CURVES = 5  # the best trials, whose losses get a colour and a name
 
 @dataclass(frozen=True)
 class Ranking:
-    """Trials and how they compare.
-
-    Attributes:
-        select: names of the data sets that the score is the mean of; all where there is none.
-    """
+    """Trials and how they compare."""
 
     names: list[str]
-    select: tuple[str, ...]
+    select: tuple[str, ...]  # names of the data sets that the score is the mean of; all where there is none
     results: list[Result]
 
     @classmethod
@@ -119,10 +115,7 @@ class Ranking:
         """Write a Parquet file, a row a trial, best first.
 
         Columns: trial, the settings, score, for each data set its score, covered and total pairs, loss, losses,
-        seconds, state, error.
-
-        Raises:
-            OSError: the file cannot be written.
+        seconds, state, error. Raises OSError: the file cannot be written.
         """
         rows = self.results
         columns: dict[str, pa.Array] = {"trial": pa.array([row.name for row in rows], pa.string())}

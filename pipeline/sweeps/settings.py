@@ -34,8 +34,7 @@ def sweepable() -> list[str]:
 def known_name(text: str, where: str) -> str:
     """Return a setting's name, dashes taken for underscores.
 
-    Raises:
-        WrongGrid: there is no such setting; the message begins with `where`.
+    Raises WrongGrid: there is no such setting; the message begins with `where`.
     """
     name = text.strip().replace("-", "_")
     if name not in sweepable():
@@ -46,8 +45,7 @@ def known_name(text: str, where: str) -> str:
 def parse(name: str, value: Any, where: str) -> Any:
     """Return a value of a setting as JSON has it; the text "none" is None where a setting may be None.
 
-    Raises:
-        WrongGrid: the setting cannot have this value.
+    Raises WrongGrid: the setting cannot have this value.
     """
     info = TrainConfig.model_fields[name]
     adapter: TypeAdapter[Any] = TypeAdapter(Annotated[(info.annotation, Field(), *info.metadata)])  # type: ignore[arg-type]
@@ -66,8 +64,7 @@ def parse(name: str, value: Any, where: str) -> Any:
 def parse_grid(texts: tuple[str, ...]) -> dict[str, list[Any]]:
     """Return the values of each setting of a grid, in the order given, repeated ones once.
 
-    Raises:
-        WrongGrid: a text is of another form, a setting is unknown or given twice, or a value is not possible.
+    Raises WrongGrid: a text is of another form, a setting is unknown or given twice, or a value is not possible.
     """
     grid: dict[str, list[Any]] = {}
     for text in texts:
@@ -84,18 +81,14 @@ def parse_grid(texts: tuple[str, ...]) -> dict[str, list[Any]]:
 
 
 class Range(BaseModel):
-    """The values from `low` to `high`, both included.
-
-    Attributes:
-        log: whether equal factors are equally likely, not equal distances.
-        step: distance of the values; any value where it is None (of whole numbers, any whole one).
-    """
+    """The values from `low` to `high`, both included."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: int | float
     high: int | float
-    log: bool = False
+    log: bool = False  # whether equal factors are equally likely, not equal distances
+    # distance of the values; any value where it is None (of whole numbers, any whole one)
     step: int | float | None = None
 
 
@@ -105,8 +98,7 @@ Space = dict[str, list[Any] | Range]
 def load_space(file: Path) -> Space:
     """Read a space: `name = [choice, choice]` or `name = {low = 1e-4, high = 1e-1, log = true}` for each setting.
 
-    Raises:
-        WrongGrid: the file cannot be read, names an unknown setting, or gives values that are not possible.
+    Raises WrongGrid: the file cannot be read, names an unknown setting, or gives values that are not possible.
     """
     where = f"--space {file}"
     try:
@@ -164,16 +156,11 @@ def trial_name(settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class Draw:
-    """Settings for a trial.
-
-    Attributes:
-        number: what the source knows them by.
-        again: whether they were drawn before and had failed.
-    """
+    """Settings for a trial."""
 
     settings: Settings
-    number: int
-    again: bool = False
+    number: int  # what the source knows them by
+    again: bool = False  # whether they were drawn before and had failed
 
 
 class Source(Protocol):

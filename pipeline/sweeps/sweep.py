@@ -41,24 +41,18 @@ SHARE = 0.5  # of what the median trial has learned
 
 @dataclass
 class Sweep:
-    """A sweep under way.
+    """A sweep under way."""
 
-    Attributes:
-        out: its folder, whose lock the caller holds.
-        select: names of the data sets that count; all where there is none.
-        results: what came of the trials, by name.
-    """
-
-    out: Path
+    out: Path  # its folder, whose lock the caller holds
     fixed: dict[str, Any]
     source: Source
     data: Path | None
-    select: tuple[str, ...]
+    select: tuple[str, ...]  # names of the data sets that count; all where there is none
     jobs: int
     prune: bool
     retry_failed: bool
     report: Report
-    results: dict[str, Result] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)  # what came of the trials, by name
     _draws: dict[str, list[Draw]] = field(default_factory=dict)  # those that wait for a trial, by its name
     _workers: list[Worker] = field(default_factory=list)
     _done: int = 0

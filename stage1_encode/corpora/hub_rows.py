@@ -55,15 +55,10 @@ class StreamedRows:
 
 @dataclass
 class ParquetRows:
-    """A column of Parquet files, one file after the other; of what stands before a row, only footers are read.
+    """A column of Parquet files, one file after the other; of what stands before a row, only footers are read."""
 
-    Attributes:
-        paths: the files in their order, local ones or `hf://datasets/name@commit/path`.
-        column: name of the column.
-    """
-
-    paths: list[str]
-    column: str
+    paths: list[str]  # the files in their order, local ones or `hf://datasets/name@commit/path`
+    column: str  # name of the column
     _counts: list[int] = field(default_factory=list, init=False)
 
     def columns(self) -> list[str]:
@@ -134,11 +129,7 @@ def _n_rows(path: str) -> int:
 
 
 def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> ParquetRows | StreamedRows:
-    """Return the rows of a split.
-
-    Raises:
-        ValueError: there is no such split.
-    """
+    """Return the rows of a split. Raises ValueError: there is no such split."""
     config = builder.config
     if builder.name == "parquet" and config.filters is None and getattr(config, "on_bad_files", "error") == "error":
         paths = list((config.data_files or {}).get(split) or ())

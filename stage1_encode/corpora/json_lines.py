@@ -15,9 +15,8 @@ KEYS_SHOWN = 8
 def read_json_lines(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:
     """Yield the paragraphs from number `line` of the row at byte `start` on; null is a row without any.
 
-    Raises:
-        X2StaticError: the file is one JSON array, or a row is bad text and not to be left out: no JSON, no object,
-            without the column, or with something in it that is no text.
+    Raises X2StaticError: the file is one JSON array, or a row is bad text and not to be left out: no JSON, no object,
+    without the column, or with something in it that is no text.
     """
     for raw in source.lines(start):
         if not raw.start and raw.data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):

@@ -24,20 +24,13 @@ FILE = 1 << 40
 
 @dataclass(frozen=True)
 class FileSet:
-    """Files that are read one after the other as one corpus.
+    """Files that are read one after the other as one corpus."""
 
-    Attributes:
-        paths: where they are, by their names within the corpus, in the order of reading.
-        home: what the names are relative to, to tell one place from another.
-        format: how to read them, as asked for.
-        column: where the text of a row stands, if the user says so.
-        alone: whether this is a single file that was named as such; another name makes no other corpus of it.
-    """
-
-    paths: dict[str, Path]
-    home: str
-    format: TextFormat
-    column: str | None = None
+    paths: dict[str, Path]  # where they are, by their names within the corpus, in the order of reading
+    home: str  # what the names are relative to, to tell one place from another
+    format: TextFormat  # how to read them, as asked for
+    column: str | None = None  # where the text of a row stands, if the user says so
+    # whether this is a single file that was named as such; another name makes no other corpus of it
     alone: bool = False
 
 
@@ -76,8 +69,7 @@ class LocalFiles(Corpus):
     def identity(self) -> dict[str, Any]:
         """Return format, column and hashes of the files as they are stored.
 
-        Raises:
-            X2StaticError: the files are of several formats, or have no columns and one is named.
+        Raises X2StaticError: the files are of several formats, or have no columns and one is named.
         """
         self.seen()  # a file that is gone is named
         name, column = f"corpus {self.spec}", self.files.column

@@ -13,43 +13,25 @@ MEND = "mend the file, or choose --on-bad-text replace or --on-bad-text skip"
 
 
 class Paragraph(NamedTuple):
-    """A paragraph and where it stands.
+    """A paragraph and where it stands."""
 
-    Attributes:
-        start: where it begins, or its row begins: a byte of the decompressed file, or the number of a row.
-        line: its number within the row.
-        stop: place of the byte or row where reading goes on behind it.
-        stop_line: number, within the row `stop`, of the paragraph that reading goes on with.
-        text: without surrounding white space; None for bad text that is left out; "" for a row without text.
-    """
-
-    start: int
-    line: int
-    stop: int
-    stop_line: int
-    text: str | None
+    start: int  # where it begins, or its row begins: a byte of the decompressed file, or the number of a row
+    line: int  # its number within the row
+    stop: int  # place of the byte or row where reading goes on behind it
+    stop_line: int  # number, within the row `stop`, of the paragraph that reading goes on with
+    text: str | None  # without surrounding white space; None for bad text that is left out; "" for a row without text
 
 
 @dataclass(frozen=True)
 class TextRules:
-    """What becomes of text that cannot be read.
+    """What becomes of text that cannot be read."""
 
-    Attributes:
-        name: what the text is called in messages.
-        on_bad_text: "fail", "replace" or "skip".
-        longest: bytes of a paragraph, or of a line of JSON; a longer one is bad text.
-    """
-
-    name: str
-    on_bad_text: OnBadText
-    longest: int
+    name: str  # what the text is called in messages
+    on_bad_text: OnBadText  # "fail", "replace" or "skip"
+    longest: int  # bytes of a paragraph, or of a line of JSON; a longer one is bad text
 
     def bad(self, problem: str) -> None:
-        """Return if bad text is to be left out.
-
-        Raises:
-            X2StaticError: it is not; with the problem.
-        """
+        """Return if bad text is to be left out. Raises X2StaticError: it is not; with the problem."""
         if self.on_bad_text != "skip":
             raise X2StaticError(f"{self.name}: {problem}")
 
@@ -82,15 +64,10 @@ class TextRules:
 
 @dataclass(frozen=True)
 class TextSource(TextRules):
-    """One file, and how it is to be read.
+    """One file, and how it is to be read."""
 
-    Attributes:
-        path: the file.
-        column: where the text of a row stands, in formats that have rows.
-    """
-
-    path: Path
-    column: str
+    path: Path  # the file
+    column: str  # where the text of a row stands, in formats that have rows
 
     def lines(self, start: int) -> Iterator[ByteLine]:
         """Yield the file's lines from a byte on."""
@@ -99,8 +76,7 @@ class TextSource(TextRules):
     def text(self, line: ByteLine) -> str | None:
         """Return a line's text without surrounding white space; None for bad text that is left out.
 
-        Raises:
-            X2StaticError: the line is no valid UTF-8, or too long, and is neither mended nor left out.
+        Raises X2StaticError: the line is no valid UTF-8, or too long, and is neither mended nor left out.
         """
         if not line.whole:
             self.bad(

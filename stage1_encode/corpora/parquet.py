@@ -13,8 +13,7 @@ from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource, par
 def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:
     """Yield the paragraphs from number `line` of row `start` on; null is a row without any.
 
-    Raises:
-        X2StaticError: the file cannot be read, or has no such column of strings.
+    Raises X2StaticError: the file cannot be read, or has no such column of strings.
     """
     if not source.path.stat().st_size:
         return

@@ -19,17 +19,11 @@ from x2static.stage1_encode.corpora.spool import is_standard_input, spooled_inpu
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus and what a cache holds of it.
+    """A corpus and what a cache holds of it."""
 
-    Attributes:
-        corpus: the corpus.
-        identity: what tells it from any other, now.
-        plans: numbers of its plans, ascending; none for one that is to be added.
-    """
-
-    corpus: Corpus
-    identity: dict[str, Any]
-    plans: tuple[int, ...]
+    corpus: Corpus  # the corpus
+    identity: dict[str, Any]  # what tells it from any other, now
+    plans: tuple[int, ...]  # numbers of its plans, ascending; none for one that is to be added
 
 
 @contextmanager

@@ -94,13 +94,9 @@ def _compare(spec: str, block: bytes, stream: BinaryIO, path: Path) -> None:
 
 @dataclass(frozen=True)
 class RowSpool:
-    """The texts of rows from the first one on, in Parquet files that are named by the row they begin with.
+    """The texts of rows from the first one on, in Parquet files that are named by the row they begin with."""
 
-    Attributes:
-        folder: where they are; it need not exist.
-    """
-
-    folder: Path
+    folder: Path  # where they are; it need not exist
 
     def _parts(self) -> Iterator[tuple[int, int, Path]]:
         """Yield the first row of each file, the row behind it, and where the file is."""

@@ -28,17 +28,11 @@ WARM_UP = 16  # one window in so many
 
 @dataclass(frozen=True)
 class _Run:
-    """What a run would have to do with.
+    """What a run would have to do with."""
 
-    Attributes:
-        plans: of the cache as it would be, from the first on.
-        sources: the corpora that are asked for.
-        markers: of the shards that are there, by number.
-    """
-
-    plans: list[Plan]
-    sources: list[Source]
-    markers: dict[int, Marker]
+    plans: list[Plan]  # of the cache as it would be, from the first on
+    sources: list[Source]  # the corpora that are asked for
+    markers: dict[int, Marker]  # of the shards that are there, by number
 
 
 def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]:

@@ -21,21 +21,13 @@ from x2static.stage1_encode.teacher.teacher import pick_precision
 
 @dataclass(frozen=True)
 class Origin:
-    """Where teacher and texts of a cache are now, and what reads them again.
+    """Where teacher and texts of a cache are now, and what reads them again."""
 
-    Attributes:
-        model: where the teacher is now; None for where it was.
-        corpora: where texts are now, in any order; they are known by their content.
-        device: where the teacher runs.
-        trust_remote_code: let a model on the hub run its own Python code.
-        part: "3/16" takes only this part of the units.
-    """
-
-    model: str | None
-    corpora: tuple[str, ...]
-    device: str
-    trust_remote_code: bool
-    part: str | None = None
+    model: str | None  # where the teacher is now; None for where it was
+    corpora: tuple[str, ...]  # where texts are now, in any order; they are known by their content
+    device: str  # where the teacher runs
+    trust_remote_code: bool  # let a model on the hub run its own Python code
+    part: str | None = None  # "3/16" takes only this part of the units
 
     def changes(self) -> dict[str, Any]:
         """Return the fields of a recorded configuration that are otherwise now."""

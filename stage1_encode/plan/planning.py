@@ -21,8 +21,7 @@ logger = logging.getLogger(__name__)
 def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
     """Return the plans of a new cache, by number.
 
-    Raises:
-        X2StaticError: a corpus cannot be read, or two are the same.
+    Raises X2StaticError: a corpus cannot be read, or two are the same.
     """
     plans = {number: corpus.plan(corpus.identity()) for number, corpus in enumerate(corpora)}
     _refuse_equal({plan.corpus: plan.identity for plan in plans.values()})
@@ -154,8 +153,7 @@ def _appended(corpora: list[Corpus], cache: Path, plans: list[Plan], groups: lis
 def check_appendable(cache: Path, plans: list[Plan], markers: dict[int, Marker], sources: list[Source]) -> None:
     """Refuse to append to a cache that is not finished; what was begun of the corpora to append need not be.
 
-    Raises:
-        X2StaticError: shards of the other corpora are missing or damaged.
+    Raises X2StaticError: shards of the other corpora are missing or damaged.
     """
     appended = {number for source in sources for number in source.plans}
     for number, shards in enumerate(plan_shards(plans)):

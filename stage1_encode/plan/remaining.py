@@ -9,15 +9,10 @@ from x2static.schemas.manifest import Marker, Plan
 
 @dataclass(frozen=True)
 class Part:
-    """`--part`: every `count`-th shard, which one machine of several encodes; the one part of one is all of them.
+    """`--part`: every `count`-th shard, which one machine of several encodes; the one part of one is all of them."""
 
-    Attributes:
-        number: from 1 to `count`.
-        count: how many parts there are.
-    """
-
-    number: int = 1
-    count: int = 1
+    number: int = 1  # from 1 to `count`
+    count: int = 1  # how many parts there are
 
     @classmethod
     def of(cls, text: str | None) -> "Part":

@@ -19,14 +19,10 @@ from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 @dataclass(frozen=True)
 class Contexts(Pool):
-    """The context vectors of a cache.
-
-    Attributes:
-        dtype: number format on the disk; None keeps float32, for whoever does not write them.
-    """
+    """The context vectors of a cache."""
 
     name = CONTEXTS
-    dtype: Dtype | None = None
+    dtype: Dtype | None = None  # number format on the disk; None keeps float32, for whoever does not write them
 
     def begin(self, shape: Shape) -> "ContextMeans":
         """Begin a unit. int8 is made of the float32 means, not of what float16 leaves of them."""
@@ -37,17 +33,11 @@ class Contexts(Pool):
 
 @dataclass(frozen=True)
 class TakenContexts:
-    """The context vectors of a unit, on their way to the host.
+    """The context vectors of a unit, on their way to the host."""
 
-    Attributes:
-        means: (n_contexts, dim).
-        largest: () float32, their largest magnitude; NaN if one of them is.
-        dtype: number format on the disk.
-    """
-
-    means: Fetched
-    largest: Fetched
-    dtype: Dtype | None
+    means: Fetched  # (n_contexts, dim)
+    largest: Fetched  # () float32, their largest magnitude; NaN if one of them is
+    dtype: Dtype | None  # number format on the disk
 
     def read(self) -> npt.NDArray[Any]:
         """Wait for them and return them, whatever they are."""
@@ -56,8 +46,7 @@ class TakenContexts:
     def write(self, folder: Path, unit: str) -> None:
         """Write them into a shard's folder.
 
-        Raises:
-            X2StaticError: the teacher gave values that are not finite, or too large for float16.
+        Raises X2StaticError: the teacher gave values that are not finite, or too large for float16.
         """
         largest = float(self.largest.numpy())
         if not np.isfinite(largest):
@@ -76,17 +65,11 @@ class TakenContexts:
 
 @dataclass(frozen=True)
 class BatchSums:
-    """What a batch has of its contexts.
+    """What a batch has of its contexts."""
 
-    Attributes:
-        contexts: (n_spans,) int64, the context of each span.
-        n_pieces: (n_spans,) int64, pieces of each span.
-        sums: (n_spans, dim) float32 on the teacher's device, of the states over the pieces of each span.
-    """
-
-    contexts: Ids
-    n_pieces: Ids
-    sums: torch.Tensor
+    contexts: Ids  # (n_spans,) int64, the context of each span
+    n_pieces: Ids  # (n_spans,) int64, pieces of each span
+    sums: torch.Tensor  # (n_spans, dim) float32 on the teacher's device, of the states over the pieces of each span
 
 
 def add_up(batch: list[Window], states: torch.Tensor) -> BatchSums:
@@ -122,9 +105,6 @@ class ContextMeans(UnitPool):
 
     A context that lies in one window, as nearly all do, is stored as soon as its batch is read; only those that are
     spread over several keep a float32 sum, so that a unit takes hardly more memory than what is stored of it.
-
-    Attributes:
-        largest: () float32 on the device, the largest magnitude of all means before they were stored; NaN if one is.
     """
 
     def __init__(
@@ -140,6 +120,7 @@ class ContextMeans(UnitPool):
         """
         self._written = written
         self._means = torch.zeros((0, dim), dtype=dtype, device=device)  # with rows to spare
+        # () float32 on the device, the largest magnitude of all means before they were stored; NaN if one is
         self.largest = torch.zeros((), dtype=torch.float32, device=device)
         self._spread: Ids = np.zeros(0, np.int64)  # the contexts of several windows
         self._place: Ids = np.zeros(0, np.int64)  # of each context, where among them it is; -1 for all others

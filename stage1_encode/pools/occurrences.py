@@ -14,11 +14,7 @@ from x2static.stage1_encode.text.windows import Window
 
 
 class Occurrences:
-    """The occurrences in a batch; an occurrence's vector is the mean of the states of its pieces.
-
-    Attributes:
-        words: (n,) int64, the word of each.
-    """
+    """The occurrences in a batch; an occurrence's vector is the mean of the states of its pieces."""
 
     def __init__(self, batch: list[Window], width: int, device: torch.device) -> None:
         """Look where they are.
@@ -30,7 +26,7 @@ class Occurrences:
         """
         found = flattened([window.occurrences for window in batch], width)
         self._lengths = found[:, 2] - found[:, 1]
-        self.words: npt.NDArray[np.int64] = found[:, 0]
+        self.words: npt.NDArray[np.int64] = found[:, 0]  # (n,) int64, the word of each
         self._positions = to_device(ranges(found[:, 1], self._lengths), device)
         self._weights = to_device(np.repeat(1 / self._lengths, self._lengths).astype(np.float32), device)
 

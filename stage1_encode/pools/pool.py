@@ -35,29 +35,19 @@ from x2static.stage1_encode.text.windows import PreparedText, Window
 
 @dataclass(frozen=True)
 class Shape:
-    """What states a teacher gives.
+    """What states a teacher gives."""
 
-    Attributes:
-        n_layers: the embeddings included.
-        dim: width of the states.
-        device: where they are.
-    """
-
-    n_layers: int
-    dim: int
-    device: torch.device
+    n_layers: int  # the embeddings included
+    dim: int  # width of the states
+    device: torch.device  # where they are
 
 
 @dataclass(frozen=True)
 class States:
-    """The states of a batch, (rows, width, dim) each; shorter windows are padded on the right.
+    """The states of a batch, (rows, width, dim) each; shorter windows are padded on the right."""
 
-    Attributes:
-        chosen: those of the layer that the cache is of.
-        layers: those of every layer, the embeddings first; empty where no pool looks at them.
-    """
-
-    chosen: torch.Tensor
+    chosen: torch.Tensor  # those of the layer that the cache is of
+    # those of every layer, the embeddings first; empty where no pool looks at them
     layers: tuple[torch.Tensor, ...] = ()
 
 
@@ -108,15 +98,10 @@ class UnitPool(Accumulator):
 
 
 class Pool(ABC):
-    """What is asked of a pool; it can be pickled.
+    """What is asked of a pool; it can be pickled."""
 
-    Attributes:
-        name: the folder of its arrays in a shard.
-        all_layers: whether it looks at the states of every layer.
-    """
-
-    name: ClassVar[str]
-    all_layers: ClassVar[bool] = False
+    name: ClassVar[str]  # the folder of its arrays in a shard
+    all_layers: ClassVar[bool] = False  # whether it looks at the states of every layer
 
     @property
     def words(self) -> Sequence[str]:

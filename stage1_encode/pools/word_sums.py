@@ -37,22 +37,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WordSums(Pool):
-    """The sums of chosen words.
-
-    Attributes:
-        chosen: as the word segmentation rules write them, each once, sorted.
-    """
+    """The sums of chosen words."""
 
     name = NAME
     all_layers = True
-    chosen: tuple[str, ...]
+    chosen: tuple[str, ...]  # as the word segmentation rules write them, each once, sorted
 
     @classmethod
     def of(cls, config: EncodeConfig, listed: Sequence[str]) -> "WordSums":
         """Choose listed words; what is no single word is left out, and it is said.
 
-        Raises:
-            X2StaticError: none is left, or the mode is one in which words and pieces do not meet.
+        Raises X2StaticError: none is left, or the mode is one in which words and pieces do not meet.
         """
         if config.compat:
             raise X2StaticError(
@@ -91,17 +86,11 @@ class WordSums(Pool):
 
 @dataclass(frozen=True)
 class BatchWordSums:
-    """What a batch has of some words.
+    """What a batch has of some words."""
 
-    Attributes:
-        words: (n,) int64, each once.
-        counts: (n,) int64, their occurrences.
-        sums: (n_layers, n, dim) float64 on the teacher's device.
-    """
-
-    words: npt.NDArray[np.int64]
-    counts: npt.NDArray[np.int64]
-    sums: torch.Tensor
+    words: npt.NDArray[np.int64]  # (n,) int64, each once
+    counts: npt.NDArray[np.int64]  # (n,) int64, their occurrences
+    sums: torch.Tensor  # (n_layers, n, dim) float64 on the teacher's device
 
 
 def batch_sums(batch: list[Window], layers: tuple[torch.Tensor, ...]) -> BatchWordSums:
@@ -123,18 +112,14 @@ def add_sums(sums: torch.Tensor, counts: torch.Tensor, part: BatchWordSums) -> N
 
 
 class UnitWordSums(UnitPool):
-    """The sums of a unit.
-
-    Attributes:
-        sums: (n_layers, n_words, dim) float64 on the teacher's device.
-        counts: (n_words,) int64 on the host.
-    """
+    """The sums of a unit."""
 
     def __init__(self, chosen: tuple[str, ...], shape: Shape) -> None:
         """Start with zeros."""
         size = (shape.n_layers, len(chosen), shape.dim)
+        # (n_layers, n_words, dim) float64 on the teacher's device
         self.sums = torch.zeros(size, dtype=torch.float64, device=shape.device)
-        self.counts = torch.zeros(len(chosen), dtype=torch.int64)
+        self.counts = torch.zeros(len(chosen), dtype=torch.int64)  # (n_words,) int64 on the host
         self._chosen, self._number = chosen, {word: number for number, word in enumerate(chosen)}
         self._here: set[int] = set()
 
@@ -166,11 +151,7 @@ class TakenWordSums:
     sums: Fetched
 
     def write(self, folder: Path, unit: str) -> None:
-        """Write them into a shard's folder.
-
-        Raises:
-            X2StaticError: a layer gave values that are not finite.
-        """
+        """Write them into a shard's folder. Raises X2StaticError: a layer gave values that are not finite."""
         sums = self.sums.numpy()
         if not all(np.isfinite(layer).all() for layer in sums):
             raise X2StaticError(f"{unit}: a layer's states are not finite; try --precision float32")
@@ -185,22 +166,16 @@ class TakenWordSums:
 
 @dataclass(frozen=True)
 class StoredSums:
-    """The sums of some words over a cache, as its shards hold them.
+    """The sums of some words over a cache, as its shards hold them."""
 
-    Attributes:
-        shards: in order; each has the sums of all those of the words that are in it.
-        words: in the order of the rows.
-    """
-
-    shards: list[Shard]
-    words: list[str]
+    shards: list[Shard]  # in order; each has the sums of all those of the words that are in it
+    words: list[str]  # in the order of the rows
 
     @classmethod
     def open(cls, cache: Cache, words: list[str]) -> "StoredSums | None":
         """Return them; None where a shard lacks the sums of a word that is in it, and it is said which.
 
-        Raises:
-            X2StaticError: they are damaged.
+        Raises X2StaticError: they are damaged.
         """
         shards, wanted = cache.shards(), set(words)
         with_sums = [shard for shard in shards if shard.pool(NAME)]

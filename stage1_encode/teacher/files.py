@@ -24,30 +24,20 @@ WAYS_OUT = "a local model folder (--model PATH) or --model demo"
 
 @dataclass(frozen=True)
 class TeacherFiles:
-    """A teacher on disk and what its files are, known without loading it.
+    """A teacher on disk and what its files are, known without loading it."""
 
-    Attributes:
-        name: as the user gave it.
-        folder: where its files are.
-        revision: commit, for a model of the hub.
-        weights: sha256 of the weights.
-        config: sha256 of config.json, and of the model's own Python code where it has any.
-        tokenizer: sha256 of the tokenizer's files.
-    """
-
-    name: str
-    folder: Path
-    revision: str | None
-    weights: str
-    config: str
-    tokenizer: str
+    name: str  # as the user gave it
+    folder: Path  # where its files are
+    revision: str | None  # commit, for a model of the hub
+    weights: str  # sha256 of the weights
+    config: str  # sha256 of config.json, and of the model's own Python code where it has any
+    tokenizer: str  # sha256 of the tokenizer's files
 
     @classmethod
     def find(cls, model: str, revision: str | None) -> "TeacherFiles":
         """Find a model: a folder, "demo", or an id on the hub.
 
-        Raises:
-            X2StaticError: it is not there, or not complete.
+        Raises X2StaticError: it is not there, or not complete.
         """
         folder, commit = resolve_model(model, revision)
         folder = transformer_folder(folder)
@@ -59,8 +49,7 @@ class TeacherFiles:
 def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
     """Return a model's folder, downloading it if need be, and its commit on the hub.
 
-    Raises:
-        X2StaticError: no such folder, no such model, or the hub cannot be reached.
+    Raises X2StaticError: no such folder, no such model, or the hub cannot be reached.
     """
     if model == "demo":
         return demo_teacher(), None
@@ -117,10 +106,8 @@ def _snapshot(model: str, revision: str | None, weights: str, local_files_only: 
 def transformer_folder(folder: Path) -> Path:
     """Return where the transformer of a sentence-transformers folder is; of any other, the folder itself.
 
-    Its pooling and what follows it are not read: the contexts are means of X2Static's own.
-
-    Raises:
-        X2StaticError: it has no transformer.
+    Its pooling and what follows it are not read: the contexts are means of X2Static's own. Raises X2StaticError: it has
+    no transformer.
     """
     modules = folder / "modules.json"
     if (folder / "config.json").is_file() or not modules.is_file():
@@ -147,8 +134,7 @@ def config_sha256(folder: Path) -> str:
 def weights_sha256(folder: Path) -> str:
     """Return the sha256 of a model's weight file; of several, the sha256 over their names and hashes.
 
-    Raises:
-        X2StaticError: the folder holds no weights.
+    Raises X2StaticError: the folder holds no weights.
     """
     files = next((files for pattern in WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
     if not files:

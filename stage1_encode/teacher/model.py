@@ -34,9 +34,8 @@ LIMITS = (
 def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
     """Read a model's configuration.
 
-    Raises:
-        X2StaticError: it is none, needs code that is not allowed to run, or is that of a model that reads more than
-            text.
+    Raises X2StaticError: it is none, needs code that is not allowed to run, or is that of a model that reads more than
+    text.
     """
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
@@ -92,8 +91,7 @@ def canonical_layer(layer: Layer, n_layers: int | None) -> Layer:
 def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> PreTrainedModel:
     """Load the part of a model that reads text, frozen, on the processor.
 
-    Raises:
-        X2StaticError: it cannot be loaded, its weights are not those of its configuration, or it does not read text.
+    Raises X2StaticError: it cannot be loaded, its weights are not those of its configuration, or it does not read text.
     """
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]

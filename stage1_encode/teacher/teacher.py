@@ -58,13 +58,6 @@ class Teacher:
 
     A decoder-only teacher (GPT-2, Llama) reads from left to right: its contexts are means over states that know only
     what stands before them, as in the paper, which does so with GPT-2.
-
-    Attributes:
-        tokenizer: cuts text into its pieces.
-        layer: the layer whose states it gives: "last", or a number below that of the last; 0 is the embeddings.
-        dim: width of that layer's states.
-        window: pieces that it holds, special tokens included.
-        attention: its attention implementation.
     """
 
     def __init__(
@@ -78,22 +71,22 @@ class Teacher:
     ) -> None:
         """Load the model, probe its window and move it to the device.
 
-        Raises:
-            X2StaticError: it cannot be loaded or compiled, is not a model with hidden states, has no such layer, or not
-                a row for each piece of its tokenizer.
+        Raises X2StaticError: it cannot be loaded or compiled, is not a model with hidden states, has no such layer, or
+        not a row for each piece of its tokenizer.
         """
         keep_few_kernels()
-        self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)
+        self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)  # cuts text into its pieces
         self.device = device
         self._name = files.name
         self._model = load_model(files.folder, getattr(torch, precision), trust_remote_code)
         self._call: Callable[..., Any] = self._model
-        self.attention = str(self._model.config._attn_implementation)
+        self.attention = str(self._model.config._attn_implementation)  # its attention implementation
         self._rows = len(self._model.get_input_embeddings().weight)  # type: ignore[arg-type]  # it is a tensor
         self.check_ids(parse_special=False)
         self._padding = self.tokenizer.padding if self.tokenizer.padding < self._rows else 0
+        # the layer whose states it gives: "last", or a number below that of the last; 0 is the embeddings
         self.layer: Layer = LAST
-        self.dim = self._probe_dim()
+        self.dim = self._probe_dim()  # width of that layer's states
         if layer != LAST:
             claimed = claimed_layers(self._model.config)
             if claimed != self.n_layers:
@@ -103,7 +96,7 @@ class Teacher:
                 )
             self.layer = canonical_layer(layer, claimed)
             self.dim = self._probe_dim()
-        self.window = self._probe_window()
+        self.window = self._probe_window()  # pieces that it holds, special tokens included
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
         if compiled:
             self._compile()
@@ -112,8 +105,7 @@ class Teacher:
     def n_layers(self) -> int:
         """Number of layers above the embeddings.
 
-        Raises:
-            X2StaticError: the model gives the states of the last layer alone.
+        Raises X2StaticError: the model gives the states of the last layer alone.
         """
         piece = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
         with torch.inference_mode():

@@ -14,22 +14,16 @@ from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 @dataclass(frozen=True)
 class DefaultPreparer:
-    """Cuts paragraphs of raw text into sentences, words and windows.
-
-    Attributes:
-        window: pieces that the teacher holds, special tokens included.
-        min_sentences: paragraphs with fewer sentences, or fewer than `min_characters`, are dropped.
-        word_numbers: number of each word whose occurrences are listed.
-    """
+    """Cuts paragraphs of raw text into sentences, words and windows."""
 
     tokenizer: TeacherTokenizer
     splitter: SentenceSplitter
     segmentation: WordSegmentation
     context: Context
-    window: int
-    min_sentences: int
+    window: int  # pieces that the teacher holds, special tokens included
+    min_sentences: int  # paragraphs with fewer sentences, or fewer than `min_characters`, are dropped
     min_characters: int
-    word_numbers: Mapping[str, int] = field(default_factory=dict)
+    word_numbers: Mapping[str, int] = field(default_factory=dict)  # number of each word whose occurrences are listed
 
     def prepare(self, paragraphs: list[str]) -> PreparedText:
         """Return the windows and words of paragraphs, those that the filter drops left out."""

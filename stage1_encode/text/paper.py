@@ -21,17 +21,12 @@ PARAGRAPH_WORDS = 2 * PARAGRAPH_WINDOW // 3
 
 @dataclass(frozen=True)
 class PaperPreparer:
-    """Cuts paragraphs as the reference implementation does.
-
-    Attributes:
-        splitter: counts sentences for the filter; the reference's input was filtered beforehand.
-        min_sentences: paragraphs with fewer sentences, or fewer than `min_characters`, are dropped.
-    """
+    """Cuts paragraphs as the reference implementation does."""
 
     tokenizer: TeacherTokenizer
-    splitter: SentenceSplitter
+    splitter: SentenceSplitter  # counts sentences for the filter; the reference's input was filtered beforehand
     context: Context
-    min_sentences: int
+    min_sentences: int  # paragraphs with fewer sentences, or fewer than `min_characters`, are dropped
     min_characters: int
 
     @property

@@ -38,21 +38,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Spaceless:
-    """How the words of a language without spaces are found.
+    """How the words of a language without spaces are found."""
 
-    Attributes:
-        segmenter: the library that cuts runs of its letters, a key of LIBRARIES; the extra is named by the language.
-        settings: what the library is loaded with.
-        letters: its letters, as the inside of a character class.
-        alone: regular expression of what is a word by itself where the library is not installed.
-        alone_said: the same for a person.
-    """
-
-    segmenter: str
-    settings: dict[str, Any]
-    letters: str
-    alone: str
-    alone_said: str
+    segmenter: str  # the library that cuts runs of its letters, a key of LIBRARIES; the extra is named by the language
+    settings: dict[str, Any]  # what the library is loaded with
+    letters: str  # its letters, as the inside of a character class
+    alone: str  # regular expression of what is a word by itself where the library is not installed
+    alone_said: str  # the same for a person
 
 
 SPACELESS = {
@@ -82,12 +74,9 @@ class SentenceSplitter:
     Thai has no mark for the end of a sentence, and its full stops are those of abbreviations. Its spaces stand between
     clauses, but elsewhere too: one ends a sentence where Thai letters are on both sides and the sentence has grown to
     THAI_SENTENCE characters.
-
-    Attributes:
-        language: ISO 639-1 code; it picks the abbreviations and the marks that end a sentence.
     """
 
-    language: str
+    language: str  # ISO 639-1 code; it picks the abbreviations and the marks that end a sentence
 
     @property
     def name(self) -> str:

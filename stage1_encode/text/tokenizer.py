@@ -36,31 +36,22 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TeacherTokenizer:
-    """Cuts text into the teacher's pieces.
+    """Cuts text into the teacher's pieces."""
 
-    Attributes:
-        backend: a copy of the fast tokenizer, without truncation and padding. A copy, because calling the library's
-            object changes its state.
-        plain: what reads the names of special tokens as text; the backend itself where that can be switched.
-        prefix: ids that begin every text ([CLS], <s>; GPT-2: none).
-        suffix: ids that end every text.
-        padding: id that fills batches up; masked, so any id serves where the teacher has none of its own.
-        max_length: pieces that the tokenizer's configuration allows; None where it says nothing.
-    """
-
+    # a copy of the fast tokenizer, without truncation and padding. A copy, because calling the library's object changes
+    # its state.
     backend: Tokenizer
-    plain: Tokenizer
-    prefix: tuple[int, ...]
-    suffix: tuple[int, ...]
-    padding: int
-    max_length: int | None
+    plain: Tokenizer  # what reads the names of special tokens as text; the backend itself where that can be switched
+    prefix: tuple[int, ...]  # ids that begin every text ([CLS], <s>; GPT-2: none)
+    suffix: tuple[int, ...]  # ids that end every text
+    padding: int  # id that fills batches up; masked, so any id serves where the teacher has none of its own
+    max_length: int | None  # pieces that the tokenizer's configuration allows; None where it says nothing
 
     @classmethod
     def load(cls, folder: Path, trust_remote_code: bool) -> "TeacherTokenizer":
         """Load the tokenizer of a model folder.
 
-        Raises:
-            X2StaticError: there is none, or it is a slow one, which cannot say where its pieces come from.
+        Raises X2StaticError: there is none, or it is a slow one, which cannot say where its pieces come from.
         """
         # Here: the processes that prepare text get a loaded one, and start without torch in a fifth of the time.
         from transformers import AutoTokenizer
@@ -129,11 +120,7 @@ class TeacherTokenizer:
 
 
 def tokenizer_sha256(folder: Path) -> str:
-    """Hash the tokenizer's files, by name and content.
-
-    Raises:
-        X2StaticError: the folder holds none of them.
-    """
+    """Hash the tokenizer's files, by name and content. Raises X2StaticError: the folder holds none of them."""
     digest = hashlib.sha256()
     files = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
     if not files:

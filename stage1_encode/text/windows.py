@@ -16,18 +16,14 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Window:
-    """One text for the teacher.
+    """One text for the teacher."""
 
-    Attributes:
-        pieces: (n_pieces,) int64, token ids, special tokens included.
-        spans: (n_spans, 3) int64, rows (context, start, stop): pieces [start, stop) belong to that context of the
-            unit. A context may have spans in several windows; its vector is the mean over the pieces of them all.
-        occurrences: (n_occurrences, 3) int64, rows (word, start, stop): pieces [start, stop) belong to an occurrence of
-            a word whose contextual vectors are added up.
-    """
-
-    pieces: Ids
+    pieces: Ids  # (n_pieces,) int64, token ids, special tokens included
+    # (n_spans, 3) int64, rows (context, start, stop): pieces [start, stop) belong to that context of the unit. A
+    # context may have spans in several windows; its vector is the mean over the pieces of them all.
     spans: Ids
+    # (n_occurrences, 3) int64, rows (word, start, stop): pieces [start, stop) belong to an occurrence of a word whose
+    # contextual vectors are added up
     occurrences: Ids = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
 
@@ -36,16 +32,14 @@ class PackedWindows:
 
     Thousands of small arrays lie between all that was made and freed with them, and keep its memory from going back
     (docs/LOG.md, 2026-11-21).
-
-    Attributes:
-        lengths: (n_windows,) int64, pieces of each.
-        spans: (n, 3) int64, of all windows.
     """
 
     def __init__(self, windows: Sequence[Window]) -> None:
         """Pack windows."""
         nothing = np.zeros((0, 3), np.int64)
+        # (n_windows,) int64, pieces of each
         self.lengths: Ids = np.array([len(window.pieces) for window in windows], np.int64)
+        # (n, 3) int64, of all windows
         self.spans: Ids = np.concatenate([nothing, *(window.spans for window in windows)])
         pieces = np.concatenate([nothing[:, 0], *(window.pieces for window in windows)])
         occurrences = np.concatenate([nothing, *(window.occurrences for window in windows)])
@@ -78,25 +72,18 @@ class Lexicon(dict[str, int]):
 
 @dataclass
 class PreparedText:
-    """Paragraphs of a unit, ready for the teacher.
+    """Paragraphs of a unit, ready for the teacher."""
 
-    Attributes:
-        windows: in corpus order.
-        paragraphs: of each context, the number of its paragraph among those that passed the filter.
-        lexicon: number of each distinct word, in order of first occurrence.
-        word_ids: of every occurrence, in text order, its word's number.
-        ends: of each context, the occurrence behind its last one; a context without words is not made.
-        n_paragraphs: paragraphs that passed the filter.
-        last: whether the unit ends with them.
-    """
-
-    windows: list[Window] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)  # in corpus order
+    # of each context, the number of its paragraph among those that passed the filter
     paragraphs: "array[int]" = field(default_factory=lambda: array("i"))
-    lexicon: Lexicon = field(default_factory=Lexicon)
+    lexicon: Lexicon = field(default_factory=Lexicon)  # number of each distinct word, in order of first occurrence
+    # of every occurrence, in text order, its word's number
     word_ids: "array[int]" = field(default_factory=lambda: array("i"))
+    # of each context, the occurrence behind its last one; a context without words is not made
     ends: "array[int]" = field(default_factory=lambda: array("i"))
-    n_paragraphs: int = 0
-    last: bool = True
+    n_paragraphs: int = 0  # paragraphs that passed the filter
+    last: bool = True  # whether the unit ends with them
 
     @property
     def n_contexts(self) -> int:

@@ -119,17 +119,11 @@ def loss_and_slopes(scores: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class FreshNegatives:
-    """The targets of a batch, with negatives of its own for each.
+    """The targets of a batch, with negatives of its own for each."""
 
-    Attributes:
-        contexts: (n_contexts, dim), in the vectors' dtype.
-        context_of: (n_targets,) int64, the context of each target.
-        words: (n_targets, 1 + negatives) int64, rows of the vocabulary: the target, then its negatives.
-    """
-
-    contexts: Tensor
-    context_of: Tensor
-    words: Tensor
+    contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
+    context_of: Tensor  # (n_targets,) int64, the context of each target
+    words: Tensor  # (n_targets, 1 + negatives) int64, rows of the vocabulary: the target, then its negatives
 
     def __len__(self) -> int:
         """Return the number of targets."""
@@ -149,23 +143,14 @@ class FreshNegatives:
 
 @dataclass(frozen=True)
 class SharedNegatives:
-    """The targets of a batch, and the negatives of them all.
+    """The targets of a batch, and the negatives of them all."""
 
-    Attributes:
-        contexts: (n_contexts, dim), in the vectors' dtype.
-        context_of: (n_targets,) int64, the context of each target.
-        words: (n_targets,) int64, rows of the vocabulary.
-        pool: (n_pool,) int64, rows of the vocabulary, ascending, each once.
-        weights: (n_pool,), in the vectors' dtype: negatives times the share of the draws that gave the word.
-        product_type: number format of the factors of the two matrix products.
-    """
-
-    contexts: Tensor
-    context_of: Tensor
-    words: Tensor
-    pool: Tensor
-    weights: Tensor
-    product_type: torch.dtype
+    contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
+    context_of: Tensor  # (n_targets,) int64, the context of each target
+    words: Tensor  # (n_targets,) int64, rows of the vocabulary
+    pool: Tensor  # (n_pool,) int64, rows of the vocabulary, ascending, each once
+    weights: Tensor  # (n_pool,), in the vectors' dtype: negatives times the share of the draws that gave the word
+    product_type: torch.dtype  # number format of the factors of the two matrix products
 
     def __len__(self) -> int:
         """Return the number of targets."""

@@ -33,17 +33,13 @@ from x2static.stage2_train.transform import Transform
 
 
 class BaseObjective(ABC):
-    """A way from a cache to word vectors, set up for a run.
+    """A way from a cache to word vectors, set up for a run."""
 
-    Attributes:
-        takes_steps: whether it learns in epochs of steps. Then a run goes on from its checkpoints and by more epochs,
-            begins from another one (--continue), and can be pruned by its losses. Otherwise one pass over the cache is
-            all, and `begin` gives the result.
-        needs_words: whether `begin` uses the sums of each word's contexts, which the pass then adds up.
-    """
-
+    # whether it learns in epochs of steps. Then a run goes on from its checkpoints and by more epochs, begins from
+    # another one (--continue), and can be pruned by its losses. Otherwise one pass over the cache is all, and `begin`
+    # gives the result.
     takes_steps: ClassVar[bool] = True
-    needs_words: bool = False
+    needs_words: bool = False  # whether `begin` uses the sums of each word's contexts, which the pass then adds up
 
     def __init__(self, config: TrainConfig) -> None:  # noqa: B027 - an objective may have no settings
         """Take from the configuration what the objective depends on; here nothing."""
@@ -83,11 +79,7 @@ class BaseObjective(ABC):
 
 
 def load_objective(name: str) -> type[BaseObjective]:
-    """Return the objective of a name.
-
-    Raises:
-        X2StaticError: there is none.
-    """
+    """Return the objective of a name. Raises X2StaticError: there is none."""
     if name not in get_args(ObjectiveName):
         raise X2StaticError(f"no objective {name!r}; there are {', '.join(get_args(ObjectiveName))}")
     module = import_module(f"{__package__}.{name.replace('-', '_')}")
