@@ -50,6 +50,13 @@ WritePool = Callable[[Path], None]  # writes a pool's arrays into a shard's fold
 _OPENING = threading.Lock()
 
 
+def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return start, start + 1 ... start + length - 1 for each pair, one after the other; (sum of lengths,) int64."""
+    before = np.cumsum(lengths) - lengths
+    rows: npt.NDArray[np.int64] = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+    return rows
+
+
 @dataclass(frozen=True)
 class ShardWords:
     """The words and contexts of one unit, without vectors."""

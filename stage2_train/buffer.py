@@ -9,9 +9,8 @@ from torch import Tensor
 
 from x2static.durable.errors import REMEDY, X2StaticError
 from x2static.machine.device import to_device
-from x2static.machine.ragged import ranges
 from x2static.schemas.encoding import Context
-from x2static.schemas.shard import CHUNK_ROWS, Shard
+from x2static.schemas.shard import CHUNK_ROWS, Shard, ranges
 from x2static.stage2_train import sampling
 from x2static.stage2_train.transform import IDENTITY, Transform
 from x2static.stage2_train.vocabulary import Vocabulary

@@ -12,9 +12,9 @@ from typing import Any
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.encoding import ReadingOptions
 from x2static.stage1_encode.corpora.corpus import Corpus
-from x2static.stage1_encode.corpora.demo import demo_corpus
 from x2static.stage1_encode.corpora.local_files import FileSet, LocalFiles, find_files
 from x2static.stage1_encode.corpora.spool import is_standard_input, spooled_input
+from x2static.stage1_encode.demo import demo_corpus
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ import torch
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
-from x2static.machine.ragged import ranges
 from x2static.schemas.encoding import Dtype
-from x2static.schemas.shard import CONTEXTS, write_contexts
+from x2static.schemas.shard import CONTEXTS, ranges, write_contexts
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from x2static.machine.device import to_device
-from x2static.machine.ragged import ranges
+from x2static.schemas.shard import ranges
 from x2static.stage1_encode.pools.contexts import flattened
 from x2static.stage1_encode.text.windows import Window
 

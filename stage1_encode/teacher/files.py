@@ -11,7 +11,7 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.stage1_encode import hub
-from x2static.stage1_encode.corpora.demo import demo_teacher
+from x2static.stage1_encode.demo import demo_teacher
 from x2static.stage1_encode.text.tokenizer import tokenizer_sha256
 
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.py"]

@@ -20,7 +20,7 @@ from x2static.pipeline import cli
 from x2static.pipeline.baselines import make
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.vectors import WordVectors
-from x2static.stage1_encode.corpora.demo import gensim_data
+from x2static.stage1_encode.demo import gensim_data
 
 WORDS = ["the", "</s>", "naïve", "1", "새", "of", "2.5", "</t>"]
 MATRIX = np.random.default_rng(0).normal(size=(len(WORDS), 6)).astype(np.float32)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.stage2_train.caches import DIM, make_cache, opened, rewritten_shard, shard_content, write_cache
 from x2static.durable.errors import X2StaticError
-from x2static.machine.ragged import ranges
 from x2static.schemas.cache import Cache
+from x2static.schemas.shard import ranges
 from x2static.stage2_train.sampling import Position
 from x2static.stage2_train.stream import Stream, cut
 

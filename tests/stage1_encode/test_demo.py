@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from x2static.durable.errors import X2StaticError
-from x2static.stage1_encode.corpora import demo
-from x2static.stage1_encode.corpora.demo import demo_corpus, demo_teacher, gensim_data
+from x2static.stage1_encode import demo
+from x2static.stage1_encode.demo import demo_corpus, demo_teacher, gensim_data
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 
