@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from x2static.durable.errors import X2StaticError
-from x2static.schemas.shard import Shard
+
+if TYPE_CHECKING:
+    from x2static.schemas.shard import Shard  # it brings zarr, which a list of words does not need
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ class WordList:
 
 
 def build_vocabulary(
-    cache: Path, shards: Iterable[Shard], min_count: int, max_vocab: int, allowed: WordList | None = None
+    cache: Path, shards: "Iterable[Shard]", min_count: int, max_vocab: int, allowed: WordList | None = None
 ) -> Vocabulary:
     """Merge the lexicons of the shards.
 
@@ -114,7 +117,7 @@ def build_vocabulary(
     return Vocabulary(table["word"].chunk(0), table["count"].to_numpy())
 
 
-def merge_lexicons(shards: Iterable[Shard]) -> pa.Table:
+def merge_lexicons(shards: "Iterable[Shard]") -> pa.Table:
     """Return `word` large_string and `count` int64 of all shards together, each word once, in no particular order."""
     merged = LEXICON_SCHEMA.empty_table()
     pending: list[pa.Table] = []

@@ -23,7 +23,7 @@ from x2static.stage2_train.transform import Transform
 class Objective(BaseObjective):
     """The slopes themselves; of the settings, only the transform counts."""
 
-    takes_steps = False
+    takes_steps = draws = False
     needs_words = True
 
     def begin(

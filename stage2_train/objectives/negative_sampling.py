@@ -8,6 +8,7 @@ times its noise probability, as with fresh negatives for each target, and so the
 paper's (tested).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -36,12 +37,15 @@ ROWS_TOGETHER = 64
 class Objective(BaseObjective):
     """Negative sampling as a configuration asks for it."""
 
+    loss_settings = ("negatives", "noise_power", "subsample")
+
     def __init__(self, config: TrainConfig) -> None:
         """Take how vectors begin, and which negatives are drawn."""
         self.init, self.seed = config.init, config.seed
         self.negatives, self.noise_power, self.subsample = config.negatives, config.noise_power, config.subsample
         self.pool = config.pool if config.negatives_mode == "shared" else None
         self.needs_words = config.init == "closed-form"
+        self.loss_of_zeros = (1 + config.negatives) * math.log(2)
 
     def begin(
         self,

@@ -5,7 +5,7 @@ A new one is a file in this folder, with a class `Objective` that extends `BaseO
 contexts, in `stage2_train/objectives/mean.py`:
 
     class Objective(BaseObjective):
-        takes_steps = False
+        takes_steps = draws = False
         needs_words = True
 
         def begin(self, vectors, counts, transform, moments):
@@ -39,7 +39,12 @@ class BaseObjective(ABC):
     # another one (--continue), and can be pruned by its losses. Otherwise one pass over the cache is all, and `begin`
     # gives the result.
     takes_steps: ClassVar[bool] = True
+    draws: ClassVar[bool] = True  # whether its vectors depend on the seed
     needs_words: bool = False  # whether `begin` uses the sums of each word's contexts, which the pass then adds up
+    # names of its own settings on which its loss depends; losses of trainings that differ in one cannot be compared
+    loss_settings: ClassVar[tuple[str, ...]] = ()
+    # mean loss of vectors of zeros, below which it falls with what is learned; None where the losses do not tell that
+    loss_of_zeros: float | None = None
 
     def __init__(self, config: TrainConfig) -> None:  # noqa: B027 - an objective may have no settings
         """Take from the configuration what the objective depends on; here nothing."""
