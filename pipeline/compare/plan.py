@@ -72,7 +72,6 @@ LABELS = {
     "sent2vec": "Sent2vec",
 }
 MANY_SEEDS = ("x2static", "skipgram")
-NO_DRAWS = ("closed-form", "ase", "decontextualized", "pca", "model2vec")
 VECTORS = "vectors"  # the folder, in that of the comparison
 
 
@@ -97,8 +96,18 @@ class Method:
         """Return what people read: over how many seeds, or that a seed changes nothing."""
         if n_seeds > 1:
             return f"{self.label} ({n_seeds} seeds)"
-        drawn = self.kind == "run" or (self.settings.get("name") or self.name) not in NO_DRAWS
-        return self.label if drawn else f"{self.label} (deterministic)"
+        return self.label if self._draws() else f"{self.label} (deterministic)"
+
+    def _draws(self) -> bool:
+        """Return whether a seed changes anything, as far as one knows."""
+        if self.kind == "baseline":
+            return "seed" in METHODS[self.settings["name"]].reads
+        if self.kind == "run":
+            return True
+        from x2static.stage2_train.objectives.objective import load_objective  # torch
+
+        default = TrainConfig.model_fields["objective"].default
+        return load_objective(self.settings.get("objective", default)).draws
 
 
 @dataclass(frozen=True)

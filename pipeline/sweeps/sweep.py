@@ -1,7 +1,6 @@
 """A sweep as a whole: trials given to workers, their results kept, until the source of settings has no more."""
 
 import logging
-import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,19 +21,9 @@ from x2static.schemas.training import TrainConfig
 
 logger = logging.getLogger(__name__)
 
-# What the loss depends on besides how much was learned. Losses of different learning rates, schedules, batches, and
-# numbers of epochs can be compared.
-LOSS_DEPENDS_ON = (
-    "objective",
-    "transform",
-    "dim",
-    "negatives",
-    "noise_power",
-    "subsample",
-    "min_count",
-    "max_vocab",
-    "vocab",
-)
+# What losses depend on beside how much was learned and what the objective names. Those of different learning
+# rates, schedules, batches, and numbers of epochs can be compared.
+SPACE_AND_WORDS = ("objective", "transform", "dim", "min_count", "max_vocab", "vocab")
 ENOUGH = 4  # other trials that have come as far; the median of fewer says little
 SHARE = 0.5  # of what the median trial has learned
 
@@ -134,13 +123,19 @@ class Sweep:
         self._end(message)
 
     def _hopeless(self, worker: Worker, task: Task) -> bool:
-        alike = comparable(task.config)
+        from x2static.stage2_train.objectives.objective import load_objective  # torch, which only pruning needs here
+
+        begin = load_objective(task.config.objective)(task.config).loss_of_zeros
+        if begin is None:
+            return False
         running = [(other.task.config, other.losses) for other in self._workers if other.task and other is not worker]
         ended = [(self._config(result.name, result.settings), result.losses) for result in self.results.values()]
         others = [
-            losses for config, losses in running + ended if not isinstance(config, str) and comparable(config) == alike
+            losses
+            for config, losses in running + ended
+            if not isinstance(config, str) and comparable(config) == comparable(task.config)
         ]
-        return hopeless(worker.losses, others, task.config.negatives)
+        return hopeless(worker.losses, others, begin)
 
     def _end(self, result: Result, new: bool = True) -> None:
         """Keep a result, and tell the source."""
@@ -159,23 +154,25 @@ class Sweep:
 
 def comparable(config: TrainConfig) -> tuple[Any, ...]:
     """Return what two trials have in common whose losses can be compared."""
-    return tuple(getattr(config, name) for name in LOSS_DEPENDS_ON)
+    from x2static.stage2_train.objectives.objective import load_objective
+
+    names = (*SPACE_AND_WORDS, *load_objective(config.objective).loss_settings)
+    return tuple(getattr(config, name) for name in names)
 
 
-def hopeless(losses: list[float], others: Iterable[list[float]], negatives: int) -> bool:
+def hopeless(losses: list[float], others: Iterable[list[float]], begin: float) -> bool:
     """Return whether a trial has learned less than half of what the median trial has learned by the same epoch.
 
-    What is learned is the fall of the loss from (1 + negatives) log 2, that of vectors of zeros. A loss that is a
-    little worse than the median is no reason to stop: it can go with a better score.
+    A loss that is a little worse than the median is no reason to stop: it can go with a better score. Optuna's pruners
+    would stop by the median itself.
 
     Args:
         losses: mean loss of each epoch of the trial so far, one at least.
         others: the same of comparable trials, as far as they have come.
-        negatives: of all of them.
+        begin: the loss where nothing is learned; its fall is what is learned.
     """
     there = [other[len(losses) - 1] for other in others if len(other) >= len(losses)]
     if len(there) < ENOUGH:
         return False
-    begin = (1 + negatives) * math.log(2)
     typical = median(there)
     return losses[-1] > typical and begin - losses[-1] < SHARE * (begin - typical)

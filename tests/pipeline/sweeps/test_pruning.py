@@ -26,7 +26,7 @@ OTHERS = [[BEGIN - 1], [BEGIN - 2, 3.0], [BEGIN - 2], [BEGIN - 3]]  # the median
     ],
 )
 def test_a_trial_that_learned_less_than_half_of_the_median_is_hopeless(losses, others, stops: bool):
-    assert hopeless(losses, others, negatives=10) is stops
+    assert hopeless(losses, others, BEGIN) is stops
 
 
 @pytest.mark.parametrize(
