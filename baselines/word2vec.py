@@ -27,8 +27,8 @@ import numpy as np
 from x2static.baselines.request import Request, Result
 from x2static.baselines.text import LONGEST_LINE, Text, write_text
 from x2static.durable.errors import X2StaticError
-from x2static.machine.background import in_background
 from x2static.machine.packages import require
+from x2static.machine.processes import in_background
 from x2static.machine.progress import Progress, Report
 
 LEARNING_RATES = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05, "sent2vec": 0.05}  # of the authors' programs

@@ -1,5 +1,8 @@
-"""Where PyTorch computes, and how arrays get there and back."""
+"""Where PyTorch computes: the device, how arrays get there and back, and freed memory of the host, given back."""
 
+import ctypes
+import mmap
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -8,6 +11,13 @@ import numpy.typing as npt
 import torch
 
 from x2static.durable.errors import X2StaticError
+
+# What a trim gives back is faulted in again where the next batch needs it (docs/LOG.md, 2026-11-22). So none within the
+# room that an encode of few units takes, nor before the working set of two lanes of all-MiniLM-L6-v2, 50 to 60 MB, is
+# back.
+ROOM = 192 << 20  # bytes beyond what is needed whatever the batches
+GROWTH = 64 << 20  # bytes since the last trim
+STATM = Path("/proc/self/statm")
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -32,19 +42,14 @@ def pick_device(name: str) -> torch.device:
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
     """Return an array as a tensor on the device; to an accelerator it is copied while the host goes on."""
     tensor = torch.from_numpy(array)
-    if device.type == "cpu":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 class Fetched:
-    """A tensor on its way to the host.
-
-    It keeps the original alive until the copy is made, so that the device does not give its memory to another.
-    """
+    """A tensor on its way to the host."""
 
     def __init__(self, original: torch.Tensor, copy: torch.Tensor, done: Any) -> None:
-        """Keep the original, where it is copied to, and the event that tells when that is done."""
+        """Keep the original until the event `done`, so that the device does not give its memory to another tensor."""
         self._original: torch.Tensor | None = original
         self._copy, self._done = copy, done
 
@@ -75,3 +80,36 @@ class ResultStream:
             done = self._module.Event()
             done.record(self._stream)
         return Fetched(tensor, copy, done)
+
+
+class Trimmer:
+    """Gives freed memory back to the system whenever a good deal of it has gathered.
+
+    A teacher's states are freed and allocated in ever other sizes, so that glibc's heaps grow for hours, full of holes
+    (docs/LOG.md, 2026-11-21).
+    """
+
+    def __init__(self, besides: int = 0) -> None:
+        """Take what the process holds now, with the teacher loaded, and `besides` bytes for what it needs."""
+        self._needed, self._after_last = resident() + besides, 0
+
+    def after_batch(self) -> None:
+        """Look how much the process holds, and give back if that is much and has grown since the last time."""
+        held = resident()
+        if held - self._needed > ROOM and held - self._after_last > GROWTH:
+            give_back()
+            self._after_last = resident()
+
+
+def give_back() -> None:
+    """Let the C library give freed memory back: glibc does, musl and others keep less."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
+
+
+def resident() -> int:
+    """Return the bytes that the process holds in memory; 0 where the system does not say."""
+    try:
+        return int(STATM.read_bytes().split()[1]) * mmap.PAGESIZE
+    except OSError:
+        return 0

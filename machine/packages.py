@@ -21,7 +21,7 @@ EXTRAS = {
 
 
 def package_version(package: str) -> str:
-    """Return the version of an installed package; NOT_INSTALLED for one that runs from a bare checkout."""
+    """Return the version of a package; NOT_INSTALLED for one that is not, or runs from a bare checkout."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -43,10 +43,6 @@ def require(*extras: str) -> None:
 
 
 def require_modules(extra: str, *modules: str) -> None:
-    """Check that some packages of an extra are installed, for work that needs no others of it.
-
-    Raises X2StaticError: one is missing; the message names it and how to install it.
-    """
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
+    """Check the same of some packages of an extra, for work that needs no others of it."""
+    if missing := [module for module in modules if find_spec(module) is None]:
         raise X2StaticError(f"this needs {', '.join(missing)}: pip install 'x2static[{extra}]'")

@@ -1,7 +1,7 @@
-"""Processes beside this one: started afresh, deaf to Ctrl-C, and gone when this one is, however it ends.
+"""Processes and threads beside this one. No process outlives it, and it waits for no thread.
 
-Started afresh ("spawn"), not forked: a fork takes along the locks of torch's threads, not the threads. There are two
-forms: a pool for calls, and a `Child`, which is talked to and whose death is reported.
+Processes are started afresh ("spawn"), not forked: a fork takes along the locks of torch's threads, not the threads.
+There are two forms: a pool for calls, and a `Child`, which is talked to and whose death is reported.
 """
 
 import multiprocessing
@@ -9,51 +9,56 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TypeVar, cast
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 SPAWN = multiprocessing.get_context("spawn")
+BACKGROUND = "x2static-background"  # name of a thread
+GRACE_SECONDS = 2.0  # for the item in hand when its consumer leaves; a read from a dead network takes far longer
 
 
 @contextmanager
 def process_pool(
     count: int, start: Callable[..., None] | None = None, *arguments: Any
 ) -> Iterator[ProcessPoolExecutor]:
-    """Give some processes for calls, until the block ends; a killed one breaks the pool (BrokenProcessPool).
+    """Start processes for calls, until the block ends; each first calls `start` with the arguments.
 
-    Args:
-        count: how many processes.
-        start: called once in each, with the arguments.
-        *arguments: of `start`; they can be pickled.
+    A process that is killed breaks the pool (BrokenProcessPool).
     """
     with ProcessPoolExecutor(count, SPAWN, _begin, (start, *arguments)) as pool:
         yield pool
+
+
+def alone(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function in a process of its own: memory and threads of one measurement do not count for another."""
+    with process_pool(1) as process:
+        return process.submit(work, *arguments).result()
 
 
 class Child:
     """A process that is talked to."""
 
     def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
-        """Start it.
-
-        Args:
-            work: what it does: it gets its end of the connection, then the arguments; it can be pickled, as they can.
-            *arguments: of `work`.
-        """
+        """Start it: it calls `work` with its end of the connection and the arguments."""
         self.connection, theirs = SPAWN.Pipe()
         self._process = SPAWN.Process(target=_work, args=(work, theirs, *arguments))
         self._process.start()
         theirs.close()
 
     def send(self, message: Any) -> None:
-        """Tell it something; one that has died does not hear it, and `receive` then says so."""
+        """Send it a message; one that has died does not hear it, and `receive` then says so."""
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(message)
 
     def receive(self) -> Any:
-        """Return the next thing it has to say; None where it has ended."""
+        """Return its next message; None where it has ended."""
         try:
             return self.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -83,7 +88,7 @@ class Child:
 
 
 def ready(children: Sequence[Child]) -> list[Child]:
-    """Wait until some have something to say, or have died, and return them."""
+    """Wait until some have sent a message, or have died, and return them."""
     talking = wait([child.connection for child in children])
     return [child for child in children if child.connection in talking]
 
@@ -119,3 +124,46 @@ def _work(work: Callable[..., None], connection: Connection, *arguments: Any) ->
     _begin()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone, or has closed the connection
         work(connection, *arguments)
+
+
+def in_background(call: Callable[[], Result]) -> Future[Result]:
+    """Start a call in a thread that does not keep the process from ending; a read from a dead network takes minutes.
+
+    Waiting for its result, or exception, can be interrupted.
+    """
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001  # raised where the result is asked for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=BACKGROUND, daemon=True).start()
+    return future
+
+
+def left_behind() -> bool:
+    """Return whether a call in the background is still going on."""
+    return any(thread.name == BACKGROUND for thread in threading.enumerate())
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Begin at once to work on the first item of an iterable, and yield the items while a thread works on the next one.
+
+    An exception in making an item is raised where that item is asked for.
+    """
+    iterator, end = iter(items), object()
+    make_next: Callable[[], Item | object] = partial(next, iterator, end)
+    first = in_background(make_next)
+
+    def rest(future: Future[Item | object]) -> Iterator[Item]:
+        try:
+            while (item := future.result()) is not end:
+                future = in_background(make_next)
+                yield cast(Item, item)
+                del item  # the consumer's now; waiting for the next one takes long
+        finally:
+            wait_for([future], GRACE_SECONDS)
+
+    return rest(first)

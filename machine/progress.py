@@ -1,7 +1,10 @@
-"""How a stage tells whoever runs it how far it is, without knowing whether that is a terminal, a file or a test."""
+"""What long work and whoever runs it tell each other: how far it is, and that it should stop between two steps."""
 
+import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 
 
 @dataclass(frozen=True)
@@ -20,3 +23,29 @@ Report = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """Report to nobody."""
+
+
+class StopRequest:
+    """Turns SIGINT and SIGTERM into a flag while it is entered; the handlers of before come back after.
+
+    Python lets only the main thread set handlers; entered in another one, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a signal."""
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, signal._HANDLER] = {}
+
+    def __enter__(self) -> "StopRequest":
+        """Set the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {each: signal.signal(each, self._receive) for each in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put the handlers of before back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)

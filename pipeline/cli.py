@@ -12,8 +12,8 @@ from types import FrameType
 import click
 
 from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.machine.background import left_behind
 from x2static.machine.packages import extra_of, package_version
+from x2static.machine.processes import left_behind
 from x2static.pipeline.options import Shell
 from x2static.pipeline.terminal import log_to_stderr
 

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, Literal
 
 from x2static.durable.errors import X2StaticError
-from x2static.machine.processes import process_pool
+from x2static.machine.processes import alone
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.encoding import Precision
 from x2static.schemas.vectors import WordVectors
@@ -57,7 +57,7 @@ def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = sil
     for turn in range(rounds):
         for name, work in (("static", static_rate), ("teacher", teacher_rate)):
             report(Progress(2 * turn + (name == "teacher"), 2 * rounds, "measurements", name))
-            rates[name].append(_alone(work, measurement))
+            rates[name].append(alone(work, measurement))
     report(Progress(2 * rounds, 2 * rounds, "measurements"))
     static, teacher = median(rates["static"]), median(rates["teacher"])
     return {
@@ -148,8 +148,3 @@ def _stay_on_one_core() -> None:
         for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]:
             with suppress(ProcessLookupError):  # it has ended meanwhile
                 os.sched_setaffinity(thread, {core})
-
-
-def _alone(work: Callable[[Measurement], float], measurement: Measurement) -> float:
-    with process_pool(1) as process:
-        return process.submit(work, measurement).result()

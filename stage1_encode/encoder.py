@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 
 from x2static.durable.errors import X2StaticError
-from x2static.machine.device import ResultStream
-from x2static.machine.heap import Trimmer
+from x2static.machine.device import ResultStream, Trimmer
 from x2static.schemas.encoding import EncodeConfig, Precision
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.shard import CONTEXTS

@@ -9,7 +9,7 @@ import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from x2static.durable.errors import X2StaticError, first_line
-from x2static.machine.background import in_background
+from x2static.machine.processes import in_background
 
 PATIENCE_SECONDS = 5.0  # for each of model and data set, so that one line comes within 15 seconds, imports included
 CORPUS_WAYS_OUT = "a local text file (--corpus FILE) or --corpus demo"

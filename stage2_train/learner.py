@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from x2static.machine.background import in_background
+from x2static.machine.processes import in_background
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # SparseAdam's defaults, which the reference implementation keeps
 ROWS_AT_ONCE = 1024  # keeps a piece of all four matrices in the cache: 9.6 ms for 15,800 rows of 384, 29 ms in one go

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.machine.progress import Progress, Report
-from x2static.machine.stop import StopRequest
+from x2static.machine.progress import Progress, Report, StopRequest
 from x2static.stage2_train.learner import runs
 from x2static.stage2_train.stream import Stream
 from x2static.stage2_train.transform import Kind, Transform

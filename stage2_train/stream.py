@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from x2static.machine.background import ahead
+from x2static.machine.processes import ahead
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import Context
 from x2static.schemas.shard import Shard

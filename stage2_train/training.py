@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.machine.background import ahead
-from x2static.machine.progress import Progress, Report
-from x2static.machine.stop import StopRequest
+from x2static.machine.processes import ahead
+from x2static.machine.progress import Progress, Report, StopRequest
 from x2static.stage2_train import learner as arithmetic
 from x2static.stage2_train.checkpoint import RunFolder, TrainingState
 from x2static.stage2_train.learner import Learner, Targets

@@ -16,7 +16,7 @@ from datasets.exceptions import DatasetNotFoundError
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.durable.storage import canonical_json, hash_file
-from x2static.machine.background import ahead
+from x2static.machine.processes import ahead
 from x2static.schemas.cache import SPOOL
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit

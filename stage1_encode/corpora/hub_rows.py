@@ -23,7 +23,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its __init_
 )
 
 from x2static.durable.errors import X2StaticError, first_line
-from x2static.machine.background import in_background
+from x2static.machine.processes import in_background
 from x2static.stage1_encode.corpora.parquet import rows_from
 
 HUB = "hf://"

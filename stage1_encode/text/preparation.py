@@ -10,8 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from x2static.durable.errors import X2StaticError
-from x2static.machine.background import ahead
-from x2static.machine.processes import process_pool
+from x2static.machine.processes import ahead, process_pool
 from x2static.stage1_encode.text.windows import PreparedText, Preparer
 
 if TYPE_CHECKING:  # the processes that prepare text need not load it

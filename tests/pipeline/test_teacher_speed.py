@@ -40,7 +40,7 @@ def test_both_are_timed_in_processes_of_their_own_that_take_turns(measurement):
 def test_the_rounds_take_turns_and_their_medians_count(measurement, monkeypatch):
     rates = iter([100.0, 3.0, 300.0, 1.0, 200.0, 2.0])
     turns = []
-    monkeypatch.setattr(teacher_speed, "_alone", lambda work, _: (turns.append(work.__name__), next(rates))[1])
+    monkeypatch.setattr(teacher_speed, "alone", lambda work, _: (turns.append(work.__name__), next(rates))[1])
     found = measure(measurement, 3)
     assert turns == ["static_rate", "teacher_rate"] * 3
     assert (found["static_per_second"], found["teacher_per_second"], found["ratio"]) == (200.0, 2.0, 100.0)

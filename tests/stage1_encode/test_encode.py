@@ -16,7 +16,7 @@ from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
-from x2static.machine.background import ahead
+from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.encode import encode

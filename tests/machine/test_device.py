@@ -1,16 +1,18 @@
 """Freed memory goes back to the system when much of it has gathered."""
 
+from pathlib import Path
+
 import pytest
 
-from x2static.machine import heap
-from x2static.machine.heap import GROWTH, ROOM, Trimmer
+from x2static.machine import device
+from x2static.machine.device import GROWTH, ROOM, Trimmer
 
 
 def test_memory_goes_back_when_the_process_holds_much_and_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = 500 << 20
     held, trims = [loaded], []
-    monkeypatch.setattr(heap, "resident", lambda: held[0])
-    monkeypatch.setattr(heap, "give_back", lambda: trims.append(held[0]))
+    monkeypatch.setattr(device, "resident", lambda: held[0])
+    monkeypatch.setattr(device, "give_back", lambda: trims.append(held[0]))
     trimmer = Trimmer()
 
     def trims_at(size: int) -> int:
@@ -30,6 +32,6 @@ def test_memory_goes_back_when_the_process_holds_much_and_has_grown(monkeypatch:
 
 
 def test_giving_back_goes_without_what_a_system_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    heap.give_back()
-    monkeypatch.setattr(heap, "STATM", heap.Path("/nowhere/statm"))
-    assert heap.resident() == 0
+    device.give_back()
+    monkeypatch.setattr(device, "STATM", Path("/nowhere/statm"))
+    assert device.resident() == 0
