@@ -2,12 +2,12 @@
 
 Every layer is pooled in one pass of the teacher. The mean comes from the cache's word sums (`x2static encode --ase`)
 where these hold every word; otherwise what a pass of its own gives stays in the cache's folder `baselines`, so that
-further layers take seconds: sums for the mean, extremes for max and min, each under a name that says of what.
+further layers take seconds: sums for the mean, extremes for max and min.
 """
 
 import hashlib
+import json
 import logging
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,26 +16,21 @@ from torch import Tensor
 
 from x2static.baselines.occurrences import StateFile, WordState, gather
 from x2static.baselines.request import Request, Result
-from x2static.baselines.teacher import layer_number, precision_of, result_of
+from x2static.baselines.teacher import precision_of, result_of
 from x2static.durable.storage import canonical_json, only_writer
-from x2static.schemas.encoding import Layer
+from x2static.schemas.encoding import LAST, Layer
 from x2static.stage1_encode.pools.occurrences import Occurrences
 from x2static.stage1_encode.pools.pool import Shape, States
 from x2static.stage1_encode.pools.word_sums import BatchWordSums, StoredSums, add_sums, batch_sums
+from x2static.stage1_encode.teacher.model import canonical_layer
 from x2static.stage1_encode.text.windows import Window
 
-FOLDER = "baselines"  # in the cache's folder
 STATE = {"mean": "sums", "max": "extremes", "min": "extremes"}  # array, and name of the file
 
+# Vectors (n_words, dim), occurrences (n_words,) int64, and the units that the teacher had read in earlier calls.
+Pooled = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64], int]
+
 logger = logging.getLogger(__name__)
-
-
-class Pooled(NamedTuple):
-    """Pooled vectors (n_words, dim), occurrences (n_words,), and units that the teacher had read in earlier calls."""
-
-    vectors: npt.NDArray[np.float32]
-    counts: npt.NDArray[np.int64]
-    units_found: int
 
 
 def make(request: Request) -> Result:
@@ -44,138 +39,105 @@ def make(request: Request) -> Result:
     A word without an occurrence that the teacher reads is left out. Raises X2StaticError: teacher or text are not found
     as they were; there is no such layer; the words are too many for the machine's memory.
     """
-    words = sorted(request.words)
-    pooled = _stored(request, words) or _gathered(request, words)
-    matrix = np.where(pooled.counts[:, None] > 0, pooled.vectors, np.float32(0))
-    row = {word: number for number, word in enumerate(words)}
-    order = np.array([row[word] for word in request.words], np.int64)
-    origin = {
-        "pooling": request.config.pooling,
-        "occurrences": int(pooled.counts.sum()),
-        "units_found": pooled.units_found,
-    }
-    return result_of(request, matrix[order], origin)
+    vectors, counts, units_found = _stored_means(request) or _gathered_vectors(request)
+    matrix = np.where(counts[:, None] > 0, vectors, np.float32(0))
+    origin = {"pooling": request.config.pooling, "occurrences": int(counts.sum()), "units_found": units_found}
+    return result_of(request, matrix, origin)
 
 
-def _stored(request: Request, words: list[str]) -> Pooled | None:
+def _stored_means(request: Request) -> Pooled | None:
     """Return the means that the cache's own word sums give; None where these are not of every word and unit."""
     cache = request.needed_cache()
-    if request.config.pooling != "mean" or precision_of(request, cache) != cache.manifest.encoding.precision:
+    if request.config.pooling != "mean" or precision_of(request) != cache.manifest.encoding.precision:
         return None
-    sums = StoredSums.open(cache, words)
-    if sums is None:
+    if (sums := StoredSums.open(cache, request.words)) is None:
         return None
-    vectors, counts = sums.means(layer_number(request.config.layer, sums.n_layers() - 1))
-    return Pooled(vectors, counts, len(sums.shards))
+    return *sums.means(_number(request.config.layer, sums.n_layers())), len(sums.shards)
 
 
-def _gathered(request: Request, words: list[str]) -> Pooled:
+def _gathered_vectors(request: Request) -> Pooled:
     """Return what the occurrences give, gathered now or in earlier calls."""
-    file, units_found = gathered(request, words)
-    pooling, array = request.config.pooling, STATE[request.config.pooling]
-    layer = layer_number(request.config.layer, file.length(array) - 1)
-    row = {word: number for number, word in enumerate(file.words())}
-    order = np.array([row[word] for word in words], np.int64)
-    vectors, counts = file.part(array, layer)[order], file.array("counts")[order]
-    if pooling == "mean":
+    state, units_found = gathered(request)
+    with state.opened() as file:
+        layers = file.get_slice(STATE[request.config.pooling])
+        number = _number(request.config.layer, layers.get_shape()[0])
+        row = {word: number for number, word in enumerate(json.loads(file.metadata()["words"]))}
+        rows = np.array([row[word] for word in request.words], np.int64)
+        vectors, counts = layers[number : number + 1][0][rows], file.get_tensor("counts")[rows]
+    if request.config.pooling == "mean":
         vectors = (vectors / np.maximum(counts, 1)[:, None]).astype(np.float32)
-    return Pooled(vectors, counts, units_found)
+    return vectors, counts, units_found
 
 
-def file_of(request: Request, words: list[str]) -> StateFile:
-    """Return where in the cache the pooled vectors of some words are kept, for every layer."""
+def _number(layer: Layer, n_layers: int) -> int:
+    """Return the number of a layer, of `n_layers` with the embeddings, which are 0; refuse one that is not there."""
+    name = canonical_layer(layer, n_layers - 1)
+    return n_layers - 1 if name == LAST else name
+
+
+def file_of(request: Request) -> StateFile:
+    """Return where in the cache the pooled vectors of the words are kept, for every layer."""
     cache, pooling = request.needed_cache(), request.config.pooling
-    what = canonical_json([cache.manifest.fingerprint, words])
-    name = f"{pooling}-{precision_of(request, cache)}-{hashlib.sha256(what).hexdigest()[:16]}"
-    return StateFile(cache.path / FOLDER / name / f"{STATE[pooling]}.safetensors")
+    what = canonical_json([cache.manifest.fingerprint, sorted(request.words)])
+    name = f"{pooling}-{precision_of(request)}-{hashlib.sha256(what).hexdigest()[:16]}"
+    return StateFile(cache.path / "baselines" / name / f"{STATE[pooling]}.safetensors")
 
 
-def gathered(request: Request, words: list[str]) -> tuple[StateFile, int]:
-    """Pool words over all units of a cache; what is missing of that is read by the teacher.
+def gathered(request: Request) -> tuple[StateFile, int]:
+    """Pool the words over all units of a cache; what is missing of that is read by the teacher.
 
-    Returns:
-        The file of these words, or of more words, where there is a finished one; and how many units it held before.
-
-    Raises:
-        X2StaticError: teacher or text are not found as they were, or the words are too many for the memory.
+    Returns the file of these words, or of more words, where there is a finished one; and how many units it held before.
+    Raises X2StaticError: teacher or text are not found as they were, or the words are too many for the memory.
     """
-    cache = request.needed_cache()
-    file, units = file_of(request, words), cache.committed()[0].keys()
-    pattern = f"{file.path.parent.name.rpartition('-')[0]}-*/{file.path.name}"
-    for other in map(StateFile, sorted((cache.path / FOLDER).glob(pattern))):
-        if other.units() >= units and set(other.words()) >= set(words):
-            return other, len(units)
-    pooling, layer = request.config.pooling, request.config.layer
-    with only_writer(file.path.parent, "baseline's state"):
-        state = Sums(layer) if pooling == "mean" else Extremes(pooling == "max", layer)
-        units_found = gather(request, words, state, file)
-    logger.info("%s keeps every layer, for further layers; remove it when none is wanted", file.path)
-    return file, units_found
+    state_file, units = file_of(request), request.needed_cache().committed()[0].keys()
+    folder = state_file.path.parent
+    for path in sorted(folder.parent.glob(f"{folder.name.rpartition('-')[0]}-*/{state_file.path.name}")):
+        finished = StateFile(path)
+        if finished.units() >= units:
+            with finished.opened() as file:
+                words = set(json.loads(file.metadata()["words"]))
+            if words.issuperset(request.words):
+                return finished, len(units)
+    pooling = request.config.pooling
+    with only_writer(folder, "baseline's state"):
+        state = _Sums() if pooling == "mean" else _Extremes(pooling == "max")
+        units_found = gather(request, sorted(request.words), state, state_file)
+    logger.info("%s keeps every layer, for further layers; remove it when none is wanted", state_file.path)
+    return state_file, units_found
 
 
-class Sums(WordState):
-    """The sums of each word's vectors, in each layer.
+class _Sums(WordState):
+    """The sums of each word's vectors in each layer, (n_layers, n_words, dim) float64."""
 
-    Attributes:
-        tensors: `sums`, (n_layers, n_words, dim) float64; `counts`, (n_words,) int64.
-    """
-
-    def __init__(self, layer: Layer) -> None:
-        """Remember the layer, to check it before hours of reading."""
-        self._layer = layer
-
-    def n_bytes(self, shape: Shape, n_words: int) -> int:
-        """Return what the tensors will take."""
-        return 8 * shape.n_layers * n_words * shape.dim + 8 * n_words
-
-    def check_layer(self, n_layers: int) -> None:
-        """See that the teacher has the layer. Raises X2StaticError: there is no such layer."""
-        layer_number(self._layer, n_layers - 1)
-
-    def begin(self, shape: Shape, n_words: int) -> None:
-        """Make the tensors of words without an occurrence."""
+    def empty(self, shape: Shape, n_words: int) -> dict[str, Tensor]:
         size = (shape.n_layers, n_words, shape.dim)
-        self.tensors = {
+        return {
             "sums": torch.zeros(size, dtype=torch.float64, device=shape.device),
             "counts": torch.zeros(n_words, dtype=torch.int64, device=shape.device),
         }
 
     def take(self, batch: list[Window], states: States) -> BatchWordSums:
-        """Return the sums of a batch."""
         return batch_sums(batch, states.layers)
 
     def add(self, part: BatchWordSums) -> None:
-        """Add the sums of a batch."""
         add_sums(self.tensors["sums"], self.tensors["counts"], part)
 
     def end_unit(self) -> bool:
-        """Return whether all sums are finite."""
         return all(bool(layer.isfinite().all()) for layer in self.tensors["sums"])
 
 
-class Extremes(WordState):
-    """The largest, or the smallest, value of each word's vectors in each dimension, in each layer.
+class _Extremes(WordState):
+    """The largest, or the smallest, value of each word's vectors in each dimension of each layer.
 
-    Attributes:
-        tensors: `extremes`, (n_layers, n_words, dim) float32; `counts`, (n_words,) int64.
+    (n_layers, n_words, dim) float32; infinite for a word without an occurrence.
     """
 
-    def __init__(self, largest: bool, layer: Layer) -> None:
-        """Choose between largest and smallest; remember the layer, to check it before hours of reading."""
+    def __init__(self, largest: bool) -> None:
+        super().__init__()
         self._reduce, self._start = ("amax", -torch.inf) if largest else ("amin", torch.inf)
-        self._layer = layer
 
-    def n_bytes(self, shape: Shape, n_words: int) -> int:
-        """Return what the tensors will take."""
-        return 4 * shape.n_layers * n_words * shape.dim + 8 * n_words
-
-    def check_layer(self, n_layers: int) -> None:
-        """See that the teacher has the layer. Raises X2StaticError: there is no such layer."""
-        layer_number(self._layer, n_layers - 1)
-
-    def begin(self, shape: Shape, n_words: int) -> None:
-        """Make the tensors of words without an occurrence."""
-        self.tensors = {
+    def empty(self, shape: Shape, n_words: int) -> dict[str, Tensor]:
+        return {
             "extremes": torch.full((shape.n_layers, n_words, shape.dim), self._start, device=shape.device),
             "counts": torch.zeros(n_words, dtype=torch.int64, device=shape.device),
         }
@@ -187,13 +149,11 @@ class Extremes(WordState):
         return words, [occurrences.vectors(layer) for layer in states.layers]
 
     def add(self, part: tuple[Tensor, list[Tensor]]) -> None:
-        """Take in the occurrences of a batch."""
         words, layers = part
         for extremes, vectors in zip(self.tensors["extremes"], layers, strict=True):
             extremes.scatter_reduce_(0, words[:, None].expand_as(vectors), vectors, self._reduce)
         self.tensors["counts"] += torch.bincount(words, minlength=len(self.tensors["counts"]))
 
     def end_unit(self) -> bool:
-        """Return whether all words that occur have finite values."""
         occur = self.tensors["counts"] > 0
         return all(bool(layer[occur].isfinite().all()) for layer in self.tensors["extremes"])

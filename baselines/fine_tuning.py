@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 
-from x2static.baselines.teacher_sentences import TeacherSentences
+from x2static.baselines.teacher_sentences import TeacherSentences, windows_of
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import to_device
 from x2static.machine.progress import Progress, Report, silent
 from x2static.stage1_encode.teacher.batches import cut
 from x2static.stage1_encode.teacher.model import load_model
+from x2static.stage1_encode.teacher.teacher import Teacher
 from x2static.stage1_encode.text.windows import Window
 
 POOL = 16  # batches that are sorted by length together; sorted wholly, an epoch would go from long texts to short ones
@@ -31,33 +31,36 @@ class FineTuning:
     """The settings: those that are usual for teachers of this kind (Devlin et al. 2019, appendix A.3)."""
 
     lr: float = 2e-5  # highest learning rate of AdamW
-    epochs: int = 3  # passes over the training texts
+    epochs: int = 3
     batch_size: int = 32  # texts in a batch
     warmup: float = 0.1  # share of the steps in which the learning rate rises, linearly; behind them it falls to zero
-    weight_decay: float = 0.01  # of AdamW
+    weight_decay: float = 0.01
     seed: int = 0  # of the head, of dropout and of the order of the texts
 
 
 class Classifier(nn.Module):
-    """A teacher whose states are averaged over each text's pieces, and a linear layer on top."""
+    """A copy of a teacher in float32 whose states are averaged over each text's pieces, and a linear layer on top."""
 
-    def __init__(self, model: PreTrainedModel, dim: int, n_classes: int) -> None:
-        """Draw the linear layer; the teacher, in float32, has states of width `dim`, and keeps its weights."""
+    def __init__(self, sentences: TeacherSentences, n_classes: int) -> None:
+        """Load the copy, and draw the linear layer."""
         super().__init__()
-        self.model = model
-        self.head = nn.Linear(dim, n_classes)
+        self.teacher: Teacher = sentences.teacher  # gives pieces and masks
+        self.model = load_model(sentences.files.folder, torch.float32, sentences.trust_remote_code)
+        self.model.requires_grad_(True)
+        self.head = nn.Linear(self.teacher.dim, n_classes)
+        self.to(self.teacher.device)
 
-    def forward(self, pieces: torch.Tensor, mask: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """Return the scores of each class, (rows, n_classes).
-
-        Args:
-            pieces: (rows, width) int64.
-            mask: (rows, width) int64, 1 where there is a piece.
-            inside: (rows, width) float32, 1 where a piece counts in the mean: special tokens do not.
-        """
+    def forward(self, batch: list[Window]) -> torch.Tensor:
+        """Return the scores of each class, (len(batch), n_classes)."""
+        pieces, mask = self.teacher.inputs(batch)
+        inside = np.zeros(pieces.shape, np.float32)  # 1 where a piece counts in the mean: special tokens do not
+        for row, window in enumerate(batch):
+            _, start, stop = window.spans[0]
+            inside[row, start:stop] = 1
+        weights = to_device(inside, pieces.device)
         states = self.model(input_ids=pieces, attention_mask=mask).last_hidden_state
-        sums = torch.bmm(inside[:, None], states)[:, 0]
-        scores: torch.Tensor = self.head(sums / inside.sum(1, keepdim=True).clamp(min=1))
+        sums = torch.bmm(weights[:, None], states)[:, 0]
+        scores: torch.Tensor = self.head(sums / weights.sum(1, keepdim=True).clamp(min=1))
         return scores
 
 
@@ -71,72 +74,55 @@ def fine_tune(
 ) -> Ids:
     """Train a copy of a teacher on labelled texts, and label others with it, (len(test),) int64.
 
-    Args:
-        sentences: the teacher; it stays as it is.
-        texts: to learn from; what is longer than the teacher's window is cut.
-        labels: of each text, 0 to below the number of classes.
-        test: texts to label.
-        settings: None for the defaults.
-        report: hears of the progress.
-
-    Raises:
-        X2StaticError: there is nothing to learn from, labels do not fit the texts, or the loss is not finite.
+    Labels are 0 to below the number of classes; what is longer than the teacher's window is cut. Raises X2StaticError:
+    there is nothing to learn from, labels do not fit the texts, or the loss is not finite.
     """
     settings = settings or FineTuning()
-    targets = _targets(texts, labels)
+    targets = np.asarray(labels, np.int64)
+    if not len(targets) or len(targets) != len(texts) or targets.min() < 0:
+        lowest = f", the lowest of which is {targets.min()}" if len(targets) else ""
+        raise X2StaticError(
+            f"fine-tuning: {len(texts)} texts and {len(targets)} labels{lowest}; it needs texts, and for each a label "
+            "from 0 on"
+        )
     teacher = sentences.teacher
     on_gpu = [teacher.device] if teacher.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):  # whoever calls keeps their own random state
         torch.manual_seed(settings.seed)
-        model = load_model(sentences.files.folder, torch.float32, sentences.trust_remote_code)
-        model.requires_grad_(True)
-        classifier = Classifier(model, sentences.dim, int(targets.max()) + 1).to(teacher.device)
-        _train(classifier, sentences, sentences.windows(texts), targets, settings, report)
-        return _predict(classifier, sentences, sentences.windows(test))
+        classifier = Classifier(sentences, int(targets.max()) + 1)
+        _train(classifier, windows_of(teacher, texts), targets, settings, report)
+        predicted = np.zeros(len(test), np.int64)
+        classifier.eval()
+        with torch.inference_mode():
+            for batch in cut(windows_of(teacher, test), sentences.encoder.max_tokens, teacher.window):
+                numbers = [int(window.spans[0, 0]) for window in batch]
+                predicted[numbers] = classifier(batch).argmax(1).cpu().numpy()
+    return predicted
 
 
-def _targets(texts: Sequence[str], labels: Sequence[int]) -> Ids:
-    if len(texts) != len(labels):
-        raise X2StaticError(f"fine-tuning: {len(texts)} texts and {len(labels)} labels; each text needs one")
-    targets = np.asarray(labels, np.int64)
-    if not len(targets) or targets.min() < 0:
-        lowest = f"; the lowest label is {targets.min()}" if len(targets) else ""
-        raise X2StaticError(f"fine-tuning: {len(texts)} texts{lowest}; it needs texts, and labels from 0 on")
-    return targets
-
-
-def _train(
-    classifier: Classifier,
-    sentences: TeacherSentences,
-    windows: list[Window],
-    targets: Ids,
-    settings: FineTuning,
-    report: Report,
-) -> None:
+def _train(classifier: Classifier, windows: list[Window], targets: Ids, settings: FineTuning, report: Report) -> None:
     optimizer = torch.optim.AdamW(classifier.parameters(), settings.lr, weight_decay=settings.weight_decay)
     steps = settings.epochs * -(-len(windows) // settings.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, steps, settings.warmup))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_lr(step, steps, settings.warmup))
     drawn = np.random.default_rng(settings.seed)
     classifier.train()
-    done = 0
-    report(Progress(done, steps, "batches"))
-    for _ in range(settings.epochs):
-        for rows in _shuffled(windows, settings.batch_size, drawn):
-            scores = _scores(classifier, sentences, [windows[row] for row in rows])
-            loss = nn.functional.cross_entropy(scores, to_device(targets[rows], scores.device))
-            value = float(loss.detach())
-            if not np.isfinite(value):
-                raise X2StaticError(f"fine-tuning: the loss is {value} at step {done + 1}; lower the learning rate")
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(classifier.parameters(), LARGEST_NORM)
-            optimizer.step()
-            schedule.step()
-            done += 1
-            report(Progress(done, steps, "batches", f"loss {value:.3f}"))
+    report(Progress(0, steps, "batches"))
+    batches = (rows for _ in range(settings.epochs) for rows in _shuffled(windows, settings.batch_size, drawn))
+    for step, rows in enumerate(batches, 1):
+        scores = classifier([windows[row] for row in rows])
+        loss = nn.functional.cross_entropy(scores, to_device(targets[rows], scores.device))
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            raise X2StaticError(f"fine-tuning: the loss is {value} at step {step}; lower the learning rate")
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(classifier.parameters(), LARGEST_NORM)
+        optimizer.step()
+        schedule.step()
+        report(Progress(step, steps, "batches", f"loss {value:.3f}"))
 
 
-def _share(step: int, steps: int, warmup: float) -> float:
+def share_of_lr(step: int, steps: int, warmup: float) -> float:
     """Return the share of the highest learning rate at a step, the first being 0: up linearly, then down to zero."""
     rising = int(warmup * steps)
     return (step + 1) / (rising + 1) if step < rising else (steps - step) / (steps - rising)
@@ -153,23 +139,3 @@ def _shuffled(windows: list[Window], batch_size: int, drawn: np.random.Generator
         batches += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
     for number in drawn.permutation(len(batches)):
         yield batches[number]
-
-
-def _scores(classifier: Classifier, sentences: TeacherSentences, batch: list[Window]) -> torch.Tensor:
-    pieces, mask = sentences.teacher.inputs(batch)
-    inside = np.zeros(pieces.shape, np.float32)
-    for row, window in enumerate(batch):
-        _, start, stop = window.spans[0]
-        inside[row, start:stop] = 1
-    scores: torch.Tensor = classifier(pieces, mask, to_device(inside, pieces.device))
-    return scores
-
-
-@torch.inference_mode()
-def _predict(classifier: Classifier, sentences: TeacherSentences, windows: list[Window]) -> Ids:
-    classifier.eval()
-    predicted = np.zeros(len(windows), np.int64)
-    for batch in cut(windows, sentences.encoder.max_tokens, sentences.teacher.window):
-        numbers = [int(window.spans[0, 0]) for window in batch]
-        predicted[numbers] = _scores(classifier, sentences, batch).argmax(1).cpu().numpy()
-    return predicted

@@ -1,9 +1,8 @@
 """Model2Vec: the vocabulary through the teacher, reduced by PCA, weighted by smooth inverse frequency.
 
-As the library of that name does it (model2vec 0.10, `distill`), in a few lines of our own: the library wants an older
-transformers than this project, cuts words by a tokenizer that it makes from the teacher's, and keeps the teacher's own
-pieces in the vocabulary. In one point this is better than the library: it estimates the frequency of a word from its
-rank (Zipf), here the counts of the corpus are known.
+As the library of that name does it (model2vec 0.10, `distill`), which wants an older transformers than this project,
+cuts words by a tokenizer of its own, and keeps the teacher's own pieces in the vocabulary. In one point this is better:
+the library estimates the frequency of a word from its rank (Zipf), here the counts of the corpus are known.
 """
 
 import logging
@@ -39,17 +38,10 @@ def make(request: Request) -> Result:
 
 
 def principal_components(vectors: npt.NDArray[np.float32], dim: int) -> npt.NDArray[np.float32]:
-    """Return centred vectors in the coordinates of their largest variance.
+    """Return centred vectors in the coordinates of their largest variance, (n, min(dim, width)) float32.
 
     Each coordinate has the sign that makes its largest value positive. Too few vectors stay as they are, with a
     warning, as in the library.
-
-    Args:
-        vectors: (n, width) float32.
-        dim: coordinates; at most the width of the vectors are given.
-
-    Returns:
-        (n, min(dim, width)) float32.
     """
     if dim > vectors.shape[1]:
         logger.warning("model2vec: --dim %d, and the teacher's vectors have %d", dim, vectors.shape[1])
@@ -60,6 +52,5 @@ def principal_components(vectors: npt.NDArray[np.float32], dim: int) -> npt.NDAr
     centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))[1][:, ::-1][:, :dim]
     scores: npt.NDArray[np.float32] = centred @ axes.astype(np.float32)
-    largest = scores[np.abs(scores).argmax(axis=0), np.arange(dim)]
-    scores *= np.sign(largest)
+    scores *= np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(dim)])
     return scores

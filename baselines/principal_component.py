@@ -2,19 +2,15 @@
 
 "First principal component" is taken as the paper defines it in section 3.3: by the singular values of the matrix whose
 rows are the word's contextual vectors, which is not centred. (Of the code that was published with the paper, an early
-version does so, with a truncated SVD, and a later one centres first, with scikit-learn's PCA.) What is not centred
-points along what a word's vectors have in common; what is centred, along what differs most between them.
-
-A right singular vector has length 1 and no sign. The sign here is that of the mean: the component's product with the
-mean of the word's vectors is positive.
+version does so, a later one centres first.) What is not centred points along what a word's vectors have in common; what
+is centred, along what differs most between them. A right singular vector has length 1 and no sign; the sign here is
+that of its product with the mean of the word's vectors.
 """
 
 from x2static.baselines.occurrences import StateFile, gather
 from x2static.baselines.request import Request, Result
 from x2static.baselines.sketches import ROWS, Sketches
 from x2static.baselines.teacher import result_of
-
-STATE = "sketches.safetensors"
 
 
 def make(request: Request) -> Result:
@@ -23,8 +19,8 @@ def make(request: Request) -> Result:
     Raises X2StaticError: teacher or text are not found as they were; there is no such layer; the words are too many for
     the machine's memory.
     """
-    sketches = Sketches(request.config.layer)
-    units_found = gather(request, request.words, sketches, StateFile(request.folder / STATE))
+    sketches = Sketches()
+    units_found = gather(request, request.words, sketches, StateFile(request.folder / "sketches.safetensors"))
     origin = {
         "units_found": units_found,
         "pooling": "first principal component, not centred",

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 class Request:
     """What a method is to make."""
 
-    config: BaselineConfig  # the settings
-    cache: "Cache | None"  # the cache; None where none was given
+    config: BaselineConfig
+    cache: "Cache | None"
     # its vocabulary, by descending count; without a cache, the words of `config.vocab`, if there is one
     words: list[str]
     counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences of each in the cache; zeros without one
     folder: Path  # where a method may keep what it needs to go on after a kill; it is there, and gone at the end
-    report: Report = silent  # hears of the progress
+    report: Report = silent
 
     def needed_cache(self) -> "Cache":
         """Return the cache. Raises X2StaticError: there is none, and the method needs it."""

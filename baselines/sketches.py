@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from x2static.baselines.occurrences import WordState
-from x2static.baselines.teacher import layer_number
-from x2static.schemas.encoding import Layer
 from x2static.stage1_encode.pools.occurrences import Occurrences
 from x2static.stage1_encode.pools.pool import Shape, States
 from x2static.stage1_encode.text.windows import Window
@@ -30,30 +28,17 @@ class Sketches(WordState):
 
     with s1 and s2 the first singular values of A (Ghashami et al., SIAM J. Comput. 2016, with `ROWS` + 1 in place of
     their l). So the sine of the angle between the first directions of A and B is at most sqrt(D / (s1^2 - s2^2)).
-
-    Attributes:
-        tensors: `rows`, (n_words, ROWS, dim) float32; `held`, (n_words,) int64, rows in use; `sums`, (n_words, dim)
-            float32, of the vectors, for the sign; `counts`, (n_words,) int64.
     """
 
-    def __init__(self, layer: Layer) -> None:
-        """Choose the layer."""
-        self._asked = layer
-        self._layer = 0
+    def __init__(self) -> None:
+        """Begin with an empty buffer of words, (n,) int64, and their vectors, (n, dim) float32."""
+        super().__init__()
         self._buffer: list[tuple[Tensor, Tensor]] = []
 
-    def n_bytes(self, shape: Shape, n_words: int) -> int:
-        """Return what the tensors will take."""
-        return 4 * (ROWS + 1) * n_words * shape.dim + 16 * n_words
-
-    def check_layer(self, n_layers: int) -> None:
-        """Find the layer's number. Raises X2StaticError: there is no such layer."""
-        self._layer = layer_number(self._asked, n_layers - 1)
-
-    def begin(self, shape: Shape, n_words: int) -> None:
-        """Make the tensors of words without an occurrence."""
+    def empty(self, shape: Shape, n_words: int) -> dict[str, Tensor]:
+        """Return zeros; `sums`, of the vectors, are for the sign, and `held` are the rows in use."""
         dim, device = shape.dim, shape.device
-        self.tensors = {
+        return {
             "rows": torch.zeros((n_words, ROWS, dim), device=device),
             "held": torch.zeros(n_words, dtype=torch.int64, device=device),
             "sums": torch.zeros((n_words, dim), device=device),
@@ -62,23 +47,14 @@ class Sketches(WordState):
 
     def take(self, batch: list[Window], states: States) -> tuple[Tensor, Tensor]:
         """Return the words of the occurrences of a batch, and their vectors."""
-        layer = states.layers[self._layer]
+        layer = states.chosen
         occurrences = Occurrences(batch, layer.shape[1], layer.device)
         return torch.from_numpy(occurrences.words).to(layer.device), occurrences.vectors(layer)
 
     def add(self, part: tuple[Tensor, Tensor]) -> None:
-        """Take in the occurrences of a batch; most of them wait in a buffer for others of the same word."""
-        self.add_vectors(*part)
-
-    def add_vectors(self, words: Tensor, vectors: Tensor) -> None:
-        """Take in contextual vectors.
-
-        Args:
-            words: (n,) int64, the word of each.
-            vectors: (n, dim) float32.
-        """
-        self._buffer.append((words, vectors))
-        if sum(len(waiting) for waiting, _ in self._buffer) >= BUFFERED:
+        """Take in words and their vectors; most of them wait in a buffer for others of the same word."""
+        self._buffer.append(part)
+        if sum(len(words) for words, _ in self._buffer) >= BUFFERED:
             self.end_unit()
 
     def end_unit(self) -> bool:
@@ -97,18 +73,21 @@ class Sketches(WordState):
     def components(self) -> npt.NDArray[np.float32]:
         """Return the first component of each word, (n_words, dim) float32; zeros for a word without an occurrence."""
         rows, sums = self.tensors["rows"], self.tensors["sums"]
-        found = np.zeros(tuple(sums.shape), np.float32)
+        components = torch.zeros(sums.shape)
         for start in range(0, len(rows), WORDS_AT_ONCE):
-            part = rows[start : start + WORDS_AT_ONCE].double()
+            some = slice(start, start + WORDS_AT_ONCE)
+            part = rows[some].double()
             inner = torch.linalg.eigh(part @ part.mT).eigenvectors[:, :, -1:]
             first = (inner.mT @ part)[:, 0]
             first /= first.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-            backward = (first * sums[start : start + WORDS_AT_ONCE]).sum(dim=1, keepdim=True) < 0
-            found[start : start + WORDS_AT_ONCE] = torch.where(backward, -first, first).float().cpu().numpy()
-        return found
+            backward = (first * sums[some]).sum(dim=1, keepdim=True) < 0
+            components[some] = torch.where(backward, -first, first).float().cpu()
+        result: npt.NDArray[np.float32] = components.numpy()
+        return result
 
     def _fold(self, words: Tensor, vectors: Tensor) -> None:
         """Bring vectors into their words' rows, at most `MOST_AT_ONCE` of a word in a step."""
+        held = self.tensors["held"]
         order = torch.argsort(words, stable=True)
         distinct, left = torch.unique_consecutive(words[order], return_counts=True)
         first = left.cumsum(0) - left
@@ -116,53 +95,34 @@ class Sketches(WordState):
             taken = left.clamp(max=MOST_AT_ONCE)
             # Steps are padded to few widths, so that many words share one.
             widths = (2 ** taken.double().log2().ceil()).long()
-            widths[self.tensors["held"][distinct] + taken <= ROWS] = FREE
+            widths[held[distinct] + taken <= ROWS] = FREE
             for width in widths.unique().tolist():
+                # (n, width) int64, the vectors of each word; which of these places are used
+                steps = torch.arange(width or ROWS, device=order.device)
                 for some in (widths == width).nonzero()[:, 0].split(max(1, BUFFERED // (ROWS + width))):
-                    run = order, first[some], taken[some]
+                    places = order[(first[some, None] + steps).clamp(max=len(order) - 1)]
+                    used = steps < taken[some, None]
                     if width == FREE:
-                        self._append(distinct[some], vectors, *_grid(*run, ROWS))
+                        self._append(distinct[some], vectors, places, used)
                     else:
-                        self._shrink(distinct[some], vectors, *_grid(*run, width))
+                        self._shrink(distinct[some], vectors, places, used)
             more = left > taken
             distinct, first, left = distinct[more], (first + taken)[more], (left - taken)[more]
 
     def _append(self, words: Tensor, vectors: Tensor, places: Tensor, used: Tensor) -> None:
-        """Put vectors into free rows.
-
-        Args:
-            words: (n,) int64, each once.
-            vectors: (n_vectors, dim).
-            places: (n, width) int64, the vectors of each word.
-            used: (n, width) bool, whether there is one.
-        """
+        """Put vectors into free rows of words, each of which is there once."""
         held = self.tensors["held"]
         word, number = used.nonzero(as_tuple=True)
         self.tensors["rows"][words[word], held[words][word] + number] = vectors[places[used]]
         held[words] += used.sum(dim=1)
 
     def _shrink(self, words: Tensor, vectors: Tensor, places: Tensor, used: Tensor) -> None:
-        """Turn rows and vectors into the first singular directions of both together; arguments as in `_append`."""
+        """Turn rows and vectors into the first singular directions of both together."""
         rows = self.tensors["rows"]
-        # (n, ROWS + width, dim)
-        both = torch.cat([rows[words], vectors[places] * used[:, :, None]], dim=1)
+        both = torch.cat([rows[words], vectors[places] * used[:, :, None]], dim=1)  # (n, ROWS + width, dim)
         squares, directions = torch.linalg.eigh((both @ both.mT).double())  # ascending
         squares = squares.clamp_min(0)  # rounding makes some negative, and a ratio of two such is any number
         first, cut = squares[:, -ROWS:], squares[:, -ROWS - 1, None]
         scale = ((first - cut) / first.clamp_min(torch.finfo(torch.float64).tiny)).sqrt()
         rows[words] = (directions[:, :, -ROWS:] * scale[:, None, :]).mT.float() @ both
         self.tensors["held"][words] = ROWS
-
-
-def _grid(order: Tensor, first: Tensor, taken: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return the vectors of runs of different lengths as a grid, and which of its places are used.
-
-    Args:
-        order: (n_vectors,) int64, numbers of the vectors, those of a word one after the other.
-        first: (n,) int64, where each run begins in that order.
-        taken: (n,) int64, its length.
-        width: of the grid; no run is longer.
-    """
-    steps = torch.arange(width, device=order.device)
-    places = order[(first[:, None] + steps).clamp(max=len(order) - 1)]
-    return places, steps < taken[:, None]

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -31,39 +31,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FILE = "text.txt"
 LONGEST_LINE = 10_000  # words; gensim cuts longer ones there itself
 SLICE = 1 << 16  # contexts made text at once
 WHITE = re.compile(r"[ \t\n\v\f\r]")  # gensim's reader (C++ in the C locale) ends a word there, and nowhere else
 
 
-@dataclass(frozen=True)
+@dataclass
 class Text:
     """A text, written, and its vocabulary."""
 
     file: Path  # a line a sentence, words between spaces
     words: list[str]  # the vocabulary, by descending count; each occurs
     counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences in the text
-    n_words: int  # words in the file, those outside the vocabulary included
-    n_lines: int  # lines in the file
-    longest: int  # words of the longest line
-    origin: dict[str, Any]  # what run.json is to say of it
     segmentation: WordSegmentation  # how it was cut into words
-
-
-@dataclass
-class _Lines:
-    """Writes lines and counts them."""
-
-    out: BinaryIO
-    n_words: int = 0
+    origin: dict[str, Any] = field(default_factory=dict)  # what run.json is to say of it
+    n_words: int = 0  # words in the file, those outside the vocabulary included
     n_lines: int = 0
-    longest: int = 0
+    longest: int = 0  # words of the longest line
 
-    def write(self, lines: list[str], lengths: npt.NDArray[np.int64]) -> None:
+    def write(self, out: BinaryIO, lines: list[str], lengths: npt.NDArray[np.int64]) -> None:
         """Write lines of so many words each, lengths (len(lines),)."""
         if lines:
-            self.out.write(("\n".join(lines) + "\n").encode())
+            out.write(("\n".join(lines) + "\n").encode())
         self.n_words += int(lengths.sum())
         self.n_lines += len(lines)
         self.longest = max(self.longest, int(lengths.max(initial=0)))
@@ -73,43 +62,34 @@ def write_text(request: Request, longest_line: int = LONGEST_LINE) -> Text:
     """Write the text of a request into its folder.
 
     Without --corpus it is the words that the cache recorded, sentence by sentence, those outside the vocabulary left
-    out: gensim drops them too before it looks at windows. With --corpus it is text files, a paragraph or a
-    sentence a line, in any format that `x2static encode` reads; with both,
-    the vocabulary is the cache's words as far as they occur in the files.
-
-    Args:
-        request: what is asked for.
-        longest_line: words; a longer sentence goes on in another line.
-
-    Raises:
-        X2StaticError: there is no text, it holds no word of the vocabulary, or a word holds white space.
+    out: gensim drops them too before it looks at windows. With --corpus it is text files, a paragraph or a sentence a
+    line, in any format that `x2static encode` reads; with both, the vocabulary is the cache's words as far as they
+    occur in the files. A sentence of more words than `longest_line` goes on in another line. Raises X2StaticError:
+    there is no text, it holds no word of the vocabulary, or a word holds white space.
     """
-    file = request.folder / FILE
+    if not request.config.corpus and request.cache is None:
+        raise X2StaticError(f"{request.config.name} needs text: give --cache, or text files with --corpus")
+    file = request.folder / "text.txt"
     with open_atomically(file) as out:
-        lines = _Lines(out)
-        if request.config.corpus:
-            words, counts, rules, origin = _from_files(request, lines, longest_line)
-        elif request.cache is not None:
-            words, counts, rules, origin = _from_cache(request, lines, longest_line)
-        else:
-            raise X2StaticError(f"{request.config.name} needs text: give --cache, or text files with --corpus")
-    logger.info("text: %s words in %s lines", f"{lines.n_words:,}", f"{lines.n_lines:,}")
-    origin |= {"text_words": lines.n_words, "text_lines": lines.n_lines}
-    return Text(file, words, counts, lines.n_words, lines.n_lines, lines.longest, origin, rules)
+        text = (_from_files if request.config.corpus else _from_cache)(request, file, out, longest_line)
+    logger.info("text: %s words in %s lines", f"{text.n_words:,}", f"{text.n_lines:,}")
+    text.origin |= {"text_words": text.n_words, "text_lines": text.n_lines}
+    return text
 
 
-_Vocabulary = tuple[list[str], npt.NDArray[np.int64], WordSegmentation, dict[str, Any]]
-
-
-def _from_cache(request: Request, lines: _Lines, longest: int) -> _Vocabulary:
+def _from_cache(request: Request, file: Path, out: BinaryIO, longest: int) -> Text:
     _refuse_white_space(request.words)
     vocabulary, cache = pa.array(request.words, pa.string()), request.needed_cache()
+    text = Text(file, request.words, request.counts, cache.segmentation())
     for shard in cache.shards():
         for words, bounds in _sentences(shard, vocabulary):
-            bounds = _cut(np.unique(bounds), longest)  # unique: a sentence without words is no line
+            bounds = np.unique(bounds)  # a sentence without words is no line
+            if np.diff(bounds).max(initial=0) > longest:
+                pieces = [np.arange(start, stop, longest) for start, stop in pairwise(bounds.tolist())]
+                bounds = np.append(np.concatenate(pieces), bounds[-1])
             lists = pa.ListArray.from_arrays(bounds.astype(np.int32), words)
-            lines.write(pc.binary_join(lists, " ").to_pylist(), np.diff(bounds))
-    return request.words, request.counts, cache.segmentation(), {}
+            text.write(out, pc.binary_join(lists, " ").to_pylist(), np.diff(bounds))
+    return text
 
 
 def _sentences(shard: Shard, vocabulary: pa.StringArray) -> Iterator[tuple[pa.Array, npt.NDArray[np.int64]]]:
@@ -120,18 +100,10 @@ def _sentences(shard: Shard, vocabulary: pa.StringArray) -> Iterator[tuple[pa.Ar
     for start in range(0, len(column), SLICE):
         part = column.slice(start, SLICE).combine_chunks()
         ids = part.flatten().to_numpy()
-        kept = known[ids]
+        chosen = known[ids]
         starts = np.concatenate([[0], np.cumsum(pc.list_value_length(part).to_numpy(), dtype=np.int64)])
-        before = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
-        yield lexicon.take(pa.array(ids[kept])), before[starts]
-
-
-def _cut(bounds: npt.NDArray[np.int64], longest: int) -> npt.NDArray[np.int64]:
-    """Return the bounds of sentences with further ones inside those of more words than `longest`."""
-    if np.diff(bounds).max(initial=0) <= longest:
-        return bounds
-    pieces = [np.arange(start, stop, longest) for start, stop in pairwise(bounds.tolist())]
-    return np.append(np.concatenate(pieces), bounds[-1])
+        before = np.concatenate([[0], np.cumsum(chosen, dtype=np.int64)])
+        yield lexicon.take(pa.array(ids[chosen])), before[starts]
 
 
 def identities(config: BaselineConfig) -> list[dict[str, Any]]:
@@ -151,7 +123,7 @@ def _opened(config: BaselineConfig) -> "AbstractContextManager[list[Corpus]]":
     return open_corpora(config.corpus, ReadingOptions(on_bad_text="skip"), config.out)
 
 
-def _from_files(request: Request, lines: _Lines, longest: int) -> _Vocabulary:
+def _from_files(request: Request, file: Path, out: BinaryIO, longest: int) -> Text:
     """Write every paragraph: the filter of stage one wants full ones, and these files may hold a sentence a line."""
     from x2static.stage1_encode.text.paper import paper_sentences
     from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words
@@ -161,22 +133,23 @@ def _from_files(request: Request, lines: _Lines, longest: int) -> _Vocabulary:
     splitter = SentenceSplitter(cache.manifest.encoding.language if cache else "en")
     paper = cache is not None and cache.manifest.encoding.compat == "paper"
     counts: Counter[str] = Counter()
-    origin: dict[str, Any] = {"corpus": [], "paragraphs_skipped": 0, "words_absent": 0}
+    text = Text(file, [], request.counts, rules, {"corpus": [], "paragraphs_skipped": 0, "words_absent": 0})
     with _opened(request.config) as corpora:
-        for text in _paragraphs(corpora, origin):
+        for paragraph in _paragraphs(corpora, text.origin):
             if paper:
-                sentences = paper_sentences(rules.split(text))
+                sentences = paper_sentences(rules.split(paragraph))
             else:
-                sentences = [rules.split(text[start:stop]) for start, stop in splitter.spans(text)]
+                sentences = [rules.split(paragraph[start:stop]) for start, stop in splitter.spans(paragraph)]
             for words in sentences:
                 counts.update(words)
-                cut = [words[start : start + longest] for start in range(0, len(words), longest)]
-                lines.write([" ".join(part) for part in cut], np.array([len(part) for part in cut], np.int64))
-    words = _vocabulary(request, counts)
-    _refuse_white_space(words)
+                lines = [words[start : start + longest] for start in range(0, len(words), longest)]
+                text.write(out, [" ".join(line) for line in lines], np.array([len(line) for line in lines], np.int64))
+    text.words = _vocabulary(request, counts)
+    text.counts = np.array([counts[word] for word in text.words], np.int64)
+    _refuse_white_space(text.words)
     if request.words:
-        origin["words_absent"] = len(request.words) - len(words)
-    return words, np.array([counts[word] for word in words], np.int64), rules, origin
+        text.origin["words_absent"] = len(request.words) - len(text.words)
+    return text
 
 
 def _paragraphs(corpora: "list[Corpus]", origin: dict[str, Any]) -> Iterator[str]:
@@ -193,26 +166,21 @@ def _paragraphs(corpora: "list[Corpus]", origin: dict[str, Any]) -> Iterator[str
 
 
 def _vocabulary(request: Request, counts: Counter[str]) -> list[str]:
-    """Return the words of text files that get a vector, by descending count, ties by word.
-
-    Raises X2StaticError: there are none.
-    """
+    """Return the words of text files that get a vector, by descending count, ties by word; refuse to return none."""
     config = request.config
-    where = f"corpus {', '.join(config.corpus)}"
     candidates = counts.keys() & set(request.words) if request.words else counts.keys()
     if not candidates:
         raise X2StaticError(
-            f"{where}: none of the {len(request.words):,} words of the vocabulary occurs in it; is it of the same "
-            "language, and is --vocab written as the words are cut (lower-cased)?"
+            f"corpus {', '.join(config.corpus)}: none of the {len(request.words):,} words of the vocabulary occurs in "
+            "it; is it of the same language, and is --vocab written as the words are cut (lower-cased)?"
         )
     # The cache's vocabulary is chosen already, by the counts in the cache.
     least = 1 if request.cache is not None else config.min_count
     chosen = [word for word in candidates if counts[word] >= least]
     if not chosen:
-        highest = max(counts[word] for word in candidates)
         raise X2StaticError(
-            f"{where}: no word occurs --min-count {least} times or more; the highest count is {highest}; lower "
-            "--min-count, or give more text"
+            f"corpus {', '.join(config.corpus)}: no word occurs --min-count {least} times or more; the highest count "
+            f"is {max(counts[word] for word in candidates)}; lower --min-count, or give more text"
         )
     return sorted(chosen, key=lambda word: (-counts[word], word))[: config.max_vocab]
 

@@ -14,9 +14,9 @@ uses, ten million words gave an average similarity of 0.11, at 0.05 0.40 (docs/L
 n-grams of words and their dropout. And gensim drops frequent words from the sentence altogether, where sent2vec leaves
 them out as targets alone.
 
-gensim's fast reader (`corpus_file`) does the work: its threads train whole epochs without Python. So progress is told
-by epochs; a training that was stopped begins anew; and no loss is recorded: gensim adds losses up in float32, which
-stands still after some ten million words, for one of the threads alone, and not at all for fastText.
+gensim's fast reader (`corpus_file`) does the work: its threads train whole epochs without Python. So progress is
+reported by epochs; a training that was stopped begins anew; and no loss is recorded: gensim adds losses up in float32,
+which stands still after some ten million words, for one of the threads alone, and not at all for fastText.
 """
 
 import logging
@@ -36,20 +36,14 @@ SHORTEST, LONGEST = 3, 6  # characters of fastText's n-grams, the marks "<" and 
 BUCKETS = 2_000_000  # into which fastText hashes n-grams
 MOST_BYTES = 4 << 30  # of the n-grams' vectors; larger ones get fewer buckets
 LONGEST_SENTENCE = 1024  # words of a line of sent2vec; the work grows with the square
-NEGATIVES_POWER = 0.5  # of sent2vec
-MISSING = ["word n-grams and their dropout", "subsampling of targets alone"]  # of sent2vec
 
 logger = logging.getLogger(__name__)
 
 
 def make(request: Request) -> Result:
-    """Train one of the four on a text; windows do not cross sentences.
+    """Train one of the four, by the name in the configuration, on a text; windows do not cross sentences.
 
-    Args:
-        request: what is to be made; `config.name` says by which method. sent2vec does not use `config.window`.
-
-    Raises:
-        X2StaticError: there is no text, no vocabulary or no dimension, or gensim is missing.
+    Raises X2StaticError: there is no text, no vocabulary or no dimension, or gensim is missing.
     """
     require("baselines")
     from gensim import models  # an extra
@@ -57,26 +51,38 @@ def make(request: Request) -> Result:
     config = request.config
     arguments = _arguments(request)
     text = write_text(request, LONGEST_SENTENCE if config.name == "sent2vec" else LONGEST_LINE)
+    origin: dict[str, Any] = {}
     match config.name:
         case "fasttext":
             model = models.FastText(sg=1, window=config.window, min_n=SHORTEST, max_n=LONGEST, bucket=1, **arguments)
         case "sent2vec":
             model = models.Word2Vec(
-                sg=0, cbow_mean=1, window=text.longest, shrink_windows=False, ns_exponent=NEGATIVES_POWER, **arguments
+                sg=0, cbow_mean=1, window=text.longest, shrink_windows=False, ns_exponent=0.5, **arguments
             )
+            origin = {
+                "window": text.longest,
+                "missing": ["word n-grams and their dropout", "subsampling of targets alone"],
+            }
         case _:
             model = models.Word2Vec(sg=int(config.name == "skipgram"), cbow_mean=1, window=config.window, **arguments)
     counts = dict(zip(text.words, text.counts.tolist(), strict=True))
     model.build_vocab_from_freq(counts, corpus_count=text.n_lines)
-    origin: dict[str, Any] = {}
     if config.name == "fasttext":
         buckets = min(BUCKETS, MOST_BYTES // (4 * model.vector_size))
         used = draw_ngrams(model, buckets)
         logger.info("n-grams: %s of %s buckets are used", f"{used:,}", f"{buckets:,}")
         origin = {"buckets": buckets, "buckets_used": used, "ngrams": [SHORTEST, LONGEST]}
-    elif config.name == "sent2vec":
-        origin = {"window": text.longest, "missing": MISSING}
-    return _fit(model, text, request.report, origin)
+    if model.workers > 1:
+        logger.info("%d threads: gensim is reproducible with --threads 1 alone", model.workers)
+    # Not in the main thread: Ctrl-C ends the process while gensim's threads still run, see pipeline/cli.py.
+    in_background(lambda: _train(model, text, request.report)).result()
+    origin |= text.origin | {
+        "library": "gensim",
+        "learning_rate": model.alpha,
+        "threads": model.workers,
+        "reproducible": model.workers == 1,
+    }
+    return Result(text.words, text.counts, np.asarray(model.wv.vectors, np.float32), origin, text.segmentation)
 
 
 def _arguments(request: Request) -> dict[str, Any]:
@@ -103,17 +109,10 @@ def _arguments(request: Request) -> dict[str, Any]:
 
 
 def draw_ngrams(model: Any, buckets: int) -> int:
-    """Give a model vectors for those buckets alone into which an n-gram of its vocabulary falls.
+    """Give a gensim `FastText` vectors for those buckets alone into which an n-gram of its vocabulary falls.
 
     gensim makes them all, 3 GB at 384 dimensions, where a vocabulary of 35,000 words touches a tenth. Which n-grams
-    share a vector is the same.
-
-    Args:
-        model: a gensim `FastText` that has its vocabulary.
-        buckets: into which n-grams are hashed.
-
-    Returns:
-        How many have a vector.
+    share a vector is the same. Returns how many buckets have one.
     """
     from gensim.models.keyedvectors import prep_vectors
 
@@ -128,50 +127,17 @@ def draw_ngrams(model: Any, buckets: int) -> int:
     return len(used)
 
 
-def _fit(model: Any, text: Text, report: Report, origin: dict[str, Any]) -> Result:
-    """Train a gensim model that has its vocabulary; return the vectors of the vocabulary, n-grams added in."""
-    if model.workers > 1:
-        logger.info("%d threads: gensim is reproducible with --threads 1 alone", model.workers)
+def _train(model: Any, text: Text, report: Report) -> None:
+    from gensim.models.callbacks import CallbackAny2Vec
 
-    def train() -> None:
-        epochs = _Epochs(report, model.epochs)
-        model.train(corpus_file=str(text.file), total_words=text.n_words, epochs=model.epochs, callbacks=[epochs])
+    class Epochs(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
+        done = 0
 
-    # Not in the main thread: Ctrl-C ends the process while gensim's threads still run, see pipeline/cli.py.
-    in_background(train).result()
-    return Result(
-        words=text.words,
-        counts=text.counts,
-        matrix=np.asarray(model.wv.vectors, np.float32),
-        segmentation=text.segmentation,
-        origin={
-            **origin,
-            **text.origin,
-            "library": "gensim",
-            "learning_rate": model.alpha,
-            "threads": model.workers,
-            "reproducible": model.workers == 1,
-        },
-    )
+        def on_train_begin(self, model: Any) -> None:
+            report(Progress(0, model.epochs, "epochs"))
 
+        def on_epoch_end(self, model: Any) -> None:
+            self.done += 1
+            report(Progress(self.done, model.epochs, "epochs"))
 
-class _Epochs:
-    """A callback of gensim: reports the epochs."""
-
-    def __init__(self, report: Report, total: int) -> None:
-        self.report, self.total, self.done = report, total, 0
-
-    def on_train_begin(self, model: Any) -> None:
-        """Report that there is something to wait for."""
-        self.report(Progress(0, self.total, "epochs"))
-
-    def on_epoch_begin(self, model: Any) -> None:
-        """Do nothing."""
-
-    def on_epoch_end(self, model: Any) -> None:
-        """Report an epoch."""
-        self.done += 1
-        self.report(Progress(self.done, self.total, "epochs"))
-
-    def on_train_end(self, model: Any) -> None:
-        """Do nothing."""
+    model.train(corpus_file=str(text.file), total_words=text.n_words, epochs=model.epochs, callbacks=[Epochs()])

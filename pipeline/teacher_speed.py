@@ -50,9 +50,9 @@ def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = sil
     """
     import torch  # here, so that the static vectors' process does without
 
-    from x2static.baselines.teacher_sentences import teacher_precision
+    from x2static.stage1_encode.teacher.teacher import pick_precision
 
-    precision = teacher_precision(measurement.precision, torch.device("cpu"))
+    precision, _ = pick_precision(measurement.precision, None, torch.device("cpu"))
     rates: dict[str, list[float]] = {"static": [], "teacher": []}
     for turn in range(rounds):
         for name, work in (("static", static_rate), ("teacher", teacher_rate)):

@@ -124,14 +124,14 @@ class Sums:
         here = Cache.open(size.cache)
         asked = point.step.baseline(config)
         request = Request(asked, here, words, np.zeros(len(words), np.int64), asked.out, report)
-        file = ase.file_of(request, words).path
+        file = ase.file_of(request).path
         before = [one for one in self.sizes if one.units < size.units]
         if before and carry(before[-1].cache / file.relative_to(size.cache), file) and size.whole:
             self._keep_seconds(size, sum(map(self.seconds, before)))
         if not size.whole:
             earlier, began = self.seconds(size), time.monotonic()
             try:
-                ase.gathered(request, words)
+                ase.gathered(request)
             finally:  # what was read before a stop is not read again, nor told by the call that goes on
                 self._keep_seconds(size, earlier + time.monotonic() - began)
 

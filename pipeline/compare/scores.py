@@ -201,7 +201,7 @@ def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Repor
     classes = tuple(TaskAccuracy.model_validate(score) for score in results)
     seconds = round(time.monotonic() - began, 3)
     scored = Scored(data=data.classes, seconds=seconds, classes=classes)
-    record = Record(vectors=key, seconds=seconds, vocabulary=0, dim=sentences.dim, classification=scored)
+    record = Record(vectors=key, seconds=seconds, vocabulary=0, dim=sentences.teacher.dim, classification=scored)
     records.save(config.out, TEACHER, record)
     return record
 

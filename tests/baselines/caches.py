@@ -21,15 +21,18 @@ from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.teacher.teacher import Teacher
 
 TEXTS = paragraphs(24)
-Occurring = dict[str, npt.NDArray[np.float64]]  # of each word, (n_occurrences, n_layers, dim)
+
+
+def _temporary() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="x2static-"))
+    atexit.register(shutil.rmtree, folder)
+    return folder
 
 
 @cache
-def reader(family: str = "bert") -> Reader:
-    """Return a reader of a tiny teacher, made when it is first asked for."""
-    folder = Path(tempfile.mkdtemp(prefix=f"x2static-{family}-"))
-    atexit.register(shutil.rmtree, folder)
-    return Reader(make_teacher(folder, family, 512))
+def reader(family: str = "bert", window: int = 512) -> Reader:
+    """A reader of a tiny teacher, made when it is first asked for."""
+    return Reader(make_teacher(_temporary(), family, window))
 
 
 def encoded(folder: Path, texts: list[str] = TEXTS, family: str = "bert", **options: Any) -> Path:
@@ -38,6 +41,12 @@ def encoded(folder: Path, texts: list[str] = TEXTS, family: str = "bert", **opti
     corpus = write_lines(folder / "text.txt", texts)
     run(reader(family).teacher.folder, corpus, folder / "cache", **({"unit": 7} | options))
     return folder / "cache"
+
+
+@cache
+def common(family: str = "bert") -> Path:
+    """A cache of TEXTS in four units that tests share; what baselines keep in it is shared, too."""
+    return encoded(_temporary(), family=family)
 
 
 def made(name: str, cache: Path, out: Path, **options: Any) -> WordVectors:
@@ -50,23 +59,19 @@ def config_of(name: str, cache: Path, out: Path, **options: Any) -> BaselineConf
     return BaselineConfig(name=name, cache=cache, out=out, **({"min_count": 2, "device": "cpu"} | options))
 
 
-def occurring(found: WordVectors, family: str = "bert", texts: list[str] = TEXTS) -> Occurring:
-    """Return the vectors of each word's occurrences, computed one paragraph at a time."""
-    return {word: np.array(rows) for word, rows in slowly(reader(family), texts, found.words).items()}
+def occurring(vectors: WordVectors, family: str = "bert", texts: list[str] = TEXTS) -> list[npt.NDArray[np.float64]]:
+    """The vectors of each word's occurrences, (n_occurrences, n_layers, dim), computed one paragraph at a time."""
+    return list(map(np.array, slowly(reader(family), texts, vectors.words).values()))
 
 
 def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail where a teacher is loaded."""
-
-    def load(*_: Any) -> None:
-        raise AssertionError("the teacher is loaded")
-
-    monkeypatch.setattr(Teacher, "__init__", load)
+    monkeypatch.setattr(Teacher, "__init__", lambda *_: pytest.fail("the teacher is loaded"))
 
 
 def cosines(ours: npt.NDArray[Any], theirs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the cosine of each pair of rows."""
+    """The cosine of each pair of rows."""
     ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-    found: npt.NDArray[np.float64] = (ours * theirs).sum(axis=1) / lengths
-    return found
+    products: npt.NDArray[np.float64] = (ours * theirs).sum(axis=1) / lengths
+    return products

@@ -27,8 +27,8 @@ MATRIX = np.random.default_rng(0).normal(size=(len(WORDS), 6)).astype(np.float32
 KINDS = ("word2vec", "word2vec-bin", "glove")
 
 
-@pytest.fixture(autouse=True)
-def heard(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     logging.getLogger("x2static.baselines").addHandler(caplog.handler)
     yield caplog
     logging.getLogger("x2static.baselines").removeHandler(caplog.handler)
@@ -41,14 +41,19 @@ def write(path: Path, kind: str) -> Path:
     return path
 
 
-def load(path: Path, words: list[str] | None = None, **settings: object) -> Result:
-    vocabulary = Counter(dict.fromkeys(words or [], 0))
-    return pretrained.make(request_of(path.parent / "request", None, vocabulary, name="load", vectors=path, **settings))
+@pytest.fixture
+def load(tmp_path: Path):
+    """Load a file, or some bytes as a file; (words of the vocabulary, settings)."""
 
+    def load(file: Path | bytes | None, words: list[str] | None = None, **settings: object) -> Result:
+        if isinstance(file, bytes):
+            (tmp_path / "vectors").write_bytes(file)
+            file = tmp_path / "vectors"
+        vocabulary = Counter(dict.fromkeys(words or [], 0))
+        request = request_of(tmp_path / "request", None, vocabulary, name="load", vectors=file, **settings)
+        return pretrained.make(request)
 
-def loaded(path: Path, content: bytes, words: list[str] | None = None, **settings: object) -> Result:
-    path.write_bytes(content)
-    return load(path, words, **settings)
+    return load
 
 
 @pytest.fixture
@@ -62,11 +67,9 @@ def fasttext(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_content_tells_the_format_and_the_vectors_are_those_written(tmp_path, kind, compressed):
+def test_the_content_tells_the_format_and_the_vectors_are_those_written(tmp_path, load, kind, compressed):
     path = write(tmp_path / "vectors.xyz", kind)
-    if compressed:
-        path.write_bytes(gzip.compress(path.read_bytes()))
-    made = load(path)
+    made = load(gzip.compress(path.read_bytes()) if compressed else path)
     assert made.origin["file"]["format"] == kind
     assert made.words == WORDS
     np.testing.assert_array_equal(made.matrix, MATRIX)
@@ -75,32 +78,23 @@ def test_the_content_tells_the_format_and_the_vectors_are_those_written(tmp_path
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["euclidean_vectors.bin", "high_precision.kv.bin", "lee_fasttext.vec", "toy-model.vec"],
+    "name", ["euclidean_vectors.bin", "high_precision.kv.bin", "lee_fasttext.vec", "toy-model.vec", "test_glove.txt"]
 )
-def test_files_of_other_programs_are_read_as_gensim_reads_them(tmp_path, name):
-    path = gensim_data() / name
-    made = pretrained.make(request_of(tmp_path, None, Counter(), name="load", vectors=path))
+def test_files_of_other_programs_are_read_as_gensim_reads_them(load, name):
+    made = load(gensim_data() / name)
     kind = made.origin["file"]["format"]
-    keyed = KeyedVectors.load_word2vec_format(path, binary=kind == "word2vec-bin")
+    assert (kind == "glove") == ("glove" in name)
+    keyed = KeyedVectors.load_word2vec_format(
+        gensim_data() / name, binary=kind == "word2vec-bin", no_header=kind == "glove"
+    )
     assert made.words == keyed.index_to_key
     np.testing.assert_array_equal(made.matrix, keyed.vectors)
 
 
-def test_a_file_of_glove_is_read_as_its_lines_say(tmp_path):
-    path = gensim_data() / "test_glove.txt"
-    made = pretrained.make(request_of(tmp_path, None, Counter(), name="load", vectors=path))
-    fields = [line.split(" ") for line in path.read_text(encoding="utf-8").splitlines()]
-    assert made.origin["file"]["format"] == "glove"
-    assert made.words == [word for word, *_ in fields]
-    np.testing.assert_array_equal(made.matrix, np.array([values for _, *values in fields], np.float32))
-
-
 @pytest.mark.parametrize("name", ["lee_fasttext_new.bin", "crime-and-punishment.bin", "toy-model.bin", "own"])
-def test_a_bin_of_fasttext_gives_the_vectors_with_ngrams_and_the_counts(fasttext, name):
+def test_a_bin_of_fasttext_gives_the_vectors_with_ngrams_and_the_counts(fasttext, load, name):
     path = fasttext if name == "own" else gensim_data() / name
-    made = pretrained.make(request_of(fasttext.parent / "request", None, Counter(), name="load", vectors=path))
-    keyed = load_facebook_vectors(path)
+    made, keyed = load(path), load_facebook_vectors(path)
     assert made.origin["file"]["format"] == "fasttext-bin"
     assert made.words == keyed.index_to_key
     # gensim adds n-grams to </s> too, which fastText does not.
@@ -113,14 +107,13 @@ def test_a_bin_of_fasttext_gives_the_vectors_with_ngrams_and_the_counts(fasttext
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "fasttext-bin"])
-def test_only_the_words_asked_for_are_kept_in_the_files_order(tmp_path, fasttext, kind):
+def test_only_the_words_of_the_vocabulary_are_loaded_in_the_files_order(tmp_path, fasttext, load, kind):
     path = fasttext if kind == "fasttext-bin" else write(tmp_path / "vectors", kind)
-    whole = load(path)
-    made = load(path, ["새", "unknown", "of"])
-    assert made.words == [word for word in whole.words if word in ("새", "of")]
+    whole, made = load(path), load(path, ["새", "unknown", "of"])
+    rows = [row for row, word in enumerate(whole.words) if word in ("새", "of")]
     assert len(made.words) == 2
-    for word, vector in zip(made.words, made.matrix, strict=True):
-        np.testing.assert_array_equal(vector, whole.matrix[whole.words.index(word)])
+    assert made.words == [whole.words[row] for row in rows]
+    np.testing.assert_array_equal(made.matrix, whole.matrix[rows])
     assert made.origin["words_absent"] == 1
     assert load(path, max_vocab=3).words == whole.words[:3]
 
@@ -132,93 +125,79 @@ def test_with_a_cache_words_and_counts_are_the_caches(tmp_path):
     vectors = WordVectors.load(tmp_path / "out")
     assert vectors.words == ["the", "of", "새"]
     assert vectors.counts.tolist() == [3, 2, 1]
-    for word in vectors.words:
-        np.testing.assert_array_equal(vectors[word], MATRIX[WORDS.index(word)])
+    np.testing.assert_array_equal(vectors.matrix, MATRIX[[WORDS.index(word) for word in vectors.words]])
     assert vectors.segmentation is not None
     assert vectors.run["words_absent"] == 1
 
 
-def test_of_a_word_that_stands_there_twice_the_first_row_is_kept_and_the_others_counted(tmp_path, heard):
-    made = loaded(tmp_path / "v", b"a 1 2\nb 3 4\na 5 6\nb 7 8\n")
-    assert made.words == ["a", "b"]
-    assert made.matrix.tolist() == [[1, 2], [3, 4]]
-    assert made.origin["file"]["rows_left_out"]["duplicate"] == 2
-    assert "2 rows left out: their words are duplicate" in heard.text
-
-
 @pytest.mark.parametrize("binary", [False, True])
-def test_words_that_are_no_utf8_or_empty_are_left_out_and_counted(tmp_path, binary):
-    rows = [(b"a", 1.0), (b"\xff\xfe", 2.0), (b"", 3.0), (b"b", 4.0)]
+def test_words_that_are_no_utf8_empty_or_there_twice_are_left_out_and_counted(load, log, binary):
+    rows = [(b"a", 1.0), (b"\xff\xfe", 2.0), (b"", 3.0), (b"b", 4.0), (b"a", 5.0)]
     if binary:
         body = b"".join(word + b" " + struct.pack("<2f", value, 0) + b"\n" for word, value in rows)
     else:
         body = b"".join(word + b" %f 0\n" % value for word, value in rows)
-    made = loaded(tmp_path / "v", b"4 2\n" + body)
+    made = load(b"5 2\n" + body)
     assert made.words == ["a", "b"]
     assert made.matrix.tolist() == [[1, 0], [4, 0]]
-    assert made.origin["file"]["rows_left_out"] == {"not UTF-8": 1, "empty": 1, "duplicate": 0}
+    assert made.origin["file"]["rows_left_out"] == {"not UTF-8": 1, "empty": 1, "duplicate": 1}
+    assert "1 rows left out: their words are duplicate" in log.text
 
 
-def test_words_with_spaces_line_ends_of_windows_and_spaces_at_the_end_are_read(tmp_path):
-    made = loaded(tmp_path / "v", b"the 0.5 1 \r\n. . . 1e-3 -2\r\nat name@domain.com 3 4\r\n\r\n5 6\t7\r\n")
+def test_spaces_in_and_behind_words_and_line_ends_of_windows_are_read(load):
+    made = load(b"the 0.5 1 \r\n. . . 1e-3 -2\r\nat name@domain.com 3 4\r\n\r\n5 6\t7\r\n")
     assert made.words == ["the", ". . .", "at name@domain.com", "5"]
     np.testing.assert_array_equal(made.matrix, np.array([[0.5, 1], [1e-3, -2], [3, 4], [6, 7]], np.float32))
+    assert load(b"the  1 2\n of  3 4\nnew york  5 6\n").words == ["the", "of", "new york"]
 
 
-def test_words_behind_which_two_spaces_stand_are_read_without_them(tmp_path):
-    made = loaded(tmp_path / "v.txt", b"the  1 2\n of  3 4\nnew york  5 6\n")
-    assert made.words == ["the", "of", "new york"]
+def test_rows_behind_the_number_in_the_header_are_left_out_with_a_warning(load, log):
+    assert load(b"2 2\nthe 1 2\nof 3 4\n\n").words == ["the", "of"]
+    assert not log.records
+    assert load(b"2 2\nthe 1 2\nof 3 4\nand 5 6\n").words == ["the", "of"]
+    assert "its header says 2 words; the rows behind them are left out" in log.text
 
 
-def test_rows_behind_the_number_in_the_header_are_left_out_with_a_warning(tmp_path, heard):
-    assert loaded(tmp_path / "v.vec", b"2 2\nthe 1 2\nof 3 4\nand 5 6\n").words == ["the", "of"]
-    assert "its header says 2 words; the rows behind them are left out" in heard.text
-    heard.clear()
-    assert loaded(tmp_path / "w.vec", b"2 2\nthe 1 2\nof 3 4\n\n").words == ["the", "of"]
-    assert not heard.records
-
-
-def test_a_binary_file_without_line_ends_and_larger_than_a_block_is_read(tmp_path, monkeypatch):
+def test_a_binary_file_without_line_ends_and_larger_than_a_block_is_read(load, monkeypatch):
     monkeypatch.setattr("x2static.baselines.pretrained.BLOCK", 100)
     drawn = np.random.default_rng(1).integers(0, 256, (60, 32), np.uint8).view("<f4")
     matrix = np.where(np.isfinite(drawn), drawn, np.float32(1)).astype("<f4")  # spaces and line ends among the bytes
-    body = b"".join(f"w{row}".encode() + b" " + vector.tobytes() for row, vector in enumerate(matrix))
-    made = loaded(tmp_path / "v", b"60 8\n" + body)
+    made = load(b"60 8\n" + b"".join(b"w%d " % row + vector.tobytes() for row, vector in enumerate(matrix)))
     assert made.words == [f"w{row}" for row in range(60)]
     np.testing.assert_array_equal(made.matrix, matrix)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "is empty"),
-        (b"just some text\nand more\n", "holds no word vectors"),
-        (b"0 5\n", "its header says 0 words of 5 dimensions; there is nothing to load"),
-        (b"a 1 2\nb 1\n", "line 2: expected a word and 2 numbers, found 1 after the word"),
-        (b"a 1 2\nb 1 2 3\n", "line 2: expected a word and 2 numbers, found 3 after the word"),
-        (b"2 2\na 1 2\nb 1 x\n", "line 3: could not convert string to float"),
-        (b"a 1 2\nb 1 nan\n", "row 2, 'b': holds values that are not finite"),
-        (b"a 1 2\nb 1 1e39\n", "row 2, 'b': holds values that are not finite"),
-        (b"3 2\na 1 2\nb 1 2\n", "its header says 3 words, it holds 2; it was cut short"),
-        (b"2 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<f", 1), "its header says 2 words, it holds 1"),
-        (b"1 2\na " + struct.pack("<2f", 1, np.inf), "row 1, 'a': holds values that are not finite"),
-        (b"1 2\n\xff 1 2\n", "no word that can be used is among its 1 rows"),
-        (b"\x80\x04\x95\x0b\x00", r"is a pickle .*, which can run any code"),
-        (b"\x93NUMPY\x01\x00", "is an array without words"),
-        (b"PK\x03\x04glove.txt", "is a zip archive; unpack it"),
-        (gzip.compress(b"a 1 2\n" * 50, mtime=0)[:20], "cannot be read, or unpacked"),
-        (FASTTEXT_MAGIC + b"\x0c\0\0\0", "damaged or cut short"),
-        (
-            gzip.compress(FASTTEXT_MAGIC + bytes(200), mtime=0),
-            "a compressed .bin of fastText cannot be read in place; unpack it",
-        ),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, content, message):
-    with pytest.raises(X2StaticError, match=message) as caught:
-        loaded(tmp_path / "v", content)
-    assert str(tmp_path / "v") in str(caught.value)
-    assert "\n" not in str(caught.value)
+REFUSED = [
+    (b"", "is empty"),
+    (b"just some text\nand more\n", "holds no word vectors"),
+    (b"0 5\n", "its header says 0 words of 5 dimensions; there is nothing to load"),
+    (b"a 1 2\nb 1\n", "line 2: expected a word and 2 numbers, found 1 after the word"),
+    (b"a 1 2\nb 1 2 3\n", "line 2: expected a word and 2 numbers, found 3 after the word"),
+    (b"2 2\na 1 2\nb 1 x\n", "line 3: could not convert string to float"),
+    (b"a 1 2\nb 1 nan\n", "row 2, 'b': holds values that are not finite"),
+    (b"a 1 2\nb 1 1e39\n", "row 2, 'b': holds values that are not finite"),
+    (b"3 2\na 1 2\nb 1 2\n", "its header says 3 words, it holds 2; it was cut short"),
+    (b"2 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<f", 1), "its header says 2 words, it holds 1"),
+    (b"1 2\na " + struct.pack("<2f", 1, np.inf), "row 1, 'a': holds values that are not finite"),
+    (b"1 2\n\xff 1 2\n", "no word that can be used is among its 1 rows"),
+    (b"\x80\x04\x95\x0b\x00", r"is a pickle .*, which can run any code"),
+    (b"\x93NUMPY\x01\x00", "is an array without words"),
+    (b"PK\x03\x04glove.txt", "is a zip archive; unpack it"),
+    (gzip.compress(b"a 1 2\n" * 50, mtime=0)[:20], "cannot be read, or unpacked"),
+    (FASTTEXT_MAGIC + b"\x0c\0\0\0", "damaged or cut short"),
+    (gzip.compress(FASTTEXT_MAGIC + bytes(200), mtime=0), "a compressed .bin of fastText cannot be read in place"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), REFUSED)
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, load, content, message):
+    with pytest.raises(X2StaticError, match=message) as refusal:
+        load(content)
+    assert str(tmp_path / "vectors") in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+PRUNED = struct.calcsize("<4si12id3iq")
 
 
 @pytest.mark.parametrize(
@@ -228,33 +207,23 @@ def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, content, me
         (lambda data: data[:200], "damaged or cut short"),
         (lambda data: data[:4] + b"\x0d" + data[5:], "is of version 13, newer than 12"),
         (lambda data: data[:8] + b"\x08" + data[9:], "damaged or cut short"),
+        (lambda data: data[:PRUNED] + b"\x05" + bytes(7) + data[PRUNED + 8 :], r"is quantised; give its \.vec file"),
     ],
 )
-def test_a_damaged_bin_of_fasttext_is_refused(fasttext, change, message):
+def test_a_damaged_newer_or_quantised_bin_of_fasttext_is_refused(fasttext, load, change, message):
     with pytest.raises(X2StaticError, match=message):
-        loaded(fasttext, change(fasttext.read_bytes()))
+        load(change(fasttext.read_bytes()))
 
 
-def test_a_quantised_bin_of_fasttext_is_refused(fasttext):
-    data = bytearray(fasttext.read_bytes())
-    pruned = struct.calcsize("<4si12id3iq")
-    data[pruned : pruned + 8] = struct.pack("<q", 5)
-    with pytest.raises(X2StaticError, match=r"is quantised; give its \.vec file"):
-        loaded(fasttext, bytes(data))
-
-
-def test_words_of_which_the_file_has_none_are_refused(tmp_path):
-    with pytest.raises(X2StaticError, match="none of the 2 words asked for is among its 8 rows"):
-        load(write(tmp_path / "v", "glove"), ["Sea", "Hill"])
-
-
-def test_a_file_is_needed_and_must_be_there(tmp_path):
-    with pytest.raises(X2StaticError, match="load needs a file of word vectors: give --vectors FILE"):
-        pretrained.make(request_of(tmp_path, None, Counter(), name="load"))
-    with pytest.raises(X2StaticError, match="nowhere: no such file"):
-        load(tmp_path / "nowhere")
-    with pytest.raises(X2StaticError, match="is a folder; --vectors takes a file"):
-        load(tmp_path)
+def test_a_file_is_needed_and_must_be_there_and_hold_words_of_the_vocabulary(tmp_path, load):
+    for file, words, message in (
+        (None, [], "load needs a file of word vectors: give --vectors FILE"),
+        (tmp_path / "nowhere", [], "nowhere: no such file"),
+        (tmp_path, [], "is a folder; --vectors takes a file"),
+        (write(tmp_path / "v", "glove"), ["Sea", "Hill"], "none of the 2 words asked for is among its 8 rows"),
+    ):
+        with pytest.raises(X2StaticError, match=message):
+            load(file, words)
 
 
 def test_the_command_loads_a_file_without_a_cache(tmp_path, capsys):

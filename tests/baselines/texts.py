@@ -20,17 +20,17 @@ Sentences = list[list[str]]
 DIM = 8
 
 
-def cache_of(path: Path, *shards: Sentences, dim: int = DIM) -> Path:
+def cache_of(path: Path, *shards: Sentences) -> Path:
     """A cache whose shards hold these sentences; the contexts are of no matter."""
-    return write_cache(path, [_content(sentences, dim) for sentences in shards], dim=dim)
+    return write_cache(path, list(map(_content, shards)), dim=DIM)
 
 
-def _content(sentences: Sentences, dim: int) -> ShardContent:
+def _content(sentences: Sentences) -> ShardContent:
     words = [word for sentence in sentences for word in sentence]
     lexicon = list(dict.fromkeys(words))
     ids = np.array([lexicon.index(word) for word in words], np.int32)
     return ShardContent(
-        contexts=np.ones((len(sentences), dim), np.float16),
+        contexts=np.ones((len(sentences), DIM), np.float16),
         paragraphs=np.arange(len(sentences), dtype=np.int32),
         word_offsets=np.cumsum([0, *map(len, sentences)]).astype(np.int32),
         word_ids=ids,
@@ -53,13 +53,12 @@ def cut_by(cache: Path, rules: WordSegmentation, **changes: object) -> Path:
 def counted(sentences: Sentences, least: int = 1) -> Counter[str]:
     """The vocabulary of sentences, by descending count, ties by word."""
     counts = Counter(word for sentence in sentences for word in sentence)
-    return Counter(
-        {word: counts[word] for word in sorted(counts, key=lambda w: (-counts[w], w)) if counts[word] >= least}
-    )
+    ordered = sorted(counts, key=lambda word: (-counts[word], word))
+    return Counter({word: counts[word] for word in ordered if counts[word] >= least})
 
 
 def request_of(folder: Path, cache: Path | None, vocabulary: Counter[str], **settings: Any) -> Request:
-    """What a method is asked for, in a folder of its own."""
+    """What a method gets, in a folder of its own."""
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
     config = BaselineConfig.model_validate({"name": "skipgram", "out": folder / "out", "cache": cache} | settings)
@@ -67,9 +66,9 @@ def request_of(folder: Path, cache: Path | None, vocabulary: Counter[str], **set
     return Request(config, opened, list(vocabulary), np.array(list(vocabulary.values()), np.int64), work)
 
 
-def two_topics(sentences: int = 400, seed: int = 0) -> Sentences:
+def two_topics(sentences: int = 400) -> Sentences:
     """Sentences about one of two things, each with eight words of its own, and words of neither."""
-    drawn = random.Random(seed)
+    drawn = random.Random(0)
     topics = [[f"{name}{number}" for number in range(8)] for name in ("sea", "hill")]
     common = [f"and{number}" for number in range(4)]
     return [drawn.choices(drawn.choice(topics), k=8) + drawn.choices(common, k=2) for _ in range(sentences)]

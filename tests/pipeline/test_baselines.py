@@ -4,15 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.baselines.caches import config_of, encoded, made, no_teacher
 from tests.stage1_encode.forks import Forks, shared_forks
 from tests.stage1_encode.runs import files_of
+from x2static.baselines.sketches import Sketches
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline import cli
 from x2static.pipeline.baselines import make
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.pools.pool import Shape
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ KILLS = {
     "before a save": ("x2static.baselines.occurrences:StateFile.write", "before", 1),
     "between two saves": ("x2static.stage1_encode.encoder:Encoder.read", "after", 3),
     "when all is read": ("x2static.baselines.sketches:Sketches.components", "before", 1),
-    "in the teacher": ("x2static.baselines.ase:Sums.add", "after", 2),
+    "in the teacher": ("x2static.baselines.ase:_Sums.add", "after", 2),
     "before the vectors are whole": ("x2static.schemas.vectors:write_atomically", "after", 1),
 }
 CASES = [
@@ -83,10 +86,13 @@ def test_a_saved_state_takes_no_second_memory(
     command = ("baseline", "pca", "--cache", str(cache), "--min-count", "2", "--out", str(tmp_path / "out"))
     assert forks.run(*command, kill=KILLS["after a save"])[0] == -9
 
-    def begin(*_: object) -> None:
-        raise AssertionError("empty tensors are made beside those of the state")
+    empty = Sketches.empty
 
-    monkeypatch.setattr("x2static.baselines.sketches.Sketches.begin", begin)
+    def measured(self: Sketches, shape: Shape, n_words: int) -> dict[str, torch.Tensor]:
+        assert shape.device.type == "meta", "empty tensors are made beside those of the state"
+        return empty(self, shape, n_words)
+
+    monkeypatch.setattr(Sketches, "empty", measured)
     assert 0 < made("pca", cache, tmp_path / "out").run["units_found"] < 4
 
 
