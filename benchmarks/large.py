@@ -22,8 +22,8 @@ def make_cache(folder: str, vocabulary: int, dim: int, shards: int, contexts: in
     """Write a cache whose words are shuffled over its contexts."""
     from pathlib import Path
 
+    from tests.schemas.caches import ShardContent
     from tests.stage2_train.caches import write_cache
-    from x2static.schemas.shard import ShardContent
 
     draw = np.random.default_rng(0)
     words = draw.permutation(np.repeat(np.arange(vocabulary, dtype=np.int32), OCCURRENCES))

@@ -1,4 +1,4 @@
-"""The exceptions that are meant for the person at the terminal, and what others have to say in one line."""
+"""The exceptions that are meant for the person at the terminal."""
 
 
 class X2StaticError(Exception):

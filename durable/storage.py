@@ -1,8 +1,7 @@
 """Files and folders that are either whole or absent, and the one writer that a folder has at a time.
 
-A file is written under a temporary name, brought to the disk and renamed. A folder that several calls work on belongs
-to whoever holds its lock: the owner alone removes leftovers and gives things their names. Readers take no lock; they
-find the old state or the new one.
+A file is written under a temporary name, brought to the disk and renamed. Whoever holds a folder's lock alone removes
+leftovers and gives things their names. Readers take no lock; they find the old state or the new one.
 """
 
 import errno
@@ -46,14 +45,6 @@ def read_json(path: Path) -> Any:
         raise X2StaticError(f"{path}: not valid JSON ({error}); the file is damaged") from error
 
 
-def read_model(path: Path, model: type[Model]) -> Model:
-    """Return what a JSON file holds, checked.
-
-    Raises X2StaticError: the file is no JSON, or not what this version writes; the fields are named.
-    """
-    return checked_model(path, read_json(path), model)
-
-
 def checked_model(path: Path, values: Any, model: type[Model]) -> Model:
     """Return what was read from a JSON file, checked.
 
@@ -89,12 +80,9 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
 
 
 def link_or_copy(source: Path, target: Path, copy: bool = False) -> bool:
-    """Give a file a second name, or copy it where that cannot be; return whether it was linked.
+    """Give a file, which nobody changes in place, a second name; return whether it was linked.
 
-    Args:
-        source: the file; the caller never changes it in place.
-        target: its folder is made if missing.
-        copy: copy it in any case.
+    It is copied where a link cannot be, and where `copy` asks for it. The target's folder is made if missing.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     if not copy:
@@ -125,16 +113,9 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
 def commit_folder(temporary: Path, final: Path, replace: bool = False) -> None:
     """Make a finished folder durable and give it its name in one step.
 
-    zarr's local store lost its own atomic rename in version 3 (zarr-python#3411), so this is ours to do.
-
-    Args:
-        temporary: the folder.
-        final: its name.
-        replace: whether a folder that has the name so far goes then; a process that is killed between the two leaves
-            no folder of that name, and two leftovers.
-
-    Raises:
-        OSError: there is a folder of that name, and it is not to go.
+    With `replace`, a folder that has the name so far goes; a process that is killed in between leaves no folder of that
+    name, and two leftovers. zarr's local store lost its own atomic rename in version 3 (zarr-python#3411), so this is
+    ours to do. Raises OSError: there is a folder of that name, and it is not to go.
     """
     sync_all(temporary)
     aside = final.with_name(f"{TEMPORARY}replaced-{final.name}")
@@ -149,9 +130,8 @@ def commit_folder(temporary: Path, final: Path, replace: bool = False) -> None:
 def sync_all(folder: Path) -> None:
     """Wait until a folder and everything in it is on the disk."""
     for inner, _, names in os.walk(folder):
-        for name in names:
+        for name in [*names, ""]:
             sync(Path(inner, name))
-        sync(Path(inner))
 
 
 def sync(path: Path) -> None:
@@ -193,14 +173,9 @@ def hash_file(path: Path) -> str:
 
 @contextmanager
 def only_writer(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder's lock; the system lets go of it when the process ends, however it ends.
+    """Hold the lock of a folder, made if missing; the system lets go of it when the process ends, however it ends.
 
-    Args:
-        folder: made if missing.
-        what: what the folder is, for the message ("cache", "run").
-
-    Raises:
-        X2StaticError: another process holds it.
+    Raises X2StaticError: another process holds it. `what` names the folder there ("cache", "run").
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -221,13 +196,8 @@ def foreign_files(folder: Path) -> list[str]:
 def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | None:
     """Return the settings that a folder was claimed with; None where it is free: absent, or without anything of worth.
 
-    Args:
-        folder: of a run, a sweep or the like.
-        record: name of the JSON file that claims it.
-        what: what the folder is, for messages ("run", "sweep").
-
-    Raises:
-        X2StaticError: it is a file, it holds other things, or its record is damaged.
+    `record` is the JSON file that claims it; `what` names the folder in messages ("run", "sweep").
+    Raises X2StaticError: it is a file, it holds other things, or its record is damaged.
     """
     if folder.exists() and not folder.is_dir():
         raise X2StaticError(f"{folder}: is a file, not a folder; give --out a folder of its own")
@@ -247,14 +217,8 @@ def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | 
 def claim(folder: Path, record: str, what: str, settings: Mapping[str, Any]) -> None:
     """Make a folder this work's own, or see that it is; the caller holds its lock.
 
-    Args:
-        folder: of a run, a sweep or the like.
-        record: name of the JSON file that claims it.
-        what: what the folder is, for messages ("run", "sweep").
-        settings: all that must be equal to go on, by name.
-
-    Raises:
-        X2StaticError: it holds other things, or was claimed with other settings; both values are named.
+    `settings` are all that must be equal to go on, by name; the other arguments are those of `recorded_settings`.
+    Raises X2StaticError: it holds other things, or was claimed with other settings; both values are named.
     """
     recorded = recorded_settings(folder, record, what)
     if recorded is not None and (differing := differing_settings(recorded, settings)):

@@ -13,19 +13,11 @@ DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}
 def write_arrays(
     file: BinaryIO, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write arrays in the safetensors format, without a copy of them in memory.
+    """Write arrays by name, float32, float64, int64 or int8, in the safetensors format, without a copy of them.
 
     The library's own writer reports a full disk as an error of its own kind, without a number, and makes a copy of
     everything first (2.3 GB for 750,000 words of 768 dimensions). The format is a length (8 bytes, little-endian), a
-    JSON header, the bytes; the library reads it back in the tests.
-
-    Args:
-        file: open for writing.
-        tensors: by name; float32, float64, int64 or int8.
-        metadata: stands in the header.
-
-    Raises:
-        OSError: the file cannot be written.
+    JSON header, which holds the metadata too, and the bytes; the library reads it back in the tests.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0

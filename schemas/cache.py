@@ -17,7 +17,6 @@ from x2static.durable.storage import (
     canonical_json,
     checked_model,
     read_json,
-    read_model,
     remove,
     write_atomically,
 )
@@ -50,7 +49,7 @@ class Cache:
         file = path / MANIFEST
         if not file.is_file():
             raise X2StaticError(f"{path}: no cache here ({MANIFEST} is missing); make one with `x2static encode`")
-        manifest = read_model(file, Manifest)
+        manifest = checked_model(file, read_json(file), Manifest)
         if manifest.fingerprint != manifest.encoding.fingerprint:
             raise X2StaticError(f"{file}: its fingerprint does not fit its encoding; the file was changed")
         return cls(path, manifest)
@@ -118,9 +117,8 @@ class Cache:
     def shard(self, index: int) -> Shard:
         """Open one shard.
 
-        Raises:
-            DamagedShard: it is missing or damaged.
-            X2StaticError: it is from another encoding, or a newer version of x2static.
+        Raises DamagedShard: it is missing or damaged. X2StaticError: it is from another encoding, or a newer version of
+        x2static.
         """
         shard = Shard.open(self.shards_folder / shard_name(index))
         if shard.marker.encoding != self.manifest.fingerprint:
@@ -135,11 +133,7 @@ class Cache:
         return [self.shard(index) for index in self.indices()]
 
     def origin(self, content: str) -> dict[str, Any]:
-        """Return what the vectors that are made from it record of it.
-
-        Args:
-            content: hash of the shards that were read, see `content_of`.
-        """
+        """Return what vectors record of the cache; `content` is that of the shards that they are made from."""
         return {
             "content": content,
             "encoding": self.manifest.fingerprint,
@@ -167,31 +161,25 @@ class Cache:
 
     def verify(self) -> list[str]:
         """Hash everything and return a line for each shard that is damaged, missing, foreign or half-written."""
-        markers: dict[int, Marker] = {}
         problems = []
         for index in self.indices():
             try:
                 shard = self.shard(index)
             except X2StaticError as error:
-                problems.append(f"shard {shard_name(index)}: {error}")
-                continue
-            markers[index] = shard.marker
-            of_pools = [
-                f"{line}; `x2static cache repair` drops the pool {name}, encode it again"
-                for name, lines in shard.pool_damage().items()
-                for line in lines
-            ]
-            lines = [*shard.damage(), *of_pools, *shard.strangers()]
+                lines = [str(error)]
+            else:
+                lines = [*shard.damage(), *shard.strangers()]
+                for pool, of_pool in shard.pool_damage().items():
+                    remedy = f"`x2static cache repair` drops the pool {pool}, encode it again"
+                    lines += [f"{line}; {remedy}" for line in of_pool]
             problems += [f"shard {shard_name(index)}: {line}" for line in lines]
         try:
             self.segmentation()
         except X2StaticError as error:
             problems.append(str(error))
-        bad = set(self.indices()) - markers.keys()
-        missing = missing_shards(self.plans(), markers)
-        problems += [f"shard {shard_name(index)}: missing" for index in missing if index not in bad]
-        problems += [f"{path.name}: half-written" for path in sorted(self.shards_folder.glob(f"{TEMPORARY}*"))]
-        return problems
+        missing = missing_shards(self.plans(), self.indices())
+        problems += [f"shard {shard_name(index)}: missing" for index in missing]
+        return problems + [f"{path.name}: half-written" for path in sorted(self.shards_folder.glob(f"{TEMPORARY}*"))]
 
 
 def plan_shards(plans: list[Plan]) -> list[range]:
@@ -224,25 +212,17 @@ def content_of(shards: list[Shard]) -> str:
     return digest.hexdigest()
 
 
-def foreign_names(folder: Path) -> list[str]:
-    """Return what a folder without manifest holds that is no beginning of a cache, by path in the folder.
-
-    Shards count among it, since teacher time went into them.
-    """
-    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    return sorted(name for name in names if not UNFINISHED.fullmatch(name))
-
-
 def may_become_cache(folder: Path) -> bool:
     """Return whether a folder holds no cache yet and may become one: it is absent, empty, or the beginning of one.
 
-    Raises X2StaticError: it is a file, or holds other things.
+    Raises X2StaticError: it is a file, or holds other things, shards among them, since teacher time went into those.
     """
     if folder.exists() and not folder.is_dir():
         raise X2StaticError(f"{folder}: this is a file; name a folder")
     if (folder / MANIFEST).is_file():
         return False
-    if folder.is_dir() and (foreign := foreign_names(folder)):
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    if foreign := [name for name in names if not UNFINISHED.fullmatch(name)]:
         raise X2StaticError(
             f"{folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
         )
@@ -250,14 +230,9 @@ def may_become_cache(folder: Path) -> bool:
 
 
 def begin_cache(folder: Path, manifest: Manifest, rules: WordSegmentation, plans: dict[int, Plan]) -> Cache:
-    """Write all that comes before the first shard, the manifest last: where it is, the plans are whole.
+    """Make a folder a cache without shards, the manifest last; the caller holds its lock.
 
-    Args:
-        folder: it holds nothing, or what an earlier call left that was killed before its manifest, which goes; the
-            caller holds its lock.
-        manifest: what the cache is.
-        rules: the word segmentation.
-        plans: by number.
+    What is in it goes: an earlier call left it that was killed before its manifest (see `may_become_cache`).
     """
     for path in folder.iterdir():
         # Standard input cannot be read twice; zarr's overwrite=True would remove the lock and let a second writer in.

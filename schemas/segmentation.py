@@ -1,22 +1,29 @@
-"""How text is cut into words: rules that are kept with the cache and the vectors."""
+"""How text is cut into words: rules that are kept with the cache and the vectors.
+
+Where the language has no spaces, a library cuts further, and the rules name it. Libraries are loaded when text is first
+cut: stage two carries the rules along, and runs where none is installed.
+"""
 
 import hashlib
 import json
+import logging
+import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from x2static.durable.errors import X2StaticError
-from x2static.schemas.segmenters import Cut, SegmenterRules, described, load_cut
+from x2static.durable.errors import X2StaticError, first_line
+from x2static.machine.packages import NOT_INSTALLED, package_version
 
-if TYPE_CHECKING:  # stage two carries the rules along, and must run where the library is not installed
+if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
 
 SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
 SEPARATORS = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of the characters that may stand between two words
@@ -25,21 +32,89 @@ SEPARATORS = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of the characters that
 DEFAULT_RULES = "30cd62fee70c1d6cd6be275ec6d026fac021e6de686eddf79b52757779a44b94"
 ASCII_WORD = re.compile(r"\w+|[^\w\x00-\x20\x7f]", re.ASCII)
 
+Cut = Callable[[str], list[str]]  # a text to the words that it consists of
 Occurrence = tuple[str, int, int]  # a word, and its [start, stop) in characters of the text as it was given
+
+logger = logging.getLogger(__name__)
+
+
+class SegmenterRules(BaseModel):
+    """Word segmentation rules that JSON of the `tokenizers` library cannot hold: which library cuts what, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    segmenter: str  # name of the library, a key of LIBRARIES
+    versions: dict[str, str]  # of the library and its dictionary; others cut otherwise
+    language: str  # ISO 639-1 code, and name of the extra that installs the library
+    runs: str  # regular expression of the runs of letters that the library cuts; `rules` keep them apart from the rest
+    longest_run: int = Field(ge=1)  # characters that the library gets at once; a longer run is cut there
+    settings: dict[str, Any]  # what the library is loaded with
+    rules: dict[str, Any]  # JSON of a `tokenizers.Tokenizer`, which normalises, and cuts all else
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library that cuts runs of letters into words."""
+
+    packages: tuple[str, ...]  # those whose versions decide where it cuts
+    load: Callable[..., Cut]  # gives what cuts, by keyword settings
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of each package that is installed here, NOT_INSTALLED for the others."""
+        return {package: package_version(package) for package in self.packages}
+
+    @property
+    def missing(self) -> list[str]:
+        """The packages that are not installed."""
+        return [package for package, version in self.versions.items() if version == NOT_INSTALLED]
+
+
+def _load_rjieba(hmm: bool) -> Cut:
+    from rjieba import Jieba
+
+    jieba = Jieba()  # the one that the module shares may have been given other words
+    return lambda run: jieba.cut(run, hmm)
+
+
+def _load_sudachipy(mode: str) -> Cut:
+    from sudachipy import Dictionary
+
+    tokenizer = Dictionary(dict="small").tokenizer(mode)
+    lock = Lock()  # it refuses a second thread
+
+    def cut(run: str) -> list[str]:
+        with lock:
+            return [word.raw_surface() for word in tokenizer.tokenize(run)]
+
+    return cut
+
+
+def _load_pythainlp() -> Cut:
+    """Import the library, which would make a folder in the home folder if it might, and fail where it cannot."""
+    decided = {"PYTHAINLP_READ_ONLY", "PYTHAINLP_READ_MODE"} & os.environ.keys()  # by the user
+    if not decided:
+        os.environ["PYTHAINLP_READ_ONLY"] = "1"
+    try:
+        from pythainlp.tokenize.newmm import segment
+    finally:
+        if not decided:
+            del os.environ["PYTHAINLP_READ_ONLY"]
+    return segment
+
+
+LIBRARIES = {
+    "rjieba": Library(("rjieba",), _load_rjieba),
+    "sudachipy": Library(("sudachipy", "sudachidict-small"), _load_sudachipy),
+    "pythainlp": Library(("pythainlp",), _load_pythainlp),
+}
 
 
 class WordSegmentation:
-    """A normalizer and a pre-tokenizer, so that users of the vectors split text exactly as training did.
-
-    Where the language has no spaces, a library may cut further; the rules then name it.
-    """
+    """A normalizer and a pre-tokenizer, so that users of the vectors split text exactly as training did."""
 
     def __init__(self, rules: str) -> None:
-        """Keep the rules; the libraries are loaded when text is first split.
-
-        Args:
-            rules: JSON of a `tokenizers.Tokenizer`, or of SegmenterRules.
-        """
+        """Keep the rules: JSON of a `tokenizers.Tokenizer`, or of SegmenterRules."""
         self.rules = rules
         self._is_default = self.sha256 == DEFAULT_RULES
 
@@ -62,7 +137,7 @@ class WordSegmentation:
     @property
     def name(self) -> str:
         """What cuts the words: the library and its versions, where JSON of `tokenizers` does not say it all."""
-        return described(self._segmenter.versions) if self._segmenter else "rules of the tokenizers library"
+        return _described(self._segmenter.versions) if self._segmenter else "rules of the tokenizers library"
 
     @cached_property
     def _segmenter(self) -> SegmenterRules | None:
@@ -71,7 +146,7 @@ class WordSegmentation:
             return SegmenterRules.model_validate(content) if "segmenter" in content else None
         except (json.JSONDecodeError, ValidationError) as error:
             raise X2StaticError(
-                f"word segmentation rules: not what this version of x2static reads ({str(error).splitlines()[0]})"
+                f"word segmentation rules: not what this version of x2static reads ({first_line(error)})"
             ) from error
 
     @cached_property
@@ -82,7 +157,33 @@ class WordSegmentation:
 
     @cached_property
     def _cut(self) -> Cut | None:
-        return load_cut(self._segmenter) if self._segmenter else None
+        """What cuts a word of the other rules further."""
+        rules = self._segmenter
+        if rules is None:
+            return None
+        needed = _described(rules.versions)
+        library = LIBRARIES.get(rules.segmenter)
+        if library is None:
+            raise X2StaticError(
+                f"word segmentation: this version of x2static does not know {rules.segmenter} ({needed}); use a newer "
+                "one"
+            )
+        if library.missing:
+            raise X2StaticError(
+                f"word segmentation: the words were cut by {needed}, but {' and '.join(library.missing)} cannot be "
+                f"found here; pip install {' '.join(f'{name}=={version}' for name, version in rules.versions.items())}"
+            )
+        if library.versions != rules.versions:
+            here = _described(library.versions)
+            logger.warning("words were cut by %s, here is %s, which may cut some otherwise", needed, here)
+        run, longest, cut = re.compile(rules.runs), rules.longest_run, library.load(**rules.settings)
+
+        def cut_runs(word: str) -> list[str]:
+            if not run.match(word):
+                return [word]
+            return [part for start in range(0, len(word), longest) for part in cut(word[start : start + longest])]
+
+        return cut_runs
 
     def split(self, text: str) -> list[str]:
         """Return the words of a text, in order.
@@ -134,6 +235,10 @@ class WordSegmentation:
                 end = next((end for end in range(start + 1, stop) if self._normalise(text[start:end]) == part), stop)
             yield part, start, end
             start = end
+
+
+def _described(versions: dict[str, str]) -> str:
+    return " and ".join(f"{package} {version}" for package, version in versions.items())
 
 
 def _with_marks(text: str, words: list[Occurrence]) -> Iterator[Occurrence]:

@@ -1,8 +1,7 @@
 """One shard: a folder with the contexts, the words and the further pools of one unit, written whole or not at all.
 
-Context vectors are float16, or int8: a row is codes from -127 to 127 times one float32 scale, its largest magnitude
-over 127. Against float16 that halves a cache; the error of a value is at most half its row's scale, and what it does to
-word similarity is measured in docs/LOG.md.
+Context vectors are float16, or int8 at half the size: a row is codes from -127 to 127 times one float32 scale, its
+largest magnitude over 127. What that does to word similarity is measured in docs/LOG.md.
 """
 
 import shutil
@@ -23,7 +22,6 @@ from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
 from x2static.durable.storage import (
     TEMPORARY,
     canonical_json,
-    commit_folder,
     hash_file,
     read_json,
     sync,
@@ -71,46 +69,9 @@ class ShardWords:
     n_tokens: int  # pieces that the teacher read
 
 
-@dataclass(frozen=True)
-class ShardContent(ShardWords):
-    """What one unit became."""
-
-    contexts: npt.NDArray[np.floating]  # (n_contexts, dim) float16 or float32, in corpus order
-
-
 def shard_name(index: int) -> str:
     """Return the folder name of a shard."""
     return f"{index:06d}"
-
-
-def write_shard(
-    shards: Path, index: int, content: ShardContent, marker: Marker, dtype: Dtype = "float16", replace: bool = False
-) -> Marker:
-    """Write a shard from what is at hand and give it its name; for caches that are made without a teacher.
-
-    Args:
-        shards: the cache's `shards` folder; the caller is its only writer.
-        index: number of the shard.
-        content: what to write.
-        marker: the shard's marker; counts and hashes are filled in here.
-        dtype: number format of the contexts on the disk.
-        replace: whether a shard of this number that is there (a damaged one) goes, once the new one is whole.
-
-    Returns:
-        The marker as written.
-    """
-
-    def write(folder: Path) -> None:
-        write_contexts(folder, content.contexts, dtype)
-
-    complete = stage_shard(shards, index, content, marker, {CONTEXTS: write}, {})
-    staged = staged_folder(shards, index)
-    try:
-        commit_folder(staged, shards / shard_name(index), replace)
-    except BaseException:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise
-    return complete
 
 
 def staged_folder(shards: Path, index: int) -> Path:
@@ -126,13 +87,13 @@ def stage_shard(
     pools: Mapping[str, WritePool],
     settings: Mapping[str, str],
 ) -> Marker:
-    """Write a whole shard under a temporary name, marker included; `commit_shard` gives it its name.
+    """Write a whole shard under a temporary name, marker included; `commit_folder` gives it its name.
 
     Args:
         shards: the cache's `shards` folder; no other process writes this shard.
         index: number of the shard.
         words: what is no pool's.
-        marker: the shard's marker; counts and hashes are filled in here.
+        marker: the shard's; counts and hashes are filled in here.
         pools: what writes the arrays of each pool, by its name; `contexts` is among them.
         settings: of each further pool, what was asked of it (see PoolMarker).
 
@@ -145,17 +106,17 @@ def stage_shard(
             write(folder)
         lists = pa.ListArray.from_arrays(words.word_offsets, words.word_ids)
         write_table(folder / "words.arrow", pa.table([words.paragraphs, lists], schema=WORDS_SCHEMA))
-        lexicon = pa.table([pa.array(words.lexicon, pa.string()), words.counts], schema=LEXICON_SCHEMA)
-        write_table(folder / "lexicon.arrow", lexicon)
-        files, marked = _by_pool(hash_files(folder), settings)
+        columns = [pa.array(words.lexicon, pa.string()), words.counts]
+        write_table(folder / "lexicon.arrow", pa.table(columns, schema=LEXICON_SCHEMA))
+        files = hash_files(folder)
         complete = marker.model_copy(
             update={
                 "n_paragraphs": words.n_paragraphs,
                 "n_contexts": len(words.paragraphs),
                 "n_words": len(words.word_ids),
                 "n_tokens": words.n_tokens,
-                "files": files,
-                "pools": marked,
+                "files": {name: xxh3 for name, xxh3 in files.items() if name.partition("/")[0] not in settings},
+                "pools": _pool_markers(files, settings),
             }
         )
         (folder / MARKER).write_bytes(canonical_json(complete.model_dump()))
@@ -168,15 +129,14 @@ def stage_pools(
 ) -> Marker:
     """Write what further pools took of a unit whose shard is there, under a temporary name.
 
-    Returns:
-        The shard's marker as it is to be; `commit_pools` writes it.
+    Returns the shard's marker as it is to be; `commit_pools` writes it.
     """
     with temporary_folder(staged_folder(shards, index)) as folder:
         for write in pools.values():
             write(folder)
-        _, marked = _by_pool(hash_files(folder), settings)
+        added = _pool_markers(hash_files(folder), settings)
         sync_all(folder)
-    return marker.model_copy(update={"pools": {**marker.pools, **marked}})
+    return marker.model_copy(update={"pools": {**marker.pools, **added}})
 
 
 def commit_pools(shards: Path, index: int, marker: Marker, names: list[str]) -> None:
@@ -195,16 +155,13 @@ def commit_pools(shards: Path, index: int, marker: Marker, names: list[str]) -> 
     shutil.rmtree(staged)
 
 
-def _by_pool(files: dict[str, str], settings: Mapping[str, str]) -> tuple[dict[str, str], dict[str, PoolMarker]]:
-    """Part the files of further pools, each in a folder of its name, from the shard's own."""
-    pools = {
-        pool: PoolMarker(
-            settings=asked, files={name: xxh3 for name, xxh3 in files.items() if name.startswith(f"{pool}/")}
-        )
-        for pool, asked in sorted(settings.items())
-    }
-    theirs = {name for pool in pools.values() for name in pool.files}
-    return {name: xxh3 for name, xxh3 in files.items() if name not in theirs}, pools
+def _pool_markers(files: dict[str, str], settings: Mapping[str, str]) -> dict[str, PoolMarker]:
+    """Return the markers of further pools, each of which has its files in a folder of its name."""
+    markers: dict[str, PoolMarker] = {}
+    for pool in sorted(settings):
+        own = {name: xxh3 for name, xxh3 in files.items() if name.startswith(f"{pool}/")}
+        markers[pool] = PoolMarker(settings=settings[pool], files=own)
+    return markers
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -230,9 +187,8 @@ class Shard:
     def open(cls, folder: Path) -> "Shard":
         """Open a shard by its marker.
 
-        Raises:
-            DamagedShard: there is no valid marker, or a file that it lists is missing.
-            X2StaticError: a newer version of x2static wrote the marker.
+        Raises DamagedShard: there is no valid marker, or a file that it lists is missing. X2StaticError: a newer
+        version of x2static wrote the marker.
         """
         path = folder / MARKER
         if not path.is_file():
@@ -247,8 +203,7 @@ class Shard:
         except X2StaticError as error:
             raise DamagedShard(f"{error}; {REMEDY}") from error
         for name in marker.files:
-            # zarr reads a missing chunk as its fill value, without a word.
-            if not (folder / name).is_file():
+            if not (folder / name).is_file():  # zarr would read a missing chunk as its fill value, without a word
                 raise DamagedShard(f"{folder}: {name} is missing; {REMEDY}")
         return cls(folder, marker)
 
@@ -344,12 +299,9 @@ def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str, ch
 
 
 def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtype) -> None:
-    """Write context vectors into a shard's folder.
+    """Write context vectors, (n_contexts, dim) float16 or float32, into a shard's folder, a zarr group.
 
-    Args:
-        folder: of the shard, a zarr group.
-        contexts: (n_contexts, dim) float16 or float32.
-        dtype: number format on the disk; int8 has scales beside it, (n_contexts,) float32.
+    `dtype` is the number format on the disk; int8 has scales beside it, (n_contexts,) float32.
     """
     n_rows, dim = contexts.shape
     chunk = min(CHUNK_ROWS, max(n_rows, 1))  # so a small shard gets a chunk of its own size
@@ -364,13 +316,9 @@ def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtyp
 
 
 def quantise(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Return the codes of rows, rounded half to even, and their scales; a row of zeros has scale 0.
+    """Return the codes of finite rows, (n, dim) int8 rounded half to even, and their scales, (n,) float32.
 
-    Args:
-        rows: (n, dim) float16 or float32, finite.
-
-    Returns:
-        (n, dim) int8 and (n,) float32.
+    A row of zeros has scale 0.
     """
     values = np.asarray(rows, np.float32)
     scales: npt.NDArray[np.float32] = np.abs(values).max(axis=1, initial=0) / np.float32(LARGEST)
@@ -381,12 +329,7 @@ def quantise(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.
 
 
 def dequantise(codes: npt.NDArray[np.int8], scales: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """Return code times scale, (n, dim) float16, computed in float32; NaN where code or scale are absent.
-
-    Args:
-        codes: (n, dim) int8.
-        scales: (n,) float32.
-    """
+    """Return code times scale, (n, dim) float16, computed in float32; NaN where code or scale are absent."""
     values = codes * scales[:, None]
     values[codes == ABSENT] = np.nan
     with np.errstate(over="ignore"):  # an infinite value is told by whoever reads

@@ -123,17 +123,16 @@ class WordVectors:
             vectors[row] = self.mean(self.split(text))
         return vectors
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write the vectors to a folder, `run.json` last: where it is, the rest is whole."""
+        folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).unlink(missing_ok=True)  # else a crash would leave it beside files of two runs
         with open_atomically(folder / MATRIX) as file:
             write_arrays(file, {"vectors": np.asarray(self.matrix, np.float32)})
         table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=VOCABULARY_SCHEMA)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, table.schema) as writer:
+        with open_atomically(folder / VOCABULARY) as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
-        write_atomically(folder / VOCABULARY, sink.getvalue().to_pybytes())
         if self.segmentation is not None:
             write_atomically(folder / SEGMENTATION, self.segmentation.rules.encode())
         write_atomically(folder / RUN, canonical_json(self.run))
@@ -145,29 +144,37 @@ class WordVectors:
         if not (folder / RUN).is_file():
             hint = "its training has not finished" if folder.is_dir() else "there is no such folder"
             raise X2StaticError(f"{folder}: no word vectors here ({hint}); make them with `x2static train`")
+        vocabulary = read_vocabulary(folder)
         try:
             matrix = safetensors.load_file(folder / MATRIX)["vectors"]
-            with pa.memory_map(str(folder / VOCABULARY)) as source:
-                table = pa.ipc.open_file(source).read_all()
-            words, counts = table["word"].to_pylist(), table["count"].to_numpy()
-        except (OSError, KeyError, SafetensorError, pa.ArrowInvalid) as error:
+        except (OSError, KeyError, SafetensorError) as error:
             raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
         rules = folder / SEGMENTATION
         return cls(
-            words=words,
+            words=vocabulary["word"].to_pylist(),
             matrix=matrix,
-            counts=counts,
+            counts=vocabulary["count"].to_numpy(),
             segmentation=WordSegmentation.load(rules) if rules.is_file() else None,
             run=read_json(folder / RUN),
         )
 
 
+def read_vocabulary(folder: Path) -> pa.Table:
+    """Return `word` string and `count` int64 of the vectors in a folder, in the order of the matrix.
+
+    Raises X2StaticError: the file is missing or damaged.
+    """
+    try:
+        with pa.memory_map(str(folder / VOCABULARY)) as source:
+            return pa.ipc.open_file(source).read_all().select(["word", "count"])
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
+
+
 def sif_weights(counts: npt.NDArray[np.int64], a: float) -> npt.NDArray[np.float64]:
     """Return the smooth inverse frequency a / (a + p) of each word, (n,) float64 in (0, 1] (Arora, Liang and Ma 2017).
 
-    Args:
-        counts: (n,), not all of them zero; p is a word's share of them all.
-        a: the smaller, the less frequent words weigh.
+    p is a word's share of all counts, (n,), which are not all zero; the smaller a, the less frequent words weigh.
     """
     weights: npt.NDArray[np.float64] = a / (a + counts / counts.sum())
     return weights

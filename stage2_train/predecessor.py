@@ -17,7 +17,7 @@ from safetensors import safe_open
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import differing_settings, hash_file, read_json, write_atomically
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import RUN, VOCABULARY
+from x2static.schemas.vectors import RUN, VOCABULARY, read_vocabulary
 from x2static.stage2_train.checkpoint import CHECKPOINTS, STATE, TENSORS, TRANSFORM, TrainingState, checkpoints
 from x2static.stage2_train.learner import Learner
 from x2static.stage2_train.objectives.objective import load_objective
@@ -206,9 +206,8 @@ def _end(folder: Path, epochs: int) -> tuple[Path, TrainingState, str]:
 
 def _words(folder: Path) -> pa.Array:
     try:
-        with pa.memory_map(str(folder / VOCABULARY)) as source:
-            return pa.ipc.open_file(source).read_all()["word"].combine_chunks()
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        return read_vocabulary(folder)["word"].combine_chunks()
+    except X2StaticError as error:
         raise X2StaticError(_damaged(folder, str(error))) from error
 
 

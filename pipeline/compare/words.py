@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.compare.plan import Step
 from x2static.pipeline.compare.scores import only
 from x2static.report.page import Picture, Section
 from x2static.report.table import Column, Table
-from x2static.schemas.vectors import VOCABULARY, WordVectors
+from x2static.schemas.vectors import WordVectors, read_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +72,7 @@ def common_words(folders: Iterable[Path], most: int) -> list[str]:
 
     Raises X2StaticError: vectors are damaged.
     """
-    vocabularies: list[list[str]] = []
-    for folder in folders:
-        try:
-            with pa.memory_map(str(folder / VOCABULARY)) as source:
-                vocabularies.append(pa.ipc.open_file(source).read_all()["word"].to_pylist())
-        except (OSError, KeyError, pa.ArrowInvalid) as error:
-            raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
+    vocabularies = [read_vocabulary(folder)["word"].to_pylist() for folder in folders]
     shared = set(vocabularies[0]).intersection(*vocabularies[1:])
     return [word for word in vocabularies[0] if word in shared][:most]
 

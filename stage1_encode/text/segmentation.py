@@ -13,8 +13,7 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 
 from x2static.durable.storage import canonical_json
-from x2static.schemas.segmentation import WordSegmentation
-from x2static.schemas.segmenters import LIBRARIES, SegmenterRules
+from x2static.schemas.segmentation import LIBRARIES, SegmenterRules, WordSegmentation
 
 # Insides of character classes, which `re` and the tokenizers library read alike.
 HAN = "\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from tests.schemas.caches import encoding
+from tests.schemas.caches import ShardContent, encoding
 from tests.stage2_train.caches import write_cache
 from x2static.baselines.request import Request
 from x2static.durable.storage import canonical_json
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.cache import MANIFEST, Cache
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
-from x2static.schemas.shard import ShardContent
 
 Sentences = list[list[str]]
 DIM = 8

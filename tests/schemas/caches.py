@@ -1,17 +1,33 @@
 """Small caches, made by the writer that stage one uses."""
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from x2static.durable.storage import canonical_json
-from x2static.schemas.encoding import Encoding
+from x2static.durable.storage import canonical_json, commit_folder
+from x2static.schemas.encoding import Dtype, Encoding
 from x2static.schemas.manifest import Manifest, Marker, Plan, Unit
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
-from x2static.schemas.shard import ShardContent, write_shard
+from x2static.schemas.shard import CONTEXTS, ShardWords, shard_name, stage_shard, staged_folder, write_contexts
 
 DIM = 8
 RULES = WordSegmentation('{"normalizer": null}')  # nothing splits by them
+
+
+@dataclass(frozen=True)
+class ShardContent(ShardWords):
+    contexts: np.ndarray  # (n_contexts, dim) float16 or float32
+
+
+def write_shard(
+    shards: Path, index: int, content: ShardContent, marker: Marker, dtype: Dtype = "float16", replace: bool = False
+) -> Marker:
+    write = partial(write_contexts, contexts=content.contexts, dtype=dtype)
+    complete = stage_shard(shards, index, content, marker, {CONTEXTS: write}, {})
+    commit_folder(staged_folder(shards, index), shards / shard_name(index), replace)
+    return complete
 
 
 def encoding(**changes: object) -> Encoding:

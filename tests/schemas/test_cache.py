@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.schemas.caches import RULES, content, encoding, make_cache, marker, plan
+from tests.schemas.caches import RULES, content, encoding, make_cache, marker, plan, write_shard
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache, content_of, missing_shards
 from x2static.schemas.encoding import differences
 from x2static.schemas.manifest import Plan
-from x2static.schemas.shard import write_shard
 
 
 def change_json(path: Path, **changes: object) -> None:

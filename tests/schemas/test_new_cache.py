@@ -1,7 +1,10 @@
 """How a cache begins."""
 
+import pytest
+
 from tests.schemas.caches import RULES, encoding, plan
-from x2static.schemas.cache import Cache, begin_cache, foreign_names
+from x2static.durable.errors import X2StaticError
+from x2static.schemas.cache import Cache, begin_cache, may_become_cache
 from x2static.schemas.manifest import Manifest
 
 MANIFEST = Manifest(
@@ -22,7 +25,7 @@ def test_what_a_killed_beginning_left_is_no_stranger_and_goes(tmp_path):
     (tmp_path / ".lock").touch()
     for leftover in (".tmp-manifest.json-7", "plans/.tmp-2.json-7", "zarr.0123abc.partial"):
         (tmp_path / leftover).write_text("half")
-    assert foreign_names(tmp_path) == []
+    assert may_become_cache(tmp_path)
     begin_cache(tmp_path, MANIFEST, RULES, {0: plan(3)})
     assert Cache.open(tmp_path).plans() == [plan(3)]
     assert not list(tmp_path.rglob("*7"))
@@ -34,4 +37,5 @@ def test_shards_and_other_things_are_strangers(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "plans" / "2027.txt").touch()
     (tmp_path / "notes").touch()
-    assert foreign_names(tmp_path) == ["notes", "plans/2027.txt", "shards/000000"]
+    with pytest.raises(X2StaticError, match=r"other things \(notes, plans/2027.txt, shards/000000\)"):
+        may_become_cache(tmp_path)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.schemas.caches import content, marker
+from tests.schemas.caches import ShardContent, content, marker, write_shard
 from x2static.durable.errors import X2StaticError
 from x2static.schemas import shard as module
-from x2static.schemas.shard import CHUNK_ROWS, Shard, hash_files, write_shard
+from x2static.schemas.shard import CHUNK_ROWS, Shard, hash_files
 
 PLAIN_READER = """
 import json, sys
@@ -83,7 +83,7 @@ def test_what_is_written_is_read(tmp_path, rows):
     assert shard.damage() == []
 
 
-def _write_content(tmp_path: Path, written: module.ShardContent) -> Shard:
+def _write_content(tmp_path: Path, written: ShardContent) -> Shard:
     write_shard(tmp_path, 0, written, marker(0))
     return Shard.open(tmp_path / "000000")
 
@@ -220,7 +220,7 @@ json.dump({"dtypes": [str(codes.dtype), str(scales.dtype)], "rows": (codes * sca
 """
 
 
-def write_int8(tmp_path: Path, written: module.ShardContent) -> Shard:
+def write_int8(tmp_path: Path, written: ShardContent) -> Shard:
     write_shard(tmp_path, 0, written, marker(0), "int8")
     return Shard.open(tmp_path / "000000")
 
@@ -302,7 +302,7 @@ def test_the_same_content_gives_the_same_int8_bytes(tmp_path):
 
 def test_float32_contexts_are_stored_as_the_float16_that_they_round_to(tmp_path):
     given = content(6)
-    wide = module.ShardContent(**{**vars(given), "contexts": given.contexts.astype(np.float32) * np.float32(1.0001)})
+    wide = ShardContent(**{**vars(given), "contexts": given.contexts.astype(np.float32) * np.float32(1.0001)})
     shard = _write_content(tmp_path, wide)
     assert np.array_equal(shard.contexts(), wide.contexts.astype(np.float16))
 

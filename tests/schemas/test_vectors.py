@@ -39,7 +39,7 @@ def test_what_is_saved_is_loaded(tmp_path):
     matrix = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
     matrix[0] = [np.finfo(np.float32).tiny, -0.0, np.finfo(np.float32).max]
     saved = WordVectors(words, matrix, np.arange(8), WordSegmentation(lower_casing_rules()), {"loss": 0.5, "ü": [1]})
-    saved.save(tmp_path / "new" / "run")
+    saved.save(str(tmp_path / "new" / "run"))
     loaded = WordVectors.load(str(tmp_path / "new" / "run"))
     assert loaded.words == words
     assert loaded.matrix.dtype == np.float32

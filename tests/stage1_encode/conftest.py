@@ -14,8 +14,7 @@ from tests.stage1_encode.forks import Forks, shared_forks
 from tests.teachers import make_teacher
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.segmentation import WordSegmentation
-from x2static.schemas.segmenters import LIBRARIES, Library
+from x2static.schemas.segmentation import LIBRARIES, Library, WordSegmentation
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.schemas.segmenters import LIBRARIES, Library
+from x2static.schemas.segmentation import LIBRARIES, Library
 from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.text.segmentation import choose_words
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.schemas.caches import RULES, encoding, marker, plan
+from tests.schemas.caches import RULES, ShardContent, encoding, marker, plan, write_shard
 from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import Manifest, Plan
 from x2static.schemas.segmentation import SEGMENTATION
-from x2static.schemas.shard import MARKER, ShardContent, shard_name, write_shard
+from x2static.schemas.shard import MARKER, shard_name
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train.moments import SHRINKAGE
 from x2static.stage2_train.sampling import Draws, draws_of

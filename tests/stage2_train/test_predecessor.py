@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.schemas.caches import encoding, marker, plan
+from tests.schemas.caches import encoding, marker, plan, write_shard
 from tests.stage2_train.caches import DIM, config, make_cache, opened, result, shard_content
 from tests.stage2_train.driver import drive
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import Plan
-from x2static.schemas.shard import shard_name, write_shard
+from x2static.schemas.shard import shard_name
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import predecessor
 from x2static.stage2_train.checkpoint import TENSORS, TRANSFORM, checkpoints

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.schemas.caches import encoding, marker, plan
+from tests.schemas.caches import encoding, marker, plan, write_shard
 from tests.stage2_train.caches import DIM, config, result, shard_content, write_cache
 from tests.stage2_train.driver import drive
 from tests.stage2_train.test_checkpoint import stop_at
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import only_writer
 from x2static.schemas.cache import Cache, content_of
-from x2static.schemas.shard import shard_name, write_shard
+from x2static.schemas.shard import shard_name
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train.shards import list_numbers, parse_numbers
 from x2static.stage2_train.trainer import train

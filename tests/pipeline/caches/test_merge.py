@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.pipeline.caches.parts import flip, part_of, plan_of
-from tests.schemas.caches import content, encoding, make_cache, marker
+from tests.schemas.caches import content, encoding, make_cache, marker, write_shard
 from tests.stage1_encode.runs import files_of
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.caches import make_cache as make_training_cache
@@ -22,7 +22,6 @@ from x2static.machine.progress import Progress
 from x2static.pipeline import cli
 from x2static.pipeline.caches.merge import merge
 from x2static.schemas.cache import Cache, content_of
-from x2static.schemas.shard import write_shard
 from x2static.stage2_train.trainer import train
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.pipeline.caches.parts import flip, plan_of
 from tests.pipeline.caches.test_merge import killed
-from tests.schemas.caches import content, make_cache, marker
+from tests.schemas.caches import content, make_cache, marker, write_shard
 from tests.stage1_encode.runs import files_of
 from tests.stage2_train.caches import config
 from tests.stage2_train.caches import make_cache as make_training_cache
@@ -18,7 +18,6 @@ from x2static.pipeline.caches.merge import merge
 from x2static.pipeline.caches.sample import sample
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import UnitSample
-from x2static.schemas.shard import write_shard
 from x2static.stage2_train.trainer import train
 
 

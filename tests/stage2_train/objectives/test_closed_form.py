@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.schemas.caches import ShardContent
 from tests.stage2_train.caches import (
     DIM,
     config,
@@ -21,7 +22,6 @@ from tests.stage2_train.caches import (
 )
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.progress import silent
-from x2static.schemas.shard import ShardContent
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import moments as sums

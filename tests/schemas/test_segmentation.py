@@ -14,8 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.export.formats import export
-from x2static.schemas.segmentation import WordSegmentation
-from x2static.schemas.segmenters import LIBRARIES, Library
+from x2static.schemas.segmentation import LIBRARIES, Library, WordSegmentation
 from x2static.schemas.vectors import WordVectors
 
 SPLIT_AT_SPACES = {
@@ -71,7 +70,7 @@ class Kept(logging.Handler):
 def test_another_version_warns_once_and_splits(monkeypatch):
     other = chinese(versions={"rjieba": "0.0.1"})
     kept = Kept()
-    monkeypatch.setattr(logging.getLogger("x2static.schemas.segmenters"), "handlers", [kept])
+    monkeypatch.setattr(logging.getLogger("x2static.schemas.segmentation"), "handlers", [kept])
     assert other.split("历史") == ["历史"]
     assert other.occurrences("历史") == [("历史", 0, 2)]
     [message] = kept.messages
@@ -120,7 +119,7 @@ def test_many_threads_at_once_get_the_same_words(segmenter, runs, text):
 def test_cutting_thai_needs_no_home_and_leaves_the_environment_alone(tmp_path, user):
     (tmp_path / "home").write_text("a file, in which no folder can be made")
     code = (
-        "import os; from tests.schemas.test_segmenters import rules; before = dict(os.environ); "
+        "import os; from tests.schemas.test_segmentation import rules; before = dict(os.environ); "
         "assert rules('pythainlp', '[ก-๎]+$').split('ฉันรัก') == ['ฉัน', 'รัก']; assert dict(os.environ) == before"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHAINLP")}
