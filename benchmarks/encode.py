@@ -2,16 +2,14 @@
 
     python -m benchmarks.encode --corpus FILE [--paragraphs 16384] [--model demo]
 
-In one run, on the same paragraphs and teacher, each in a process of its own so that memory can be told apart:
+On the same paragraphs and teacher, each in a process of its own:
 
 - bare: the teacher's forward pass over the very batches that stage one makes, as many at once as there, nothing else
-  (one at a time, with all cores on each, is told beside it);
-- encode: `x2static encode` whole, from the first text that is read to the last shard, start-up (imports, loading the
-  teacher, planning) apart;
+  (one at a time, with all cores on each, is told beside it); timed before and after encode, so that a machine that
+  others use as well is fair to both;
+- encode: `x2static encode` from the first text that is read to the last shard, without loading and planning;
 - plain: a loop in the manner of Tokenlearn, sentence-transformers' `encode` with token outputs, in batches of 32, not
-  sorted, on a sample of the paragraphs.
-
-Bare and encode take turns, so that a machine that others use as well is fair to both: bare is timed before and after.
+  sorted.
 """
 
 import argparse
@@ -25,8 +23,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.processes import alone, peak_rss
 from x2static.machine.device import pick_device
+from x2static.machine.processes import alone, peak_rss
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.corpora.byte_lines import open_stream
 from x2static.stage1_encode.encode import encode as run_stage
@@ -49,58 +47,49 @@ def paragraphs_of(corpus: str, count: int) -> list[str]:
 
 def config_of(arguments: dict[str, Any], cache: str) -> EncodeConfig:
     """Return stage one's configuration for these arguments."""
-    return EncodeConfig(
-        model=arguments["model"],
-        corpus=(arguments["corpus"],),
-        cache=Path(cache),
-        device=arguments["device"],
-        limit=arguments["paragraphs"],
-    )
+    names = {"model": arguments["model"], "corpus": (arguments["corpus"],), "device": arguments["device"]}
+    return EncodeConfig(cache=Path(cache), limit=arguments["paragraphs"], **names)
 
 
-def bare(arguments: dict[str, Any]) -> Figures:
-    """Time the forward pass alone over every n-th of the batches that stage one makes."""
+def bare(arguments: dict[str, Any], lanes: int = 0) -> Figures:
+    """Time the forward pass alone over every n-th of stage one's batches, so many at once (0: as many as stage one)."""
     config = config_of(arguments, "unused")
     device = pick_device(config.device)
     files = TeacherFiles.find(config.model, None)
     encoder = load_encoder(config, files, pick_precision(config.precision, config.compat, device)[0], device)
-    loaded = peak_rss()
+    figures: Figures = {"teacher_rss": peak_rss()}
     paragraphs = paragraphs_of(config.corpus[0], arguments["paragraphs"])
     batches: list[list[Any]] = []
     for start in range(0, len(paragraphs), config.unit):
         unit = [(start, paragraphs[start : start + config.unit])]
         portions = (text for _, text in prepared(unit, encoder.preparer, 1, PORTION[device.type]))
         batches += [batch for ready in encoder.batches(portions) for batch in ready]
-    chosen = batches[:: arguments["bare_every"]]
-    inputs = [encoder.teacher.inputs(batch) for batch in chosen]
-    lanes = arguments["lanes"] or encoder.lanes
+    batches = batches[:: arguments["bare_every"]]
+    inputs = [encoder.teacher.inputs(batch) for batch in batches]
+    lanes = lanes or encoder.lanes
     with shared_cores(lanes), ThreadPoolExecutor(lanes) as pool:
-
-        def read(chosen: list[Any]) -> float:
+        for part in (inputs[: len(inputs) // 10 + 1], inputs):  # the first warms up
             started = time.perf_counter()
-            for _ in pool.map(lambda pair: encoder.teacher.forward(*pair).shape, chosen):
-                pass
+            list(pool.map(lambda pair: encoder.teacher.forward(*pair).shape, part))
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            return time.perf_counter() - started
-
-        read(inputs[: len(inputs) // 10 + 1])  # warm
-        seconds = read(inputs)
-    tokens = sum(len(window.pieces) for batch in chosen for window in batch)
+            seconds = time.perf_counter() - started
+    tokens = sum(len(window.pieces) for batch in batches for window in batch)
     padded = sum(pieces.numel() for pieces, _ in inputs)
-    return {"rate": tokens / seconds, "padding": padded / tokens - 1, "teacher_rss": loaded}
+    return figures | {"rate": tokens / seconds, "padding": padded / tokens - 1}
 
 
-def encode(arguments: dict[str, Any]) -> Figures:
-    """Time stage one as a user runs it, start-up apart."""
-    began: list[float] = []
+def encode(arguments: dict[str, Any], words: str = "") -> Figures:
+    """Time stage one as a user runs it, with word sums over the words of a file if there is one."""
+    reports: list[float] = []
     with tempfile.TemporaryDirectory(prefix="x2static-benchmark-") as folder:
-        words = arguments["words"] and Path(arguments["words"]).read_text().split()
-        config = config_of(arguments, f"{folder}/cache")
-        figures = run_stage(config, lambda _: began.append(time.perf_counter()), words or ())
+        listed = Path(words).read_text().split() if words else ()
+        figures = run_stage(
+            config_of(arguments, f"{folder}/cache"), lambda _: reports.append(time.perf_counter()), listed
+        )
         ended = time.perf_counter()
     # The first report comes when the teacher is loaded and nothing has been read yet.
-    return {"rate": figures["teacher_tokens"] / (ended - began[0]), "peak_rss": peak_rss(), **figures}
+    return {"rate": figures["teacher_tokens"] / (ended - reports[0]), "peak_rss": peak_rss(), **figures}
 
 
 def plain(arguments: dict[str, Any]) -> Figures:
@@ -108,16 +97,13 @@ def plain(arguments: dict[str, Any]) -> Figures:
     from sentence_transformers import SentenceTransformer  # no dependency of x2static
 
     model = SentenceTransformer(str(resolve_model(arguments["model"], None)[0]), device=None)
-    chosen = [text for text in paragraphs_of(arguments["corpus"], arguments["paragraphs"]) if len(text) >= 140]
-    chosen = chosen[:: arguments["plain_every"]]
-
-    def read(texts: list[str]) -> int:
-        options = {"output_value": "token_embeddings", "batch_size": PLAIN_BATCH, "show_progress_bar": False}
-        return sum(len(states) for states in model.encode(texts, **options))
-
-    read(chosen[:PLAIN_BATCH])  # warm
-    started = time.perf_counter()
-    tokens = sum(read(chosen[start : start + PLAIN_BATCH]) for start in range(0, len(chosen), PLAIN_BATCH))
+    texts = [text for text in paragraphs_of(arguments["corpus"], arguments["paragraphs"]) if len(text) >= 140]
+    texts = texts[:: arguments["plain_every"]]
+    options = {"output_value": "token_embeddings", "batch_size": PLAIN_BATCH, "show_progress_bar": False}
+    model.encode(texts[:PLAIN_BATCH], **options)  # warm
+    tokens, started = 0, time.perf_counter()
+    for start in range(0, len(texts), PLAIN_BATCH):
+        tokens += sum(len(states) for states in model.encode(texts[start : start + PLAIN_BATCH], **options))
     return {"rate": tokens / (time.perf_counter() - started)}
 
 
@@ -132,9 +118,8 @@ def main() -> None:
     parser.add_argument("--plain-every", type=int, default=16, help="run every n-th paragraph through the plain loop")
     parser.add_argument("--words", default="", help="also encode with --ase over the words of this file")
     arguments = vars(parser.parse_args())
-    without = arguments | {"words": "", "lanes": 0}
-    before, encoded, after = alone(bare, without), alone(encode, without), alone(bare, without)
-    one_lane, loop = alone(bare, without | {"lanes": 1}), alone(plain, without)
+    before, encoded, after = alone(bare, arguments), alone(encode, arguments), alone(bare, arguments)
+    one_lane, loop = alone(bare, arguments, 1), alone(plain, arguments)
     figures = {
         "benchmark": "encode",
         "encode_over_bare": round(encoded["rate"] / ((before["rate"] + after["rate"]) / 2), 4),
@@ -150,7 +135,7 @@ def main() -> None:
         "seconds": encoded["seconds"],
     }
     if arguments["words"]:
-        with_words, again = alone(encode, arguments | {"lanes": 0}), alone(encode, without)
+        with_words, again = alone(encode, arguments, arguments["words"]), alone(encode, arguments)
         figures["ase_overhead"] = round((encoded["rate"] + again["rate"]) / 2 / with_words["rate"] - 1, 4)
     print(json.dumps(figures))
 

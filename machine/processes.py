@@ -42,6 +42,13 @@ def alone(work: Callable[..., Result], *arguments: Any) -> Result:
         return process.submit(work, *arguments).result()
 
 
+def peak_rss() -> int:
+    """Return the most bytes of memory that this process has held."""
+    import resource  # Windows has none
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 class Child:
     """A process that is talked to."""
 

@@ -13,8 +13,7 @@ class Method(NamedTuple):
 
     module: str  # of `baselines/`, whose `make` runs it
     reads: frozenset[str]  # the options that it reads
-    # whether --corpus is the text that it is trained on; for others, where the cache's corpus is now
-    reads_text: bool = False
+    reads_text: bool = False  # whether --corpus is the text it is trained on, and not where the cache's corpus is now
 
 
 _ALL = frozenset({"name", "out", "cache", "min_count", "max_vocab", "vocab"})
@@ -42,28 +41,22 @@ class BaselineConfig(BaseModel):
 
     name: str  # the method
     out: Path  # folder of the vectors
-    # the cache whose vocabulary, words and (where the method has one) teacher and corpus are used
-    cache: Path | None = None
-    # text files to read instead of the words in the cache; or, where the teacher reads the corpus again, where its
-    # files are now
-    corpus: tuple[str, ...] = ()
+    cache: Path | None = None  # whose vocabulary, words and, where the method has them, teacher and corpus are used
+    corpus: tuple[str, ...] = ()  # files to read instead of the cache's words; or where those are that the teacher read
     model: str | None = None  # where the teacher is now; None for where the cache says
     layer: Layer = "last"  # which of the teacher's hidden states: "last", or a number, 0 the embeddings
     pooling: Pooling = "mean"  # how a word's contextual vectors become one (`ase`)
-    # length of the vectors, where the method can choose it; None for the teacher's
-    dim: int | None = Field(default=None, ge=1)
+    dim: int | None = Field(default=None, ge=1)  # of the vectors, where the method can choose; None for the teacher's
     min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
     max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
     vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary
     epochs: int = Field(default=5, ge=1)  # passes over the text (gensim's methods)
     window: int = Field(default=5, ge=1)  # words on either side of the target (gensim's methods)
     negatives: int = Field(default=10, ge=1)  # words drawn for each target (gensim's methods)
-    # threshold of the subsampling of frequent words (gensim's methods)
-    subsample: float = Field(default=1e-4, ge=0, allow_inf_nan=False)
+    subsample: float = Field(default=1e-4, ge=0, allow_inf_nan=False)  # threshold for frequent words (gensim's)
     vectors: Path | None = None  # the file of word vectors to read (`load`)
     seed: int = Field(default=0, ge=0, lt=2**31)  # of every draw
-    # of the methods that take a number; None for as many as torch uses. gensim is reproducible with 1 alone.
-    threads: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1)  # None: as many as torch uses; gensim needs 1 to be reproducible
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where the teacher runs
     precision: Precision | Literal["auto"] = "auto"  # number format of the teacher
     trust_remote_code: bool = False  # let a model run Python code of its own

@@ -23,22 +23,18 @@ class PlanOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     unit: int = Field(default=8192, ge=1)  # paragraphs in a unit, and so in a shard
-    # share of the paragraphs to take, each decided by its place in the corpus; None takes all
-    sample: float | None = Field(default=None, gt=0, lt=1)
+    sample: float | None = Field(default=None, gt=0, lt=1)  # share of the paragraphs to take; None takes all
     seed: int = Field(default=0, ge=0, lt=2**63)  # another seed takes another sample
-    # what to do about text that cannot be read: no valid UTF-8, too long, or a row of JSON without text. "replace"
-    # mends what is no valid UTF-8 and fails for the rest.
+    # for text that is no valid UTF-8, which "replace" mends, too long, or a row of JSON without text
     on_bad_text: OnBadText = "fail"
-    # a longer line is not a paragraph, but a file in another format
-    max_paragraph_bytes: int = Field(default=10_000_000, ge=1)
+    max_paragraph_bytes: int = Field(default=10_000_000, ge=1)  # a longer line is a file in another format
 
 
 class ReadingOptions(PlanOptions):
     """How corpora are read and cut."""
 
     format: TextFormat = "auto"  # how paragraphs stand in local files; "auto" goes by their endings and first lines
-    # at most so many paragraphs of each corpus, counted after the sample and before the filter; None for all
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1)  # paragraphs of each corpus, after the sample and before the filter
 
 
 class ContextOptions(BaseModel):
@@ -47,8 +43,7 @@ class ContextOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     context: Context = "paragraph"  # what the teacher reads at once, a paragraph (eq. 4) or a sentence (eq. 3).
-    # "paper" reproduces the reference implementation's peculiarities (docs/COMPAT.md)
-    compat: Literal["paper"] | None = None
+    compat: Literal["paper"] | None = None  # the reference implementation's peculiarities (docs/COMPAT.md)
     dtype: Dtype = "float16"  # number format of the stored context vectors; "int8" halves the cache, with a scale a row
     compile: bool = False  # let torch compile the teacher, which rounds otherwise
     # ISO 639-1 code, for the sentence splitter's abbreviations and marks, and for the words of zh, ja, th
@@ -65,16 +60,12 @@ class EncodeConfig(ReadingOptions, ContextOptions):
     corpus: tuple[str, ...] = Field(min_length=1)
     cache: Path  # the folder that the cache is written to
     append: bool = False  # add the corpora to a finished cache, whose shards stay as they are
-    # which of the teacher's hidden states are averaged: "last", or a number: 0 the embeddings, n what block n gives,
-    # negative ones from the end
-    layer: Layer = LAST
-    # "3/16" encodes every 16th unit, the third first; None all of them
-    part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")
+    layer: Layer = LAST  # hidden states that are averaged: 0 the embeddings, n those of block n, negative from the end
+    part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")  # "3/16": every 16th unit from the 3rd
     precision: Precision | Literal["auto"] = "auto"  # number format of the teacher; "auto" picks by hardware
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where the teacher runs
     encoders: int = Field(default=1, ge=1)  # processes that a teacher is loaded in, on one machine
-    # processes that prepare text for the teacher; None: one thread on a CPU, several processes otherwise
-    workers: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=1)  # processes that prepare text; None: by the device
     revision: str | None = None  # commit, tag or branch of a model on the hub
     trust_remote_code: bool = False  # let a model on the hub run its own Python code
 

@@ -31,9 +31,7 @@ class Unit(BaseModel):
     paragraphs: int  # paragraphs in it, before the filter
     start_line: int = 0  # paragraphs of the row `start` that belong to the unit before
     stop_line: int = 0  # paragraphs of the row `stop` that belong to this unit
-    # whether `paragraphs` is their number. In the plan of Parquet files on the hub, whose rows are read when they are
-    # encoded, it is about so many; in a marker it is their number.
-    counted: bool = True
+    counted: bool = True  # whether `paragraphs` is no estimate, as in the plan of Parquet files on the hub
     skipped: int = 0  # paragraphs that were left out as bad text when it was read; 0 where the plan has counted them
 
 
@@ -61,9 +59,7 @@ class Plan(PlanOptions):
     first: int  # paragraphs of this corpus that earlier plans hold
     limit: int | None  # at most so many paragraphs in this plan; None for all
     units: tuple[Unit, ...]  # the slices, in order
-    # the samples that cut its units down, the latest last; empty for a plan that is whole. All other fields are those
-    # of the whole plan.
-    sampled: tuple[UnitSample, ...] = ()
+    sampled: tuple[UnitSample, ...] = ()  # what cut its units down, the latest last; other fields are the whole plan's
 
 
 class PoolMarker(BaseModel):
@@ -88,10 +84,9 @@ class Marker(BaseModel):
     n_contexts: int  # rows of `contexts`
     n_words: int  # word occurrences
     n_tokens: int  # pieces that the teacher read, special tokens included
-    # xxh3 of every other file of the shard, those of `pools` left out, by its path in the shard's folder
-    files: dict[str, str]
-    # what was taken from the teacher's states besides the contexts, by the pool's name. Left out of the JSON when
-    # empty, and no part of a cache's content: it may be added later, and changes no vector of a training.
+    files: dict[str, str]  # xxh3 of the shard's other files, those of `pools` left out, by path in its folder
+    # further pools by name. Left out of the JSON when empty, and no part of a cache's content: they may be added later,
+    # and change no vector of a training.
     pools: dict[str, PoolMarker] = {}
 
     @model_serializer(mode="wrap")

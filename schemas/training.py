@@ -1,36 +1,32 @@
 """The configuration of stage two."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # The file of each is stage2_train/objectives/NAME.py, with underscores for dashes.
-ObjectiveName = Literal[
-    "negative-sampling",
-    "closed-form",
-]
+ObjectiveName = Literal["negative-sampling", "closed-form"]
+
 # Table 1 of the paper, and what its text and code say beside it: these stay, whatever the defaults become.
-PAPER = MappingProxyType(
-    {
-        "objective": "negative-sampling",
-        "transform": "none",
-        "dim": None,
-        "init": "uniform",
-        "epochs": 1,
-        "lr": 1e-3,
-        "schedule": "constant",
-        "warmup": 0.0,
-        "negatives": 10,
-        "negatives_mode": "target",
-        "noise_power": 0.5,
-        "subsample": 5e-6,
-        "min_count": 10,
-        "max_vocab": 750_000,
-        "batch_size": 128,
-    }
-)
+PAPER: Mapping[str, Any] = {
+    "objective": "negative-sampling",
+    "transform": "none",
+    "dim": None,
+    "init": "uniform",
+    "epochs": 1,
+    "lr": 1e-3,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "negatives": 10,
+    "negatives_mode": "target",
+    "noise_power": 0.5,
+    "subsample": 5e-6,
+    "min_count": 10,
+    "max_vocab": 750_000,
+    "batch_size": 128,
+}
 
 
 class TrainConfig(BaseModel):
@@ -43,45 +39,34 @@ class TrainConfig(BaseModel):
 
     cache: Path  # the cache to read
     out: Path  # the folder of the run: vectors, run.json, checkpoints
-    # "negative-sampling" is the paper's (eq. 1); "closed-form" the Gaussian solution, in one pass.
-    objective: ObjectiveName = "negative-sampling"
-    # space of the contexts: as they are; without their mean m; or S^-1/2 (c - m), S their covariance
+    objective: ObjectiveName = "negative-sampling"  # the paper's (eq. 1), or the Gaussian solution, in one pass
+    # space of the contexts c: as they are, c - m with m their mean, or S^-1/2 (c - m) with S their covariance
     transform: Literal["none", "center", "whiten"] = "whiten"
-    # width of the contexts after a projection on their principal components; None keeps the teacher's
-    dim: int | None = Field(default=None, ge=1)
+    dim: int | None = Field(default=None, ge=1)  # principal components that contexts are projected on; None: no such
     # how the vectors begin: "uniform" in +-1/dim, "zeros", or the closed form of the space that is trained in
     init: Literal["uniform", "zeros", "closed-form"] = "closed-form"
     epochs: int = Field(default=1, ge=1)  # passes over the cache
     lr: float = Field(default=3e-4, gt=0, allow_inf_nan=False)  # learning rate of Adam; with a schedule, the highest
-    # how the learning rate falls: not at all, linearly to 0, or as half a cosine
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    # epochs, or a part of one, in which the learning rate rises linearly from 0
-    warmup: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"  # how the rate falls to 0, if at all
+    warmup: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # epochs in which the rate rises linearly from 0
     negatives: int = Field(default=10, ge=1)  # words drawn from the noise distribution for each target
-    # "target" draws fresh ones for each target, as the paper; "shared" a pool for each batch, with the same expected
-    # gradient
+    # fresh ones for each target, as the paper, or from a pool for each batch, with the same expected gradient
     negatives_mode: Literal["target", "shared"] = "shared"
     pool: int = Field(default=1024, ge=1)  # words in a shared pool
-    # negatives are drawn with probability proportional to count to this power (paper: 0.5)
-    noise_power: float = Field(default=0.5, ge=0, le=1)
-    # threshold t of the subsampling of frequent targets; 0 keeps every target
-    subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)
+    noise_power: float = Field(default=0.5, ge=0, le=1)  # negatives are drawn by count to this power
+    subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)  # threshold t for frequent targets; 0 keeps all
     min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
     max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
     vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary
-    # paragraphs in a batch (sentences, where the cache's context is the sentence)
-    batch_size: int = Field(default=128, ge=1)
+    batch_size: int = Field(default=128, ge=1)  # paragraphs in a batch, or sentences, whichever is the cache's context
     seed: int = Field(default=0, ge=0, lt=2**63)  # of every draw
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where training runs
-    # "paper" gives every setting that is not asked for the paper's value, see PAPER
-    compat: Literal["paper"] | None = None
-    # the folder of a finished run, on this cache or on it before it grew, whose vectors and moments are carried over by
-    # word
+    compat: Literal["paper"] | None = None  # "paper" gives every setting that is not asked for the paper's value
+    # the folder of a finished run on this cache, grown since or not, whose vectors and moments are carried over by word
     continue_run: Path | None = Field(default=None, alias="continue")
     partial: bool = False  # train on what is committed of a cache that is not finished
     checkpoint_minutes: float = Field(default=10.0, ge=0)  # time between checkpoints; 0 saves after every batch
-    # contexts that are held in memory, the device's, and shuffled together
-    buffer_megabytes: int = Field(default=512, ge=1)
+    buffer_megabytes: int = Field(default=512, ge=1)  # contexts held in memory, the device's, and shuffled together
 
     @model_validator(mode="before")
     @classmethod

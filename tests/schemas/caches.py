@@ -25,6 +25,7 @@ def write_shard(
     shards: Path, index: int, content: ShardContent, marker: Marker, dtype: Dtype = "float16", replace: bool = False
 ) -> Marker:
     write = partial(write_contexts, contexts=content.contexts, dtype=dtype)
+    shards.mkdir(parents=True, exist_ok=True)
     complete = stage_shard(shards, index, content, marker, {CONTEXTS: write}, {})
     commit_folder(staged_folder(shards, index), shards / shard_name(index), replace)
     return complete

@@ -1,7 +1,6 @@
 """Rules that name a library: what is said where it is missing, other or unknown, and that it works in any thread."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -56,45 +55,29 @@ def test_rules_tell_what_cuts():
     assert WordSegmentation(json.dumps(SPLIT_AT_SPACES)).name == "rules of the tokenizers library"
 
 
-class Kept(logging.Handler):
-    """Keeps what is logged, whatever the command line has made of the loggers above."""
-
-    def __init__(self):
-        super().__init__()
-        self.messages = []
-
-    def emit(self, record):
-        self.messages.append(record.getMessage())
-
-
-def test_another_version_warns_once_and_splits(monkeypatch):
+def test_another_version_warns_once_and_splits(caplog):
     other = chinese(versions={"rjieba": "0.0.1"})
-    kept = Kept()
-    monkeypatch.setattr(logging.getLogger("x2static.schemas.segmentation"), "handlers", [kept])
     assert other.split("历史") == ["历史"]
     assert other.occurrences("历史") == [("历史", 0, 2)]
-    [message] = kept.messages
+    [message] = caplog.messages
     assert "rjieba 0.0.1" in message
     assert f"rjieba {version('rjieba')}" in message
 
 
-def test_a_missing_library_is_named_with_the_way_to_get_it(monkeypatch):
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        (chinese(), r"no-such-dictionary cannot be found here; pip install rjieba=="),
+        (rules("telepathy", "x"), r"does not know telepathy \(telepathy 1.0\); use a newer one"),
+        (WordSegmentation('{"segmenter": "rjieba"}'), "word segmentation rules: not what this version"),
+        (WordSegmentation("no JSON"), "word segmentation rules: not what this version"),
+        (WordSegmentation('{"segmenter": 1, "versions": {}}'), "word segmentation rules: not what this version"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(monkeypatch, segmentation, message):
     monkeypatch.setitem(LIBRARIES, "rjieba", Library(("rjieba", "no-such-dictionary"), lambda hmm: list))
-    vectors = WordVectors(["历史"], np.ones((1, 2), np.float32), np.ones(1, np.int64), chinese())
-    with pytest.raises(X2StaticError, match=r"no-such-dictionary cannot be found here; pip install rjieba==") as error:
-        vectors.split("历史")
-    assert "\n" not in str(error.value)
-
-
-def test_a_segmenter_of_a_newer_x2static_is_refused():
-    with pytest.raises(X2StaticError, match=r"does not know telepathy \(telepathy 1.0\); use a newer one"):
-        rules("telepathy", "x").split("x")
-
-
-@pytest.mark.parametrize("content", ['{"segmenter": "rjieba"}', "no JSON", '{"segmenter": 1, "versions": {}}'])
-def test_damaged_rules_are_refused_in_one_line(content):
-    with pytest.raises(X2StaticError, match="word segmentation rules: not what this version") as error:
-        WordSegmentation(content).split("x")
+    with pytest.raises(X2StaticError, match=message) as error:
+        WordSegmentation(segmentation.rules).split("历史")
     assert "\n" not in str(error.value)
 
 
@@ -119,12 +102,13 @@ def test_many_threads_at_once_get_the_same_words(segmenter, runs, text):
 def test_cutting_thai_needs_no_home_and_leaves_the_environment_alone(tmp_path, user):
     (tmp_path / "home").write_text("a file, in which no folder can be made")
     code = (
-        "import os; from tests.schemas.test_segmentation import rules; before = dict(os.environ); "
-        "assert rules('pythainlp', '[ก-๎]+$').split('ฉันรัก') == ['ฉัน', 'รัก']; assert dict(os.environ) == before"
+        "import os, sys; from x2static.schemas.segmentation import WordSegmentation; before = dict(os.environ); "
+        "assert WordSegmentation(sys.argv[1]).split('ฉันรัก') == ['ฉัน', 'รัก']; assert dict(os.environ) == before"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHAINLP")}
     environment |= {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)} | user
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", code, rules("pythainlp", "[ก-๎]+$").rules]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

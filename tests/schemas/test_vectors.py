@@ -11,9 +11,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from x2static import WordVectors as PublicWordVectors
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import remove
 from x2static.schemas import vectors as module
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.vectors import WordVectors
+
+BROKEN = (None, b"", 0.5, b"x" * 999)  # missing, empty, half of it, something else
+UNEQUAL = [(2, 3, (3, 4)), (3, 2, (3, 4)), (3, 3, (2, 4)), (3, 3, (3,)), (3, 3, (3, 1, 4))]  # words, counts, shape
 
 
 def random_vectors(n: int = 50, dim: int = 7, seed: int = 0) -> WordVectors:
@@ -26,12 +30,6 @@ def lower_casing_rules() -> str:
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     return tokenizer.to_str()
-
-
-def write_vocabulary(folder: Path, columns: dict[str, list]) -> None:
-    table = pa.table(columns)
-    with pa.OSFile(str(folder / module.VOCABULARY), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -57,13 +55,13 @@ def test_a_matrix_that_is_not_contiguous_is_saved_as_it_is_indexed(tmp_path):
     assert np.array_equal(WordVectors.load(tmp_path).matrix, matrix)
 
 
-def test_vectors_without_rules_load_without_rules(tmp_path):
+def test_vectors_without_rules_load_without_rules_and_split_nothing(tmp_path):
     random_vectors().save(tmp_path)
-    assert WordVectors.load(tmp_path).segmentation is None
-
-
-def test_the_public_name_is_the_same_class():
-    assert PublicWordVectors is WordVectors
+    vectors = PublicWordVectors.load(tmp_path)
+    assert (type(vectors), vectors.segmentation) == (WordVectors, None)
+    for use in (vectors.split, vectors.encode):
+        with pytest.raises(X2StaticError, match="without word segmentation rules"):
+            use(["word1"])
 
 
 @pytest.mark.parametrize("which", [module.MATRIX, module.VOCABULARY, module.RUN])
@@ -83,72 +81,55 @@ def test_a_save_that_fails_leaves_no_vectors_to_load_by_mistake(tmp_path, monkey
         WordVectors.load(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(X2StaticError, match=r"nowhere: no word vectors here \(there is no such folder\)"):
-        WordVectors.load(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("name", [module.MATRIX, module.VOCABULARY])
-@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbage"])
-def test_damaged_files_are_refused(tmp_path, name, damage):
-    random_vectors().save(tmp_path)
-    file = tmp_path / name
-    whole = file.read_bytes()
-    if damage == "missing":
-        file.unlink()
-    else:
-        file.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "garbage": b"x" * 999}[damage])
-    with pytest.raises(X2StaticError, match="damaged"):
-        WordVectors.load(tmp_path)
-
-
-def test_a_matrix_file_without_the_vectors_is_refused(tmp_path):
-    random_vectors().save(tmp_path)
-    safetensors.save_file({"other": np.zeros((50, 7), np.float32)}, tmp_path / module.MATRIX)
-    with pytest.raises(X2StaticError, match=r"damaged.*vectors"):
-        WordVectors.load(tmp_path)
-
-
-def test_a_vocabulary_without_words_is_refused(tmp_path):
-    random_vectors().save(tmp_path)
-    write_vocabulary(tmp_path, {"count": [1] * 50})
-    with pytest.raises(X2StaticError, match=r"damaged.*word"):
-        WordVectors.load(tmp_path)
-
-
-def test_a_run_file_that_is_no_json_is_refused(tmp_path):
-    random_vectors().save(tmp_path)
-    (tmp_path / module.RUN).write_text("{")
-    with pytest.raises(X2StaticError, match=r"run\.json: not valid JSON"):
-        WordVectors.load(tmp_path)
-
-
-def test_a_vocabulary_of_another_length_is_refused(tmp_path):
-    random_vectors().save(tmp_path)
-    write_vocabulary(tmp_path, {"word": ["one", "two"], "count": [2, 1]})
-    with pytest.raises(X2StaticError, match=r"2 words, 2 counts, matrix of shape \(50, 7\)"):
-        WordVectors.load(tmp_path)
+def saved_vocabulary(**columns: list) -> bytes:
+    table, sink = pa.table(columns), pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
 
 
 @pytest.mark.parametrize(
-    ("words", "counts", "shape"), [(2, 3, (3, 4)), (3, 2, (3, 4)), (3, 3, (2, 4)), (3, 3, (3,)), (3, 3, (3, 1, 4))]
+    ("name", "data", "message"),
+    [
+        *((module.MATRIX, data, "damaged") for data in BROKEN),
+        *((module.VOCABULARY, data, "damaged") for data in BROKEN),
+        (module.MATRIX, safetensors.save({"other": np.zeros((50, 7), np.float32)}), "damaged.*vectors"),
+        (module.VOCABULARY, saved_vocabulary(count=[1] * 50), "damaged.*word"),
+        (module.VOCABULARY, saved_vocabulary(word=["a", "b"], count=[2, 1]), r"2 words, 2 counts, .* \(50, 7\)"),
+        (module.RUN, b"{", r"run\.json: not valid JSON"),
+        (module.RUN, None, "training has not finished"),
+        (".", None, r"nowhere: no word vectors here \(there is no such folder\)"),
+    ],
 )
-def test_parts_of_different_lengths_are_refused(words, counts, shape):
-    with pytest.raises(X2StaticError, match=f"{words} words, {counts} counts"):
-        WordVectors([str(i) for i in range(words)], np.ones(shape, np.float32), np.ones(counts, np.int64))
+def test_damaged_files_are_refused(tmp_path, name, data, message):
+    folder = tmp_path / "nowhere"
+    random_vectors().save(folder)
+    file = folder / name
+    if data is None:
+        remove(file)
+    else:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if data == 0.5 else data)
+    with pytest.raises(X2StaticError, match=message):
+        WordVectors.load(folder)
 
 
-def test_a_word_that_occurs_twice_is_named():
-    with pytest.raises(X2StaticError, match="'b' more than once"):
-        WordVectors(["a", "b", "c", "b"], np.ones((4, 2), np.float32), np.ones(4, np.int64))
+@pytest.mark.parametrize(
+    ("words", "counts", "shape", "message"),
+    [
+        *(("abc"[:n], m, shape, f"{n} words, {m} counts") for n, m, shape in UNEQUAL),
+        ("abcb", 4, (4, 2), "'b' more than once"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(words, counts, shape, message):
+    with pytest.raises(X2StaticError, match=message):
+        WordVectors(list(words), np.ones(shape, np.float32), np.ones(counts, np.int64))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_not_finite_is_refused_and_its_word_named(value):
-    matrix = np.ones((3, 2), np.float32)
-    matrix[1, 1] = value
+    matrix = np.array([[1, 1], [1, value]], np.float32)
     with pytest.raises(X2StaticError, match="vector of 'b'"):
-        WordVectors(["a", "b", "c"], matrix, np.ones(3, np.int64))
+        WordVectors(["a", "b"], matrix, np.ones(2, np.int64))
 
 
 def test_lookup_follows_the_rows():
@@ -169,18 +150,14 @@ def test_similarity_is_the_cosine():
     assert vectors.unit_matrix.dtype == np.float32
 
 
-def test_most_similar_agrees_with_brute_force():
+def test_most_similar_agrees_with_brute_force_and_never_returns_the_word_itself():
     vectors = random_vectors()
     others = [word for word in vectors.words if word != "word5"]
     expected = sorted(others, key=lambda word: -vectors.similarity("word5", word))
-    assert [word for word, _ in vectors.most_similar("word5", 12)] == expected[:12]
-    for word, cosine in vectors.most_similar("word5", 12):
+    for n in (12, 100):
+        assert [word for word, _ in vectors.most_similar("word5", n)] == expected[:n]
+    for word, cosine in vectors.most_similar("word5"):
         assert cosine == pytest.approx(vectors.similarity("word5", word), abs=1e-6)
-
-
-def test_most_similar_never_returns_the_word_itself():
-    vectors = random_vectors(n=4)
-    assert {word for word, _ in vectors.most_similar("word0", 100)} == {"word1", "word2", "word3"}
 
 
 def test_mean_takes_known_words_only():
@@ -188,18 +165,6 @@ def test_mean_takes_known_words_only():
     mean = vectors.mean(["word1", "nothing", "word2", "word2"])
     assert mean == pytest.approx((vectors["word1"] + 2 * vectors["word2"]) / 3, abs=1e-6)
     assert vectors.mean(["nothing"]).tolist() == [0.0] * 7
-
-
-def test_text_is_split_by_the_rules_that_come_with_the_vectors(tmp_path):
-    (tmp_path / "rules.json").write_text(lower_casing_rules(), encoding="utf-8")
-    rules = WordSegmentation.load(tmp_path / "rules.json")
-    vectors = WordVectors(["the"], np.ones((1, 2), np.float32), np.ones(1, np.int64), rules)
-    assert vectors.split("The cat's HAT") == ["the", "cat", "'", "s", "hat"]
-
-
-def test_splitting_without_rules_says_so():
-    with pytest.raises(X2StaticError, match="without word segmentation rules"):
-        random_vectors().split("The cat")
 
 
 def test_missing_rules_are_named(tmp_path):
@@ -210,15 +175,11 @@ def test_missing_rules_are_named(tmp_path):
 def test_texts_become_the_mean_of_their_known_words():
     vectors = replace(random_vectors(), segmentation=WordSegmentation(lower_casing_rules()))
     texts = ["Word1 nothing WORD2, word2", "", "nothing here", "word49"]
-    found = vectors.encode(texts)
-    assert found.dtype == np.float32
-    assert found.shape == (4, 7)
-    assert found[0] == pytest.approx((vectors["word1"] + 2 * vectors["word2"]) / 3, abs=1e-6)
-    assert not found[1:3].any()
-    assert found[3].tolist() == vectors["word49"].tolist()
+    means = vectors.encode(texts)
+    assert vectors.split("The cat's HAT") == ["the", "cat", "'", "s", "hat"]
+    assert means.dtype == np.float32
+    assert means.shape == (4, 7)
+    assert means[0] == pytest.approx((vectors["word1"] + 2 * vectors["word2"]) / 3, abs=1e-6)
+    assert not means[1:3].any()
+    assert means[3].tolist() == vectors["word49"].tolist()
     assert vectors.encode([]).shape == (0, 7)
-
-
-def test_texts_need_segmentation_rules():
-    with pytest.raises(X2StaticError, match="without word segmentation rules"):
-        random_vectors().encode(["word1"])
