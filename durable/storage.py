@@ -38,7 +38,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds. Raises X2StaticError: the file is no JSON."""
+    """Return what a JSON file holds. Raises X2StaticError: it is no JSON."""
     try:
         return json.loads(path.read_bytes())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -46,10 +46,7 @@ def read_json(path: Path) -> Any:
 
 
 def checked_model(path: Path, values: Any, model: type[Model]) -> Model:
-    """Return what was read from a JSON file, checked.
-
-    Raises X2StaticError: it is not what this version writes; the fields are named.
-    """
+    """Return what was read from a JSON file, checked. Raises X2StaticError: this version writes other fields."""
     try:
         return model.model_validate(values)
     except ValidationError as error:

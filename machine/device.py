@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,19 +46,19 @@ def to_device(array: npt.NDArray[np.generic], device: torch.device) -> torch.Ten
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
+@dataclass
 class Fetched:
     """A tensor on its way to the host."""
 
-    def __init__(self, original: torch.Tensor, copy: torch.Tensor, done: Any) -> None:
-        """Keep the original until the event `done`, so that the device does not give its memory to another tensor."""
-        self._original: torch.Tensor | None = original
-        self._copy, self._done = copy, done
+    original: torch.Tensor | None  # referred to until the copy is made, or the device gave its memory to another tensor
+    copy: torch.Tensor
+    done: Any  # the event of the copy
 
     def numpy(self) -> npt.NDArray[Any]:
         """Wait for the copy and return it."""
-        self._done.synchronize()
-        self._original = None
-        return self._copy.numpy()
+        self.done.synchronize()
+        self.original = None
+        return self.copy.numpy()
 
 
 class ResultStream:

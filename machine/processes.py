@@ -55,8 +55,8 @@ class Child:
     def __init__(self, work: Callable[..., None], *arguments: Any) -> None:
         """Start it: it calls `work` with its end of the connection and the arguments."""
         self.connection, theirs = SPAWN.Pipe()
-        self._process = SPAWN.Process(target=_work, args=(work, theirs, *arguments))
-        self._process.start()
+        self.process = SPAWN.Process(target=_work, args=(work, theirs, *arguments))
+        self.process.start()
         theirs.close()
 
     def send(self, message: Any) -> None:
@@ -69,29 +69,20 @@ class Child:
         try:
             return self.connection.recv()
         except (EOFError, ConnectionResetError):
-            self._process.join()
+            self.process.join()
             return None
 
     @property
     def failed(self) -> bool:
         """Whether it has ended otherwise than by itself."""
-        return bool(self._process.exitcode)
+        return bool(self.process.exitcode)
 
     def death(self) -> str:
         """Return how it ended, in words."""
-        code = self._process.exitcode or 0
+        code = self.process.exitcode or 0
         if code < 0:
             return f"its process was killed by {signal.Signals(-code).name}, perhaps for lack of memory"
         return f"its process ended with status {code}"
-
-    def stop(self) -> None:
-        """Ask it to end: by SIGTERM, and by the end of the connection."""
-        self.connection.close()
-        self._process.terminate()
-
-    def join(self) -> None:
-        """Wait until it has ended."""
-        self._process.join()
 
 
 def ready(children: Sequence[Child]) -> list[Child]:
@@ -101,12 +92,13 @@ def ready(children: Sequence[Child]) -> list[Child]:
 
 
 def stop_all(children: Iterable[Child]) -> None:
-    """Ask all to end, and wait until they have."""
+    """Ask all to end, by SIGTERM and by the end of the connection, and wait until they have."""
     listed = list(children)
     for child in listed:
-        child.stop()
+        child.connection.close()
+        child.process.terminate()
     for child in listed:
-        child.join()
+        child.process.join()
 
 
 def _begin(start: Callable[..., None] | None = None, *arguments: Any) -> None:

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, starmap
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +41,7 @@ class Cache:
 
     @classmethod
     def open(cls, path: Path) -> "Cache":
-        """Open a cache by its manifest.
-
-        Raises X2StaticError: there is no cache, it is damaged, or of a format that this version cannot read.
-        """
+        """Open a cache by its manifest. Raises X2StaticError: there is none, or none that this version can read."""
         file = path / MANIFEST
         if not file.is_file():
             raise X2StaticError(f"{path}: no cache here ({MANIFEST} is missing); make one with `x2static encode`")
@@ -65,10 +61,7 @@ class Cache:
         return self.path / SEGMENTATION
 
     def segmentation(self) -> WordSegmentation:
-        """Return the word segmentation rules.
-
-        Raises X2StaticError: they are missing, or not those that the shards were cut by.
-        """
+        """Return the rules. Raises X2StaticError: they are missing, or not those that the shards were cut by."""
         rules = WordSegmentation.load(self.segmentation_file)
         if rules.sha256 != self.manifest.encoding.words:
             raise X2StaticError(
@@ -184,8 +177,11 @@ class Cache:
 
 def plan_shards(plans: list[Plan]) -> list[range]:
     """Return the numbers of the shards of each plan: one for each unit, behind those of the plan before it."""
-    stops = list(accumulate((len(plan.units) for plan in plans), initial=0))
-    return list(starmap(range, pairwise(stops)))
+    ranges, stop = [], 0
+    for plan in plans:
+        start, stop = stop, stop + len(plan.units)
+        ranges.append(range(start, stop))
+    return ranges
 
 
 def missing_shards(plans: list[Plan], markers: Container[int]) -> list[int]:
@@ -206,10 +202,8 @@ def totals(markers: Iterable[Marker]) -> dict[str, int]:
 
 def content_of(shards: list[Shard]) -> str:
     """Return the hash of the ordered markers: equal content, equal rows and words, whatever the pools."""
-    digest = hashlib.sha256()
-    for shard in shards:
-        digest.update(shard.marker.without_pools().model_dump_json().encode())
-    return digest.hexdigest()
+    markers = "".join(shard.marker.without_pools().model_dump_json() for shard in shards)
+    return hashlib.sha256(markers.encode()).hexdigest()
 
 
 def may_become_cache(folder: Path) -> bool:

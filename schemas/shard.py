@@ -142,8 +142,7 @@ def stage_pools(
 def commit_pools(shards: Path, index: int, marker: Marker, names: list[str]) -> None:
     """Move staged pools into their shard, and then write its marker anew.
 
-    Killed in between, the shard is as it was, beside files that its marker does not know and that the next call
-    replaces.
+    Killed in between, the shard is as it was, beside files of no marker, which the next call replaces.
     """
     folder, staged = shards / shard_name(index), staged_folder(shards, index)
     for name in names:
@@ -208,7 +207,7 @@ class Shard:
         return cls(folder, marker)
 
     def contexts(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float16]:
-        """Return rows [start, stop) of the context vectors, (stop - start, dim), whatever they are stored as."""
+        """Return rows [start, stop) of the context vectors, (stop - start, dim), however they are stored."""
         rows = np.asarray(open_array(self.folder / CONTEXTS)[start:stop])
         if rows.dtype != np.int8:
             return np.asarray(rows, dtype=np.float16)
@@ -268,10 +267,9 @@ def read_table(path: Path) -> pa.Table:
 
 @contextmanager
 def _zarrs() -> Iterator[None]:
-    """Let arrays that are opened in the block be read and written by zarrs, and leave zarr's settings as they were.
+    """Let arrays that are opened in the block be read and written by zarrs: 7.1 GB/s, by zarr's own pipeline 2.7.
 
-    It reads 768-d float16 at 7.1 GB/s, zarr's own pipeline at 2.7 (two cores, chunks of 4096 rows). An array
-    takes its pipeline when it is opened; the settings are the whole process's, so one thread opens at a time.
+    An array takes its pipeline when it is opened; the settings are the whole process's, so one thread opens at a time.
     """
     with _OPENING, zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
         yield

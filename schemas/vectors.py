@@ -18,7 +18,6 @@ from x2static.durable.tensors import write_arrays
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
-VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,7 @@ class WordVectors:
     run: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check that the parts belong together.
-
-        Raises X2StaticError: the lengths differ, a word occurs twice, or a value is not finite.
-        """
+        """Raise X2StaticError if the lengths differ, a word occurs twice, or a value is not finite."""
         rows = len(self.matrix)
         if self.matrix.ndim != 2 or rows != len(self.words) or rows != len(self.counts):
             raise X2StaticError(
@@ -77,8 +73,7 @@ class WordVectors:
 
     def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
         """Return the vector of a word, (dim,) float32. Raises KeyError: the word is unknown."""
-        vector: npt.NDArray[np.float32] = self.matrix[self.index[word]]
-        return vector
+        return np.asarray(self.matrix[self.index[word]])
 
     def similarity(self, first: str, second: str) -> float:
         """Return the cosine of two words. Raises KeyError: a word is unknown."""
@@ -109,17 +104,15 @@ class WordVectors:
         rows = [row for row in map(self.index.get, words) if row is not None]
         if not rows:
             return np.zeros(self.dim, np.float32)
-        vector: npt.NDArray[np.float32] = self.matrix.take(rows, axis=0).mean(axis=0, dtype=np.float32)
-        return vector
+        return np.asarray(self.matrix.take(rows, axis=0).mean(axis=0, dtype=np.float32))
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return the mean vector of the known words of each text, (len(texts), dim) float32; zeros where none is known.
 
-        One text after the other: its few rows stay in the processor's nearest cache, and gathering those of many texts
-        at once is slower. Raises X2StaticError: these vectors came without segmentation rules.
+        Raises X2StaticError: these vectors came without segmentation rules.
         """
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        for row, text in enumerate(texts):
+        for row, text in enumerate(texts):  # gathering the rows of many texts at once is slower
             vectors[row] = self.mean(self.split(text))
         return vectors
 
@@ -130,7 +123,8 @@ class WordVectors:
         (folder / RUN).unlink(missing_ok=True)  # else a crash would leave it beside files of two runs
         with open_atomically(folder / MATRIX) as file:
             write_arrays(file, {"vectors": np.asarray(self.matrix, np.float32)})
-        table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=VOCABULARY_SCHEMA)
+        schema = pa.schema([("word", pa.string()), ("count", pa.int64())])
+        table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=schema)
         with open_atomically(folder / VOCABULARY) as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
         if self.segmentation is not None:
@@ -176,5 +170,4 @@ def sif_weights(counts: npt.NDArray[np.int64], a: float) -> npt.NDArray[np.float
 
     p is a word's share of all counts, (n,), which are not all zero; the smaller a, the less frequent words weigh.
     """
-    weights: npt.NDArray[np.float64] = a / (a + counts / counts.sum())
-    return weights
+    return np.asarray(a / (a + counts / counts.sum()))
