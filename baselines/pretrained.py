@@ -25,7 +25,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.machine.packages import require_modules
 from x2static.machine.progress import Progress
-from x2static.stage1_encode.corpora.byte_lines import BLOCK, byte_lines, open_stream
+from x2static.stage1_encode.corpora.paragraphs import BLOCK, byte_lines, open_stream
 
 logger = logging.getLogger(__name__)
 

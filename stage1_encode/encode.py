@@ -33,8 +33,15 @@ from x2static.stage1_encode.cache_folder import (
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import Encoder, load_encoder
-from x2static.stage1_encode.plan.planning import check_appendable, match, plan_all, plan_rest, write_plans
-from x2static.stage1_encode.plan.remaining import Part, planned_paragraphs
+from x2static.stage1_encode.plan.planning import (
+    Part,
+    check_appendable,
+    match,
+    plan_all,
+    plan_rest,
+    planned_paragraphs,
+    write_plans,
+)
 from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
 from x2static.stage1_encode.teacher.files import TeacherFiles

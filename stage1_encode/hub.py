@@ -5,33 +5,22 @@ from collections.abc import Callable
 from concurrent.futures import wait
 from typing import TypeVar
 
-import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.processes import in_background
 
 PATIENCE_SECONDS = 5.0  # for each of model and data set, so that one line comes within 15 seconds, imports included
-CORPUS_WAYS_OUT = "a local text file (--corpus FILE) or --corpus demo"
-
 UNREACHABLE = (OSError, HfHubHTTPError)
 
 Result = TypeVar("Result")
 
 
 def answered(call: Callable[[], Result], seconds: float | None) -> Result:
-    """Return what a network call returns, with one kind of exception for whatever its HTTP library raises.
+    """Return what a network call returns; a name look-up in it can hang beyond every timeout of its library.
 
-    Args:
-        call: the network call; a name look-up in it can hang beyond every timeout of its library.
-        seconds: patience; None waits as long as it takes.
-
-    Raises:
-        TimeoutError: no answer came in time.
-        ConnectionError: no answer came at all, or it broke off.
-        OSError: the disk is full.
-        HfHubHTTPError: the hub's answer is an error.
-        ValueError: the question makes no sense (no valid id).
+    After the seconds, if any, it raises TimeoutError; ConnectionError if no answer came at all or it broke off; OSError
+    if the disk is full; HfHubHTTPError if the hub's answer is an error; ValueError if the question makes no sense.
     """
     future = in_background(call)
     if wait([future], seconds).not_done:
@@ -52,17 +41,3 @@ def disk_is_full(error: BaseException) -> bool:
 def unreachable(what: str, cause: Exception, ways_out: str) -> X2StaticError:
     """Return the error for a hub that does not answer."""
     return X2StaticError(f"{what}: the Hugging Face hub cannot be reached ({first_line(cause)[:200]}); use {ways_out}")
-
-
-def dataset_revision(name: str, spec: str) -> str:
-    """Return the commit of a data set on the hub.
-
-    Raises X2StaticError: no such data set, or the hub cannot be reached.
-    """
-    try:
-        info = answered(lambda: huggingface_hub.dataset_info(name, timeout=PATIENCE_SECONDS), PATIENCE_SECONDS)
-    except (RepositoryNotFoundError, ValueError) as error:
-        raise X2StaticError(f"corpus {spec}: not on the Hugging Face hub ({first_line(error)})") from error
-    except UNREACHABLE as error:
-        raise unreachable(f"corpus {spec}", error, CORPUS_WAYS_OUT) from error
-    return str(info.sha)

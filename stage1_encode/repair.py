@@ -22,7 +22,7 @@ from x2static.schemas.manifest import Marker, Plan
 from x2static.schemas.shard import MARKER, Shard, shard_name
 from x2static.stage1_encode.encode import Work
 from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
-from x2static.stage1_encode.plan.remaining import Part
+from x2static.stage1_encode.plan.planning import Part
 from x2static.stage1_encode.pools.registry import POOLS
 from x2static.stage1_encode.text.segmentation import choose_words
 from x2static.stage1_encode.worker import Worker

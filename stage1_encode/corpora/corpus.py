@@ -14,6 +14,10 @@ from x2static.schemas.encoding import PlanOptions, ReadingOptions
 from x2static.schemas.manifest import Plan, Unit
 from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextRules
 
+# A place in a corpus is its place in a file plus so much for each file before it: file and byte follow from it at once,
+# though the length of compressed text is known only to those who have read it.
+FILE = 1 << 40
+
 Paragraphs = Generator[Paragraph, None, None]
 
 
@@ -25,35 +29,22 @@ class UnitText:
     unit: Unit  # the slice as it was read, its paragraphs counted
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A share of the paragraphs, drawn by a hash of seed and place: readers of any part draw alike."""
-
-    share: float | None  # of the paragraphs that are taken, between 0 and 1; None takes all
-    seed: int  # another seed draws others
-
-    def takes(self, start: int, line: int = 0) -> bool:
-        """Return whether a paragraph is taken, by its place (byte or row) and its number within the row."""
-        if self.share is None:
-            return True
-        return xxhash.xxh3_64_intdigest(struct.pack("<qq", start, line), self.seed) < self.share * 2**64
+def in_sample(share: float | None, seed: int, start: int, line: int = 0) -> bool:
+    """Return whether a paragraph is in a sample of about this share (None: all), by its place: readers draw alike."""
+    return share is None or xxhash.xxh3_64_intdigest(struct.pack("<qq", start, line), seed) < share * 2**64
 
 
 class Corpus(ABC):
-    """A source of paragraphs with places that can be returned to.
-
-    Attributes:
-        spec: the corpus as the user named it.
-        options: how it is read and cut.
-    """
+    """A source of paragraphs with places that can be returned to."""
 
     licence: str | None = None  # as far as it is known
+    sequential = False  # whether text can only be reached by reading all that stands before it
+    _identity: dict[str, Any]  # of the text to read; absent before `connect`
 
     def __init__(self, spec: str, options: ReadingOptions) -> None:
-        """Name a corpus; nothing is read yet."""
+        """Name a corpus as the user did, and say how it is read and cut; nothing is read yet."""
         self.spec, self.options = spec, options
         self.rules = TextRules(f"corpus {spec}", options.on_bad_text, options.max_paragraph_bytes)
-        self._sample = Sample(options.sample, options.seed)
         self._open: Paragraphs | None = None
         self._place = (0, 0)  # where it goes on
 
@@ -66,17 +57,17 @@ class Corpus(ABC):
         """Return what tells this corpus from any other; may read all of it."""
 
     @abstractmethod
-    def connect(self, identity: dict[str, Any]) -> None:
-        """Get ready to read the very text that has this identity."""
-
-    @abstractmethod
     def _read(self, start: int, line: int) -> Paragraphs:
         """Yield all paragraphs from a place on."""
 
     @property
-    def sequential(self) -> bool:
-        """Whether text can only be reached by reading all that stands before it."""
-        return False
+    def names(self) -> list[str]:
+        """What the corpus consists of, in order, for messages and plans."""
+        return [self.spec]
+
+    def connect(self, identity: dict[str, Any]) -> None:
+        """Get ready to read the very text that has this identity."""
+        self._identity = identity
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -86,10 +77,7 @@ class Corpus(ABC):
         self._open = None
 
     def plan(self, identity: dict[str, Any], first: int = 0, after: Unit | None = None) -> Plan:
-        """Return the plan for what comes after `first` paragraphs, which end with the unit `after` (None: none).
-
-        Raises X2StaticError: the corpus cannot be read, or holds no paragraph at all.
-        """
+        """Return the plan for what comes after `first` paragraphs, which end with the unit `after` (None: none)."""
         self.connect(identity)
         limit = None if self.options.limit is None else self.options.limit - first
         units, n_skipped = self._cut(limit, (after.stop, after.stop_line) if after else (0, 0))
@@ -109,64 +97,57 @@ class Corpus(ABC):
         )
 
     def _cut(self, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
-        """Read on from a place, up to so many paragraphs; return the units, and the paragraphs that were left out."""
+        """Read on from a place; return the units of up to so many paragraphs, and how many were left out as bad."""
         units: list[Unit] = []
-        n_skipped, count, taken, begin, stop = 0, 0, 0, 0, start
+        n_skipped, count, taken, stop = 0, 0, 0, start
+        share, seed = self.options.sample, self.options.seed
         for paragraph in self._from(*start):
-            if paragraph.text is None:
-                n_skipped += 1
-            if not paragraph.text or not self._sample.takes(paragraph.start, paragraph.line):
+            n_skipped += paragraph.text is None
+            if not paragraph.text or not in_sample(share, seed, paragraph.start, paragraph.line):
                 continue
-            begin = begin if count else paragraph.start
+            if not count:  # a unit begins in the file of its first paragraph: that before may be long, and compressed
+                start = max(start, (paragraph.start // FILE * FILE, 0))
             stop, count, taken = (paragraph.stop, paragraph.stop_line), count + 1, taken + 1
             if count == self.options.unit:
-                units.append(self._unit(start, stop, count, begin))
+                units.append(self._unit(start, stop, count))
                 start, count = stop, 0
             if taken == limit:
                 break
         if count:
-            units.append(self._unit(start, stop, count, begin))
+            units.append(self._unit(start, stop, count))
         return units, n_skipped
 
-    def _unit(self, start: tuple[int, int], stop: tuple[int, int], count: int, begin: int) -> Unit:
-        """Return a unit from where the one before ended; its first paragraph begins at the byte or row `begin`."""
+    def _unit(self, start: tuple[int, int], stop: tuple[int, int], count: int, counted: bool = True) -> Unit:
         return Unit(
-            source=self.spec,
+            source=self.names[start[0] // FILE],
             start=start[0],
             start_line=start[1],
             stop=stop[0],
             stop_line=stop[1],
             paragraphs=count,
+            counted=counted,
         )
 
     def read(self, unit: Unit) -> UnitText:
-        """Return the paragraphs of a unit, and the unit with their number.
-
-        Raises X2StaticError: the text is not what the plan says, or cannot be read.
-        """
-        stop = (unit.stop, unit.stop_line)
+        """Return the paragraphs of a unit, and the unit with their number; text must be what the plan says."""
+        stop, n_skipped = (unit.stop, unit.stop_line), 0
         paragraphs: list[str] = []
-        n_skipped = 0
         if (unit.start, unit.start_line) != stop:
+            share, seed = self.options.sample, self.options.seed
             for paragraph in self._from(unit.start, unit.start_line):
                 n_skipped += paragraph.text is None
-                if paragraph.text and self._sample.takes(paragraph.start, paragraph.line):
+                if paragraph.text and in_sample(share, seed, paragraph.start, paragraph.line):
                     paragraphs.append(paragraph.text)
                 if self._place >= stop:
                     break
             if unit.counted and (self._place != stop or len(paragraphs) != unit.paragraphs):
                 raise X2StaticError(
-                    f"corpus {self.spec}: expected {unit.paragraphs} paragraphs in {self._range(unit)}, found "
-                    f"{len(paragraphs)}; the text has changed since it was planned"
+                    f"corpus {self.spec}: expected {unit.paragraphs} paragraphs from place {unit.start % FILE} of "
+                    f"{unit.source} on, found {len(paragraphs)}; the text has changed since it was planned"
                 )
         if not unit.counted:  # nobody has read it before
-            known = {"paragraphs": len(paragraphs), "counted": True, "skipped": n_skipped}
-            unit = unit.model_copy(update=known)
+            unit = unit.model_copy(update={"paragraphs": len(paragraphs), "counted": True, "skipped": n_skipped})
         return UnitText(paragraphs, unit)
-
-    def _range(self, unit: Unit) -> str:
-        """Return where a unit stands, for messages."""
-        return f"rows {unit.start} to {unit.stop}"
 
     def _from(self, start: int, line: int) -> Paragraphs:
         """Yield all paragraphs from a place on; reading on where the last call ended costs nothing."""

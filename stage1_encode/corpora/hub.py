@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import huggingface_hub
 import xxhash
 from datasets.exceptions import DatasetNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.durable.storage import canonical_json, hash_file
@@ -20,19 +22,20 @@ from x2static.machine.processes import ahead
 from x2static.schemas.cache import SPOOL
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit
+from x2static.stage1_encode import hub
 from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs
 from x2static.stage1_encode.corpora.hub_rows import (
     HTTP_ERROR,
     ParquetRows,
+    RowSpool,
     StreamedRows,
     open_rows,
     retried,
     rows_retried,
 )
 from x2static.stage1_encode.corpora.paragraphs import paragraphs_of_row
-from x2static.stage1_encode.corpora.spool import RowSpool
-from x2static.stage1_encode.hub import CORPUS_WAYS_OUT, dataset_revision, unreachable
 
+WAYS_OUT = "a local text file (--corpus FILE) or --corpus demo"
 PATTERN = re.compile(r"hf://(?P<name>[^:#]+)(:(?P<split>[^#]+))?(#(?P<column>.+))?")
 # Rows are often sorted (a Wikipedia by age, and so by length), so their paragraphs are counted at several places.
 COUNTED_PLACES, COUNTED_ROWS = 4, 1000
@@ -48,17 +51,9 @@ class HubDataset(Corpus):
     """
 
     def __init__(self, spec: str, options: ReadingOptions, cache: Path, spool: bool) -> None:
-        """Take the name apart.
+        """Take the name apart; one that begins with "/" or "." is a local folder of data files.
 
-        Args:
-            spec: `hf://name/config:split#column`; without split "train", without column "text". A name that begins with
-                "/" or "." is a local folder of data files.
-            options: how it is read and cut.
-            cache: the folder in which rows are kept.
-            spool: whether rows may be written there; otherwise (--plan) what would be is planned by an estimate.
-
-        Raises:
-            X2StaticError: the name is not of that form, or names a folder that is not there.
+        Rows are kept in the folder `cache`; without `spool` (--plan), what would be kept is planned by an estimate.
         """
         super().__init__(spec, options)
         match = PATTERN.fullmatch(spec)
@@ -73,7 +68,6 @@ class HubDataset(Corpus):
         self.subset = None if self.local or len(parts) < 3 else "/".join(parts[2:])
         self.split, self.column = match["split"] or "train", match["column"] or "text"
         self._cache, self._may_spool, self._keeping = cache, spool, False
-        self._identity: dict[str, Any] | None = None
         self._rows: ParquetRows | StreamedRows | None = None
         self._hub_answers = self.local
 
@@ -81,36 +75,35 @@ class HubDataset(Corpus):
         """Return what was asked for; of a local folder, also the sizes and times of its files."""
         what: dict[str, Any] = {"spec": self.spec}
         if self.local:
-            states = {path.relative_to(self.name).as_posix(): path.stat() for path in self._files()}
+            states = {name: path.stat() for name, path in self._files().items()}
             what["files"] = {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
         return what
 
     def identity(self) -> dict[str, Any]:
-        """Return the data set's name and commit; of a local folder, the hashes of its files.
-
-        Raises X2StaticError: the hub cannot be reached, or has no such data set.
-        """
+        """Return the data set's name and commit; of a local folder, the hashes of its files."""
         what: dict[str, Any] = {"kind": "dataset", "split": self.split, "column": self.column}
         if self.local:
-            return what | {"files": {path.relative_to(self.name).as_posix(): hash_file(path) for path in self._files()}}
-        revision = dataset_revision(self.name, self.spec)
+            return what | {"files": {name: hash_file(path) for name, path in self._files().items()}}
+        return what | {"name": self.name, "config": self.subset, "revision": self._revision()}
+
+    def _files(self) -> dict[str, Path]:
+        files = sorted(path for path in Path(self.name).rglob("*") if path.is_file())
+        return {path.relative_to(self.name).as_posix(): path for path in files}
+
+    def _revision(self) -> str:
+        """Return the data set's commit on the hub."""
+        seconds = hub.PATIENCE_SECONDS
+        try:
+            info = hub.answered(lambda: huggingface_hub.dataset_info(self.name, timeout=seconds), seconds)
+        except (RepositoryNotFoundError, ValueError) as error:
+            raise X2StaticError(f"corpus {self.spec}: not on the Hugging Face hub ({first_line(error)})") from error
+        except hub.UNREACHABLE as error:
+            raise hub.unreachable(f"corpus {self.spec}", error, WAYS_OUT) from error
         self._hub_answers = True
-        return what | {"name": self.name, "config": self.subset, "revision": revision}
-
-    def connect(self, identity: dict[str, Any]) -> None:
-        """Note which commit is to be read; the hub is asked for rows that are not in the spool."""
-        self._identity = identity
-
-    @property
-    def sequential(self) -> bool:
-        """Whether text can only be reached by reading all that stands before it."""
-        return isinstance(self._rows, StreamedRows)
+        return str(info.sha)
 
     def _cut(self, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
-        """Return ranges of rows of Parquet files without a limit; of all else, read what is asked for, and cut that.
-
-        Raises X2StaticError: the data set has no such split or column, or cannot be read.
-        """
+        """Return ranges of rows of Parquet files without a limit; of all else, read what is asked for, and cut that."""
         rows = self._connected()
         if limit is None and isinstance(rows, ParquetRows):
             return self._ranges(rows, start, None), 0
@@ -150,17 +143,13 @@ class HubDataset(Corpus):
         n_rows = max(1, round(self.options.unit / per_row)) if per_row else self.options.unit
         if limit is not None:
             total = min(total, start[0] + (ceil(limit / per_row) if per_row else len(values)))
-        return [
-            Unit(
-                source=self.spec,
-                start=row,
-                stop=min(row + n_rows, total),
-                paragraphs=round(per_row * (min(row + n_rows, total) - row)),
-                counted=False,
-                start_line=start[1] if row == start[0] else 0,
-            )
-            for row in range(start[0], total, n_rows)
-        ]
+        units = []
+        place = start
+        while place[0] < total:
+            stop = min(place[0] + n_rows, total)
+            units.append(self._unit(place, (stop, 0), round(per_row * (stop - place[0])), counted=False))
+            place = (stop, 0)
+        return units
 
     def _read(self, start: int, line: int) -> Paragraphs:
         """Yield the paragraphs from a row on, and an empty one for a row without any."""
@@ -182,8 +171,9 @@ class HubDataset(Corpus):
             # In a thread of its own, so that an interrupt is heard though a read hangs.
             yield from self._spool.keeping(lambda row: ahead(self._from_hub(row)), start)
         else:
-            yield from self._spool.values(start)
-            yield from self._from_hub(max(start, len(self._spool)))
+            here = self._spool.rows()
+            yield from here.values(start)
+            yield from self._from_hub(max(start, here.total()))
 
     def _from_hub(self, start: int) -> Iterator[str | bytes | None]:
         values = self._connected().values(start)
@@ -198,19 +188,15 @@ class HubDataset(Corpus):
 
     @property
     def _spool(self) -> RowSpool:
-        if self._identity is None:
-            raise RuntimeError("connect to the data set before reading")
         return RowSpool(self._cache / SPOOL / xxhash.xxh3_128_hexdigest(canonical_json(self._identity)))
 
     def _connected(self) -> ParquetRows | StreamedRows:
         """Return the rows of the commit, from the hub."""
         if self._rows is not None:
             return self._rows
-        if self._identity is None:
-            raise RuntimeError("connect to the data set before reading")
         revision = self._identity.get("revision")
         if not self._hub_answers:  # a hub that does not answer is named now; the library would try for minutes
-            dataset_revision(self.name, self.spec)
+            self._revision()
         # The library would try twenty times, five seconds apart and unheard, before `rows_retried` gets to know.
         datasets.config.STREAMING_READ_MAX_RETRIES, datasets.config.STREAMING_READ_RETRY_INTERVAL = 1, 0
 
@@ -226,11 +212,8 @@ class HubDataset(Corpus):
         except (OSError, HTTP_ERROR) as error:
             if self.local:
                 raise
-            raise unreachable(f"corpus {self.spec}", error, CORPUS_WAYS_OUT) from error
+            raise hub.unreachable(f"corpus {self.spec}", error, WAYS_OUT) from error
         if self.column not in columns:
             raise X2StaticError(f"corpus {self.spec}: no column {self.column!r}; it has {', '.join(sorted(columns))}")
-        self._rows = rows
+        self._rows, self.sequential = rows, isinstance(rows, StreamedRows)
         return rows
-
-    def _files(self) -> list[Path]:
-        return sorted(path for path in Path(self.name).rglob("*") if path.is_file())

@@ -1,17 +1,20 @@
 """The rows of a data set, over a network that fails now and then: Parquet files by row groups, others by reading on.
 
-The library's own streaming state skips and repeats rows (datasets#8145, #8308), so positions are numbers of rows.
+The library's own streaming state skips and repeats rows (datasets#8145, #8308), so positions are numbers of rows. Rows
+that can only be read from the beginning are kept in the cache, in `RowSpool`.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem
 from huggingface_hub.errors import HfHubHTTPError
@@ -23,6 +26,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its __init_
 )
 
 from x2static.durable.errors import X2StaticError, first_line
+from x2static.durable.storage import open_atomically, remove_leftovers
 from x2static.machine.processes import in_background
 from x2static.stage1_encode.corpora.parquet import rows_from
 
@@ -31,6 +35,7 @@ READ_SECONDS = 10.0  # without a byte from the server
 FOOTERS_AT_ONCE = 16  # a data set may have thousands of files
 RETRY_WAITS = (1.0, 3.0, 8.0, 18.0, 30.0)  # seconds before each try after the first: a minute together
 HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]  # the base of all errors of its HTTP library
+PART_BYTES = 32 << 20  # of text in a file of the spool; so much is read again after kill -9
 
 Result = TypeVar("Result")
 
@@ -58,7 +63,7 @@ class ParquetRows:
     """A column of Parquet files, one file after the other; of what stands before a row, only footers are read."""
 
     paths: list[str]  # the files in their order, local ones or `hf://datasets/name@commit/path`
-    column: str  # name of the column
+    column: str
     _counts: list[int] = field(default_factory=list, init=False)
 
     def columns(self) -> list[str]:
@@ -97,8 +102,13 @@ class ParquetRows:
 
     def _count_more(self) -> bool:
         """Read the footers of the next files; False if there are no more."""
+
+        def n_rows(path: str) -> int:
+            with open_parquet(path) as file:
+                return int(file.metadata.num_rows)
+
         paths = self.paths[len(self._counts) :][:FOOTERS_AT_ONCE]
-        counts = [in_background(lambda path=path: _n_rows(path)) for path in paths]  # type: ignore[misc]
+        counts = [in_background(partial(n_rows, path)) for path in paths]
         self._counts += [count.result() for count in counts]
         return bool(paths)
 
@@ -123,11 +133,6 @@ def open_parquet(path: str) -> pq.ParquetFile:
     return pq.ParquetFile(cast(BinaryIO, source))
 
 
-def _n_rows(path: str) -> int:
-    with open_parquet(path) as file:
-        return int(file.metadata.num_rows)
-
-
 def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> ParquetRows | StreamedRows:
     """Return the rows of a split. Raises ValueError: there is no such split."""
     config = builder.config
@@ -139,10 +144,7 @@ def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> Parq
 
 
 def may_pass(error: BaseException) -> bool:
-    """Return whether an error is the network's or the server's, and may be gone the next time.
-
-    What the server says about the request itself (401, 403, 404) stays as it is.
-    """
+    """Return whether an error may be gone the next time; what the server says of the request (404) stays."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, HfHubHTTPError):
@@ -156,37 +158,8 @@ def may_pass(error: BaseException) -> bool:
     return False
 
 
-def retried(call: Callable[[], Result], what: str) -> Result:
-    """Return what a call returns, tried again while the network fails.
-
-    Args:
-        call: reads over the network.
-        what: what is read, for the log.
-
-    Raises:
-        Exception: what the call raises, at once or in the last try.
-    """
-    failures = 0
-    while True:
-        try:
-            return in_background(call).result()  # a thread that hangs cannot be interrupted, waiting for it can
-        except Exception as error:
-            if not _wait(error, failures, what):
-                raise
-            failures += 1
-
-
-def rows_retried(rows_from: Callable[[int], Iterator[Any]], start: int, what: str) -> Iterator[tuple[int, Any]]:
-    """Yield (row, value) from a row on; when the network fails, go on with the row in hand.
-
-    Args:
-        rows_from: gives the values from a row on.
-        start: number of the first row.
-        what: what is read, for the log.
-
-    Raises:
-        Exception: what reading raises, at once or in the last try for a row.
-    """
+def rows_retried(rows_from: Callable[[int], Iterable[Any]], start: int, what: str) -> Iterator[tuple[int, Any]]:
+    """Yield (row, value) from a row on; when the network fails, go on with the row in hand, up to five times."""
     row, failures = start, 0
     while True:
         try:
@@ -195,23 +168,59 @@ def rows_retried(rows_from: Callable[[int], Iterator[Any]], start: int, what: st
                 row, failures = row + 1, 0
             return
         except Exception as error:
-            if not _wait(error, failures, f"{what}: row {row}"):
+            if failures == len(RETRY_WAITS) or not may_pass(error):
                 raise
+            seconds = RETRY_WAITS[failures]
             failures += 1
+            tries = f"trying again in {seconds:g} seconds ({failures} of {len(RETRY_WAITS)})"
+            logger.warning("%s: row %d: the network failed (%s); %s", what, row, first_line(error)[:200], tries)
+            time.sleep(seconds)
 
 
-def _wait(error: Exception, failures: int, what: str) -> bool:
-    """Wait before the next try; False where none would help."""
-    if failures == len(RETRY_WAITS) or not may_pass(error):
-        return False
-    seconds = RETRY_WAITS[failures]
-    logger.warning(
-        "%s: the network failed (%s); trying again in %g seconds (%d of %d)",
-        what,
-        first_line(error)[:200],
-        seconds,
-        failures + 1,
-        len(RETRY_WAITS),
-    )
-    time.sleep(seconds)
-    return True
+def retried(call: Callable[[], Result], what: str) -> Result:
+    """Return what a call returns, tried again while the network fails; it raises what the call raises."""
+    # A thread that hangs cannot be interrupted, waiting for it can.
+    ((_, result),) = rows_retried(lambda _: [in_background(call).result()], 0, what)
+    return cast(Result, result)
+
+
+@dataclass(frozen=True)
+class RowSpool:
+    """The texts of rows from the first one on, in Parquet files that are named by the row they begin with."""
+
+    folder: Path  # where they are; it need not exist
+
+    def rows(self) -> ParquetRows:
+        """Return the rows that are here, as the bytes that they were or in UTF-8."""
+        paths, first = [], 0
+        while (path := self.folder / f"{first:012}.parquet").is_file():
+            paths.append(str(path))
+            first += pq.read_metadata(path).num_rows
+        return ParquetRows(paths, "text")
+
+    def keeping(self, read: Callable[[int], Iterator[str | bytes | None]], start: int) -> Iterator[str | bytes | None]:
+        """Yield the texts from row `start` on: those that are here, then what `read` yields, kept however it ends."""
+        here = self.rows()
+        yield from here.values(start)
+        row = first = here.total()
+        kept: list[bytes | None] = []
+        n_bytes = 0
+        try:
+            for text in read(first):
+                kept.append(text.encode() if isinstance(text, str) else text)
+                n_bytes += len(kept[-1] or b"")
+                if n_bytes >= PART_BYTES:
+                    self._write(first, kept)
+                    first, kept, n_bytes = row + 1, [], 0
+                if row >= start:
+                    yield text
+                row += 1
+        finally:
+            self._write(first, kept)
+
+    def _write(self, first: int, texts: list[bytes | None]) -> None:
+        if texts:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.folder)
+            with open_atomically(self.folder / f"{first:012}.parquet") as file:
+                pq.write_table(pa.table({"text": pa.array(texts, pa.binary())}), file, compression="zstd")

@@ -3,21 +3,17 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 
 from x2static.durable.errors import X2StaticError
-from x2static.stage1_encode.corpora.byte_lines import ByteLine, line_number
-from x2static.stage1_encode.corpora.paragraphs import MEND, Paragraph, TextSource, paragraphs_of_row
+from x2static.stage1_encode.corpora.paragraphs import MEND, ByteLine, Paragraph, TextSource, paragraphs_of_row
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, which no text can hold
 KEYS_SHOWN = 8
 
 
 def read_json_lines(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:
-    """Yield the paragraphs from number `line` of the row at byte `start` on; null is a row without any.
-
-    Raises X2StaticError: the file is one JSON array, or a row is bad text and not to be left out: no JSON, no object,
-    without the column, or with something in it that is no text.
-    """
+    """Yield the paragraphs from number `line` of the row at byte `start` on; null is a row without any."""
     for raw in source.lines(start):
         if not raw.start and raw.data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
             raise X2StaticError(
@@ -31,32 +27,32 @@ def read_json_lines(source: TextSource, start: int, line: int) -> Iterator[Parag
 
 
 def _texts(source: TextSource, raw: ByteLine, content: str) -> list[str | None]:
-    value: str | None = ""
     try:
         row = json.loads(content)
         problem = _problem(row, source.column)
-        value = "" if problem else row[source.column]
     except (ValueError, RecursionError) as error:
-        problem = f"is not valid JSON ({error}); mend it, or leave such rows out with --on-bad-text skip"
-    if not problem and value and not value.isascii() and SURROGATE.search(value):
+        problem = f"is not valid JSON ({error})"
+    value = "" if problem else row[source.column]
+    if problem:
+        problem += "; mend it, or leave such rows out with --on-bad-text skip"
+    elif value and not value.isascii() and SURROGATE.search(value):
         value = SURROGATE.sub("\ufffd", value)
         problem = "" if source.on_bad_text == "replace" else f"holds half of a surrogate pair, which is no text; {MEND}"
-    if problem:
-        # Counted only if it is going to be shown: that takes a pass over the file.
-        source.bad(problem if source.on_bad_text == "skip" else f"line {line_number(source.path, raw.start)} {problem}")
-        return [None]
-    return source.texts_of_row(value, f"the row at byte {raw.start}")
+    if not problem:
+        return source.texts_of_row(value, f"the row at byte {raw.start}")
+    if source.on_bad_text != "skip":  # the line's number takes a pass over the file
+        number = 1 + sum(1 for _ in takewhile(lambda before: before.start < raw.start, source.lines(0)))
+        source.bad(f"line {number} {problem}")
+    return [None]
 
 
 def _problem(row: object, column: str) -> str:
     """Return what is wrong with a row; nothing if it holds text, or null."""
     if not isinstance(row, dict):
-        problem = f"holds {type(row).__name__}, not an object"
-    elif column not in row:
+        return f"holds {type(row).__name__}, not an object"
+    if column not in row:
         keys = ", ".join(list(row)[:KEYS_SHOWN]) + (", ..." if len(row) > KEYS_SHOWN else "")
-        problem = f"has no column {column!r}, only {keys or 'none'} (name one with PATH#column)"
-    elif not isinstance(row[column], str | None):
-        problem = f"holds {type(row[column]).__name__} in column {column!r}, not text"
-    else:
-        return ""
-    return f"{problem}; mend it, or leave such rows out with --on-bad-text skip"
+        return f"has no column {column!r}, only {keys or 'none'} (name one with PATH#column)"
+    if not isinstance(row[column], str | None):
+        return f"holds {type(row[column]).__name__} in column {column!r}, not text"
+    return ""

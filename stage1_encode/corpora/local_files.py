@@ -12,14 +12,9 @@ from typing import Any
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.schemas.encoding import ReadingOptions, TextFormat
-from x2static.schemas.manifest import Unit
-from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs
+from x2static.stage1_encode.corpora.corpus import FILE, Corpus, Paragraphs
 from x2static.stage1_encode.corpora.formats import READERS, WITH_COLUMNS, format_of
 from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource
-
-# A place in the corpus is its place in a file plus so much for each file before it: whoever knows the place finds file
-# and byte at once, though the length of compressed text is known only to those who have read it.
-FILE = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -28,7 +23,7 @@ class FileSet:
 
     paths: dict[str, Path]  # where they are, by their names within the corpus, in the order of reading
     home: str  # what the names are relative to, to tell one place from another
-    format: TextFormat  # how to read them, as asked for
+    format: TextFormat  # how to read them, as the user says
     column: str | None = None  # where the text of a row stands, if the user says so
     # whether this is a single file that was named as such; another name makes no other corpus of it
     alone: bool = False
@@ -41,7 +36,6 @@ class LocalFiles(Corpus):
         """Name a corpus; `find` is called when the files are first needed, since standard input is written to one."""
         super().__init__(spec, options)
         self._find = find
-        self._format: TextFormat | None = None
 
     @cached_property
     def files(self) -> FileSet:
@@ -67,10 +61,7 @@ class LocalFiles(Corpus):
         }
 
     def identity(self) -> dict[str, Any]:
-        """Return format, column and hashes of the files as they are stored.
-
-        Raises X2StaticError: the files are of several formats, or have no columns and one is named.
-        """
+        """Return format, column and hashes of the files as they are stored."""
         self.seen()  # a file that is gone is named
         name, column = f"corpus {self.spec}", self.files.column
         text_format = format_of(self.files.paths, name) if self.files.format == "auto" else self.files.format
@@ -87,15 +78,9 @@ class LocalFiles(Corpus):
         ((only, path),) = self.files.paths.items()
         return {"kind": "file", **what, "size": path.stat().st_size, "xxh3": hashes[only]}
 
-    def connect(self, identity: dict[str, Any]) -> None:
-        """Take over the format that was recognised when the corpus was planned."""
-        self._format = identity["format"]
-
     def _read(self, start: int, line: int) -> Paragraphs:
         """Yield all paragraphs from a place on; no file before it is opened."""
-        if self._format is None:
-            raise RuntimeError("plan or connect before reading")
-        reader = READERS[self._format]
+        reader = READERS[self._identity["format"]]  # as it was recognised when the corpus was planned
         first, offset = divmod(start, FILE)
         for number, name in enumerate(self.names[first:], first):
             before = number * FILE
@@ -115,45 +100,22 @@ class LocalFiles(Corpus):
                 yield paragraph
             offset = line = 0
 
-    def _unit(self, start: tuple[int, int], stop: tuple[int, int], count: int, begin: int) -> Unit:
-        """Let a unit begin in the file of its first paragraph: that before may have to be decompressed to its end."""
-        number = begin // FILE
-        unit = super()._unit(max(start, (number * FILE, 0)), stop, count, begin)
-        return unit.model_copy(update={"source": self.names[number]})
-
-    def _range(self, unit: Unit) -> str:
-        what = "rows" if self._format == "parquet" else "bytes"
-        if self.files.alone:
-            return f"{what} {unit.start} to {unit.stop}"
-        (first, start), (last, stop) = divmod(unit.start, FILE), divmod(unit.stop, FILE)
-        return f"{what} {start} of {self.names[first]} to {stop} of {self.names[last]}"
-
 
 def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
-    """Return the files that PATH or PATH#column names. A path that is there as it is written is no pattern.
-
-    Args:
-        spec: as the user wrote it.
-        text_format: how the files are to be read.
-        cache: a folder that is left out if it lies among the files.
-
-    Raises:
-        X2StaticError: there are none, or the name of one is not valid UTF-8.
-    """
+    """Return the files that PATH or PATH#column names; a path that is there as it is written is no pattern."""
     path, mark, column = spec.rpartition("#")
     named = bool(mark and path and column) and not Path(spec).exists()
     if not named or not (Path(path).exists() or glob.has_magic(path)):
         path, column = spec, ""
     if not path:  # pathlib takes it for the folder in which one is
         raise X2StaticError("--corpus: its name is empty; name a file, a folder or a pattern")
-    alone = Path(path).is_file()
+    home, alone = Path(path), Path(path).is_file()
     if alone:
-        home, paths = Path(path), {Path(path).name: Path(path)}
-    elif Path(path).is_dir():
-        home = Path(path)
+        paths = {home.name: home}
+    elif home.is_dir():
         paths = _named(home, _below(home), cache)
     else:
-        home = Path(*takewhile(lambda part: not glob.has_magic(part), Path(path).parts))
+        home = Path(*takewhile(lambda part: not glob.has_magic(part), home.parts))
         # Not Path.glob: it takes hidden files, and by "**" folders alone before Python 3.13.
         matching = map(Path, glob.iglob(path, recursive=True))  # noqa: PTH207
         paths = _named(home, (item for item in matching if item.is_file()), cache)
@@ -180,16 +142,16 @@ def _named(home: Path, paths: Iterable[Path], cache: Path) -> dict[str, Path]:
 
 def _below(folder: Path) -> Iterator[Path]:
     """Yield the files in a folder and the folders in it; those that are hidden are left out."""
-    for parent, folders, names in os.walk(folder, onerror=_refuse):
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
             if not name.startswith(".") and (path.is_file() or path.is_symlink()):  # a broken link is named later
                 yield path
-
-
-def _refuse(error: OSError) -> None:
-    raise error
 
 
 def _shown(name: str) -> str:

@@ -1,15 +1,81 @@
-"""What the readers of all formats share: a paragraph with its place, and what becomes of bad text."""
+"""What the readers of all formats share: lines of files, paragraphs with their places, and what becomes of bad text."""
 
-from collections.abc import Iterator, Sequence
+import bz2
+import gzip
+import io
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import pyarrow as pa
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.encoding import OnBadText
-from x2static.stage1_encode.corpora.byte_lines import ByteLine, byte_lines
 
+BLOCK = 1 << 20
+OPENERS: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+    ".zst": lambda path: io.BufferedReader(pa.input_stream(str(path), compression="zstd"), BLOCK),
+}
+# What a compressed file begins with: standard input has no name. No text begins so, "BZh" alone might.
+BEGINNINGS = re.compile(rb"(?P<gz>\x1f\x8b)|(?P<bz2>BZh[1-9]1AY&SY)|(?P<xz>\xfd7zXZ\x00)|(?P<zst>\x28\xb5\x2f\xfd)")
 MEND = "mend the file, or choose --on-bad-text replace or --on-bad-text skip"
+
+
+def open_stream(path: Path) -> BinaryIO:
+    """Open a file for reading bytes, decompressed by its ending or, where that says nothing, by its first bytes."""
+    file = io.BufferedReader(io.FileIO(path), BLOCK)
+    head = file.peek(10)
+    ending = path.suffix.lower()
+    if ending not in OPENERS and (match := BEGINNINGS.match(head)):
+        ending = f".{match.lastgroup}"
+    if not head or ending not in OPENERS:  # a file of no bytes holds no paragraph, even where it is no archive
+        return cast(BinaryIO, file)
+    file.close()
+    return cast(BinaryIO, OPENERS[ending](path))
+
+
+class ByteLine(NamedTuple):
+    """A line and where it stands."""
+
+    start: int  # byte of the decompressed file where it begins
+    stop: int  # byte behind its line end
+    data: bytes  # the line with its end; of one that is too long, the beginning
+    whole: bool  # whether `data` is all of it
+
+
+def byte_lines(path: Path, start: int, longest: int, name: str) -> Iterator[ByteLine]:
+    """Yield lines from byte `start` of the decompressed file on; a plain file is not read before it.
+
+    Of a line, `longest` bytes are kept in memory, its end not counted; `name` is the file's, in errors.
+    """
+    position = 0
+    try:
+        with open_stream(path) as stream:
+            if stream.seekable():
+                position = stream.seek(start)
+            while position < start and (data := stream.read(min(BLOCK, start - position))):
+                position += len(data)
+            while data := stream.readline(longest + 1):
+                begin, position = position, position + len(data)
+                whole = data.endswith(b"\n") or len(data) <= longest
+                rest = b"" if whole else stream.readline(BLOCK)
+                while rest:
+                    position += len(rest)
+                    rest = b"" if rest.endswith(b"\n") else stream.readline(BLOCK)
+                yield ByteLine(begin, position, data, whole)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise X2StaticError(
+            f"{name}: the compressed file is damaged or cut short after byte {position} of its text ({error})"
+        ) from error
 
 
 class Paragraph(NamedTuple):
@@ -22,12 +88,19 @@ class Paragraph(NamedTuple):
     text: str | None  # without surrounding white space; None for bad text that is left out; "" for a row without text
 
 
+def paragraphs_of_row(start: int, stop: int, texts: Sequence[str | None], first: int) -> Iterator[Paragraph]:
+    """Yield the paragraphs of the row at `start`, which ends at `stop`, from its paragraph number `first` on."""
+    for line, text in enumerate(texts[first:], first):
+        behind = (start, line + 1) if line + 1 < len(texts) else (stop, 0)
+        yield Paragraph(start, line, *behind, text)
+
+
 @dataclass(frozen=True)
 class TextRules:
     """What becomes of text that cannot be read."""
 
     name: str  # what the text is called in messages
-    on_bad_text: OnBadText  # "fail", "replace" or "skip"
+    on_bad_text: OnBadText
     longest: int  # bytes of a paragraph, or of a line of JSON; a longer one is bad text
 
     def bad(self, problem: str) -> None:
@@ -35,27 +108,32 @@ class TextRules:
         if self.on_bad_text != "skip":
             raise X2StaticError(f"{self.name}: {problem}")
 
-    def texts_of_row(self, value: str | bytes | None, where: str) -> list[str | None]:
-        """Return the paragraphs of a row, which stand one a line; None for one that is bad text.
+    def too_long(self, what: str) -> None:
+        """Treat something longer than a paragraph may be as bad text."""
+        self.bad(
+            f"{what} is longer than {self.longest} bytes; is it one paragraph, and --format the right one? "
+            "(--max-paragraph-bytes allows more, --on-bad-text skip leaves it out)"
+        )
 
-        Args:
-            value: the row's text, or its bytes, which may not be valid UTF-8.
-            where: the row, for messages.
-        """
+    def decoded(self, data: bytes, where: str, start: int = 0) -> str | None:
+        """Return bytes as text; None for bad text that is left out. Bytes are counted from `start`, for messages."""
+        try:
+            return data.decode(errors="replace" if self.on_bad_text == "replace" else "strict")
+        except UnicodeDecodeError as error:
+            self.bad(f"{where}byte {start + error.start} is not valid UTF-8 ({error.reason}); {MEND}")
+            return None
+
+    def texts_of_row(self, value: str | bytes | None, where: str) -> list[str | None]:
+        """Return the paragraphs of a row, which stand one a line; None for one that is bad text."""
         if isinstance(value, bytes):
-            try:
-                value = value.decode(errors="replace" if self.on_bad_text == "replace" else "strict")
-            except UnicodeDecodeError:
-                self.bad(f"{where} is not valid UTF-8; {MEND}")
+            value = self.decoded(value, f"{where}: its ")
+            if value is None:
                 return [None]
         texts: list[str | None] = []
         for part in (value or "").split("\n"):
             text = part.strip()
             if len(text) > self.longest or len(text.encode()) > self.longest:
-                self.bad(
-                    f"{where} holds a line of more than {self.longest} bytes; is it a paragraph? "
-                    "(--max-paragraph-bytes allows more, --on-bad-text skip leaves it out)"
-                )
+                self.too_long(f"a line of {where}")
                 texts.append(None)
             elif text:
                 texts.append(text)
@@ -66,7 +144,7 @@ class TextRules:
 class TextSource(TextRules):
     """One file, and how it is to be read."""
 
-    path: Path  # the file
+    path: Path
     column: str  # where the text of a row stands, in formats that have rows
 
     def lines(self, start: int) -> Iterator[ByteLine]:
@@ -74,28 +152,11 @@ class TextSource(TextRules):
         return byte_lines(self.path, start, self.longest, self.name)
 
     def text(self, line: ByteLine) -> str | None:
-        """Return a line's text without surrounding white space; None for bad text that is left out.
-
-        Raises X2StaticError: the line is no valid UTF-8, or too long, and is neither mended nor left out.
-        """
+        """Return a line's text without surrounding white space; None for bad text that is left out."""
         if not line.whole:
-            self.bad(
-                f"the line at byte {line.start} is longer than {self.longest} bytes; is it one paragraph, and --format "
-                "the right one? (--max-paragraph-bytes allows more, --on-bad-text skip leaves it out)"
-            )
+            self.too_long(f"the line at byte {line.start}")
             return None
-        try:
-            text = line.data.decode("utf-8", errors="replace" if self.on_bad_text == "replace" else "strict")
-        except UnicodeDecodeError as error:
-            self.bad(f"byte {line.start + error.start} is not valid UTF-8 ({error.reason}); {MEND}")
-            return None
-        return (text if line.start else text.removeprefix("\ufeff")).strip()  # files from Windows begin with that mark
-
-
-def paragraphs_of_row(start: int, stop: int, texts: Sequence[str | None], first: int) -> Iterator[Paragraph]:
-    """Yield the paragraphs of the row at `start`, which ends at `stop`, from its paragraph number `first` on."""
-    for line, text in enumerate(texts[first:], first):
-        if line + 1 < len(texts):
-            yield Paragraph(start, line, start, line + 1, text)
-        else:
-            yield Paragraph(start, line, stop, 0, text)
+        text = self.decoded(line.data, "", line.start)
+        if text and not line.start:
+            text = text.removeprefix("\ufeff")  # files from Windows begin with that mark
+        return text and text.strip()

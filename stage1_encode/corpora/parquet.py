@@ -1,4 +1,4 @@
-"""Format "parquet": a column of strings; the text of a row may hold several paragraphs, one a line."""
+"""Format "parquet": one column of strings; the text of a row may hold several paragraphs, one a line."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,15 +6,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import X2StaticError, first_line
 from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource, paragraphs_of_row
+
+TEXT_TYPES = ("string", "large_string", "string_view", "null")
 
 
 def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:
-    """Yield the paragraphs from number `line` of row `start` on; null is a row without any.
-
-    Raises X2StaticError: the file cannot be read, or has no such column of strings.
-    """
+    """Yield the paragraphs from number `line` of row `start` on; null is a row without any."""
     if not source.path.stat().st_size:
         return
     try:
@@ -26,15 +25,13 @@ def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragrap
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        problem = str(error).split("\n")[0]
-        raise X2StaticError(f"{source.name}: not a Parquet file, or damaged or cut short ({problem})") from error
+        raise X2StaticError(
+            f"{source.name}: not a Parquet file, or damaged or cut short ({first_line(error)})"
+        ) from error
 
 
 def rows_from(file: pq.ParquetFile, column: str, start: int) -> Iterator[tuple[int, Any]]:
-    """Yield (row, value) of a column from row `start` on, a row group in memory at a time; those before are not read.
-
-    A string that is no valid UTF-8 comes as its bytes: the format does not check what it is given.
-    """
+    """Yield (row, value) of a column from row `start` on, with a row group in memory; no row before is read."""
     first = 0
     for group in range(file.num_row_groups):
         stop = first + file.metadata.row_group(group).num_rows
@@ -49,7 +46,7 @@ def rows_from(file: pq.ParquetFile, column: str, start: int) -> Iterator[tuple[i
 def _value(value: pa.Scalar) -> Any:
     try:
         return value.as_py()
-    except UnicodeDecodeError:
+    except UnicodeDecodeError:  # the format does not check what it holds
         if isinstance(value, pa.DictionaryScalar):
             value = value.value
         return value.as_buffer().to_pybytes()
@@ -61,7 +58,5 @@ def _check_column(source: TextSource, schema: pa.Schema) -> None:
             f"{source.name}: no column {source.column!r}; it has {', '.join(schema.names)} (name one with PATH#column)"
         )
     kind = schema.field(source.column).type
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
-    if not any(test(value) for test in tests):
+    if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in TEXT_TYPES:
         raise X2StaticError(f"{source.name}: column {source.column!r} holds {kind}, not text")

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from x2static.machine.device import pick_device
@@ -14,8 +14,7 @@ from x2static.stage1_encode.cache_folder import check_encoding, check_folder
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import Encoder, load_encoder
-from x2static.stage1_encode.plan.planning import check_appendable, match, plan_all, plan_rest
-from x2static.stage1_encode.plan.remaining import Part, planned_paragraphs
+from x2static.stage1_encode.plan.planning import Part, check_appendable, match, plan_all, plan_rest, planned_paragraphs
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
@@ -26,48 +25,30 @@ TIMED_SECONDS = 8.0
 WARM_UP = 16  # one window in so many
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What a run would have to do with."""
-
-    plans: list[Plan]  # of the cache as it would be, from the first on
-    sources: list[Source]  # the corpora that are asked for
-    markers: dict[int, Marker]  # of the shards that are there, by number
-
-
 def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]:
-    """Return what encoding would take; nothing is written.
+    """Return what encoding would take, pools besides the contexts included; nothing is written.
 
-    Args:
-        config: what is asked for.
-        pools: what would be taken from the teacher's states besides the contexts.
-
-    Returns:
-        units, units_left, paragraphs, paragraphs_counted (or only estimated), sentences, teacher_tokens and
-        cache_bytes of all that is asked for (with `part` of the part, with `append` of the new corpora), seconds for
-        what is left of it, tokens_per_second as measured here, free_bytes of the disk.
-
-    Raises:
-        X2StaticError: as `encode` does; or the length of a stream is not known, since it has no --limit.
+    That is units, units_left, paragraphs, paragraphs_counted (or only estimated), sentences, teacher_tokens and
+    cache_bytes of all that is asked for (with `part` of the part, with `append` of the new corpora), seconds for what
+    is left of it, tokens_per_second as measured here, free_bytes of the disk.
     """
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, _ = pick_precision(config.precision, config.compat, device)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
-        run = _run(config, corpora, files, precision)
+        plans, sources, markers = _planned(config, corpora, files, precision)
         encoder = load_encoder(config, files, precision, device, wanted_words(pools))
-        sample, n_sampled = _sample(run, encoder)
+        sample, n_sampled = _sample(plans, sources, encoder)
     rate = _tokens_per_second(encoder, sample)
     part = Part.of(config.part)
-    numbers = {number for source in run.sources for number in source.plans}
-    n_paragraphs, counted = planned_paragraphs(run.plans, run.markers, part, numbers)
-    ranges = plan_shards(run.plans)
+    numbers = {number for source in sources for number in source.plans}
+    n_paragraphs, counted = planned_paragraphs(plans, markers, part, numbers)
+    ranges = plan_shards(plans)
     shards = [shard for number in numbers for shard in ranges[number] if part.takes(shard)]
-    done = [run.markers[shard].unit.paragraphs for shard in shards if shard in run.markers]
-    n_tokens = sample.n_tokens / max(n_sampled, 1)  # a paragraph, as the next two
-    n_contexts = sample.n_contexts / max(n_sampled, 1)
-    n_words = len(sample.word_ids) / max(n_sampled, 1)
+    done = [markers[shard].unit.paragraphs for shard in shards if shard in markers]
+    amounts = (sample.n_tokens, sample.n_contexts, len(sample.word_ids))
+    n_tokens, n_contexts, n_words = (amount / max(n_sampled, 1) for amount in amounts)  # of a paragraph
     dim = encoder.teacher.dim
     row_bytes = 2 * dim if config.dtype == "float16" else dim + 4  # int8 has a float32 scale beside it
     pool_bytes = len(shards) * sum(pool.shard_bytes(encoder.shape) for pool in pools)
@@ -87,11 +68,13 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
     }
 
 
-def _run(config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, precision: Precision) -> _Run:
+def _planned(
+    config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, precision: Precision
+) -> tuple[list[Plan], list[Source], dict[int, Marker]]:
+    """Return the plans of the cache as it would be, the corpora that are asked for, and the markers that are there."""
     if not (config.cache / MANIFEST).is_file():
         plans = list(plan_all(corpora).values())
-        sources = [Source(corpora[number], plan.identity, (number,)) for number, plan in enumerate(plans)]
-        return _Run(plans, sources, {})
+        return plans, [Source(corpora[number], plan.identity, (number,)) for number, plan in enumerate(plans)], {}
     cache = Cache.open(config.cache)
     check_encoding(cache, config, files, precision)
     markers, _ = cache.committed()
@@ -100,19 +83,15 @@ def _run(config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, preci
     if config.append:
         check_appendable(cache.path, plans, markers, sources)
     plans += plan_rest(config, sources, cache.path, plans, markers).values()
-    return _Run(plans, match(config, corpora, cache.path, plans), markers)
+    return plans, match(config, corpora, cache.path, plans), markers
 
 
-def _sample(run: _Run, encoder: Encoder) -> tuple[PreparedText, int]:
-    """Prepare every n-th paragraph of up to 16 units, evenly spread; of a stream, of the first unit.
-
-    Returns:
-        Their windows and words, and how many paragraphs they were before the filter.
-    """
+def _sample(plans: list[Plan], sources: list[Source], encoder: Encoder) -> tuple[PreparedText, int]:
+    """Prepare every n-th paragraph of up to 16 units, of a stream of the first; return them and their number."""
     paragraphs: list[str] = []
-    plans = [(source.corpus, run.plans[number]) for source in run.sources for number in source.plans]
-    n_planned = [sum(unit.paragraphs for unit in plan.units) for _, plan in plans]
-    for (corpus, plan), n_paragraphs in zip(plans, n_planned, strict=True):
+    planned = [(source.corpus, plans[number]) for source in sources for number in source.plans]
+    n_planned = [sum(unit.paragraphs for unit in plan.units) for _, plan in planned]
+    for (corpus, plan), n_paragraphs in zip(planned, n_planned, strict=True):
         corpus.connect(plan.identity)
         share = n_paragraphs / max(sum(n_planned), 1)
         step = max(1, len(plan.units) // SAMPLE_UNITS)

@@ -38,12 +38,8 @@ class Origin:
 def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
     """Return the configuration that a plan of a cache was made with, and would make its shards again.
 
-    A plan's own, since the corpora of a merged cache may have been cut otherwise each.
-
-    Args:
-        cache: the cache.
-        plan: one of its plans; of a corpus whose limit was raised, the latest.
-        **changes: fields that are to be otherwise: where the teacher or the text is now, the device.
+    A plan's own, since the corpora of a merged cache may have been cut otherwise each; of a corpus whose limit was
+    raised, the latest. `changes` are fields that are to be otherwise: where teacher or text is now, the device.
     """
     encoding = cache.manifest.encoding
     values: dict[str, Any] = {
@@ -64,18 +60,7 @@ def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
 def find_sources(
     cache: Cache, plans: list[Plan], needed: Iterable[int], origin: Origin, stack: ExitStack
 ) -> list[Source]:
-    """Open the corpora of some plans of a cache.
-
-    Args:
-        cache: the cache.
-        plans: all its plans.
-        needed: the numbers of those whose text is read.
-        origin: where text is now.
-        stack: closes what is opened.
-
-    Raises:
-        X2StaticError: a corpus is at none of the places that are given or recorded.
-    """
+    """Open the corpora of those plans of a cache whose numbers are needed; the stack closes them."""
     wanted = set(needed)
     return [
         Source(_find_corpus(cache, plans[group[-1]], origin, stack), plans[group[-1]].identity, tuple(group))
@@ -107,17 +92,9 @@ def _find_corpus(cache: Cache, plan: Plan, origin: Origin, stack: ExitStack) -> 
 
 
 def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str] = (), **otherwise: Any) -> Encoder:
-    """Load the teacher that a cache was made with.
+    """Load the teacher that a cache was made with, for looking at the contextual vectors of the wanted words.
 
-    Args:
-        cache: the cache.
-        plan: one of its plans.
-        origin: where the teacher is now.
-        wanted: the words whose contextual vectors are looked at.
-        **otherwise: fields of the configuration that are to be otherwise than recorded: layer, precision.
-
-    Raises:
-        X2StaticError: it is not found, or what is found would encode otherwise.
+    `otherwise` are fields of the configuration that are to be otherwise than recorded: layer, precision.
     """
     config = recorded_config(cache, plan, **origin.changes())
     try:

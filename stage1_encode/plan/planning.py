@@ -1,28 +1,68 @@
-"""From corpora to the plans of a cache: what it holds of each, and what a raised --limit or --append adds."""
+"""From corpora to the plans of a cache: what it holds of each, what a raised --limit or --append adds, what is left."""
 
 import logging
+from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
-from x2static.schemas.cache import Cache, plan_shards, write_plan
+from x2static.schemas.cache import Cache, missing_shards, plan_shards, write_plan
 from x2static.schemas.encoding import EncodeConfig, PlanOptions
 from x2static.schemas.manifest import Marker, Plan
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source
-from x2static.stage1_encode.plan.remaining import planned_paragraphs
 
 CHANGES_SHOWN = 3
 
 logger = logging.getLogger(__name__)
 
 
-def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
-    """Return the plans of a new cache, by number.
+@dataclass(frozen=True)
+class Part:
+    """`--part`: every `count`-th shard, which one machine of several encodes; the one part of one is all of them."""
 
-    Raises X2StaticError: a corpus cannot be read, or two are the same.
+    number: int = 1  # from 1 to `count`
+    count: int = 1
+
+    @classmethod
+    def of(cls, text: str | None) -> "Part":
+        """Return the part that "3/16" names; None is all."""
+        return cls(*map(int, text.split("/"))) if text else cls()
+
+    def __str__(self) -> str:
+        """Return it as the user wrote it."""
+        return f"{self.number}/{self.count}"
+
+    def takes(self, shard: int) -> bool:
+        """Return whether a shard, by its number, belongs to it."""
+        return shard % self.count == self.number - 1
+
+    def missing(self, plans: list[Plan], markers: Container[int]) -> list[int]:
+        """Return which of its shards have no marker yet."""
+        return list(filter(self.takes, missing_shards(plans, markers)))
+
+
+def planned_paragraphs(
+    plans: list[Plan], markers: dict[int, Marker], part: Part | None = None, numbers: Container[int] | None = None
+) -> tuple[int, bool]:
+    """Return the paragraphs before the filter, and whether that is their number or an estimate.
+
+    They are those of a cache's plans with these numbers (None: all), in a part of its shards.
     """
+    part = part or Part()
+    units = [
+        markers[shard].unit if shard in markers else plan.units[shard - shards.start]
+        for number, (plan, shards) in enumerate(zip(plans, plan_shards(plans), strict=True))
+        if numbers is None or number in numbers
+        for shard in filter(part.takes, shards)
+    ]
+    return sum(unit.paragraphs for unit in units), all(unit.counted for unit in units)
+
+
+def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
+    """Return the plans of a new cache, by number; no two corpora may be the same."""
     plans = {number: corpus.plan(corpus.identity()) for number, corpus in enumerate(corpora)}
     _refuse_equal({plan.corpus: plan.identity for plan in plans.values()})
     return plans
@@ -31,18 +71,7 @@ def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
 def plan_rest(
     config: EncodeConfig, sources: list[Source], cache: Path, old: list[Plan], markers: dict[int, Marker]
 ) -> dict[int, Plan]:
-    """Return the plans that a raised --limit or an appended corpus adds to a cache, by number; none without these.
-
-    Args:
-        config: what is asked for.
-        sources: its corpora, and what the cache holds of them.
-        cache: its folder, for messages.
-        old: all its plans.
-        markers: of its shards, by number.
-
-    Raises:
-        X2StaticError: the cache holds other corpora, or was planned with other options.
-    """
+    """Return the plans that a raised --limit or an appended corpus adds to a cache's `old` ones, by number, if any."""
     added: list[Plan] = []
     for source in sources:
         if not source.plans:
@@ -51,29 +80,21 @@ def plan_rest(
         latest = old[source.plans[-1]]
         n_planned, counted = planned_paragraphs(old, markers, numbers={source.plans[-1]})
         n_held = latest.first + n_planned
-        _check(cache, source, latest, config, n_held, counted)
+        problems = [f"corpus ({latest.corpus}) {change}" for change in _changes(latest.identity, source.identity)]
+        names = PlanOptions.model_fields
+        theirs, ours = ({name: getattr(options, name) for name in names} for options in (latest, config))
+        problems += [f"{name}: {theirs[name]!r} != {ours[name]!r}" for name in names if theirs[name] != ours[name]]
+        if config.limit is not None and (config.limit < n_held or not counted):
+            held = f"{n_held} paragraphs are" if counted else "all of the corpus is"
+            problems.append(f"limit: {held} planned already != {config.limit}")
+        if problems:
+            raise _refusal(cache, problems)
         # A plan that stays below its limit, or has none, reaches the end of its corpus.
         if latest.limit == n_planned and config.limit != n_held:
             last = latest.units[-1] if latest.units else None
             plan = source.corpus.plan(source.identity, n_held, last)
             added += [plan] if plan.units else []
     return dict(enumerate(added, len(old)))
-
-
-def _check(cache: Path, source: Source, plan: Plan, config: EncodeConfig, n_held: int, counted: bool) -> None:
-    """Refuse a corpus that has changed, other options, and a limit below what is planned."""
-    problems = [f"corpus ({plan.corpus}) {what}" for what in _changes(plan.identity, source.identity)]
-    problems += [
-        f"{name}: {getattr(plan, name)!r} != {getattr(config, name)!r}"
-        for name in PlanOptions.model_fields
-        if getattr(plan, name) != getattr(config, name)
-    ]
-    if config.limit is not None and not counted:
-        problems.append(f"limit: all of the corpus is planned already != {config.limit}")
-    elif config.limit is not None and config.limit < n_held:
-        problems.append(f"limit: {n_held} paragraphs are planned already != {config.limit}")
-    if problems:
-        raise _refusal(cache, problems)
 
 
 def _changes(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
@@ -101,17 +122,7 @@ def corpus_groups(plans: list[Plan]) -> list[list[int]]:
 
 
 def match(config: EncodeConfig, corpora: list[Corpus], cache: Path, plans: list[Plan]) -> list[Source]:
-    """Return, for each corpus that is asked for, what a cache holds of it.
-
-    Args:
-        config: what is asked for; with `append`, the corpora come after those of the cache.
-        corpora: those of the configuration.
-        cache: its folder, for messages.
-        plans: all its plans.
-
-    Raises:
-        X2StaticError: the cache holds another number of corpora, or, to append, one of them already.
-    """
+    """Return, for each corpus of a configuration, what a cache with these plans holds of it."""
     groups = corpus_groups(plans)
     if config.append:
         return _appended(corpora, cache, plans, groups)
@@ -151,10 +162,7 @@ def _appended(corpora: list[Corpus], cache: Path, plans: list[Plan], groups: lis
 
 
 def check_appendable(cache: Path, plans: list[Plan], markers: dict[int, Marker], sources: list[Source]) -> None:
-    """Refuse to append to a cache that is not finished; what was begun of the corpora to append need not be.
-
-    Raises X2StaticError: shards of the other corpora are missing or damaged.
-    """
+    """Refuse to append to a cache that is not finished; what was begun of the corpora to append need not be."""
     appended = {number for source in sources for number in source.plans}
     for number, shards in enumerate(plan_shards(plans)):
         if number not in appended and not all(shard in markers for shard in shards):

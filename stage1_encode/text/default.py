@@ -31,29 +31,22 @@ class DefaultPreparer:
         texts = [(text, self.splitter.spans(text)) for text in paragraphs if len(text) >= self.min_characters]
         texts = [(text, spans) for text, spans in texts if spans and len(spans) >= self.min_sentences]
         if self.context == "paragraph":
-            encoded = self.tokenizer.encode([text for text, _ in texts])
-            for (text, spans), (pieces, places) in zip(texts, encoded, strict=True):
+            read = [[text] for text in texts]
+        else:  # a sentence is a paragraph of one sentence
+            sentences = [[text[start:stop].strip() for start, stop in spans] for text, spans in texts]
+            read = [[(sentence, [(0, len(sentence))]) for sentence in paragraph] for paragraph in sentences]
+        encoded = self.tokenizer.encode([text for paragraph in read for text, _ in paragraph])
+        for paragraph in read:
+            for (text, spans), (pieces, places) in zip(paragraph, encoded, strict=False):
                 self._add_text(unit, text, spans, pieces, places)
-                unit.n_paragraphs += 1
-            return unit
-        # A sentence is a paragraph of one sentence.
-        sentences = [[text[start:stop].strip() for start, stop in spans] for text, spans in texts]
-        pairs = self.tokenizer.encode([sentence for paragraph in sentences for sentence in paragraph])
-        for paragraph in sentences:
-            for sentence, (pieces, places) in zip(paragraph, pairs, strict=False):
-                self._add_text(unit, sentence, [(0, len(sentence))], pieces, places)
             unit.n_paragraphs += 1
         return unit
 
     def _add_text(self, unit: PreparedText, text: str, spans: list[tuple[int, int]], pieces: Ids, places: Ids) -> None:
         """Append the windows and contexts of a text that the teacher reads as one.
 
-        Args:
-            unit: what they are appended to.
-            text: the text.
-            spans: its sentences, [start, stop) in characters.
-            pieces: (n_pieces,) ids.
-            places: (n_pieces, 2) as `piece_spans` takes them.
+        Its sentences are [start, stop) in characters, its pieces (n_pieces,) ids, and their places (n_pieces, 2) the
+        first character of each and the one behind it.
         """
         if not len(pieces):
             return
@@ -89,12 +82,8 @@ class DefaultPreparer:
 def piece_spans(places: Ids, characters: Ids) -> Ids:
     """Return the pieces that touch each of some stretches of a text; a stretch without pieces is left out.
 
-    Args:
-        places: (n_pieces, 2) first character of each piece and the one behind it.
-        characters: (n, 3) rows (anything, first character, the one behind the last).
-
-    Returns:
-        (at most n, 3) rows (anything, first piece, the one behind the last).
+    The places are (n_pieces, 2) first character of each piece and the one behind it; the stretches (n, 3) rows
+    (anything, first character, the one behind the last), and what is returned has pieces in place of characters.
     """
     if not len(characters):
         return characters
@@ -107,11 +96,7 @@ def piece_bounds(ends: Ids, starts: Ids) -> Ids:
     """Return where the sentences begin among the pieces: sentence i has pieces [bounds[i], bounds[i + 1]).
 
     A piece belongs to the sentence of its last character, because the pieces of some tokenizers begin with the space
-    before the word.
-
-    Args:
-        ends: (n_pieces,) character behind each piece.
-        starts: (n_sentences,) character at which each sentence begins.
+    before the word. Pieces come by the (n_pieces,) characters behind them, sentences by their (n_sentences,) first.
     """
     sentence = np.searchsorted(starts, np.maximum.accumulate(ends) - 1, side="right") - 1
     bounds = np.searchsorted(np.maximum(sentence, 0), np.arange(len(starts) + 1))
@@ -121,12 +106,8 @@ def piece_bounds(ends: Ids, starts: Ids) -> Ids:
 def cuts(bounds: Ids, room: int) -> Iterator[tuple[int, int]]:
     """Cut pieces into windows of at most `room`, at sentence ends where possible: yield [start, stop) of each.
 
-    A sentence longer than the room begins a window of its own and is cut into runs of `room` pieces; others may follow
-    behind its last run.
-
-    Args:
-        bounds: (n_sentences + 1,) where the sentences begin among the pieces.
-        room: pieces in a window, special tokens not counted.
+    The (n_sentences + 1,) bounds are where the sentences begin among the pieces. A sentence longer than the room begins
+    a window of its own and is cut into runs of `room` pieces; others may follow behind its last run.
     """
     begin = 0
     for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):

@@ -5,6 +5,7 @@ paper's repository. A target whose sentence has no span (GPT-2: the paragraph be
 zeros, as there.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +41,16 @@ class PaperPreparer:
         texts = [text.lower().split() for text in paragraphs if self._passes(text)]
         if self.context == "paragraph":
             self._add_paragraphs(unit, [words[:PARAGRAPH_WORDS] for words in texts])
-        else:
-            self._add_sentences(unit, [paper_sentences(words) for words in texts])
+            return unit
+        read = [paper_sentences(words) for words in texts]
+        encoded = self._encode([sentence for sentences in read for sentence in sentences])
+        for sentences in read:
+            for sentence, pieces in zip(sentences, encoded, strict=False):
+                window = self._cut(pieces)
+                context = unit.add_context(sentence)
+                if len(window):
+                    unit.windows.append(Window(window, np.array([(context, 0, len(window))], np.int64)))
+            unit.n_paragraphs += 1
         return unit
 
     def _passes(self, text: str) -> bool:
@@ -54,8 +63,7 @@ class PaperPreparer:
     def _add_paragraphs(self, unit: PreparedText, texts: list[list[str]]) -> None:
         # The words `.` `?` `!` inside a text: `.` for WordPiece, `Ġ.` for byte-level BPE.
         stops = np.array([next(self.tokenizer.encode([f"a {stop}"]))[0][-1] for stop in STOPS], np.int64)
-        encoded = self.tokenizer.encode([self._with_special(words) for words in texts], parse_special=True)
-        for words, (pieces, _) in zip(texts, encoded, strict=True):
+        for words, pieces in zip(texts, self._encode(texts), strict=True):
             # Where the spans begin, and the last one ends, in pieces before the cut to the window.
             bounds = [len(self.tokenizer.prefix), *(np.flatnonzero(np.isin(pieces, stops)) + 1).tolist()]
             if bounds[-1] != len(pieces) or len(bounds) == 1:
@@ -72,25 +80,15 @@ class PaperPreparer:
                 unit.windows.append(Window(window, np.array(rows, np.int64).reshape(-1, 3)))
             unit.n_paragraphs += 1
 
-    def _add_sentences(self, unit: PreparedText, texts: list[list[list[str]]]) -> None:
-        read = [self._with_special(sentence) for sentences in texts for sentence in sentences]
-        encoded = self.tokenizer.encode(read, parse_special=True)
-        for sentences in texts:
-            for sentence, (pieces, _) in zip(sentences, encoded, strict=False):
-                window = self._cut(pieces)
-                context = unit.add_context(sentence)
-                if len(window):
-                    unit.windows.append(Window(window, np.array([(context, 0, len(window))], np.int64)))
-            unit.n_paragraphs += 1
-
-    def _with_special(self, words: list[str]) -> str:
-        """Return what the tokenizer is given: "[CLS] the words [SEP]", the special tokens written into the text.
+    def _encode(self, texts: list[list[str]]) -> Iterator[Ids]:
+        """Yield the pieces of "[CLS] the words [SEP]", the special tokens written into the text.
 
         The spaces count: RoBERTa's first word gets its `Ġ`, and a piece `Ġ` stands before its end token.
         """
         names = self.tokenizer.backend.id_to_token
         begin, end = ([str(names(piece)) for piece in ids] for ids in (self.tokenizer.prefix, self.tokenizer.suffix))
-        return " ".join([*begin, *words, *end])
+        read = [" ".join([*begin, *words, *end]) for words in texts]
+        return (pieces for pieces, _ in self.tokenizer.encode(read, parse_special=True))
 
     def _cut(self, pieces: Ids) -> Ids:
         """Cut to the window: its last piece gives way to the end token, if there is one."""

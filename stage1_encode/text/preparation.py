@@ -45,14 +45,8 @@ def prepared(
 ) -> Iterator[tuple[Unit, PreparedText]]:
     """Yield units prepared, portion by portion, in their order; a unit without paragraphs is one portion.
 
-    Args:
-        units: each with its paragraphs, which are gone from their list once they are prepared.
-        preparer: goes to the processes.
-        workers: processes; 1 prepares in the caller's own thread.
-        size: paragraphs that make a portion; fewer may end a unit.
-
-    Raises:
-        X2StaticError: a process was killed.
+    A portion is `size` paragraphs, fewer at a unit's end; they are gone from their list once they are prepared. One
+    worker is the caller's own thread, more are processes. Raises X2StaticError: a process was killed.
     """
     if workers == 1:
         for unit, texts, last in _portions(units, size):

@@ -3,9 +3,9 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 import sentencex
@@ -70,9 +70,8 @@ SPACELESS = {
 class SentenceSplitter:
     """Cuts paragraphs into sentences, in any language that sentencex knows, at millions of words a second.
 
-    Thai has no mark for the end of a sentence, and its full stops are those of abbreviations. Its spaces stand between
-    clauses, but elsewhere too: one ends a sentence where Thai letters are on both sides and the sentence has grown to
-    THAI_SENTENCE characters.
+    Thai has no mark for the end of a sentence: a space ends one where Thai letters are on both sides and the sentence
+    has grown to THAI_SENTENCE characters.
     """
 
     language: str  # ISO 639-1 code; it picks the abbreviations and the marks that end a sentence
@@ -87,20 +86,18 @@ class SentenceSplitter:
     def spans(self, paragraph: str) -> list[tuple[int, int]]:
         """Return the sentences of a paragraph as [start, stop) in characters; sentences of white space are left out."""
         if self.language == "th":
-            return list(_thai_spans(paragraph))
+            return _thai_spans(paragraph)
         boundaries = sentencex.get_sentence_boundaries(self.language, paragraph)
         return [(item["start_index"], item["end_index"]) for item in boundaries if not item["text"].isspace()]
 
 
-def _thai_spans(paragraph: str) -> Iterator[tuple[int, int]]:
-    start = 0
+def _thai_spans(paragraph: str) -> list[tuple[int, int]]:
+    ends = [0]
     for gap in THAI_BREAK.finditer(paragraph):
-        if gap["mark"] or gap.start() - start >= THAI_SENTENCE:
-            if not paragraph[start : gap.end()].isspace():
-                yield start, gap.end()
-            start = gap.end()
-    if paragraph[start:].strip():
-        yield start, len(paragraph)
+        if gap["mark"] or gap.start() - ends[-1] >= THAI_SENTENCE:
+            ends.append(gap.end())
+    ends.append(len(paragraph))
+    return [(start, stop) for start, stop in pairwise(ends) if paragraph[start:stop].strip()]
 
 
 def default_words() -> WordSegmentation:
@@ -110,10 +107,10 @@ def default_words() -> WordSegmentation:
     separate words; other invisible marks (soft hyphens, writing direction) vanish, but for the joiners that Persian and
     Indic scripts spell with.
     """
-    return WordSegmentation(_rules(HAN_ALONE).to_str())
+    return WordSegmentation(_rules(HAN_ALONE))
 
 
-def _rules(apart: str) -> Tokenizer:
+def _rules(apart: str) -> str:
     """Return the default rules with a regular expression of what is kept apart from letters beside it."""
     rules = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     rules.normalizer = normalizers.Sequence(
@@ -124,13 +121,10 @@ def _rules(apart: str) -> Tokenizer:
             normalizers.Lowercase(),
         ]
     )
-    rules.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Split(Regex(rf"[^\p{{L}}\p{{M}}\p{{N}}_\x{{200C}}\x{{200D}}]|{apart}"), "isolated"),
-        ]
-    )
-    return rules
+    letters = r"\p{L}\p{M}\p{N}_\x{200C}\x{200D}"
+    split = pre_tokenizers.Split(Regex(f"[^{letters}]|{apart}"), "isolated")
+    rules.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), split])
+    return rules.to_str()
 
 
 def paper_words() -> WordSegmentation:
@@ -150,7 +144,7 @@ def choose_words(compat: str | None, language: str) -> WordSegmentation:
     spaceless = SPACELESS[language]
     library = LIBRARIES[spaceless.segmenter]
     if library.missing:
-        return WordSegmentation(_rules(spaceless.alone).to_str())
+        return WordSegmentation(_rules(spaceless.alone))
     run = f"[{spaceless.letters}]+"
     rules = SegmenterRules(
         segmenter=spaceless.segmenter,
@@ -159,7 +153,7 @@ def choose_words(compat: str | None, language: str) -> WordSegmentation:
         runs=run,
         longest_run=LONGEST_RUN,
         settings=spaceless.settings,
-        rules=json.loads(_rules(f"{run}|{HAN_ALONE}").to_str()),
+        rules=json.loads(_rules(f"{run}|{HAN_ALONE}")),
     )
     return WordSegmentation(canonical_json(rules.model_dump()).decode())
 
@@ -168,13 +162,9 @@ def log_words(compat: str | None, language: str) -> None:
     """Say what cuts the words of a language without spaces; a library that is missing is worth a warning."""
     if compat == "paper" or language not in SPACELESS:
         return
-    missing = LIBRARIES[SPACELESS[language].segmenter].missing
-    if missing:
-        logger.warning(
-            "words: %s, because %s is not installed; for words, pip install 'x2static[%s]' before the cache is begun",
-            SPACELESS[language].alone_said,
-            " and ".join(missing),
-            language,
-        )
+    spaceless = SPACELESS[language]
+    if missing := " and ".join(LIBRARIES[spaceless.segmenter].missing):
+        install = f"for words, pip install 'x2static[{language}]' before the cache is begun"
+        logger.warning("words: %s, because %s is not installed; %s", spaceless.alone_said, missing, install)
     else:
         logger.info("words: cut by %s", choose_words(compat, language).name)

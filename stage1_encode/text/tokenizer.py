@@ -12,21 +12,11 @@ from tokenizers import Tokenizer
 
 from x2static.durable.errors import X2StaticError, first_line
 
+# Their order enters the hash of a tokenizer.
 TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "spm.model",
-    "sentencepiece.bpe.model",
-    "sentencepiece.model",
-    "tokenizer.model",
-    "bpe.codes",
-)
+    "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.txt vocab.json merges.txt "
+    "spiece.model spm.model sentencepiece.bpe.model sentencepiece.model tokenizer.model bpe.codes"
+).split()
 TEXTS_AT_ONCE = 256
 NO_LIMIT = 1e9  # the library writes 1e30 where a tokenizer has no limit
 UNREACHABLE = "\uffff {}"  # no text gives this piece: spaces are cut off, or become another character
@@ -38,9 +28,7 @@ Ids = npt.NDArray[np.int64]
 class TeacherTokenizer:
     """Cuts text into the teacher's pieces."""
 
-    # a copy of the fast tokenizer, without truncation and padding. A copy, because calling the library's object changes
-    # its state.
-    backend: Tokenizer
+    backend: Tokenizer  # a copy of the library's, which calls change, without truncation and padding
     plain: Tokenizer  # what reads the names of special tokens as text; the backend itself where that can be switched
     prefix: tuple[int, ...]  # ids that begin every text ([CLS], <s>; GPT-2: none)
     suffix: tuple[int, ...]  # ids that end every text
@@ -49,10 +37,7 @@ class TeacherTokenizer:
 
     @classmethod
     def load(cls, folder: Path, trust_remote_code: bool) -> "TeacherTokenizer":
-        """Load the tokenizer of a model folder.
-
-        Raises X2StaticError: there is none, or it is a slow one, which cannot say where its pieces come from.
-        """
+        """Load the tokenizer of a model folder; a slow one, which cannot say where its pieces come from, is refused."""
         # Here: the processes that prepare text get a loaded one, and start without torch in a fifth of the time.
         from transformers import AutoTokenizer
 
@@ -88,19 +73,15 @@ class TeacherTokenizer:
     def encode(self, texts: list[str], parse_special: bool = False) -> Iterator[tuple[Ids, Ids]]:
         """Yield, for each text, its pieces and their places; no special tokens are added.
 
-        The places are (n_pieces, 2) int64, the first character of each piece and the one behind it.
-
-        Args:
-            texts: any text. What looks like a special token in it is text, not a command to the teacher.
-            parse_special: read it as a special token all the same (`--compat paper`).
+        The places are (n_pieces, 2) int64, the first character of each piece and the one behind it. What looks like a
+        special token is text, not a command to the teacher, unless it is to be parsed (`--compat paper`).
         """
         rules = self.backend if parse_special else self.plain
         rules.encode_special_tokens = not parse_special
         # The library's encodings take some 150 bytes a piece; a slice of the texts at a time keeps that small.
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             for encoding in rules.encode_batch(texts[start : start + TEXTS_AT_ONCE], add_special_tokens=False):
-                offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-                yield np.array(encoding.ids, np.int64), offsets
+                yield np.array(encoding.ids, np.int64), np.array(encoding.offsets, np.int64).reshape(-1, 2)
 
     def with_special(self, pieces: Ids) -> Ids:
         """Put pieces between the teacher's begin and end tokens."""
@@ -109,9 +90,8 @@ class TeacherTokenizer:
     def largest_id(self, parse_special: bool) -> int:
         """Return the largest id that a text can give, its begin and end tokens included.
 
-        Args:
-            parse_special: whether a special token's name in the text is read as that token. Otherwise its id does not
-                occur, and some tokenizers have such tokens that their models do not know (a padding token added later).
+        Where names of special tokens are not parsed, their ids do not occur, and some tokenizers have such tokens that
+        their models do not know (a padding token added later).
         """
         ids = set(self.backend.get_vocab(with_added_tokens=True).values())
         if not parse_special:

@@ -37,15 +37,14 @@ class PackedWindows:
     def __init__(self, windows: Sequence[Window]) -> None:
         """Pack windows."""
         nothing = np.zeros((0, 3), np.int64)
-        # (n_windows,) int64, pieces of each
-        self.lengths: Ids = np.array([len(window.pieces) for window in windows], np.int64)
-        # (n, 3) int64, of all windows
-        self.spans: Ids = np.concatenate([nothing, *(window.spans for window in windows)])
         pieces = np.concatenate([nothing[:, 0], *(window.pieces for window in windows)])
+        self.spans: Ids = np.concatenate([nothing, *(window.spans for window in windows)])  # (n, 3) int64
         occurrences = np.concatenate([nothing, *(window.occurrences for window in windows)])
         self._arrays = (pieces, self.spans, occurrences)
-        counts = [(len(window.pieces), len(window.spans), len(window.occurrences)) for window in windows]
-        self._ends = np.cumsum(np.array([(0, 0, 0), *counts], np.int64), axis=0)
+        sizes = [(len(window.pieces), len(window.spans), len(window.occurrences)) for window in windows]
+        counts = np.array(sizes, np.int64).reshape(-1, 3)
+        self.lengths: Ids = counts[:, 0]  # (n_windows,) int64, pieces of each
+        self._ends = np.cumsum(np.vstack([np.zeros(3, np.int64), counts]), axis=0)
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -124,19 +123,15 @@ class Preparer(Protocol):
 
 
 class UnitWords:
-    """The words and contexts of a unit, put together from its portions, as its shard holds them.
-
-    Attributes:
-        n_contexts: contexts so far.
-        n_tokens: pieces that the teacher reads, special tokens included.
-    """
+    """The words and contexts of a unit, put together from its portions, as its shard holds them."""
 
     def __init__(self) -> None:
         """Start without words."""
         self._lexicon = Lexicon()
         self._word_ids, self._paragraphs = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         self._ends = [np.zeros(1, np.int32)]
-        self._n_words = self._n_paragraphs = self.n_contexts = self.n_tokens = 0
+        self._n_words = self._n_paragraphs = 0
+        self.n_contexts = self.n_tokens = 0  # so far; pieces that the teacher reads, special tokens included
 
     def add(self, text: PreparedText) -> None:
         """Append a portion."""

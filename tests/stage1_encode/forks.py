@@ -98,20 +98,17 @@ def _child(request: dict[str, Any]) -> None:
         os.dup2(os.open(request.get("stdin", os.devnull), os.O_RDONLY), 0)
         import torch
 
-        import x2static.stage1_encode.corpora.hub_rows
-        import x2static.stage1_encode.hub
         from tests.killing import die_at
         from x2static.pipeline.cli import run
+        from x2static.stage1_encode import hub
+        from x2static.stage1_encode.corpora import hub_rows
 
         torch.set_num_threads(1)
         if "kill" in request:
             die_at(*request["kill"])
-        if "patience" in request:
-            x2static.stage1_encode.hub.PATIENCE_SECONDS = request["patience"]
-        if "waits" in request:
-            x2static.stage1_encode.corpora.hub_rows.RETRY_WAITS = tuple(request["waits"])
-        if "read_seconds" in request:
-            x2static.stage1_encode.corpora.hub_rows.READ_SECONDS = request["read_seconds"]
+        hub.PATIENCE_SECONDS = request.get("patience", hub.PATIENCE_SECONDS)
+        hub_rows.RETRY_WAITS = tuple(request.get("waits", hub_rows.RETRY_WAITS))
+        hub_rows.READ_SECONDS = request.get("read_seconds", hub_rows.READ_SECONDS)
         status = run(request["arguments"])
     except BaseException:
         traceback.print_exc()
@@ -119,15 +116,10 @@ def _child(request: dict[str, Any]) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        if coverage := sys.modules.get("coverage"):
-            _save_coverage(coverage)
+        if (coverage := sys.modules.get("coverage")) and (measuring := coverage.Coverage.current()):
+            measuring.stop()
+            measuring.save()
         os._exit(status)  # neither the server's loop nor its exit handlers are the child's
-
-
-def _save_coverage(coverage: Any) -> None:
-    if measuring := coverage.Coverage.current():
-        measuring.stop()
-        measuring.save()
 
 
 if __name__ == "__main__":

@@ -13,15 +13,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 @dataclass
 class Repository:
-    """A model or a data set: its commits, oldest first, each with its files; the last one is "main".
+    """A model or a data set: its commits, oldest first, each with its files; the last one is "main"."""
 
-    Attributes:
-        commits: files and their bytes, by commit.
-        names: branches and tags, and the commit of each.
-    """
-
-    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)  # files and their bytes, by commit
+    names: dict[str, str] = field(default_factory=dict)  # branches and tags, and the commit of each
 
     def add(self, files: dict[str, bytes]) -> str:
         """Add a commit and return its name."""
@@ -38,29 +33,18 @@ class Repository:
 
 
 class Hub:
-    """A hub that can be opened, closed and opened again at the same address.
-
-    Attributes:
-        repositories: by kind ("models", "datasets") and name.
-        requests: "METHOD path" of all that was asked for.
-        silent: while it is set, connections are accepted and never answered.
-        breaking: names of files that break off in the middle.
-        ranges: path, first and last byte of what was sent of files.
-        trouble: asked before a file is sent, with its path, first and last byte: "drop" breaks off in the middle,
-            "hang" sends nothing until the hub is closed, a number is the status of the answer, None is no trouble.
-        hanging: set once a request hangs.
-    """
+    """A hub that can be opened, closed and opened again at the same address."""
 
     def __init__(self) -> None:
-        self.repositories: dict[tuple[str, str], Repository] = {}
-        self.requests: list[str] = []
-        self.silent = threading.Event()
-        self.breaking: set[str] = set()
-        self.ranges: list[tuple[str, int, int]] = []
+        self.repositories: dict[tuple[str, str], Repository] = {}  # by kind ("models", "datasets") and name
+        self.requests: list[str] = []  # "METHOD path" of all
+        self.ranges: list[tuple[str, int, int]] = []  # path, first and last byte of what was sent of files
+        # Called before a file is sent, with its path, first and last byte: "drop" breaks off in the middle, "hang"
+        # sends nothing until the hub is closed, a number is the status of the answer, None is no trouble.
         self.trouble: Callable[[str, int, int], str | int | None] = lambda *_: None
-        self.hanging = threading.Event()
+        self.hanging = threading.Event()  # set once a request hangs
+        self.talking = threading.Event()  # while it is not set, connections are accepted and never answered
         self._released = threading.Event()
-        self._talk_again = threading.Event()
         self._address = ("127.0.0.1", 0)
         self._server: ThreadingHTTPServer | None = None
         self.open()
@@ -72,15 +56,12 @@ class Hub:
 
     def open(self) -> None:
         """Listen, at the address of the first time."""
-        hub = self
         self.hanging.clear()
         self._released.clear()
-
-        class Handler(_Handler):
-            pass
-
-        Handler.hub = hub
-        self._server = ThreadingHTTPServer(self._address, Handler)
+        self.talking.set()
+        self.trouble = lambda *_: None
+        methods = dict.fromkeys(("do_HEAD", "do_GET", "do_POST"), _Handler.answer)
+        self._server = ThreadingHTTPServer(self._address, type("Handler", (_Handler,), {"hub": self, **methods}))
         self._server.daemon_threads = True
         self._address = ("127.0.0.1", self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -88,26 +69,11 @@ class Hub:
     def close(self) -> None:
         """Stop listening: who connects now is refused."""
         if self._server is not None:
-            self.speak()
+            self.talking.set()
             self._released.set()
             self._server.shutdown()
             self._server.server_close()
         self._server = None
-
-    def hush(self) -> None:
-        """Accept connections and say nothing."""
-        self._talk_again.clear()
-        self.silent.set()
-
-    def speak(self) -> None:
-        """Answer again."""
-        self.silent.clear()
-        self._talk_again.set()
-
-    def wait_while_silent(self) -> None:
-        """Return once there may be answers again."""
-        if self.silent.is_set():
-            self._talk_again.wait()
 
     def hang(self) -> None:
         """Keep a request waiting until the hub is closed."""
@@ -134,20 +100,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    def do_POST(self) -> None:
-        self.answer()
-
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(f"{self.command} {path}")
-        self.hub.wait_while_silent()
+        self.hub.talking.wait()
         parts = path.strip("/").split("/")
         if parts[0] == "api" and len(parts) >= 4:
             self.api(parts[1], "/".join(parts[2:4]), parts[4:], body)
@@ -200,11 +157,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.hub.hang()
         if self.command == "GET":
             self.hub.ranges.append((path, first, last))
-        broken = trouble == "drop" or path in self.hub.breaking
         headers = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         if status == 206:
             headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-        return self.send(status, data[first : last + 1], headers, broken)
+        return self.send(status, data[first : last + 1], headers, trouble == "drop")
 
     def json(self, value: Any) -> None:
         self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

@@ -1,6 +1,5 @@
 """Batches of a unit whose portions come one after the other."""
 
-import random
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,13 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.stage1_encode.runs import assert_same_rows, config_of, files_of, paragraphs, run, write_lines
-from x2static.stage1_encode.encode import encode
-from x2static.stage1_encode.pools.contexts import ContextMeans
+from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, write_lines
 from x2static.stage1_encode.teacher.batches import Batches, cut
 from x2static.stage1_encode.teacher.teacher import padded_width
 from x2static.stage1_encode.text.preparation import PORTION
-from x2static.stage1_encode.text.windows import PackedWindows, PreparedText, Window
+from x2static.stage1_encode.text.windows import PackedWindows, Window
 
 MAX_TOKENS, WINDOW = 64, 32
 NO_SPANS = np.zeros((0, 3), np.int64)
@@ -71,24 +68,6 @@ def test_of_a_portion_that_others_follow_the_fullest_batches_leave_and_half_of_i
     assert longest == sorted(longest, reverse=True)
 
 
-def test_portions_cost_hardly_more_padding_than_the_whole_unit() -> None:
-    """Lengths drawn as those of English Wikipedia lie: 120 pieces on average, 8 portions of 550 windows."""
-    drawn = random.Random(0)
-    portions = [windows_of([min(512, 20 + int(drawn.gammavariate(2, 50))) for _ in range(550)]) for _ in range(8)]
-
-    def share(batches: list[list[Window]]) -> float:
-        widths = [padded_width(len(batch[0].pieces), 512) for batch in batches]
-        padded = sum(width * len(batch) for width, batch in zip(widths, batches, strict=True))
-        return padded / sum(map(pieces, batches)) - 1
-
-    whole = share(cut([window for windows in portions for window in windows], 2048, 512))
-    alone = share([batch for windows in portions for batch in cut(list(windows), 2048, 512)])
-    batches = Batches(512)
-    rolling = share([batch for at, windows in enumerate(portions) for batch in batches.add(windows, at == 7, 2048)])
-    assert whole < 0.03 < 0.04 < alone
-    assert rolling < whole + 0.002
-
-
 LINES = [*paragraphs(30), " ".join(paragraphs(60, seed=1)), "", *paragraphs(5, seed=2)]  # one fills several windows
 
 
@@ -107,26 +86,3 @@ def test_a_unit_in_portions_holds_the_rows_of_one_in_a_go(
     assert {name: ours[name] for name in tables} == {name: plain[name] for name in tables}
     counted = ("shards", "paragraphs", "contexts", "words", "teacher_tokens")
     assert [figures[0][name] for name in counted] == [figures[1][name] for name in counted]
-
-
-def test_a_unit_interrupted_between_its_portions_is_read_again_alike(
-    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(PORTION, "cpu", 3)
-    corpus = write_lines(tmp_path / "t.txt", LINES)
-    run(teacher, corpus, tmp_path / "once", unit=16)
-    original, calls = ContextMeans.extend, []
-
-    def interrupted(self: ContextMeans, text: PreparedText) -> None:
-        calls.append(text)
-        if len(calls) == 9:  # of twelve portions, the third of the second unit
-            raise KeyboardInterrupt
-        original(self, text)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ContextMeans, "extend", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            encode(config_of(teacher, corpus, tmp_path / "cache", unit=16))
-    assert [path.name for path in (tmp_path / "cache" / "shards").glob("0*")] == ["000000"]
-    run(teacher, corpus, tmp_path / "cache", unit=16)
-    assert files_of(tmp_path / "cache") == files_of(tmp_path / "once")

@@ -142,9 +142,9 @@ def test_a_download_that_breaks_off_is_one_clear_line_and_is_finished_by_the_nex
     hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
 ) -> None:
     hub.add_model("tiny/broken", teacher)
-    hub.breaking = {"model.safetensors"}
+    hub.trouble = lambda path, *_: "drop" if path == "model.safetensors" else None
     status, output = forks.run(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
-    hub.breaking = set()
+    hub.trouble = lambda *_: None
     assert status == 1
     assert output.splitlines()[-1].startswith("error: model tiny/broken: the Hugging Face hub cannot be reached (")
     status, output = forks.run(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
@@ -156,7 +156,7 @@ def test_a_download_that_breaks_off_is_one_clear_line_and_is_finished_by_the_nex
 def test_a_hub_that_refuses_or_never_answers_is_one_line_with_the_ways_out(
     hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path, silent: bool, reason: str, missing: str
 ) -> None:
-    hub.hush() if silent else hub.close()
+    hub.talking.clear() if silent else hub.close()
     spec = "hf://tiny/unseen:train#text"
     model, text = ("tiny/unseen", corpus) if missing == "model" else (str(teacher), spec)
     status, output = forks.run(*encode_options(model, text, tmp_path / "cache"), patience=0.4)

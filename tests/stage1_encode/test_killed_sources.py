@@ -1,6 +1,6 @@
-"""Every local source, killed twice at different places, goes on to the very bytes of an uninterrupted run."""
+"""Every source, killed twice at different places, goes on to the very bytes of an uninterrupted run."""
 
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,63 +15,43 @@ from x2static.schemas.cache import Cache
 
 TEXTS = paragraphs(14)
 IN_A_SHARD = ("x2static.schemas.shard:write_table", "after", 3)  # of the second shard of that run, half is written
-BEFORE_A_MARKER = (
-    "x2static.stage1_encode.encode:commit_folder",
-    "before",
-    2,
-)  # the second shard of that run waits for its name
+BEFORE_A_MARKER = ("x2static.stage1_encode.encode:commit_folder", "before", 2)  # it waits for its name
 
 
-def packed(data: bytes, ending: str) -> bytes:
-    return COMPRESSORS[ending](data) if ending else data
+def source(form: str, ending: str, spec: str, folder: Path) -> dict[str, Any]:
+    """Write the texts in a format, compressed by an ending: as one file, as five in folders, or as standard input."""
+
+    def write(path: Path, texts: list[str]) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = data_in(form, texts)
+        path.write_bytes(COMPRESSORS[ending](data) if ending else data)
+        return path
+
+    if spec == "hf://":
+        write(folder / "data" / f"train.{form}", TEXTS)
+        return {"corpus": f"hf://{folder / 'data'}"}
+    if not spec.startswith("texts"):
+        path = write(folder / f"text{ending}", TEXTS)
+        return {"corpus": "-", "format": form, "stdin": path} if spec == "-" else {"corpus": path, "format": form}
+    for number, (start, stop) in enumerate(pairwise((0, 1, 5, 6, 8, 14))):
+        write(folder / "texts" / str(number // 2) / f"wiki_{number:02}{ending}", TEXTS[start:stop])
+    return {"corpus": folder / spec, "format": form}
 
 
-def one_file(form: str, ending: str = "") -> Callable[[Path], dict[str, Any]]:
-    def make(folder: Path) -> dict[str, Any]:
-        path = folder / f"text{ending}"
-        path.write_bytes(packed(data_in(form, TEXTS), ending))
-        return {"corpus": path, "format": form}
-
-    return make
-
-
-def several_files(spec: str, form: str, ending: str = "") -> Callable[[Path], dict[str, Any]]:
-    def make(folder: Path) -> dict[str, Any]:
-        for number, size in enumerate((1, 4, 1, 2, 6)):
-            path = folder / "texts" / str(number // 2) / f"wiki_{number:02}{ending}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            start = (0, 1, 5, 6, 8)[number]
-            path.write_bytes(packed(data_in(form, TEXTS[start : start + size]), ending))
-        return {"corpus": folder / spec, "format": form}
-
-    return make
-
-
-def standard_input(form: str, ending: str = "") -> Callable[[Path], dict[str, Any]]:
-    def make(folder: Path) -> dict[str, Any]:
-        path = folder / "input"
-        path.write_bytes(packed(data_in(form, TEXTS), ending))
-        return {"corpus": "-", "format": form, "stdin": path}
-
-    return make
-
-
-SOURCES = {
-    **{form: one_file(form) for form in ("lines", "blank-lines", "wikiextractor", "jsonl", "parquet")},
-    "lines.gz": one_file("lines", ".gz"),
-    "lines.zst": one_file("lines", ".zst"),
-    "blank-lines.bz2": one_file("blank-lines", ".bz2"),
-    "wikiextractor.xz": one_file("wikiextractor", ".xz"),
-    "jsonl.zst": one_file("jsonl", ".zst"),
-    "folder": several_files("texts", "lines"),
-    "folder of .bz2": several_files("texts", "wikiextractor", ".bz2"),
-    "folder of Parquet": several_files("texts", "parquet"),
-    "pattern": several_files("texts/**/wiki_*", "blank-lines"),
-    "pattern of .gz": several_files("texts/*/*.gz", "jsonl", ".gz"),
-    "standard input": standard_input("lines"),
-    "standard input, .zst": standard_input("jsonl", ".zst"),
-    "standard input, Parquet": standard_input("parquet"),
-}
+SOURCES = [
+    ("lines", "", "file"),
+    ("parquet", "", "file"),
+    ("blank-lines", ".bz2", "file"),
+    ("wikiextractor", ".xz", "file"),
+    ("jsonl", ".zst", "file"),
+    ("lines", "", "texts"),
+    ("parquet", "", "texts"),
+    ("jsonl", ".gz", "texts/*/*.gz"),
+    ("lines", "", "-"),
+    ("parquet", "", "-"),
+    ("parquet", "", "hf://"),
+    ("jsonl", "", "hf://"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +62,11 @@ def plain_texts(readers: Readers, tmp_path_factory: pytest.TempPathFactory) -> l
     return texts_of(folder / "cache")
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(("form", "ending", "spec"), SOURCES)
 def test_a_source_killed_twice_ends_with_the_bytes_of_an_uninterrupted_run(
-    source: str, teacher: Path, plain_texts: list[str], forks: Forks, tmp_path: Path
+    form: str, ending: str, spec: str, teacher: Path, plain_texts: list[str], forks: Forks, tmp_path: Path
 ) -> None:
-    options = {"unit": 3, **SOURCES[source](tmp_path)}
+    options = {"unit": 3, **source(form, ending, spec, tmp_path)}
     corpus, stdin = options.pop("corpus"), options.pop("stdin", None)
     pipe = {"stdin": str(stdin)} if stdin else {}
 

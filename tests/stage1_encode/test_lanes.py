@@ -31,22 +31,6 @@ def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> No
     lanes.close()
 
 
-def test_what_was_begun_can_be_dropped_and_others_begun() -> None:
-    def read(number: int) -> int:
-        return number + 1
-
-    lanes: Lanes[int, int] = Lanes(1)
-    lanes.begin(read, 1)
-    lanes.begin(read, 2)
-    assert not lanes.idle
-    assert lanes.close() == [1, 2]
-    assert lanes.idle
-    lanes.begin(read, 5)
-    batch, future = lanes.first()
-    assert (batch, future.result()) == (5, 6)
-    lanes.close()
-
-
 def test_a_wait_that_is_interrupted_leaves_nothing_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
     lanes: Lanes[int, int] = Lanes(1)

@@ -1,7 +1,5 @@
 """Text of many scripts through stage one and stage two: Korean, Chinese, Japanese, Thai, and from right to left."""
 
-import json
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +9,11 @@ import pytest
 from tests.conftest import ROOT
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
-from tests.stage1_encode.runs import as_options, config_of, files_of, run, texts_of, write_lines
+from tests.stage1_encode.runs import files_of, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.schemas.segmentation import LIBRARIES, Library
 from x2static.schemas.vectors import WordVectors
-from x2static.stage1_encode.text.segmentation import choose_words
-from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 
 # Three paragraphs each, and words that a reader of the language would name.
 TEXTS = {
@@ -60,73 +56,26 @@ TEXTS = {
         ],
         ["المتحف", "المكتبة", "berlin", "؟"],
     ),
-    "he": (
-        ["ירושלים היא עיר עתיקה. התלמיד קורא ספר בספרייה. האם ביקרת שם?", "הוא גר ב-London מאז 1999. כן! היה יפה."],
-        ["ירושלים", "בספרייה", "london", "1999"],
-    ),
-    "fa": (
-        [
-            "تهران پایتخت ایران است. آیا می‌خواهید کتاب‌های تازه بخوانید؟ بله!",
-            "دانش‌آموز می‌خواند. هوا خوب است. او Python می‌نویسد.",
-        ],
-        ["می\u200cخواهید", "کتاب\u200cهای", "دانش\u200cآموز", "python"],
-    ),
 }
-SEGMENTED = ("zh", "ja", "th")
-
-
-@pytest.fixture(autouse=True)
-def logs_reach_caplog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where the command line has set up logging before."""
-    monkeypatch.setattr(logging.getLogger("x2static.stage1_encode"), "propagate", True)
 
 
 @pytest.mark.parametrize("language", TEXTS)
-@pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_the_pieces_of_a_word_cover_it(readers: Readers, family: str, language: str) -> None:
-    tokenizer = TeacherTokenizer.load(readers(family).teacher.folder, trust_remote_code=False)
-    rules = choose_words(None, language)
-    for text in TEXTS[language][0]:
-        covered = [False] * len(text)
-        for start, stop in tokenizer.backend.encode(text, add_special_tokens=False).offsets:
-            covered[start:stop] = [True] * (stop - start)
-        found = rules.occurrences(text)
-        assert len(found) > 8
-        for word, start, stop in found:
-            assert rules.split(text[start:stop]) == [word]
-            # BERT's normalizer takes marks and joiners away; letters and digits it keeps.
-            assert all(covered[place] for place in range(start, stop) if family == "roberta" or text[place].isalnum())
-
-
-@pytest.mark.parametrize(
-    "language", ["ko", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in TEXTS if name != "ko")]
-)
-def test_a_killed_run_goes_on_in_every_language_and_vectors_split_as_it_did(
+def test_words_of_every_language_are_encoded_and_vectors_split_as_the_cache_did(
     readers: Readers, forks: Forks, tmp_path: Path, language: str
 ) -> None:
     texts, words = TEXTS[language]
     corpus = write_lines(tmp_path / "corpus.txt", texts)
-    teacher = readers("roberta").teacher.folder
-    whole = config_of(teacher, corpus, tmp_path / "whole", unit=1, language=language, min_sentences=2)
-    killed = whole.model_copy(update={"cache": tmp_path / "killed"})
+    run(readers("roberta").teacher.folder, corpus, tmp_path / "cache", unit=1, language=language, min_sentences=2)
 
-    assert forks.run(*as_options(whole))[0] == 0
-    status, _ = forks.run(*as_options(killed), kill=["x2static.stage1_encode.encode:commit_folder", "before", 2])
-    assert status == -9
-    assert len(list(killed.cache.glob("shards/[0-9]*/shard.json"))) == 1
-    status, output = forks.run(*as_options(killed))
-    assert status == 0, output
-    assert files_of(killed.cache) == files_of(whole.cache)
-
-    rules = Cache.open(whole.cache).segmentation()
-    rows = texts_of(whole.cache)
+    rules = Cache.open(tmp_path / "cache").segmentation()
+    rows = texts_of(tmp_path / "cache")
     assert len(rows) >= 2 * len(texts)  # sentences: the filter dropped none of the paragraphs
     assert " ".join(rows).split(" ") == [word for text in texts for word in rules.split(text)]
     assert not set(words) - set(" ".join(rows).split(" "))
 
     run_folder = tmp_path / "run"
     training = ("--objective", "closed-form", "--min-count", "1")
-    status, output = forks.run("train", "--cache", str(whole.cache), "--out", str(run_folder), *training)
+    status, output = forks.run("train", "--cache", str(tmp_path / "cache"), "--out", str(run_folder), *training)
     assert status == 0, output
     vectors = WordVectors.load(run_folder)
     assert vectors.split(texts[0]) == rules.split(texts[0])
@@ -147,34 +96,6 @@ def test_training_on_segmented_words_needs_no_segmenter(teacher: Path, tmp_path:
     training = subprocess.run([sys.executable, "-c", without, *command], cwd=ROOT, capture_output=True, text=True)
     assert training.returncode == 0, training.stderr
     assert WordVectors.load(tmp_path / "run").split("图书馆的书") == ["图书馆", "的", "书"]
-
-
-@pytest.mark.parametrize("language", SEGMENTED)
-def test_the_cache_and_the_log_say_what_cut_the_words(
-    teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, language: str
-) -> None:
-    corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
-    with caplog.at_level(logging.INFO, "x2static.stage1_encode"):
-        run(teacher, corpus, tmp_path / "cache", language=language)
-    rules = Cache.open(tmp_path / "cache").segmentation()
-    assert f"words: cut by {rules.name}" in caplog.messages
-    stored = json.loads(rules.rules)
-    assert stored["language"] == language
-    assert stored["versions"] == LIBRARIES[stored["segmenter"]].versions
-
-
-@pytest.mark.parametrize("language", SEGMENTED)
-@pytest.mark.usefixtures("without_segmenters")
-def test_without_the_library_the_log_says_what_a_word_is_then(
-    teacher: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, language: str
-) -> None:
-    corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
-    run(teacher, corpus, tmp_path / "cache", language=language)
-    [message] = [message for message in caplog.messages if message.startswith("words: ")]
-    assert "by itself" in message
-    assert "is-not-called-so is not installed" in message
-    assert f"pip install 'x2static[{language}]'" in message
-    assert max(len(word) for word in " ".join(texts_of(tmp_path / "cache")).split()) < 12
 
 
 def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(

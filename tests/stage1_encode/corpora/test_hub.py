@@ -12,9 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import (
-    as_options,
     assert_same_rows,
     config_of,
     files_of,
@@ -25,11 +23,10 @@ from tests.stage1_encode.runs import (
 )
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
-from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit
-from x2static.stage1_encode.corpora.corpus import Sample
+from x2static.stage1_encode.corpora.corpus import in_sample
 from x2static.stage1_encode.corpora.hub import HubDataset
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
@@ -137,38 +134,10 @@ def test_raising_the_limit_in_steps_gives_the_rows_of_a_text_file(spec: str, tea
         run(teacher, spec, tmp_path / "steps", unit=3, limit=21)
 
 
-@pytest.mark.parametrize("limit", [None, 20])
-def test_a_data_set_killed_anywhere_ends_as_the_uninterrupted_one(
-    limit: int | None, spec: str, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
-    run(teacher, spec, tmp_path / "once", unit=3, limit=limit)
-    expected, cache = files_of(tmp_path / "once"), tmp_path / "cache"
-    arguments = as_options(config_of(teacher, spec, cache, unit=3, limit=limit))
-    spooled = (
-        limit is not None
-        or not spec.startswith(f"hf://{tmp_path}/data:train#text")
-        or any(name.startswith("spool/") for name in expected)
-    )
-    kills = [
-        ("x2static.schemas.cache:write_plan", "after", 1),
-        ("x2static.stage1_encode.encode:commit_folder", "before", 3),  # shard 2 is whole but for its name
-        ("x2static.schemas.shard:write_table", "after", 4),  # shard 4 has its tables and no marker
-    ]
-    if spooled:
-        kills.insert(0, ("x2static.stage1_encode.corpora.spool:RowSpool._write", "before", 1))
-    for kill in kills:
-        status, output = forks.run(*arguments, kill=kill)
-        assert status == -9, output
-    status, output = forks.run(*arguments)
-    assert status == 0, output
-    assert "going on after 3 shards" in output
-    assert files_of(cache) == expected
-
-
 def test_rows_that_are_spooled_are_read_once_and_go_on_after_any_row(
     jsonl: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("x2static.stage1_encode.corpora.spool.PART_BYTES", 1)  # a file a row with text
+    monkeypatch.setattr("x2static.stage1_encode.corpora.hub_rows.PART_BYTES", 1)  # a file a row with text
     texts, source = list(LINES), Path(jsonl.removeprefix("hf://").partition(":")[0]) / "train.jsonl"
     corpus = dataset_of(jsonl, tmp_path, limit=9)
     identity = corpus.identity()
@@ -186,18 +155,6 @@ def test_rows_that_are_spooled_are_read_once_and_go_on_after_any_row(
     alone.connect(identity)
     units = [*first.units, *second.units]
     assert [text for unit in units for text in alone.read(unit).paragraphs] == texts, "the source is not needed"
-
-
-def test_without_its_spool_a_cache_is_repaired_from_the_source(jsonl: str, teacher: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    run(teacher, jsonl, cache, unit=3)
-    before = files_of(cache / "shards")
-    shutil.rmtree(cache / "spool")
-    for name in ("000001", "000004"):
-        (cache / "shards" / name / "shard.json").unlink()
-    run(teacher, jsonl, cache, unit=3)
-    assert files_of(cache / "shards") == before
-    assert not (cache / "spool").exists()
 
 
 def test_a_stream_of_version_0_1_0_is_closed_by_its_markers_and_refused_unfinished(
@@ -257,16 +214,6 @@ def test_lifting_the_limit_of_parquet_goes_on_in_the_middle_of_a_row_and_a_later
     assert files_of(cache) == before
 
 
-def test_progress_over_estimated_units_says_so_and_ends_at_what_there_was(
-    parquet: str, teacher: Path, tmp_path: Path
-) -> None:
-    reports: list[Progress] = []
-    encode(config_of(teacher, parquet, tmp_path / "cache", unit=3), reports.append)
-    assert reports[0].done == 0
-    assert all(progress.about for progress in reports[:-1])
-    assert (reports[-1].done, reports[-1].total, reports[-1].about) == (22, 22, False)
-
-
 def test_an_estimate_writes_nothing_and_needs_a_limit_where_nothing_tells_the_length(
     write: Write, teacher: Path, tmp_path: Path
 ) -> None:
@@ -293,7 +240,7 @@ def test_a_sample_is_drawn_by_row_and_line_whatever_the_units(limit: int | None,
         for row, text in enumerate(ROWS)
         for number, line in enumerate(line for line in (text or "").split("\n") if line.strip())
     ]
-    expected = [line for row, number, line in places if Sample(0.4, 7).takes(row, number)]
+    expected = [line for row, number, line in places if in_sample(0.4, 7, row, number)]
     assert 3 < len(expected) < 15
 
     def sampled(**options: Any) -> list[str]:
@@ -319,7 +266,7 @@ def test_lines_that_are_too_long_are_counted_once_and_reported(
     in_units = [marker.unit.skipped for marker in cache.committed()[0].values()]
     assert sum(plan.skipped for plan in cache.plans()) + sum(in_units) == 4
     assert log.text.count("left out") >= 2
-    with pytest.raises(X2StaticError, match=r"row 0 holds a line of more than 200 bytes"):
+    with pytest.raises(X2StaticError, match=r"a line of row 0 is longer than 200 bytes"):
         units_of(spec, tmp_path, max_paragraph_bytes=200)
 
 
@@ -382,20 +329,3 @@ def test_a_damaged_file_is_one_clear_error_naming_the_corpus(damage: str, tmp_pa
             path.write_bytes(data[:-50] if damage == "cut parquet" else data)
     with pytest.raises(X2StaticError, match=rf"^corpus {spec}: "):
         units_of(spec, tmp_path)
-
-
-def test_changed_files_or_another_column_are_refused_and_touched_files_are_not(
-    parquet: str, teacher: Path, tmp_path: Path
-) -> None:
-    run(teacher, parquet, tmp_path / "cache", limit=4)
-    path = sorted((tmp_path / "data").iterdir())[0]
-    whole = path.read_bytes()
-    path.write_bytes(whole)  # another time of change, the same bytes
-    run(teacher, parquet, tmp_path / "cache", limit=5)
-    with pytest.raises(X2StaticError, match=r"column: 'text' != 'n'"):
-        run(teacher, parquet.removesuffix("text") + "n", tmp_path / "cache", limit=4)
-    path.write_bytes(whole + b"\n")
-    before = files_of(tmp_path / "cache")
-    with pytest.raises(X2StaticError, match=rf"corpus \({parquet}\) files: {path.name}: '\w+' != '\w+'\."):
-        run(teacher, parquet, tmp_path / "cache", limit=6)
-    assert files_of(tmp_path / "cache") == before

@@ -69,6 +69,7 @@ def test_an_appended_corpus_leaves_what_was_there_and_gives_the_cache_of_both(
     assert times.items() < times_of(cache).items()
     run(teacher, (old, new), tmp_path / "both", unit=3)
     assert files_of(cache) == files_of(tmp_path / "both")
+    assert run(teacher, (old, new), cache, unit=3)["shards_resumed"] == 7, "the whole is resumed without append too"
 
 
 def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(
@@ -92,17 +93,6 @@ def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(
         assert files_of(cache) == files_of(tmp_path / "both")
         assert times.items() < times_of(cache).items()
     assert f"{cache}: finished already, 7 shards" in output
-
-
-def test_the_whole_is_resumed_without_append_too(old: str, new: str, teacher: Path, cache: Path) -> None:
-    run(teacher, old, cache, unit=3)
-    append(teacher, new, cache)
-    whole = files_of(cache)
-    assert run(teacher, (old, new), cache, unit=3)["shards_resumed"] == 7
-    for shard in (1, 5):
-        (cache / "shards" / f"{shard:06d}" / "shard.json").unlink()
-    assert run(teacher, (old, new), cache, unit=3)["shards_resumed"] == 5
-    assert files_of(cache) == whole
 
 
 def test_one_corpus_after_another_and_several_at_once(
@@ -150,16 +140,6 @@ def test_a_limit_of_what_is_appended_is_raised_by_the_same_append(
     assert texts_of(cache) == texts_of(expected)
 
 
-def test_parts_of_an_append_hold_together_its_shards(first: str, second: str, teacher: Path, tmp_path: Path) -> None:
-    run(teacher, (first, second), tmp_path / "both", unit=3)
-    together: dict[str, bytes] = {}
-    for part in ("1/2", "2/2"):
-        run(teacher, first, tmp_path / part[0], unit=3)
-        append(teacher, second, tmp_path / part[0], part=part)
-        together |= files_of(tmp_path / part[0])
-    assert together == files_of(tmp_path / "both")
-
-
 def test_a_cache_that_is_not_finished_is_not_added_to(first: str, second: str, teacher: Path, cache: Path) -> None:
     run(teacher, first, cache, unit=3, part="1/2")
     before = files_of(cache)
@@ -185,14 +165,6 @@ def test_a_folder_without_a_cache_is_not_added_to(first: str, teacher: Path, cac
     assert not cache.exists()
 
 
-def test_another_encoding_is_refused_by_name(first: str, second: str, teacher: Path, cache: Path) -> None:
-    run(teacher, first, cache, unit=3)
-    before = files_of(cache)
-    with pytest.raises(X2StaticError, match=r"made otherwise .*: context: 'paragraph' != 'sentence'; min_sentences: 0"):
-        append(teacher, second, cache, context="sentence", min_sentences=2)
-    assert files_of(cache) == before
-
-
 def test_a_text_that_is_there_already_is_refused_by_any_name(
     old: str, second: str, teacher: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -209,16 +181,17 @@ def test_a_text_that_is_there_already_is_refused_by_any_name(
     assert files_of(cache) == before
 
 
-@pytest.mark.parametrize("by", ["the same name", "another name of the file"])
 def test_a_corpus_that_has_grown_is_refused_with_what_to_do(
-    by: str, first: str, teacher: Path, cache: Path, tmp_path: Path
+    first: str, teacher: Path, cache: Path, tmp_path: Path
 ) -> None:
     run(teacher, first, cache, unit=3)
     before = files_of(cache)
     write_lines(Path(first), paragraphs(12, seed=1))
-    name = first if by == "the same name" else f"{tmp_path}/../{tmp_path.name}/1.txt"
-    with pytest.raises(X2StaticError, match=rf"^--append: {name} is not what it was when {cache} was .* of its own"):
-        append(teacher, name, cache)
+    for name in (first, f"{tmp_path}/../{tmp_path.name}/1.txt"):
+        with pytest.raises(
+            X2StaticError, match=rf"^--append: {name} is not what it was when {cache} was .* of its own"
+        ):
+            append(teacher, name, cache)
     assert files_of(cache) == before
 
 

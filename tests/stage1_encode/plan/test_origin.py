@@ -1,6 +1,5 @@
 """A cache says what it was made with, so that its shards can be made again."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +41,8 @@ def test_what_was_asked_for_is_read_back(options: dict[str, Any], teacher: Path,
     assert (changed.model, changed.corpus) == ("other", ("moved.txt",))
 
 
-@pytest.mark.parametrize("kind", ["text", "stream"])
-def test_a_limit_that_was_raised_is_the_last_one(kind: str, teacher: Path, tmp_path: Path) -> None:
-    spec = str(tmp_path / "text.jsonl")
-    rows = "".join(json.dumps({"text": text}) + "\n" for text in paragraphs(10))
-    Path(spec).write_text(rows)
-    if kind == "stream":
-        (tmp_path / "data").mkdir()
-        Path(spec).rename(tmp_path / "data" / "train.jsonl")
-        spec = f"hf://{tmp_path / 'data'}:train#text"
+def test_a_limit_that_was_raised_is_the_last_one(teacher: Path, tmp_path: Path) -> None:
+    spec = str(write_lines(tmp_path / "text.txt", paragraphs(10)))
     for limit in (2, 6):
         run(teacher, spec, tmp_path / "cache", limit=limit)
     cache = Cache.open(tmp_path / "cache")

@@ -6,15 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.schemas import caches
 from tests.stage1_encode.runs import files_of, paragraphs, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.schemas.encoding import ReadingOptions
-from x2static.stage1_encode.corpora.corpus import Sample
 from x2static.stage1_encode.corpora.local_files import LocalFiles
-from x2static.stage1_encode.corpora.sources import open_corpora
-from x2static.stage1_encode.plan.planning import corpus_groups, plan_all
 
 
 @pytest.fixture
@@ -45,15 +40,6 @@ def test_a_raised_limit_goes_on_in_every_corpus_and_reads_no_paragraph_twice(
     run(teacher, both, tmp_path / "once")
     assert sorted(texts_of(cache)) == sorted(texts_of(tmp_path / "once"))
     assert [plan.corpus for plan in Cache.open(cache).plans()] == [str(path) for path in (*both, *both, first)]
-
-
-def test_a_limit_beyond_the_end_adds_nothing(teacher: Path, first: Path, tmp_path: Path) -> None:
-    run(teacher, first, tmp_path / "cache", limit=7)
-    before = files_of(tmp_path / "cache")
-    for limit in (8, 100, None):
-        figures = run(teacher, first, tmp_path / "cache", limit=limit)
-        assert figures["shards"] == figures["shards_resumed"] == 1
-    assert files_of(tmp_path / "cache") == before
 
 
 def test_a_corpus_named_twice_and_two_files_with_the_same_text_are_refused(
@@ -127,40 +113,3 @@ def test_a_corpus_is_hashed_again_only_if_it_may_have_changed(
     os.utime(first, (1, 1))
     with pytest.raises(InterruptedError, match="hashed"):
         run(teacher, first, tmp_path / "cache", limit=5)
-
-
-def test_corpora_are_closed_whatever_happens(first: Path, second: Path, tmp_path: Path) -> None:
-    with (
-        pytest.raises(InterruptedError),
-        open_corpora((str(first), str(second)), ReadingOptions(), tmp_path / "cache") as corpora,
-    ):
-        plan_all(corpora)
-        assert all(corpus._open is not None for corpus in corpora)
-        raise InterruptedError
-    assert all(corpus._open is None for corpus in corpora)
-
-
-def test_a_sample_of_a_file_is_drawn_by_place_counted_by_the_limit_and_resumed_alike(
-    teacher: Path, tmp_path: Path
-) -> None:
-    lines = paragraphs(60, seed=3)
-    corpus, cache = write_lines(tmp_path / "text.txt", lines), tmp_path / "cache"
-    starts = [sum(len(line.encode()) + 1 for line in lines[:number]) for number in range(60)]
-    expected = [line for start, line in zip(starts, lines, strict=True) if Sample(0.3, 5).takes(start)]
-    assert 9 < len(expected) < 40
-    chosen = {"sample": 0.3, "seed": 5, "unit": 3}
-    for limit in (2, 7, None):
-        figures = run(teacher, corpus, cache, limit=limit, **chosen)
-        assert figures["paragraphs"] == (limit or len(expected))
-    run(teacher, write_lines(tmp_path / "same.txt", expected), tmp_path / "same")
-    assert texts_of(cache) == texts_of(tmp_path / "same")
-    for other in ({"sample": 0.31}, {"seed": 6}):
-        name, value = next(iter(other.items()))
-        with pytest.raises(X2StaticError, match=rf"asked for\): {name}: {chosen[name]} != {value}\. Ask"):
-            run(teacher, corpus, cache, **(chosen | other))
-
-
-def test_the_plans_of_a_corpus_form_a_group() -> None:
-    plans = [caches.plan(1).model_copy(update={"identity": {"kind": name}}) for name in "abaab"]
-    assert corpus_groups(plans) == [[0, 2, 3], [1, 4]]
-    assert corpus_groups([]) == []

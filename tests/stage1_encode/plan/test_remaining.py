@@ -1,6 +1,5 @@
 """`--part`: machines that share the units of a corpus make, together, the cache of one machine, byte for byte."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from tests.schemas import caches
 from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.storage import folder_bytes
 from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
-from x2static.stage1_encode.plan.remaining import Part, planned_paragraphs
 
 LINES = paragraphs(40)
 
@@ -33,13 +30,7 @@ def parquet(folder: Path) -> str:
     return f"hf://{folder / 'data'}"
 
 
-def stream(folder: Path) -> str:
-    (folder / "data").mkdir()
-    (folder / "data" / "train.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in LINES))
-    return f"hf://{folder / 'data'}"
-
-
-@pytest.fixture(params=[text, parquet, stream])
+@pytest.fixture(params=[text, parquet])
 def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     write: Callable[[Path], str] = request.param
     return write(tmp_path)
@@ -87,15 +78,6 @@ def test_parts_made_in_turn_fill_one_cache_and_a_run_without_part_makes_the_rest
     assert files_of(cache) == files_of(tmp_path / "once")
 
 
-def test_a_part_for_which_there_is_no_unit_is_finished_and_no_error(
-    teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
-) -> None:
-    figures = run(teacher, text(tmp_path), tmp_path / "cache", unit=20, part="3/3")
-    assert (figures["shards"], figures["contexts"], figures["cache_bytes"]) == (0, 0, 0)
-    assert "part 3/3: finished already, 0 shards" in log.text
-    assert Cache.open(tmp_path / "cache").missing() == [0, 1]
-
-
 def test_progress_and_estimate_are_those_of_the_part(corpus: str, teacher: Path, tmp_path: Path) -> None:
     config = config_of(teacher, corpus, tmp_path / "cache", unit=4, part="2/3", limit=40)
     whole, part = estimate(config.model_copy(update={"part": None})), estimate(config)
@@ -112,22 +94,3 @@ def test_progress_and_estimate_are_those_of_the_part(corpus: str, teacher: Path,
 def test_what_is_no_part_is_refused(part: str, tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="part"):
         config_of(tmp_path, "any", tmp_path, part=part)
-
-
-def test_every_shard_belongs_to_one_part() -> None:
-    parts = [Part.of(f"{number}/5") for number in range(1, 6)]
-    assert all(sum(part.takes(shard) for part in parts) == 1 for shard in range(23))
-    assert all(Part().takes(shard) for shard in range(23))
-    assert Part.of(None) == Part.of("1/1") == Part()
-    assert Part.of("2/5").missing([], {}) == []
-
-
-def test_planned_paragraphs_are_those_of_the_plans_as_far_as_they_were_not_read() -> None:
-    plans = [caches.plan(3), caches.plan(2)]
-    assert planned_paragraphs(plans, {}) == (50, True)
-    assert planned_paragraphs(plans, {}, numbers={1}) == (20, True)
-    assert planned_paragraphs(plans, {}, Part(2, 3)) == (20, True)
-    guess = plans[0].units[0].model_copy(update={"counted": False, "paragraphs": 7})
-    guessed = plans[0].model_copy(update={"units": (guess,)})
-    assert planned_paragraphs([guessed], {}) == (7, False)
-    assert planned_paragraphs([guessed], {0: caches.marker(0)}) == (10, True)
