@@ -90,11 +90,6 @@ def parquet(tmp_path: Path) -> str:
     return write_parquet(tmp_path / "data")
 
 
-@pytest.fixture
-def jsonl(tmp_path: Path) -> str:
-    return write_jsonl(tmp_path / "data")
-
-
 def dataset_of(spec: str, cache: Path = Path("none"), spool: bool = True, **options: Any) -> HubDataset:
     return HubDataset(spec, ReadingOptions(**options), cache, spool)
 
@@ -135,32 +130,32 @@ def test_raising_the_limit_in_steps_gives_the_rows_of_a_text_file(spec: str, tea
 
 
 def test_rows_that_are_spooled_are_read_once_and_go_on_after_any_row(
-    jsonl: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("x2static.stage1_encode.corpora.hub_rows.PART_BYTES", 1)  # a file a row with text
-    texts, source = list(LINES), Path(jsonl.removeprefix("hf://").partition(":")[0]) / "train.jsonl"
+    jsonl = write_jsonl(tmp_path / "data")
     corpus = dataset_of(jsonl, tmp_path, limit=9)
     identity = corpus.identity()
     first = corpus.plan(identity)
     parts = sorted(path.name for path in (tmp_path / "spool").glob("*/*"))
     assert parts == [f"{row:012}.parquet" for row in (0, 1, 2)], "no row behind the limit is read"
-    assert [text for unit in first.units for text in corpus.read(unit).paragraphs] == texts[:9]
+    assert [text for unit in first.units for text in corpus.read(unit).paragraphs] == LINES[:9]
     corpus.close()
 
     (next((tmp_path / "spool").glob("*")) / parts[1]).unlink()  # what stands behind the gap does not count
     rest = dataset_of(jsonl, tmp_path)
     second = rest.plan(identity, 9, first.units[-1])
-    source.unlink()
+    (tmp_path / "data" / "train.jsonl").unlink()
     alone = dataset_of(jsonl, tmp_path)
     alone.connect(identity)
     units = [*first.units, *second.units]
-    assert [text for unit in units for text in alone.read(unit).paragraphs] == texts, "the source is not needed"
+    assert [text for unit in units for text in alone.read(unit).paragraphs] == LINES, "the source is not needed"
 
 
 def test_a_stream_of_version_0_1_0_is_closed_by_its_markers_and_refused_unfinished(
-    jsonl: str, teacher: Path, tmp_path: Path
+    teacher: Path, tmp_path: Path
 ) -> None:
-    cache = tmp_path / "cache"
+    jsonl, cache = write_jsonl(tmp_path / "data"), tmp_path / "cache"
     run(teacher, jsonl, cache, unit=3, limit=8)
     file, shard = cache / "plans" / "0.json", cache / "shards" / "000001" / "shard.json"
     (plan,) = Cache.open(cache).plans()

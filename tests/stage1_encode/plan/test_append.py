@@ -1,5 +1,6 @@
 """`--append`: a corpus that is added to a finished cache; what is in it stays untouched, and the rest is refused."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +15,21 @@ from x2static.schemas.cache import Cache
 from x2static.stage1_encode.plan.estimate import estimate
 
 
-def corpus_of(kind: str, folder: Path, count: int, seed: int) -> str:
-    lines = paragraphs(count, seed=seed)
-    if kind == "text":
-        return str(write_lines(folder / f"{seed}.txt", lines))
-    (folder / f"{seed}").mkdir()
-    pq.write_table(pa.table({"text": lines}), folder / f"{seed}" / "train.parquet", row_group_size=2)
-    return f"hf://{folder / str(seed)}"
-
-
-@pytest.fixture(params=["text", "parquet"])
-def old(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return corpus_of(request.param, tmp_path, 10, seed=1)
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    return str(write_lines(tmp_path / "1.txt", paragraphs(10, seed=1)))
 
 
 @pytest.fixture
-def new(old: str, tmp_path: Path) -> str:
-    """A corpus of the other kind."""
-    return corpus_of("text" if old.startswith("hf://") else "parquet", tmp_path, 8, seed=2)
+def new(tmp_path: Path) -> str:
+    (tmp_path / "2").mkdir()
+    pq.write_table(pa.table({"text": paragraphs(8, seed=2)}), tmp_path / "2" / "train.parquet", row_group_size=2)
+    return f"hf://{tmp_path / '2'}"
 
 
 @pytest.fixture
-def first(tmp_path: Path) -> str:
-    return corpus_of("text", tmp_path, 10, seed=1)
-
-
-@pytest.fixture
-def second(tmp_path: Path) -> str:
-    return corpus_of("text", tmp_path, 8, seed=2)
+def third(tmp_path: Path) -> str:
+    return str(write_lines(tmp_path / "3.txt", paragraphs(5, seed=3)))
 
 
 @pytest.fixture
@@ -96,29 +84,27 @@ def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(
 
 
 def test_one_corpus_after_another_and_several_at_once(
-    first: str, second: str, teacher: Path, cache: Path, tmp_path: Path
+    old: str, new: str, third: str, teacher: Path, cache: Path, tmp_path: Path
 ) -> None:
-    third = corpus_of("parquet", tmp_path, 5, seed=3)
-    run(teacher, first, cache, unit=3)
-    append(teacher, second, cache)
+    run(teacher, old, cache, unit=3)
+    append(teacher, new, cache)
     append(teacher, third, cache)
-    run(teacher, first, tmp_path / "other", unit=3)
-    append(teacher, (second, third), tmp_path / "other")
+    run(teacher, old, tmp_path / "other", unit=3)
+    append(teacher, (new, third), tmp_path / "other")
     assert files_of(cache) == files_of(tmp_path / "other")
     before = files_of(cache)
-    assert append(teacher, (second, third), cache)["shards_resumed"] == 4 + 3 + 2
-    with pytest.raises(X2StaticError, match=rf"--append: {cache} holds the text of {second} already; leave it out$"):
-        append(teacher, second, cache)
+    assert append(teacher, (new, third), cache)["shards_resumed"] == 4 + 3 + 2
+    with pytest.raises(X2StaticError, match=rf"holds the text of {new} already"):
+        append(teacher, new, cache)
     assert files_of(cache) == before
 
 
 def test_an_append_of_two_that_was_killed_between_their_plans_goes_on(
-    first: str, second: str, forks: Forks, teacher: Path, cache: Path, tmp_path: Path
+    old: str, new: str, third: str, forks: Forks, teacher: Path, cache: Path, tmp_path: Path
 ) -> None:
-    third = corpus_of("text", tmp_path, 5, seed=3)
-    run(teacher, (first, second, third), tmp_path / "all", unit=3)
-    run(teacher, first, cache, unit=3)
-    arguments = as_options(config_of(teacher, (second, third), cache, unit=3, append=True))
+    run(teacher, (old, new, third), tmp_path / "all", unit=3)
+    run(teacher, old, cache, unit=3)
+    arguments = as_options(config_of(teacher, (new, third), cache, unit=3, append=True))
     status, output = forks.run(*arguments, kill=("x2static.stage1_encode.plan.planning:write_plan", "after", 1))
     assert status == -9, output
     assert len(Cache.open(cache).plans()) == 2
@@ -128,77 +114,72 @@ def test_an_append_of_two_that_was_killed_between_their_plans_goes_on(
 
 
 def test_a_limit_of_what_is_appended_is_raised_by_the_same_append(
-    first: str, second: str, teacher: Path, cache: Path
+    old: str, new: str, teacher: Path, cache: Path
 ) -> None:
-    run(teacher, first, cache, unit=3, limit=4)
-    append(teacher, second, cache, limit=2)
-    append(teacher, second, cache, limit=5)
-    assert append(teacher, second, cache)["paragraphs"] == 4 + 8
+    run(teacher, old, cache, unit=3, limit=4)
+    append(teacher, new, cache, limit=2)
+    append(teacher, new, cache, limit=5)
+    assert append(teacher, new, cache)["paragraphs"] == 4 + 8
     lines = [*paragraphs(10, seed=1)[:4], *paragraphs(8, seed=2)]
     expected = cache.with_name("expected")
     run(teacher, write_lines(cache.with_name("lines.txt"), lines), expected)
     assert texts_of(cache) == texts_of(expected)
 
 
-def test_a_cache_that_is_not_finished_is_not_added_to(first: str, second: str, teacher: Path, cache: Path) -> None:
-    run(teacher, first, cache, unit=3, part="1/2")
+def test_a_cache_that_is_not_finished_is_not_added_to(old: str, new: str, teacher: Path, cache: Path) -> None:
+    run(teacher, old, cache, unit=3, part="1/2")
     before = files_of(cache)
-    for ask in (append, lambda *_: estimate(config_of(teacher, second, cache, unit=3, append=True))):
-        with pytest.raises(
-            X2StaticError,
-            match=rf"^--append: {cache} is not finished: shards of {first} are missing; first run",
-        ):
-            ask(teacher, second, cache)
+    for ask in (append, lambda *_: estimate(config_of(teacher, new, cache, unit=3, append=True))):
+        with pytest.raises(X2StaticError, match=f"^--append: {cache} is not finished: shards of {old} are missing"):
+            ask(teacher, new, cache)
     assert files_of(cache) == before
-    run(teacher, first, cache, unit=3)
+    run(teacher, old, cache, unit=3)
     (cache / "shards" / "000001" / "words.arrow").unlink()
     before = files_of(cache)
     with pytest.raises(X2StaticError, match="is not finished"):
-        append(teacher, second, cache)
+        append(teacher, new, cache)
     assert files_of(cache) == before, "the damaged shard is left for the run that mends it"
 
 
-def test_a_folder_without_a_cache_is_not_added_to(first: str, teacher: Path, cache: Path) -> None:
-    for ask in (append, lambda *_: estimate(config_of(teacher, first, cache, append=True))):
+def test_a_folder_without_a_cache_is_not_added_to(old: str, teacher: Path, cache: Path) -> None:
+    for ask in (append, lambda *_: estimate(config_of(teacher, old, cache, append=True))):
         with pytest.raises(X2StaticError, match=rf"^--append: no cache in {cache} to add to; leave out --append"):
-            ask(teacher, first, cache)
+            ask(teacher, old, cache)
     assert not cache.exists()
 
 
 def test_a_text_that_is_there_already_is_refused_by_any_name(
-    old: str, second: str, teacher: Path, cache: Path, tmp_path: Path
+    old: str, new: str, third: str, teacher: Path, cache: Path, tmp_path: Path
 ) -> None:
-    run(teacher, old, cache, unit=3)
+    run(teacher, (old, new), cache, unit=3)
     before = files_of(cache)
-    with pytest.raises(X2StaticError, match=rf"^--append: {cache} holds the text of {old} already; leave it out$"):
-        append(teacher, old, cache)
-    with pytest.raises(X2StaticError, match=rf"holds the text of {old} already"):
-        append(teacher, (second, old), cache)
-    copy = tmp_path / "copy.txt"
-    copy.write_bytes(Path(second).read_bytes())
-    with pytest.raises(X2StaticError, match=r"--corpus: .*2\.txt and .*copy\.txt hold the same text$"):
-        append(teacher, (second, str(copy)), cache)
+    copy = shutil.copy(third, tmp_path / "copy.txt")
+    for corpora, message in (
+        (old, rf"^--append: {cache} holds the text of {old} already; leave it out$"),
+        ((third, new), f"holds the text of {new} already"),
+        ((third, str(copy)), r"--corpus: .*3\.txt and .*copy\.txt hold the same text$"),
+    ):
+        with pytest.raises(X2StaticError, match=message):
+            append(teacher, corpora, cache)
     assert files_of(cache) == before
 
 
 def test_a_corpus_that_has_grown_is_refused_with_what_to_do(
-    first: str, teacher: Path, cache: Path, tmp_path: Path
+    old: str, teacher: Path, cache: Path, tmp_path: Path
 ) -> None:
-    run(teacher, first, cache, unit=3)
+    run(teacher, old, cache, unit=3)
     before = files_of(cache)
-    write_lines(Path(first), paragraphs(12, seed=1))
-    for name in (first, f"{tmp_path}/../{tmp_path.name}/1.txt"):
-        with pytest.raises(
-            X2StaticError, match=rf"^--append: {name} is not what it was when {cache} was .* of its own"
-        ):
+    write_lines(Path(old), paragraphs(12, seed=1))
+    for name in (old, f"{tmp_path}/../{tmp_path.name}/1.txt"):
+        with pytest.raises(X2StaticError, match=rf"^--append: {name} is not what it was when {cache} was .* its own"):
             append(teacher, name, cache)
     assert files_of(cache) == before
 
 
-def test_an_estimate_of_an_append_is_of_what_it_adds(first: str, second: str, teacher: Path, cache: Path) -> None:
-    run(teacher, first, cache, unit=3)
-    config = config_of(teacher, second, cache, unit=3, append=True)
+def test_an_estimate_of_an_append_is_of_what_it_adds(old: str, new: str, teacher: Path, cache: Path) -> None:
+    run(teacher, old, cache, unit=3)
+    config = config_of(teacher, new, cache, unit=3, append=True)
     figures = estimate(config)
     assert (figures["units"], figures["units_left"], figures["paragraphs"]) == (3, 3, 8)
-    append(teacher, second, cache)
+    append(teacher, new, cache)
     assert estimate(config)["units_left"] == 0

@@ -79,10 +79,7 @@ def test_other_corpora_or_another_order_of_them_are_refused(
     [
         ({"unit": 4}, "unit: 3 != 4"),
         ({"on_bad_text": "skip"}, "on_bad_text: 'fail' != 'skip'"),
-        ({"max_paragraph_bytes": 5000}, "max_paragraph_bytes: 10000000 != 5000"),
-        ({"sample": 0.5}, "sample: None != 0.5"),
-        ({"seed": 2**62}, "seed: 0 != 4611686018427387904"),
-        ({"limit": 4}, "limit: 5 paragraphs are planned already != 4"),
+        ({"sample": 0.5, "seed": 2**62}, "sample: None != 0.5; seed: 0 != 4611686018427387904"),
         ({"unit": 4, "limit": 2}, "unit: 3 != 4; limit: 5 paragraphs are planned already != 2"),
     ],
 )
