@@ -1,15 +1,17 @@
 """Small caches, made by the writer that stage one uses."""
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from x2static.durable.storage import canonical_json, commit_folder
+from x2static.durable.storage import commit_folder, remove
+from x2static.schemas.cache import begin_cache
 from x2static.schemas.encoding import Dtype, Encoding
 from x2static.schemas.manifest import Manifest, Marker, Plan, Unit
-from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
+from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.shard import CONTEXTS, ShardWords, shard_name, stage_shard, staged_folder, write_contexts
 
 DIM = 8
@@ -29,6 +31,24 @@ def write_shard(
     complete = stage_shard(shards, index, content, marker, {CONTEXTS: write}, {})
     commit_folder(staged_folder(shards, index), shards / shard_name(index), replace)
     return complete
+
+
+def change(path: Path, to: bytes | dict[str, object] | float | None) -> None:
+    """Write other bytes into a file, change fields of its JSON, cut it to a share of itself, or (None) remove it."""
+    if to is None:
+        remove(path)
+    elif isinstance(to, bytes):
+        path.write_bytes(to)
+    elif isinstance(to, dict):
+        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **to}))
+    else:
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * to)])
+
+
+def flip_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 def encoding(**changes: object) -> Encoding:
@@ -51,6 +71,16 @@ def encoding(**changes: object) -> Encoding:
         "dim": DIM,
     }
     return Encoding.model_validate({**values, **changes})
+
+
+MANIFEST = Manifest(
+    format=1,
+    teacher="fake",
+    revision=None,
+    fingerprint=encoding().fingerprint,
+    encoding=encoding(),
+    versions={"x2static": "0"},
+)
 
 
 def unit(index: int, stop: int | None = None) -> Unit:
@@ -104,20 +134,8 @@ def content(rows: int, seed: int = 0, dim: int = DIM) -> ShardContent:
 
 
 def make_cache(path: Path, shards: int = 2, rows: int = 6, plans: list[Plan] | None = None) -> Path:
-    (path / "shards").mkdir(parents=True)
-    (path / "plans").mkdir()
-    manifest = Manifest(
-        format=1,
-        teacher="fake",
-        revision=None,
-        fingerprint=encoding().fingerprint,
-        encoding=encoding(),
-        versions={"x2static": "0"},
-    )
-    (path / SEGMENTATION).write_text(RULES.rules)
-    (path / "manifest.json").write_bytes(canonical_json(manifest.model_dump(mode="json")))
-    for number, one in enumerate(plans if plans is not None else [plan(shards)]):
-        (path / "plans" / f"{number}.json").write_bytes(canonical_json(one.model_dump(mode="json")))
+    path.mkdir(parents=True)
+    begin_cache(path, MANIFEST, RULES, dict(enumerate([plan(shards)] if plans is None else plans)))
     for index in range(shards):
         write_shard(path / "shards", index, content(rows, seed=index), marker(index))
     return path

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.schemas.caches import ShardContent, content, marker, write_shard
+from tests.schemas.caches import ShardContent, change, content, flip_byte, marker, write_shard
 from x2static.durable.errors import X2StaticError
 from x2static.schemas import shard as module
 from x2static.schemas.shard import CHUNK_ROWS, Shard, dequantise, hash_files, quantise
@@ -181,23 +181,17 @@ def test_a_shard_is_replaced_only_when_it_is_asked_for_and_nothing_foreign_is_mi
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("to", "message"),
     [
         (None, r"000000: its marker shard\.json is missing; .*x2static cache repair DIR"),
-        ("{", r"shard\.json: not valid JSON"),
+        (b"{", r"shard\.json: not valid JSON"),
         ({"n_words": None}, r"not a valid marker \(n_words\)"),
         ({"n_contexts": "many"}, r"not a valid marker \(n_contexts\)"),
         ({"surprise": 1}, r"written by a newer x2static \(surprise\)"),
     ],
 )
-def test_a_marker_that_is_missing_or_of_another_form_is_refused(tmp_path, change, message):
-    path = write(tmp_path).folder / "shard.json"
-    if isinstance(change, dict):
-        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **change}))
-    elif change:
-        path.write_text(change)
-    else:
-        path.unlink()
+def test_a_marker_that_is_missing_or_of_another_form_is_refused(tmp_path, to, message):
+    change(write(tmp_path).folder / "shard.json", to)
     with pytest.raises(X2StaticError, match=message):
         Shard.open(tmp_path / "000000")
 
@@ -208,9 +202,7 @@ def test_files_that_are_changed_missing_or_foreign_are_named(tmp_path, name):
     (shard.folder / "contexts/c/9").mkdir()
     (shard.folder / "contexts/c/9/0").write_bytes(b"?")
     assert (shard.damage(), shard.strangers()) == ([], ["contexts/c/9/0 does not belong to it"])
-    data = bytearray((shard.folder / name).read_bytes())
-    data[len(data) // 2] ^= 1
-    (shard.folder / name).write_bytes(data)
+    flip_byte(shard.folder / name)
     assert shard.damage() == [f"{name} has changed since it was written"]
     (shard.folder / name).unlink()
     assert shard.damage() == [f"{name} is missing"]

@@ -9,9 +9,9 @@ import pytest
 from safetensors import numpy as safetensors
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
+from tests.schemas.caches import change
 from x2static import WordVectors as PublicWordVectors
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import remove
 from x2static.schemas import vectors as module
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.vectors import WordVectors
@@ -89,7 +89,7 @@ def saved_vocabulary(**columns: list) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "message"),
+    ("name", "to", "message"),
     [
         *((module.MATRIX, data, "damaged") for data in BROKEN),
         *((module.VOCABULARY, data, "damaged") for data in BROKEN),
@@ -101,14 +101,10 @@ def saved_vocabulary(**columns: list) -> bytes:
         (".", None, r"nowhere: no word vectors here \(there is no such folder\)"),
     ],
 )
-def test_damaged_files_are_refused(tmp_path, name, data, message):
+def test_damaged_files_are_refused(tmp_path, name, to, message):
     folder = tmp_path / "nowhere"
     random_vectors().save(folder)
-    file = folder / name
-    if data is None:
-        remove(file)
-    else:
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] if data == 0.5 else data)
+    change(folder / name, to)
     with pytest.raises(X2StaticError, match=message):
         WordVectors.load(folder)
 
