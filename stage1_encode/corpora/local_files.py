@@ -84,13 +84,9 @@ class LocalFiles(Corpus):
         first, offset = divmod(start, FILE)
         for number, name in enumerate(self.names[first:], first):
             before = number * FILE
-            source = TextSource(
-                name=self.rules.name if self.files.alone else f"{self.rules.name}, {name}",
-                on_bad_text=self.rules.on_bad_text,
-                longest=self.rules.longest,
-                path=self.files.paths[name],
-                column=self.files.column or "text",
-            )
+            shown = self.rules.name if self.files.alone else f"{self.rules.name}, {name}"
+            path, column = self.files.paths[name], self.files.column or "text"
+            source = TextSource(shown, self.rules.on_bad_text, self.rules.longest, path, column)
             for paragraph in reader(source, offset, line):  # the innermost loop of planning: see to its speed
                 if paragraph.stop >= FILE:
                     raise X2StaticError(f"corpus {self.spec}: {name} holds more than {FILE} bytes of text; split it")
@@ -123,11 +119,12 @@ def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
         try:
             str(item).encode()
         except UnicodeEncodeError as error:
-            raise X2StaticError(
-                f"corpus {_shown(spec)}: the file name {_shown(str(item))} is not valid UTF-8; rename it"
-            ) from error
+            raise X2StaticError(f"corpus {spec!a}: the file name {str(item)!a} is no valid UTF-8; rename it") from error
     if not paths:
-        raise X2StaticError(f"corpus {_shown(spec)}: {_why_none(path)}")
+        raise X2StaticError(
+            f"corpus {spec}: no such file (hidden ones are not read); name one, a folder, a pattern such as "
+            "'texts/**/*.jsonl.gz', hf://name/config:split#column, demo, or - for a pipe"
+        )
     return FileSet(paths, str(home.resolve()), text_format, column or None, alone)
 
 
@@ -152,20 +149,3 @@ def _below(folder: Path) -> Iterator[Path]:
             path = Path(parent, name)
             if not name.startswith(".") and (path.is_file() or path.is_symlink()):  # a broken link is named later
                 yield path
-
-
-def _shown(name: str) -> str:
-    return os.fsencode(name).decode(errors="backslashreplace")
-
-
-def _why_none(path: str) -> str:
-    if Path(path).is_dir():
-        return "the folder holds no file (hidden ones are not read)"
-    if Path(path).exists():
-        return "neither a file nor a folder; pipe it in, and name - instead"
-    if glob.has_magic(path):
-        return "no file matches this pattern"
-    return (
-        "no such file (or hf://name/config:split#column, a folder, a pattern such as 'texts/**/*.jsonl.gz', demo, or - "
-        "for standard input)"
-    )

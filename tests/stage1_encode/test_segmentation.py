@@ -48,29 +48,19 @@ def letters_of(language: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (
-            'The Cat\'s 3.5 e-mails, "NOW"!',
-            ["the", "cat", "'", "s", "3", ".", "5", "e", "-", "mails", ",", '"', "now", '"', "!"],
-        ),
-        ("", []),
-        (" \t\n ", []),
-        ("CAFÉ cafe\u0301", ["café", "café"]),
-        ("snake_case", ["snake_case"]),
-        ("서울은 대한민국의 수도이다.", ["서울은", "대한민국의", "수도이다", "."]),
-        ("我爱北京。", ["我", "爱", "北", "京", "。"]),
-        ("\u200fمرحبا بالعالم", ["مرحبا", "بالعالم"]),
-        ("می\u200cخواهم", ["می\u200cخواهم"]),
-        ("हिन्दी", ["हिन्दी"]),
-        ("soft\u00adhyphen zero\u200bwidth a\x00b", ["softhyphen", "zero", "width", "a", "b"]),
-        ("😀 :)", ["😀", ":", ")"]),
-        (
-            "[SEP] </s> {0} %s $(rm)",
-            ["[", "sep", "]", "<", "/", "s", ">", "{", "0", "}", "%", "s", "$", "(", "rm", ")"],
-        ),
+        ('The Cat\'s 3.5 e-mails, "NOW"!', 'the cat \' s 3 . 5 e - mails , " now " !'),
+        (" \t\n ", ""),
+        ("CAFÉ cafe\u0301 snake_case", "café café snake_case"),
+        ("서울은 대한민국의 수도이다.", "서울은 대한민국의 수도이다 ."),
+        ("我爱北京。", "我 爱 北 京 。"),
+        ("\u200fمرحبا بالعالم", "مرحبا بالعالم"),
+        ("می\u200cخواهم हिन्दी", "می\u200cخواهم हिन्दी"),
+        ("soft\u00adhyphen zero\u200bwidth a\x00b", "softhyphen zero width a b"),
+        ("[SEP] </s> {0} $(rm) 😀", "[ sep ] < / s > { 0 } $ ( rm ) 😀"),
     ],
 )
-def test_words_are_lower_cased_runs_and_single_marks(text: str, words: list[str]) -> None:
-    assert default_words().split(text) == words
+def test_words_are_lower_cased_runs_and_single_marks(text: str, words: str) -> None:
+    assert default_words().split(text) == words.split()
 
 
 def test_the_papers_sentences_end_with_a_stop_word() -> None:
@@ -100,11 +90,7 @@ def test_the_default_rules_are_those_of_the_caches_that_exist() -> None:
 @pytest.mark.parametrize(
     ("language", "text", "words"),
     [
-        (
-            "zh",
-            "我昨天在图书馆看了3本Python书。卡拉OK！",
-            "我 昨天 在 图书馆 看 了 3 本 python 书 。 卡拉 ok ！",
-        ),
+        ("zh", "我昨天在图书馆看了3本Python书。卡拉OK！", "我 昨天 在 图书馆 看 了 3 本 python 书 。 卡拉 ok ！"),
         ("zh", "北京\u00ad大学的学生们", "北京大学 的 学生 们"),
         (
             "ja",

@@ -12,15 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stage1_encode.runs import (
-    assert_same_rows,
-    config_of,
-    files_of,
-    paragraphs,
-    run,
-    texts_of,
-    write_lines,
-)
+from tests.stage1_encode.runs import assert_same_rows, config_of, files_of, paragraphs, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache
@@ -310,17 +302,8 @@ def test_a_spec_names_data_set_configuration_split_and_column_and_another_form_i
         units_of(write_parquet(tmp_path / "rowless", []), tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["no json", "cut parquet", "overwritten parquet"])
-def test_a_damaged_file_is_one_clear_error_naming_the_corpus(damage: str, tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    if damage == "no json":
-        spec = write_jsonl(folder, ["one", "two"])
-        (folder / "train.jsonl").write_text('{"text": "one"}\n{"text":\n')
-    else:
-        spec = write_parquet(folder)
-        for path in folder.iterdir():
-            data = bytearray(path.read_bytes())
-            data[4:60] = b"\xff" * 56
-            path.write_bytes(data[:-50] if damage == "cut parquet" else data)
+def test_a_damaged_file_is_one_clear_error_naming_the_corpus(spec: str, tmp_path: Path) -> None:
+    for path in (tmp_path / "data").iterdir():
+        path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(X2StaticError, match=rf"^corpus {spec}: "):
         units_of(spec, tmp_path)
