@@ -158,12 +158,12 @@ def may_pass(error: BaseException) -> bool:
     return False
 
 
-def rows_retried(rows_from: Callable[[int], Iterable[Any]], start: int, what: str) -> Iterator[tuple[int, Any]]:
+def rows_retried(read_from: Callable[[int], Iterable[Any]], start: int, what: str) -> Iterator[tuple[int, Any]]:
     """Yield (row, value) from a row on; when the network fails, go on with the row in hand, up to five times."""
     row, failures = start, 0
     while True:
         try:
-            for value in rows_from(row):
+            for value in read_from(row):
                 yield row, value
                 row, failures = row + 1, 0
             return
