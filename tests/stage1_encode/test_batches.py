@@ -1,17 +1,13 @@
 """Batches of a unit whose portions come one after the other."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.stage1_encode.runs import assert_same_rows, files_of, paragraphs, run, write_lines
 from x2static.stage1_encode.teacher.batches import Batches, cut
 from x2static.stage1_encode.teacher.teacher import padded_width
-from x2static.stage1_encode.text.preparation import PORTION
 from x2static.stage1_encode.text.windows import PackedWindows, Window
 
 MAX_TOKENS, WINDOW = 64, 32
@@ -66,23 +62,3 @@ def test_of_a_portion_that_others_follow_the_fullest_batches_leave_and_half_of_i
     assert sum(map(pieces, leaving)) - last < pieces(windows) / 2, "and no more than that"
     longest = [len(batch[0].pieces) for batch in leaving]
     assert longest == sorted(longest, reverse=True)
-
-
-LINES = [*paragraphs(30), " ".join(paragraphs(60, seed=1)), "", *paragraphs(5, seed=2)]  # one fills several windows
-
-
-def test_a_unit_in_portions_holds_the_rows_of_one_in_a_go(
-    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corpus = write_lines(tmp_path / "t.txt", LINES)
-    figures = []
-    for name in ("whole", "portions"):
-        figures.append(run(teacher, corpus, tmp_path / name, unit=16))
-        monkeypatch.setitem(PORTION, "cpu", 3)
-    assert_same_rows(tmp_path / "portions", tmp_path / "whole")
-    ours, plain = files_of(tmp_path / "portions"), files_of(tmp_path / "whole")
-    tables = {name for name in plain if name.endswith(".arrow")}
-    assert len(tables) == 2 * 3
-    assert {name: ours[name] for name in tables} == {name: plain[name] for name in tables}
-    counted = ("shards", "paragraphs", "contexts", "words", "teacher_tokens")
-    assert [figures[0][name] for name in counted] == [figures[1][name] for name in counted]

@@ -88,22 +88,6 @@ def test_a_plan_after_a_limit_goes_on_at_the_next_paragraph(form: str, tmp_path:
         assert [text for unit in read(before, first) + read(after, second) for text in unit] == PARAGRAPHS
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_a_sample_is_drawn_by_place_whatever_the_units_and_the_limit_counts_what_was_drawn(
-    form: str, tmp_path: Path
-) -> None:
-    path, many = tmp_path / "text", [f"Paragraph {number} of many." for number in range(100)]
-    path.write_bytes(data_in(form, many))
-    options = {"format": form, "sample": 0.3, "seed": 7}
-    drawn = read_all(corpus_at(path, unit=100, **options))
-    assert 15 < len(drawn) < 45
-    assert [text for text in many if text in drawn] == drawn
-    for unit in (1, 4):
-        assert read_all(corpus_at(path, unit=unit, **options)) == drawn
-    assert read_all(corpus_at(path, unit=4, limit=9, **options)) == drawn[:9]
-    assert read_all(corpus_at(path, **(options | {"seed": 8}))) != drawn
-
-
 NAMES = {
     "text.txt": "lines",
     "text": "lines",

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stage1_encode.runs import assert_same_rows, config_of, files_of, paragraphs, run, texts_of, write_lines
+from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache
@@ -108,17 +108,6 @@ def test_each_line_of_a_row_is_a_paragraph_and_the_limit_counts_paragraphs_where
         assert [(bounds.paragraphs, bounds.counted) for _, bounds in units] == [
             (len(texts), True) for texts, _ in units
         ]
-
-
-def test_raising_the_limit_in_steps_gives_the_rows_of_a_text_file(spec: str, teacher: Path, tmp_path: Path) -> None:
-    for limit in (2, 7, 8, 8, None, None):
-        figures = run(teacher, spec, tmp_path / "steps", unit=3, limit=limit)
-        assert figures["paragraphs"] == (limit or 22)
-    assert figures["shards"] == figures["shards_resumed"]
-    run(teacher, write_lines(tmp_path / "same.txt", LINES), tmp_path / "text", unit=3)
-    assert_same_rows(tmp_path / "steps", tmp_path / "text")
-    with pytest.raises(X2StaticError, match=r"limit: "):
-        run(teacher, spec, tmp_path / "steps", unit=3, limit=21)
 
 
 def test_rows_that_are_spooled_are_read_once_and_go_on_after_any_row(
