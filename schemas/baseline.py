@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from x2static.schemas.encoding import Layer, Precision
+from x2static.schemas.encoding import Layer, Precision, Record
 
 
 class Method(NamedTuple):
@@ -34,10 +34,8 @@ METHODS = {
 Pooling = Literal["mean", "max", "min"]
 
 
-class BaselineConfig(BaseModel):
+class BaselineConfig(Record):
     """What a user asks of `x2static baseline`; the defaults stand here and nowhere else."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str  # the method
     out: Path  # folder of the vectors

@@ -104,8 +104,8 @@ class Cache:
 
     def indices(self) -> list[int]:
         """Return the numbers of the folders that look like shards, ascending."""
-        folders = self.shards_folder.glob("*") if self.shards_folder.is_dir() else ()
-        return sorted(int(folder.name) for folder in folders if re.fullmatch(r"\d{6,}", folder.name))
+        names = (folder.name for folder in self.shards_folder.glob("*"))
+        return sorted(int(name) for name in names if re.fullmatch(r"\d{6,}", name))
 
     def shard(self, index: int) -> Shard:
         """Open one shard.

@@ -17,10 +17,14 @@ LAST: Literal["last"] = "last"
 Dtype = Literal["float16", "int8"]
 
 
-class PlanOptions(BaseModel):
-    """How a corpus is read and cut, as far as its plan records it."""
+class Record(BaseModel):
+    """A record whose fields are checked when it is made, and never change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PlanOptions(Record):
+    """How a corpus is read and cut, as far as its plan records it."""
 
     unit: int = Field(default=8192, ge=1)  # paragraphs in a unit, and so in a shard
     sample: float | None = Field(default=None, gt=0, lt=1)  # share of the paragraphs to take; None takes all
@@ -37,10 +41,8 @@ class ReadingOptions(PlanOptions):
     limit: int | None = Field(default=None, ge=1)  # paragraphs of each corpus, after the sample and before the filter
 
 
-class ContextOptions(BaseModel):
+class ContextOptions(Record):
     """What a context vector is, as far as the user says it and the encoding records it by the same name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     context: Context = "paragraph"  # what the teacher reads at once, a paragraph (eq. 4) or a sentence (eq. 3).
     compat: Literal["paper"] | None = None  # the reference implementation's peculiarities (docs/COMPAT.md)

@@ -2,15 +2,13 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from x2static.schemas.encoding import Encoding, PlanOptions
+from x2static.schemas.encoding import Encoding, PlanOptions, Record
 
 
-class Manifest(BaseModel):
+class Manifest(Record):
     """What a cache is; written once, before its first shard."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1]  # version of the cache's layout
     teacher: str  # name of the teacher as the user gave it, for people to read
@@ -20,10 +18,8 @@ class Manifest(BaseModel):
     versions: dict[str, str]  # of the packages that made it
 
 
-class Unit(BaseModel):
+class Unit(Record):
     """A deterministic slice of a corpus; one unit becomes one shard."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str  # the file or data set that it is read from, as the corpus names it
     start: int  # position of its first paragraph: a byte of the (decompressed) file, or a row of a data set
@@ -35,10 +31,8 @@ class Unit(BaseModel):
     skipped: int = 0  # paragraphs that were left out as bad text when it was read; 0 where the plan has counted them
 
 
-class UnitSample(BaseModel):
+class UnitSample(Record):
     """Which units of a cache `x2static cache sample` took."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["every", "first"]  # "every" n-th unit, or the "first" n
     n: int  # the number
@@ -62,19 +56,15 @@ class Plan(PlanOptions):
     sampled: tuple[UnitSample, ...] = ()  # what cut its units down, the latest last; other fields are the whole plan's
 
 
-class PoolMarker(BaseModel):
+class PoolMarker(Record):
     """What a further pool took of a unit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     settings: str  # sha256 of what was asked of it; equal settings, equal arrays
     files: dict[str, str]  # xxh3 of its files, by their path in the shard's folder
 
 
-class Marker(BaseModel):
+class Marker(Record):
     """The commit marker of a shard, written last. It holds nothing that differs from run to run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     plan: int  # number of the plan
     unit: Unit  # the slice as it was read, `stop` filled in
@@ -87,7 +77,7 @@ class Marker(BaseModel):
     files: dict[str, str]  # xxh3 of the shard's other files, those of `pools` left out, by path in its folder
     # further pools by name. Left out of the JSON when empty, and no part of a cache's content: they may be added later,
     # and change no vector of a training.
-    pools: dict[str, PoolMarker] = {}
+    pools: dict[str, PoolMarker] = Field(default_factory=dict)
 
     @model_serializer(mode="wrap")
     def _without_empty_pools(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -17,10 +17,11 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.packages import NOT_INSTALLED, package_version
+from x2static.schemas.encoding import Record
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -38,10 +39,8 @@ Occurrence = tuple[str, int, int]  # a word, and its [start, stop) in characters
 logger = logging.getLogger(__name__)
 
 
-class SegmenterRules(BaseModel):
+class SegmenterRules(Record):
     """Word segmentation rules that JSON of the `tokenizers` library cannot hold: which library cuts what, and how."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     segmenter: str  # name of the library, a key of LIBRARIES
     versions: dict[str, str]  # of the library and its dictionary; others cut otherwise

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from x2static.schemas.encoding import Record
 
 # The file of each is stage2_train/objectives/NAME.py, with underscores for dashes.
 ObjectiveName = Literal["negative-sampling", "closed-form"]
@@ -29,13 +31,13 @@ PAPER: Mapping[str, Any] = {
 }
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(Record):
     """What a user asks of `x2static train`; the defaults stand here and nowhere else.
 
     They are the best of a sweep over ten million words (docs/LOG.md, 2026-11-21).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     cache: Path  # the cache to read
     out: Path  # the folder of the run: vectors, run.json, checkpoints
