@@ -30,10 +30,7 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device for "auto" (a GPU where there is one), "cpu" or "cuda".
-
-    Raises X2StaticError: a GPU is asked for and there is none.
-    """
+    """Return the device for "auto" (a GPU, if any), "cpu" or "cuda". Raises X2StaticError: there is no GPU."""
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise X2StaticError("--device cuda: PyTorch finds no CUDA device on this machine; give --device cpu or auto")

@@ -34,10 +34,7 @@ def extra_of(module: str | None) -> str | None:
 
 
 def require(*extras: str) -> None:
-    """Check that all packages of some extras are installed, without importing them, before work begins.
-
-    Raises X2StaticError: one is missing; the message names it and how to install it.
-    """
+    """Raise X2StaticError if a package of an extra is missing, with how to install it; none is imported."""
     for extra in extras:
         require_modules(extra, *EXTRAS[extra])
 

@@ -28,10 +28,7 @@ GRACE_SECONDS = 2.0  # for the item in hand when its consumer leaves; a read fro
 def process_pool(
     count: int, start: Callable[..., None] | None = None, *arguments: Any
 ) -> Iterator[ProcessPoolExecutor]:
-    """Start processes for calls, until the block ends; each first calls `start` with the arguments.
-
-    A process that is killed breaks the pool (BrokenProcessPool).
-    """
+    """Start processes for calls, which all call `start` first, until the block ends; BrokenProcessPool: one was killed."""
     with ProcessPoolExecutor(count, SPAWN, _begin, (start, *arguments)) as pool:
         yield pool
 
@@ -126,10 +123,7 @@ def _work(work: Callable[..., None], connection: Connection, *arguments: Any) ->
 
 
 def in_background(call: Callable[[], Result]) -> Future[Result]:
-    """Start a call in a thread that does not keep the process from ending; a read from a dead network takes minutes.
-
-    Waiting for its result, or exception, can be interrupted.
-    """
+    """Start a call in a thread that does not keep the process from ending; waiting for the result can be interrupted."""
     future: Future[Result] = Future()
 
     def run() -> None:
@@ -148,10 +142,7 @@ def left_behind() -> bool:
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Begin at once to work on the first item of an iterable, and yield the items while a thread works on the next one.
-
-    An exception in making an item is raised where that item is asked for.
-    """
+    """Yield items while a thread works on the next one, from now on; an exception is raised in its item's place."""
     iterator, end = iter(items), object()
     make_next: Callable[[], Item | object] = partial(next, iterator, end)
     first = in_background(make_next)

@@ -26,10 +26,7 @@ def silent(progress: Progress) -> None:
 
 
 class StopRequest:
-    """Turns SIGINT and SIGTERM into a flag while it is entered; the handlers of before come back after.
-
-    Python lets only the main thread set handlers; entered in another one, it does nothing.
-    """
+    """Turns SIGINT and SIGTERM into a flag while it is entered; Python lets it do so in the main thread alone."""
 
     def __init__(self) -> None:
         """Begin without a signal."""

@@ -83,10 +83,7 @@ class Cache:
         return plans
 
     def _closed(self, values: dict[str, Any], file: Path, number: int) -> dict[str, Any]:
-        """Return a plan of version 0.1.0 as it is written now: units of a stream stood in the markers alone.
-
-        Raises X2StaticError: the stream was not read to its end, or lost shards.
-        """
+        """Return a plan of 0.1.0 as it is written now; units of a stream, which must be whole, stood in the markers."""
         start = values.pop("start", 0), values.pop("start_line", 0)
         del values["ended"]
         if values["units"] is None:
@@ -108,11 +105,7 @@ class Cache:
         return sorted(int(name) for name in names if re.fullmatch(r"\d{6,}", name))
 
     def shard(self, index: int) -> Shard:
-        """Open one shard.
-
-        Raises DamagedShard: it is missing or damaged. X2StaticError: it is from another encoding, or a newer version of
-        x2static.
-        """
+        """Open one shard. Raises DamagedShard, or X2StaticError: it is of another encoding, or a newer x2static."""
         shard = Shard.open(self.shards_folder / shard_name(index))
         if shard.marker.encoding != self.manifest.fingerprint:
             raise X2StaticError(
@@ -135,10 +128,7 @@ class Cache:
         }
 
     def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
-        """Return the markers of the shards that are there, and of each damaged one, why it does not count.
-
-        Raises X2StaticError: a shard is from another encoding, or a newer version of x2static.
-        """
+        """Return the markers of the shards that are there, and of each damaged one, why it does not count."""
         markers: dict[int, Marker] = {}
         damaged: dict[int, str] = {}
         for index in self.indices():

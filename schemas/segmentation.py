@@ -185,10 +185,7 @@ class WordSegmentation:
         return cut_runs
 
     def split(self, text: str) -> list[str]:
-        """Return the words of a text, in order.
-
-        Raises X2StaticError: the rules name a library that is not installed.
-        """
+        """Return the words of a text, in order. Raises X2StaticError: a library that cuts them is not installed."""
         if self._is_default and text.isascii():
             return ASCII_WORD.findall(text.lower())
         words = [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(self._normalise(text))]

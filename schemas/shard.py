@@ -87,7 +87,7 @@ def stage_shard(
     pools: Mapping[str, WritePool],
     settings: Mapping[str, str],
 ) -> Marker:
-    """Write a whole shard under a temporary name, marker included; `commit_folder` gives it its name.
+    """Write a whole shard under a temporary name, and return its marker as written; `commit_folder` gives it its name.
 
     Args:
         shards: the cache's `shards` folder; no other process writes this shard.
@@ -96,9 +96,6 @@ def stage_shard(
         marker: the shard's; counts and hashes are filled in here.
         pools: what writes the arrays of each pool, by its name; `contexts` is among them.
         settings: of each further pool, what was asked of it (see PoolMarker).
-
-    Returns:
-        The marker as written.
     """
     with temporary_folder(staged_folder(shards, index)) as folder:
         zarr.create_group(folder)
@@ -127,10 +124,7 @@ def stage_shard(
 def stage_pools(
     shards: Path, index: int, marker: Marker, pools: Mapping[str, WritePool], settings: Mapping[str, str]
 ) -> Marker:
-    """Write what further pools took of a unit whose shard is there, under a temporary name.
-
-    Returns the shard's marker as it is to be; `commit_pools` writes it.
-    """
+    """Write what further pools took of a unit under a temporary name, and return the marker for `commit_pools`."""
     with temporary_folder(staged_folder(shards, index)) as folder:
         for write in pools.values():
             write(folder)
@@ -184,11 +178,7 @@ class Shard:
 
     @classmethod
     def open(cls, folder: Path) -> "Shard":
-        """Open a shard by its marker.
-
-        Raises DamagedShard: there is no valid marker, or a file that it lists is missing. X2StaticError: a newer
-        version of x2static wrote the marker.
-        """
+        """Open a shard by its marker. Raises DamagedShard, or X2StaticError: a newer version of x2static wrote it."""
         path = folder / MARKER
         if not path.is_file():
             raise DamagedShard(f"{folder}: its marker {MARKER} is missing; {REMEDY}")
@@ -314,10 +304,7 @@ def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtyp
 
 
 def quantise(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Return the codes of finite rows, (n, dim) int8 rounded half to even, and their scales, (n,) float32.
-
-    A row of zeros has scale 0.
-    """
+    """Return codes of finite rows, (n, dim) int8 rounded half to even, and their scales, (n,) float32, 0 for zeros."""
     values = np.asarray(rows, np.float32)
     scales: npt.NDArray[np.float32] = np.abs(values).max(axis=1, initial=0) / np.float32(LARGEST)
     divisors = np.where(scales > 0, scales, np.float32(1))

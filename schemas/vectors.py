@@ -80,10 +80,7 @@ class WordVectors:
         return float(self.unit_matrix[self.index[first]] @ self.unit_matrix[self.index[second]])
 
     def most_similar(self, word: str, n: int = 10) -> list[tuple[str, float]]:
-        """Return the n words nearest to a word by cosine, nearest first, without the word itself.
-
-        Raises KeyError: the word is unknown.
-        """
+        """Return the n other words nearest to a word by cosine, nearest first. Raises KeyError: it is unknown."""
         row = self.index[word]
         cosines = self.unit_matrix @ self.unit_matrix[row]
         cosines[row] = -np.inf
@@ -91,10 +88,7 @@ class WordVectors:
         return [(self.words[i], float(cosines[i])) for i in order]
 
     def split(self, text: str) -> list[str]:
-        """Return the words of a text as training cut them, those outside the vocabulary included.
-
-        Raises X2StaticError: these vectors came without segmentation rules.
-        """
+        """Return the words of a text as training cut them. Raises X2StaticError: these vectors came without rules."""
         if self.segmentation is None:
             raise X2StaticError("these vectors came without word segmentation rules; split the text yourself")
         return self.segmentation.split(text)
@@ -107,10 +101,7 @@ class WordVectors:
         return np.asarray(self.matrix.take(rows, axis=0).mean(axis=0, dtype=np.float32))
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return the mean vector of the known words of each text, (len(texts), dim) float32; zeros where none is known.
-
-        Raises X2StaticError: these vectors came without segmentation rules.
-        """
+        """Return the mean vector of the known words of each text, (len(texts), dim) float32; see `mean` and `split`."""
         vectors = np.zeros((len(texts), self.dim), np.float32)
         for row, text in enumerate(texts):  # gathering the rows of many texts at once is slower
             vectors[row] = self.mean(self.split(text))
@@ -154,10 +145,7 @@ class WordVectors:
 
 
 def read_vocabulary(folder: Path) -> pa.Table:
-    """Return `word` string and `count` int64 of the vectors in a folder, in the order of the matrix.
-
-    Raises X2StaticError: the file is missing or damaged.
-    """
+    """Return the words of vectors in a folder: `word` string, `count` int64. Raises X2StaticError: they are damaged."""
     try:
         with pa.memory_map(str(folder / VOCABULARY)) as source:
             return pa.ipc.open_file(source).read_all().select(["word", "count"])
