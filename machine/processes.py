@@ -28,7 +28,7 @@ GRACE_SECONDS = 2.0  # for the item in hand when its consumer leaves; a read fro
 def process_pool(
     count: int, start: Callable[..., None] | None = None, *arguments: Any
 ) -> Iterator[ProcessPoolExecutor]:
-    """Start processes for calls, which all call `start` first, until the block ends; BrokenProcessPool: one was killed."""
+    """Start processes for calls, each of which calls `start` first. Raises BrokenProcessPool: one was killed."""
     with ProcessPoolExecutor(count, SPAWN, _begin, (start, *arguments)) as pool:
         yield pool
 
@@ -123,7 +123,7 @@ def _work(work: Callable[..., None], connection: Connection, *arguments: Any) ->
 
 
 def in_background(call: Callable[[], Result]) -> Future[Result]:
-    """Start a call in a thread that does not keep the process from ending; waiting for the result can be interrupted."""
+    """Start a call in a thread that does not keep the process from ending; one can stop waiting for the result."""
     future: Future[Result] = Future()
 
     def run() -> None:
