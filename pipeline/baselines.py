@@ -14,10 +14,9 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import (
     canonical_json,
     differing_settings,
-    foreign_files,
     hash_file,
     only_writer,
-    read_json,
+    recorded_settings,
     remove_leftovers,
     write_atomically,
 )
@@ -40,38 +39,37 @@ NOT_SETTINGS = {"out", "cache", "corpus", "model", "device", "trust_remote_code"
 def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
     """Make a baseline's vectors, or go on where an earlier call was stopped.
 
-    The folder `config.out` afterwards holds what `WordVectors.save` writes and, beside it, settings.json.
-
-    Args:
-        config: what to make.
-        report: hears of the progress.
-
-    Returns:
-        vocabulary, dim, seconds and `finished_before`, whether there was nothing left to do.
-
-    Raises:
-        X2StaticError: the method cannot be run as asked.
-        OSError: the vectors cannot be written.
+    The folder `config.out` afterwards holds what `WordVectors.save` writes and, beside it, settings.json. Returned are
+    vocabulary, dim, seconds and `finished_before`, whether there was nothing left to do. Raises X2StaticError: the
+    method cannot be run as asked.
     """
-    cache = _open(config.cache) if config.cache else None
+    cache = None
+    if config.cache:
+        from x2static.schemas.cache import Cache  # it brings zarr, which `load` without a cache does not need
+
+        cache = Cache.open(config.cache)
     settings = _settings(config, cache)
-    if (config.out / SETTINGS).is_file():
-        _compare(config.out, read_json(config.out / SETTINGS), settings)
+    recorded = recorded_settings(config.out, SETTINGS, "baseline")
+    if recorded is not None:
+        _compare(config.out, recorded, settings)
         if (config.out / RUN).is_file():
             logger.info("%s: these vectors are there already", config.out)
             shutil.rmtree(config.out / WORK, ignore_errors=True)  # of a call that was killed at its very end
             return {**_figures(WordVectors.load(config.out)), "finished_before": True}
     began = time.monotonic()
     with only_writer(config.out, "run"):
-        if not (config.out / SETTINGS).is_file() and (foreign := foreign_files(config.out)):
-            raise X2StaticError(
-                f"{config.out}: not empty and no baseline ({SETTINGS} is missing, {foreign[0]} is there); give --out a "
-                "new or empty folder"
-            )
         remove_leftovers(config.out)
-        request = _request(config, cache, config.out / WORK, report)
+        request = _request(config, cache, report)
         write_atomically(config.out / SETTINGS, canonical_json(settings))
-        result = _run(request)
+        request.folder.mkdir(exist_ok=True)
+        try:
+            module = importlib.import_module(f"x2static.baselines.{METHODS[config.name].module}")
+            result: Result = module.make(request)
+        except BaseException:
+            if not any(request.folder.iterdir()):  # nothing is lost: the folder is free again for other settings
+                request.folder.rmdir()
+                (config.out / SETTINGS).unlink()
+            raise
         origin = {
             "baseline": config.name,
             "vocabulary": len(result.words),
@@ -90,51 +88,29 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
     return {**_figures(vectors), "finished_before": False}
 
 
-def _open(path: Path) -> "Cache":
-    from x2static.schemas.cache import Cache  # it brings zarr, which `load` without a cache does not need
-
-    return Cache.open(path)
+def _figures(vectors: WordVectors) -> dict[str, Any]:
+    return {"vocabulary": len(vectors), "dim": vectors.dim, "seconds": vectors.run.get("seconds", 0.0)}
 
 
-def _run(request: Request) -> Result:
-    """Run the method; where it fails with nothing kept, the folder is free again for other settings."""
-    config = request.config
-    module = importlib.import_module(f"x2static.baselines.{METHODS[config.name].module}")
-    request.folder.mkdir(exist_ok=True)
-    try:
-        result: Result = module.make(request)
-    except BaseException:
-        if not any(request.folder.iterdir()):
-            request.folder.rmdir()
-            (config.out / SETTINGS).unlink()
-        raise
-    return result
-
-
-def _request(config: BaselineConfig, cache: "Cache | None", work: Path, report: Report) -> Request:
+def _request(config: BaselineConfig, cache: "Cache | None", report: Report) -> Request:
     allowed = None
     if config.vocab is not None:
-        from x2static.stage2_train.vocabulary import WordList  # likewise
+        from x2static.stage2_train.vocabulary import WordList  # it brings zarr, too
 
         allowed = WordList.load(config.vocab)
-    if cache is None:
+    if cache is not None:
+        vocabulary = vocabulary_of(cache, config.min_count, config.max_vocab, allowed)
+        words, counts = vocabulary.words.to_pylist(), vocabulary.counts
+    else:
         words = list(allowed.words) if allowed else []
-        return Request(config, None, words, np.zeros(len(words), np.int64), work, report)
-    vocabulary = vocabulary_of(cache, config.min_count, config.max_vocab, allowed)
-    return Request(config, cache, vocabulary.words.to_pylist(), vocabulary.counts, work, report)
+        counts = np.zeros(len(words), np.int64)
+    return Request(config, cache, words, counts, config.out / WORK, report)
 
 
 def vocabulary_of(cache: "Cache", min_count: int, max_vocab: int, allowed: "WordList | None" = None) -> "Vocabulary":
-    """Return the vocabulary of a whole cache, as training and every baseline have it.
+    """Return the vocabulary of a whole cache, as training and every baseline have it; `allowed` is what it may hold.
 
-    Args:
-        cache: the cache.
-        min_count: words that are rarer are left out.
-        max_vocab: at most so many words.
-        allowed: the words it is chosen from; None for all.
-
-    Raises:
-        X2StaticError: a shard is damaged, or no word is frequent enough.
+    Raises X2StaticError: a shard is damaged, or no word is frequent enough.
     """
     from x2static.stage2_train.shards import choose_shards
     from x2static.stage2_train.vocabulary import build_vocabulary
@@ -160,9 +136,7 @@ def _settings(config: BaselineConfig, cache: "Cache | None") -> dict[str, Any]:
     return settings
 
 
-def _compare(folder: Path, theirs: object, ours: dict[str, Any]) -> None:
-    if not isinstance(theirs, dict):
-        raise X2StaticError(f"{folder / SETTINGS}: not the settings of a baseline; give --out another folder")
+def _compare(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     # An earlier version recorded what the method does not read, too.
     method = METHODS.get(str(theirs.get("name")))
     unread = BaselineConfig.model_fields.keys() - (method.reads if method else frozenset())
@@ -171,7 +145,3 @@ def _compare(folder: Path, theirs: object, ours: dict[str, Any]) -> None:
             f"{folder}: holds other vectors ({'; '.join(differing.values())}); give the same settings to go on with "
             "them, or another --out"
         )
-
-
-def _figures(vectors: WordVectors) -> dict[str, Any]:
-    return {"vocabulary": len(vectors), "dim": vectors.dim, "seconds": vectors.run.get("seconds", 0.0)}

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import traceback
-from types import FrameType
 
 import click
 
@@ -30,6 +29,7 @@ COMMANDS = {
     "cache": "Look at caches, check, repair, merge and sample them.",
     "demo": "From text to word vectors in a minute, without a network.",
 }
+FULL = "the disk is full{}; make room and run the same command again, what is committed stays"
 
 
 class Commands(click.Group):
@@ -63,7 +63,7 @@ def run(arguments: list[str] | None = None) -> int:
     shell = Shell()
     log_to_stderr()
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = cli.main(arguments, prog_name="x2static", standalone_mode=False, obj=shell)
         return status if isinstance(status, int) else 0
@@ -82,28 +82,19 @@ def run(arguments: list[str] | None = None) -> int:
 
 def message(error: Exception) -> str:
     """Return the one line that says what went wrong, where, and what to do."""
+    text = str(error)
     if isinstance(error, X2StaticError):
-        text = str(error)
-    elif isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name)):
+        return " ".join(text.split())
+    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name)):
         text = f"this needs {error.name}: pip install 'x2static[{extra}]'"
     elif isinstance(error, OSError) and error.errno is not None:
-        text = _system_error(error)
-    elif "No space left on device" in str(error):  # zarrs reports the system's error in words of its own
-        text = _system_error(OSError(errno.ENOSPC, "No space left on device"))
+        where = f" ({error.filename})" if error.filename else ""
+        text = FULL.format(where) if error.errno == errno.ENOSPC else f"{error.strerror}{where}"
+    elif "No space left on device" in text:  # zarrs reports the system's error in words of its own
+        text = FULL.format("")
     else:
-        text = f"unexpected {type(error).__name__}: {error} (--debug shows where; please report it)"
+        text = f"unexpected {type(error).__name__}: {text} (--debug shows where; please report it)"
     return " ".join(text.split())
-
-
-def _system_error(error: OSError) -> str:
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"the disk is full{where}; make room and run the same command again, what is committed stays"
-    return f"{error.strerror}{where}"
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def main() -> None:

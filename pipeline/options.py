@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from x2static.machine.packages import package_version
 
 DEFAULT = ParameterSource.DEFAULT
+FOLDER = click.Path(path_type=Path)  # or a file
 Command = TypeVar("Command", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -28,37 +29,32 @@ class Shell:
 
 
 def common(command: Command) -> Command:
-    """Add --config, --json and --debug to a command."""
+    """Give a command its context, and the options --config, --json and --debug."""
     decorators = [
+        click.pass_context,
         click.option(
             "--config",
-            type=click.Path(path_type=Path),
+            type=FOLDER,
             is_eager=True,
             expose_value=False,
             callback=_read_config,
             help="A TOML file; every option is also a key of it. Options on the command line win.",
         ),
-        click.option(
-            "--json",
-            is_flag=True,
-            expose_value=False,
-            callback=_set("json"),
-            help="Print one JSON object on the last line of stdout.",
-        ),
-        click.option(
-            "--debug", is_flag=True, expose_value=False, callback=_set("debug"), help="Show the traceback of an error."
-        ),
+        _switch("--json", "Print one JSON object on the last line of stdout."),
+        _switch("--debug", "Show the traceback of an error."),
     ]
     for decorator in decorators:
         command = decorator(command)
     return command
 
 
-def _set(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
-    def callback(context: click.Context, _: click.Parameter, value: bool) -> None:
-        setattr(context.ensure_object(Shell), name, value)
+def _switch(name: str, help: str) -> Callable[[Command], Command]:  # noqa: A002
+    """Return an option that is a field of the Shell."""
 
-    return callback
+    def keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        setattr(context.ensure_object(Shell), str(parameter.name), value)
+
+    return click.option(name, is_flag=True, expose_value=False, callback=keep, help=help)
 
 
 def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -70,62 +66,56 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
         raise click.UsageError(f"--config {path}: {error.strerror}", context) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"--config {path}: not valid TOML: {error}", context) from error
-    known = {parameter.name for parameter in context.command.params} - {"config"}
+    known = {str(parameter.name): parameter for parameter in context.command.params if parameter.name != "config"}
     defaults = {name.replace("-", "_"): value for name, value in values.items()}
     if unknown := sorted(defaults.keys() - known):
         raise click.UsageError(
-            f"--config {path}: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(map(str, known)))}",
-            context,
+            f"--config {path}: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(known))}", context
         )
-    for parameter in context.command.params:
-        value = defaults.get(str(parameter.name))
-        if getattr(parameter, "multiple", False) and isinstance(value, str):
-            defaults[str(parameter.name)] = [value]  # one corpus needs no list
+    for name, value in defaults.items():
+        if getattr(known[name], "multiple", False) and isinstance(value, str):
+            defaults[name] = [value]  # one corpus needs no list
     context.default_map = {**(context.default_map or {}), **defaults}
 
 
-def option(
-    model: type[BaseModel],
-    name: str,
-    help: str,  # noqa: A002
-    field: str | None = None,
-    **extra: Any,
-) -> Callable[[Command], Command]:
+def options(model: type[BaseModel], /, **helps: str) -> Callable[[Command], Command]:
+    """Add an option for each of some fields of a configuration model, with the line that --help says of it."""
+
+    def decorate(command: Command) -> Command:
+        for field, line in reversed(helps.items()):  # click shows last what is added first
+            command = option(model, field, line)(command)
+        return command
+
+    return decorate
+
+
+def option(model: type[BaseModel], field: str, help: str, **extra: Any) -> Callable[[Command], Command]:  # noqa: A002
     """Return the option for a field of a configuration model: type, choices and default are the field's.
 
-    Args:
-        model: the configuration.
-        name: of the option.
-        help: the line in --help.
-        field: its field, where that has another name.
-        **extra: passed on to click.
+    `extra` is passed on to click. The field `continue_run` is --continue, a word that Python has taken.
     """
-    info = model.model_fields[field or name]
+    name, info = field.removesuffix("_run"), model.model_fields[field]
     required = info.is_required()
-    attributes: dict[str, Any] = {"type": _type(info.annotation), "required": required, "help": help}
-    if not required:
+    attributes: dict[str, Any] = {"required": required, "help": help, **_type(info.annotation)}
+    if not required and info.annotation is bool:
+        attributes["default"] = info.default
+    elif not required:
         attributes |= {"default": info.default, "show_default": info.default is not None}
-    if info.annotation is bool:
-        attributes |= {"is_flag": True, "show_default": False}
-        del attributes["type"]
     return click.option("--" + name.replace("_", "-"), name, **(attributes | extra))
 
 
-def _type(annotation: Any) -> Any:
-    if get_origin(annotation) in (Union, UnionType):
-        choices = [choice for part in get_args(annotation) for choice in _choices(part)]
-        if choices:
-            return click.Choice(choices)
-        return _type(next(part for part in get_args(annotation) if part is not type(None)))
-    if choices := _choices(annotation):
-        return click.Choice(choices)
-    if annotation is Path:
-        return click.Path(path_type=Path)
-    return annotation
-
-
-def _choices(annotation: Any) -> list[str]:
-    return list(get_args(annotation)) if get_origin(annotation) is Literal else []
+def _type(annotation: Any) -> dict[str, Any]:
+    """Return what click is told of a field's type; a number or a word is read as text, the model tells them apart."""
+    if annotation is bool:
+        return {"is_flag": True}
+    if get_origin(annotation) is tuple:
+        return {**_type(get_args(annotation)[0]), "multiple": True}
+    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
+    types = [part for part in parts if get_origin(part) is not Literal and part is not type(None)]
+    if choices:
+        return {"type": str if types else click.Choice(choices)}
+    return {"type": FOLDER if types == [Path] else types[0]}
 
 
 def given(context: click.Context, values: dict[str, Any]) -> dict[str, Any]:
@@ -144,19 +134,17 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
     try:
         return model(**values)
     except ValidationError as error:
-        lines = [
-            f"--{str(item['loc'][0]).replace('_', '-')} {_shown(item['input'])}: {item['msg'].lower()}"
-            for item in error.errors()
-        ]
+        lines = []
+        for item in error.errors():
+            value = item["input"] if isinstance(item["input"], str) else json.dumps(item["input"], default=str)
+            lines.append(f"--{str(item['loc'][0]).replace('_', '-')} {value}: {item['msg'].lower()}")
         raise click.UsageError("; ".join(lines), click.get_current_context()) from error
 
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def finish(context: click.Context, result: dict[str, Any]) -> None:
-    """Print a command's result as one JSON line, if --json asks for it."""
+def finish(context: click.Context, result: dict[str, Any], *lines: str) -> None:
+    """Print what a command has to say at its end, a line each and, if --json asks for it, its result as JSON."""
+    for line in lines:
+        click.echo(line)
     if context.ensure_object(Shell).json:
         command = context.command_path.partition(" ")[2]
         click.echo(json.dumps({"command": command, "version": package_version("x2static"), **result}))

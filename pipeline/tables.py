@@ -7,13 +7,7 @@ from x2static.report.table import Column, Table, end_of
 
 
 def score_table(rows: Sequence[str], columns: Mapping[str, Sequence[str]], *notes: str) -> Table:
-    """Return a table of texts.
-
-    Args:
-        rows: what stands before each row.
-        columns: the cells of each set of vectors, as many as rows, by its name.
-        *notes: below the table, a line each.
-    """
+    """Return a table of texts: what stands before each row, each set's cells by its name, and notes below."""
     heads = [Column(end_of(head), "left") for head in ("", *columns)]
     return Table(heads, list(zip(rows, *columns.values(), strict=True)), notes=notes)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,62 +22,41 @@ from x2static.evaluation.sentence_similarity import (
     covered_pairs,
     sentences_of,
 )
-from x2static.machine.progress import Report, silent
+from x2static.pipeline.terminal import ProgressLine
 from x2static.schemas.vectors import WordVectors
 
 METHOD = 2  # grows when the same data and vectors would get other figures, so that saved ones are computed again
 
 Vectors = npt.NDArray[np.float32]
 Result = dict[str, Any]  # as JSON has it
-Show = Callable[[str], AbstractContextManager[Report]]
 
 
-def unseen(title: str) -> AbstractContextManager[Report]:
-    """Show progress to nobody."""
-    return nullcontext(silent)
+def saved_result(folder: Path | None, name: str, origin: Result, compute: Callable[[], Result]) -> Result:
+    """Return a result that takes long: the saved one, or a new one, which is then saved; without a folder, a new one.
 
-
-@dataclass(frozen=True)
-class SavedResults:
-    """A folder of results that take long, so that a killed command goes on where it was.
-
-    A file's name has a hash of what its result came from, and its content all of it: results of other settings stand
-    beside one another, and none is ever taken for another or lost to it. Without a folder nothing is saved.
+    The file's name begins with `name` and has a hash of the origin, all that can change the result, as JSON has it:
+    results of other settings stand beside one another, and none is taken for another. Raises X2StaticError: the file
+    is damaged.
     """
-
-    folder: Path | None
-
-    def get(self, name: str, origin: Result, compute: Callable[[], Result]) -> Result:
-        """Return a result: the saved one, or a new one, which is then saved.
-
-        Args:
-            name: what it is, the beginning of the file's name.
-            origin: all that can change it, as JSON has it.
-            compute: returns it; its values are those of JSON too.
-
-        Raises:
-            X2StaticError: the file is damaged.
-            OSError: it cannot be written.
-        """
-        if self.folder is None:
-            return compute()
-        path = self.folder / f"{name}-{hashlib.sha256(canonical_json(origin)).hexdigest()[:12]}.json"
-        if path.is_file():
-            saved = read_json(path)
-            if isinstance(saved, dict) and saved.get("origin") == origin and isinstance(saved.get("result"), dict):
-                return dict(saved["result"])
-        result = compute()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, canonical_json({"origin": origin, "result": result}))
-        return result
+    if folder is None:
+        return compute()
+    path = folder / f"{name}-{_hash(origin)[:12]}.json"
+    if path.is_file():
+        saved = read_json(path)
+        if isinstance(saved, dict) and saved.get("origin") == origin and isinstance(saved.get("result"), dict):
+            return dict(saved["result"])
+    result = compute()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, canonical_json({"origin": origin, "result": result}))
+    return result
 
 
 @dataclass(frozen=True)
 class TaskFigures:
     """What static vectors and their teacher reach on one task.
 
-    Each is a dictionary: of classification `accuracy` and `macro_f1`, 0 to 1; of sentence pairs `spearman`, -1 to 1 or
-    None where it is not defined.
+    A figure is a dictionary: of classification `accuracy` and `macro_f1`, 0 to 1; of sentence pairs `spearman`, -1 to
+    1 or None where it is not defined.
     """
 
     task: str  # its name
@@ -107,15 +85,8 @@ class TaskFigures:
 
     def figures(self) -> Result:
         """Return all of it, as JSON has it."""
-        return {
-            "teacher": self.teacher,
-            "fine_tuned": self.fine_tuned,
-            "static": self.static,
-            "share": self.share,
-            "share_of_fine_tuned": self.share_of_fine_tuned,
-            "covered": self.covered,
-            "total": self.total,
-        }
+        names = ("teacher", "fine_tuned", "static", "share", "share_of_fine_tuned", "covered", "total")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -125,96 +96,78 @@ class Comparison:
     vectors: WordVectors  # the static vectors; they need word segmentation rules
     sentences: TeacherSentences  # the teacher
     data: Path | None  # folder of the classification tasks
-    saved: SavedResults  # the results of earlier runs
+    out: Path | None = None  # folder of the results that are saved; None saves none
     fine_tuning: FineTuning | None = None  # its settings; None leaves it out
     seed: int = 0  # of the tasks' splits and of the classifiers
 
-    def compare_tasks(self, tasks: Sequence[str] | None = None, show: Show = unseen) -> list[TaskFigures]:
-        """Score the vectors and the teacher on each classification task.
+    def compare_tasks(self, tasks: Sequence[str] | None = None) -> list[TaskFigures]:
+        """Score the vectors and the teacher on each classification task, or on those of some names.
 
-        Args:
-            tasks: names; None for all that the data has.
-            show: shows the progress of each part that takes long, by its title.
-
-        Raises:
-            X2StaticError: the data cannot be used, the vectors have no segmentation rules, or training failed.
-            OSError: a result cannot be saved.
+        Raises X2StaticError: the data cannot be used, the vectors have no segmentation rules, or training failed.
         """
         self.vectors.split("")  # without rules nothing below would work, and the teacher comes first
-        return [self._compare_task(task, show) for task in read_tasks(self.data, self.seed, tasks)]
+        return [self._compare_task(task) for task in read_tasks(self.data, self.seed, tasks)]
 
-    def _compare_task(self, task: ClassificationTask, show: Show) -> TaskFigures:
-        data = hashlib.sha256(canonical_json([[part.labels, part.texts] for part in task.parts])).hexdigest()
+    def _compare_task(self, task: ClassificationTask) -> TaskFigures:
+        data = {"method": METHOD, "data": _hash([[part.labels, part.texts] for part in task.parts])}
+        linear = {**data, "classifier": "linear", "seed": self.seed}
 
         def encode(texts: list[str]) -> Vectors:
-            with show(f"{task.name}, teacher") as report:
+            with ProgressLine(f"{task.name}, teacher") as report:
                 return self.sentences.encode(texts, report)
 
-        def linear(name: str, origin: Result, encode: Callable[[list[str]], Vectors]) -> Result:
-            def compute() -> Result:
-                (score,) = evaluate_sentence_classification(encode, self.data, self.seed, [task.name])
-                return {"accuracy": score.accuracy, "macro_f1": score.macro_f1}
+        def classify(encode: Callable[[list[str]], Vectors]) -> Result:
+            (score,) = evaluate_sentence_classification(encode, self.data, self.seed, [task.name])
+            return {"accuracy": score.accuracy, "macro_f1": score.macro_f1}
 
-            setting = {"method": METHOD, "classifier": "linear", "seed": self.seed, "data": data}
-            return self.saved.get(f"{task.name}-{name}", {**setting, **origin}, compute)
+        def tune(settings: FineTuning) -> Result:
+            classes = np.array(task.classes)
+            texts = [*task.train.texts, *task.validation.texts]  # nothing is chosen by the validation part
+            labels = np.searchsorted(classes, [*task.train.labels, *task.validation.labels])
+            with ProgressLine(f"{task.name}, fine-tuning") as report:
+                predicted = fine_tune(self.sentences, texts, labels.tolist(), task.test.texts, settings, report)
+            right = np.searchsorted(classes, task.test.labels)
+            return {"accuracy": accuracy(right, predicted), "macro_f1": macro_f1(right, predicted)}
 
-        def fine_tuned(settings: FineTuning) -> Result:
-            def compute() -> Result:
-                classes = np.array(task.classes)
-                texts = [*task.train.texts, *task.validation.texts]  # nothing is chosen by the validation part
-                labels = np.searchsorted(classes, [*task.train.labels, *task.validation.labels])
-                with show(f"{task.name}, fine-tuning") as report:
-                    predicted = fine_tune(self.sentences, texts, labels.tolist(), task.test.texts, settings, report)
-                right = np.searchsorted(classes, task.test.labels)
-                return {"accuracy": accuracy(right, predicted), "macro_f1": macro_f1(right, predicted)}
-
-            setting = {"method": METHOD, "classifier": "fine-tuned", "settings": asdict(settings), "data": data}
-            return self.saved.get(f"{task.name}-fine-tuned", setting | self._weights_origin, compute)
-
-        return TaskFigures(
-            task.name,
-            "accuracy",
-            linear("teacher", self._teacher_origin, encode),
-            linear("static", self._static_origin, self.vectors.encode),
-            fine_tuned(self.fine_tuning) if self.fine_tuning else None,
-        )
+        teacher = self._saved(f"{task.name}-teacher", linear | self._teacher_origin, classify, encode)
+        static = self._saved(f"{task.name}-static", linear | self._static_origin, classify, self.vectors.encode)
+        fine_tuned = None
+        if self.fine_tuning:
+            origin = {**data, "classifier": "fine-tuned", "settings": asdict(self.fine_tuning), **self._weights_origin}
+            fine_tuned = self._saved(f"{task.name}-fine-tuned", origin, tune, self.fine_tuning)
+        return TaskFigures(task.name, "accuracy", teacher, static, fine_tuned)
 
     def compare_pairs(self, name: str, pairs: list[SentencePair]) -> TaskFigures:
-        """Score the vectors and the teacher on sentence pairs by the cosines of sentence vectors.
+        """Score the vectors and the teacher on sentence pairs, called `name`, by the cosines of sentence vectors.
 
         The static vectors' figure is that of `evaluation.sentence_similarity`; the teacher, who could read all pairs,
-        is scored on the same ones.
-
-        Args:
-            name: what the pairs are called.
-            pairs: sentences and how similar people find them.
-
-        Raises:
-            X2StaticError: the vectors have no segmentation rules, or scipy is missing.
-            OSError: a result cannot be saved.
+        is scored on the same ones. Raises X2StaticError: the vectors have no segmentation rules, or scipy is missing.
         """
         self.vectors.split("")  # without rules the text would be cut in another way than training did
         known = covered_pairs(self.vectors, pairs)
-        setting = {"method": METHOD, "pairs": hashlib.sha256(canonical_json(known)).hexdigest()}
+        setting = {"method": METHOD, "pairs": _hash(known)}
 
-        def figures(sentences: npt.NDArray[np.float64]) -> Result:
-            correlation = correlate(name, sentences, known)
+        def score(encode: Callable[[], npt.NDArray[np.float64]]) -> Result:
+            correlation = correlate(name, encode(), known)
             return {"spearman": correlation.spearman if correlation else None}
 
-        def teacher() -> Result:
-            return figures(self.sentences.encode(sentences_of(known)).astype(np.float64))
+        def teacher() -> npt.NDArray[np.float64]:
+            return self.sentences.encode(sentences_of(known)).astype(np.float64)
 
-        def static() -> Result:
-            return figures(average_sentences(self.vectors, known))
+        def static() -> npt.NDArray[np.float64]:
+            return average_sentences(self.vectors, known)
 
         return TaskFigures(
             name,
             "spearman",
-            self.saved.get(f"{name}-teacher", setting | self._teacher_origin, teacher),
-            self.saved.get(f"{name}-static", setting | self._static_origin, static),
+            self._saved(f"{name}-teacher", setting | self._teacher_origin, score, teacher),
+            self._saved(f"{name}-static", setting | self._static_origin, score, static),
             covered=len(known),
             total=len(pairs),
         )
+
+    def _saved(self, name: str, origin: Result, compute: Callable[[Any], Result], what: Any) -> Result:
+        return saved_result(self.out, name, origin, lambda: compute(what))
 
     def test_texts(self, tasks: Sequence[str] | None = None) -> list[str]:
         """Return the texts of the tasks' test parts. Raises X2StaticError: the data cannot be used."""
@@ -239,3 +192,7 @@ class Comparison:
         digest.update("\n".join(self.vectors.words).encode(errors="surrogatepass"))
         rules = self.vectors.segmentation
         return {"vectors": digest.hexdigest(), "words": rules.sha256 if rules else None}
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value)).hexdigest()

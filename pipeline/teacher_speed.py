@@ -19,10 +19,8 @@ from x2static.schemas.encoding import Precision
 from x2static.schemas.vectors import WordVectors
 
 SENTENCES = 2000  # a sample of those given; the teacher reads some hundreds a second
-ROUNDS = 3
-LEAST_SECONDS = 2.0  # of a measurement; the sentences are read again until it has lasted that long
-THREADS = 1  # of the libraries
 WARM = 64  # sentences that are read before the clock starts
+THREADS = 1  # of the libraries
 
 
 @dataclass(frozen=True)
@@ -33,20 +31,16 @@ class Measurement:
     model: str  # the teacher
     precision: Precision | Literal["auto"]  # its number format; "auto" picks by the processor
     trust_remote_code: bool  # let it run Python code of its own
-    sentences: list[str]  # what is read
-    least_seconds: float = LEAST_SECONDS  # how long at least
+    sentences: list[str]  # what is read, again and again
+    least_seconds: float = 2.0  # until it has lasted that long
 
 
-def measure(measurement: Measurement, rounds: int = ROUNDS, report: Report = silent) -> dict[str, Any]:
+def measure(measurement: Measurement, rounds: int = 3, report: Report = silent) -> dict[str, Any]:
     """Time static vectors and the teacher on one core, in processes of their own that take turns.
 
-    So each has its own memory and threads, and whoever else uses the machine is met by both.
-
-    Returns:
-        sentences; static_per_second and teacher_per_second, the medians of the rounds, and every round's; ratio.
-
-    Raises:
-        X2StaticError: the vectors have no segmentation rules, or the teacher cannot be loaded.
+    So each has its own memory and threads, and whoever else uses the machine is met by both. Returned are sentences;
+    static_per_second and teacher_per_second, the medians of the rounds, and every round's; ratio. Raises
+    X2StaticError: the vectors have no segmentation rules, or the teacher cannot be loaded.
     """
     import torch  # here, so that the static vectors' process does without
 
@@ -82,13 +76,13 @@ def machine() -> dict[str, Any]:
 
 def static_rate(measurement: Measurement) -> float:
     """Return how many sentences a second averaged static vectors are made of, on one core."""
-    _stay_on_one_core()
+    stay_on_one_core()
     return _rate(WordVectors.load(measurement.vectors).encode, measurement)
 
 
 def teacher_rate(measurement: Measurement) -> float:
     """Return how many sentences a second the teacher reads, on one core."""
-    _stay_on_one_core()
+    stay_on_one_core()
     import torch
 
     from x2static.baselines.teacher_sentences import TeacherSentences
@@ -98,6 +92,34 @@ def teacher_rate(measurement: Measurement) -> float:
         measurement.model, "cpu", measurement.precision, trust_remote_code=measurement.trust_remote_code
     )
     return _rate(sentences.encode, measurement)
+
+
+def _rate(encode: Callable[[list[str]], Any], measurement: Measurement) -> float:
+    sentences = measurement.sentences
+    encode(sentences[:WARM])
+    done, seconds = 0, 0.0
+    started = time.perf_counter()
+    while seconds < measurement.least_seconds or not done:
+        encode(sentences)
+        done += len(sentences)
+        seconds = time.perf_counter() - started
+    return done / seconds
+
+
+def stay_on_one_core() -> None:
+    """Keep every thread of this process, those of the libraries too, on one core.
+
+    Each thread has its own cores. Those that numpy started when it was loaded are there already; what is started
+    later is on the core of the thread that starts it.
+    """
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["OMP_NUM_THREADS"] = str(THREADS)  # for what is loaded from now on
+    if hasattr(os, "sched_setaffinity"):  # Linux; elsewhere the numbers of threads alone
+        core, tasks = max(os.sched_getaffinity(0)), Path("/proc/self/task")
+        # Where the system does not list the threads, the calling one alone (0).
+        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setaffinity(thread, {core})
 
 
 def sample(texts: Sequence[str], seed: int, most: int = SENTENCES) -> list[str]:
@@ -120,31 +142,3 @@ def read_sentences(path: Path, most: int = 1_000_000) -> list[str]:
             return [line.strip() for line in islice(file, most)]
     except UnicodeDecodeError as error:
         raise X2StaticError(f"{path}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
-
-
-def _rate(encode: Callable[[list[str]], Any], measurement: Measurement) -> float:
-    sentences = measurement.sentences
-    encode(sentences[:WARM])
-    done, seconds = 0, 0.0
-    started = time.perf_counter()
-    while seconds < measurement.least_seconds or not done:
-        encode(sentences)
-        done += len(sentences)
-        seconds = time.perf_counter() - started
-    return done / seconds
-
-
-def _stay_on_one_core() -> None:
-    """Keep every thread of this process, those of the libraries too, on one core.
-
-    Each thread has its own cores. Those that numpy started when it was loaded are there already; what is started
-    later is on the core of the thread that starts it.
-    """
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    os.environ["OMP_NUM_THREADS"] = str(THREADS)  # for what is loaded from now on
-    if hasattr(os, "sched_setaffinity"):  # Linux; elsewhere the numbers of threads alone
-        core, tasks = max(os.sched_getaffinity(0)), Path("/proc/self/task")
-        # Where the system does not list the threads, the calling one alone (0).
-        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]:
-            with suppress(ProcessLookupError):  # it has ended meanwhile
-                os.sched_setaffinity(thread, {core})

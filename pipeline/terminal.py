@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import TracebackType
 
 import click
 from tqdm import tqdm
@@ -21,11 +20,7 @@ _about: ContextVar[str] = ContextVar("about", default="")
 
 @contextmanager
 def about(name: str) -> Iterator[None]:
-    """Say of what is logged, and of an error, that it is about one of several things.
-
-    Args:
-        name: which one; stands before each message.
-    """
+    """Begin what is logged, and the message of an error, by the name of what it is about."""
     token = _about.set(f"{name}: ")
     try:
         yield
@@ -58,11 +53,7 @@ class ProgressLine:
     """A progress bar on a terminal; elsewhere a plain line every ten seconds and one at the end."""
 
     def __init__(self, title: str) -> None:
-        """Wait for the first report.
-
-        Args:
-            title: what is being done, in a word.
-        """
+        """Wait for the first report; the title says in a word what is being done."""
         self.title = title
         self._bar: tqdm | None = None
         self._first: Progress | None = None
@@ -74,9 +65,7 @@ class ProgressLine:
         """Return this."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Leave the last state standing."""
         if self._bar is not None:
             self._bar.close()
@@ -85,8 +74,7 @@ class ProgressLine:
 
     def __call__(self, progress: Progress) -> None:
         """Take a report."""
-        if self._first is None:
-            self._first = progress
+        self._first = self._first or progress
         self._latest = progress
         if sys.stderr.isatty():
             self._draw(progress)
@@ -106,16 +94,16 @@ class ProgressLine:
         self._shown, self._last_line = time.monotonic(), progress
         seconds = self._shown - self._started
         done_now = progress.done - (self._first.done if self._first else 0)
-        parts = [f"{self.title}: {progress.done:,}"]
+        position = f"{self.title}: {progress.done:,}"
         if progress.total:
-            about = "about " if progress.about else ""
-            parts[0] += f" of {about}{progress.total:,} {progress.unit} ({progress.done / progress.total:.0%})"
+            position += f" of {'about ' if progress.about else ''}{progress.total:,}"
+        position += f" {progress.unit}"
+        parts = [position, f"{duration(seconds)} so far"]
+        if progress.total:
+            parts[0] += f" ({progress.done / progress.total:.0%})"
             if done_now > 0 and progress.done < progress.total:
                 parts.append(f"{duration(seconds / done_now * (progress.total - progress.done))} left")
-        else:
-            parts[0] += f" {progress.unit}"
-        parts.insert(1, f"{duration(seconds)} so far")
-        click.echo(", ".join(part for part in [*parts, progress.detail] if part), err=True)
+        click.echo(", ".join([*parts, progress.detail] if progress.detail else parts), err=True)
 
 
 def duration(seconds: float) -> str:

@@ -29,7 +29,7 @@ def vectors(folder: Path) -> np.ndarray:
     return load_file(folder / "vectors.safetensors")["vectors"]
 
 
-def test_a_cache_is_whole_and_trains_to_the_same_vectors(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cache_is_whole_and_trains_to_the_same_vectors(old, capsys):
     assert run_here(capsys, ["cache", "verify", "cache"]).status == 0
     info = run_here(capsys, ["cache", "info", "cache", "--json"]).json
     assert (info["shards"], info["contexts"], info["words"]) == (3, 192, 1939)
@@ -40,7 +40,7 @@ def test_a_cache_is_whole_and_trains_to_the_same_vectors(old: Path, capsys: pyte
     np.testing.assert_allclose(vectors(old / "again"), vectors(old / "run"), rtol=1e-3, atol=1e-5)
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_run_goes_on_from_its_checkpoint(old, capsys):
     options = ["--min-count", "2", "--epochs", "3", "--batch-size", "8"]
     resumed = run_here(capsys, ["train", "--cache", "cache", "--out", "stopped", *options, "--json"])
 
@@ -49,7 +49,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(old: Path, capsys: pytest.Capt
     np.testing.assert_allclose(vectors(old / "stopped"), vectors(old / "longer"), rtol=1e-3, atol=1e-5)
 
 
-def test_a_finished_run_is_loaded_exported_and_continued(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_finished_run_is_loaded_exported_and_continued(old, capsys):
     words = WordVectors.load(old / "run")
     assert len(words) == 57
     assert words.encode(["The river hides seven lanterns."]).any()

@@ -1,4 +1,4 @@
-"""`x2static cache`: what a cache is, and whether it is whole."""
+"""`x2static cache`: what a cache is, whether it is whole, its repair, and caches made of caches."""
 
 import shutil
 from collections import Counter
@@ -9,14 +9,14 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
-from x2static.pipeline.commands.cache_derive import merge, sample
-from x2static.pipeline.commands.cache_repair import repair
-from x2static.pipeline.options import common, finish
-from x2static.pipeline.terminal import size
+from x2static.pipeline.options import FOLDER, common, finish, option, options
+from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.cache import Cache, totals
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.manifest import UnitSample
 
 SHOWN_RANGES = 8  # of missing shards; --json has them all
-FOLDER = click.Path(path_type=Path)
+COPY = click.option("--copy", is_flag=True, help="Copy the files, also where they could be linked.")
 
 
 @click.group()
@@ -24,24 +24,18 @@ def cache() -> None:
     """Look at a cache, check and repair it; make caches of caches."""
 
 
-for command in (repair, merge, sample):
-    cache.add_command(command)
-
-
 @cache.command()
 @click.argument("folder", type=FOLDER)
 @common
-@click.pass_context
 def info(context: click.Context, folder: Path) -> None:
     """Say what a cache is."""
     opened = Cache.open(folder)
     committed, damaged = opened.committed()
-    markers, plans = list(committed.values()), opened.plans()
-    missing = opened.missing()
-    encoding = opened.manifest.encoding
+    markers, plans, missing = list(committed.values()), opened.plans(), opened.missing()
+    manifest, encoding = opened.manifest, opened.manifest.encoding
     figures: dict[str, Any] = {
-        "teacher": opened.manifest.teacher,
-        "fingerprint": opened.manifest.fingerprint,
+        "teacher": manifest.teacher,
+        "fingerprint": manifest.fingerprint,
         "corpora": list(dict.fromkeys(plan.corpus for plan in plans)),
         "sampled": [str(sampled) for sampled in plans[0].sampled] if plans else [],
         "shards": len(markers),
@@ -52,27 +46,26 @@ def info(context: click.Context, folder: Path) -> None:
         "cache_bytes": folder_bytes(folder),
         "free_bytes": shutil.disk_usage(folder).free,
         "encoding": encoding.model_dump(),
+        "pools": dict(sorted(Counter(name for marker in markers for name in marker.pools).items())),
     }
+    done = "complete" if not missing else f"not complete ({len(missing):,} to do)"
     lines = [
-        f"teacher     {opened.manifest.teacher}, {encoding.dim} dimensions, {encoding.precision}, "
+        f"teacher     {manifest.teacher}, {encoding.dim} dimensions, {encoding.precision}, "
         f"windows of {encoding.window} pieces",
         f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),
         f"corpus      {', '.join(figures['corpora'])}",
         *(f"sample      {sampled} of a larger cache" for sampled in figures["sampled"]),
-        f"shards      {len(markers):,}, "
-        + ("complete" if figures["complete"] else f"not complete ({len(missing):,} to do)"),
+        f"shards      {len(markers):,}, {done}",
         f"paragraphs  {figures['paragraphs']:,} kept",
         f"contexts    {figures['contexts']:,}, {encoding.dtype}",
         f"words       {figures['words']:,}",
         f"size        {size(figures['cache_bytes'])}",
-        f"fingerprint {opened.manifest.fingerprint}",
+        f"fingerprint {manifest.fingerprint}",
+        *(f"pool        {name}, of {count:,} shards" for name, count in figures["pools"].items()),
+        *([f"missing     {_ranges(missing)}"] if missing else []),
+        *(f"damaged     {reason}" for reason in damaged.values()),
     ]
-    figures["pools"] = dict(sorted(Counter(name for marker in markers for name in marker.pools).items()))
-    lines += [f"pool        {name}, of {count:,} shards" for name, count in figures["pools"].items()]
-    lines += [f"missing     {_ranges(missing)}"] if missing else []
-    lines += [f"damaged     {reason}" for reason in damaged.values()]
-    click.echo("\n".join(lines))
-    finish(context, figures)
+    finish(context, figures, *lines)
 
 
 def _ranges(numbers: list[int]) -> str:
@@ -90,17 +83,91 @@ def _ranges(numbers: list[int]) -> str:
 @cache.command()
 @click.argument("folder", type=FOLDER)
 @common
-@click.pass_context
 def verify(context: click.Context, folder: Path) -> None:
     """Hash every file of a cache; name each shard that is damaged, missing or half-written, and exit with 1."""
     opened = Cache.open(folder)
     problems = opened.verify()
-    for problem in problems:
-        click.echo(problem)
-    finish(context, {"shards": len(opened.indices()), "problems": problems})
+    finish(context, {"shards": len(opened.indices()), "problems": problems}, *problems)
     if problems:
         raise X2StaticError(
             f"{folder}: {len(problems)} problems; `x2static cache repair {folder}` encodes again what is damaged or "
             "missing, and nothing else"
         )
     click.echo(f"{folder}: {len(opened.indices()):,} shards, every hash is right", err=True)
+
+
+@cache.command()
+@click.argument("folder", type=FOLDER)
+@option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
+@option(EncodeConfig, "corpus", "Where a corpus is now, if it has moved. May be given several times.", required=False)
+@options(
+    EncodeConfig,
+    part="3/16: only the shards of this part, in a cache that was made with the same --part.",
+    device="Where the teacher runs.",
+    trust_remote_code="Let a model run Python code of its own.",
+)
+@common
+def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
+    """Hash a cache, and encode again the shards that are damaged or missing, and nothing else.
+
+    Teacher, corpora and settings are those that the cache records. Run the same command again to go on where it
+    stopped.
+    """
+    from x2static.stage1_encode.plan.origin import Origin
+    from x2static.stage1_encode.repair import repair as run
+
+    with ProgressLine("repair") as report:
+        figures = run(folder, Origin(corpora=values.pop("corpus"), **values), report)
+    click.echo(
+        f"{folder}: {figures['shards']:,} shards, {len(figures['damaged']):,} of them were damaged, "
+        f"{figures['shards_encoded']:,} encoded in {duration(figures['seconds'])}"
+    )
+    finish(context, figures)
+
+
+@cache.command()
+@click.argument("out", type=FOLDER)
+@click.argument("inputs", type=FOLDER, nargs=-1, required=True)
+@COPY
+@common
+def merge(context: click.Context, out: Path, inputs: tuple[Path, ...], copy: bool) -> None:
+    """Join caches of equal encoding into the new cache OUT.
+
+    Parts of one cache (equal plans, made with --part) become the whole; caches of other corpora are appended in the
+    order given. Run the same command again to go on where it stopped.
+    """
+    from x2static.pipeline.caches import merge as run
+
+    with ProgressLine("merge") as report:
+        _finish_derived(context, out, run(out, list(inputs), copy, report))
+
+
+@cache.command()
+@click.argument("source", metavar="IN", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--every", type=click.IntRange(min=1), help="Take every n-th unit, beginning with the first.")
+@click.option("--first", type=click.IntRange(min=1), help="Take the first n units.")
+@COPY
+@common
+def sample(context: click.Context, source: Path, out: Path, every: int | None, first: int | None, copy: bool) -> None:
+    """Make the smaller cache OUT of some units of the cache IN, to try settings on.
+
+    Run the same command again to go on where it stopped.
+    """
+    if (every is None) == (first is None):
+        raise click.UsageError("give one of --every and --first", context)
+    from x2static.pipeline.caches import sample as run
+
+    units = UnitSample(kind="first", n=first) if first is not None else UnitSample(kind="every", n=every or 1)
+    with ProgressLine("sample") as report:
+        _finish_derived(context, out, run(source, out, units, copy, report))
+
+
+def _finish_derived(context: click.Context, out: Path, figures: dict[str, Any]) -> None:
+    click.echo(
+        f"{out}: {figures['shards']:,} shards ({figures['shards_resumed']:,} were there, "
+        f"{figures['shards_linked']:,} linked, {figures['shards_copied']:,} copied), "
+        f"{figures['contexts']:,} contexts, {figures['words']:,} words, {size(figures['cache_bytes'])}, "
+        + ("complete" if figures["complete"] else f"not complete: `x2static cache info {out}` says what is missing")
+    )
+    finish(context, figures)

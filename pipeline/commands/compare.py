@@ -14,56 +14,46 @@ import click
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import claim, only_writer
 from x2static.machine.packages import package_version, require
-from x2static.pipeline.compare.plan import COMPARED, PARTS, CompareConfig
-from x2static.pipeline.options import build, common, finish, given, option
+from x2static.pipeline.compare.plan import COMPARED, CompareConfig
+from x2static.pipeline.options import FOLDER, build, common, finish, given, option, options
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.baseline import METHODS
 
 if TYPE_CHECKING:
     from x2static.pipeline.compare.comparison import Comparison
 
-LISTS = ("baselines", "layers", "sizes", "words")
-
 
 @click.command()
-@click.argument("runs", type=click.Path(path_type=Path), nargs=-1)
+@click.argument("runs", type=FOLDER, nargs=-1)
 @option(CompareConfig, "cache", "Cache that all methods learn from.")
 @option(CompareConfig, "out", "Folder of the comparison.")
-@option(
-    CompareConfig,
-    "baselines",
-    f"all, none, or some of {', '.join(COMPARED)}, with commas.",
-    type=str,
+@click.option(
+    "--baselines",
     default="all",
     show_default=True,
+    help=f"all, none, or some of {', '.join(COMPARED)}, with commas.",
 )
 @option(CompareConfig, "seeds", "Seeds of X2Static and of skip-gram; one for the rest.")
-@option(CompareConfig, "layers", "Layers of ase, with commas.", type=str, default="last", show_default=True)
-@option(
-    CompareConfig,
-    "only",
-    "Work on this part alone; may be given several times.",
-    type=click.Choice(PARTS),
-    multiple=True,
-)
+@click.option("--layers", default="last", show_default=True, help="Layers of ase, with commas.")
+@option(CompareConfig, "only", "Work on this part alone; may be given several times.")
 @click.option("--no-classification", is_flag=True, help="Leave out classification (table 4).")
-@option(CompareConfig, "sizes", "Units of the cache at the sizes of figure 1, with commas.", type=str, default=None)
-@option(CompareConfig, "words", "Words whose neighbours are shown, with commas.", type=str, default=None)
+@click.option("--sizes", help="Units of the cache at the sizes of figure 1, with commas.")
+@click.option("--words", help="Words whose neighbours are shown, with commas.")
 @option(CompareConfig, "data", "Evaluation data: a folder with wordsim/ and classification/; else gensim's sets.")
 @option(CompareConfig, "reference", "Folder of the paper's figures: word_similarity.csv, classification.csv.")
-@click.option("--results", type=click.Path(path_type=Path), help="Write the Markdown page there too.")
-@option(CompareConfig, "min_count", "Leave out rarer words.")
-@option(CompareConfig, "max_vocab", "Keep at most so many words.")
-@option(
-    CompareConfig, "corpus", "Where the cache's corpus is now. May be given several times.", type=str, multiple=True
+@click.option("--results", type=FOLDER, help="Write the Markdown page there too.")
+@options(
+    CompareConfig,
+    min_count="Leave out rarer words.",
+    max_vocab="Keep at most so many words.",
+    corpus="Where the cache's corpus is now. May be given several times.",
+    model="Where the cache's teacher is now.",
+    threads="Threads of gensim's methods.",
+    device="Where teacher and training run.",
+    precision="Number format of the teacher.",
+    trust_remote_code="Let a model run Python code of its own.",
 )
-@option(CompareConfig, "model", "Where the cache's teacher is now.")
-@option(CompareConfig, "threads", "Threads of gensim's methods.")
-@option(CompareConfig, "device", "Where teacher and training run.")
-@option(CompareConfig, "precision", "Number format of the teacher.")
-@option(CompareConfig, "trust_remote_code", "Let a model run Python code of its own.")
 @common
-@click.pass_context
 def compare(context: click.Context, /, no_classification: bool, results: Path | None, **values: Any) -> None:
     """Compare finished runs, or X2Static trained from a cache, with the competing methods.
 
@@ -100,18 +90,20 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
 
 def _config(context: click.Context, values: dict[str, Any], no_classification: bool) -> CompareConfig:
     """Return the configuration. Raises click.UsageError: what is asked for is not possible."""
-    asked = {**given(context, values), "classification": not no_classification}
-    listed = {name: _listed(values[name]) for name in LISTS if values[name] is not None}
-    unknown = set(listed["baselines"]) - {*COMPARED, "all", "none"}
-    if unknown or (len(listed["baselines"]) > 1 and {"all", "none"} & set(listed["baselines"])):
+    lists = {}
+    for name in ("baselines", "layers", "sizes", "words"):
+        if values[name] is not None:
+            parts = (part.strip() for part in values[name].split(","))
+            lists[name] = tuple(dict.fromkeys(part for part in parts if part))
+    baselines = set(lists["baselines"])
+    if not baselines <= {*COMPARED, "all", "none"} or (len(baselines) > 1 and baselines & {"all", "none"}):
         raise click.UsageError(
             f"--baselines {values['baselines']}: give all, none, or some of {', '.join(COMPARED)}; vectors from "
             "elsewhere are made by `x2static baseline load` and given as a RUN",
             context,
         )
-    every = {"all": COMPARED, "none": ()}
-    listed["baselines"] = every.get(values["baselines"], listed["baselines"])
-    config = build(CompareConfig, {**asked, **listed})
+    lists["baselines"] = {"all": COMPARED, "none": ()}.get(values["baselines"], lists["baselines"])
+    config = build(CompareConfig, {**given(context, values), **lists, "classification": not no_classification})
     if config.cache is None and (config.baselines or not config.runs):
         raise click.UsageError(
             "give --cache, from which methods are made; or finished runs and --baselines none", context
@@ -119,10 +111,6 @@ def _config(context: click.Context, values: dict[str, Any], no_classification: b
     if no_classification and "table4" in config.only:
         raise click.UsageError("--only table4 is classification, which --no-classification leaves out", context)
     return config
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def _facts(comparison: "Comparison") -> dict[str, str]:

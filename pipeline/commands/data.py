@@ -10,10 +10,10 @@ from x2static.durable.storage import only_writer
 from x2static.pipeline.data.download import Unreachable
 from x2static.pipeline.data.fetch import data_folder, fetch, is_there
 from x2static.pipeline.data.sources import SETS, DataSet
-from x2static.pipeline.options import Command, common, finish
+from x2static.pipeline.options import FOLDER, common, finish
 from x2static.pipeline.terminal import size
 
-ALL = "all"
+TO = click.option("--to", type=FOLDER, help="The folder, instead of x2static/data in the user's cache folder.")
 
 
 @click.group()
@@ -26,18 +26,10 @@ def data() -> None:
     """
 
 
-def _to(command: Command) -> Command:
-    option = click.option(
-        "--to", type=click.Path(path_type=Path), help="The folder, instead of x2static/data in the user's cache folder."
-    )
-    return option(command)
-
-
 @data.command("fetch")
 @click.argument("names", metavar="[NAME...|all]", nargs=-1)
-@_to
+@TO
 @common
-@click.pass_context
 def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | None) -> None:
     """Download data sets, all or by name.
 
@@ -48,7 +40,9 @@ def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | Non
     refused: dict[str, str] = {}
     with only_writer(folder, "data folder"):
         for data_set in chosen:
-            click.echo(_introduction(data_set))
+            more = f" and {len(data_set.files) - 1} more" if len(data_set.files) > 1 else ""
+            click.echo(f"{data_set.name}: {data_set.about}\n  licence: {data_set.licence}")
+            click.echo(f"  source: {data_set.files[0].url}{more}, {size(data_set.n_bytes)}")
             try:
                 states[data_set.name] = "fetched" if fetch(folder, data_set) else "was there"
             except Unreachable:  # then the others are, too
@@ -66,50 +60,6 @@ def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | Non
     click.echo(f"now: x2static evaluate VECTORS --data {shlex.quote(str(folder))}", err=True)
 
 
-@data.command("list")
-@_to
-@common
-@click.pass_context
-def list_command(context: click.Context, to: Path | None) -> None:
-    """Show what can be fetched.
-
-    Each set with its task, size, whether it is there, and its licence.
-    """
-    folder = to or data_folder()
-    there = {name: is_there(folder, data_set) for name, data_set in SETS.items()}
-    names, tasks = max(map(len, SETS)), max(len(data_set.task) for data_set in SETS.values())
-    for name, data_set in SETS.items():
-        state = "there" if there[name] else "-"
-        click.echo(
-            f"{name:{names}}  {data_set.task:{tasks}}  {size(data_set.n_bytes):>8}  {state:5}  {data_set.licence}"
-        )
-    click.echo(f"{sum(there.values())} of {len(SETS)} are in {folder}; x2static data fetch NAME... gets the others")
-    sets = {
-        name: {
-            "task": data_set.task,
-            "about": data_set.about,
-            "licence": data_set.licence,
-            "bytes": data_set.n_bytes,
-            "sources": [file.url for file in data_set.files],
-            "there": there[name],
-        }
-        for name, data_set in SETS.items()
-    }
-    finish(context, {"folder": str(folder), "sets": sets})
-
-
-@data.command("path")
-@common
-@click.pass_context
-def path_command(context: click.Context) -> None:
-    """Print the folder of the fetched data, for --data."""
-    folder = data_folder()
-    if not any(is_there(folder, data_set) for data_set in SETS.values()):
-        raise X2StaticError(f"{folder}: nothing was fetched yet; run `x2static data fetch`, or give --data a folder")
-    click.echo(str(folder))
-    finish(context, {"folder": str(folder)})
-
-
 def _chosen(context: click.Context, names: tuple[str, ...]) -> list[DataSet]:
     """Return the sets of these names, each once; all where there is none, or "all".
 
@@ -117,20 +67,48 @@ def _chosen(context: click.Context, names: tuple[str, ...]) -> list[DataSet]:
     """
     known = {name.lower(): data_set for name, data_set in SETS.items()}
     wanted = dict.fromkeys(name.lower() for name in names)
-    if unknown := [name for name in names if name.lower() not in {*known, ALL}]:
+    if unknown := [name for name in names if name.lower() not in {*known, "all"}]:
         raise click.UsageError(
-            f"no data set is called {', '.join(unknown)}; there are {', '.join(SETS)}, and {ALL}", context
+            f"no data set is called {', '.join(unknown)}; there are {', '.join(SETS)}, and all", context
         )
-    return list(SETS.values()) if not wanted or ALL in wanted else [known[name] for name in wanted]
+    return list(SETS.values()) if not wanted or "all" in wanted else [known[name] for name in wanted]
 
 
-def _introduction(data_set: DataSet) -> str:
-    first, *others = (file.url for file in data_set.files)
-    more = f" and {len(others)} more" if others else ""
-    return "\n".join(
-        [
-            f"{data_set.name}: {data_set.about}",
-            f"  licence: {data_set.licence}",
-            f"  source: {first}{more}, {size(data_set.n_bytes)}",
-        ]
-    )
+@data.command("list")
+@TO
+@common
+def list_command(context: click.Context, to: Path | None) -> None:
+    """Show what can be fetched.
+
+    Each set with its task, size, whether it is there, and its licence.
+    """
+    folder = to or data_folder()
+    sets = {}
+    names, tasks = max(map(len, SETS)), max(len(data_set.task) for data_set in SETS.values())
+    for name, data_set in SETS.items():
+        there = is_there(folder, data_set)
+        sets[name] = {
+            "task": data_set.task,
+            "about": data_set.about,
+            "licence": data_set.licence,
+            "bytes": data_set.n_bytes,
+            "sources": [file.url for file in data_set.files],
+            "there": there,
+        }
+        state = "there" if there else "-"
+        click.echo(
+            f"{name:{names}}  {data_set.task:{tasks}}  {size(data_set.n_bytes):>8}  {state:5}  {data_set.licence}"
+        )
+    n_there = sum(bool(known["there"]) for known in sets.values())
+    last = f"{n_there} of {len(SETS)} are in {folder}; x2static data fetch NAME... gets the others"
+    finish(context, {"folder": str(folder), "sets": sets}, last)
+
+
+@data.command("path")
+@common
+def path_command(context: click.Context) -> None:
+    """Print the folder of the fetched data, for --data."""
+    folder = data_folder()
+    if not any(is_there(folder, data_set) for data_set in SETS.values()):
+        raise X2StaticError(f"{folder}: nothing was fetched yet; run `x2static data fetch`, or give --data a folder")
+    finish(context, {"folder": str(folder)}, str(folder))

@@ -7,28 +7,12 @@ from pathlib import Path
 import click
 
 from x2static.machine.packages import require
-from x2static.pipeline.evaluations.word_similarity import similarity_table
-from x2static.pipeline.options import common, finish
+from x2static.pipeline.options import FOLDER, common, finish
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
-from x2static.schemas.vectors import WordVectors
 
-LINE = 100  # characters
-NEIGHBOURS_OF = (
-    "king",
-    "music",
-    "war",
-    "computer",
-    "river",
-    "doctor",
-    "football",
-    "animal",
-    "government",
-    "language",
-    "city",
-    "film",
-)
+NEIGHBOURS_OF = "king music war computer river doctor football animal government language city film".split()
 
 
 def encode_config(folder: Path) -> EncodeConfig:
@@ -44,15 +28,14 @@ def train_config(folder: Path) -> TrainConfig:
 
 
 @click.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Folder to write to."
-)
+@click.option("--out", type=FOLDER, default=Path("demo"), show_default=True, help="Folder to write to.")
 @common
-@click.pass_context
 def demo(context: click.Context, out: Path) -> None:
     """Distil all-MiniLM-L6-v2 from half a million words, score the vectors and show neighbours."""
     require("encode", "demo", "evaluate")
     from x2static.evaluation.word_similarity import evaluate_word_similarity
+    from x2static.pipeline.evaluations.word_similarity import similarity_table
+    from x2static.schemas.vectors import WordVectors
     from x2static.stage1_encode.encode import encode
     from x2static.stage2_train.trainer import train
 
@@ -71,21 +54,15 @@ def demo(context: click.Context, out: Path) -> None:
     for word in NEIGHBOURS_OF:
         if word in vectors:
             near = ", ".join(other for other, _ in vectors.most_similar(word, 8))
-            click.echo(f"  {word:<11} " + textwrap.shorten(near, LINE - 14, placeholder=" ..."))
+            click.echo(f"  {word:<11} " + textwrap.shorten(near, 86, placeholder=" ..."))
     before = encoded["shards"] == encoded["shards_resumed"] and trained["finished_before"]
-    click.echo(f"\n{'Everything was done before' if before else 'Done in ' + duration(seconds)}:")
-    click.echo(
-        f"  cache   {out / 'cache'} (train again with other settings: x2static train --cache {out / 'cache'} ...)"
-    )
-    click.echo(f"  vectors {out / 'vectors'} ({len(vectors):,} words of {vectors.dim} dimensions)")
-    click.echo(f"  in Python: from x2static import WordVectors; WordVectors.load({str(out / 'vectors')!r})")
+    cache, folder = out / "cache", out / "vectors"
+    tasks = {score.task: {"score": score.score, "covered": score.covered, "total": score.total} for score in scores}
     finish(
         context,
-        {
-            "finished_before": before,
-            "seconds": round(seconds, 3),
-            "tasks": {
-                score.task: {"score": score.score, "covered": score.covered, "total": score.total} for score in scores
-            },
-        },
+        {"finished_before": before, "seconds": round(seconds, 3), "tasks": tasks},
+        f"\n{'Everything was done before' if before else 'Done in ' + duration(seconds)}:",
+        f"  cache   {cache} (train again with other settings: x2static train --cache {cache} ...)",
+        f"  vectors {folder} ({len(vectors):,} words of {vectors.dim} dimensions)",
+        f"  in Python: from x2static import WordVectors; WordVectors.load({str(folder)!r})",
     )

@@ -7,62 +7,44 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import require
-from x2static.pipeline.options import build, common, finish, option
+from x2static.pipeline.options import FOLDER, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
 
 
 @click.command()
-@option(EncodeConfig, "model", "Hugging Face model id, local model folder, or demo.")
-@option(
+@options(
     EncodeConfig,
-    "corpus",
-    "File, folder or quoted pattern ('texts/**/*.jsonl.gz'), plain or compressed (.gz, .bz2, .xz, .zst), with #column "
-    "for JSON lines and Parquet (text); - for standard input; hf://name/config:split#column; or demo. May be given "
-    "several times.",
-    type=str,
-    multiple=True,
+    model="Hugging Face model id, local model folder, or demo.",
+    corpus="File, folder or quoted pattern ('texts/**/*.jsonl.gz'), plain or compressed (.gz, .bz2, .xz, .zst), with "
+    "#column for JSON lines and Parquet (text); - for standard input; hf://name/config:split#column; or demo. May be "
+    "given several times.",
+    cache="Folder that the cache is written to.",
+    context="What the teacher reads at once.",
+    append="Add the corpora to a finished cache; what is in it stays untouched.",
+    layer="Layer whose states are averaged: last, 0 for the embeddings, n for block n, -1 and down from the end.",
+    limit="At most so many paragraphs of each corpus, before the filter; raise it to go on.",
+    compat="Reproduce the paper's reference implementation.",
+    dtype="Number format of the stored vectors.",
+    precision="Number format of the teacher.",
+    device="Where the teacher runs.",
+    compile="Let torch compile the teacher; on a CPU that takes a C++ compiler.",
+    workers="Processes that prepare text; by default a thread on a CPU, up to 8 for an accelerator.",
+    unit="Paragraphs in a unit, and so in a shard.",
+    part="3/16: only every 16th unit, the third first, so that 16 machines share the work.",
+    language="Language of the text, for cutting sentences and, in zh, ja and th, words.",
+    min_sentences="Drop paragraphs with fewer sentences.",
+    min_characters="Drop paragraphs with fewer characters.",
+    sample="Share of the paragraphs to take at random, such as 0.1.",
+    seed="Another seed takes another sample.",
+    format="How paragraphs stand in local files: one a line, between blank lines, as WikiExtractor writes them, in "
+    "rows of JSON, or in Parquet; auto goes by the names and first lines.",
+    on_bad_text="What to do about text that is not UTF-8, a line that is too long, or a row of JSON without text; "
+    "replace mends UTF-8 and fails for the rest.",
+    max_paragraph_bytes="A longer line is bad text.",
+    revision="Commit, tag or branch of a model on the hub.",
+    trust_remote_code="Let a model run Python code of its own.",
 )
-@option(EncodeConfig, "cache", "Folder that the cache is written to.")
-@option(EncodeConfig, "context", "What the teacher reads at once.")
-@option(EncodeConfig, "append", "Add the corpora to a finished cache; what is in it stays untouched.")
-@option(
-    EncodeConfig,
-    "layer",
-    "Layer whose states are averaged: last, 0 for the embeddings, n for block n, -1 and down from the end.",
-    type=str,
-)
-@option(EncodeConfig, "limit", "At most so many paragraphs of each corpus, before the filter; raise it to go on.")
-@option(EncodeConfig, "compat", "Reproduce the paper's reference implementation.")
-@option(EncodeConfig, "dtype", "Number format of the stored vectors.")
-@option(EncodeConfig, "precision", "Number format of the teacher.")
-@option(EncodeConfig, "device", "Where the teacher runs.")
-@option(EncodeConfig, "compile", "Let torch compile the teacher; on a CPU that takes a C++ compiler.")
-@option(
-    EncodeConfig, "workers", "Processes that prepare text; by default a thread on a CPU, up to 8 for an accelerator."
-)
-@option(EncodeConfig, "unit", "Paragraphs in a unit, and so in a shard.")
-@option(EncodeConfig, "part", "3/16: only every 16th unit, the third first, so that 16 machines share the work.")
-@option(EncodeConfig, "language", "Language of the text, for cutting sentences and, in zh, ja and th, words.")
-@option(EncodeConfig, "min_sentences", "Drop paragraphs with fewer sentences.")
-@option(EncodeConfig, "min_characters", "Drop paragraphs with fewer characters.")
-@option(EncodeConfig, "sample", "Share of the paragraphs to take at random, such as 0.1.")
-@option(EncodeConfig, "seed", "Another seed takes another sample.")
-@option(
-    EncodeConfig,
-    "format",
-    "How paragraphs stand in local files: one a line, between blank lines, as WikiExtractor writes them, in rows of "
-    "JSON, or in Parquet; auto goes by the names and first lines.",
-)
-@option(
-    EncodeConfig,
-    "on_bad_text",
-    "What to do about text that is not UTF-8, a line that is too long, or a row of JSON without text; replace mends "
-    "UTF-8 and fails for the rest.",
-)
-@option(EncodeConfig, "max_paragraph_bytes", "A longer line is bad text.")
-@option(EncodeConfig, "revision", "Commit, tag or branch of a model on the hub.")
-@option(EncodeConfig, "trust_remote_code", "Let a model run Python code of its own.")
 @click.option(
     "--ase",
     metavar="FILE|all-in-eval",
@@ -71,7 +53,7 @@ from x2static.schemas.encoding import EncodeConfig
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     help="For --ase all-in-eval: a file of pairs, or a folder of them; else gensim's sets.",
 )
 @option(EncodeConfig, "encoders", "Processes that a teacher is loaded in, on this machine; they share the units.")
@@ -80,7 +62,6 @@ from x2static.schemas.encoding import EncodeConfig
 )
 @click.option("--plan", is_flag=True, help="Print what the run would take, and do nothing.")
 @common
-@click.pass_context
 def encode(
     context: click.Context, /, plan: bool, ase: str | None, data: Path | None, engine: str, **values: Any
 ) -> None:
@@ -98,20 +79,30 @@ def encode(
         from x2static.stage1_encode.plan.estimate import estimate
 
         figures = estimate(config, pools)
-        click.echo(_plan_text(figures))
-        finish(context, figures)
+        about = "" if figures["paragraphs_counted"] else "about "
+        finish(
+            context,
+            figures,
+            f"units          {figures['units']:,} ({figures['units_left']:,} to do)",
+            f"paragraphs     {about}{figures['paragraphs']:,}",
+            f"sentences      {figures['sentences']:,}",
+            f"teacher tokens {figures['teacher_tokens']:,} ({figures['tokens_per_second']:,.0f} a second here)",
+            f"time           {duration(figures['seconds'])}",
+            f"cache          {size(figures['cache_bytes'])}, free {size(figures['free_bytes'])}",
+        )
         return
     from x2static.pipeline.engines.registry import ENGINES
     from x2static.stage1_encode.encode import encode as run
 
     with ProgressLine("encode") as report:
         result = run(config, report, pools, ENGINES[engine](config, pools, config.encoders))
-    click.echo(
+    finish(
+        context,
+        result,
         f"{config.cache}: {result['shards']:,} shards ({result['shards_resumed']:,} were there), "
         f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}, "
-        f"in {duration(result['seconds'])}"
+        f"in {duration(result['seconds'])}",
     )
-    finish(context, result)
 
 
 def _listed_words(ase: str, data: Path | None) -> list[str]:
@@ -130,17 +121,3 @@ def _listed_words(ase: str, data: Path | None) -> list[str]:
     if not listed:
         raise X2StaticError(f"--ase {ase}: no word in it; list one word a line")
     return listed
-
-
-def _plan_text(figures: dict[str, Any]) -> str:
-    about = "" if figures["paragraphs_counted"] else "about "
-    return "\n".join(
-        [
-            f"units          {figures['units']:,} ({figures['units_left']:,} to do)",
-            f"paragraphs     {about}{figures['paragraphs']:,}",
-            f"sentences      {figures['sentences']:,}",
-            f"teacher tokens {figures['teacher_tokens']:,} ({figures['tokens_per_second']:,.0f} a second here)",
-            f"time           {duration(figures['seconds'])}",
-            f"cache          {size(figures['cache_bytes'])}, free {size(figures['free_bytes'])}",
-        ]
-    )

@@ -8,16 +8,16 @@ import click
 from x2static.evaluation.bias import PARTITIONS
 from x2static.evaluation.intervals import RESAMPLES
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
-from x2static.pipeline.options import common, finish, given
+from x2static.pipeline.options import FOLDER, common, finish, given
 from x2static.pipeline.tables import short_names
 from x2static.schemas.vectors import WordVectors
 
 
 @click.command()
-@click.argument("vectors", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("vectors", type=FOLDER, nargs=-1, required=True)
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     help="The task's file or folder of data; else what gensim ships or, where it has none, what was fetched.",
 )
 @click.option("--task", type=click.Choice(list(EVALUATIONS)), default="word-similarity", show_default=True)
@@ -34,7 +34,6 @@ from x2static.schemas.vectors import WordVectors
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Repeat with so many seeds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
 @common
-@click.pass_context
 def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | None, task: str, **values: Any) -> None:
     """Score word vectors; what they do not know is left out and counted."""
     _refuse_unused(context, task, values)
@@ -43,11 +42,11 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
     config = EvaluateConfig(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
     folders = short_names(list(dict.fromkeys(vectors)))
     results = run({name: WordVectors.load(folder) for name, folder in folders.items()}, config)
-    click.echo("\n\n".join(table.terminal() for table in results.tables))
     # A short name may change with what else is scored; a path stays what it was.
     of_folders = {str(folders[name]): of_one for name, of_one in results.vectors.items()}
     only = next(iter(of_folders.values())) if len(of_folders) == 1 else {}  # one set: its tasks are at the top
-    finish(context, {"task": task, **results.figures, **only, "vectors": of_folders})
+    text = "\n\n".join(table.terminal() for table in results.tables)
+    finish(context, {"task": task, **results.figures, **only, "vectors": of_folders}, text)
 
 
 def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) -> None:

@@ -4,17 +4,16 @@ import shlex
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import claim, hash_file, only_writer, remove_leftovers, write_atomically
 from x2static.evaluation.word_pairs import find_word_pairs
 from x2static.machine.packages import require
 from x2static.pipeline.commands.train import train
-from x2static.pipeline.options import common, finish, given
+from x2static.pipeline.options import DEFAULT, FOLDER, common, finish, given
 from x2static.pipeline.sweeps.settings import (
     NOT_SWEPT,
     Grid,
@@ -29,40 +28,24 @@ from x2static.pipeline.sweeps.settings import (
     sweepable,
 )
 from x2static.pipeline.terminal import ProgressLine, duration
-from x2static.schemas.cache import Cache, content_of, missing_shards
+from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.training import PAPER
 
 if TYPE_CHECKING:
     from x2static.pipeline.sweeps.results import Ranking
 
-Command = TypeVar("Command", bound=click.Command)
-TRIALS = 20  # of a space, where the user does not say
 
-
-def settings_of_train(command: Command) -> Command:
-    """Add the options of `x2static train`: the settings that all trials have in common."""
-    there = {parameter.name for parameter in command.params}
-    command.params += [parameter for parameter in train.params if parameter.name not in there]
-    return command
-
-
-@settings_of_train
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the sweep.")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the sweep.")
 @click.option("-p", "--param", multiple=True, metavar="NAME=V1,V2", help="Values of a setting; several -p make a grid.")
-@click.option(
-    "--space", type=click.Path(path_type=Path), help="TOML file of choices and ranges, from which Optuna proposes."
-)
-@click.option("--trials", type=click.IntRange(min=1), default=TRIALS, show_default=True, help="Trials of a space.")
-@click.option(
-    "--data", type=click.Path(path_type=Path), help="A file of word pairs, or a folder of them; else gensim's sets."
-)
+@click.option("--space", type=FOLDER, help="TOML file of choices and ranges, from which Optuna proposes.")
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Trials of a space.")
+@click.option("--data", type=FOLDER, help="A file of word pairs, or a folder of them; else gensim's sets.")
 @click.option("--select", metavar="SET,SET", help="Data sets that the score is the mean of; all by default.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at a time.")
 @click.option("--prune", is_flag=True, help="Stop trials that have learned less than half of what others had.")
 @click.option("--retry-failed", is_flag=True, help="Try again what has failed.")
 @common
-@click.pass_context
 def sweep(context: click.Context, /, **values: Any) -> None:
     """Train with many settings from one cache, score and rank them; the teacher is not needed.
 
@@ -84,7 +67,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     started = time.monotonic()
     out: Path = values["out"]
     select = tuple(name.strip() for name in (values["select"] or "").split(",") if name.strip())
-    identity = _identity(fixed, grid, space, values, select)
+    identity = _identity(fixed, space or grid, values, select)
     with only_writer(out, "sweep"):
         claim(out, "sweep.json", "sweep", identity)
         remove_leftovers(out / TRIALS)
@@ -99,8 +82,32 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         # With trials of earlier calls, whose values the grid may no longer name.
         ranking = Ranking.of(source.names, select, load_all(out))
         facts = _facts(ranking, fixed, values, time.monotonic() - started)
-        _write(ranking, out, facts)
-    _tell(context, ranking, out, facts, time.monotonic() - started)
+        ranking.write(out / "sweep.parquet")
+        pictures = ranking.pictures()
+        for picture in pictures:
+            write_atomically(out / f"{picture.name}.png", picture.png)
+        write_atomically(out / "sweep.html", ranking.page(facts, pictures).html().encode())
+    click.echo(ranking.text(shutil.get_terminal_size((120, 24)).columns))
+    click.echo(f"\n{out}: {facts['trials']}\nscore: {facts['score']}")
+    click.echo(f"all figures in {out / 'sweep.parquet'}, plots in {out / 'sweep.html'}")
+    best = ranking.best
+    if best is None:
+        errors = [f"; {row.name}: {row.error}" for row in ranking.results if row.error]
+        raise X2StaticError(f"{out}: no trial has a score" + "".join(errors[:1]))
+    path = str(out / TRIALS / best.name)
+    click.echo(f"best: {path}")
+    result = {
+        "trials": len(ranking.results),
+        **{state: ranking.count(state) for state in ("complete", "pruned", "failed")},
+        "best": {"settings": best.settings, "score": ranking.score(best), "path": path},
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    finish(context, result)
+
+
+# The settings that all trials have in common.
+_OWN = {parameter.name for parameter in sweep.params}
+sweep.params += [parameter for parameter in train.params if parameter.name not in _OWN]
 
 
 def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> dict[str, Any]:
@@ -108,48 +115,46 @@ def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> 
 
     Raises WrongGrid: one is swept as well, or its value is not possible.
     """
-    by_field = {("continue_run" if name == "continue" else name): value for name, value in values.items()}
     fixed = {}
-    for name in [*sweepable(), *sorted(NOT_SWEPT - {"out"})]:
-        option = f"--{name.removesuffix('_run').replace('_', '-')}"
-        if name not in swept and name in by_field:
-            fixed[name] = parse(name, by_field[name], option)
-        elif name in swept and context.get_parameter_source(name) != ParameterSource.DEFAULT:
-            raise WrongGrid(f"{option} is given, and {name} is swept; give one of the two")
+    for field in [*sweepable(), *sorted(NOT_SWEPT - {"out"})]:
+        name = field.removesuffix("_run")
+        option = f"--{name.replace('_', '-')}"
+        if field not in swept:
+            fixed[field] = parse(field, values[name], option)
+        elif context.get_parameter_source(name) != DEFAULT:
+            raise WrongGrid(f"{option} is given, and {field} is swept; give one of the two")
     if values["compat"] == "paper":
-        asked = given(context, values)
-        fixed |= {name: value for name, value in PAPER.items() if name not in asked and name not in swept}
+        named = given(context, values)
+        fixed |= {name: value for name, value in PAPER.items() if name not in named and name not in swept}
     return fixed
 
 
 def _identity(
-    fixed: dict[str, Any], grid: dict[str, Any], space: Space | None, values: dict[str, Any], select: tuple[str, ...]
+    fixed: dict[str, Any], swept: dict[str, Any] | Space, values: dict[str, Any], select: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return all that has to be equal for the scores of two trials to be comparable, by name.
 
-    Raises:
-        X2StaticError: the cache is not whole, or there are no such data sets.
-        OSError: there is no vocabulary file of that name.
+    Raises X2StaticError: the cache is not whole, or there are no such data sets.
     """
     cache = Cache.open(values["cache"])
-    shards = dict(zip(cache.indices(), cache.shards(), strict=True))
-    missing = missing_shards(cache.plans(), {index: shard.marker for index, shard in shards.items()})
-    if missing and not fixed["partial"]:  # or every trial would fail by it
+    shards = cache.shards()
+    if cache.missing() and not fixed["partial"]:  # or every trial would fail by it
         raise X2StaticError(
-            f"{cache.path}: the cache is incomplete; finish `x2static encode` first (the same command goes on where it "
-            f"stopped)"
+            f"{cache.path}: the cache is incomplete; finish `x2static encode` first, it goes on where it stopped"
         )
     sets = {path.stem: hash_file(path) for path in find_word_pairs(values["data"])}
     if unknown := sorted(set(select) - sets.keys()):
         raise X2StaticError(f"--select {', '.join(unknown)}: no such data set; there are {', '.join(sets)}")
     vocab = fixed.get("vocab")
-    ranges = {name: entry.model_dump() if isinstance(entry, Range) else entry for name, entry in (space or {}).items()}
+    space = None
+    if values["space"]:
+        space = {name: entry.model_dump() if isinstance(entry, Range) else entry for name, entry in swept.items()}
     return {
         **{name: value for name, value in fixed.items() if name not in NOT_SWEPT},
         "vocab": hash_file(Path(vocab)) if vocab is not None else None,
-        "cache_content": content_of(list(shards.values())),
-        "swept": sorted(space or grid),
-        "space": ranges or None,
+        "cache_content": content_of(shards),
+        "swept": sorted(swept),
+        "space": space,
         "data": sets,
         "select": sorted(select),
     }
@@ -172,41 +177,10 @@ def _facts(ranking: "Ranking", fixed: dict[str, Any], values: dict[str, Any], se
 
 def _command(settings: dict[str, Any], cache: Path) -> str:
     """Return the command that trains with some settings, those that are no default."""
-    options = {parameter.name: parameter for parameter in train.params}
-    asked = [
+    defaults = {parameter.name: parameter.default for parameter in train.params}
+    options = [
         f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
         for name, value in settings.items()
-        if name in sweepable() and value is not None and value != options[name].default
+        if name in sweepable() and value is not None and value != defaults[name]
     ]
-    return " ".join(["x2static train", f"--cache {shlex.quote(str(cache))}", "--out DIR", *asked])
-
-
-def _write(ranking: "Ranking", out: Path, facts: dict[str, str]) -> None:
-    ranking.write(out / "sweep.parquet")
-    pictures = ranking.pictures()
-    for picture in pictures:
-        write_atomically(out / f"{picture.name}.png", picture.png)
-    write_atomically(out / "sweep.html", ranking.page(facts, pictures).html().encode())
-
-
-def _tell(context: click.Context, ranking: "Ranking", out: Path, facts: dict[str, str], seconds: float) -> None:
-    from x2static.pipeline.sweeps.trial import TRIALS as FOLDER
-
-    click.echo(ranking.text(shutil.get_terminal_size((120, 24)).columns))
-    click.echo(f"\n{out}: {facts['trials']}")
-    click.echo(f"score: {facts['score']}")
-    click.echo(f"all figures in {out / 'sweep.parquet'}, plots in {out / 'sweep.html'}")
-    best = ranking.best
-    if best is None:
-        first = next((row for row in ranking.results if row.error), None)
-        raise X2StaticError(
-            f"{out}: no trial has a score" + (f"; {first.name}: {first.error}" if first is not None else "")
-        )
-    click.echo(f"best: {out / FOLDER / best.name}")
-    told = {
-        "trials": len(ranking.results),
-        **{state: ranking.count(state) for state in ("complete", "pruned", "failed")},
-        "best": {"settings": best.settings, "score": ranking.score(best), "path": str(out / FOLDER / best.name)},
-        "seconds": round(seconds, 3),
-    }
-    finish(context, told)
+    return " ".join(["x2static train", f"--cache {shlex.quote(str(cache))}", "--out DIR", *options])

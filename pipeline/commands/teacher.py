@@ -13,7 +13,7 @@ from x2static.evaluation.measures import mean_of_known
 from x2static.evaluation.sentence_similarity import SentencePair, read_sentence_pairs
 from x2static.machine.packages import require, require_modules
 from x2static.pipeline import teacher_speed
-from x2static.pipeline.options import common, finish, option
+from x2static.pipeline.options import FOLDER, common, finish, options
 from x2static.pipeline.tables import over_some
 from x2static.pipeline.terminal import ProgressLine
 from x2static.report.table import Cell, Column, Table
@@ -25,26 +25,28 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("vectors", type=click.Path(path_type=Path))
+@click.argument("vectors", type=FOLDER)
 @click.option("--model", default="demo", show_default=True, help="The teacher: a folder, an id on the hub, or demo.")
-@click.option("--data", type=click.Path(path_type=Path), help="A folder of classification tasks.")
+@click.option("--data", type=FOLDER, help="A folder of classification tasks.")
 @click.option("--tasks", multiple=True, help="Only this task. May be given several times, or with commas.")
 @click.option(
     "--pairs",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     multiple=True,
     help="A file of sentence<TAB>sentence<TAB>score, too. May be given several times.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder that keeps each result, to go on after a kill.")
+@click.option("--out", type=FOLDER, help="Folder that keeps each result, to go on after a kill.")
 @click.option("--fine-tune", is_flag=True, help="Fine-tune the teacher on each task, too (minutes to hours).")
 @click.option("--speed", is_flag=True, help="Time both on one core (half a minute).")
-@click.option("--text", type=click.Path(path_type=Path), help="Sentences for --speed, one a line; else the tasks'.")
-@option(BaselineConfig, "seed", "Seed of splits, classifiers and fine-tuning.")
-@option(BaselineConfig, "device", "Where the teacher runs; --speed is measured on the CPU.")
-@option(BaselineConfig, "precision", "Number format of the teacher; it is fine-tuned in float32.")
-@option(BaselineConfig, "trust_remote_code", "Let a model run Python code of its own.")
+@click.option("--text", type=FOLDER, help="Sentences for --speed, one a line; else the tasks'.")
+@options(
+    BaselineConfig,
+    seed="Seed of splits, classifiers and fine-tuning.",
+    device="Where the teacher runs; --speed is measured on the CPU.",
+    precision="Number format of the teacher; it is fine-tuned in float32.",
+    trust_remote_code="Let a model run Python code of its own.",
+)
 @common
-@click.pass_context
 def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     """Score static vectors and their teacher on classification: what share is kept, and at what speed.
 
@@ -62,7 +64,7 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
         sentences = teacher_speed.sample(teacher_speed.read_sentences(values["text"]), values["seed"])
     comparison = _comparison(vectors, values)
     result: dict[str, Any] = {"model": values["model"], "precision": comparison.sentences.precision}
-    rows = comparison.compare_tasks(tasks, ProgressLine) if values["data"] is not None else []
+    rows = comparison.compare_tasks(tasks) if values["data"] is not None else []
     rows += [comparison.compare_pairs(name, of_file) for name, of_file in pairs.items()]
     if rows:
         click.echo(table_of(rows).terminal())
@@ -115,59 +117,54 @@ def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
     loaded = WordVectors.load(vectors)  # before the libraries of the teacher, so that a wrong name is told at once
     from x2static.baselines.fine_tuning import FineTuning
     from x2static.baselines.teacher_sentences import TeacherSentences
-    from x2static.pipeline.teacher_reference import Comparison, SavedResults
+    from x2static.pipeline.teacher_reference import Comparison
 
     sentences = TeacherSentences.load(
         values["model"], values["device"], values["precision"], trust_remote_code=values["trust_remote_code"]
     )
     tuning = FineTuning(seed=values["seed"]) if values["fine_tune"] else None
-    return Comparison(loaded, sentences, values["data"], SavedResults(values["out"]), tuning, values["seed"])
+    return Comparison(loaded, sentences, values["data"], values["out"], tuning, values["seed"])
 
 
 def _speed(vectors: Path, comparison: "Comparison", values: dict[str, Any], sentences: list[str]) -> dict[str, Any]:
-    measurement = teacher_speed.Measurement(
-        vectors, values["model"], values["precision"], values["trust_remote_code"], sentences
-    )
+    from x2static.pipeline.teacher_reference import saved_result
+
+    names = ("model", "precision", "trust_remote_code")
+    measurement = teacher_speed.Measurement(vectors, *(values[name] for name in names), sentences)
 
     def compute() -> dict[str, Any]:
         with ProgressLine("speed") as report:
             return teacher_speed.measure(measurement, report=report)
 
     read = sha256(canonical_json(sentences)).hexdigest()
-    machine = teacher_speed.machine()
-    origin = {**comparison.origin(), "asked": values["precision"], "sentences": read, "machine": machine}
-    return comparison.saved.get("speed", origin, compute)
+    origin = {"asked": values["precision"], "sentences": read, "machine": teacher_speed.machine()}
+    return saved_result(values["out"], "speed", comparison.origin() | origin, compute)
 
 
 def table_of(rows: "list[TaskFigures]") -> Table:
     """Return the scores, a row a task, and the share of the teacher's that the static vectors keep."""
-    tuned = any(row.fine_tuned for row in rows)
-    heads = ["teacher", "static", "kept", *(["fine-tuned", "kept"] if tuned else [])]
+    heads = ["teacher", "static", "kept"]
+    if any(row.fine_tuned for row in rows):
+        heads += ["fine-tuned", "kept"]
     lines: list[tuple[str, str, list[float | None]]] = []
     for row in rows:
         title = row.task if row.total is None else f"{row.task} ({row.covered}/{row.total})"
         numbers = [row.teacher[row.measure], row.static[row.measure], row.share]
         numbers += [row.fine_tuned[row.measure] if row.fine_tuned else None, row.share_of_fine_tuned]
-        lines.append((title, row.measure, numbers[: len(heads)]))
+        lines.append((title, row.measure, numbers))
     for measure in dict.fromkeys(row.measure for row in rows):
         alike = [numbers for _, of_line, numbers in lines if of_line == measure]
         if len(alike) > 1:
             # Of teacher and static vectors over the same tasks: those that have a share.
             counting = [numbers for numbers in alike if numbers[2] is not None]
-            means = [mean_of_known(numbers[place] for numbers in counting) for place in range(len(heads))]
+            means = [mean_of_known(numbers[place] for numbers in counting) for place in range(5)]
             lines.append((over_some("average", len(counting), len(alike)), measure, means))
-    cells = [
-        [
-            Cell(number, f"{number:.1%}") if head == "kept" and number is not None else number
-            for head, number in zip(heads, numbers, strict=True)
-        ]
-        for _, _, numbers in lines
-    ]
+    cells = []
+    for title, measure, numbers in lines:
+        columns = zip(heads, numbers, strict=False)  # the last two only where something was fine-tuned
+        shares = [Cell(n, f"{n:.1%}") if head == "kept" and n is not None else n for head, n in columns]
+        cells.append((title, measure, *shares))
     notes = ["by one linear classifier, or by cosine, on sentence vectors; the static ones are means of words"]
     if any(row.total is not None for row in rows):
         notes.append("in brackets: pairs of which each sentence has a known word/total; both are scored on those")
-    return Table(
-        [Column("", "left"), Column("", "left"), *map(Column, heads)],
-        [(title, measure, *of_line) for (title, measure, _), of_line in zip(lines, cells, strict=True)],
-        notes=notes,
-    )
+    return Table([Column("", "left"), Column("", "left"), *map(Column, heads)], cells, notes=notes)

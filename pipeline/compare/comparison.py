@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from x2static.durable.errors import Interrupted
 from x2static.machine.progress import Report
-from x2static.pipeline.caches.sample import sample
+from x2static.pipeline.caches import sample
 from x2static.pipeline.compare import curve, records, scores
 from x2static.pipeline.compare.curve import Point, Size, Sums
 from x2static.pipeline.compare.plan import CompareConfig, Step, steps

@@ -1,4 +1,7 @@
-"""From the forms in which data sets are published to those that the evaluation reads: bytes to bytes, UTF-8."""
+"""From the forms in which data sets are published to those that the evaluation reads: bytes to bytes, UTF-8.
+
+Each function is a form; what has another form is refused with X2StaticError.
+"""
 
 import csv
 import io
@@ -9,19 +12,12 @@ from x2static.durable.errors import X2StaticError
 
 
 def word_pairs(raw: bytes) -> bytes:
-    """Return lines of word<TAB>word<TAB>score: the published ones, whatever ends their lines.
-
-    Raises X2StaticError: a line has other columns.
-    """
-    rows = [[column.strip() for column in line.split("\t")] for line in _lines(raw)]
-    return _table(rows, 3)
+    """Return lines of word<TAB>word<TAB>score: the published ones, whatever ends their lines."""
+    return _table([[column.strip() for column in line.split("\t")] for line in _lines(raw)])
 
 
 def labelled_utf8(raw: bytes) -> bytes:
-    """Return lines of label<TAB>text from lines of label, space, text; in CR and MPQA a few texts are empty.
-
-    Raises X2StaticError: a line does not begin with a number.
-    """
+    """Return lines of label<TAB>text from lines of label, space, text; in CR and MPQA a few texts are empty."""
     lines = []
     for line in _lines(raw):
         label, *words = line.split()
@@ -41,10 +37,7 @@ def labelled_latin1(raw: bytes) -> bytes:
 
 
 def questions(raw: bytes) -> bytes:
-    """Return lines of four words, below headings `: section`: the published ones, whatever ends their lines.
-
-    Raises X2StaticError: a line is neither.
-    """
+    """Return lines of four words, below headings `: section`: the published ones, whatever ends their lines."""
     lines = [line.strip() for line in _lines(raw)]
     for line in lines:
         if not line.startswith(":") and len(line.split()) != 4:
@@ -53,16 +46,13 @@ def questions(raw: bytes) -> bytes:
 
 
 def sentence_pairs(raw: bytes) -> bytes:
-    """Return lines of sentence<TAB>sentence<TAB>score from comma-separated values in that order.
-
-    Raises X2StaticError: a row has other columns.
-    """
+    """Return lines of sentence<TAB>sentence<TAB>score from comma-separated values in that order."""
     rows = csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
-    return _table([[" ".join(column.split()) for column in row] for row in rows if row], 3)
+    return _table([[" ".join(column.split()) for column in row] for row in rows if row])
 
 
 def named_lists(raw: bytes) -> bytes:
-    """Return a JSON object of lists of words as it is. Raises X2StaticError: it is something else."""
+    """Return a JSON object of lists of words as it is."""
     try:
         content = json.loads(raw)
     except ValueError as error:
@@ -77,10 +67,10 @@ def _lines(raw: bytes) -> list[str]:
     return [line for line in raw.decode("utf-8-sig").split("\n") if line.strip()]
 
 
-def _table(rows: list[list[str]], n_columns: int) -> bytes:
+def _table(rows: list[list[str]]) -> bytes:
     for row in rows:
-        if len(row) != n_columns or not all(row):
-            raise X2StaticError(f"expected {n_columns} columns, got {row!r}")
+        if len(row) != 3 or not all(row):
+            raise X2StaticError(f"expected 3 columns, got {row!r}")
     return _text(["\t".join(row) for row in rows])
 
 
@@ -91,6 +81,5 @@ def _text(lines: list[str]) -> bytes:
 
 
 FORMS: dict[str, Callable[[bytes], bytes]] = {
-    convert.__name__: convert
-    for convert in (word_pairs, labelled_utf8, labelled_latin1, questions, sentence_pairs, named_lists)
+    form.__name__: form for form in (word_pairs, labelled_utf8, labelled_latin1, questions, sentence_pairs, named_lists)
 }

@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,9 @@ class Unreachable(X2StaticError):  # noqa: N818
 def download(file: RemoteFile, folder: Path) -> bytes:
     """Return the bytes of a remote file, which are those that were pinned.
 
-    Args:
-        file: the file.
-        folder: where it is kept under its sha256; one that is there already is not downloaded.
-
-    Raises:
-        Unreachable: the network failed, in the last try too.
-        X2StaticError: the server refuses, redirects to something else than https, or sends another file.
+    The folder keeps it under its sha256; one that is there already is not downloaded. Raises Unreachable: the network
+    failed, in the last try too. Raises X2StaticError: the server refuses, redirects to something else than https, or
+    sends another file.
     """
     require("data")
     import pooch  # an extra, and it brings requests
@@ -51,7 +48,7 @@ def download(file: RemoteFile, folder: Path) -> bytes:
     while True:
         try:
             path = pooch.retrieve(
-                file.url, f"sha256:{file.sha256}", fname=file.sha256, path=folder, downloader=_Https(file)
+                file.url, f"sha256:{file.sha256}", fname=file.sha256, path=folder, downloader=partial(_get, file)
             )
             return Path(path).read_bytes()
         except requests.HTTPError as error:
@@ -78,41 +75,36 @@ def download(file: RemoteFile, folder: Path) -> bytes:
         time.sleep(wait)
 
 
-class _Https:
-    """A downloader of pooch's that takes https alone, no more bytes than the file has, and no web page."""
+def _get(file: RemoteFile, url: str, out: str, pooch: Any, check_only: bool = False) -> None:
+    """Be a downloader of pooch's that takes https alone, no more bytes than the file has, and no web page."""
+    import requests
 
-    def __init__(self, file: RemoteFile) -> None:
-        self.file = file
-
-    def __call__(self, url: str, out: str, pooch: Any, check_only: bool = False) -> None:
-        import requests
-
-        if not url.startswith("https://"):
-            raise X2StaticError(f"{url}: is not https; not fetched")
-        paths = ssl.get_default_verify_paths()
-        headers = {"User-Agent": f"x2static/{package_version('x2static')}", "Accept-Encoding": "identity"}
-        deadline = time.monotonic() + DEADLINE
-        size = 0
-        with (
-            requests.get(
-                url,
-                headers=headers,
-                hooks={"response": _refuse_plain_redirect},
-                stream=True,
-                timeout=TIMEOUT,
-                verify=paths.cafile or paths.capath or True,  # the system's certificates, else those of certifi
-            ) as response,
-            Path(out).open("wb") as target,
-        ):
-            response.raise_for_status()
-            while piece := response.raw.read1(PIECE):  # read() would wait for all of it
-                if size == 0 and MARKUP.match(piece):
-                    raise _not_pinned(self.file, f"got what looks like a web page ({piece[:60]!r})")
-                size += target.write(piece)
-                if size > self.file.n_bytes:
-                    raise _not_pinned(self.file, f"got more, {size:,} bytes so far")
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{size:,} bytes in {DEADLINE:g} seconds")
+    if not url.startswith("https://"):
+        raise X2StaticError(f"{url}: is not https; not fetched")
+    paths = ssl.get_default_verify_paths()
+    headers = {"User-Agent": f"x2static/{package_version('x2static')}", "Accept-Encoding": "identity"}
+    deadline = time.monotonic() + DEADLINE
+    size = 0
+    with (
+        requests.get(
+            url,
+            headers=headers,
+            hooks={"response": _refuse_plain_redirect},
+            stream=True,
+            timeout=TIMEOUT,
+            verify=paths.cafile or paths.capath or True,  # the system's certificates, else those of certifi
+        ) as response,
+        Path(out).open("wb") as target,
+    ):
+        response.raise_for_status()
+        while piece := response.raw.read1(PIECE):  # read() would wait for all of it
+            if size == 0 and MARKUP.match(piece):
+                raise _not_pinned(file, f"got what looks like a web page ({piece[:60]!r})")
+            size += target.write(piece)
+            if size > file.n_bytes:
+                raise _not_pinned(file, f"got more, {size:,} bytes so far")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{size:,} bytes in {DEADLINE:g} seconds")
 
 
 def _refuse_plain_redirect(response: Any, **_: Any) -> None:

@@ -36,30 +36,20 @@ def is_there(folder: Path, data_set: DataSet) -> bool:
     try:
         contents = {file.path: (folder / file.path).read_bytes() for file in data_set.files}
         marker = read_json(folder / MARKERS / f"{data_set.name}.json")
-    except (FileNotFoundError, NotADirectoryError):
-        return False
     except IsADirectoryError as error:
         raise X2StaticError(
             f"{error.filename}: a folder has the place of a file of {data_set.name}; move it away"
         ) from error
-    except X2StaticError:  # the marker is damaged: the set is fetched again, and then it is whole
+    except (FileNotFoundError, NotADirectoryError, X2StaticError):  # where the marker is damaged, it is fetched again
         return False
     expected = _description(data_set, contents)
     return isinstance(marker, dict) and all(marker.get(key) == expected[key] for key in ("conversion", "files"))
 
 
 def fetch(folder: Path, data_set: DataSet) -> bool:
-    """Fetch a data set, if it is not there.
+    """Fetch a data set, if it is not there, and return whether it was fetched now; the folder's lock is the caller's.
 
-    Args:
-        folder: where to; its lock is the caller's (x2static.durable.storage.only_writer).
-        data_set: the data set.
-
-    Returns:
-        Whether it was fetched now.
-
-    Raises:
-        X2StaticError: it cannot be had, is not what was pinned, or another file has its place.
+    Raises X2StaticError: it cannot be had, is not what was pinned, or another file has its place.
     """
     if is_there(folder, data_set):
         return False
@@ -69,41 +59,31 @@ def fetch(folder: Path, data_set: DataSet) -> bool:
     finally:
         shutil.rmtree(downloads, ignore_errors=True)
     marker = folder / MARKERS / f"{data_set.name}.json"
-    if not marker.exists():
-        _spare_others(folder, contents)
-    for place in {folder, marker.parent, *((folder / path).parent for path in contents)}:
-        remove_leftovers(place)
-    _write(folder, contents)
-    marker.parent.mkdir(exist_ok=True)
-    write_atomically(marker, canonical_json(_description(data_set, contents)))
-    return True
-
-
-def _write(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write the files of a set; several come into their new folder at once, so that no reader finds half of them."""
-    home = (folder / next(iter(contents))).parent
-    if len(contents) > 1 and not home.exists():
-        staging = folder / f"{TEMPORARY}{home.name}"
-        staging.mkdir(parents=True)
-        for path, data in contents.items():
-            (staging / Path(path).name).write_bytes(data)
-        home.parent.mkdir(exist_ok=True)
-        commit_folder(staging, home)
-        return
-    home.mkdir(parents=True, exist_ok=True)
-    for path, data in contents.items():
-        write_atomically(folder / path, data)
-
-
-def _spare_others(folder: Path, contents: dict[str, bytes]) -> None:
-    """Refuse to write over files that are not ours: no marker names them, and they are not what was fetched."""
-    for path, data in contents.items():
-        target = folder / path
-        if target.exists() and (not target.is_file() or target.read_bytes() != data):
+    targets = {folder / path: data for path, data in contents.items()}
+    for target, data in targets.items():
+        if not marker.exists() and target.exists() and (not target.is_file() or target.read_bytes() != data):
             raise X2StaticError(
                 f"{target}: there is another file of this name, which was not fetched; move it away, or fetch to "
                 "another folder with --to"
             )
+    for place in {folder, marker.parent, *(target.parent for target in targets)}:
+        remove_leftovers(place)
+    home = next(iter(targets)).parent
+    if len(targets) > 1 and not home.exists():
+        # All at once, in a new folder, so that no reader finds half of them.
+        staging = folder / f"{TEMPORARY}{home.name}"
+        staging.mkdir(parents=True)
+        for target, data in targets.items():
+            (staging / target.name).write_bytes(data)
+        home.parent.mkdir(exist_ok=True)
+        commit_folder(staging, home)
+    else:
+        home.mkdir(parents=True, exist_ok=True)
+        for target, data in targets.items():
+            write_atomically(target, data)
+    marker.parent.mkdir(exist_ok=True)
+    write_atomically(marker, canonical_json(_description(data_set, contents)))
+    return True
 
 
 def _description(data_set: DataSet, contents: dict[str, bytes]) -> dict[str, Any]:

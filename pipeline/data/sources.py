@@ -32,11 +32,9 @@ class DataSet:
         return sum(file.n_bytes for file in self.files)
 
 
-def _read_table() -> dict[str, DataSet]:
-    table = tomllib.loads(files("x2static.pipeline.data").joinpath("sources.toml").read_text(encoding="utf-8"))
-    for entry in table.values():
-        entry["files"] = tuple(RemoteFile(**file) for file in entry["files"])
-    return {name: DataSet(name, **entry) for name, entry in table.items()}
-
-
-SETS = _read_table()
+SETS: dict[str, DataSet] = {}
+for _name, _entry in tomllib.loads(
+    (files("x2static.pipeline.data") / "sources.toml").read_text(encoding="utf-8")
+).items():
+    _entry["files"] = tuple(RemoteFile(**file) for file in _entry["files"])
+    SETS[_name] = DataSet(_name, **_entry)

@@ -19,28 +19,18 @@ from x2static.stage1_encode.pools.pool import Pool
 from x2static.stage1_encode.worker import Engine, Job, Staged, Worker
 
 ASK = "a job, please"
-
 logger = logging.getLogger(__name__)
 
 
 def local(config: EncodeConfig, pools: Sequence[Pool], encoders: int) -> Engine:
-    """Return the engine.
-
-    Args:
-        config: what is encoded.
-        pools: what is taken besides the contexts.
-        encoders: processes that a teacher is loaded in; 1: this one.
-    """
+    """Return the engine; `encoders` are the processes that a teacher is loaded in, 1 means this one."""
     return Worker.run if encoders == 1 else partial(_hand_out, config, pools, encoders)
 
 
 def _hand_out(
     config: EncodeConfig, pools: Sequence[Pool], encoders: int, worker: Worker, jobs: Iterable[Job]
 ) -> Generator[Staged, None, None]:
-    """Start encoders, hand jobs out to them, and yield what they staged.
-
-    Raises X2StaticError: a unit cannot be encoded, or all encoders were killed before any had staged one.
-    """
+    """Start encoders, hand jobs out to them, and yield what they staged."""
     to_do = deque(jobs)
     while to_do:
         n_staged, deaths = 0, []

@@ -43,12 +43,7 @@ def write_binary(vectors: WordVectors, out: Path) -> list[str]:
 
 
 def _write(vectors: WordVectors, out: Path, lines: Callable[[list[str], Matrix], Iterator[bytes]]) -> list[str]:
-    rows, left_out = [], []
-    for row, word in enumerate(vectors.words):
-        if word and not UNWRITABLE.search(word):
-            rows.append(row)
-        else:
-            left_out.append(word)
+    rows = [row for row, word in enumerate(vectors.words) if word and not UNWRITABLE.search(word)]
     if not rows:
         raise X2StaticError(f"{out}: the format can hold none of the {len(vectors)} words; nothing was written")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -57,4 +52,5 @@ def _write(vectors: WordVectors, out: Path, lines: Callable[[list[str], Matrix],
         for start in range(0, len(rows), BLOCK_ROWS):
             block = rows[start : start + BLOCK_ROWS]
             file.write(b"".join(lines([vectors.words[row] for row in block], vectors.matrix[block])))
-    return left_out
+    written = set(rows)
+    return [word for row, word in enumerate(vectors.words) if row not in written]

@@ -1,50 +1,54 @@
-"""`make demo` as the README promises it, on the whole demo corpus."""
+"""`x2static demo`: on some of its texts what it shows, and on all of them the score that the README promises."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Ran, Run, files_of
-from x2static.pipeline.commands.demo import NEIGHBOURS_OF
+from tests.pipeline.ran import run_here
+from tests.stage1_encode.runs import files_of
+from x2static.pipeline.commands import demo
+from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.vectors import WordVectors
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo") / "demo"
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
 
 
-@pytest.fixture(scope="module")
-def first(run: Run, folder: Path) -> Ran:
-    return run("demo", "--out", folder, "--json")
+def test_a_second_demo_finds_everything_done_and_both_say_where_it_is(tmp_path, monkeypatch, capsys):
+    whole = demo.encode_config
 
+    def some(folder: Path) -> EncodeConfig:
+        return whole(folder).model_copy(update={"limit": 150})
 
-def test_the_demo_reaches_half_on_wordsim_353(first: Ran) -> None:
-    assert first.status == 0, first.stderr
-    task = first.json["tasks"]["wordsim353"]
-    assert task["score"] >= 0.50
-    assert task["covered"] >= 0.6 * task["total"]
-    assert first.json["tasks"]["simlex999"]["covered"] > 500
-
-
-def test_the_demo_shows_neighbours_of_a_dozen_words_and_where_its_files_are(first: Ran, folder: Path) -> None:
-    assert len(NEIGHBOURS_OF) == 12
-    for word in NEIGHBOURS_OF:
-        assert f"\n  {word} " in first.stdout
-    assert str(folder / "vectors") in first.stdout
-    assert str(folder / "cache") in first.stdout
-    vectors = WordVectors.load(folder / "vectors")
-    assert {"queen", "prince", "throne", "crown", "emperor", "kings"} & {
-        word for word, _ in vectors.most_similar("king")
-    }
-
-
-def test_a_second_demo_finds_everything_done_and_says_so(first: Ran, run: Run, folder: Path) -> None:
+    monkeypatch.setattr(demo, "encode_config", some)
+    folder = tmp_path / "demo"
+    first = run_here(capsys, ["demo", "--out", folder, "--json"])
+    assert first.status == 0, first.err
     before = files_of(folder)
-    second = run("demo", "--out", folder, "--json")
-    assert second.status == 0, second.stderr
-    assert second.json["finished_before"] is True
-    assert first.json["finished_before"] is False
-    assert "Everything was done before" in second.stdout
+    second = run_here(capsys, ["demo", "--out", folder, "--json"])
+    assert second.status == 0, second.err
+    assert (first.json["finished_before"], second.json["finished_before"]) == (False, True)
+    assert "Everything was done before" in second.out
     assert second.json["tasks"] == first.json["tasks"]
     assert files_of(folder) == before
+    vectors = WordVectors.load(folder / "vectors")
+    for said in (first.out, second.out):
+        assert all((f"\n  {word} " in said) == (word in vectors) for word in demo.NEIGHBOURS_OF)
+        assert str(folder / "vectors") in said
+        assert str(folder / "cache") in said
+
+
+@pytest.mark.exhaustive
+def test_the_demo_reaches_half_on_wordsim_353(tmp_path, capsys):
+    done = run_here(capsys, ["demo", "--out", tmp_path / "demo", "--json"])
+    assert done.status == 0, done.err
+    task = done.json["tasks"]["wordsim353"]
+    assert task["score"] >= 0.50
+    assert task["covered"] >= 0.6 * task["total"]
+    assert done.json["tasks"]["simlex999"]["covered"] > 500
+    vectors = WordVectors.load(tmp_path / "demo" / "vectors")
+    assert all(word in vectors for word in demo.NEIGHBOURS_OF)
+    near = {word for word, _ in vectors.most_similar("king")}
+    assert {"queen", "prince", "throne", "crown", "emperor", "kings"} & near

@@ -27,7 +27,7 @@ PHASES = {
 def uninterrupted(run: Run, small_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("train") / "run"
     done = run("train", "--cache", small_cache, "--out", out, *OPTIONS)
-    assert done.status == 0, done.stderr
+    assert done.status == 0, done.said
     return result_of(out)
 
 
@@ -36,9 +36,7 @@ def result_of(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
-    phase: str, run: Run, small_cache: Path, uninterrupted: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(phase, run, small_cache, uninterrupted, tmp_path):
     command = ("train", "--cache", small_cache, "--out", tmp_path / "run", *OPTIONS)
     killed = run(*command, kill=PHASES[phase])
     assert killed.status == -9
@@ -46,24 +44,18 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(
 
     resumed = run(*command, "--json")
 
-    assert resumed.status == 0, resumed.stderr
+    assert resumed.status == 0, resumed.said
     assert resumed.json["resumed"]
     assert result_of(tmp_path / "run") == uninterrupted
     assert len(uninterrupted) == len(RESULT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_the_state_and_exits_with_130(
-    number: signal.Signals, run: Run, small_cache: Path, uninterrupted: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_signal_saves_the_state_and_exits_with_130(number, run, small_cache, uninterrupted, tmp_path):
     out = tmp_path / "run"
     command = ("train", "--cache", str(small_cache), "--out", str(out), *OPTIONS)
     process = subprocess.Popen(
-        [sys.executable, "-m", "x2static", *command],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-m", "x2static", *command], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
     while process.poll() is None and not list(out.glob("checkpoints/0*")):
         time.sleep(0.01)
@@ -77,9 +69,7 @@ def test_a_signal_saves_the_state_and_exits_with_130(
     assert result_of(out) == uninterrupted
 
 
-def test_training_needs_neither_transformers_nor_datasets(
-    small_cache: Path, uninterrupted: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_training_needs_neither_transformers_nor_datasets(small_cache, uninterrupted, tmp_path):
     without = (
         "import sys\n"
         "for name in ('transformers', 'datasets', 'tokenizers', 'sentencex'): sys.modules[name] = None\n"

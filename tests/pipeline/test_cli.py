@@ -2,12 +2,16 @@
 
 import errno
 import io
-import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
+from tests.pipeline.ran import run_here
 from tests.schemas.caches import make_cache
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.progress import Progress
@@ -21,17 +25,24 @@ TRAIN = ("train", "--cache", "x", "--out", "y")
 NOTHING = {"shards": 0, "shards_resumed": 0, "contexts": 0, "words": 0, "cache_bytes": 0, "seconds": 0}
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["--help"]) == 0
-    out = capsys.readouterr().out
-    for name in cli.COMMANDS:
-        assert f"  {name} " in out
-
-
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_is_listed_and_explains_itself(command, capsys):
+    assert cli.run(["--help"]) == 0
+    assert f"  {command} " in capsys.readouterr().out
     assert cli.run([command, "--help"]) == 0
     assert "Usage: x2static " + command in capsys.readouterr().out
+
+
+def test_help_is_quick():
+    code = (
+        "import sys\n"
+        "from x2static.pipeline.cli import run\n"
+        "for command in ('demo', 'encode', 'train', 'baseline', 'data'): assert run([command, '--help']) == 0\n"
+        "heavy = {'numpy', 'pyarrow', 'zarr', 'torch', 'transformers', 'datasets', 'pooch', 'requests'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -42,27 +53,19 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         ([*ENCODE, "--unit", "0"], "--unit 0"),
         ([*ENCODE, "--context", "word"], "--context"),
         ([*ENCODE, "--part", "4/3"], "--part 4/3: "),
-        ([*ENCODE, "--part", "3"], "--part 3: "),
-        ([*ENCODE, "--sample", "1"], "--sample 1.0: "),
         ([*ENCODE, "--sample", "0"], "--sample 0.0: "),
-        ([*ENCODE, "--seed", "-1"], "--seed -1: "),
         ([*TRAIN, "--lr", "0"], "--lr 0.0: input should be greater than 0"),
-        ([*TRAIN, "--lr", "-0.5"], "--lr -0.5: "),
         ([*TRAIN, "--lr", "nan"], "--lr"),
         ([*TRAIN, "--epochs", "two"], "two"),
-        ([*TRAIN, "--warmup", "-1"], "--warmup -1.0: "),
         ([*TRAIN, "--noise-power", "2"], "--noise-power 2.0: "),
         ([*TRAIN, "--schedule", "steep"], "'steep' is not one of 'constant', 'linear', 'cosine'"),
         (["export", "x", "--to", "excel", "--out", "y"], "excel"),
         (["cache", "merge", "out"], "INPUTS"),
-        (["cache", "repair"], "FOLDER"),
         (["cache", "repair", "x", "--device", "abacus"], "--device"),
         (["distill"], "distill"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_names_the_option(
-    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_usage_exits_with_2_and_names_the_option(arguments, named, capsys):
     assert cli.run(arguments) == 2
     assert named in capsys.readouterr().err.splitlines()[-1]
 
@@ -82,9 +85,7 @@ def test_wrong_usage_exits_with_2_and_names_the_option(
         ["encode", "--model", "./nowhere", "--corpus", "demo", "--cache", "cache"],
     ],
 )
-def test_an_error_is_one_line_that_names_the_place_and_exits_with_1(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_error_is_one_line_that_names_the_place_and_exits_with_1(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.run(arguments) == 1
     err = capsys.readouterr().err
@@ -92,13 +93,6 @@ def test_an_error_is_one_line_that_names_the_place_and_exits_with_1(
     assert err.count("\n") == 1
     assert "nowhere" in err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_debug_shows_the_traceback_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["evaluate", str(tmp_path / "nowhere"), "--debug"]) == 1
-    err = capsys.readouterr().err
-    assert err.startswith("Traceback")
-    assert err.splitlines()[-1].startswith("error: ")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +106,7 @@ def test_debug_shows_the_traceback_too(tmp_path: Path, capsys: pytest.CaptureFix
         (ZeroDivisionError("division by zero"), "unexpected ZeroDivisionError: division by zero"),
     ],
 )
-def test_every_error_becomes_one_line(error: Exception, text: str) -> None:
+def test_every_error_becomes_one_line(error, text):
     assert cli.message(error).startswith(text)
     assert "\n" not in cli.message(error)
 
@@ -121,15 +115,15 @@ def test_every_error_becomes_one_line(error: Exception, text: str) -> None:
     ("error", "status"),
     [(KeyboardInterrupt(), 130), (Interrupted("saved"), 130), (ZeroDivisionError(), 1), (X2StaticError("no"), 1)],
 )
-def test_exit_states(
-    error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exit_states(error, status, monkeypatch, capsys):
     def fail(*args: object, **kwargs: object) -> None:
         raise error
 
     monkeypatch.setattr("x2static.schemas.cache.Cache.open", fail)
     assert cli.run(["cache", "info", "anywhere"]) == status
     assert "Traceback" not in capsys.readouterr().err
+    assert cli.run(["cache", "info", "anywhere", "--debug"]) == status
+    assert ("Traceback" in capsys.readouterr().err) == isinstance(error, Exception)
 
 
 def config_file(folder: Path, text: str) -> str:
@@ -151,9 +145,7 @@ def training_configs(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
     return configs
 
 
-def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(
-    tmp_path: Path, training_configs: list[TrainConfig]
-) -> None:
+def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(tmp_path, training_configs):
     file = config_file(tmp_path, 'cache = "from-file"\nout = "o"\nlr = 0.5\nmin-count = 7\nbatch_size = 9\n')
     assert cli.run(["train", "--config", file, "--lr", "0.25"]) == 0
     expected = TrainConfig(cache=Path("from-file"), out=Path("o"), lr=0.25, min_count=7, batch_size=9)
@@ -161,8 +153,8 @@ def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(
 
 
 def test_compat_paper_keeps_what_is_not_asked_for_and_options_win_wherever_they_stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, training_configs: list[TrainConfig]
-) -> None:
+    tmp_path, monkeypatch, training_configs
+):
     # Every default that a user could have meant differs from the paper's; click was given the old ones.
     monkeypatch.setattr(
         "x2static.schemas.training.PAPER", {"lr": 7.0, "epochs": 70, "min_count": 700, "warmup": 0.7, "dim": 77}
@@ -175,23 +167,17 @@ def test_compat_paper_keeps_what_is_not_asked_for_and_options_win_wherever_they_
     assert (config.epochs, config.warmup, config.dim) == (70, 0.7, 77)
 
 
-def test_without_compat_the_defaults_are_those_of_the_configuration(training_configs: list[TrainConfig]) -> None:
-    assert cli.run(["train", "--cache", "c", "--out", "o", "--partial", "--continue", "run"]) == 0
-    expected = TrainConfig(cache=Path("c"), out=Path("o"), partial=True, continue_run=Path("run"))
-    assert [config.model_dump() for config in training_configs] == [expected.model_dump()]
-
-
 @pytest.mark.parametrize(("corpus", "expected"), [('["a.txt", "b.txt"]', ("a.txt", "b.txt")), ('"a.txt"', ("a.txt",))])
-def test_a_toml_file_gives_one_corpus_or_several(
-    corpus: str, expected: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[EncodeConfig] = []
-    monkeypatch.setattr(
-        "x2static.stage1_encode.encode.encode", lambda config, report, pools, engine: asked.append(config) or NOTHING
-    )
-    file = config_file(tmp_path, f'model = "demo"\ncorpus = {corpus}\ncache = "c"\n')
-    assert cli.run(["encode", "--config", file]) == 0
-    assert asked[0].corpus == expected
+def test_a_toml_file_gives_one_corpus_or_several_and_json_is_one_object(
+    corpus, expected, tmp_path, monkeypatch, capsys
+):
+    configs: list[EncodeConfig] = []
+    monkeypatch.setattr("x2static.stage1_encode.encode.encode", lambda config, *_: configs.append(config) or NOTHING)
+    file = config_file(tmp_path, f'model = "demo"\ncorpus = {corpus}\ncache = "c"\njson = true\n')
+    figures = run_here(capsys, ["encode", "--config", file]).json
+    assert configs[0].corpus == expected
+    assert figures.items() >= {"command": "encode", **NOTHING}.items()
+    assert "version" in figures
 
 
 @pytest.mark.parametrize(
@@ -203,43 +189,29 @@ def test_a_toml_file_gives_one_corpus_or_several(
         ("lr = 0\n", "--lr"),
     ],
 )
-def test_a_wrong_configuration_file_is_refused_by_name(
-    text: str | None, named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_configuration_file_is_refused_by_name(text, named, tmp_path, capsys):
     file = config_file(tmp_path, text) if text is not None else str(tmp_path / "nowhere.toml")
     assert cli.run(["train", "--config", file, "--cache", "c", "--out", "o"]) == 2
     assert named in capsys.readouterr().err
 
 
-def test_json_is_one_object_on_the_last_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("x2static.stage1_encode.encode.encode", lambda config, report, pools, engine: NOTHING)
-    assert cli.run(["encode", "--model", "m", "--corpus", "c", "--cache", "d", "--json"]) == 0
-    last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert last["command"] == "encode"
-    assert last.items() >= NOTHING.items()
-    assert "version" in last
-
-
-def test_progress_is_a_plain_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_a_plain_line_where_there_is_no_terminal(monkeypatch, capsys):
     with ProgressLine("encode") as report:
         report(Progress(0, 200, "paragraphs"))
         report(Progress(50, 200, "paragraphs", "9 tokens/s"))
-    err = capsys.readouterr().err
-    assert err.startswith("encode: 50 of 200 paragraphs (25%), 0 s so far")
-    assert err.count("\n") == 1
-
-
-def test_a_progress_line_is_not_said_twice(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert capsys.readouterr().err == "encode: 50 of 200 paragraphs (25%), 0 s so far, 0 s left, 9 tokens/s\n"
+    with ProgressLine("encode") as report:
+        report(Progress(0, None, "paragraphs"))
+        report(Progress(5000, None, "paragraphs"))
+    assert capsys.readouterr().err == "encode: 5,000 paragraphs, 0 s so far\n"
     monkeypatch.setattr("x2static.pipeline.terminal.SECONDS_BETWEEN_LINES", 0.0)
     with ProgressLine("encode") as report:
         for done in (0, 50, 200):
-            report(Progress(done, 200, "paragraphs"))
-    assert capsys.readouterr().err.count("200 of 200") == 1
+            report(Progress(done, 200, "paragraphs", about=True))
+    assert capsys.readouterr().err.count("200 of about 200") == 1, "the last line is not said twice"
 
 
-def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_on_a_terminal_is_a_bar(monkeypatch):
     screen = io.StringIO()
     monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr("sys.stderr", screen)
@@ -251,28 +223,12 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "9 tokens/s" in screen.getvalue()
 
 
-def test_progress_without_an_end_counts_only(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressLine("encode") as report:
-        report(Progress(0, None, "paragraphs"))
-        report(Progress(5000, None, "paragraphs"))
-    assert capsys.readouterr().err.startswith("encode: 5,000 paragraphs, ")
+def test_durations_and_sizes_are_for_people():
+    assert [duration(seconds) for seconds in (0.4, 59.6, 61, 7265)] == ["0 s", "1 min 00 s", "1 min 01 s", "2 h 01 min"]
+    assert [size(n) for n in (5, 1500, 83e9, 2e12)] == ["5 bytes", "1.5 kB", "83.0 GB", "2.0 TB"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (61, "1 min 01 s"), (7265, "2 h 01 min")]
-)
-def test_durations_are_for_people(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(("n", "text"), [(5, "5 bytes"), (1500, "1.5 kB"), (83e9, "83.0 GB"), (2e12, "2.0 TB")])
-def test_sizes_are_for_people(n: float, text: str) -> None:
-    assert size(n) == text
-
-
-def test_a_plan_is_a_table_of_what_a_run_would_take(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_plan_is_a_table_of_what_a_run_would_take(monkeypatch, capsys):
     figures = {
         "units": 21,
         "units_left": 20,
@@ -295,33 +251,24 @@ def test_a_plan_is_a_table_of_what_a_run_would_take(
     assert lines[5].split()[1:] == ["350.0", "MB,", "free", "81.0", "GB"]
 
 
-def test_the_json_of_a_subcommand_names_it_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cache = make_cache(tmp_path / "cache", shards=2)
-    assert cli.run(["cache", "info", str(cache), "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert figures["command"] == "cache info"
-    assert (figures["shards"], figures["complete"], figures["damaged"]) == (2, True, [])
-    (cache / "shards" / "000001" / "words.arrow").unlink()
-    assert cli.run(["cache", "info", str(cache)]) == 0
-    out = capsys.readouterr().out
-    assert "not complete (1 to do)" in out
-    assert "damaged     " in out
-    assert "missing     1\n" in out
-
-
-def test_the_missing_shards_of_a_cache_are_said_in_few_words(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_info_says_whether_a_cache_is_whole_and_names_missing_shards_in_few_words(tmp_path, capsys):
     cache = make_cache(tmp_path / "cache", shards=22)
-    for name in [0, 1, 2, 5, 21]:
+
+    def info() -> tuple[str, dict[str, Any]]:
+        done = run_here(capsys, ["cache", "info", cache, "--json"])
+        return done.out, done.json
+
+    figures = info()[1]
+    assert figures["command"] == "cache info"
+    assert (figures["shards"], figures["complete"], figures["damaged"]) == (22, True, [])
+    for name in [0, 1, 2, 5]:
         shutil.rmtree(cache / "shards" / f"{name:06d}")
-    assert cli.run(["cache", "info", str(cache), "--json"]) == 0
-    out = capsys.readouterr().out
+    (cache / "shards" / "000021" / "words.arrow").unlink()
+    out, figures = info()
     assert "missing     0 to 2, 5, 21\n" in out
-    assert json.loads(out.splitlines()[-1])["missing"] == [0, 1, 2, 5, 21]
+    assert "not complete (5 to do)" in out
+    assert "damaged     " in out
+    assert (figures["missing"], len(figures["damaged"])) == ([0, 1, 2, 5, 21], 1)
     for name in range(7, 21, 2):
         shutil.rmtree(cache / "shards" / f"{name:06d}")
-    assert cli.run(["cache", "info", str(cache)]) == 0
-    assert "missing     0 to 2, 5, 7, 9, 11, 13, 15, 17 and others\n" in capsys.readouterr().out
+    assert "missing     0 to 2, 5, 7, 9, 11, 13, 15, 17 and others\n" in info()[0]

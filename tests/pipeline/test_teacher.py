@@ -1,7 +1,8 @@
-"""`x2static teacher`: static vectors and teacher under one classifier, kept result by result, errors in one line."""
+"""`x2static teacher`: static vectors and teacher under one classifier, saved result by result, errors in one line."""
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from tests.pipeline.ran import run_here
 from tests.teachers import NOUNS, english_sentence, make_teacher
 from x2static.baselines import fine_tuning
 from x2static.baselines.teacher_sentences import TeacherSentences
@@ -60,38 +62,41 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def asked(folder: Path, *more: object) -> list[str]:
-    given = ["--model", folder / "model", "--data", folder / "data", "--precision", "float32", "--device", "cpu"]
-    return ["teacher", *map(str, [folder / "vectors", *given, "--json", *more])]
+def command(folder: Path, *more: object, vectors: str = "vectors", data: bool = True) -> list[str]:
+    options = ["--model", folder / "model", "--precision", "float32", "--device", "cpu", "--json"]
+    options += ["--data", folder / "data"] if data else []
+    return ["teacher", *map(str, [folder / vectors, *options, *more])]
 
 
 def ran(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[str, dict[str, Any]]:
-    assert cli.run(arguments) == 0, capsys.readouterr().err
-    out = capsys.readouterr().out
-    return out, json.loads(out.splitlines()[-1])
+    done = run_here(capsys, arguments)
+    assert done.status == 0, done.err
+    return done.out, done.json
+
+
+def encoders(folder: Path) -> dict[str, Any]:
+    teacher = TeacherSentences.load(str(folder / "model"), "cpu", "float32")
+    return {"teacher": teacher.encode, "static": WordVectors.load(folder / "vectors").encode}
 
 
 def test_static_vectors_and_teacher_get_one_classifier(folder, capsys):
-    out, told = ran(capsys, asked(folder))
-    data = folder / "data"
-    teacher = TeacherSentences.load(str(folder / "model"), "cpu", "float32").encode
-    static = WordVectors.load(folder / "vectors").encode
-    assert list(told["tasks"]) == ["ANIMALS", "GAPS"]
-    for task, row in told["tasks"].items():
-        for name, encode in (("teacher", teacher), ("static", static)):
-            (score,) = evaluate_sentence_classification(encode, data, 0, [task])
+    out, figures = ran(capsys, command(folder))
+    assert list(figures["tasks"]) == ["ANIMALS", "GAPS"]
+    for task, row in figures["tasks"].items():
+        for name, encode in encoders(folder).items():
+            (score,) = evaluate_sentence_classification(encode, folder / "data", 0, [task])
             assert row[name] == {"accuracy": score.accuracy, "macro_f1": score.macro_f1}
         assert row["share"] == row["static"]["accuracy"] / row["teacher"]["accuracy"]
         assert row["fine_tuned"] is None
         (line,) = [line for line in out.splitlines() if line.startswith(f"{task} ")]
         numbers = [f"{row['teacher']['accuracy']:.3f}", f"{row['static']['accuracy']:.3f}", f"{row['share']:.1%}"]
         assert line.split()[1:] == ["accuracy", *numbers]
-    shares = [row["share"] for row in told["tasks"].values()]
-    assert told["share"] == {"accuracy": pytest.approx(np.mean(shares))}
+    shares = [row["share"] for row in figures["tasks"].values()]
+    assert figures["share"] == {"accuracy": pytest.approx(np.mean(shares))}
 
 
 def test_the_teacher_is_fine_tuned_on_training_and_validation_part(folder, capsys):
-    out, told = ran(capsys, asked(folder, "--fine-tune", "--tasks", "GAPS"))
+    out, figures = ran(capsys, command(folder, "--fine-tune", "--tasks", "GAPS"))
     (task,) = read_tasks(folder / "data", 0, ["GAPS"])
     sentences = TeacherSentences.load(str(folder / "model"), "cpu", "float32")
     classes = [1, 5, 7]
@@ -99,67 +104,38 @@ def test_the_teacher_is_fine_tuned_on_training_and_validation_part(folder, capsy
     texts, settings = task.train.texts + task.validation.texts, fine_tuning.FineTuning()
     predicted = fine_tuning.fine_tune(sentences, texts, labels, task.test.texts, settings)
     right = [classes[label] == other for label, other in zip(predicted, task.test.labels, strict=True)]
-    row = told["tasks"]["GAPS"]
+    row = figures["tasks"]["GAPS"]
     assert row["fine_tuned"]["accuracy"] == pytest.approx(np.mean(right))
     assert row["share_of_fine_tuned"] == row["static"]["accuracy"] / row["fine_tuned"]["accuracy"]
     assert "fine-tuned" in out
     assert "average" not in out, "one task is its own average"
 
 
-def test_sentence_pairs_are_scored_by_the_cosines_of_sentence_vectors(folder, tmp_path, capsys):
-    drawn = random.Random(3)
-    rows = [(english_sentence(drawn), english_sentence(drawn), drawn.random()) for _ in range(30)]
-    pairs = tmp_path / "likeness.tsv"
-    pairs.write_text("".join(f"{one}\t{other}\t{score}\n" for one, other, score in rows), encoding="utf-8")
-    options = ["--model", folder / "model", "--precision", "float32", "--device", "cpu", "--pairs", pairs, "--json"]
-    out, told = ran(capsys, ["teacher", *map(str, [folder / "vectors", *options])])
-    encoders = {
-        "teacher": TeacherSentences.load(str(folder / "model"), "cpu", "float32").encode,
-        "static": WordVectors.load(folder / "vectors").encode,
-    }
-    row = told["tasks"]["likeness"]
-    for name, encode in encoders.items():
-        left, right = encode([one for one, _, _ in rows]), encode([other for _, other, _ in rows])
-        cosines = (left * right).sum(1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
-        expected = spearmanr(cosines, [score for _, _, score in rows]).statistic
-        assert row[name]["spearman"] == pytest.approx(expected, abs=1e-6)
-    assert (row["share"] is None) == (row["teacher"]["spearman"] <= 0)
-    assert (row["covered"], row["total"]) == (30, 30)
-    assert "likeness (30/30)  spearman" in out
-
-
-def test_the_figure_of_sentence_pairs_is_that_of_evaluate_and_the_teachers_is_over_the_same_pairs(
-    folder, tmp_path, capsys
-):
+def test_sentence_pairs_are_scored_by_the_cosines_of_the_pairs_that_the_vectors_know(folder, tmp_path, capsys):
     drawn = random.Random(5)
     rows = [(english_sentence(drawn), english_sentence(drawn), round(drawn.random(), 3)) for _ in range(20)]
     rows[0] = ("# " + rows[0][0], *rows[0][1:])  # a sentence like others
     unknown = [("zzz qqq", rows[3][0], 0.9), (rows[4][1], "zzz", 0.1)]
     lines = [f"main\tfile\t2012\t{i}\t{row[2]}\t{row[0]}\t{row[1]}\n" for i, row in enumerate(rows + unknown)]
-    whole, known = tmp_path / "sts.csv", tmp_path / "known.tsv"
+    whole, foreign = tmp_path / "sts.csv", tmp_path / "foreign.tsv"
     whole.write_text("".join(lines), encoding="utf-8")
-    known.write_text("".join(f"{one}\t{other}\t{score}\n" for one, other, score in rows), encoding="utf-8")
-    vectors = str(folder / "vectors")
-    asked = ["evaluate", vectors, "--task", "sentence-similarity", "--data", str(whole), "--json"]
-    _, evaluated = ran(capsys, asked)
-    options = ["--model", folder / "model", "--precision", "float32", "--device", "cpu", "--json"]
-    _, told = ran(capsys, ["teacher", vectors, *map(str, [*options, "--pairs", whole, "--pairs", known])])
-    found, expected = told["tasks"]["sts"], evaluated["tasks"]["sts"]
-    assert found["static"]["spearman"] == expected["score"]
-    assert (found["covered"], found["total"]) == (expected["covered"], expected["total"]) == (20, 22)
-    assert found["teacher"] == told["tasks"]["known"]["teacher"]
-    assert list(told["share"]) == ["spearman"]
-
-
-def test_pairs_of_which_no_sentence_is_known_have_no_score(folder, tmp_path, capsys):
-    (tmp_path / "foreign.tsv").write_text("zzz\tqqq\t1\nqqq\txxx\t2\n", encoding="utf-8")
-    options = ["--model", folder / "model", "--pairs", tmp_path / "foreign.tsv", "--json"]
-    out, told = ran(capsys, ["teacher", str(folder / "vectors"), *map(str, options)])
-    row = told["tasks"]["foreign"]
+    foreign.write_text("zzz\tqqq\t1\nqqq\txxx\t2\n", encoding="utf-8")
+    out, figures = ran(capsys, command(folder, "--pairs", whole, "--pairs", foreign, data=False))
+    row = figures["tasks"]["sts"]
+    for name, encode in encoders(folder).items():
+        left, right = encode([one for one, _, _ in rows]), encode([other for _, other, _ in rows])
+        cosines = (left * right).sum(1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
+        expected = spearmanr(cosines, [score for _, _, score in rows]).statistic
+        assert row[name]["spearman"] == pytest.approx(expected, abs=1e-6)
+    assert (row["covered"], row["total"]) == (20, 22)
+    assert "sts (20/22)" in out
+    evaluate = ["evaluate", str(folder / "vectors"), "--task", "sentence-similarity", "--data", str(whole), "--json"]
+    assert row["static"]["spearman"] == ran(capsys, evaluate)[1]["tasks"]["sts"]["score"]
+    assert (row["share"] is None) == (row["teacher"]["spearman"] <= 0)
+    assert figures["share"] == {"spearman": row["share"]}
+    row = figures["tasks"]["foreign"]
     assert (row["static"], row["teacher"], row["share"]) == ({"spearman": None}, {"spearman": None}, None)
     assert (row["covered"], row["total"]) == (0, 2)
-    assert told["share"] == {"spearman": None}
-    assert "foreign (0/2)" in out
 
 
 def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
@@ -174,119 +150,67 @@ def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
     assert line.split() == ["average", "spearman", "none", "none", "none"]
 
 
-def test_two_results_of_one_name_are_refused(folder, tmp_path, capsys):
-    for name in ("a/like.tsv", "b/like.csv", "GAPS.tsv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("one\tother\t1\n", encoding="utf-8")
-    for pairs in (["a/like.tsv", "b/like.csv"], ["GAPS.tsv"]):
-        options = [option for name in pairs for option in ("--pairs", tmp_path / name)]
-        assert cli.run(asked(folder, *options)) == 1
-        err = capsys.readouterr().err
-        assert "two tasks of one name; rename one" in err
-        assert str(tmp_path / pairs[-1]) in err
-
-
-@pytest.mark.parametrize(
-    ("more", "named"),
-    [
-        (["--pairs", "bad.tsv"], "bad.tsv, line 1: expected 3 columns"),
-        (["--speed", "--text", "nothing.txt"], "nothing.txt: no such file"),
-        (["--speed", "--text", "empty.txt"], "there are no sentences to read"),
-    ],
-)
-def test_pairs_and_text_are_read_before_anything_is_scored(more, named, folder, tmp_path, monkeypatch, capsys):
-    def load(*_: Any, **__: Any) -> None:
-        raise NotImplementedError("the teacher was loaded")
-
-    monkeypatch.setattr(TeacherSentences, "load", load)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "bad.tsv").write_text("one\tother\n")
-    (tmp_path / "empty.txt").write_text("\n")
-    assert cli.run(asked(folder, *more)) == 1
-    assert named in capsys.readouterr().err
-
-
-def test_a_killed_run_goes_on_after_the_last_result(folder, tmp_path, monkeypatch, capsys):
-    plain = evaluate_sentence_classification
-    begun: list[int] = []
-
-    def killed_at(number: int | None):
-        def evaluate(*arguments):
-            begun.append(1)
-            if len(begun) == number:
-                raise KeyboardInterrupt
-            return plain(*arguments)
-
-        return evaluate
-
-    _, expected = ran(capsys, asked(folder))
-    monkeypatch.setattr(teacher_reference, "evaluate_sentence_classification", killed_at(3))
-    assert cli.run(asked(folder, "--out", tmp_path)) == 130
-    assert len(list(tmp_path.glob("*.json"))) == 2
-    begun.clear()
-    monkeypatch.setattr(teacher_reference, "evaluate_sentence_classification", killed_at(None))
-    _, told = ran(capsys, asked(folder, "--out", tmp_path))
-    assert len(begun) == 2
-    assert told == expected
-    begun.clear()
-    ran(capsys, asked(folder, "--out", tmp_path))
-    assert not begun
-    assert not list(tmp_path.glob(".tmp-*"))
-
-
-def test_kept_results_of_another_version_of_the_method_are_made_again(folder, tmp_path, monkeypatch, capsys):
-    (tmp_path / "like.tsv").write_text("the cat\tthe dog\t1\nthe cat\tthe cat\t2\n", encoding="utf-8")
-    options = ["--out", tmp_path / "kept", "--tasks", "GAPS", "--pairs", tmp_path / "like.tsv", "--fine-tune"]
-    counts = []
-    for version in (teacher_reference.METHOD, teacher_reference.METHOD, teacher_reference.METHOD + 1):
-        monkeypatch.setattr(teacher_reference, "METHOD", version)
-        ran(capsys, asked(folder, *options))
-        counts.append(len(list((tmp_path / "kept").glob("*.json"))))
-    assert counts == [5, 5, 10]
-
-
-def test_other_vectors_and_seeds_have_results_of_their_own_and_share_the_teachers(folder, tmp_path, capsys):
-    names = lambda: {path.name.rpartition("-")[0] + ":" + path.name for path in tmp_path.glob("*.json")}  # noqa: E731
-    ran(capsys, asked(folder, "--out", tmp_path, "--tasks", "GAPS"))
-    first = names()
-    other = asked(folder, "--out", tmp_path, "--tasks", "GAPS")
-    other[1] = str(folder / "others")
-    ran(capsys, other)
-    assert [name.partition(":")[0] for name in names() - first] == ["GAPS-static"]
-    second = names()
-    ran(capsys, [*other, "--seed", "1"])
-    assert sorted(name.partition(":")[0] for name in names() - second) == ["GAPS-static", "GAPS-teacher"]
-
-
-def test_speed_is_told_and_kept(folder, tmp_path, monkeypatch, capsys):
-    measured = []
-    monkeypatch.setattr(teacher_speed, "measure", lambda what, report: (measured.append(what), SPEED)[1])
-    for _ in range(2):
-        out, told = ran(capsys, asked(folder, "--speed", "--out", tmp_path))
-    assert told["speed"] == SPEED
-    assert "25,000 sentences/s by static vectors, 250 by the teacher (float32): 100 times" in out
-    (what,) = measured
-    (kept,) = [json.loads(path.read_bytes()) for path in tmp_path.glob("speed-*.json")]
-    assert kept["origin"]["machine"] == teacher_speed.machine()
-    tests = [text for task in read_tasks(folder / "data", 0) for text in task.test.texts]
-    assert sorted(what.sentences) == sorted(tests)
-
-
-def test_speed_can_be_told_of_any_text_without_tasks(folder, tmp_path, monkeypatch, capsys):
-    (tmp_path / "text.txt").write_text("one\ntwo\n\n", encoding="utf-8")
-    measured = []
-    monkeypatch.setattr(teacher_speed, "measure", lambda what, report: (measured.append(what), SPEED)[1])
-    arguments = ["--model", folder / "model", "--speed", "--text", tmp_path / "text.txt", "--json"]
-    _, told = ran(capsys, ["teacher", str(folder / "vectors"), *map(str, arguments)])
-    assert "tasks" not in told
-    assert sorted(measured[0].sentences) == ["one", "two"]
-
-
 def test_a_teacher_that_gets_nothing_right_leaves_no_share():
     nothing, something = {"accuracy": 0.0, "macro_f1": 0.0}, {"accuracy": 0.5, "macro_f1": 0.5}
     row = teacher_reference.TaskFigures("TASK", "accuracy", nothing, something, nothing)
     assert (row.share, row.share_of_fine_tuned) == (None, None)
-    assert json.loads(json.dumps(row.figures(), allow_nan=False))["share"] is None
+
+
+def test_a_killed_run_goes_on_after_the_last_result(folder, tmp_path, monkeypatch, capsys):
+    evaluate = evaluate_sentence_classification
+    calls: list[int] = []
+
+    def killed_at(number: int | None):
+        def call(*arguments):
+            calls.append(1)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return evaluate(*arguments)
+
+        return call
+
+    _, expected = ran(capsys, command(folder))
+    monkeypatch.setattr(teacher_reference, "evaluate_sentence_classification", killed_at(3))
+    assert cli.run(command(folder, "--out", tmp_path)) == 130
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    monkeypatch.setattr(teacher_reference, "evaluate_sentence_classification", killed_at(None))
+    for n_calls in (2, 0):
+        calls.clear()
+        assert ran(capsys, command(folder, "--out", tmp_path))[1] == expected
+        assert len(calls) == n_calls
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_other_vectors_seeds_and_methods_have_results_of_their_own_and_share_the_teachers(
+    folder, tmp_path, monkeypatch, capsys
+):
+    def new_results(*more: object, vectors: str = "vectors") -> Counter[str]:
+        before = set(tmp_path.glob("*.json"))
+        ran(capsys, command(folder, "--out", tmp_path, "--tasks", "GAPS", *more, vectors=vectors))
+        return Counter(path.name.rpartition("-")[0] for path in set(tmp_path.glob("*.json")) - before)
+
+    assert new_results("--fine-tune") == Counter(["GAPS-teacher", "GAPS-static", "GAPS-fine-tuned"])
+    assert new_results("--fine-tune") == Counter()
+    assert new_results(vectors="others") == Counter(["GAPS-static"])
+    assert new_results("--seed", "1", vectors="others") == Counter(["GAPS-teacher", "GAPS-static"])
+    monkeypatch.setattr(teacher_reference, "METHOD", teacher_reference.METHOD + 1)
+    assert new_results("--fine-tune") == Counter(["GAPS-teacher", "GAPS-static", "GAPS-fine-tuned"])
+
+
+def test_speed_is_told_and_saved_of_the_tasks_or_of_any_text(folder, tmp_path, monkeypatch, capsys):
+    measured = []
+    monkeypatch.setattr(teacher_speed, "measure", lambda what, report: (measured.append(what), SPEED)[1])
+    for _ in range(2):
+        out, figures = ran(capsys, command(folder, "--speed", "--out", tmp_path))
+    assert figures["speed"] == SPEED
+    assert "25,000 sentences/s by static vectors, 250 by the teacher (float32): 100 times" in out
+    (path,) = tmp_path.glob("speed-*.json")
+    assert json.loads(path.read_bytes())["origin"]["machine"] == teacher_speed.machine()
+    (tmp_path / "text.txt").write_text("one\ntwo\n\n", encoding="utf-8")
+    _, figures = ran(capsys, command(folder, "--speed", "--text", tmp_path / "text.txt", data=False))
+    assert "tasks" not in figures
+    tests = [text for task in read_tasks(folder / "data", 0) for text in task.test.texts]
+    assert [sorted(what.sentences) for what in measured] == [sorted(tests), ["one", "two"]]
 
 
 @pytest.mark.parametrize(
@@ -305,20 +229,35 @@ def test_wrong_usage_is_told_before_anything_is_loaded(more, named, capsys):
 
 
 @pytest.mark.parametrize(
-    ("vectors", "more", "named"),
+    ("vectors", "more", "named", "loaded"),
     [
-        ("nowhere", [], "nowhere: no word vectors here"),
-        ("no-rules", [], "without word segmentation rules"),
-        ("vectors", ["--tasks", "ANIMALS,PLANTS"], "no classification task PLANTS"),
-        ("vectors", ["--model", "./nothing"], "model ./nothing: no such folder"),
-        ("vectors", ["--pairs", "nothing.tsv"], "No such file or directory (nothing.tsv)"),
-        ("vectors", ["--data", "nothing"], "nothing: no such folder"),
+        ("nowhere", [], "nowhere: no word vectors here", False),
+        ("no-rules", [], "without word segmentation rules", True),
+        ("vectors", ["--tasks", "ANIMALS,PLANTS"], "no classification task PLANTS", True),
+        ("vectors", ["--model", "./nothing"], "model ./nothing: no such folder", True),
+        ("vectors", ["--data", "nothing"], "nothing: no such folder", False),
+        ("vectors", ["--pairs", "nothing.tsv"], "No such file or directory (nothing.tsv)", False),
+        ("vectors", ["--pairs", "bad.tsv"], "bad.tsv, line 1: expected 3 columns", False),
+        ("vectors", ["--pairs", "like.tsv", "--pairs", "like.csv"], "like.csv: two tasks of one name; rename", False),
+        ("vectors", ["--pairs", "GAPS.tsv"], "GAPS.tsv: two tasks of one name; rename one", False),
+        ("vectors", ["--speed", "--text", "nothing.txt"], "nothing.txt: no such file; --text takes", False),
+        ("vectors", ["--speed", "--text", "empty.txt"], "there are no sentences to read; give --text", False),
     ],
 )
-def test_an_error_is_one_line(folder, vectors, more, named, capsys):
-    arguments = asked(folder, *more)
-    arguments[1] = str(folder / vectors)
-    assert cli.run(arguments) == 1
-    err = capsys.readouterr().err
-    assert named in err
-    assert err.splitlines()[-1].startswith("error: ")
+def test_an_error_is_one_line_and_all_data_is_read_before_the_teacher_is_loaded(
+    folder, vectors, more, named, loaded, tmp_path, monkeypatch, capsys
+):
+    def load(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("the teacher was loaded")
+
+    if not loaded:
+        monkeypatch.setattr(TeacherSentences, "load", load)
+    monkeypatch.chdir(tmp_path)
+    Path("bad.tsv").write_text("one\tother\n")
+    Path("empty.txt").write_text("\n")
+    for name in ("like.tsv", "like.csv", "GAPS.tsv"):
+        Path(name).write_text("one\tother\t1\n")
+    done = run_here(capsys, command(folder, *more, vectors=vectors))
+    assert done.status == 1
+    assert named in done.err
+    assert done.err.splitlines()[-1].startswith("error: ")

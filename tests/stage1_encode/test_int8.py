@@ -11,8 +11,7 @@ from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 from tests.stage1_encode.test_encode import changed, give_large
 from x2static.durable.errors import X2StaticError
-from x2static.pipeline.caches.merge import merge
-from x2static.pipeline.caches.sample import sample
+from x2static.pipeline.caches import merge, sample
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import UnitSample
 from x2static.schemas.training import TrainConfig

@@ -15,8 +15,7 @@ from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Progress
-from x2static.pipeline.caches.merge import merge
-from x2static.pipeline.caches.sample import sample
+from x2static.pipeline.caches import merge, sample
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import UnitSample
 from x2static.stage1_encode.plan.origin import Origin

@@ -1,21 +1,18 @@
 """A loopback server with a certificate, and data sets on it."""
 
 import hashlib
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
 from tests.pipeline.data.server import Server, sends
 from x2static.pipeline.data import download
 from x2static.pipeline.data.sources import DataSet, RemoteFile
 
-NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:raw.githubusercontent.com"
+NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 PAIRS = b"sea\tocean\t9.5\r\ncat\tstone\t0.5"
 
 
@@ -85,16 +82,3 @@ def instead(monkeypatch: pytest.MonkeyPatch) -> Tables:
         monkeypatch.setattr(data, "SETS", {data_set.name: data_set for data_set in data_sets})
 
     return put
-
-
-def run_alone(what: list[str] | str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command line of x2static, or Python code, in a process of its own."""
-    arguments = ["-c", what] if isinstance(what, str) else ["-m", "x2static", *what]
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )

@@ -22,22 +22,26 @@ from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.worker import Job, Staged, Worker
 
 
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lines(tmp_path_factory.mktemp("corpus") / "text.txt", paragraphs(24))
+
+
 @pytest.fixture
-def config(readers: Readers, tmp_path: Path) -> EncodeConfig:  # noqa: F811
-    """Eight units for two encoders."""
-    corpus = write_lines(tmp_path / "text.txt", paragraphs(32))
+def config(readers: Readers, corpus: Path, tmp_path: Path) -> EncodeConfig:  # noqa: F811
+    """Six units for two encoders."""
     return config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=4, encoders=2)
 
 
-def once(config: EncodeConfig, folder: Path) -> dict[str, bytes]:
-    """Return the files of a cache that one encoder made."""
-    run(Path(config.model), config.corpus[0], folder, unit=4)
+@pytest.fixture(scope="module")
+def once(readers: Readers, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:  # noqa: F811
+    """The files of a cache that one encoder made."""
+    folder = tmp_path_factory.mktemp("once") / "cache"
+    run(readers("bert").teacher.folder, corpus, folder, unit=4)
     return files_of(folder)
 
 
-def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(
-    config: EncodeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(config, once, monkeypatch):
     children: list[Child] = []
     original = Child.__init__
 
@@ -56,23 +60,21 @@ def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(
             yield staged
 
     figures = encode(config, engine=engine)
-    assert sorted(done) == list(range(8))
-    assert (figures["shards"], figures["shards_resumed"]) == (8, 0)
-    assert files_of(config.cache) == once(config, tmp_path / "once")
+    assert sorted(done) == list(range(6))
+    assert (figures["shards"], figures["shards_resumed"]) == (6, 0)
+    assert files_of(config.cache) == once
 
 
-def test_when_the_command_is_killed_its_encoders_end_and_the_next_call_goes_on(
-    config: EncodeConfig, tmp_path: Path
-) -> None:
+def test_when_the_command_is_killed_its_encoders_end_and_the_next_call_goes_on(config, once):
     command = [sys.executable, "-m", "tests.killing", "x2static.stage1_encode.encode:commit_folder", "before", "3"]
     killed = subprocess.run([*command, *as_options(config)], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(list((config.cache / "shards").glob("0*"))) == 2
-    assert encode(config, engine=ENGINES["local"](config, (), 2))["shards_resumed"] == 2
-    assert files_of(config.cache) == once(config, tmp_path / "once")
+    assert encode(config, engine=ENGINES["local"](config, (), 1))["shards_resumed"] == 2
+    assert files_of(config.cache) == once
 
 
-def test_an_interrupted_engine_stops_its_encoders_and_leaves_nothing_half_written(config: EncodeConfig) -> None:
+def test_an_interrupted_engine_stops_its_encoders_and_leaves_nothing_half_written(config):
     def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
         for staged in local(config, (), 2)(worker, jobs):
             yield staged
@@ -84,18 +86,19 @@ def test_an_interrupted_engine_stops_its_encoders_and_leaves_nothing_half_writte
     assert len(list((config.cache / "shards").glob("0*"))) == 1
 
 
-def test_what_goes_wrong_in_an_encoder_is_the_command_s_error(config: EncodeConfig) -> None:
+def test_what_goes_wrong_in_an_encoder_is_the_command_s_error(config, tmp_path):
+    corpus = write_lines(tmp_path / "short.txt", paragraphs(4))
+    config = config.model_copy(update={"corpus": (str(corpus),)})
+
     def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
-        Path(config.corpus[0]).unlink()  # when the cache is planned
+        corpus.unlink()  # when the cache is planned
         yield from local(config, (), 2)(worker, jobs)
 
-    with pytest.raises(X2StaticError, match=r"text\.txt"):
+    with pytest.raises(X2StaticError, match=r"short\.txt"):
         encode(config, engine=engine)
 
 
-def test_encoders_that_all_die_are_an_error_and_not_tried_for_ever(
-    config: EncodeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_encoders_that_all_die_are_an_error_and_not_tried_for_ever(config, monkeypatch):
     original = Child.__init__
 
     def killed(self: Child, *arguments: Any) -> None:
@@ -107,7 +110,7 @@ def test_encoders_that_all_die_are_an_error_and_not_tried_for_ever(
         encode(config, engine=local(config, (), 2))
 
 
-def test_a_staged_unit_is_no_shard_until_the_owner_says_so(config: EncodeConfig) -> None:
+def test_a_staged_unit_is_no_shard_until_the_owner_says_so(config):
     seen: list[Staged] = []
 
     def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
@@ -118,4 +121,4 @@ def test_a_staged_unit_is_no_shard_until_the_owner_says_so(config: EncodeConfig)
             assert (config.cache / "shards" / f"{staged.job.shard:06d}").exists()
 
     encode(config, engine=engine)
-    assert len(seen) == 8
+    assert len(seen) == 6

@@ -1,0 +1,255 @@
+"""Caches made of caches: joined, or sampled, to try settings on and to draw quality against the size of the corpus.
+
+Shards are linked or copied whole; a call that is killed can be made again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import (
+    canonical_json,
+    commit_folder,
+    folder_bytes,
+    link_or_copy,
+    only_writer,
+    remove_leftovers,
+    temporary_folder,
+)
+from x2static.machine.progress import Progress, Report, silent
+from x2static.schemas.cache import MANIFEST, Cache, begin_cache, may_become_cache, missing_shards, plan_shards, totals
+from x2static.schemas.encoding import differences
+from x2static.schemas.manifest import Marker, Plan, UnitSample
+from x2static.schemas.shard import MARKER, Shard, shard_name, staged_folder
+
+# What may differ between plans of the same text: names and places on the machines that they were made on.
+NO_CONTENT = {"corpus", "seen", "licence"}
+
+# By number: the shard that the files come from, and the marker that they get.
+Shards = dict[int, tuple[Shard, Marker]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Caches of the same plans: parts of one cache, which keep the numbers of their shards."""
+
+    caches: list[Cache]  # in the order given
+    plans: list[Plan]  # those of the first
+    shards: dict[int, Shard]  # of all of them, by number
+
+    @property
+    def name(self) -> str:
+        """The folders, for errors."""
+        return ", ".join(str(cache.path) for cache in self.caches)
+
+    @property
+    def n_shards(self) -> int:
+        """How many shards the plans ask for."""
+        return sum(len(plan.units) for plan in self.plans)
+
+    def add(self, cache: Cache) -> None:
+        """Add the shards of a cache; refuse one that no plan asks for, or that is there already with other bytes."""
+        for index, marker in _sound_markers(cache).items():
+            shard = Shard(cache.shards_folder / shard_name(index), marker)
+            if index >= self.n_shards:
+                raise X2StaticError(
+                    f"{shard.folder}: not one of the {self.n_shards} shards of its cache's plans; move it away"
+                )
+            known = self.shards.setdefault(index, shard)
+            if known.marker.without_pools() != marker.without_pools():
+                names = [line.partition(":")[0] for line in differences(known.marker, marker)]
+                files = sorted(name for name, value in known.marker.files.items() if value != marker.files.get(name))
+                unlike = [name for name in names if name != "files"] + files
+                raise X2StaticError(
+                    f"{known.folder} and {shard.folder} are the same unit of the same plan, and differ "
+                    f"({', '.join(unlike)}); remove the one that you do not want, or leave its cache out"
+                )
+            if len(known.marker.pools) < len(marker.pools):
+                self.shards[index] = shard
+        self.caches.append(cache)
+
+
+def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = silent) -> dict[str, Any]:
+    """Join caches into one in the folder `out`; writing and figures are those of `_write`.
+
+    Caches of equal plans are parts of one cache: their shards keep their numbers. Other plans are appended, in the
+    order given; what pools took of a unit goes with its shard. Run again after it was stopped, this goes on; run again
+    when an unfinished part has grown, it adds what is new. Raises X2StaticError: the caches do not belong together, or
+    one of them is damaged; both values where they differ.
+    """
+    resolved = [path.resolve() for path in inputs]
+    if len(set(resolved)) < len(resolved):
+        raise X2StaticError(f"the same cache is given twice: {', '.join(map(str, inputs))}")
+    if out.resolve() in resolved:
+        raise X2StaticError(f"{out}: is one of the caches to merge; name a new folder for the result")
+    first, *others = [Cache.open(path) for path in inputs]
+    for cache in others:
+        if problems := differences(first.manifest.encoding, cache.manifest.encoding):
+            raise X2StaticError(
+                f"{first.path} and {cache.path} were made otherwise (the one != the other): {'; '.join(problems)}; "
+                "only caches of equal encoding can be merged"
+            )
+    groups: list[Group] = []
+    for cache in [first, *others]:
+        plans = cache.plans()
+        group = next((group for group in groups if _contents(group.plans) == _contents(plans)), None)
+        if group is None:
+            group = Group([], plans, {})
+            groups.append(group)
+        group.add(cache)
+    _check_corpora(groups)
+    plans = []
+    shards: Shards = {}
+    begin = 0
+    for group in groups:
+        for index, shard in group.shards.items():
+            marker = shard.marker.model_copy(update={"plan": shard.marker.plan + len(plans)})
+            shards[begin + index] = (shard, marker)
+        plans += group.plans
+        begin += group.n_shards
+    return _write(out, first, plans, shards, copy, report)
+
+
+def _check_corpora(groups: list[Group]) -> None:
+    """Refuse a corpus that two groups hold, with the fields in which the two plans differ, and both values."""
+    known: dict[bytes, tuple[Group, Plan]] = {}
+    for group in groups:
+        for plan in group.plans:
+            other, other_plan = known.setdefault(canonical_json(plan.identity), (group, plan))
+            if other is group:
+                continue
+            ours, theirs = _contents([other_plan, plan])
+            values = []
+            for name in ours:
+                pair = [ours[name], theirs[name]]
+                if pair[0] != pair[1]:
+                    shown = map(len, pair) if name == "units" else map(repr, pair)
+                    values.append(f"{name}: {' != '.join(map(str, shown))}")
+            raise X2StaticError(
+                f"{other.name} and {group.name} hold the same corpus ({plan.corpus}), and are no parts of one cache "
+                f"({'; '.join(values) or 'another number of plans'}); it would count twice, leave one of them out"
+            )
+
+
+def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, report: Report = silent) -> dict[str, Any]:
+    """Make a cache of some units of another, complete in itself; writing and figures are those of `_write`.
+
+    The units that are asked for must be there, the others need not: a cache can be sampled while it is being encoded.
+    Raises X2StaticError: the cache does not have the units, or one of them is damaged.
+    """
+    if out.resolve() == source.resolve():
+        raise X2StaticError(f"{out}: is the cache itself; name a new folder for the sample")
+    cache = Cache.open(source)
+    plans, markers = cache.plans(), _sound_markers(cache)
+    n_units = sum(len(plan.units) for plan in plans)
+    chosen = list(range(0, n_units, taken.n) if taken.kind == "every" else range(taken.n))
+    if not chosen or chosen[-1] >= n_units:
+        raise X2StaticError(f"{cache.path}: it has {n_units} units; --{taken.kind} {taken.n} asks for more")
+    if missing := [index for index in chosen if index not in markers]:
+        raise X2StaticError(
+            f"{cache.path}: of the units that the sample takes, {len(missing)} are missing (the first is "
+            f"{shard_name(missing[0])}); finish `x2static encode`, or take the --first {missing[0]} units"
+        )
+    cut: list[Plan] = []
+    shards: Shards = {}
+    for plan, places in zip(plans, plan_shards(plans), strict=True):
+        indices = [index for index in chosen if index in places]
+        for index in indices:
+            changes = {"plan": len(cut), "last": index == indices[-1]}
+            shard = Shard(cache.shards_folder / shard_name(index), markers[index])
+            shards[len(shards)] = (shard, markers[index].model_copy(update=changes))
+        if indices:
+            units = tuple(plan.units[index - places.start] for index in indices)
+            cut.append(plan.model_copy(update={"units": units, "sampled": (*plan.sampled, taken)}))
+    return _write(out, cache, cut, shards, copy, report)
+
+
+def _write(folder: Path, like: Cache, plans: list[Plan], shards: Shards, copy: bool, report: Report) -> dict[str, Any]:
+    """Write a cache like another one, of other plans and shards; what an earlier call wrote stays.
+
+    The folder is new, empty, or what an earlier call for the same left or made. Every file is hashed before it is
+    taken, so damage does not spread; it is linked where the file system can do that and `copy` is false. `report` is
+    called with the progress in shards. Returned are shards, shards_resumed, shards_linked, shards_copied, complete,
+    paragraphs, contexts, words, teacher_tokens and cache_bytes. Raises X2StaticError: the folder holds something else,
+    or a shard of an input is damaged; what is written stays.
+    """
+    if not may_become_cache(folder):
+        cache = Cache.open(folder)
+        same_plans = _contents(cache.plans()) == _contents(plans)
+        if cache.manifest.fingerprint != like.manifest.fingerprint or not same_plans:
+            held = ", ".join(dict.fromkeys(plan.corpus for plan in cache.plans()))
+            raise X2StaticError(
+                f"{folder}: holds another cache (of {held}) than this command makes; name a new or empty folder"
+            )
+    with only_writer(folder, "cache"):
+        if (folder / MANIFEST).is_file():
+            cache = Cache.open(folder)
+        else:
+            cache = begin_cache(folder, like.manifest, like.segmentation(), dict(enumerate(plans)))
+        remove_leftovers(cache.shards_folder)
+        markers, _ = cache.committed()
+        resumed = _check_resumed(cache, shards, markers)
+        n_linked, n_total = 0, len(shards.keys() | resumed)
+        for index, (shard, marker) in sorted(shards.items()):
+            if index not in resumed:
+                n_linked += _place(cache.shards_folder, index, shard, marker, copy)
+                markers[index] = marker
+            report(Progress(len(markers), n_total, "shards"))
+    return {
+        "shards": len(markers),
+        "shards_resumed": len(resumed),
+        "shards_linked": n_linked,
+        "shards_copied": len(shards) - len(resumed & shards.keys()) - n_linked,
+        "complete": missing_shards(plans, markers) == [],
+        **totals(markers.values()),
+        "cache_bytes": folder_bytes(folder),
+    }
+
+
+def _check_resumed(cache: Cache, shards: Shards, markers: dict[int, Marker]) -> set[int]:
+    """Return which shards are there already, with all pools that they are to have; refuse others in their place."""
+    resumed = set(markers)
+    for index in markers.keys() & shards.keys():
+        shard, marker = shards[index]
+        if markers[index].without_pools() != marker.without_pools():
+            raise X2StaticError(
+                f"{cache.shards_folder / shard_name(index)}: another shard than {shard.folder}, which is to be here; "
+                "name a new or empty folder"
+            )
+        if not marker.pools.items() <= markers[index].pools.items():
+            resumed.remove(index)
+    return resumed
+
+
+def _place(shards: Path, index: int, shard: Shard, marker: Marker, copy: bool) -> bool:
+    """Give a cache a shard of another one, with a marker of its own; return whether its files could be linked."""
+    damage = [*shard.damage(), *(line for lines in shard.pool_damage().values() for line in lines)]
+    if damage:
+        raise X2StaticError(
+            f"{shard.folder}: {', '.join(damage)}; mend it by `x2static cache repair {shard.folder.parents[1]}`, then "
+            "run the same command again to go on"
+        )
+    with temporary_folder(staged_folder(shards, index)) as temporary:
+        linked = [link_or_copy(shard.folder / name, temporary / name, copy) for name in marker.all_files()]
+        (temporary / MARKER).write_bytes(canonical_json(marker.model_dump()))
+        # One that is there is damaged, or lacks pools: it would have been kept otherwise.
+        commit_folder(temporary, shards / shard_name(index), replace=True)
+    return all(linked)
+
+
+def _sound_markers(cache: Cache) -> dict[int, Marker]:
+    """Return the markers of a cache that others are made of. Raises X2StaticError: a shard is damaged."""
+    markers, damaged = cache.committed()
+    if damaged:
+        names = ", ".join(shard_name(index) for index in damaged)
+        raise X2StaticError(
+            f"{cache.path}: {len(damaged)} damaged shards ({names}); mend them by `x2static cache repair {cache.path}`"
+        )
+    return markers
+
+
+def _contents(plans: Iterable[Plan]) -> list[dict[str, Any]]:
+    """Return plans without the names and places that differ from machine to machine."""
+    return [plan.model_dump(mode="json", exclude=NO_CONTENT) for plan in plans]
