@@ -30,7 +30,7 @@ class Shell:
 
 def common(command: Command) -> Command:
     """Give a command its context, and the options --config, --json and --debug."""
-    decorators = [
+    decorators: list[Callable[[Any], Any]] = [
         click.pass_context,
         click.option(
             "--config",

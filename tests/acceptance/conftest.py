@@ -1,6 +1,7 @@
 """The command line as a user runs it, and the cache that several tests start from: the demo corpus, a tiny teacher."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,16 @@ class Ran:
 Run = Callable[..., Ran]
 
 
-@pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Run `x2static ARGUMENTS` in a process of its own; with `kill=(where, moment, n)` it dies there by kill -9.
+@pytest.fixture(scope="session", autouse=True)
+def user_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what x2static makes for a user (the demo corpus) out of the real home."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("user-cache"))
 
-    What x2static makes for a user (the demo corpus) is kept out of the real home.
-    """
-    forks = Forks(tmp_path_factory.mktemp("forks"), {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("user-cache"))})
+
+@pytest.fixture(scope="session")
+def run(user_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Run `x2static ARGUMENTS` in a process of its own; with `kill=(where, moment, n)` it dies there by kill -9."""
+    forks = Forks(tmp_path_factory.mktemp("forks"), {})
 
     def call(*arguments: str | Path, kill: tuple[str, str, int] | None = None) -> Ran:
         return Ran(*forks.run(*map(str, arguments), **({"kill": kill} if kill else {})))

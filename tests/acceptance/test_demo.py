@@ -11,11 +11,6 @@ from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.vectors import WordVectors
 
 
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-
-
 def test_a_second_demo_finds_everything_done_and_both_say_where_it_is(tmp_path, monkeypatch, capsys):
     whole = demo.encode_config
 

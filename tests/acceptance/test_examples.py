@@ -14,7 +14,7 @@ pytest.importorskip("gensim", reason="the demo corpus is gensim's")
 
 def test_the_examples_distil_search_and_sweep(teacher, tmp_path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {"PATH": path, "LIMIT": "200", "XDG_CACHE_HOME": str(tmp_path / "home")}
+    environment = os.environ | {"PATH": path, "LIMIT": "200"}
 
     def run(name: str, *arguments: str) -> str:
         interpreter = sys.executable if name.endswith(".py") else "sh"

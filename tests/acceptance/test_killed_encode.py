@@ -5,7 +5,7 @@ import pytest
 from tests.acceptance.conftest import files_of
 
 PHASES = {
-    "in the middle of the teacher": ("x2static.stage1_encode.pools.contexts:ContextMeans.add", "after", 18),
+    "in the middle of the teacher": ("x2static.stage1_encode.pools.contexts:ContextMeans.add", "after", 60),
     "between two file writes of a shard": ("x2static.schemas.shard:write_table", "after", 5),
     "just before a marker": ("x2static.schemas.shard:hash_files", "after", 3),
     "between a marker and its rename": ("x2static.stage1_encode.encode:commit_folder", "before", 3),
