@@ -1,68 +1,128 @@
-"""Files of evaluation data: found where the user names them or a library ships them, and read line by line."""
+"""Files of evaluation data: found where the user names them or gensim ships them, and read line by line.
+
+Nothing heavy is imported: `x2static evaluate --help` reads this.
+"""
 
 import math
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from x2static.durable.errors import X2StaticError
 
 
-def find_files(data: Path, folder: str, patterns: tuple[str, ...], expected: str) -> list[Path]:
-    """Return the data files of a task, by name.
+class DataFiles(NamedTuple):
+    """The files that a task reads."""
 
-    Args:
-        data: a file; or a folder whose subfolder, or where it has none, itself holds the files.
-        folder: name of the subfolder.
-        patterns: what the files in a folder are called, as for `Path.glob`.
-        expected: what such a file holds, for the message.
+    folder: str  # where they are in a folder of data; where that has no such folder, they are in itself
+    patterns: tuple[str, ...]  # what they are called, as for `Path.glob`
+    expected: str  # what --data takes
+    sources: str = "`x2static data fetch` gets some"  # where else they come from
+    gensim: tuple[str, ...] = ()  # those that gensim ships with its tests
 
-    Raises:
-        X2StaticError: there are none, or two have one name.
+
+class Pair(NamedTuple):
+    """Two words, or two sentences, and how similar people find them, on whatever scale the data set has."""
+
+    first: str
+    second: str
+    score: float
+
+
+GENSIM = "gensim ships some (`pip install x2static[evaluate]`), `x2static data fetch` gets more"
+PARTS = ALL, TRAIN, VALIDATION, TEST = "all.tsv", "train.tsv", "dev.tsv", "test.tsv"  # of a classification task
+
+WORD_PAIRS = DataFiles(
+    "wordsim",
+    ("*.tsv", "*.csv", "*.txt"),
+    "a file of word pairs (lines of word<TAB>word<TAB>score), or a folder of them",
+    GENSIM,
+    ("wordsim353.tsv", "simlex999.txt"),
+)
+SENTENCE_PAIRS = DataFiles(
+    "sentence-similarity",
+    ("*.tsv", "*.csv", "*.txt"),
+    "a file of sentence<TAB>sentence<TAB>score, or of the STS benchmark (sts-test.csv), or a folder of them",
+)
+QUESTIONS = DataFiles(
+    "analogy",
+    ("*.txt",),
+    "a file of analogy questions (sections `: name`, lines of four words), or a folder of them",
+    GENSIM,
+    ("questions-words.txt",),  # Mikolov et al. 2013
+)
+WORD_LISTS = DataFiles(
+    "bias",
+    ("*.json", "*.toml"),
+    "WEFE's WEAT.json, or a .json or .toml file of tests (names with four lists, targets X and Y, attributes A and B), "
+    "or a folder of them",
+    "`x2static data fetch weat` gets the published lists, `pip install --no-deps 'wefe>=1.0'` has them too",
+)
+CLASSIFICATION = DataFiles(
+    "classification",
+    tuple(f"*/{name}" for name in PARTS),
+    f"a folder of a folder a task: {ALL}, or {TRAIN}, {TEST} and perhaps {VALIDATION} (lines of label<TAB>text)",
+)
+
+
+def find_files(kind: DataFiles, data: Path | None) -> list[Path]:
+    """Return the files of a task, by name: a file, those in a folder, or without either those that gensim ships.
+
+    Raises X2StaticError: there are none, or two data sets have one name.
     """
+    if data is None:
+        shipped = [path for path in map(gensim_file, kind.gensim) if path]
+        if not shipped or len(shipped) < len(kind.gensim):
+            raise X2StaticError(f"no data is here: {kind.sources}; or give --data {kind.expected}")
+        return shipped
     if data.is_file():
         return [data]
-    if not data.is_dir():
-        raise X2StaticError(f"{data}: no such file or folder; --data takes {expected}, or a folder of them")
-    inner = data / folder if (data / folder).is_dir() else data
-    paths = sorted((path for pattern in patterns for path in inner.glob(pattern)), key=lambda path: path.stem)
-    if not paths:
-        raise X2StaticError(f"{inner}: no {' or '.join(patterns)} here; --data takes {expected}, or a folder of them")
-    named: dict[str, Path] = {}
-    for path in paths:
-        if named.setdefault(path.stem, path) != path:
-            raise X2StaticError(f"{named[path.stem]} and {path}: two data sets of one name; rename one")
-    return paths
+    inner = data / kind.folder if (data / kind.folder).is_dir() else data
+    files = [path for pattern in kind.patterns for path in inner.glob(pattern)]
+    if not files:
+        lacking = f"no {' or '.join(kind.patterns)} here" if data.is_dir() else "no such file or folder"
+        raise X2StaticError(f"{inner}: {lacking}; --data takes {kind.expected}")
+    files.sort(key=lambda path: path.with_suffix(""))
+    for one, other in pairwise(files):
+        if one.with_suffix("") == other.with_suffix(""):
+            raise X2StaticError(f"{one} and {other}: two data sets of one name; rename one")
+    return files
 
 
-def package_file(package: str, *parts: str) -> Path | None:
+def package_file(package: str, inside: str) -> Path | None:
     """Return a file that an installed package ships, without importing the package; None where there is none."""
     spec = find_spec(package)  # only finds: importing gensim takes seconds
     folders = spec.submodule_search_locations if spec else None
-    paths = (Path(folder, *parts) for folder in folders or ())
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for folder in folders or () if (path := Path(folder, inside)).is_file()), None)
 
 
 def gensim_file(name: str) -> Path | None:
     """Return a file of the test data that gensim ships; None where gensim is not installed, or not whole."""
-    return package_file("gensim", "test", "test_data", name)
+    return package_file("gensim", f"test/test_data/{name}")
 
 
-def finite_score(number: str, where: str, header: str) -> float:
+def number_in(text: str) -> float | None:
+    """Return the number that a text is, None for any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def finite_score(text: str, where: str, header: str) -> float:
     """Return a score that people gave; `header` says what to do about a header line, which has none.
 
     Raises X2StaticError: it is no finite number.
     """
-    try:
-        score = float(number)
-    except ValueError:
-        raise X2StaticError(f"{where}: the score {number!r} is no number; {header}") from None
-    if not math.isfinite(score):
-        raise X2StaticError(f"{where}: the score {number!r} is not finite; mend or remove the line")
+    score = number_in(text)
+    if score is None or not math.isfinite(score):
+        raise X2StaticError(f"{where}: the score {text!r} is no finite number; mend or remove the line, {header}")
     return score
 
 
-def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """Return the lines of a text file that are not blank, each with its number from 1.
+def numbered_lines(path: Path) -> list[tuple[str, str]]:
+    """Return the lines of a text file that are not blank, each after where it stands, for messages.
 
     Raises X2StaticError: the file is no UTF-8.
     """
@@ -74,4 +134,4 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
         raise X2StaticError(f"{path}, line {line}: not valid UTF-8; save the file as UTF-8") from error
     # splitlines() would also split at separators that belong to a text, such as U+2028.
     lines = enumerate(text.split("\n"), start=1)
-    return [(number, line.rstrip("\r")) for number, line in lines if line.strip()]
+    return [(f"{path}, line {number}", line.rstrip("\r")) for number, line in lines if line.strip()]

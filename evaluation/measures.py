@@ -1,10 +1,14 @@
-"""What the tasks measure with: rows of words, cosines, correlations, averages."""
+"""What the tasks have in common: their results, rows of words, cosines, correlations, averages."""
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import require_modules
 from x2static.schemas.vectors import WordVectors
 
@@ -13,6 +17,38 @@ Floats = npt.NDArray[np.float64]
 # Cosines that differ by less are equal: parallel vectors stored in float32 differ by about 1e-15, and ranks of
 # rounding errors are no result.
 SAME_COSINE = 1e-9
+
+
+@dataclass(frozen=True)
+class Score:
+    """The result on one data set."""
+
+    task: str  # name of the data set
+    score: float | None  # None where it is not defined
+    covered: int  # items that the score is over: those of which all words are known
+    total: int  # items of the data set
+
+
+def figures_of(scores: Sequence[Score]) -> dict[str, Any]:
+    """Return all that is known of each task, and the mean of their scores, as JSON has them."""
+    tasks = {one.task: asdict(one) for one in scores}
+    for figures in tasks.values():
+        del figures["task"]
+    return {"tasks": tasks, "average": mean_of_known(one.score for one in scores)}
+
+
+def check_covered(scores: Sequence[Score], items: str, *vectors: WordVectors) -> None:
+    """Check that there is something to score: items that the set of vectors covers, or all of several sets.
+
+    Raises X2StaticError: no item is covered.
+    """
+    if any(score.covered for score in scores):
+        return
+    by = f"all {len(vectors)} sets of vectors; score them without --common, or leave out the one that covers too little"
+    if len(vectors) == 1:
+        by = f"the {len(vectors[0])} words of the vectors; check that vectors and data are of one language"
+    names = textwrap.shorten(", ".join(score.task for score in scores), 100, placeholder=" ...")
+    raise X2StaticError(f"none of the {sum(score.total for score in scores)} {items} of {names} is covered by {by}")
 
 
 def rows_of(vectors: WordVectors, words: Iterable[str]) -> list[int]:
@@ -25,27 +61,23 @@ def rows_of(vectors: WordVectors, words: Iterable[str]) -> list[int]:
     return [row for row in rows if row is not None]
 
 
-def cosines(left: Floats, right: Floats) -> Floats:
-    """Return the cosine of each pair of rows, (n,) float64; 0 where a vector is all zeros.
+def unit(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return rows scaled to length 1, (n, dim) of the same type; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    return rows / lengths
 
-    Args:
-        left: (n, dim) float64, so that ranks of cosines are exact.
-        right: (n, dim) float64.
-    """
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    values: Floats = np.einsum("nd,nd->n", left, right) / np.where(lengths > 0, lengths, 1)
+
+def cosines(left: Floats, right: Floats) -> Floats:
+    """Return the cosine of each pair of rows, (n,) float64 for two (n, dim) float64; 0 where a vector is all zeros."""
+    values: Floats = np.einsum("nd,nd->n", unit(left), unit(right))
     return values
 
 
 def spearman(human: Floats, values: Floats) -> float | None:
-    """Return Spearman's rho; None for fewer than two pairs, and where all cosines or all human scores are equal.
+    """Return Spearman's rho of what people say and cosines, both (n,) float64.
 
-    Args:
-        human: (n,), what people say.
-        values: (n,), cosines.
-
-    Raises:
-        X2StaticError: scipy is missing.
+    None is for fewer than two pairs, and where all cosines or all human scores are equal.
     """
     require_modules("evaluate", "scipy")
     from scipy.stats import spearmanr  # an extra
@@ -53,6 +85,13 @@ def spearman(human: Floats, values: Floats) -> float | None:
     if len(human) < 2 or np.ptp(values) < SAME_COSINE or np.ptp(human) == 0:
         return None
     return float(spearmanr(human, values).statistic)
+
+
+def why_undefined(n_pairs: int, total: int) -> str:
+    """Return for a warning why covered pairs have no correlation."""
+    return (
+        f"{n_pairs} of {total} pairs are covered" if n_pairs < 2 else f"all {n_pairs} cosines or human scores are equal"
+    )
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:

@@ -5,15 +5,11 @@ and others have a header; SimLex-999, SimVerb-3500, the Rare Words and WordSim-3
 """
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.files import find_files, finite_score, gensim_file, numbered_lines
-
-WORD_PAIRS = ("wordsim353.tsv", "simlex999.txt")  # that gensim ships
-EXPECTED = "a file of word pairs (lines of word<TAB>word<TAB>score)"
+from x2static.evaluation.files import WORD_PAIRS, Pair, find_files, finite_score, number_in, numbered_lines
 
 SEPARATORS = {"\t": "<TAB>", ";": ";", ",": ",", " ": " "}  # in the order of trust: the first that a line holds
 # What the column of scores is called where there are more than three: SimLex-999, WordSim-353 and the common names.
@@ -22,35 +18,10 @@ SIMVERB_COLUMNS = 5  # word, word, part of speech, score, relation
 RARE_WORDS_COLUMNS = 13  # word, word, mean, ten ratings
 
 
-class Pair(NamedTuple):
-    """Two words and how similar people find them, on whatever scale the data set has."""
-
-    first: str
-    second: str
-    score: float
-
-
 def find_word_pairs(data: Path | None) -> list[Path]:
-    """Return the files of word pairs, by name.
-
-    Args:
-        data: a file; or a folder whose `wordsim/*.tsv` and `wordsim/*.csv` are the files or, where it has no folder
-            `wordsim`, its own `*.tsv`, `*.csv` and `*.txt`; None for WordSim-353 and SimLex-999, which gensim ships
-            with its tests.
-
-    Raises:
-        X2StaticError: there are none, or two have one name.
-    """
-    if data is not None:
-        notes = (data / "wordsim").is_dir()  # in that folder a .txt is a note
-        return find_files(data, "wordsim", ("*.tsv", "*.csv") if notes else ("*.tsv", "*.csv", "*.txt"), EXPECTED)
-    paths = [path for path in map(gensim_file, WORD_PAIRS) if path]
-    if len(paths) < len(WORD_PAIRS):
-        raise X2StaticError(
-            "WordSim-353 and SimLex-999 come with gensim, which is not installed (or not whole): "
-            "`pip install x2static[evaluate]`, or `x2static data fetch`, or give your own data with --data"
-        )
-    return paths
+    """Return the files of word pairs, see `find_files`; gensim ships WordSim-353 and SimLex-999."""
+    inner = data is not None and (data / WORD_PAIRS.folder).is_dir()  # there a .txt is a note
+    return find_files(WORD_PAIRS._replace(patterns=("*.tsv", "*.csv")) if inner else WORD_PAIRS, data)
 
 
 def read_word_pairs(path: Path) -> list[Pair]:
@@ -59,16 +30,15 @@ def read_word_pairs(path: Path) -> list[Pair]:
     The first line says how the file is laid out; every other line must be like it. Raises X2StaticError: the file is no
     UTF-8, holds no pair, or a line is not two words and a finite number.
     """
-    lines = [(line, f"{path}, line {number}") for number, line in numbered_lines(path) if line[0] != "#"]
+    lines = [(where, line) for where, line in numbered_lines(path) if line[0] != "#"]
     layout = Layout.of(*lines[0]) if lines else None
-    pairs = [layout.parse(line, where) for line, where in lines[layout.header :]] if layout else []
+    pairs = [layout.parse(where, line) for where, line in lines[layout.header :]] if layout else []
     if not pairs:
         raise X2StaticError(f"{path}: no word pairs in it; expected lines of word<TAB>word<TAB>score")
     return pairs
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """How the lines of a file are laid out; the first two columns are the words."""
 
     separator: str  # a character between the columns; several spaces count as one
@@ -77,49 +47,45 @@ class Layout:
     header: bool  # the first line names the columns
 
     @classmethod
-    def of(cls, line: str, where: str) -> "Layout":
+    def of(cls, where: str, line: str) -> "Layout":
         """Return the layout that the first line of a file tells.
 
         Of three columns the third is the score, and a first line that has a name without a digit there, or a known name
         of scores, is a header. Further columns are accepted where a header says which one is the score, or where they
-        are as published. Raises X2StaticError: it has fewer than three columns, or more and none is known to be the
-        score.
+        are as published.
         """
         separator = next((separator for separator in SEPARATORS if separator in line.strip()), "\t")
-        columns = _split(line, separator, where)
-        if len(columns) == 3:
+        columns = _split(where, line, separator)
+        n_columns, last = len(columns), columns[-1]
+        named = [place for place, name in enumerate(columns) if place >= 2 and name.casefold() in SCORE_NAMES]
+        if n_columns == 3:
             # A name with a digit is rather a mistyped score (7,5), which would be lost without a word.
-            name = columns[2]
-            digits = any(map(str.isdigit, name))
-            header = name.casefold() in SCORE_NAMES or (bool(name) and not _is_number(name) and not digits)
-            return cls(separator, 3, 2, header)
-        named = [column for column, name in enumerate(columns) if column >= 2 and name.casefold() in SCORE_NAMES]
+            a_name = bool(last) and number_in(last) is None and not any(map(str.isdigit, last))
+            return cls(separator, 3, 2, header=bool(named) or a_name)
         if len(named) == 1:
-            return cls(separator, len(columns), named[0], header=True)
-        score = _published_score(columns)
-        if score is None:
-            raise X2StaticError(
-                f"{where}: expected word<TAB>word<TAB>score, or more columns with a header that names the score; "
-                f"got {len(columns)} columns: {line.strip()!r}"
-            )
-        return cls(separator, len(columns), score, header=False)
+            return cls(separator, n_columns, named[0], header=True)
+        numbers = [place for place, text in enumerate(columns) if place >= 2 and number_in(text) is not None]
+        if n_columns == SIMVERB_COLUMNS and len(columns[2]) == 1 and columns[2].isupper() and numbers == [3]:
+            return cls(separator, n_columns, 3, header=False)
+        if n_columns == RARE_WORDS_COLUMNS and len(numbers) == RARE_WORDS_COLUMNS - 2:
+            return cls(separator, n_columns, 2, header=False)
+        raise X2StaticError(
+            f"{where}: expected word<TAB>word<TAB>score, or more columns with a header that names the score; "
+            f"got {n_columns} columns: {line.strip()!r}"
+        )
 
-    def parse(self, line: str, where: str) -> Pair:
-        """Return the pair of a line.
-
-        Raises X2StaticError: the line is of another layout, or its score is no finite number.
-        """
-        columns = _split(line, self.separator, where)
+    def parse(self, where: str, line: str) -> Pair:
+        """Return the pair of a line. Raises X2StaticError: it is of another layout, or its score is no number."""
+        columns = _split(where, line, self.separator)
         if len(columns) != self.columns or not columns[0] or not columns[1]:
             expected = f"{self.columns} columns as in the first line, word and word first"
             if self.columns == 3:
                 expected = SEPARATORS[self.separator].join(["word", "word", "score"])
             raise X2StaticError(f"{where}: expected {expected}, got {len(columns)} columns: {line.strip()!r}")
-        score = finite_score(columns[self.score], where, "put # before a header line")
-        return Pair(columns[0], columns[1], score)
+        return Pair(*columns[:2], finite_score(columns[self.score], where, "put # before a header line"))
 
 
-def _split(line: str, separator: str, where: str) -> list[str]:
+def _split(where: str, line: str, separator: str) -> list[str]:
     if separator in "\t ":
         columns = line.strip("\r\n").split(separator)
         return [column.strip() for column in columns if separator == "\t" or column.strip()]
@@ -128,20 +94,3 @@ def _split(line: str, separator: str, where: str) -> list[str]:
     except csv.Error as error:
         raise X2StaticError(f"{where}: {error}: {line.strip()!r}") from error
     return [column.strip() for column in columns]
-
-
-def _published_score(columns: list[str]) -> int | None:
-    """Return the column of the score where a line without header is like one of a known publication."""
-    if len(columns) == SIMVERB_COLUMNS and len(columns[2]) == 1 and columns[2].isupper() and _is_number(columns[3]):
-        return 3
-    if len(columns) == RARE_WORDS_COLUMNS and all(map(_is_number, columns[2:])):
-        return 2
-    return None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

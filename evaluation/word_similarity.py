@@ -12,101 +12,100 @@ from pathlib import Path
 
 import numpy as np
 
-from x2static.durable.errors import X2StaticError
-from x2static.evaluation.intervals import Bootstrap, Interval, percentile_interval, resampled_rhos
-from x2static.evaluation.measures import Floats, cosines, mean_of_known, rows_of, spearman
-from x2static.evaluation.word_pairs import Pair, find_word_pairs, read_word_pairs
+from x2static.evaluation.draws import Draws
+from x2static.evaluation.files import Pair
+from x2static.evaluation.intervals import Interval, percentile_interval, resampled_rhos
+from x2static.evaluation.measures import (
+    Floats,
+    Score,
+    check_covered,
+    cosines,
+    mean_of_known,
+    rows_of,
+    spearman,
+    why_undefined,
+)
+from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Score:
-    """The result of one task."""
+class SimilarityScore(Score):
+    """Spearman's rho on one data set, -1 to 1, or how much more it is than another's, -2 to 2."""
 
-    task: str  # name of the data set
-    # Spearman's rho, -1 to 1; None where it is not defined: fewer than two pairs are covered, or all cosines (or all
-    # human scores) are equal
-    score: float | None
-    covered: int  # pairs that the score is over: those of which both words are known
-    total: int  # pairs in the data set
-    # of the score, 95 %; None without resamples, and where the pairs are too few for one
-    interval: Interval | None = None
+    interval: Interval | None = None  # 95 %; None without resamples, and where the pairs are too few for one
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether 0 lies outside the interval."""
+        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
 
 
 def evaluate_word_similarity(
-    vectors: WordVectors, data: Path | None = None, bootstrap: Bootstrap | None = None
-) -> list[Score]:
+    vectors: WordVectors, data: Path | None = None, draws: Draws | None = None
+) -> list[SimilarityScore]:
     """Score word vectors on every word similarity data set, pairs with an unknown word left out and counted.
 
-    Args:
-        vectors: the word vectors.
-        data: where the data sets are, see `find_word_pairs`.
-        bootstrap: how to resample for the intervals; None for none.
-
-    Raises:
-        X2StaticError: the data cannot be read, scipy is missing, or no pair of any task is covered.
+    `data` is what `find_word_pairs` takes; `draws` are the resamples for the intervals, None for none.
     """
-    scores = [score_pairs(vectors, task, pairs, bootstrap) for task, pairs in read_datasets(data).items()]
-    _check_covered(scores, f"the {len(vectors)} words of the vectors; check that vectors and data are of one language")
-    return scores
+    return score_together({"": vectors}, data, draws)[""]
 
 
 def score_together(
-    vectors: Mapping[str, WordVectors], data: Path | None = None, bootstrap: Bootstrap | None = None
-) -> dict[str, list[Score]]:
+    vectors: Mapping[str, WordVectors], data: Path | None = None, draws: Draws | None = None
+) -> dict[str, list[SimilarityScore]]:
     """Score several sets of word vectors on the pairs that all cover, so that nobody gains by a small vocabulary.
 
-    Returns:
-        By the names of the sets a score a data set; `covered`, the pairs that all cover, is the same for all.
-
-    Raises:
-        X2StaticError: the data cannot be read, scipy is missing, or no pair of any task is covered by all.
+    Returns by the names of the sets a score a data set; `covered` is the same for all. Raises X2StaticError: no pair of
+    any task is covered by all.
     """
-    scores: dict[str, list[Score]] = {name: [] for name in vectors}
+    scores: dict[str, list[SimilarityScore]] = {name: [] for name in vectors}
     for task, pairs in read_datasets(data).items():
         known = common_pairs(vectors.values(), pairs)
         for name, of_one in scores.items():
-            of_one.append(_score(vectors[name], task, known, len(pairs), bootstrap))
+            of_one.append(score_pairs(vectors[name], task, pairs, draws, known))
     for of_one in scores.values():
-        _check_covered(
-            of_one,
-            f"all {len(vectors)} sets of vectors; score them without --common, and leave out the one that covers too "
-            "little",
-        )
+        check_covered(of_one, "word pairs", *vectors.values())
     return scores
 
 
-def score_pairs(vectors: WordVectors, task: str, pairs: list[Pair], bootstrap: Bootstrap | None = None) -> Score:
-    """Score word vectors on one data set; a task without a score is warned of.
+def score_pairs(
+    vectors: WordVectors,
+    task: str,
+    pairs: list[Pair],
+    draws: Draws | None = None,
+    known: list[Pair] | None = None,
+) -> SimilarityScore:
+    """Score word vectors on the known ones of pairs, None for those that they cover; no score is warned of."""
+    known = common_pairs([vectors], pairs) if known is None else known
+    human, values = _human_scores(known), _pair_cosines(vectors, known)
+    score, interval = spearman(human, values), None
+    if score is None:
+        logger.warning("%s: no score, %s", task, why_undefined(len(known), len(pairs)))
+    elif draws is not None:
+        interval = percentile_interval(resampled_rhos(human, [values], draws, task)[0])
+    return SimilarityScore(task, score, len(known), len(pairs), interval)
 
-    Raises X2StaticError: scipy is missing.
-    """
-    return _score(vectors, task, common_pairs([vectors], pairs), len(pairs), bootstrap)
 
-
-def average(scores: Iterable[Score]) -> float | None:
+def average(scores: Iterable[SimilarityScore]) -> float | None:
     """Return the mean score of the tasks that have one, each task counting the same; None where none has.
 
     A part of another set does not count beside it: ws353-similarity counts where ws353 is not among the tasks.
     """
-    scores = list(scores)
-    whole = whole_sets(score.task for score in scores)
-    return mean_of_known(score.score for score in scores if score.task in whole)
+    by_task = {score.task: score.score for score in scores}
+    return mean_of_known(by_task[task] for task in whole_sets(by_task))
 
 
-def whole_sets(tasks: Iterable[str]) -> set[str]:
+def whole_sets(tasks: Iterable[str]) -> list[str]:
     """Return the tasks that are no part of another; a part is called as the whole is, with more behind a dash."""
-    names = set(tasks)
-    return {name for name in names if not any(name.startswith(f"{other}-") for other in names)}
+    names = list(tasks)
+    return [name for name in names if not any(name.startswith(f"{other}-") for other in names)]
 
 
 def read_datasets(data: Path | None) -> dict[str, list[Pair]]:
-    """Return the pairs of every data set by its name, see `find_word_pairs`.
-
-    Raises X2StaticError: there are none, or one cannot be read.
-    """
+    """Return the pairs of every data set by its name, see `find_word_pairs`."""
     return {path.stem: read_word_pairs(path) for path in find_word_pairs(data)}
 
 
@@ -115,27 +114,6 @@ def common_pairs(vectors: Iterable[WordVectors], pairs: list[Pair]) -> list[Pair
     for one in vectors:
         pairs = [pair for pair in pairs if len(rows_of(one, pair[:2])) == 2]
     return pairs
-
-
-def _check_covered(scores: list[Score], by: str) -> None:
-    if not any(score.covered for score in scores):
-        names = ", ".join(score.task for score in scores)
-        total = sum(score.total for score in scores)
-        raise X2StaticError(f"none of the {total} word pairs of {names} is covered by {by}")
-
-
-def _score(vectors: WordVectors, task: str, known: list[Pair], total: int, bootstrap: Bootstrap | None) -> Score:
-    human, values = _human_scores(known), _pair_cosines(vectors, known)
-    score = spearman(human, values)
-    if score is None:
-        why = f"{len(known)} of {total} word pairs are covered"
-        if len(known) >= 2:
-            why = f"all {len(known)} cosines or human scores are equal"
-        logger.warning("%s: no score, %s", task, why)
-    if score is None or bootstrap is None:
-        return Score(task, score, len(known), total)
-    interval = percentile_interval(resampled_rhos(human, [values], bootstrap, task)[0])
-    return Score(task, score, len(known), total, interval)
 
 
 def _human_scores(pairs: list[Pair]) -> Floats:
@@ -148,86 +126,60 @@ def _pair_cosines(vectors: WordVectors, known: list[Pair]) -> Floats:
     return cosines(vectors.matrix[first].astype(np.float64), vectors.matrix[second].astype(np.float64))
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Another set of vectors' score minus the first one's."""
-
-    task: str  # name of the data set; `average` for the mean over several
-    difference: float | None  # of the two values of Spearman's rho, -2 to 2; None where one is not defined
-    interval: Interval | None  # of the difference, 95 %; None where the pairs are too few for one
-    covered: int  # pairs that the difference is over; of the average, the sum of those that count in it
-    total: int  # pairs in the data set; of the average, likewise
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether 0, no difference, lies outside the interval."""
-        return self.interval is not None and not self.interval.holds(0)
-
-
-@dataclass(frozen=True)
-class Differences:
-    """The differences on all data sets."""
-
-    tasks: list[Difference]  # one a data set
-    # over those that have an interval, each counting the same; without any, over those that have a difference, and
-    # without an interval
-    average: Difference
-
-
 def paired_differences(
     vectors: Mapping[str, WordVectors],
     data: Path | None,
-    bootstrap: Bootstrap,
+    draws: Draws,
     common: bool = False,
     averaged: Collection[str] | None = None,
-) -> dict[str, Differences]:
-    """Compare each set of word vectors with the first; return the differences by the names of the others.
+) -> dict[str, list[SimilarityScore]]:
+    """Compare each set of word vectors with the first.
+
+    Returns by the names of the others how much their scores are above the first one's: on each data set, and last the
+    `average` over those that have an interval; without any, over those that have a difference.
 
     Args:
         vectors: the sets of word vectors, by name.
-        data: where the data sets are, see `find_word_pairs`.
-        bootstrap: how to resample.
+        data: what `find_word_pairs` takes.
+        draws: the resamples.
         common: take the pairs that all sets cover, as `score_together` does, not those that the two cover.
         averaged: names of the data sets that the average is over; None for all but parts of others.
-
-    Raises:
-        X2StaticError: the data cannot be read, or scipy is missing.
     """
     (_, first), *others = vectors.items()
     sets = read_datasets(data)
     over = whole_sets(sets) if averaged is None else averaged
     compared = {}
     for name, other in others:
-        covering = list(vectors.values()) if common else [first, other]
-        known = {task: common_pairs(covering, pairs) for task, pairs in sets.items()}
-        results = [_compare(first, other, task, known[task], len(pairs), bootstrap) for task, pairs in sets.items()]
-        compared[name] = Differences([difference for difference, _ in results], _average_difference(results, over))
+        results = []
+        for task, pairs in sets.items():
+            known = common_pairs(vectors.values() if common else [first, other], pairs)
+            results.append(_compare(first, other, task, known, len(pairs), draws))
+        compared[name] = [*(difference for difference, _ in results), _average(results, over)]
     return compared
 
 
 def _compare(
-    first: WordVectors, other: WordVectors, task: str, known: list[Pair], total: int, bootstrap: Bootstrap
-) -> tuple[Difference, Floats | None]:
+    first: WordVectors, other: WordVectors, task: str, known: list[Pair], total: int, draws: Draws
+) -> tuple[SimilarityScore, Floats | None]:
     """Return the difference on one data set and, where it is defined, those of its resamples, (n_resamples,)."""
     human = _human_scores(known)
     values = [_pair_cosines(first, known), _pair_cosines(other, known)]
     before, after = (spearman(human, of_one) for of_one in values)
     if before is None or after is None:
-        return Difference(task, None, None, len(known), total), None
-    rhos = resampled_rhos(human, values, bootstrap, task)
+        return SimilarityScore(task, None, len(known), total), None
+    rhos = resampled_rhos(human, values, draws, task)
     resampled = rhos[1] - rhos[0]
-    return Difference(task, after - before, percentile_interval(resampled), len(known), total), resampled
+    return SimilarityScore(task, after - before, len(known), total, percentile_interval(resampled)), resampled
 
 
-def _average_difference(results: list[tuple[Difference, Floats | None]], over: Collection[str]) -> Difference:
-    counting = [result for result in results if result[0].task in over and result[0].difference is not None]
+def _average(results: list[tuple[SimilarityScore, Floats | None]], over: Collection[str]) -> SimilarityScore:
+    counting = [(one, resampled) for one, resampled in results if one.task in over and resampled is not None]
     # One set of too few pairs would take the interval of all others with it.
     counting = [result for result in counting if result[0].interval is not None] or counting
-    mean = mean_of_known(difference.difference for difference, _ in counting)
-    if mean is None:
-        return Difference("average", None, None, 0, 0)
-    covered = sum(difference.covered for difference, _ in counting)
-    total = sum(difference.total for difference, _ in counting)
+    if not counting:
+        return SimilarityScore("average", None, 0, 0)
+    mean = mean_of_known(one.score for one, _ in counting)
     # Data sets are drawn on their own, so their resamples may be put together in any order: the given one.
-    resampled = np.mean([values for _, values in counting if values is not None], axis=0)
-    return Difference("average", mean, percentile_interval(resampled), covered, total)
+    interval = percentile_interval(np.mean([resampled for _, resampled in counting], axis=0))
+    covered, total = sum(one.covered for one, _ in counting), sum(one.total for one, _ in counting)
+    return SimilarityScore("average", mean, covered, total, interval)

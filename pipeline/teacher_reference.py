@@ -15,8 +15,8 @@ from x2static.baselines.teacher_sentences import TeacherSentences
 from x2static.durable.storage import canonical_json, read_json, write_atomically
 from x2static.evaluation.classification.data import ClassificationTask, read_tasks
 from x2static.evaluation.classification.protocol import accuracy, evaluate_sentence_classification, macro_f1
+from x2static.evaluation.files import Pair
 from x2static.evaluation.sentence_similarity import (
-    SentencePair,
     average_sentences,
     correlate,
     covered_pairs,
@@ -137,7 +137,7 @@ class Comparison:
             fine_tuned = self._saved(f"{task.name}-fine-tuned", origin, tune, self.fine_tuning)
         return TaskFigures(task.name, "accuracy", teacher, static, fine_tuned)
 
-    def compare_pairs(self, name: str, pairs: list[SentencePair]) -> TaskFigures:
+    def compare_pairs(self, name: str, pairs: list[Pair]) -> TaskFigures:
         """Score the vectors and the teacher on sentence pairs, called `name`, by the cosines of sentence vectors.
 
         The static vectors' figure is that of `evaluation.sentence_similarity`; the teacher, who could read all pairs,
@@ -148,7 +148,7 @@ class Comparison:
         setting = {"method": METHOD, "pairs": _hash(known)}
 
         def score(encode: Callable[[], npt.NDArray[np.float64]]) -> Result:
-            correlation = correlate(name, encode(), known)
+            correlation = correlate(name, encode(), known, len(pairs))
             return {"spearman": correlation.spearman if correlation else None}
 
         def teacher() -> npt.NDArray[np.float64]:

@@ -6,6 +6,8 @@ It reads texts as rows of a small matrix of word vectors, in batches of about eq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,10 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.classification.data import ClassificationTask, Part
+from x2static.evaluation.classification.data import ClassificationTask
 from x2static.schemas.vectors import WordVectors
+
+Rows = npt.NDArray[np.int64]
 
 FILTERS, WIDTH, DROPOUT = 100, 3, 0.5
 BATCH = 32
@@ -33,24 +37,23 @@ UNKNOWN = 0  # the row of zeros: a word without a vector, and what stands before
 MEAN_LENGTH = 4.4
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
+class Batch(NamedTuple):
     """Some texts side by side."""
 
     words: Tensor  # (n_distinct,) int64, the rows of the matrix that occur
     ids: Tensor  # (n, longest + 2) int64, positions in `words`; UNKNOWN's before the text, and from its end on
     inside: Tensor  # (n, longest) bool, whether a position belongs to the text
     labels: Tensor  # (n,) int64, classes from 0
-    rows: npt.NDArray[np.int64]  # (n,) int64, which examples these are
+    rows: Rows  # (n,) int64, which examples these are
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Texts as rows of the matrix."""
 
-    ids: npt.NDArray[np.int64]  # (n_tokens,) int64, the texts one after the other
-    lengths: npt.NDArray[np.int64]  # (n,) int64, tokens of each text
-    labels: npt.NDArray[np.int64]  # (n,) int64, classes from 0
+    ids: Rows  # (n_tokens,) int64, the texts one after the other
+    lengths: Rows  # (n,) int64, tokens of each text
+    labels: Rows  # (n,) int64, classes from 0
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -58,8 +61,8 @@ class Examples:
 
     def __add__(self, other: "Examples") -> "Examples":
         """Return the texts of both."""
-        both = ((getattr(self, name), getattr(other, name)) for name in ("ids", "lengths", "labels"))
-        return Examples(*(np.concatenate(pair) for pair in both))
+        both = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Examples(*map(np.concatenate, both))
 
     def batches(self, size: int, random: np.random.Generator) -> Iterator[Batch]:
         """Yield every text once, in batches of `size` texts of about one length; both in random order."""
@@ -67,24 +70,16 @@ class Examples:
         order = random.permutation(len(self))
         order = order[np.argsort(self.lengths[order], kind="stable")]
         for first in random.permutation(np.arange(0, len(order), size)):
-            yield self._batch(order[first : first + size], starts)
-
-    def _batch(self, rows: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> Batch:
-        lengths = self.lengths[rows, None]
-        longest = max(1, int(lengths.max()))
-        positions = np.arange(-1, longest + 1)
-        inside = (positions >= 0) & (positions < lengths)
-        ids = np.full(inside.shape, UNKNOWN)
-        ids[inside] = self.ids[(starts[rows, None] + positions)[inside]]
-        # A batch has half as many distinct words as words, and each is multiplied by the filters once.
-        words, where = np.unique(ids, return_inverse=True)
-        return Batch(
-            words=torch.from_numpy(words),
-            ids=torch.from_numpy(where.reshape(ids.shape)),
-            inside=torch.from_numpy(inside[:, 1:-1]),
-            labels=torch.from_numpy(self.labels[rows]),
-            rows=rows,
-        )
+            rows = order[first : first + size]
+            lengths = self.lengths[rows, None]
+            positions = np.arange(-1, max(1, int(lengths.max())) + 1)
+            inside = (positions >= 0) & (positions < lengths)
+            ids = np.full(inside.shape, UNKNOWN)
+            ids[inside] = self.ids[(starts[rows, None] + positions)[inside]]
+            # A batch has half as many distinct words as words, and each is multiplied by the filters once.
+            words, places = np.unique(ids, return_inverse=True)
+            tensors = (words, places.reshape(ids.shape), inside[:, 1:-1], self.labels[rows])
+            yield Batch(*map(torch.from_numpy, tensors), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,33 +102,28 @@ class Inputs:
         Raises X2StaticError: no word of the task is known, or none of its training part with a vector that is not zero.
         """
         numbers: dict[int, int] = {}  # row of the vectors -> row of the matrix
-        train, validation, test = (_look_up(part, vectors.index, numbers, task.classes) for part in task.parts)
+        parts = []
+        for part in task.parts:
+            ids = []
+            texts = [text.split() for text in part.texts]
+            for word in chain.from_iterable(texts):
+                # Vectors are trained on lower-cased text, data sets are not.
+                row = vectors.index.get(word, vectors.index.get(word.lower()))
+                ids.append(UNKNOWN if row is None else numbers.setdefault(row, len(numbers) + 1))
+            labels = np.searchsorted(task.classes, part.labels).astype(np.int64)
+            parts.append(Examples(np.array(ids, np.int64), np.array(list(map(len, texts)), np.int64), labels))
         matrix = np.zeros((len(numbers) + 1, vectors.dim), np.float32)
         matrix[1:] = vectors.matrix[list(numbers)]
-        ids = np.concatenate([train.ids, validation.ids, test.ids])
-        covered = int((ids != UNKNOWN).sum())
-        known = train.ids[train.ids != UNKNOWN]
+        total = sum(len(part.ids) for part in parts)
+        covered = sum(int((part.ids != UNKNOWN).sum()) for part in parts)
+        known = parts[0].ids[parts[0].ids != UNKNOWN]
         length = float(np.linalg.norm(matrix, axis=1)[known].mean(dtype=np.float64)) if len(known) else 0.0
         if length == 0:
             raise X2StaticError(
-                f"{task.name}: {covered} of its {len(ids)} words are among the {len(vectors)} of the vectors, none in "
+                f"{task.name}: {covered} of its {total} words are among the {len(vectors)} of the vectors, none in "
                 "the training part with a vector that is not zero; check that vectors and data are of one language"
             )
-        return cls(torch.from_numpy(matrix * (MEAN_LENGTH / length)), train, validation, test, covered, len(ids))
-
-
-def _look_up(part: Part, index: dict[str, int], numbers: dict[int, int], classes: list[int]) -> Examples:
-    ids: list[int] = []
-    lengths: list[int] = []
-    for text in part.texts:
-        words = text.split()
-        lengths.append(len(words))
-        for word in words:
-            # Vectors are trained on lower-cased text, data sets are not.
-            row = index.get(word, index.get(word.lower()))
-            ids.append(UNKNOWN if row is None else numbers.setdefault(row, len(numbers) + 1))
-    labels = np.searchsorted(classes, part.labels)
-    return Examples(np.array(ids, np.int64), np.array(lengths, np.int64), labels.astype(np.int64))
+        return cls(torch.from_numpy(matrix * (MEAN_LENGTH / length)), *parts, covered, total)
 
 
 class Network:
@@ -163,10 +153,7 @@ class Network:
     def scores(self, matrix: Tensor, batch: Batch, dropout: torch.Generator | None = None) -> Tensor:
         """Return the classes' scores, (n, n_classes) float32, before the softmax.
 
-        Args:
-            matrix: (n_words + 1, dim) float32, the word vectors.
-            batch: texts.
-            dropout: draws what is dropped; None for prediction, without dropout.
+        The matrix is that of the word vectors, (n_words + 1, dim) float32; without a generator nothing is dropped.
         """
         # Each distinct word times each filter once, then gathered and added up: 1.1 s an epoch of MR on one core,
         # 1.8 s by conv1d and 2.0 s by unfolding.
@@ -185,9 +172,8 @@ class Network:
 def train(matrix: Tensor, examples: Examples, n_classes: int, lr: float, seed: int) -> Iterator[Network]:
     """Train a new network by Adam on the cross-entropy; yield it after every epoch, without end.
 
-    On the CPU, also where there is a GPU: the network is small, and the same seed gives the same network.
-
-    The word vectors, (n_words + 1, dim) float32, stay as they are. The seed is that of parameters, order and dropout.
+    On the CPU, also where there is a GPU: the network is small, and the same seed gives the same network. The word
+    vectors, (n_words + 1, dim) float32, stay as they are.
     """
     order, draws = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     network = Network(matrix.shape[1], n_classes, draws)
@@ -201,7 +187,7 @@ def train(matrix: Tensor, examples: Examples, n_classes: int, lr: float, seed: i
         yield network
 
 
-def predict(network: Network, matrix: Tensor, examples: Examples) -> npt.NDArray[np.int64]:
+def predict(network: Network, matrix: Tensor, examples: Examples) -> Rows:
     """Return the class of each text, (n,) int64."""
     predicted = np.empty(len(examples), np.int64)
     with torch.no_grad():

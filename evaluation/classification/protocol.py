@@ -13,17 +13,19 @@ from statistics import fmean, stdev
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification.data import ClassificationTask, read_tasks
-from x2static.evaluation.classification.linear import STRENGTHS, Linear
 from x2static.evaluation.classification.network import Examples, Inputs, predict, train
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.vectors import WordVectors
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3)
 EPOCHS = range(8, 17)
+STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the penalty, for vectors at a mean square distance of 1 from their mean
+MOST_STEPS = 500  # of L-BFGS
 
 Classes = npt.NDArray[np.int64]
 Encode = Callable[[list[str]], npt.NDArray[np.float32]]
@@ -36,13 +38,13 @@ class ClassificationScore:
     task: str  # name of the data set
     accuracy: float  # share of the test texts that got their label, 0 to 1; the mean over the runs
     macro_f1: float  # mean of the classes' F1, 0 to 1; the mean over the runs
-    accuracy_deviation: float | None  # standard deviation over the runs (by n - 1); None of a single run
-    macro_f1_deviation: float | None  # the same of the macro-F1
-    runs: int  # how many there were
     lr: float  # learning rate chosen in the first run; of a linear classifier, strength of its L2 penalty
     epochs: int  # chosen in the first run; 0 of a linear classifier
     covered: int  # tokens of the task's texts that have a vector (in the first run)
     total: int  # tokens of the task's texts
+    runs: int = 1
+    accuracy_deviation: float | None = None  # standard deviation over the runs (by n - 1); None of a single run
+    macro_f1_deviation: float | None = None  # the same of the macro-F1
 
 
 def accuracy(labels: Classes, predicted: Classes) -> float:
@@ -51,10 +53,9 @@ def accuracy(labels: Classes, predicted: Classes) -> float:
 
 
 def macro_f1(labels: Classes, predicted: Classes) -> float:
-    """Return the mean over the classes of F1 = 2 TP / (2 TP + FP + FN).
+    """Return the mean over the classes of F1 = 2 TP / (2 TP + FP + FN); labels and predictions are (n,), from 0.
 
     A class that is neither among the labels nor among the predictions has none and is left out, as in scikit-learn.
-    Classes are from 0; labels and predictions are (n,).
     """
     n_classes = int(max(labels.max(), predicted.max())) + 1
     right = np.bincount(labels[labels == predicted], minlength=n_classes)
@@ -68,38 +69,8 @@ def over_runs(runs: Sequence[ClassificationScore]) -> ClassificationScore:
     if len(runs) == 1:
         return runs[0]
     accuracies, f1s = [run.accuracy for run in runs], [run.macro_f1 for run in runs]
-    return replace(
-        runs[0],
-        accuracy=fmean(accuracies),
-        macro_f1=fmean(f1s),
-        accuracy_deviation=stdev(accuracies),
-        macro_f1_deviation=stdev(f1s),
-        runs=len(runs),
-    )
-
-
-def evaluate_classification(
-    vectors: WordVectors,
-    data: Path | None,
-    runs: int = 1,
-    seed: int = 0,
-    report: Report = silent,
-    tasks: Sequence[str] | None = None,
-) -> list[ClassificationScore]:
-    """Score word vectors on classification tasks by the paper's convolutional classifier.
-
-    Args:
-        vectors: the word vectors; they are not trained further.
-        data: where the tasks are, see `read_tasks`.
-        runs: how many classifiers to train for each task, each with its own draws and its own setting.
-        seed: of the splits, which all runs share, and of the classifiers.
-        report: hears how many classifiers are done, one a task and run.
-        tasks: names of the tasks; None for all.
-
-    Raises:
-        X2StaticError: the data cannot be used, or no word of a task is known.
-    """
-    return evaluate_classification_runs([vectors] * runs, data, seed, report, tasks)
+    means = replace(runs[0], accuracy=fmean(accuracies), macro_f1=fmean(f1s), runs=len(runs))
+    return replace(means, accuracy_deviation=stdev(accuracies), macro_f1_deviation=stdev(f1s))
 
 
 def evaluate_classification_runs(
@@ -110,35 +81,29 @@ def evaluate_classification_runs(
     tasks: Sequence[str] | None = None,
     first_run: int = 0,
 ) -> list[ClassificationScore]:
-    """Score a method by vectors of several trainings, with one classifier for each, as the paper's table 5 does.
+    """Score word vectors on classification tasks by the paper's convolutional classifier.
 
     Args:
-        vectors: of one method, one set or more; the i-th run is the i-th set's.
-        data: see `evaluate_classification`, as `seed`, `report` and `tasks`.
-        seed: of the splits and classifiers.
-        report: hears how many classifiers are done.
+        vectors: for each run a set; several times the same or, as in the paper's table 5, of several trainings.
+        data: where the tasks are, see `read_tasks`.
+        seed: of the splits, which all runs share, and of the classifiers.
+        report: hears how many classifiers are done, one a task and run.
         tasks: names of the tasks; None for all.
         first_run: number of the first run; runs that are made one at a time have the draws of those made together.
-
-    Raises:
-        X2StaticError: as there, or there are no vectors.
     """
-    if not vectors:
-        raise X2StaticError("classification: 0 runs were asked for; it takes at least one")
     read = read_tasks(data, seed, tasks)
     # What is wrong with the last task or set is said before the first is trained. One set may have many runs.
     distinct = {id(of_run): of_run for of_run in vectors}
     inputs = [{key: Inputs.of(of_run, task) for key, of_run in distinct.items()} for task in read]
-    numbers = range(first_run, first_run + len(vectors))
-    draws = [int(np.random.SeedSequence([seed, run]).generate_state(1)[0]) for run in numbers]
-    scores = []
-    for position, task in enumerate(read):
+    total, scores = len(read) * len(vectors), []
+    for task, of_task in zip(read, inputs, strict=True):
         runs = []
-        for run, (of_run, draw) in enumerate(zip(vectors, draws, strict=True)):
-            report(Progress(position * len(vectors) + run, len(read) * len(vectors), "classifiers", task.name))
-            runs.append(_run(inputs[position][id(of_run)], task, draw))
+        for run, of_run in enumerate(vectors, start=first_run):
+            report(Progress(len(scores) * len(vectors) + len(runs), total, "classifiers", task.name))
+            draw = int(np.random.SeedSequence([seed, run]).generate_state(1)[0])
+            runs.append(_run(of_task[id(of_run)], task, draw))
         scores.append(over_runs(runs))
-    report(Progress(len(read) * len(vectors), len(read) * len(vectors), "classifiers"))
+    report(Progress(total, total, "classifiers"))
     return scores
 
 
@@ -162,8 +127,52 @@ def _run(inputs: Inputs, task: ClassificationTask, seed: int) -> ClassificationS
     lr, epochs = choose(inputs.matrix, inputs.train, inputs.validation, n_classes, seed)
     both = inputs.train + inputs.validation
     network = next(islice(train(inputs.matrix, both, n_classes, lr, seed), epochs - 1, None))
-    predicted = predict(network, inputs.matrix, inputs.test)
-    return _score(task.name, inputs.test.labels, predicted, lr, epochs, inputs.covered, inputs.total)
+    compared = inputs.test.labels, predict(network, inputs.matrix, inputs.test)
+    figures = accuracy(*compared), macro_f1(*compared)
+    return ClassificationScore(task.name, *figures, lr, epochs, inputs.covered, inputs.total)
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Multinomial logistic regression on sentence vectors: what the teacher itself, or any encoder, is worth."""
+
+    mean: Tensor  # (dim,) float64, of the vectors that it was trained on
+    scale: float  # root of their mean square distance from it
+    weights: Tensor  # (dim + 1, n_classes) float64, the constants in the last row
+
+    @classmethod
+    def fit(cls, vectors: Tensor, labels: Tensor, n_classes: int, strength: float) -> "Linear":
+        """Minimise the mean cross-entropy + strength / 2 times the sum of squares of the weights, constants excepted.
+
+        The vectors, (n, dim) float64, are centred and scaled to a mean square length of 1 before, so that a strength
+        means the same for vectors of any length. The problem is convex; L-BFGS over all the data solves it.
+        """
+        mean = vectors.mean(dim=0)
+        distance = float((vectors - mean).square().sum(dim=1).mean().sqrt())
+        scale = distance if distance > 0 else 1.0  # all vectors equal: the constants decide
+        inputs = _inputs(vectors, mean, scale)
+        weights = torch.zeros(inputs.shape[1], n_classes, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.LBFGS(
+            [weights], max_iter=MOST_STEPS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+        )
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            value = F.cross_entropy(inputs @ weights, labels) + strength / 2 * weights[:-1].square().sum()
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
+        return cls(mean, scale, weights.detach())
+
+    def predict(self, vectors: Tensor) -> Classes:
+        """Return the class of each vector, (n,) int64 for (n, dim) float64."""
+        classes: Classes = (_inputs(vectors, self.mean, self.scale) @ self.weights).argmax(dim=1).numpy()
+        return classes
+
+
+def _inputs(vectors: Tensor, mean: Tensor, scale: float) -> Tensor:
+    return torch.cat([(vectors - mean) / scale, torch.ones(len(vectors), 1, dtype=torch.float64)], dim=1)
 
 
 def evaluate_sentence_classification(
@@ -171,34 +180,24 @@ def evaluate_sentence_classification(
 ) -> list[ClassificationScore]:
     """Score sentence vectors on classification tasks by multinomial logistic regression.
 
-    What is chosen is the strength of the penalty, `lr` in the scores, of which `epochs` is 0. The splits are those of
-    `evaluate_classification` with the same seed.
-
-    Args:
-        encode: returns the vectors of sentences, (n, dim) float32; some sentences may be empty.
-        data: where the tasks are, see `read_tasks`.
-        seed: of the splits.
-        tasks: names of the tasks; None for all.
-
-    Raises:
-        X2StaticError: the data cannot be used, or the encoder returns something else.
+    `encode` returns the vectors of sentences, (n, dim) float32; some sentences may be empty. What is chosen is the
+    strength of the penalty, `lr` in the scores. Tasks and splits are those of `evaluate_classification_runs` with the
+    same seed. Raises X2StaticError: the data cannot be used, or the encoder returns something else.
     """
     scores = []
     for task in read_tasks(data, seed, tasks):
-        vectors = _encoded(encode, task)
+        train, validation, test = _encoded(encode, task)
         labels = [torch.from_numpy(np.searchsorted(task.classes, part.labels)) for part in task.parts]
-        classifiers = {
-            strength: Linear.fit(vectors[0], labels[0], len(task.classes), strength) for strength in STRENGTHS
-        }
-        qualities = {
-            strength: accuracy(labels[1].numpy(), classifier.predict(vectors[1]))
-            for strength, classifier in classifiers.items()
-        }
-        strength = max(STRENGTHS, key=lambda one: qualities[one])  # of equals the strongest
-        both = torch.cat(vectors[:2]), torch.cat(labels[:2])
-        predicted = Linear.fit(*both, len(task.classes), strength).predict(vectors[2])
-        n_tokens = sum(len(text.split()) for part in task.parts for text in part.texts)
-        scores.append(_score(task.name, labels[2].numpy(), predicted, strength, 0, n_tokens, n_tokens))
+        qualities = {}
+        for strength in STRENGTHS:
+            classifier = Linear.fit(train, labels[0], len(task.classes), strength)
+            qualities[strength] = accuracy(labels[1].numpy(), classifier.predict(validation))
+        strength = max(qualities, key=lambda one: qualities[one])  # of equals the strongest
+        both = torch.cat([train, validation]), torch.cat(labels[:2])
+        compared = labels[2].numpy(), Linear.fit(*both, len(task.classes), strength).predict(test)
+        figures = accuracy(*compared), macro_f1(*compared)
+        total = sum(len(text.split()) for part in task.parts for text in part.texts)
+        scores.append(ClassificationScore(task.name, *figures, strength, 0, total, total))
     return scores
 
 
@@ -208,21 +207,10 @@ def _encoded(encode: Encode, task: ClassificationTask) -> list[Tensor]:
     vectors = np.asarray(encode(texts))
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise X2StaticError(
-            f"{task.name}: the encoder gave an array of shape {vectors.shape} for {len(texts)} sentences, "
-            f"not ({len(texts)}, dim)"
+            f"{task.name}: the encoder gave an array of shape {vectors.shape} for {len(texts)} sentences"
         )
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         text = texts[int(np.argmin(finite))]
         raise X2StaticError(f"{task.name}: the vector of the sentence {text[:80]!r} holds values that are not finite")
-    ends = np.cumsum([len(part) for part in task.parts])[:-1]
-    return [torch.from_numpy(part) for part in np.split(vectors.astype(np.float64), ends)]
-
-
-def _score(
-    task: str, labels: Classes, predicted: Classes, lr: float, epochs: int, covered: int, total: int
-) -> ClassificationScore:
-    f1 = macro_f1(labels, predicted)
-    return ClassificationScore(
-        task, accuracy(labels, predicted), f1, None, None, runs=1, lr=lr, epochs=epochs, covered=covered, total=total
-    )
+    return list(torch.from_numpy(vectors.astype(np.float64)).split([len(part) for part in task.parts]))

@@ -5,12 +5,10 @@ from typing import Any
 
 import click
 
-from x2static.evaluation.bias import PARTITIONS
-from x2static.evaluation.intervals import RESAMPLES
+from x2static.evaluation.draws import PARTITIONS, RESAMPLES
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
 from x2static.pipeline.options import FOLDER, common, finish, given
 from x2static.pipeline.tables import short_names
-from x2static.schemas.vectors import WordVectors
 
 
 @click.command()
@@ -38,6 +36,8 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
     """Score word vectors; what they do not know is left out and counted."""
     _refuse_unused(context, task, values)
     run = runner(task)
+    from x2static.schemas.vectors import WordVectors
+
     resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
     config = EvaluateConfig(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
     folders = short_names(list(dict.fromkeys(vectors)))

@@ -9,8 +9,9 @@ import click
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.evaluation.classification.data import find_tasks
+from x2static.evaluation.files import Pair
 from x2static.evaluation.measures import mean_of_known
-from x2static.evaluation.sentence_similarity import SentencePair, read_sentence_pairs
+from x2static.evaluation.sentence_similarity import read_sentence_pairs
 from x2static.machine.packages import require, require_modules
 from x2static.pipeline import teacher_speed
 from x2static.pipeline.options import FOLDER, common, finish, options
@@ -97,7 +98,7 @@ def _refuse_unused(context: click.Context, values: dict[str, Any]) -> None:
             raise click.UsageError(f"--{name.replace('_', '-')} is for classification; give --data, too", context)
 
 
-def _pairs(values: dict[str, Any], tasks: list[str] | None) -> dict[str, list[SentencePair]]:
+def _pairs(values: dict[str, Any], tasks: list[str] | None) -> dict[str, list[Pair]]:
     """Return the sentence pairs of each file, by its name without its ending.
 
     Raises X2StaticError: a file cannot be used, or two results would have one name.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import write_atomically
-from x2static.evaluation.word_similarity import Difference
+from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.compare import reference
 from x2static.pipeline.compare.comparison import Comparison
 from x2static.pipeline.compare.results import Results
@@ -130,7 +130,7 @@ def _what_wins(results: Results, similarity: Sequence[Figures], classification: 
         listed.append(f"Word similarity: {best[0]} has the best average, {best[1]:.3f} ({which}).")
     kinds: dict[str, list[str]] = {}
     for label, differences in results.differences.items():
-        kinds.setdefault(_kind(differences.average, results.first), []).append(label)
+        kinds.setdefault(_kind(differences[-1], results.first), []).append(label)
     # Sorted, what is beyond chance comes first, and what was not tested last.
     listed += [f"{kind}: {'; '.join(labels)}." for kind, labels in sorted(kinds.items())]
     if classification and (best := classification[0].best("average F1")) is not None:
@@ -138,12 +138,12 @@ def _what_wins(results: Results, similarity: Sequence[Figures], classification: 
     return Section("What wins", listed=listed)
 
 
-def _kind(average: Difference, first: str) -> str:
-    if average.difference is None or average.interval is None:
+def _kind(average: SimilarityScore, first: str) -> str:
+    if average.score is None or average.interval is None:
         return f"Too few pairs for an interval of the difference from {first}"
     if not average.is_clear:
         return f"Not told apart from {first}"
-    what = "better" if average.difference > 0 else "worse"
+    what = "better" if average.score > 0 else "worse"
     return f"Beyond chance {what} than {first} (average, paired bootstrap)"
 
 

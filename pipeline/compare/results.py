@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from x2static.evaluation.word_similarity import Differences
+from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.compare import scores
 from x2static.pipeline.compare.comparison import Comparison
 from x2static.pipeline.compare.plan import Step
@@ -27,7 +27,7 @@ class Results:
         self.records = comparison.records()
         self.steps = [step for step in comparison.steps if step.name in self.records]
         self.common: Mapping[str, Sequence[TaskScore]] = {}
-        self.differences: Mapping[str, Differences] = {}
+        self.differences: Mapping[str, list[SimilarityScore]] = {}
         self.first = ""  # label of the step that the differences are from
         scored = [step for step in self.steps if self.pairs(step)]
         if len(scored) > 1:

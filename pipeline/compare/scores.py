@@ -13,10 +13,10 @@ import numpy as np
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
-from x2static.evaluation.intervals import Bootstrap
+from x2static.evaluation.draws import RESAMPLES, Draws
 from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.evaluation.word_similarity import (
-    Differences,
+    SimilarityScore,
     evaluate_word_similarity,
     paired_differences,
     score_together,
@@ -235,12 +235,12 @@ def common_scores(vectors: Mapping[str, WordVectors], config: CompareConfig) -> 
 
 def differences_from_first(
     vectors: Mapping[str, WordVectors], config: CompareConfig, data_sets: Sequence[str]
-) -> Mapping[str, Differences]:
+) -> Mapping[str, list[SimilarityScore]]:
     """Return how much better or worse than the first set of vectors the others are on the pairs that all cover."""
     if len(vectors) < 2:
         return {}
     with _without_warnings():
-        return paired_differences(vectors, config.data, Bootstrap(), common=True, averaged=averaged(data_sets))
+        return paired_differences(vectors, config.data, Draws(RESAMPLES), common=True, averaged=averaged(data_sets))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from x2static.evaluation.word_similarity import Differences
+from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.compare.reference import PAIRS, TASKS, Published, averaged, heads_of
 from x2static.pipeline.terminal import duration
 from x2static.report.table import Cell, Column, Table, figure
@@ -170,17 +170,17 @@ def task_of(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def difference_figures(caption: str, differences: Mapping[str, Differences]) -> Figures:
+def difference_figures(caption: str, differences: Mapping[str, list[SimilarityScore]]) -> Figures:
     """Return a table of differences with their intervals; bold are those that are beyond chance."""
-    heads = heads_of(one.task for one in next(iter(differences.values())).tasks) | {"average": "average"}
+    heads = heads_of(one.task for one in next(iter(differences.values()))[:-1]) | {"average": "average"}
     lines = []
     for label, found in differences.items():
-        for one in [*found.tasks, found.average]:
-            text = figure(one.difference, signed=True)
-            if one.difference is not None and one.interval is not None:
+        for one in found:
+            text = figure(one.score, signed=True)
+            if one.score is not None and one.interval is not None:
                 text += f" [{one.interval.low:+.3f}, {one.interval.high:+.3f}]"
-            bold = one.difference is not None and one.is_clear
-            lines.append(Row(label, label, (), None).line(heads[one.task], one.difference, text, bold=bold))
+            bold = one.score is not None and one.is_clear
+            lines.append(Row(label, label, (), None).line(heads[one.task], one.score, text, bold=bold))
     return Figures.of("differences", caption, list(heads.values()), lines)
 
 

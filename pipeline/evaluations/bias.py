@@ -1,14 +1,8 @@
 """Bias: effect sizes of association tests (WEAT) with their p-values."""
 
-from x2static.evaluation.bias import (
-    PARTITIONS,
-    Association,
-    Permutations,
-    average,
-    evaluate_bias,
-    find_word_lists,
-    read_word_lists,
-)
+from x2static.evaluation.bias import Association, evaluate_bias, read_tests
+from x2static.evaluation.draws import PARTITIONS, Draws
+from x2static.evaluation.measures import figures_of
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
 from x2static.pipeline.tables import over_some, score_table
 from x2static.report.table import figure
@@ -21,35 +15,17 @@ NOTE = (
 
 
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
-    """Run association tests on sets of word vectors; of the configuration, `data`, `seed` and `resamples` are used.
-
-    `score` is the effect size. Raises X2StaticError: the word lists are not there or cannot be read, scipy is missing,
-    or nothing is covered.
-    """
-    permutations = Permutations(config.resamples or PARTITIONS, config.seed)
-    for path in find_word_lists(config.data):
-        read_word_lists(path)
-    results = for_each(vectors, lambda _, one: evaluate_bias(one, config.data, permutations))
-    rows = [result.task for result in next(iter(results.values()))]
-    columns, figures = {}, {}
+    """Run association tests on sets of word vectors; `score` is the effect size."""
+    tests, draws = read_tests(config.data), Draws(config.resamples or PARTITIONS, config.seed)
+    results = for_each(vectors, lambda _, one: evaluate_bias(one, tests, draws))
+    figures = {name: figures_of(of_one) for name, of_one in results.items()}
+    columns = {}
     for name, of_one in results.items():
-        scored = sum(result.effect is not None for result in of_one)
-        columns[name] = [*map(_cell, of_one), over_some(figure(average(of_one)), scored, len(of_one))]
-        tasks = {
-            result.task: {
-                "score": result.effect,
-                "p": result.p,
-                "exact": result.exact,
-                "covered": result.covered,
-                "total": result.total,
-                "known": result.known,
-            }
-            for result in of_one
-        }
-        figures[name] = {"tasks": tasks, "average": average(of_one)}
-    return Results([score_table([*rows, "average"], columns, NOTE)], figures)
+        scored = sum(result.score is not None for result in of_one)
+        columns[name] = [*map(_cell, of_one), over_some(figure(figures[name]["average"]), scored, len(of_one))]
+    return Results([score_table([*tests, "average"], columns, NOTE)], figures)
 
 
 def _cell(result: Association) -> str:
     drawn = " " if result.exact else "~"
-    return f"{figure(result.effect):>6} p{drawn}{figure(result.p, 5):<7} ({result.covered}/{result.total})"
+    return f"{figure(result.score):>6} p{drawn}{figure(result.p, 5):<7} ({result.covered}/{result.total})"

@@ -9,7 +9,7 @@ from x2static.evaluation.classification.protocol import (
     EPOCHS,
     LEARNING_RATES,
     ClassificationScore,
-    evaluate_classification,
+    evaluate_classification_runs,
 )
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
 from x2static.pipeline.tables import score_table
@@ -25,27 +25,16 @@ PROTOCOL = {  # what all sets of vectors have in common
 
 
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
-    """Score each set of vectors on every task, with deviations where there are several runs. `score` is the accuracy.
-
-    Args:
-        vectors: the sets by name.
-        config: `data`, `runs` and `seed` are used.
-
-    Raises:
-        X2StaticError: the data cannot be used, or no word of a task is known.
-    """
+    """Score each set of vectors on every task; `score` is the accuracy, with its deviation over several runs."""
     tasks = read_tasks(config.data, config.seed)
     names = [task.name for task in tasks]
 
-    def check(_: str, one: WordVectors) -> None:
-        for task in tasks:
-            Inputs.of(one, task)
-
     def score(name: str, one: WordVectors) -> list[ClassificationScore]:
         with ProgressLine(f"classification, {name}") as progress:
-            return evaluate_classification(one, config.data, config.runs, config.seed, progress, names)
+            return evaluate_classification_runs([one] * config.runs, config.data, config.seed, progress, names)
 
-    for_each(vectors, check)  # what is wrong with the last set is said before the first is scored, for minutes
+    # What is wrong with the last set is said before the first is scored, for minutes.
+    for_each(vectors, lambda _, one: [Inputs.of(one, task) for task in tasks])
     scores = for_each(vectors, score)
     columns, figures = {}, {}
     for name, of_one in scores.items():

@@ -5,16 +5,24 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from x2static.evaluation.analogy import QUESTIONS
-from x2static.evaluation.files import gensim_file
-from x2static.evaluation.word_pairs import WORD_PAIRS
+from x2static.evaluation.files import (
+    CLASSIFICATION,
+    QUESTIONS,
+    SENTENCE_PAIRS,
+    WORD_LISTS,
+    WORD_PAIRS,
+    DataFiles,
+    gensim_file,
+)
 from x2static.machine.packages import require_modules
 from x2static.pipeline.data.fetch import data_folder
 from x2static.pipeline.terminal import about
 from x2static.report.table import Table
-from x2static.schemas.vectors import WordVectors
+
+if TYPE_CHECKING:
+    from x2static.schemas.vectors import WordVectors
 
 Result = TypeVar("Result")
 
@@ -23,7 +31,7 @@ Result = TypeVar("Result")
 class EvaluateConfig:
     """What the user wants to know of word vectors; a task reads what concerns it."""
 
-    data: Path | None  # where the task's data is; None for what comes with the libraries, or was fetched
+    data: Path | None  # where the task's data is; None for what comes with the libraries
     seed: int  # of every draw
     common: bool  # score all sets of vectors on the items that all of them cover
     resamples: int  # bootstrap resamples or permutations; 0 for no intervals, and for the task's own number
@@ -39,63 +47,51 @@ class Results:
     figures: dict[str, Any] = field(default_factory=dict)  # for --json, what all sets have in common
 
 
-Run = Callable[[dict[str, WordVectors], EvaluateConfig], Results]
-
-
 class Evaluation(NamedTuple):
-    """A task of the command."""
+    """A task of the command; its module is called as it is."""
 
-    module: str  # in this folder; it has the function `run`
-    folder: str  # of a folder of data, where its files are
+    files: DataFiles
     options: frozenset[str]  # those of `evaluate` that it uses beside --data, by parameter name
-    shipped: tuple[str, ...] = ()  # the files that gensim ships for it
-    packages: tuple[str, ...] = ("evaluate", "scipy")  # what it needs beside the base, and the extra that brings it
+    packages: tuple[str, ...] = ("evaluate", "scipy")  # what it needs beside the base, after the extra that brings it
 
 
 EVALUATIONS = {
-    "word-similarity": Evaluation(
-        "word_similarity", "wordsim", frozenset({"seed", "common", "intervals", "resamples"}), WORD_PAIRS
-    ),
-    "classification": Evaluation(
-        "classification", "classification", frozenset({"seed", "runs"}), packages=("train", "torch")
-    ),
-    "analogy": Evaluation("analogy", "analogy", frozenset(), (QUESTIONS,), packages=()),
-    "bias": Evaluation("bias", "bias", frozenset({"seed", "resamples"})),
-    "sentence-similarity": Evaluation("sentence_similarity", "sentence-similarity", frozenset()),
+    "word-similarity": Evaluation(WORD_PAIRS, frozenset({"seed", "common", "intervals", "resamples"})),
+    "classification": Evaluation(CLASSIFICATION, frozenset({"seed", "runs"}), ("train", "torch")),
+    "analogy": Evaluation(QUESTIONS, frozenset(), ()),
+    "bias": Evaluation(WORD_LISTS, frozenset({"seed", "resamples"})),
+    "sentence-similarity": Evaluation(SENTENCE_PAIRS, frozenset()),
 }
 
 
 def fetched_data(task: str) -> Path | None:
     """Return the folder of fetched data where a task finds some in it; None where gensim ships all that it needs."""
-    shipped = EVALUATIONS[task].shipped
-    if shipped and all(gensim_file(name) for name in shipped):
+    files = EVALUATIONS[task].files
+    if files.gensim and all(map(gensim_file, files.gensim)):
         return None
-    folder = data_folder()
-    inner = folder / EVALUATIONS[task].folder
+    inner = data_folder() / files.folder
     # A fetch that was killed leaves hidden files.
-    return folder if inner.is_dir() and any(not path.name.startswith(".") for path in inner.iterdir()) else None
+    there = inner.is_dir() and any(not path.name.startswith(".") for path in inner.iterdir())
+    return data_folder() if there else None
 
 
-def runner(task: str) -> Run:
+def runner(task: str) -> "Callable[[dict[str, WordVectors], EvaluateConfig], Results]":
     """Return the function that runs a task; only now is its module imported, with the libraries it needs.
 
     Raises X2StaticError: a package that it needs is missing.
     """
     if packages := EVALUATIONS[task].packages:
         require_modules(*packages)
-    run: Run = importlib.import_module(f"x2static.pipeline.evaluations.{EVALUATIONS[task].module}").run
+    module = importlib.import_module(f"x2static.pipeline.evaluations.{task.replace('-', '_')}")
+    run: Callable[[dict[str, WordVectors], EvaluateConfig], Results] = module.run
     return run
 
 
-def for_each(vectors: dict[str, WordVectors], do: Callable[[str, WordVectors], Result]) -> dict[str, Result]:
-    """Return what is done with each set of word vectors, by its name.
+def for_each(vectors: "dict[str, WordVectors]", do: "Callable[[str, WordVectors], Result]") -> dict[str, Result]:
+    """Return what is done with each set of word vectors, by its name; `do` takes the name and the set.
 
     Where there are several, errors and warnings say which one they are about; so data is read before, whose errors
     are about none.
-
-    Args:
-        vectors: the sets by name.
-        do: takes a set's name and the set.
     """
     results = {}
     for name, of_name in vectors.items():

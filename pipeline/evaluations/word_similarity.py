@@ -1,12 +1,12 @@
 """Word similarity: scores, with --common over the pairs that all cover, with --intervals as sure as they are."""
 
+from collections.abc import Callable
 from typing import Any
 
-from x2static.evaluation.intervals import Bootstrap, Interval
+from x2static.evaluation.draws import Draws
+from x2static.evaluation.measures import figures_of
 from x2static.evaluation.word_similarity import (
-    Difference,
-    Differences,
-    Score,
+    SimilarityScore,
     average,
     evaluate_word_similarity,
     paired_differences,
@@ -19,100 +19,75 @@ from x2static.pipeline.tables import over_some, score_table
 from x2static.report.table import Table, figure
 from x2static.schemas.vectors import WordVectors
 
+Scores = dict[str, list[SimilarityScore]]  # of each set of vectors, by its name
+
 
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
-    """Score sets of word vectors and, where intervals are wanted, compare each with the first.
-
-    Raises X2StaticError: the data cannot be read, scipy is missing, or nothing is covered.
-    """
-    bootstrap = Bootstrap(config.resamples, config.seed) if config.resamples else None
+    """Score sets of word vectors and, where intervals are wanted, compare each with the first."""
+    draws = Draws(config.resamples, config.seed) if config.resamples else None
     if config.common:
-        scores = score_together(vectors, config.data, bootstrap)
+        scores = score_together(vectors, config.data, draws)
     else:
         read_datasets(config.data)
-        scores = for_each(vectors, lambda _, one: evaluate_word_similarity(one, config.data, bootstrap))
-    tables = [similarity_table(scores)]
-    differences: dict[str, Differences] = {}
-    if bootstrap and len(vectors) > 1:
-        differences = paired_differences(vectors, config.data, bootstrap, config.common)
+        scores = for_each(vectors, lambda _, one: evaluate_word_similarity(one, config.data, draws))
+    tables, figures = [similarity_table(scores)], {}
+    for name, of_one in scores.items():
+        figures[name] = figures_of(of_one) | {"average": average(of_one)}
+        if draws is None:
+            for of_task in figures[name]["tasks"].values():
+                del of_task["interval"]
+    if draws and len(vectors) > 1:
+        differences = paired_differences(vectors, config.data, draws, config.common)
         tables.append(difference_table(next(iter(vectors)), differences))
-    figures = {name: _figures(of_one, differences.get(name), bootstrap is not None) for name, of_one in scores.items()}
+        for name, of_name in differences.items():
+            *tasks, mean = map(_difference, of_name)
+            of_tasks = {one.task: of_task for one, of_task in zip(of_name, tasks, strict=False)}
+            figures[name]["differences"] = {"tasks": of_tasks, "average": mean}
     return Results(tables, figures)
 
 
-def similarity_table(scores: dict[str, list[Score]]) -> Table:
+def similarity_table(scores: Scores) -> Table:
     """Return a table of word-similarity scores: a row a task, a column (score, coverage) a set of vectors."""
-    tasks = [score.task for score in next(iter(scores.values()))]
-    columns = {}
-    for name, of_one in scores.items():
-        cells = [f"{figure(one.score):<6}{_ends(one.interval)} ({one.covered}/{one.total})" for one in of_one]
-        counting = _counting({score.task: score.score for score in of_one})
-        columns[name] = [*cells, over_some(figure(average(of_one)), *counting)]
+    with_averages = {
+        name: [*of_one, SimilarityScore("average", average(of_one), 0, 0)] for name, of_one in scores.items()
+    }
     intervals = any(score.interval for of_one in scores.values() for score in of_one)
-    note = f"Spearman's rho{' [95 % interval]' if intervals else ''} (pairs covered/total){_about_parts(tasks)}"
-    return score_table([*tasks, "average"], columns, note)
+    note = f"Spearman's rho{' [95 % interval]' if intervals else ''} (pairs covered/total)"
+    return _table(with_averages, lambda one: f"{figure(one.score):<6}", note)
 
 
-def difference_table(first: str, differences: dict[str, Differences]) -> Table:
-    """Return a table of paired differences: a row a task, a column a set of vectors, minus the first set.
-
-    Args:
-        first: name of the set of vectors that the others are compared with.
-        differences: by the names of the others.
-    """
-    tasks = [difference.task for difference in next(iter(differences.values())).tasks]
-    columns = {}
-    for name, of_one in differences.items():
-        *cells, mean = [_difference_cell(difference) for difference in (*of_one.tasks, of_one.average)]
-        counting = _counting({difference.task: difference.difference for difference in of_one.tasks})
-        columns[name] = [*cells, over_some(mean, *counting)]
+def difference_table(first: str, differences: Scores) -> Table:
+    """Return a table of paired differences: a row a task, a column a set of vectors, minus the first set, by name."""
     note = (
         f"Spearman's rho minus that of {first}, on the same pairs [95 % interval] (pairs covered/total); "
-        f"* where 0 is outside the interval{_about_parts(tasks)}"
+        "* where 0 is outside the interval"
     )
-    return score_table([*tasks, "average"], columns, note)
+    return _table(differences, lambda one: figure(one.score, signed=True) + ("*" if one.is_clear else " "), note)
 
 
-def _difference_cell(one: Difference) -> str:
-    star = "*" if one.is_clear else " "
-    return f"{figure(one.difference, signed=True)}{star}{_ends(one.interval)} ({one.covered}/{one.total})"
+def _table(scores: Scores, text: Callable[[SimilarityScore], str], note: str) -> Table:
+    """Return a table of scores, the last of each set of which is the average."""
+    columns = {}
+    for name, of_one in scores.items():
+        cells = []
+        for one in of_one:
+            ends = f" [{one.interval.low:.3f}, {one.interval.high:.3f}]" if one.interval else ""
+            coverage = f" ({one.covered}/{one.total})" if one.total or one.task != "average" else ""
+            cells.append(f"{text(one)}{ends}{coverage}".rstrip())
+        heads = [one.task for one in of_one]
+        whole = whole_sets(heads[:-1])
+        counting = sum(one.score is not None for one in of_one if one.task in whole)
+        columns[name] = [*cells[:-1], over_some(cells[-1], counting, len(whole))]
+    if parts := [task for task in heads[:-1] if task not in whole]:
+        note += f"; the average is without parts of other sets: {', '.join(parts)}"
+    return score_table(heads, columns, note)
 
 
-def _ends(interval: Interval | None) -> str:
-    return "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _counting(scores: dict[str, float | None]) -> tuple[int, int]:
-    """Return how many tasks count in an average, and how many would if all had a score."""
-    whole = whole_sets(scores)
-    return sum(scores[task] is not None for task in whole), len(whole)
-
-
-def _about_parts(tasks: list[str]) -> str:
-    parts = [task for task in tasks if task not in whole_sets(tasks)]
-    return f"; the average is without parts of other sets: {', '.join(parts)}" if parts else ""
-
-
-def _figures(scores: list[Score], differences: Differences | None, intervals: bool) -> dict[str, Any]:
-    tasks: dict[str, Any] = {}
-    for score in scores:
-        tasks[score.task] = {"score": score.score, "covered": score.covered, "total": score.total}
-        if intervals:
-            tasks[score.task]["interval"] = score.interval
-    figures: dict[str, Any] = {"tasks": tasks, "average": average(scores)}
-    if differences is not None:
-        figures["differences"] = {
-            "tasks": {difference.task: _difference(difference) for difference in differences.tasks},
-            "average": _difference(differences.average),
-        }
-    return figures
-
-
-def _difference(difference: Difference) -> dict[str, Any]:
+def _difference(one: SimilarityScore) -> dict[str, Any]:
     return {
-        "difference": difference.difference,
-        "interval": difference.interval,
-        "clear": difference.is_clear,
-        "covered": difference.covered,
-        "total": difference.total,
+        "difference": one.score,
+        "interval": one.interval,
+        "clear": one.is_clear,
+        "covered": one.covered,
+        "total": one.total,
     }

@@ -10,20 +10,11 @@ import pytest
 import scipy.stats
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.bias import (
-    PUBLISHED,
-    Association,
-    Permutations,
-    WordLists,
-    associate,
-    average,
-    evaluate_bias,
-    find_word_lists,
-    read_word_lists,
-)
+from x2static.evaluation.bias import PUBLISHED, WordLists, associate, evaluate_bias, read_tests, read_word_lists
+from x2static.evaluation.draws import Draws
 from x2static.schemas.vectors import WordVectors
 
-DRAWS = Permutations(2000, seed=1)
+DRAWS = Draws(2000, seed=1)
 
 
 def lists_of(x: int, y: int, a: int = 3, b: int = 4) -> WordLists:
@@ -39,19 +30,16 @@ def random_vectors(lists: WordLists, seed: int = 0) -> WordVectors:
     return WordVectors(words, matrix.astype(np.float32), np.ones(len(words), np.int64))
 
 
-def association(vectors: WordVectors, lists: WordLists, word: str) -> float:
-    """s(w, A, B) a pair of words at a time."""
+def naive(vectors: WordVectors, lists: WordLists) -> tuple[float, float]:
+    """Effect size and exact p-value as the paper writes them, partitions by itertools."""
 
-    def cosine(other: str) -> float:
+    def cosine(word: str, other: str) -> float:
         u, v = vectors[word].astype(float), vectors[other].astype(float)
         return float(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
 
-    return float(np.mean([cosine(a) for a in lists.A]) - np.mean([cosine(b) for b in lists.B]))
-
-
-def naive(vectors: WordVectors, lists: WordLists) -> tuple[float, float]:
-    """Effect size and exact p-value as the paper writes them, partitions by itertools."""
-    s = {word: association(vectors, lists, word) for word in lists.X + lists.Y}
+    s = {}
+    for word in lists.X + lists.Y:
+        s[word] = np.mean([cosine(word, a) for a in lists.A]) - np.mean([cosine(word, b) for b in lists.B])
     effect = (np.mean([s[x] for x in lists.X]) - np.mean([s[y] for y in lists.Y])) / np.std(list(s.values()))
     total = sum(s.values())
     observed = 2 * sum(s[x] for x in lists.X) - total
@@ -60,23 +48,12 @@ def naive(vectors: WordVectors, lists: WordLists) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(("x", "y"), [(2, 2), (5, 5), (3, 6), (7, 4)])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_effect_size_and_exact_p_are_those_of_the_paper(x, y, seed):
+def test_effect_size_and_exact_p_are_those_of_the_paper(x, y):
     lists = lists_of(x, y)
-    vectors = random_vectors(lists, seed)
+    vectors = random_vectors(lists, x)
     result = associate(vectors, "t", lists, DRAWS)
-    assert (result.effect, result.p) == pytest.approx(naive(vectors, lists), abs=1e-6)
+    assert (result.score, result.p) == pytest.approx(naive(vectors, lists), abs=1e-6)
     assert result.exact
-
-
-def test_too_many_partitions_are_drawn_and_agree_with_all_of_them():
-    lists = lists_of(10, 10)  # 184,756 partitions
-    vectors = random_vectors(lists, seed=3)
-    result = associate(vectors, "t", lists, Permutations(20_000))
-    effect, p = naive(vectors, lists)
-    assert not result.exact
-    assert result.effect == pytest.approx(effect, abs=1e-6)
-    assert result.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 20_000))
 
 
 @pytest.mark.parametrize(("n", "exact"), [(184_755, False), (184_756, True)])
@@ -90,20 +67,30 @@ def test_p_is_exact_where_as_many_are_asked_for_as_there_are_partitions(n, exact
         return SimpleNamespace(pvalue=0.5)
 
     monkeypatch.setattr(scipy.stats, "permutation_test", permutation_test)
-    assert associate(vectors, "t", lists, Permutations(n)).exact == exact
+    assert associate(vectors, "t", lists, Draws(n)).exact == exact
     assert asked == [np.inf if exact else n]
 
 
-def test_draws_repeat_with_the_seed_and_are_never_impossible():
+def test_too_many_partitions_are_drawn_and_agree_with_all_of_them():
+    lists = lists_of(10, 10)
+    vectors = random_vectors(lists, seed=3)
+    first, again, other = (associate(vectors, "t", lists, Draws(5000, seed)) for seed in (5, 5, 6))
+    effect, p = naive(vectors, lists)
+    assert first.score == pytest.approx(effect, abs=1e-6)
+    assert first.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 5000))
+    assert first == again != other
+
+
+def test_p_is_never_impossible():
     lists = lists_of(10, 10)
     vectors = random_vectors(lists)
     towards = vectors.matrix[20:23].mean(axis=0) - vectors.matrix[23:].mean(axis=0)
-    matrix = vectors.matrix.copy()
-    matrix[:10], matrix[10:20] = towards, -towards  # the most unequal partition
-    extreme = WordVectors(vectors.words, matrix + 1e-3 * vectors.matrix, vectors.counts)
-    assert associate(extreme, "t", lists, Permutations(500)).p == pytest.approx(1 / 501)
-    same = [associate(vectors, "t", lists, Permutations(500, seed)).p for seed in (5, 5, 6)]
-    assert same[0] == same[1] != same[2]
+    matrix = 1e-3 * vectors.matrix
+    matrix[:10] += towards  # the most unequal partition
+    matrix[10:20] -= towards
+    matrix[20:] = vectors.matrix[20:]
+    extreme = WordVectors(vectors.words, matrix, vectors.counts)
+    assert associate(extreme, "t", lists, Draws(500)).p == pytest.approx(1 / 501)
 
 
 def test_unknown_words_are_left_out_and_words_that_are_one_in_the_vocabulary_count_once():
@@ -112,11 +99,11 @@ def test_unknown_words_are_left_out_and_words_that_are_one_in_the_vocabulary_cou
     upper = [word.upper() for word in lists.Y]
     more = WordLists(X=["X0", *lists.X, "unknown"], Y=upper, A=["none", *lists.A], B=lists.B)
     whole, part = associate(vectors, "t", lists, DRAWS), associate(vectors, "t", more, DRAWS)
-    assert (part.effect, part.p) == (whole.effect, whole.p)
+    assert (part.score, part.p) == (whole.score, whole.p)
     assert (part.covered, part.total, part.known) == (15, 18, {"X": 4, "Y": 4, "A": 3, "B": 4})
 
 
-@pytest.mark.parametrize("few", "XYAB")
+@pytest.mark.parametrize("few", "XB")
 def test_lists_that_are_too_short_and_targets_that_are_all_alike_give_no_score_and_a_warning(few, caplog):
     lists = lists_of(3, 3, 3, 3)
     vectors = random_vectors(lists)
@@ -126,42 +113,28 @@ def test_lists_that_are_too_short_and_targets_that_are_all_alike_give_no_score_a
         matrix = vectors.matrix.copy()
         matrix[:6] = matrix[0] * np.arange(1, 7, dtype=np.float32)[:, None]
         alike = associate(WordVectors(vectors.words, matrix, vectors.counts), "t", lists, DRAWS)
-    assert (result.effect, result.p, result.covered, result.total) == (None, None, 10, 12)
+    assert (result.score, result.p, result.covered, result.total) == (None, None, 10, 12)
     assert f"rare: no score, of list {few} only 1 words are known" in caplog.text
-    assert alike.effect is None
+    assert alike.score is None
     assert "all 6 targets are associated alike" in caplog.text
-
-
-def own(path, content):
-    text = content if isinstance(content, str) else json.dumps(content)
-    path.write_bytes(text.encode(errors="surrogateescape"))
-    return path
 
 
 FOUR = {"X": ["a", "b"], "Y": ["c", "d"], "A": ["e", "f"], "B": ["g", "h"]}
 
 
-def test_own_lists_are_read_from_json_and_toml_alike(tmp_path):
-    toml = "\n".join(["[test]", *(f"{name} = {words}" for name, words in FOUR.items())])
-    one = read_word_lists(own(tmp_path / "one.json", {"test": FOUR}))
-    assert one == read_word_lists(own(tmp_path / "two.toml", toml)) == {"test": WordLists(**FOUR)}
-
-
-def test_a_folder_gives_its_files_and_tests_are_named_by_file(tmp_path):
-    own(tmp_path / "one.json", {"test": FOUR})
-    own(tmp_path / "two.json", {"test": FOUR})
-    vectors = random_vectors(WordLists(**FOUR))
-    assert [result.task for result in evaluate_bias(vectors, tmp_path)] == ["one: test", "two: test"]
-    assert evaluate_bias(vectors, tmp_path / "one.json")[0].task == "test"
-    with pytest.raises(X2StaticError, match="none of the 16 words of 2 association tests is among the 11 words"):
-        evaluate_bias(random_vectors(lists_of(2, 2)), tmp_path)
+def test_own_lists_are_read_from_json_and_toml_alike_and_named_by_file_where_there_are_several(write, tmp_path):
+    write("bias/two.toml", "\n".join(["[test]", *(f"{name} = {words}" for name, words in FOUR.items())]))
+    one = write("bias/one.json", json.dumps({"test": FOUR}))
+    assert read_tests(one) == {"test": WordLists(**FOUR)}
+    assert read_tests(tmp_path) == dict.fromkeys(("one: test", "two: test"), WordLists(**FOUR))
+    with pytest.raises(X2StaticError, match="none of the 16 words of one: test, two: test is covered by the 11 words"):
+        evaluate_bias(random_vectors(lists_of(2, 2)), read_tests(tmp_path), DRAWS)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("", "neither valid JSON nor TOML"),
-        ("{}", "no tests in it"),
         ("[]", "no tests in it"),
         ('{"na\udcefve": 1}', "neither valid JSON"),
         ({"test": {"X": ["a"]}}, "test, Y: Field required"),
@@ -174,27 +147,22 @@ def test_a_folder_gives_its_files_and_tests_are_named_by_file(tmp_path):
         ({"flowers": ["aster"]}, r"no list 'african_american_names_5', so this is WEAT\.json of another"),
     ],
 )
-def test_bad_lists_are_refused(tmp_path, content, message):
+def test_bad_lists_are_refused(write, content, message):
+    file = write("lists.json", content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(X2StaticError, match=r"lists\.json: .*" + message):
-        read_word_lists(own(tmp_path / "lists.json", content))
+        read_word_lists(file)
 
 
-def test_the_average_counts_each_test_the_same():
-    one, none, other = (Association("t", effect, None, True, 8, 8) for effect in (1.0, None, 0.5))
-    assert average([one, none, other]) == pytest.approx(0.75)
-    assert average([none]) is None
-
-
-def test_a_file_of_the_published_lists_gives_the_tests_of_the_paper(tmp_path):
+def test_a_file_of_the_published_lists_gives_the_tests_of_the_paper(write):
     names = {name for test in PUBLISHED.values() for name in test}
-    tests = read_word_lists(own(tmp_path / "WEAT.json", {name: [name, f"{name}_"] for name in names}))
+    tests = read_word_lists(write("WEAT.json", json.dumps({name: [name, f"{name}_"] for name in names})))
     assert list(tests) == list(PUBLISHED)
     assert tests["7 math/arts, male/female terms"].A == ["male_terms", "male_terms_"]
 
 
 def test_the_published_lists_of_wefe_are_the_ten_tests_of_the_paper():
     pytest.importorskip("wefe.datasets", reason="the published lists come with WEFE", exc_type=ImportError)
-    tests = read_word_lists(find_word_lists(None)[0])
+    tests = read_tests(None)
     # Sizes of Caliskan et al. 2017, table 1: targets times two, attributes times two.
     sizes = [(25, 25), (25, 25), (32, 25), (18, 25), (18, 8), (8, 8), (8, 8), (8, 8), (6, 7), (8, 8)]
     assert [(len(test.X), len(test.Y), len(test.A), len(test.B)) for test in tests.values()] == [
@@ -208,7 +176,7 @@ def test_the_effect_size_is_that_of_wefe():
     from wefe.query import Query
     from wefe.word_embedding_model import WordEmbeddingModel
 
-    for number, (name, lists) in enumerate(read_word_lists(find_word_lists(None)[0]).items()):
+    for number, (name, lists) in enumerate(read_tests(None).items()):
         words = list(dict.fromkeys(word for _, of_list in lists for word in of_list))
         matrix = np.random.default_rng(number).normal(size=(len(words), 10)).astype(np.float32)
         vectors = WordVectors(words, matrix, np.ones(len(words), np.int64))
@@ -216,4 +184,4 @@ def test_the_effect_size_is_that_of_wefe():
         keyed.add_vectors(words, matrix)
         query = Query([lists.X, lists.Y], [lists.A, lists.B], ["X", "Y"], ["A", "B"])
         expected = metrics.WEAT().run_query(query, WordEmbeddingModel(keyed))["effect_size"]
-        assert associate(vectors, name, lists, Permutations(10)).effect == pytest.approx(expected, abs=1e-6)
+        assert associate(vectors, name, lists, Draws(10)).effect == pytest.approx(expected, abs=1e-6)

@@ -8,68 +8,64 @@ import pytest
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation import files
-from x2static.evaluation.analogy import find_questions
-from x2static.evaluation.bias import find_word_lists
-from x2static.evaluation.sentence_similarity import find_sentence_pairs
-from x2static.evaluation.word_pairs import find_word_pairs
+from x2static.evaluation.bias import read_tests
+from x2static.evaluation.files import (
+    CLASSIFICATION,
+    QUESTIONS,
+    SENTENCE_PAIRS,
+    WORD_LISTS,
+    WORD_PAIRS,
+    find_files,
+    numbered_lines,
+)
 
 ROOT = Path(__file__).parents[2]
-FINDERS = [
-    (find_word_pairs, "wordsim", ".tsv"),
-    (find_sentence_pairs, "sentence-similarity", ".txt"),
-    (find_questions, "analogy", ".txt"),
-    (find_word_lists, "bias", ".toml"),
-]
+KINDS = [(WORD_PAIRS, ".tsv"), (SENTENCE_PAIRS, ".txt"), (QUESTIONS, ".txt"), (WORD_LISTS, ".toml")]
 
 
-@pytest.mark.parametrize(("find", "folder", "ending"), FINDERS)
-def test_a_file_or_a_folder_or_its_inner_folder_of_files_is_found(find, folder, ending, tmp_path):
-    (tmp_path / folder).mkdir()
+@pytest.mark.parametrize(("kind", "ending"), [*KINDS, (CLASSIFICATION, "/all.tsv")], ids=str)
+def test_a_file_or_a_folder_or_its_inner_folder_of_files_is_found(kind, ending, tmp_path):
     outer = [tmp_path / f"{name}{ending}" for name in "cd"]
-    inner = [tmp_path / folder / f"{name}{ending}" for name in "ab"]
+    inner = [tmp_path / kind.folder / f"{name}{ending}" for name in "ba"]
     for path in [*inner, *outer]:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert find(outer[0]) == outer[:1]
-    assert find(tmp_path) == find(tmp_path / folder) == inner
+    assert find_files(kind, outer[0]) == outer[:1]
+    assert find_files(kind, tmp_path) == find_files(kind, tmp_path / kind.folder) == inner[::-1]
     for path in inner:
         path.unlink()
-    with pytest.raises(X2StaticError, match=rf"{folder}: no \*\..* here; --data takes"):
-        find(tmp_path)
-    (tmp_path / folder).rmdir()
-    assert find(tmp_path) == outer
-
-
-@pytest.mark.parametrize("find", [find for find, _, _ in FINDERS])
-def test_a_path_that_is_not_there_is_named(find, tmp_path):
+    with pytest.raises(X2StaticError, match=rf"{kind.folder}: no \*.* here; --data takes"):
+        find_files(kind, tmp_path)
     with pytest.raises(X2StaticError, match="nowhere: no such file or folder; --data takes"):
-        find(tmp_path / "nowhere")
+        find_files(kind, tmp_path / "nowhere")
 
 
 def test_two_files_of_one_name_are_refused(tmp_path):
     for name in ("a.tsv", "a.csv"):
         (tmp_path / name).touch()
     with pytest.raises(X2StaticError, match="two data sets of one name"):
-        find_word_pairs(tmp_path)
+        find_files(WORD_PAIRS, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("find", "message"),
-    [
-        (find_word_pairs, r"pip install x2static\[evaluate\].*`x2static data fetch`.*--data"),
-        (find_questions, r"pip install x2static\[evaluate\].*`x2static data fetch`.*--data"),
-        (find_sentence_pairs, "`x2static data fetch`.*--data"),
-        (find_word_lists, r"`x2static data fetch weat`.*pip install --no-deps 'wefe>=1.0'.*--data"),
-    ],
-)
-def test_without_data_and_library_the_message_says_where_data_comes_from(find, message, monkeypatch):
+@pytest.mark.parametrize("kind", [kind for kind, _ in KINDS])
+def test_without_data_and_library_the_message_says_where_data_comes_from(kind, monkeypatch):
     monkeypatch.setattr(files, "find_spec", lambda _: None)
-    with pytest.raises(X2StaticError, match=message):
-        find(None)
+    install = r"pip install x2static\[evaluate\].*" if kind.gensim else ""
+    with pytest.raises(X2StaticError, match=rf"{install}`x2static data fetch.*--data a |`x2static data fetch weat`"):
+        read_tests(None) if kind == WORD_LISTS else find_files(kind, None)
 
 
 def test_gensim_is_found_without_being_imported():
     code = (
-        "import sys; from x2static.evaluation import analogy, word_pairs; analogy.find_questions(None); "
-        "word_pairs.find_word_pairs(None); sys.exit('gensim' in sys.modules)"
+        "import sys; from x2static.evaluation.files import *; find_files(QUESTIONS, None); "
+        "find_files(WORD_PAIRS, None); sys.exit('gensim' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_only_a_newline_ends_a_line_and_what_is_no_utf_8_is_refused_by_line(tmp_path):
+    (tmp_path / "a").write_bytes("\ufeffa\u2028b\r\n \nc\n".encode())
+    assert [line for _, line in numbered_lines(tmp_path / "a")] == ["a\u2028b", "c"]
+    (tmp_path / "a").write_bytes(b"a\nna\xefve\n")
+    with pytest.raises(X2StaticError, match="a, line 2: not valid UTF-8"):
+        numbered_lines(tmp_path / "a")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from x2static.evaluation.intervals import Interval
-from x2static.evaluation.word_similarity import Difference, Differences, Score
+from x2static.evaluation.word_similarity import SimilarityScore as Score
 from x2static.pipeline.evaluations.word_similarity import difference_table, similarity_table
 from x2static.pipeline.tables import short_names
 
@@ -28,22 +28,18 @@ def test_the_tables_say_which_tasks_are_parts_that_do_not_count_in_the_average()
     table = similarity_table({"a": [Score("ws353", 0.5, 9, 9), Score("ws353-similarity", None, 1, 9)]})
     assert table.terminal().splitlines()[3] == "average           0.500"
     assert table.terminal().endswith("; the average is without parts of other sets: ws353-similarity")
-    tasks = [
-        Difference("t", 0.125, None, 9, 9),
-        Difference("t-part", 0.1, None, 5, 9),
-        Difference("u", None, None, 0, 9),
-    ]
-    differences = Differences(tasks, Difference("average", 0.125, None, 9, 9))
-    lines = difference_table("a", {"b": differences}).terminal().splitlines()
+    tasks = [Score("t", 0.125, 9, 9), Score("t-part", 0.1, 5, 9), Score("u", None, 0, 9), Score("average", 0.125, 9, 9)]
+    lines = difference_table("a", {"b": tasks}).terminal().splitlines()
     assert lines[4] == "average  +0.125  (9/9) over 1 of 2"
     assert lines[-1].endswith("; the average is without parts of other sets: t-part")
 
 
 def test_differences_that_are_clear_have_a_star():
-    differences = Differences(
-        [Difference("t", 0.125, Interval(0.1, 0.2), 9, 9), Difference("u", -0.1, Interval(-0.2, 0.1), 5, 9)],
-        Difference("average", None, None, 14, 18),
-    )
+    differences = [
+        Score("t", 0.125, 9, 9, Interval(0.1, 0.2)),
+        Score("u", -0.1, 5, 9, Interval(-0.2, 0.1)),
+        Score("average", None, 14, 18),
+    ]
     lines = difference_table("base", {"other": differences}).terminal().splitlines()
     assert lines[:4] == [
         "         other",

@@ -6,21 +6,14 @@ import pytest
 
 from tests.evaluation.classification.tasks import write
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.classification.data import find_tasks, read_tasks
+from x2static.evaluation.classification.data import read_tasks
 
+BOTH = "0\ta\n1\tb\n" * 10
 ROWS = [(number % 3, f"text {number}") for number in range(300)]
 
 
 def read(folder, seed=0):
     return read_tasks(folder.parent, seed, [folder.name])[0]
-
-
-@pytest.mark.parametrize("inner", ["", "classification/"])
-def test_tasks_are_found_in_a_folder_of_them_or_in_its_folder_classification(tmp_path, inner):
-    write(tmp_path / f"{inner}B/all.tsv", ROWS)
-    write(tmp_path / f"{inner}A/train.tsv", ROWS)
-    (tmp_path / f"{inner}notes").mkdir()
-    assert find_tasks(tmp_path) == {name: tmp_path / inner / name for name in "AB"}
 
 
 def test_one_file_is_split_60_20_20_with_equal_shares_of_every_class(tmp_path):
@@ -32,19 +25,13 @@ def test_one_file_is_split_60_20_20_with_equal_shares_of_every_class(tmp_path):
     assert read(tmp_path / "A") == task != read(tmp_path / "A", seed=1)
 
 
-def test_given_parts_are_kept(tmp_path):
-    for name, rows in {"train": ROWS[:9], "dev": ROWS[9:12], "test": ROWS[12:15]}.items():
+def test_given_parts_are_kept_and_a_missing_validation_part_is_a_fifth_of_the_training_part(tmp_path):
+    for name, rows in {"train": ROWS[:30], "dev": ROWS[30:40], "test": ROWS[40:50]}.items():
         write(tmp_path / f"A/{name}.tsv", rows)
-    task = read(tmp_path / "A")
-    assert [part.texts for part in task.parts] == [
-        [text for _, text in ROWS[a:b]] for a, b in [(0, 9), (9, 12), (12, 15)]
-    ]
-
-
-def test_a_missing_validation_part_is_a_fifth_of_the_training_part(tmp_path):
-    write(tmp_path / "A/train.tsv", ROWS)
-    write(tmp_path / "A/test.tsv", ROWS[:6])
-    assert [len(part) for part in read(tmp_path / "A").parts] == [240, 60, 6]
+    whole = [[text for _, text in ROWS[first:last]] for first, last in [(0, 30), (30, 40), (40, 50)]]
+    assert [part.texts for part in read(tmp_path / "A").parts] == whole
+    (tmp_path / "A/dev.tsv").unlink()
+    assert [len(part) for part in read(tmp_path / "A").parts] == [24, 6, 10]
 
 
 def test_a_text_may_be_empty_and_labels_need_not_begin_at_0(tmp_path):
@@ -55,22 +42,25 @@ def test_a_text_may_be_empty_and_labels_need_not_begin_at_0(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("files", "message"),
     [
-        (b"", "all.tsv: no texts in it"),
-        (b"\n \n", "all.tsv: no texts in it"),
-        (b"0\ta\n1 b\n", "all.tsv, line 2: expected label<TAB>text, got 1 columns: '1 b'"),
-        (b"0\ta\tb\n", "all.tsv, line 1: .* got 3 columns"),
-        (b"good\ta\n", "all.tsv, line 1: the label 'good' is no integer"),
-        (b"\ta\n", "all.tsv, line 1: the label '' is no integer"),
-        (b"0\ta\n1\tna\xefve\n", "all.tsv, line 2: not valid UTF-8"),
-        (b"3\ta\n" * 20, "A: all 12 training texts have the label 3"),
-        (b"3\ta\n4\tb\n" * 4, "A: no text for the test part; 8 texts are too few"),
+        ({"all": "\n \n"}, "all.tsv: no texts in it"),
+        ({"all": "0\ta\n1 b\n"}, "all.tsv, line 2: expected label<TAB>text, got 1 columns: '1 b'"),
+        ({"all": "0\ta\tb\n"}, "all.tsv, line 1: .* got 3 columns"),
+        ({"all": "good\ta\n"}, "all.tsv, line 1: the label 'good' is no integer"),
+        ({"all": "3\ta\n" * 20}, "A: all 12 training texts have the label 3"),
+        ({"all": "3\ta\n4\tb\n" * 4}, "A: no text for the test part; 8 texts are too few"),
+        ({"train": BOTH}, "test.tsv missing"),
+        ({"dev": BOTH}, "train.tsv and test.tsv missing"),
+        ({"train": BOTH, "test": BOTH, "all": BOTH}, "both all.tsv and train.tsv, test.tsv; remove"),
+        ({"train": BOTH, "test": "5\ta\n4\tb\n"}, "the test part has the label 4, 5, which no training text has"),
+        ({"train": BOTH, "dev": "9\ta\n", "test": BOTH}, "the validation part has the label 9, which no training"),
     ],
 )
-def test_a_bad_file_is_one_clear_line(tmp_path, content, message):
+def test_bad_files_are_one_clear_line(tmp_path, files, message):
     (tmp_path / "A").mkdir()
-    (tmp_path / "A/all.tsv").write_bytes(content)
+    for name, text in files.items():
+        (tmp_path / f"A/{name}.tsv").write_text(text)
     with pytest.raises(X2StaticError, match=message) as caught:
         read(tmp_path / "A")
     assert "\n" not in str(caught.value)
@@ -89,30 +79,9 @@ def test_a_folder_without_the_files_of_a_task_is_warned_of(tmp_path, caplog):
     assert not caplog.records, "who asks for a task by name knows the others"
 
 
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ({"train": ROWS}, "test.tsv missing"),
-        ({"dev": ROWS}, "train.tsv and test.tsv missing"),
-        ({"train": ROWS, "test": ROWS, "all": ROWS}, "both all.tsv and train.tsv, test.tsv; remove"),
-        ({"train": ROWS, "test": [(5, "a"), (4, "b")]}, "the test part has the label 4, 5, which no training text has"),
-        ({"train": ROWS, "dev": [(9, "a")], "test": ROWS}, "the validation part has the label 9, which no training"),
-    ],
-)
-def test_parts_that_do_not_fit_together_are_one_clear_line(tmp_path, names, message):
-    for name, rows in names.items():
-        write(tmp_path / f"A/{name}.tsv", rows)
-    with pytest.raises(X2StaticError, match=message):
-        read(tmp_path / "A")
-
-
-def test_no_data_no_folder_no_task_and_an_unknown_task_are_one_clear_line(tmp_path):
-    with pytest.raises(X2StaticError, match="fetch some with `x2static data fetch`, or give --data"):
+def test_no_data_and_an_unknown_task_are_one_clear_line(tmp_path):
+    with pytest.raises(X2StaticError, match="`x2static data fetch` gets some; or give --data"):
         read_tasks(None, 0)
-    with pytest.raises(X2StaticError, match="nowhere: no such folder"):
-        read_tasks(tmp_path / "nowhere", 0)
-    with pytest.raises(X2StaticError, match="no classification data here; expected a folder a task"):
-        read_tasks(tmp_path, 0)
     write(tmp_path / "A/all.tsv", ROWS)
     with pytest.raises(X2StaticError, match="no classification task B, C; there are A"):
         read_tasks(tmp_path, 0, ["A", "B", "C"])

@@ -8,8 +8,7 @@ from scipy.special import logsumexp
 
 from tests.evaluation.classification.tasks import write
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.classification.linear import STRENGTHS, Linear
-from x2static.evaluation.classification.protocol import evaluate_sentence_classification
+from x2static.evaluation.classification.protocol import STRENGTHS, Linear, evaluate_sentence_classification
 
 DIM, CLASSES = 4, 3
 DIRECTIONS = np.random.default_rng(9).standard_normal((2, 16)).astype(np.float32)
@@ -26,7 +25,7 @@ def rows(n, turned=False):
     return [(int(number % 2 != turned), f"{number % 2} {number}") for number in range(n)]
 
 
-@pytest.mark.parametrize("strength", STRENGTHS[:3])
+@pytest.mark.parametrize("strength", STRENGTHS[:2])
 def test_the_weights_equal_those_that_scipy_finds(strength):
     random = np.random.default_rng(0)
     labels = random.integers(0, CLASSES, 200)
@@ -75,7 +74,6 @@ def test_vectors_that_are_all_equal_give_the_most_frequent_class(tmp_path):
     ("bad", "message"),
     [
         (lambda texts: np.zeros((3, 2)), r"A: the encoder gave an array of shape \(3, 2\) for 20 sentences"),
-        (lambda texts: np.zeros(len(texts)), r"shape \(20,\) for 20"),
         (lambda texts: np.full((len(texts), 2), np.nan), "holds values that are not finite"),
     ],
 )
