@@ -1,7 +1,4 @@
-"""Analogies: which word is to c as b is to a, by 3CosAdd and 3CosMul (Levy & Goldberg 2014).
-
-The questions are text files of sections `: name` and lines of four words, a is to b as c is to d.
-"""
+"""Analogies: which word is to c as b is to a, by 3CosAdd and 3CosMul (Levy & Goldberg 2014)."""
 
 import logging
 from collections.abc import Mapping
@@ -39,11 +36,7 @@ class Question(NamedTuple):
 
 
 def read_questions(path: Path) -> list[Question]:
-    """Return the questions of a file, in order.
-
-    Raises X2StaticError: the file is no UTF-8 or holds no question, a line is not four words, or the first question
-    comes before the first section.
-    """
+    """Return the questions of a file, in order. Raises X2StaticError: there is none, or a line is none."""
     section, questions = None, []
     for where, line in numbered_lines(path):
         if line.startswith(": "):
@@ -83,20 +76,8 @@ class AnalogyScore(Score):
     sections: dict[str, Accuracy]  # of each section, in the order of the file
 
 
-def evaluate_analogies(vectors: WordVectors, datasets: Mapping[str, list[Question]]) -> list[AnalogyScore]:
-    """Answer analogy questions, those with an unknown word left out and counted.
-
-    Raises X2StaticError: no question is covered.
-    """
-    check_questions(vectors, datasets)
-    return [score_questions(vectors, task, questions) for task, questions in datasets.items()]
-
-
 def check_questions(vectors: WordVectors, datasets: Mapping[str, list[Question]]) -> None:
-    """Check that there is something to answer, which takes less long than answers.
-
-    Raises X2StaticError: no question is covered.
-    """
+    """Raise X2StaticError where no question is covered; to look words up takes less long than to answer."""
     known = set(map(str.upper, vectors.words))
     scores = []
     for task, questions in datasets.items():

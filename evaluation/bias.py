@@ -8,7 +8,6 @@ import logging
 import math
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.draws import PARTITIONS, Draws
 from x2static.evaluation.files import WORD_LISTS, find_files, package_file
-from x2static.evaluation.measures import Floats, Score, check_covered, rows_of, unit
+from x2static.evaluation.measures import Floats, Score, rows_of, unit
 from x2static.machine.packages import require_modules
 from x2static.schemas.vectors import WordVectors
 
@@ -60,19 +59,13 @@ class WordLists(BaseModel):
     def _check(self) -> "WordLists":
         for one, other in (("X", "Y"), ("A", "B")):
             words = Counter(getattr(self, one) + getattr(self, other))
-            twice = next((word for word, times in words.items() if times > 1), None)
-            if twice is not None:
-                lists = [name for name in (one, other) if twice in getattr(self, name)]
-                where = f"in {one} and in {other}" if len(lists) == 2 else f"more than once in {lists[0]}"
-                raise ValueError(f"{twice!r} stands {where}; keep it once")
+            if twice := [word for word, times in words.items() if times > 1]:
+                raise ValueError(f"{twice[0]!r} stands more than once in {one} and {other}; keep it once")
         return self
 
 
 def read_tests(data: Path | None) -> dict[str, WordLists]:
-    """Return all tests by name, with that of their file where there are several; None is for WEFE's.
-
-    Raises X2StaticError: there are none.
-    """
+    """Return all tests by name, with that of their file where there are several; None is for WEFE's."""
     paths = find_files(WORD_LISTS, data or package_file("wefe", "datasets/data/WEAT.json"))
     tests = {}
     for path in paths:
@@ -84,7 +77,7 @@ def read_tests(data: Path | None) -> dict[str, WordLists]:
 def read_word_lists(path: Path) -> dict[str, WordLists]:
     """Return the tests of a file by name: the user's own, or those of WEFE's WEAT.json.
 
-    Raises X2StaticError: the file is no JSON or TOML, holds no test, or a test is not four lists of words, none twice.
+    Raises X2StaticError: there is none, or a test is not four lists of words, none twice.
     """
     expected = f"expected {WORD_LISTS.expected}"
     try:
@@ -95,15 +88,15 @@ def read_word_lists(path: Path) -> dict[str, WordLists]:
     if not isinstance(content, dict) or not content:
         raise X2StaticError(f"{path}: no tests in it; {expected}")
     if all(isinstance(words, list) for words in content.values()):
-        missing = sorted({name for names in PUBLISHED.values() for name in names} - set(content))
-        if missing:
+        published = content
+        try:
+            content = {}
+            for test, names in PUBLISHED.items():
+                content[test] = {letter: published[name] for letter, name in zip("XYAB", names, strict=True)}
+        except KeyError as error:
             raise X2StaticError(
-                f"{path}: no list {missing[0]!r}, so this is WEAT.json of another WEFE than >= 1.0; {expected}"
-            )
-        content = {
-            test: {letter: content[name] for letter, name in zip("XYAB", names, strict=True)}
-            for test, names in PUBLISHED.items()
-        }
+                f"{path}: no list {error}, so this is of another WEFE than >= 1.0; {expected}"
+            ) from None
     try:
         return TypeAdapter(dict[str, WordLists]).validate_python(content)
     except ValidationError as error:
@@ -126,18 +119,8 @@ class Association(Score):
     known: dict[str, int]  # known words of each list
 
 
-def evaluate_bias(vectors: WordVectors, tests: Mapping[str, WordLists], draws: Draws) -> list[Association]:
-    """Run association tests, unknown words left out and counted; `draws` as in `associate`.
-
-    Raises X2StaticError: no word of any test is known.
-    """
-    results = [associate(vectors, name, lists, draws) for name, lists in tests.items()]
-    check_covered(results, "words", vectors)
-    return results
-
-
 def associate(vectors: WordVectors, task: str, lists: WordLists, draws: Draws) -> Association:
-    """Run one test; one without a score is warned of.
+    """Run one test, unknown words left out and counted; one without a score is warned of.
 
     The standard deviation is that of the population of all targets, as the paper's text and WEFE have it. The p-value
     is one-sided and counts partitions that are just as far apart. Partitions are drawn where they are more than 100,000

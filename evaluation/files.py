@@ -1,7 +1,4 @@
-"""Files of evaluation data: found where the user names them or gensim ships them, and read line by line.
-
-Nothing heavy is imported: `x2static evaluate --help` reads this.
-"""
+"""Files of evaluation data, found and read by line; nothing heavy is imported, since `evaluate --help` reads this."""
 
 import math
 from importlib.util import find_spec
@@ -67,15 +64,11 @@ CLASSIFICATION = DataFiles(
 
 
 def find_files(kind: DataFiles, data: Path | None) -> list[Path]:
-    """Return the files of a task, by name: a file, those in a folder, or without either those that gensim ships.
-
-    Raises X2StaticError: there are none, or two data sets have one name.
-    """
+    """Return the files of a task, by name: a file, those in a folder, or without either those that gensim ships."""
     if data is None:
-        shipped = [path for path in map(gensim_file, kind.gensim) if path]
-        if not shipped or len(shipped) < len(kind.gensim):
-            raise X2StaticError(f"no data is here: {kind.sources}; or give --data {kind.expected}")
-        return shipped
+        if shipped := shipped_files(kind):
+            return shipped
+        raise X2StaticError(f"no data is here: {kind.sources}; or give --data {kind.expected}")
     if data.is_file():
         return [data]
     inner = data / kind.folder if (data / kind.folder).is_dir() else data
@@ -97,9 +90,10 @@ def package_file(package: str, inside: str) -> Path | None:
     return next((path for folder in folders or () if (path := Path(folder, inside)).is_file()), None)
 
 
-def gensim_file(name: str) -> Path | None:
-    """Return a file of the test data that gensim ships; None where gensim is not installed, or not whole."""
-    return package_file("gensim", f"test/test_data/{name}")
+def shipped_files(kind: DataFiles) -> list[Path]:
+    """Return the files of a task that gensim ships; none where it ships none, is not installed, or not whole."""
+    files = [package_file("gensim", f"test/test_data/{name}") for name in kind.gensim]
+    return [file for file in files if file] if all(files) else []
 
 
 def number_in(text: str) -> float | None:
@@ -110,22 +104,16 @@ def number_in(text: str) -> float | None:
         return None
 
 
-def finite_score(text: str, where: str, header: str) -> float:
-    """Return a score that people gave; `header` says what to do about a header line, which has none.
-
-    Raises X2StaticError: it is no finite number.
-    """
+def finite_score(text: str, where: str) -> float:
+    """Return a score that people gave. Raises X2StaticError: it is no finite number."""
     score = number_in(text)
     if score is None or not math.isfinite(score):
-        raise X2StaticError(f"{where}: the score {text!r} is no finite number; mend or remove the line, {header}")
+        raise X2StaticError(f"{where}: the score {text!r} is no finite number; mend or remove the line")
     return score
 
 
 def numbered_lines(path: Path) -> list[tuple[str, str]]:
-    """Return the lines of a text file that are not blank, each after where it stands, for messages.
-
-    Raises X2StaticError: the file is no UTF-8.
-    """
+    """Return the lines of a UTF-8 file that are not blank, each after where it stands, for messages."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")

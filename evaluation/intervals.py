@@ -30,13 +30,8 @@ class Interval(NamedTuple):
 def resampled_rhos(human: Floats, cosines: Sequence[Floats], draws: Draws, task: str) -> Floats:
     """Return Spearman's rho of every resample, (n_sets, n_resamples), the same resamples for each set of vectors.
 
-    It is NaN where all cosines, or all human scores, of a resample are equal.
-
-    Args:
-        human: (n_pairs,), what people say; at least one pair.
-        cosines: for each set of vectors (n_pairs,), of the same pairs.
-        draws: how many resamples.
-        task: name of the data set, on which the draws depend.
+    It is NaN where all cosines, or all human scores, of a resample are equal. `human` and each set's cosines are
+    (n_pairs,) of the same pairs, at least one.
     """
     from scipy.stats import rankdata  # an extra
 
@@ -56,7 +51,7 @@ def resampled_rhos(human: Floats, cosines: Sequence[Floats], draws: Draws, task:
 def draw_pairs(n_pairs: int, draws: Draws, task: str) -> Iterator[npt.NDArray[np.int64]]:
     """Yield which pairs were drawn, with replacement: blocks of (some resamples, n_pairs) int64.
 
-    The draws depend on the seed and on the name of the data set, and not on what other sets are there.
+    They depend on the seed and on the name of the data set, and not on what other sets are there.
     """
     generator = np.random.default_rng([draws.seed, zlib.crc32(task.encode())])
     block = max(1, BLOCK_VALUES // n_pairs)

@@ -1,9 +1,9 @@
 """What the tasks have in common: their results, rows of words, cosines, correlations, averages."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,10 @@ class Score:
     total: int  # items of the data set
 
 
+Data = TypeVar("Data")
+Result = TypeVar("Result", bound=Score)
+
+
 def figures_of(scores: Sequence[Score]) -> dict[str, Any]:
     """Return all that is known of each task, and the mean of their scores, as JSON has them."""
     tasks = {one.task: asdict(one) for one in scores}
@@ -37,11 +41,17 @@ def figures_of(scores: Sequence[Score]) -> dict[str, Any]:
     return {"tasks": tasks, "average": mean_of_known(one.score for one in scores)}
 
 
-def check_covered(scores: Sequence[Score], items: str, *vectors: WordVectors) -> None:
-    """Check that there is something to score: items that the set of vectors covers, or all of several sets.
+def score_all(
+    vectors: WordVectors, datasets: Mapping[str, Data], score: Callable[[WordVectors, str, Data], Result], items: str
+) -> list[Result]:
+    """Score word vectors on every data set by a function of vectors, name and data; then see `check_covered`."""
+    scores = [score(vectors, task, data) for task, data in datasets.items()]
+    check_covered(scores, items, vectors)
+    return scores
 
-    Raises X2StaticError: no item is covered.
-    """
+
+def check_covered(scores: Sequence[Score], items: str, *vectors: WordVectors) -> None:
+    """Raise X2StaticError where no item is covered by the set of vectors, or by all of several sets."""
     if any(score.covered for score in scores):
         return
     by = f"all {len(vectors)} sets of vectors; score them without --common, or leave out the one that covers too little"
@@ -52,10 +62,9 @@ def check_covered(scores: Sequence[Score], items: str, *vectors: WordVectors) ->
 
 
 def rows_of(vectors: WordVectors, words: Iterable[str]) -> list[int]:
-    """Return the rows of the words of a data set, unknown words left out.
+    """Return the rows of known words, looked up as they are written, else lower-cased.
 
-    A word is looked up as it is written, else lower-cased: vectors are trained on lower-cased text, data sets are not
-    ("Jerusalem").
+    Vectors are trained on lower-cased text, data sets are not ("Jerusalem").
     """
     rows = (vectors.index.get(word, vectors.index.get(word.lower())) for word in words)
     return [row for row in rows if row is not None]

@@ -1,11 +1,10 @@
 """Sentence similarity: cosines of averaged word vectors against what people say, plain and with SIF weights.
 
 Smooth inverse frequency (SIF): Arora, Liang & Ma, A Simple but Tough-to-Beat Baseline for Sentence Embeddings, 2017.
-The pairs come in plain tab-separated files, or in the STS benchmark's own.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.files import SENTENCE_PAIRS, Pair, finite_score, numbered_lines
-from x2static.evaluation.measures import Floats, Score, check_covered, cosines, spearman, why_undefined
+from x2static.evaluation.measures import Floats, Score, cosines, spearman, why_undefined
 from x2static.schemas.vectors import WordVectors, sif_weights
 
 logger = logging.getLogger(__name__)
@@ -26,8 +25,7 @@ ROUNDING = 1e-9  # share of a vector's length that is no more than rounding
 def read_sentence_pairs(path: Path) -> list[Pair]:
     """Return the pairs of a data set, in order; its first line tells which form all lines have.
 
-    A line that begins with `#` is a pair like others: sentences do. Raises X2StaticError: the file is no UTF-8, holds
-    no pair, or a line is not two sentences and a finite number.
+    A line that begins with `#` is a pair like others: sentences do.
     """
     lines = [(where, line.split("\t")) for where, line in numbered_lines(path)]
     if not lines:
@@ -41,10 +39,9 @@ def read_sentence_pairs(path: Path) -> list[Pair]:
         if len(columns) not in n_columns:
             raise X2StaticError(f"{where}: expected {wanted}, got {len(columns)}; --data takes {EXPECTED}")
         first, second, number = (columns[place].strip() for place in places)
-        score = finite_score(number, where, "remove a header line")
         if not first or not second:
             raise X2StaticError(f"{where}: a sentence is empty; mend or remove the line")
-        pairs.append(Pair(first, second, score))
+        pairs.append(Pair(first, second, finite_score(number, where)))
     return pairs
 
 
@@ -66,18 +63,8 @@ class SentenceScore(Score):
     sif: Correlation | None
 
 
-def evaluate_sentence_similarity(vectors: WordVectors, datasets: Mapping[str, list[Pair]]) -> list[SentenceScore]:
-    """Score averaged word vectors on every data set, pairs with a sentence without a known word left out and counted.
-
-    Raises X2StaticError: no pair of any data set is covered.
-    """
-    scores = [score_sentences(vectors, task, pairs) for task, pairs in datasets.items()]
-    check_covered(scores, "sentence pairs", vectors)
-    return scores
-
-
 def score_sentences(vectors: WordVectors, task: str, pairs: list[Pair]) -> SentenceScore:
-    """Score averaged word vectors on one data set; what has no score is warned of.
+    """Score averaged word vectors on the pairs with a known word in each sentence; what has no score is warned of.
 
     Text is cut as training cut it or, where the vectors came without rules for that, lower-cased and at white space.
     """

@@ -27,8 +27,7 @@ def find_word_pairs(data: Path | None) -> list[Path]:
 def read_word_pairs(path: Path) -> list[Pair]:
     """Return the pairs of a file, in order; blank lines and lines that begin with `#` are no pairs.
 
-    The first line says how the file is laid out; every other line must be like it. Raises X2StaticError: the file is no
-    UTF-8, holds no pair, or a line is not two words and a finite number.
+    The first line says how the file is laid out; every other line must be like it.
     """
     lines = [(where, line) for where, line in numbered_lines(path) if line[0] != "#"]
     layout = Layout.of(*lines[0]) if lines else None
@@ -82,7 +81,7 @@ class Layout(NamedTuple):
             if self.columns == 3:
                 expected = SEPARATORS[self.separator].join(["word", "word", "score"])
             raise X2StaticError(f"{where}: expected {expected}, got {len(columns)} columns: {line.strip()!r}")
-        return Pair(*columns[:2], finite_score(columns[self.score], where, "put # before a header line"))
+        return Pair(*columns[:2], finite_score(columns[self.score], where))
 
 
 def _split(where: str, line: str, separator: str) -> list[str]:

@@ -1,8 +1,7 @@
 """Word similarity: Spearman's rank correlation between the cosines of word pairs and what people say of them.
 
-Sets of word vectors are scored alone, or together on the pairs that all cover; and one is compared with another by the
-difference of their scores. Two intervals that overlap say little: both scores go up and down with the same pairs. So
-the difference itself is resampled, both sets of vectors on the same pairs each time.
+One set of vectors is compared with another by the difference of their scores. Two intervals that overlap say little:
+both scores go up and down with the same pairs. So the difference itself is resampled, both sets on the same pairs.
 """
 
 import logging
@@ -58,8 +57,7 @@ def score_together(
 ) -> dict[str, list[SimilarityScore]]:
     """Score several sets of word vectors on the pairs that all cover, so that nobody gains by a small vocabulary.
 
-    Returns by the names of the sets a score a data set; `covered` is the same for all. Raises X2StaticError: no pair of
-    any task is covered by all.
+    Returns by the names of the sets a score a data set. Raises X2StaticError: no pair of any task is covered by all.
     """
     scores: dict[str, list[SimilarityScore]] = {name: [] for name in vectors}
     for task, pairs in read_datasets(data).items():
@@ -80,12 +78,12 @@ def score_pairs(
 ) -> SimilarityScore:
     """Score word vectors on the known ones of pairs, None for those that they cover; no score is warned of."""
     known = common_pairs([vectors], pairs) if known is None else known
-    human, values = _human_scores(known), _pair_cosines(vectors, known)
-    score, interval = spearman(human, values), None
+    human, values = _human_and_cosines(known, vectors)
+    score, interval = spearman(human, values[0]), None
     if score is None:
         logger.warning("%s: no score, %s", task, why_undefined(len(known), len(pairs)))
     elif draws is not None:
-        interval = percentile_interval(resampled_rhos(human, [values], draws, task)[0])
+        interval = percentile_interval(resampled_rhos(human, values, draws, task)[0])
     return SimilarityScore(task, score, len(known), len(pairs), interval)
 
 
@@ -116,14 +114,13 @@ def common_pairs(vectors: Iterable[WordVectors], pairs: list[Pair]) -> list[Pair
     return pairs
 
 
-def _human_scores(pairs: list[Pair]) -> Floats:
-    return np.array([pair.score for pair in pairs], np.float64)
-
-
-def _pair_cosines(vectors: WordVectors, known: list[Pair]) -> Floats:
-    """Return the cosine of each pair, (n_pairs,), of known words; only their rows are copied, not a large matrix."""
-    first, second = rows_of(vectors, [pair.first for pair in known]), rows_of(vectors, [pair.second for pair in known])
-    return cosines(vectors.matrix[first].astype(np.float64), vectors.matrix[second].astype(np.float64))
+def _human_and_cosines(known: list[Pair], *vectors: WordVectors) -> tuple[Floats, list[Floats]]:
+    """Return what people say of known pairs and each set's cosines, (n_pairs,); only rows of pairs are copied."""
+    values = []
+    for one in vectors:
+        first, second = rows_of(one, [pair.first for pair in known]), rows_of(one, [pair.second for pair in known])
+        values.append(cosines(one.matrix[first].astype(np.float64), one.matrix[second].astype(np.float64)))
+    return np.array([pair.score for pair in known], np.float64), values
 
 
 def paired_differences(
@@ -138,12 +135,8 @@ def paired_differences(
     Returns by the names of the others how much their scores are above the first one's: on each data set, and last the
     `average` over those that have an interval; without any, over those that have a difference.
 
-    Args:
-        vectors: the sets of word vectors, by name.
-        data: what `find_word_pairs` takes.
-        draws: the resamples.
-        common: take the pairs that all sets cover, as `score_together` does, not those that the two cover.
-        averaged: names of the data sets that the average is over; None for all but parts of others.
+    With `common`, the pairs are those that all sets cover, as in `score_together`, not those that the two cover. The
+    average is over the data sets that are named in `averaged`; None is for all but parts of others.
     """
     (_, first), *others = vectors.items()
     sets = read_datasets(data)
@@ -162,8 +155,7 @@ def _compare(
     first: WordVectors, other: WordVectors, task: str, known: list[Pair], total: int, draws: Draws
 ) -> tuple[SimilarityScore, Floats | None]:
     """Return the difference on one data set and, where it is defined, those of its resamples, (n_resamples,)."""
-    human = _human_scores(known)
-    values = [_pair_cosines(first, known), _pair_cosines(other, known)]
+    human, values = _human_and_cosines(known, first, other)
     before, after = (spearman(human, of_one) for of_one in values)
     if before is None or after is None:
         return SimilarityScore(task, None, len(known), total), None

@@ -50,8 +50,7 @@ def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None)
     """Return the tasks of a folder, see `find_tasks`, by name or in the order of the names that are wanted.
 
     What comes in one file is split by the seed, 60 % to train, 20 % to choose by and 20 % to test; a fifth of the
-    training part is taken where a validation part is missing. Every class is split alike. Raises X2StaticError: the
-    data is not there or not of this form, a label is unknown, or all labels are equal.
+    training part is taken where a validation part is missing. Every class is split alike.
     """
     folders = find_tasks(data)
     if tasks is None:
@@ -68,7 +67,7 @@ def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None)
 
 
 def find_tasks(data: Path | None) -> dict[str, Path]:
-    """Return the folder of each task by the task's name, see `find_files`. Raises X2StaticError: there are none."""
+    """Return the folder of each task by the task's name, see `find_files`."""
     return {file.parent.name: file.parent for file in find_files(CLASSIFICATION, data)}
 
 

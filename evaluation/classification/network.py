@@ -1,7 +1,4 @@
-"""The paper's classifier (§4.3): a convolution over frozen word vectors, the maximum over the text, a linear layer.
-
-It reads texts as rows of a small matrix of word vectors, in batches of about equal length.
-"""
+"""The paper's classifier (§4.3): a convolution over frozen word vectors, the maximum over the text, a linear layer."""
 
 import math
 from collections.abc import Iterator
@@ -27,13 +24,7 @@ PREDICTED_AT_ONCE = 256  # texts, where nothing is learned
 UNKNOWN = 0  # the row of zeros: a word without a vector, and what stands before and after a text
 
 # The lengths that methods give their vectors differ by orders of magnitude, and the learning rates are fixed: without a
-# scale they would measure the lengths. Best accuracy on the validation part of TREC, CR, MR and MPQA, in percent, of
-# the closed form with 384 dimensions (MR at 1e-3, for sqrt(384) also at 3e-4); then of TREC and CR with a common vector
-# of twice the mean length added to all:
-#
-#     1           83.8 80.2 73.8 88.4    67.0 71.9    always at the highest learning rate
-#     4.4         84.5 79.8 73.4 88.5    71.4 71.0
-#     sqrt(384)   83.2 79.6 72.7         73.7 71.8
+# scale they would measure the lengths. Chosen by measuring (docs/LOG.md, 2026-11-21).
 MEAN_LENGTH = 4.4
 
 
@@ -55,10 +46,6 @@ class Examples:
     lengths: Rows  # (n,) int64, tokens of each text
     labels: Rows  # (n,) int64, classes from 0
 
-    def __len__(self) -> int:
-        """Return the number of texts."""
-        return len(self.lengths)
-
     def __add__(self, other: "Examples") -> "Examples":
         """Return the texts of both."""
         both = zip(vars(self).values(), vars(other).values(), strict=True)
@@ -67,7 +54,7 @@ class Examples:
     def batches(self, size: int, random: np.random.Generator) -> Iterator[Batch]:
         """Yield every text once, in batches of `size` texts of about one length; both in random order."""
         starts = np.cumsum(self.lengths) - self.lengths
-        order = random.permutation(len(self))
+        order = random.permutation(len(self.lengths))
         order = order[np.argsort(self.lengths[order], kind="stable")]
         for first in random.permutation(np.arange(0, len(order), size)):
             rows = order[first : first + size]
@@ -144,19 +131,14 @@ class Network:
         self.bias = draw(WIDTH * dim, FILTERS)  # (FILTERS,) float32
         self.weights = draw(FILTERS, FILTERS, n_classes)  # (FILTERS, n_classes) float32
         self.offsets = draw(FILTERS, n_classes)  # (n_classes,) float32
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        """All that is learned."""
-        return [self.filters, self.bias, self.weights, self.offsets]
+        self.parameters = [self.filters, self.bias, self.weights, self.offsets]
 
     def scores(self, matrix: Tensor, batch: Batch, dropout: torch.Generator | None = None) -> Tensor:
         """Return the classes' scores, (n, n_classes) float32, before the softmax.
 
         The matrix is that of the word vectors, (n_words + 1, dim) float32; without a generator nothing is dropped.
         """
-        # Each distinct word times each filter once, then gathered and added up: 1.1 s an epoch of MR on one core,
-        # 1.8 s by conv1d and 2.0 s by unfolding.
+        # Each distinct word times each filter once, then gathered and added up (docs/LOG.md, 2026-11-21: faster).
         products = (F.embedding(batch.words, matrix) @ self.filters).view(-1, WIDTH, FILTERS)
         longest = batch.inside.shape[1]
         parts = [F.embedding(batch.ids[:, at : at + longest], products[:, at]) for at in range(WIDTH)]
@@ -189,7 +171,7 @@ def train(matrix: Tensor, examples: Examples, n_classes: int, lr: float, seed: i
 
 def predict(network: Network, matrix: Tensor, examples: Examples) -> Rows:
     """Return the class of each text, (n,) int64."""
-    predicted = np.empty(len(examples), np.int64)
+    predicted = np.empty_like(examples.labels)
     with torch.no_grad():
         for batch in examples.batches(PREDICTED_AT_ONCE, np.random.default_rng(0)):
             predicted[batch.rows] = network.scores(matrix, batch).argmax(dim=1).numpy()

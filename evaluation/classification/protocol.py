@@ -1,4 +1,4 @@
-"""Classification: word vectors and sentence vectors on labelled texts, accuracy and macro-F1 over one or several runs.
+"""Classification: word vectors and sentence vectors on labelled texts, accuracy and macro-F1.
 
 The paper's protocol (§4.3), for both classifiers: the setting is chosen on the validation part, the classifier trained
 again with that part, and tested once.
@@ -83,13 +83,9 @@ def evaluate_classification_runs(
 ) -> list[ClassificationScore]:
     """Score word vectors on classification tasks by the paper's convolutional classifier.
 
-    Args:
-        vectors: for each run a set; several times the same or, as in the paper's table 5, of several trainings.
-        data: where the tasks are, see `read_tasks`.
-        seed: of the splits, which all runs share, and of the classifiers.
-        report: hears how many classifiers are done, one a task and run.
-        tasks: names of the tasks; None for all.
-        first_run: number of the first run; runs that are made one at a time have the draws of those made together.
+    Vectors are one set for each run: several times the same or, as in the paper's table 5, of several trainings. All
+    runs share the splits of `read_tasks`. `report` hears how many classifiers are done, one a task and run. Runs that
+    are made one at a time, with `first_run` as their number, have the draws of those made together.
     """
     read = read_tasks(data, seed, tasks)
     # What is wrong with the last task or set is said before the first is trained. One set may have many runs.
@@ -132,47 +128,38 @@ def _run(inputs: Inputs, task: ClassificationTask, seed: int) -> ClassificationS
     return ClassificationScore(task.name, *figures, lr, epochs, inputs.covered, inputs.total)
 
 
-@dataclass(frozen=True, eq=False)
-class Linear:
-    """Multinomial logistic regression on sentence vectors: what the teacher itself, or any encoder, is worth."""
+def fit_linear(vectors: Tensor, labels: Tensor, n_classes: int, strength: float) -> Tensor:
+    """Return the weights of multinomial logistic regression, (dim + 1, n_classes) float64, constants in the last row.
 
-    mean: Tensor  # (dim,) float64, of the vectors that it was trained on
-    scale: float  # root of their mean square distance from it
-    weights: Tensor  # (dim + 1, n_classes) float64, the constants in the last row
+    They minimise the mean cross-entropy + strength / 2 times the sum of squares of the weights, constants excepted. The
+    vectors, (n, dim) float64, are centred and scaled to a mean square length of 1 for that, so that a strength means
+    the same for vectors of any length. The problem is convex; L-BFGS over all the data solves it.
+    """
+    mean = vectors.mean(dim=0)
+    distance = float((vectors - mean).square().sum(dim=1).mean().sqrt())
+    scale = distance if distance > 0 else 1.0  # all vectors equal: the constants decide
+    inputs = (vectors - mean) / scale
+    weights = torch.zeros(vectors.shape[1] + 1, n_classes, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weights], max_iter=MOST_STEPS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+    )
 
-    @classmethod
-    def fit(cls, vectors: Tensor, labels: Tensor, n_classes: int, strength: float) -> "Linear":
-        """Minimise the mean cross-entropy + strength / 2 times the sum of squares of the weights, constants excepted.
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        scores = inputs @ weights[:-1] + weights[-1]
+        value = F.cross_entropy(scores, labels) + strength / 2 * weights[:-1].square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
 
-        The vectors, (n, dim) float64, are centred and scaled to a mean square length of 1 before, so that a strength
-        means the same for vectors of any length. The problem is convex; L-BFGS over all the data solves it.
-        """
-        mean = vectors.mean(dim=0)
-        distance = float((vectors - mean).square().sum(dim=1).mean().sqrt())
-        scale = distance if distance > 0 else 1.0  # all vectors equal: the constants decide
-        inputs = _inputs(vectors, mean, scale)
-        weights = torch.zeros(inputs.shape[1], n_classes, dtype=torch.float64, requires_grad=True)
-        optimizer = torch.optim.LBFGS(
-            [weights], max_iter=MOST_STEPS, tolerance_grad=1e-6, tolerance_change=1e-10, line_search_fn="strong_wolfe"
-        )
-
-        def loss() -> Tensor:
-            optimizer.zero_grad()
-            value = F.cross_entropy(inputs @ weights, labels) + strength / 2 * weights[:-1].square().sum()
-            value.backward()  # type: ignore[no-untyped-call]
-            return value
-
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
-        return cls(mean, scale, weights.detach())
-
-    def predict(self, vectors: Tensor) -> Classes:
-        """Return the class of each vector, (n,) int64 for (n, dim) float64."""
-        classes: Classes = (_inputs(vectors, self.mean, self.scale) @ self.weights).argmax(dim=1).numpy()
-        return classes
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    slopes, constants = weights[:-1].detach() / scale, weights[-1:].detach()
+    return torch.cat([slopes, constants - mean @ slopes])
 
 
-def _inputs(vectors: Tensor, mean: Tensor, scale: float) -> Tensor:
-    return torch.cat([(vectors - mean) / scale, torch.ones(len(vectors), 1, dtype=torch.float64)], dim=1)
+def predict_linear(weights: Tensor, vectors: Tensor) -> Classes:
+    """Return the class of each vector, (n,) int64 for (n, dim) float64."""
+    classes: Classes = (vectors @ weights[:-1] + weights[-1]).argmax(dim=1).numpy()
+    return classes
 
 
 def evaluate_sentence_classification(
@@ -181,20 +168,19 @@ def evaluate_sentence_classification(
     """Score sentence vectors on classification tasks by multinomial logistic regression.
 
     `encode` returns the vectors of sentences, (n, dim) float32; some sentences may be empty. What is chosen is the
-    strength of the penalty, `lr` in the scores. Tasks and splits are those of `evaluate_classification_runs` with the
-    same seed. Raises X2StaticError: the data cannot be used, or the encoder returns something else.
+    strength of the penalty, `lr` in the scores. Raises X2StaticError: the encoder returns something else.
     """
     scores = []
     for task in read_tasks(data, seed, tasks):
-        train, validation, test = _encoded(encode, task)
+        known, validation, test = _encoded(encode, task)
         labels = [torch.from_numpy(np.searchsorted(task.classes, part.labels)) for part in task.parts]
         qualities = {}
         for strength in STRENGTHS:
-            classifier = Linear.fit(train, labels[0], len(task.classes), strength)
-            qualities[strength] = accuracy(labels[1].numpy(), classifier.predict(validation))
+            weights = fit_linear(known, labels[0], len(task.classes), strength)
+            qualities[strength] = accuracy(labels[1].numpy(), predict_linear(weights, validation))
         strength = max(qualities, key=lambda one: qualities[one])  # of equals the strongest
-        both = torch.cat([train, validation]), torch.cat(labels[:2])
-        compared = labels[2].numpy(), Linear.fit(*both, len(task.classes), strength).predict(test)
+        weights = fit_linear(torch.cat([known, validation]), torch.cat(labels[:2]), len(task.classes), strength)
+        compared = labels[2].numpy(), predict_linear(weights, test)
         figures = accuracy(*compared), macro_f1(*compared)
         total = sum(len(text.split()) for part in task.parts for text in part.texts)
         scores.append(ClassificationScore(task.name, *figures, strength, 0, total, total))

@@ -1,8 +1,8 @@
 """Analogies: the share of questions that 3CosAdd and 3CosMul answer rightly, by section."""
 
-from x2static.evaluation.analogy import check_questions, evaluate_analogies, read_questions
+from x2static.evaluation.analogy import check_questions, read_questions, score_questions
 from x2static.evaluation.files import QUESTIONS, find_files
-from x2static.evaluation.measures import figures_of
+from x2static.evaluation.measures import figures_of, score_all
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
 from x2static.pipeline.tables import score_table
 from x2static.report.table import figure
@@ -15,7 +15,7 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Answer analogy questions with sets of word vectors; `score` is by 3CosAdd."""
     datasets = {path.stem: read_questions(path) for path in find_files(QUESTIONS, config.data)}
     for_each(vectors, lambda _, one: check_questions(one, datasets))  # of the last set before the first is scored
-    scores = for_each(vectors, lambda _, one: evaluate_analogies(one, datasets))
+    scores = for_each(vectors, lambda _, one: score_all(one, datasets, score_questions, "analogy questions"))
     heads, columns = [], {}
     for name, of_one in scores.items():
         rows = []

@@ -14,7 +14,7 @@ from x2static.evaluation.files import (
     WORD_LISTS,
     WORD_PAIRS,
     DataFiles,
-    gensim_file,
+    shipped_files,
 )
 from x2static.machine.packages import require_modules
 from x2static.pipeline.data.fetch import data_folder
@@ -67,7 +67,7 @@ EVALUATIONS = {
 def fetched_data(task: str) -> Path | None:
     """Return the folder of fetched data where a task finds some in it; None where gensim ships all that it needs."""
     files = EVALUATIONS[task].files
-    if files.gensim and all(map(gensim_file, files.gensim)):
+    if shipped_files(files):
         return None
     inner = data_folder() / files.folder
     # A fetch that was killed leaves hidden files.

@@ -1,8 +1,8 @@
 """Sentence similarity: averaged vectors, plain and with SIF weights."""
 
 from x2static.evaluation.files import SENTENCE_PAIRS, find_files
-from x2static.evaluation.measures import figures_of
-from x2static.evaluation.sentence_similarity import evaluate_sentence_similarity, read_sentence_pairs
+from x2static.evaluation.measures import figures_of, score_all
+from x2static.evaluation.sentence_similarity import read_sentence_pairs, score_sentences
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
 from x2static.pipeline.tables import score_table
 from x2static.report.table import figure
@@ -14,7 +14,7 @@ NOTE = "Spearman's rho, Pearson's r (sentence pairs covered/total)"
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Score averages of sets of word vectors; `score` is rho of plain averages."""
     datasets = {path.stem: read_sentence_pairs(path) for path in find_files(SENTENCE_PAIRS, config.data)}
-    scores = for_each(vectors, lambda _, one: evaluate_sentence_similarity(one, datasets))
+    scores = for_each(vectors, lambda _, one: score_all(one, datasets, score_sentences, "sentence pairs"))
     columns: dict[str, list[str]] = {}
     for name, of_one in scores.items():
         columns[name] = []

@@ -3,14 +3,12 @@
 import itertools
 import json
 import logging
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import scipy.stats
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.bias import PUBLISHED, WordLists, associate, evaluate_bias, read_tests, read_word_lists
+from x2static.evaluation.bias import PUBLISHED, WordLists, associate, read_tests, read_word_lists
 from x2static.evaluation.draws import Draws
 from x2static.schemas.vectors import WordVectors
 
@@ -56,41 +54,15 @@ def test_effect_size_and_exact_p_are_those_of_the_paper(x, y):
     assert result.exact
 
 
-@pytest.mark.parametrize(("n", "exact"), [(184_755, False), (184_756, True)])
-def test_p_is_exact_where_as_many_are_asked_for_as_there_are_partitions(n, exact, monkeypatch):
-    lists = lists_of(10, 10)  # 184,756 partitions
-    vectors = random_vectors(lists, seed=3)
-    asked = []
-
-    def permutation_test(*_, n_resamples, **__):
-        asked.append(n_resamples)
-        return SimpleNamespace(pvalue=0.5)
-
-    monkeypatch.setattr(scipy.stats, "permutation_test", permutation_test)
-    assert associate(vectors, "t", lists, Draws(n)).exact == exact
-    assert asked == [np.inf if exact else n]
-
-
 def test_too_many_partitions_are_drawn_and_agree_with_all_of_them():
-    lists = lists_of(10, 10)
+    lists = lists_of(10, 10)  # 184,756 partitions
     vectors = random_vectors(lists, seed=3)
     first, again, other = (associate(vectors, "t", lists, Draws(5000, seed)) for seed in (5, 5, 6))
     effect, p = naive(vectors, lists)
+    assert not first.exact
     assert first.score == pytest.approx(effect, abs=1e-6)
     assert first.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 5000))
     assert first == again != other
-
-
-def test_p_is_never_impossible():
-    lists = lists_of(10, 10)
-    vectors = random_vectors(lists)
-    towards = vectors.matrix[20:23].mean(axis=0) - vectors.matrix[23:].mean(axis=0)
-    matrix = 1e-3 * vectors.matrix
-    matrix[:10] += towards  # the most unequal partition
-    matrix[10:20] -= towards
-    matrix[20:] = vectors.matrix[20:]
-    extreme = WordVectors(vectors.words, matrix, vectors.counts)
-    assert associate(extreme, "t", lists, Draws(500)).p == pytest.approx(1 / 501)
 
 
 def test_unknown_words_are_left_out_and_words_that_are_one_in_the_vocabulary_count_once():
@@ -119,6 +91,7 @@ def test_lists_that_are_too_short_and_targets_that_are_all_alike_give_no_score_a
     assert "all 6 targets are associated alike" in caplog.text
 
 
+SIZES = [(25, 25), (25, 25), (32, 25), (18, 25), (18, 8), (8, 8), (8, 8), (8, 8), (6, 7), (8, 8)]
 FOUR = {"X": ["a", "b"], "Y": ["c", "d"], "A": ["e", "f"], "B": ["g", "h"]}
 
 
@@ -127,8 +100,6 @@ def test_own_lists_are_read_from_json_and_toml_alike_and_named_by_file_where_the
     one = write("bias/one.json", json.dumps({"test": FOUR}))
     assert read_tests(one) == {"test": WordLists(**FOUR)}
     assert read_tests(tmp_path) == dict.fromkeys(("one: test", "two: test"), WordLists(**FOUR))
-    with pytest.raises(X2StaticError, match="none of the 16 words of one: test, two: test is covered by the 11 words"):
-        evaluate_bias(random_vectors(lists_of(2, 2)), read_tests(tmp_path), DRAWS)
 
 
 @pytest.mark.parametrize(
@@ -140,11 +111,9 @@ def test_own_lists_are_read_from_json_and_toml_alike_and_named_by_file_where_the
         ({"test": {"X": ["a"]}}, "test, Y: Field required"),
         ({"test": FOUR | {"C": ["k"]}}, "test, C: Extra inputs"),
         ({"test": FOUR | {"X": "ab"}}, "test, X: Input should be a valid list"),
-        ({"test": FOUR | {"X": [1]}}, "test, X, 0: Input should be a valid string"),
-        ({"test": FOUR | {"X": ["a", "c"]}}, "test: 'c' stands in X and in Y; keep it once"),
-        ({"test": FOUR | {"A": ["e", "e"]}}, "test: 'e' stands more than once in A; keep it once"),
+        ({"test": FOUR | {"X": ["a", "c"]}}, "test: 'c' stands more than once in X and Y; keep it once"),
         ({"test": 3}, "test: Input should be a valid dict"),
-        ({"flowers": ["aster"]}, r"no list 'african_american_names_5', so this is WEAT\.json of another"),
+        ({"flowers": ["aster"]}, r"no list 'insects', so this is of another WEFE"),
     ],
 )
 def test_bad_lists_are_refused(write, content, message):
@@ -160,17 +129,7 @@ def test_a_file_of_the_published_lists_gives_the_tests_of_the_paper(write):
     assert tests["7 math/arts, male/female terms"].A == ["male_terms", "male_terms_"]
 
 
-def test_the_published_lists_of_wefe_are_the_ten_tests_of_the_paper():
-    pytest.importorskip("wefe.datasets", reason="the published lists come with WEFE", exc_type=ImportError)
-    tests = read_tests(None)
-    # Sizes of Caliskan et al. 2017, table 1: targets times two, attributes times two.
-    sizes = [(25, 25), (25, 25), (32, 25), (18, 25), (18, 8), (8, 8), (8, 8), (8, 8), (6, 7), (8, 8)]
-    assert [(len(test.X), len(test.Y), len(test.A), len(test.B)) for test in tests.values()] == [
-        (x, x, a, a) for x, a in sizes
-    ]
-
-
-def test_the_effect_size_is_that_of_wefe():
+def test_the_published_lists_and_the_effect_size_are_those_of_wefe():
     metrics = pytest.importorskip("wefe.metrics", reason="compares with WEFE", exc_type=ImportError)
     from gensim.models import KeyedVectors
     from wefe.query import Query
@@ -183,5 +142,7 @@ def test_the_effect_size_is_that_of_wefe():
         keyed = KeyedVectors(10)
         keyed.add_vectors(words, matrix)
         query = Query([lists.X, lists.Y], [lists.A, lists.B], ["X", "Y"], ["A", "B"])
+        # Targets times two, attributes times two: Caliskan et al. 2017, table 1.
+        assert (len(lists.X), len(lists.A)) == SIZES[number] == (len(lists.Y), len(lists.B))
         expected = metrics.WEAT().run_query(query, WordEmbeddingModel(keyed))["effect_size"]
-        assert associate(vectors, name, lists, Draws(10)).effect == pytest.approx(expected, abs=1e-6)
+        assert associate(vectors, name, lists, Draws(10)).score == pytest.approx(expected, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Bootstrap intervals are those of a naive loop, and hold the true correlation as often as they say."""
+"""Bootstrap intervals are those of a naive loop."""
 
 import numpy as np
 import pytest
@@ -6,14 +6,13 @@ from scipy.stats import spearmanr
 
 from x2static.evaluation import intervals
 from x2static.evaluation.draws import Draws
-from x2static.evaluation.intervals import LEVEL, draw_pairs, percentile_interval, resampled_rhos
+from x2static.evaluation.intervals import draw_pairs, percentile_interval, resampled_rhos
 
 
-def normal_pairs(n: int, seed: int, rho: float = 0.6) -> tuple[np.ndarray, np.ndarray]:
-    """Values of which Pearson's correlation is rho, and Spearman's 6/pi asin(rho/2) (Pearson 1907)."""
+def correlated(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(seed)
     first = draw.normal(size=n)
-    return first, rho * first + np.sqrt(1 - rho**2) * draw.normal(size=n)
+    return first, first + draw.normal(size=n)
 
 
 def naive(human: np.ndarray, cosines: np.ndarray, draws: Draws, task: str) -> list[float]:
@@ -24,25 +23,14 @@ def naive(human: np.ndarray, cosines: np.ndarray, draws: Draws, task: str) -> li
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_resampled_correlations_are_those_of_a_naive_loop_over_resamples(ties):
-    human, cosines = normal_pairs(83, seed=1)
-    other = normal_pairs(83, seed=2)[1]
+    human, cosines = correlated(83, seed=1)
+    other = correlated(83, seed=2)[1]
     if ties:
         human, other = np.round(human), np.round(other, 1)
     rhos = resampled_rhos(human, [cosines, other], Draws(200, seed=3), "t")
     np.testing.assert_allclose(rhos[0], naive(human, cosines, Draws(200, seed=3), "t"), atol=1e-12)
     np.testing.assert_allclose(rhos[1], naive(human, other, Draws(200, seed=3), "t"), atol=1e-12)
     assert percentile_interval(rhos[0]) == pytest.approx(tuple(np.percentile(rhos[0], [2.5, 97.5])))
-
-
-@pytest.mark.exhaustive
-def test_the_interval_holds_the_true_correlation_about_95_times_in_100():
-    truth = 6 / np.pi * np.arcsin(0.6 / 2)
-    trials, held = 400, 0
-    for seed in range(trials):
-        human, cosines = normal_pairs(150, seed)
-        interval = percentile_interval(resampled_rhos(human, [cosines], Draws(400, seed), "t")[0])
-        held += interval is not None and interval.low <= truth <= interval.high
-    assert held / trials == pytest.approx(LEVEL, abs=0.035)  # three standard errors
 
 
 def test_draws_depend_on_seed_and_data_set_and_on_nothing_else(monkeypatch):

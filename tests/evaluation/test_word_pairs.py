@@ -74,7 +74,7 @@ def test_columns_may_stand_between_spaces(write, text):
         (f"cat\tdog\thigh\t{RATINGS}\n", 1, "a header that names the score"),
         ("word1\tword2\tscore\tsimilarity\n", 1, "a header that names the score"),
         ("cat\tdog\t\n", 1, "'' is no finite number"),
-        ("cat\tdog\t7,5\ncat\tcup\t2\n", 1, "'7,5' is no finite number.*put # before a header line"),
+        ("cat\tdog\t7,5\ncat\tcup\t2\n", 1, "'7,5' is no finite number"),
         ("cat\tdog\tnan\n", 1, "'nan' is no finite number"),
         ("cat,dog,1\ncat\tdog\t2\n", 2, "expected word,word,score, got 1 columns"),
         ("cat dog 1\ncat dog mouse 2\n", 2, "expected word word score, got 4 columns"),

@@ -22,26 +22,17 @@ from x2static.evaluation.word_similarity import (
     score_pairs,
     score_together,
 )
-from x2static.machine import packages
 from x2static.schemas.vectors import WordVectors
-
-
-def random_vectors(words: list[str], seed: int = 0) -> WordVectors:
-    matrix = np.random.default_rng(seed).normal(size=(len(words), 16)).astype(np.float32)
-    return WordVectors(words, matrix, np.ones(len(words), np.int64))
-
-
-def words_of(path: Path) -> list[str]:
-    return sorted({word.lower() for pair in read_word_pairs(path) for word in (pair.first, pair.second)})
 
 
 @pytest.mark.parametrize(("which", "every"), [(0, 1), (1, 3)])
 def test_the_score_is_that_of_gensim(which, every):
     file = find_word_pairs(None)[which]
-    vectors = random_vectors(words_of(file)[::every], seed=which)
-    (score,) = evaluate_word_similarity(vectors, file)
-    keyed = KeyedVectors(vectors.dim)
-    keyed.add_vectors(vectors.words, vectors.matrix)
+    words = sorted({word.lower() for pair in read_word_pairs(file) for word in pair[:2]})[::every]
+    matrix = np.random.default_rng(which).normal(size=(len(words), 16)).astype(np.float32)
+    (score,) = evaluate_word_similarity(WordVectors(words, matrix, np.ones(len(words), np.int64)), file)
+    keyed = KeyedVectors(16)
+    keyed.add_vectors(words, matrix)
     assert score.score == pytest.approx(keyed.evaluate_word_pairs(str(file), case_insensitive=True)[1][0], abs=1e-6)
     assert (score.covered < score.total) == (every == 3)
 
@@ -97,15 +88,6 @@ def test_together_all_are_scored_on_the_pairs_that_all_cover(tmp_path):
     assert score_pairs(sets["full"], "t", [Pair(*pair) for pair in pairs]).score != scores["full"][0].score
 
 
-def test_the_interval_is_about_the_score_and_repeats():
-    file = find_word_pairs(None)[0]
-    vectors = random_vectors(words_of(file))
-    (score,) = evaluate_word_similarity(vectors, file, Draws(200, seed=1))
-    assert score.interval.low < score.score < score.interval.high
-    assert evaluate_word_similarity(vectors, file, Draws(200, seed=1)) == [score]
-    assert evaluate_word_similarity(vectors, file, Draws(200, seed=2))[0].interval != score.interval
-
-
 PARALLEL = np.outer(np.arange(1, 21, dtype=np.float32), np.array([0.3, -1.7, 0.9, 0.2, 1.1], np.float32))
 
 
@@ -126,18 +108,12 @@ def test_equal_cosines_or_human_scores_give_no_score_and_a_warning(matrix, score
 
 
 def test_no_coverage_at_all_is_an_error(tmp_path):
-    (tmp_path / "one.tsv").write_text("a\tb\t2\n")
-    (tmp_path / "two.tsv").write_text("a\tc\t2\na\tb\t3\n")
-    with pytest.raises(X2StaticError, match="none of the 3 word pairs of one, two is covered by the 2 words"):
-        evaluate_word_similarity(plane(x=0, b=10), tmp_path)
-    with pytest.raises(X2StaticError, match="none of the 3 word pairs of one, two is covered by all 2 sets of vectors"):
-        score_together({"one": plane(a=0, b=10), "other": plane(a=0, c=10)}, tmp_path)
-
-
-def test_without_scipy_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(packages, "find_spec", lambda _: None)
-    with pytest.raises(X2StaticError, match=r"scipy.*x2static\[evaluate\]"):
-        score_pairs(plane(a=0, b=10, c=30), "t", [Pair("a", "b", 1), Pair("a", "c", 2)])
+    (tmp_path / "one.tsv").write_text("a\tb\t2\na\tc\t2\n")
+    sets = {"one": plane(a=0, b=10), "other": plane(x=0, c=10)}
+    with pytest.raises(X2StaticError, match="none of the 2 word pairs of one is covered by the 2 words"):
+        evaluate_word_similarity(sets["other"], tmp_path)
+    with pytest.raises(X2StaticError, match="none of the 2 word pairs of one is covered by all 2 sets of vectors"):
+        score_together(sets, tmp_path)
 
 
 N = 120
@@ -183,27 +159,6 @@ def test_the_difference_and_its_interval_are_those_of_a_naive_loop_over_the_pair
     assert result.interval == pytest.approx(np.percentile(resampled, [2.5, 97.5]).tolist(), abs=1e-9)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_a_great_difference_is_clear_either_way(tmp_path, sign):
-    sets = {"bad": of_cosines(noisy(HUMAN, 3, 2)), "good": of_cosines(noisy(HUMAN, 0.2, 1))}
-    (compared,) = paired_differences(
-        dict(list(sets.items())[::sign]), write(tmp_path / "pairs.tsv", HUMAN), Draws(1000)
-    ).values()
-    assert compared[0].is_clear
-    assert compared[0].score * sign > 0
-
-
-@pytest.mark.exhaustive
-def test_no_difference_is_inside_the_interval_about_95_times_in_100(tmp_path):
-    trials, inside = 200, 0
-    for seed in range(trials):
-        human = np.random.default_rng(seed).normal(size=N)
-        sets = {str(which): of_cosines(noisy(human, 1, 1000 * which + seed)) for which in (1, 2)}
-        file = write(tmp_path / "pairs.tsv", human)
-        inside += not paired_differences(sets, file, Draws(300))["2"][0].is_clear
-    assert inside / trials == pytest.approx(0.95, abs=0.05)  # three standard errors
-
-
 def test_the_average_counts_data_sets_the_same_and_its_interval_is_that_of_independent_sets(tmp_path):
     for name, seed in (("one", 0), ("two", 7)):
         write(tmp_path / f"{name}.tsv", HUMAN + np.random.default_rng(seed).normal(size=N))
@@ -222,7 +177,6 @@ def test_a_set_of_too_few_pairs_for_an_interval_takes_not_that_of_the_average(tm
     write(tmp_path / "many.tsv", HUMAN)
     write(tmp_path / "few.tsv", HUMAN[:2])
     few, many, mean = paired_differences(TWO, tmp_path, Draws(200))["other"]
-    assert few.score is not None
     assert few.interval is None
     assert replace(mean, task="many") == many
     (tmp_path / "many.tsv").unlink()
@@ -241,12 +195,6 @@ def test_with_common_the_differences_are_those_of_scores_on_the_pairs_that_all_c
         assert difference.covered == N - 4
         assert difference.score == pytest.approx(scores[name].score - scores["first"].score)
     assert paired_differences(vectors, file, Draws(100))["second"][0].covered == N - 2
-
-
-def test_without_any_score_there_is_no_average(tmp_path):
-    (tmp_path / "pairs.tsv").write_text("x\ty\t1\n")
-    none = [SimilarityScore("pairs", None, 0, 1), SimilarityScore("average", None, 0, 0)]
-    assert paired_differences(TWO, tmp_path, Draws(100)) == {"other": none}
 
 
 @pytest.mark.parametrize(("names", "averaged"), [(("ws", "ws-part"), None), (("one", "two"), ["one"])])

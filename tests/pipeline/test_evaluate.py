@@ -1,11 +1,11 @@
 """`x2static evaluate` scores what is asked for, compares with the first, and refuses options that change nothing."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from x2static.evaluation import files
 from x2static.evaluation.word_similarity import average, evaluate_word_similarity, score_together
 from x2static.machine import packages
 from x2static.pipeline import cli
-from x2static.pipeline.evaluations import registry
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, Results, fetched_data
 from x2static.schemas.vectors import WordVectors
 
@@ -24,17 +23,15 @@ WORDS = [f"w{i}" for i in range(40)]
 OPTIONS = ("--common", "--intervals", "--resamples", "--runs", "--seed")
 
 
-def save(folder: Path, seed: int, left_out: str = "") -> Path:
-    words = [word for word in WORDS if word != left_out]
-    matrix = np.random.default_rng(seed).normal(size=(len(words), 5)).astype(np.float32)
-    WordVectors(words, matrix, np.ones(len(words), np.int64)).save(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    root = tmp_path_factory.mktemp("runs")
-    return [save(root / "one/vectors", 1), save(root / "two/vectors", 2, "w3"), save(root / "three", 3, "w5")]
+    root, saved = tmp_path_factory.mktemp("runs"), []
+    for name, left_out in (("one/vectors", ""), ("two/vectors", "w3"), ("three", "w5")):
+        words = [word for word in WORDS if word != left_out]
+        matrix = np.random.default_rng(len(saved) + 1).normal(size=(len(words), 5)).astype(np.float32)
+        saved.append(root / name)
+        WordVectors(words, matrix, np.ones(len(words), np.int64)).save(saved[-1])
+    return saved
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +64,11 @@ def evaluate(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_one_set_of_vectors_has_its_tasks_at_the_top_too(evaluate, folders, data):
     table, figures = evaluate(folders[0], "--data", data)
     scores = evaluate_word_similarity(WordVectors.load(folders[0]), data)
-    of_one = {
-        "tasks": {score.task: {"score": score.score, "covered": 40, "total": 40} for score in scores},
-        "average": average(scores),
-    }
-    assert {**figures, "version": ""} == {
-        **{"command": "evaluate", "version": "", "task": "word-similarity", "vectors": {str(folders[0]): of_one}},
-        **of_one,
-    }
+    tasks = {score.task: {"score": score.score, "covered": 40, "total": 40} for score in scores}
+    of_one = {"tasks": tasks, "average": average(scores)}
+    assert figures.pop("version")
+    of_all = {"command": "evaluate", "task": "word-similarity", "vectors": {str(folders[0]): of_one}}
+    assert figures == of_all | of_one
     assert f"{scores[0].score:.3f}" in table
 
 
@@ -94,16 +88,13 @@ def test_intervals_and_the_differences_from_the_first_are_given_when_asked_for(e
     table, figures = evaluate(*folders, "--data", data, "--resamples", "100", "--seed", "3")
     first, *others = figures["vectors"].values()
     assert "differences" not in first
-    for of_one in figures["vectors"].values():
-        for task in of_one["tasks"].values():
-            assert task["interval"][0] < task["score"] < task["interval"][1]
+    assert all(low < task["score"] < high for task in first["tasks"].values() for low, high in [task["interval"]])
     for other in others:
         assert list(other["differences"]["tasks"]) == ["first", "second"]
         for difference in [*other["differences"]["tasks"].values(), other["differences"]["average"]]:
             low, high = difference["interval"]
             assert low < difference["difference"] < high
             assert difference["clear"] == (not low <= 0 <= high)
-        assert other["differences"]["tasks"]["first"]["covered"] == 38
     assert "minus that of one/vectors" in table
     assert evaluate(*folders, "--data", data, "--resamples", "100", "--seed", "3") == (table, figures)
     assert evaluate(*folders, "--data", data, "--resamples", "100", "--seed", "4")[1] != figures
@@ -120,9 +111,7 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
         asked.append(what)
         return Results([], {name: {} for name in vectors})
 
-    module = ModuleType(f"x2static.pipeline.evaluations.{task.replace('-', '_')}")
-    monkeypatch.setattr(module, "run", run, raising=False)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("x2static.pipeline.commands.evaluate.runner", lambda _: run)
     value = [] if option in ("--common", "--intervals") else ["123"]
     if (task, option) == ("word-similarity", "--seed"):
         value.append("--intervals")  # else there is nothing to draw
@@ -141,20 +130,18 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
 
 @pytest.mark.parametrize("task", list(EVALUATIONS))
 def test_fetched_data_is_taken_where_the_task_has_some_and_gensim_has_none(task, cache, monkeypatch):
-    monkeypatch.setattr(registry, "gensim_file", lambda _: None)
+    monkeypatch.setattr(files, "package_file", lambda *_: None)
     folder = cache / EVALUATIONS[task].files.folder
-    assert fetched_data(task) is None
-    (cache / "other").mkdir(parents=True)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / ".tmp-half").touch()
     assert fetched_data(task) is None
     (folder / "set.tsv").touch()
     assert fetched_data(task) == cache
-    monkeypatch.setattr(registry, "gensim_file", Path)
-    assert fetched_data(task) == (None if EVALUATIONS[task].files.gensim else cache)
     # gensim counts only where it ships all files of the task
-    monkeypatch.setattr(registry, "gensim_file", lambda name: Path(name) if name.startswith("wordsim") else None)
+    monkeypatch.setattr(files, "package_file", lambda _, name: Path(name) if "wordsim" in name else None)
     assert fetched_data(task) == cache
+    monkeypatch.setattr(files, "package_file", Path)
+    assert fetched_data(task) == (None if EVALUATIONS[task].files.gensim else cache)
 
 
 def test_fetched_word_pairs_are_scored_without_gensim(cache, monkeypatch, evaluate, folders, data):
@@ -163,23 +150,14 @@ def test_fetched_word_pairs_are_scored_without_gensim(cache, monkeypatch, evalua
     assert evaluate(folders[0]) == evaluate(folders[0], "--data", data)
 
 
-def of_task(task: str, folder: Path, words: list[str]) -> Path:
-    """Write data of a task for given words, and return its file or folder."""
-    a, b, c, d, e, f, g, h = words[:8]
-    lists = {"t": {"X": [a, b], "Y": [c, d], "A": [e, f], "B": [g, h]}}
-    texts = "".join(f"{i % 2}\t{words[i % 8]}\n" for i in range(20))
-    contents = {
-        "word-similarity": ("p.tsv", f"{a}\t{b}\t1\n{c}\t{d}\t2\n"),
-        "classification": ("classification/T/all.tsv", texts),
-        "analogy": ("q.txt", f": s\n{a} {b} {c} {d}\n"),
-        "bias": ("b.json", json.dumps(lists)),
-        "sentence-similarity": ("s.tsv", f"{a}\t{b}\t1\n{c}\t{d}\t2\n"),
-    }
-    name, content = contents[task]
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    return folder if task == "classification" else path
+LISTS = {"X": ["w0", "w1"], "Y": ["w2", "w3"], "A": ["w4", "w5"], "B": ["w6", "w7"]}
+DATA = {  # a file of each task
+    "word-similarity": ("p.tsv", "w0\tw1\t1\nw2\tw3\t2\n"),
+    "classification": ("T/all.tsv", "".join(f"{i % 2}\tw{i % 8}\n" for i in range(20))),
+    "analogy": ("q.txt", ": s\nw0 w1 w2 w3\n"),
+    "bias": ("b.json", json.dumps({"t": LISTS})),
+    "sentence-similarity": ("s.tsv", "w0\tw1\t1\nw2\tw3\t2\n"),
+}
 
 
 @pytest.mark.parametrize("task", list(EVALUATIONS))
@@ -194,11 +172,14 @@ def test_an_error_says_which_of_several_sets_it_is_about_and_one_of_the_data_is_
         assert cli.run(["evaluate", *arguments, "--task", task]) == 1
         return capsys.readouterr().err
 
-    file = str(of_task(task, tmp_path, WORDS))
-    lines = error(str(folders[0]), foreign, "--data", file).splitlines()
-    assert lines[-1].startswith("error: foreign: ")
+    name, text = DATA[task]
+    file = tmp_path / "data" / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    lines = error(str(folders[0]), foreign, "--data", str(tmp_path / "data")).splitlines()
+    assert re.match("error: foreign: (none of the .* is covered by the 40 words|T: 0 of its 20 words)", lines[-1])
     assert "classifiers" not in "".join(lines), "no classifier was trained before"
-    assert "foreign: " not in error(foreign, "--data", file)
+    assert "foreign: " not in error(foreign, "--data", str(tmp_path / "data"))
     nothing = str(tmp_path / "nothing")
     assert error(*map(str, folders[:2]), "--data", nothing).splitlines()[-1].startswith(f"error: {nothing}: ")
 
@@ -243,9 +224,10 @@ def test_options_of_a_file_are_judged_like_those_of_the_command_line(tmp_path, c
     assert cli.run(["evaluate", str(folders[0]), "--config", str(config)]) == 0
 
 
-def test_help_loads_nothing_heavy_and_no_task():
+def test_help_loads_nothing_heavy_and_no_task_and_gensim_is_found_without_being_imported():
     code = (
         "import sys; from x2static.pipeline import cli; cli.run(['evaluate', '--help'])\n"
+        "from x2static.evaluation.files import WORD_PAIRS, find_files; find_files(WORD_PAIRS, None)\n"
         "heavy = {'gensim', 'numpy', 'pyarrow', 'scipy', 'torch', 'transformers'} & set(sys.modules)\n"
         "tasks = [name for name in sys.modules if name.startswith('x2static.pipeline.evaluations.')]\n"
         "sys.exit(f'{heavy} {tasks}' if heavy or tasks != ['x2static.pipeline.evaluations.registry'] else 0)"

@@ -55,7 +55,7 @@ def test_batched_scores_equal_those_of_each_text_alone_by_a_plain_convolution():
             expected[row] = naive_scores(net, texts.ids[starts[row] : starts[row] + texts.lengths[row]])
             np.testing.assert_allclose(of_text, expected[row], atol=1e-5)
         assert (batch.labels.numpy() == texts.labels[batch.rows]).all()
-    assert predict(net, MATRIX, texts).tolist() == [int(expected[row].argmax()) for row in range(len(texts))]
+    assert predict(net, MATRIX, texts).tolist() == [int(expected[row].argmax()) for row in range(8)]
 
 
 def test_batches_hold_texts_of_about_one_length_in_an_order_that_changes():

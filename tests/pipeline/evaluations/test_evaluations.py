@@ -45,7 +45,7 @@ def test_analogies_by_section_and_kind(tmp_path):
 
 def test_analogies_of_the_last_set_are_looked_up_before_those_of_the_first_are_answered(tmp_path, monkeypatch):
     (tmp_path / "q.txt").write_text(": capitals\na b c d\n")
-    monkeypatch.delattr(analogy, "evaluate_analogies")
+    monkeypatch.delattr(analogy, "score_all")
     with pytest.raises(X2StaticError, match="less: none of the 1 analogy questions of q is covered by the 3 words"):
         analogy.run(two_sets(list("abcd")), config(tmp_path / "q.txt"))
 
