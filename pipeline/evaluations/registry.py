@@ -7,15 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from x2static.evaluation.files import (
-    CLASSIFICATION,
-    QUESTIONS,
-    SENTENCE_PAIRS,
-    WORD_LISTS,
-    WORD_PAIRS,
-    DataFiles,
-    shipped_files,
-)
+from x2static.evaluation import files
 from x2static.machine.packages import require_modules
 from x2static.pipeline.data.fetch import data_folder
 from x2static.pipeline.terminal import about
@@ -50,26 +42,26 @@ class Results:
 class Evaluation(NamedTuple):
     """A task of the command; its module is called as it is."""
 
-    files: DataFiles
+    data: files.DataFiles
     options: frozenset[str]  # those of `evaluate` that it uses beside --data, by parameter name
     packages: tuple[str, ...] = ("evaluate", "scipy")  # what it needs beside the base, after the extra that brings it
 
 
 EVALUATIONS = {
-    "word-similarity": Evaluation(WORD_PAIRS, frozenset({"seed", "common", "intervals", "resamples"})),
-    "classification": Evaluation(CLASSIFICATION, frozenset({"seed", "runs"}), ("train", "torch")),
-    "analogy": Evaluation(QUESTIONS, frozenset(), ()),
-    "bias": Evaluation(WORD_LISTS, frozenset({"seed", "resamples"})),
-    "sentence-similarity": Evaluation(SENTENCE_PAIRS, frozenset()),
+    "word-similarity": Evaluation(files.WORD_PAIRS, frozenset({"seed", "common", "intervals", "resamples"})),
+    "classification": Evaluation(files.CLASSIFICATION, frozenset({"seed", "runs"}), ("train", "torch")),
+    "analogy": Evaluation(files.QUESTIONS, frozenset(), ()),
+    "bias": Evaluation(files.WORD_LISTS, frozenset({"seed", "resamples"})),
+    "sentence-similarity": Evaluation(files.SENTENCE_PAIRS, frozenset()),
 }
 
 
 def fetched_data(task: str) -> Path | None:
     """Return the folder of fetched data where a task finds some in it; None where gensim ships all that it needs."""
-    files = EVALUATIONS[task].files
-    if shipped_files(files):
+    kind = EVALUATIONS[task].data
+    if files.shipped_files(kind):
         return None
-    inner = data_folder() / files.folder
+    inner = data_folder() / kind.folder
     # A fetch that was killed leaves hidden files.
     there = inner.is_dir() and any(not path.name.startswith(".") for path in inner.iterdir())
     return data_folder() if there else None

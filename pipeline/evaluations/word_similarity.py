@@ -40,9 +40,9 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
         differences = paired_differences(vectors, config.data, draws, config.common)
         tables.append(difference_table(next(iter(vectors)), differences))
         for name, of_name in differences.items():
-            *tasks, mean = map(_difference, of_name)
-            of_tasks = {one.task: of_task for one, of_task in zip(of_name, tasks, strict=False)}
-            figures[name]["differences"] = {"tasks": of_tasks, "average": mean}
+            *tasks, mean = of_name
+            of_tasks = {one.task: _difference(one) for one in tasks}
+            figures[name]["differences"] = {"tasks": of_tasks, "average": _difference(mean)}
     return Results(tables, figures)
 
 

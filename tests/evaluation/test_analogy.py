@@ -12,7 +12,6 @@ from x2static.durable.errors import X2StaticError
 from x2static.evaluation import analogy
 from x2static.evaluation.analogy import (
     EPSILON,
-    Accuracy,
     Question,
     read_questions,
     score_questions,
@@ -148,16 +147,7 @@ def test_given_words_are_no_answers_and_zeros_are_no_error(vectors, question, ex
     unknown = [known._replace(answer="x"), known._replace(given=("a", "x", "c"))]
     score = score_questions(of_rows, "t", [known, *unknown])
     assert (score.score, score.cos_mul, score.covered, score.total) == (expected, expected, 1, 3)
-
-
-def test_only_a_file_with_both_kinds_of_sections_tells_them_apart():
-    vectors = clustered(["a", "b", "c", "d"])
-    semantic, syntactic = Question("s", ("a", "b", "c"), "d"), Question("gram1-x", ("a", "b", "c"), "x")
-    both = score_questions(vectors, "t", [semantic, syntactic])
-    assert (both.semantic, both.syntactic) == (Accuracy(1, 1, 1, 1), Accuracy(None, None, 0, 1))
-    for one in (semantic, syntactic):
-        alone = score_questions(vectors, "t", [one])
-        assert (alone.semantic, alone.syntactic) == (None, None)
+    assert (score.semantic, score.syntactic) == (None, None), "the file has sections of one kind alone"
 
 
 def test_questions_without_coverage_are_warned_of(caplog):

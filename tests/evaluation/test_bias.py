@@ -112,7 +112,6 @@ def test_own_lists_are_read_from_json_and_toml_alike_and_named_by_file_where_the
         ({"test": FOUR | {"C": ["k"]}}, "test, C: Extra inputs"),
         ({"test": FOUR | {"X": "ab"}}, "test, X: Input should be a valid list"),
         ({"test": FOUR | {"X": ["a", "c"]}}, "test: 'c' stands more than once in X and Y; keep it once"),
-        ({"test": 3}, "test: Input should be a valid dict"),
         ({"flowers": ["aster"]}, r"no list 'insects', so this is of another WEFE"),
     ],
 )

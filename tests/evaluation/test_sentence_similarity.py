@@ -68,16 +68,6 @@ def test_of_vectors_along_the_first_component_nothing_is_left_not_what_rounding_
     assert not without_first_component(np.outer([1.0, 2.0, -3.0], [0.6, 0.8])).any()
 
 
-def test_vectors_without_counts_have_no_sif_score_and_say_so(caplog):
-    vectors = random_vectors()
-    without = WordVectors(vectors.words, vectors.matrix, np.zeros_like(vectors.counts))
-    with caplog.at_level(logging.WARNING):
-        score = score_sentences(without, "t", random_pairs(9))
-    assert score.sif is None
-    assert score.score == score_sentences(vectors, "t", random_pairs(9)).score
-    assert "t: no SIF score, the vectors come without counts" in caplog.text
-
-
 def test_text_is_cut_as_training_cut_it_or_else_lower_cased_at_white_space():
     words = ["a", "cat", "sat", "mat", "ran", ".", "cat."]
     last = Pair("ran", "sat", 3)

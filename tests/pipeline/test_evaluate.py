@@ -131,7 +131,7 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
 @pytest.mark.parametrize("task", list(EVALUATIONS))
 def test_fetched_data_is_taken_where_the_task_has_some_and_gensim_has_none(task, cache, monkeypatch):
     monkeypatch.setattr(files, "package_file", lambda *_: None)
-    folder = cache / EVALUATIONS[task].files.folder
+    folder = cache / EVALUATIONS[task].data.folder
     folder.mkdir(parents=True)
     (folder / ".tmp-half").touch()
     assert fetched_data(task) is None
@@ -141,7 +141,7 @@ def test_fetched_data_is_taken_where_the_task_has_some_and_gensim_has_none(task,
     monkeypatch.setattr(files, "package_file", lambda _, name: Path(name) if "wordsim" in name else None)
     assert fetched_data(task) == cache
     monkeypatch.setattr(files, "package_file", Path)
-    assert fetched_data(task) == (None if EVALUATIONS[task].files.gensim else cache)
+    assert fetched_data(task) == (None if EVALUATIONS[task].data.gensim else cache)
 
 
 def test_fetched_word_pairs_are_scored_without_gensim(cache, monkeypatch, evaluate, folders, data):
