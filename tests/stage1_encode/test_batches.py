@@ -34,7 +34,7 @@ def padding(batch: list[Window], max_tokens: int = MAX_TOKENS, window: int = WIN
 
 
 @given(st.lists(st.lists(st.integers(1, WINDOW), max_size=30), min_size=1, max_size=4))
-def test_every_window_is_in_one_batch_however_the_unit_is_portioned(lengths: list[list[int]]) -> None:
+def test_every_window_is_in_one_batch_however_the_unit_is_portioned(lengths):
     batches, made, n_windows = Batches(WINDOW), [], 0
     for at, some in enumerate(lengths):
         made += batches.add(windows_of(some, n_windows), at == len(lengths) - 1, MAX_TOKENS)
@@ -49,7 +49,7 @@ def test_every_window_is_in_one_batch_however_the_unit_is_portioned(lengths: lis
 
 
 @given(st.lists(st.integers(1, WINDOW), min_size=1, max_size=60))
-def test_of_a_portion_that_others_follow_the_fullest_batches_leave_and_half_of_it_stays(lengths: list[int]) -> None:
+def test_of_a_portion_that_others_follow_the_fullest_batches_leave_and_half_of_it_stays(lengths):
     windows = windows_of(lengths)
     everything = cut(list(windows), MAX_TOKENS, WINDOW)
     leaving = Batches(WINDOW).add(windows, False, MAX_TOKENS)

@@ -43,7 +43,7 @@ def find_instead(monkeypatch: pytest.MonkeyPatch, package: str, folder: Path | N
     monkeypatch.setattr(importlib.util, "find_spec", find)
 
 
-def test_the_demo_corpus_holds_half_a_million_words_of_paragraphs(corpus: Path) -> None:
+def test_the_demo_corpus_holds_half_a_million_words_of_paragraphs(corpus):
     lines = corpus.read_text(encoding="utf-8").splitlines()
     assert 530_000 < sum(len(line.split()) for line in lines) < 550_000
     assert all(line and line == line.strip() for line in lines)
@@ -51,14 +51,12 @@ def test_the_demo_corpus_holds_half_a_million_words_of_paragraphs(corpus: Path) 
     assert "Hundreds of people have been forced to vacate their homes" in lines[-300]
 
 
-def test_the_demo_corpus_is_free_of_wiki_markup(corpus: Path) -> None:
+def test_the_demo_corpus_is_free_of_wiki_markup(corpus):
     markup = re.compile(r"'''?|^=+|\[\[|\]\]|\{\{|\}\}|<ref|^[#;|]", re.MULTILINE)
     assert not markup.findall(corpus.read_text(encoding="utf-8"))
 
 
-def test_the_demo_corpus_is_made_once_in_the_users_cache_folder(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo_corpus_is_made_once_in_the_users_cache_folder(corpus, tmp_path, monkeypatch):
     assert corpus.parent.name == "x2static"
     assert [path.name for path in corpus.parent.iterdir()] == [corpus.name]
     monkeypatch.setenv("XDG_CACHE_HOME", str(corpus.parents[1]))
@@ -71,13 +69,13 @@ def test_the_demo_corpus_is_made_once_in_the_users_cache_folder(
         demo_corpus()
 
 
-def test_gensim_without_its_test_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gensim_without_its_test_data_is_refused(tmp_path, monkeypatch):
     find_instead(monkeypatch, "gensim", tmp_path)
     with pytest.raises(X2StaticError, match=r"--corpus demo: .*\.bz2 is missing; install it with"):
         gensim_data()
 
 
-def test_the_demo_teacher_is_the_official_file_with_a_fast_tokenizer() -> None:
+def test_the_demo_teacher_is_the_official_file_with_a_fast_tokenizer():
     needs(demo.TEACHER_PACKAGE)
     files = TeacherFiles.find("demo", None)
     assert (files.folder, files.weights) == (demo_teacher(), demo.TEACHER_SHA256)
@@ -86,9 +84,7 @@ def test_the_demo_teacher_is_the_official_file_with_a_fast_tokenizer() -> None:
     assert (tokenizer.prefix, tokenizer.suffix) == ((101,), (102,))
 
 
-def test_a_demo_teacher_without_its_weights_or_with_others_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_demo_teacher_without_its_weights_or_with_others_is_refused(tmp_path, monkeypatch):
     weights = tmp_path / "model" / "model.safetensors"
     weights.parent.mkdir()
     find_instead(monkeypatch, demo.TEACHER_PACKAGE, tmp_path)

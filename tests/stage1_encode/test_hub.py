@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.forks import Forks, shared_hub
+from tests.stage1_encode.forks import shared_hub
 from tests.stage1_encode.hub_server import Hub
 from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
@@ -43,9 +42,7 @@ def encode_options(model: str, corpus: Path | str, cache: Path, **options: objec
     return as_options(config_of(Path(model), corpus, cache, **options))
 
 
-def test_a_model_is_downloaded_without_what_is_not_needed_and_found_again_without_a_network(
-    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_a_model_is_downloaded_without_needless_files_and_found_again_offline(hub, forks, teacher, corpus, tmp_path):
     commit = hub.add_model(
         "tiny/bert", teacher, **{"pytorch_model.bin": b"x", "onnx__config.json": b"{}", "a.h5": b"x"}
     )
@@ -68,9 +65,7 @@ def test_a_model_is_downloaded_without_what_is_not_needed_and_found_again_withou
     assert files_of(tmp_path / "offline") == files_of(tmp_path / "online")
 
 
-def test_a_tag_or_commit_is_taken_and_the_commit_that_it_names_recorded(
-    hub: Hub, forks: Forks, teacher: Path, readers: Readers, corpus: Path, tmp_path: Path
-) -> None:
+def test_a_tag_or_commit_is_taken_and_the_commit_that_it_names_recorded(hub, forks, teacher, readers, corpus, tmp_path):
     name = "v1.0"
     named = hub.add_model(f"tiny/{name}", teacher)
     other = hub.add_model(f"tiny/{name}", readers("bert", 256).teacher.folder)
@@ -90,9 +85,7 @@ def test_a_tag_or_commit_is_taken_and_the_commit_that_it_names_recorded(
     assert "this cache was made otherwise (cache != asked for): weights: " in output or "teacher_config: " in output
 
 
-def test_an_older_sentence_transformers_model_is_downloaded_with_its_transformers_folder(
-    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_an_older_sentence_transformers_model_comes_with_its_transformers_folder(hub, forks, teacher, corpus, tmp_path):
     bundle = tmp_path / "bundle"
     shutil.copytree(teacher, bundle / "0_Transformer")
     module = {"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"}
@@ -107,9 +100,7 @@ def test_an_older_sentence_transformers_model_is_downloaded_with_its_transformer
     assert_same_rows(tmp_path / "cache", tmp_path / "local")
 
 
-def test_a_model_without_safetensors_is_downloaded_with_its_older_weights(
-    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_a_model_without_safetensors_is_downloaded_with_its_older_weights(hub, forks, teacher, corpus, tmp_path):
     others = {"1_Dense__model.safetensors": b"x", "onnx__model.safetensors": b"x"}
     hub.add_model("tiny/old", teacher, **{"pytorch_model.bin": b"no pickle of ours"}, **others)
     files = next(reversed(hub.repositories["models", "tiny/old"].commits.values()))
@@ -120,9 +111,7 @@ def test_a_model_without_safetensors_is_downloaded_with_its_older_weights(
 
 
 @pytest.mark.parametrize("revision", [None, "0123456789abcdef0123456789abcdef01234567"])
-def test_a_model_or_revision_that_is_not_there_is_one_clear_line(
-    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path, revision: str | None
-) -> None:
+def test_a_model_or_revision_that_is_not_there_is_one_clear_line(hub, forks, teacher, corpus, tmp_path, revision):
     hub.add_model("tiny/known", teacher)
     name = "tiny/known" if revision else "tiny/unknown"
     status, output = forks.run(*encode_options(name, corpus, tmp_path / "cache", revision=revision))
@@ -132,9 +121,7 @@ def test_a_model_or_revision_that_is_not_there_is_one_clear_line(
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_download_that_breaks_off_is_one_clear_line_and_is_finished_by_the_next_call(
-    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_a_download_that_breaks_off_is_one_line_and_finished_by_the_next_call(hub, forks, teacher, corpus, tmp_path):
     hub.add_model("tiny/broken", teacher)
     hub.trouble = lambda path, *_: "drop" if path == "model.safetensors" else None
     status, output = forks.run(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
@@ -147,9 +134,9 @@ def test_a_download_that_breaks_off_is_one_clear_line_and_is_finished_by_the_nex
 
 @pytest.mark.parametrize(("silent", "reason"), [(False, ""), (True, "no answer within 0.4 seconds")])
 @pytest.mark.parametrize("missing", ["model", "corpus"])
-def test_a_hub_that_refuses_or_never_answers_is_one_line_with_the_ways_out(
-    hub: Hub, forks: Forks, teacher: Path, corpus: Path, tmp_path: Path, silent: bool, reason: str, missing: str
-) -> None:
+def test_a_hub_that_gives_no_answer_is_one_line_with_ways_out(
+    hub, forks, teacher, corpus, tmp_path, silent, reason, missing
+):
     hub.talking.clear() if silent else hub.close()
     spec = "hf://tiny/unseen:train#text"
     model, text = ("tiny/unseen", corpus) if missing == "model" else (str(teacher), spec)
@@ -161,7 +148,7 @@ def test_a_hub_that_refuses_or_never_answers_is_one_line_with_the_ways_out(
     assert line.endswith(way_out)
 
 
-def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub: Hub, forks: Forks, teacher: Path, tmp_path: Path) -> None:
+def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub, forks, teacher, tmp_path):
     lines = paragraphs(9)
     sink = io.BytesIO()
     pq.write_table(pa.table({"text": ["\n".join(lines[i : i + 3]) for i in range(0, 9, 3)]}), sink)
@@ -191,13 +178,13 @@ def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub: Hub, forks: Forks,
         ("not an id!", "neither a folder nor an id on the hub"),
     ],
 )
-def test_what_can_be_no_id_is_not_asked_for_on_the_hub(hub: Hub, name: str, message: str) -> None:
+def test_what_can_be_no_id_is_not_asked_for_on_the_hub(hub, name, message):
     with pytest.raises(X2StaticError, match=f"model {name}: {message}"):
         resolve_model(name, None)
     assert not hub.requests
 
 
-def test_patience_gives_results_and_errors_through_and_ends_at_its_end() -> None:
+def test_patience_gives_results_and_errors_through_and_ends_at_its_end():
     def fail(error: Exception) -> None:
         raise error
 

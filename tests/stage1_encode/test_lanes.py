@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from tests.stage1_encode.runs import files_of, paragraphs, run, write_lines
 from x2static.stage1_encode.teacher.lanes import MOST_LANES, Lanes, count_lanes, keep_few_kernels, shared_cores
 
 
-def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> None:
+def test_results_come_in_the_order_of_their_batches_and_run_side_by_side():
     both = threading.Barrier(2, timeout=10)
 
     def read(number: int) -> int:
@@ -31,7 +30,7 @@ def test_results_come_in_the_order_of_their_batches_and_run_side_by_side() -> No
     lanes.close()
 
 
-def test_a_wait_that_is_interrupted_leaves_nothing_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_that_is_interrupted_leaves_nothing_for_the_next(monkeypatch):
     go_on = threading.Event()
     lanes: Lanes[int, int] = Lanes(1)
     for number in range(2):
@@ -54,7 +53,7 @@ def test_a_wait_that_is_interrupted_leaves_nothing_for_the_next(monkeypatch: pyt
     assert (batch, future.result()) == (5, 6)
 
 
-def test_cores_are_shared_and_given_back() -> None:
+def test_cores_are_shared_and_given_back():
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
@@ -68,13 +67,13 @@ def test_cores_are_shared_and_given_back() -> None:
         torch.set_num_threads(before)
 
 
-def test_few_kernels_are_kept_and_a_users_own_setting_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_kernels_are_kept_and_a_users_own_setting_stays(monkeypatch):
     monkeypatch.setattr(os, "environ", {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"})
     keep_few_kernels()
     assert os.environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024", "LRU_CACHE_CAPACITY": "8"}
 
 
-def test_the_cache_is_the_same_with_one_lane_and_with_three(teacher: Path, tmp_path: Path) -> None:
+def test_the_cache_is_the_same_with_one_lane_and_with_three(teacher, tmp_path):
     lines = [*paragraphs(40), " ".join(paragraphs(120, seed=1))]  # the last one fills several windows
     corpus = write_lines(tmp_path / "t.txt", lines)
     before = torch.get_num_threads()

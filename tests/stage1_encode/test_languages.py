@@ -2,13 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import files_of, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
@@ -60,9 +57,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_words_of_every_language_are_encoded_and_vectors_split_as_the_cache_did(
-    readers: Readers, forks: Forks, tmp_path: Path, language: str
-) -> None:
+def test_words_of_every_language_are_encoded_and_vectors_split_as_the_cache_did(readers, forks, tmp_path, language):
     texts, words = TEXTS[language]
     corpus = write_lines(tmp_path / "corpus.txt", texts)
     run(readers("roberta").teacher.folder, corpus, tmp_path / "cache", unit=1, language=language, min_sentences=2)
@@ -82,7 +77,7 @@ def test_words_of_every_language_are_encoded_and_vectors_split_as_the_cache_did(
     assert all(word in vectors for text in texts for word in vectors.split(text))
 
 
-def test_training_on_segmented_words_needs_no_segmenter(teacher: Path, tmp_path: Path) -> None:
+def test_training_on_segmented_words_needs_no_segmenter(teacher, tmp_path):
     corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"][0])
     run(teacher, corpus, tmp_path / "cache", language="zh")
     without = (
@@ -98,9 +93,7 @@ def test_training_on_segmented_words_needs_no_segmenter(teacher: Path, tmp_path:
     assert WordVectors.load(tmp_path / "run").split("图书馆的书") == ["图书馆", "的", "书"]
 
 
-def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(
-    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(teacher, tmp_path, monkeypatch):
     corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"][0])
     run(teacher, corpus, tmp_path / "cache", language="zh", limit=1)
     before = files_of(tmp_path / "cache")

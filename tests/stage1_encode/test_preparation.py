@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,7 @@ from x2static.stage1_encode.text.preparation import PORTION, pick_workers, prepa
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 
-def test_two_processes_make_the_cache_of_one_thread_a_segmenter_that_is_loaded_included(
-    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_processes_make_the_cache_of_one_thread_a_segmenter_that_is_loaded_included(teacher, tmp_path, monkeypatch):
     monkeypatch.setitem(PORTION, "cpu", 3)  # paragraphs
     corpus = write_lines(tmp_path / "t.txt", ["我们喜欢学习语言。今天天气很好。", *paragraphs(20)])
     run(teacher, corpus, tmp_path / "thread", unit=7, language="zh")
@@ -28,9 +25,7 @@ def test_two_processes_make_the_cache_of_one_thread_a_segmenter_that_is_loaded_i
     assert files_of(tmp_path / "processes") == files_of(tmp_path / "thread")
 
 
-def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(
-    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(teacher, tmp_path, monkeypatch):
     config = config_of(teacher, write_lines(tmp_path / "t.txt", paragraphs(60)), tmp_path / "cache", unit=7, workers=2)
     original = preparation._packed
 
@@ -48,7 +43,7 @@ def test_a_killed_worker_is_told_of_and_the_run_goes_on_later(
     assert files_of(tmp_path / "cache") == files_of(tmp_path / "whole")
 
 
-def test_a_processor_is_left_to_the_teacher_and_an_accelerator_is_fed_by_several() -> None:
+def test_a_processor_is_left_to_the_teacher_and_an_accelerator_is_fed_by_several():
     assert pick_workers(None, torch.device("cpu")) == 1
     assert 1 <= pick_workers(None, torch.device("cuda")) <= 8
     assert pick_workers(3, torch.device("cpu")) == 3
@@ -68,7 +63,7 @@ class Lengths:
         )
 
 
-def test_a_unit_is_prepared_in_portions_and_its_text_goes_with_the_last() -> None:
+def test_a_unit_is_prepared_in_portions_and_its_text_goes_with_the_last():
     units = [["a", "bb", "ccc", "dddd", "eeeee"], [], ["f", "gg"]]
     portions = []
     for number, text in prepared(enumerate(units), Lengths(), 1, 2):

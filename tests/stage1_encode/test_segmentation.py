@@ -59,17 +59,17 @@ def letters_of(language: str) -> list[str]:
         ("[SEP] </s> {0} $(rm) 😀", "[ sep ] < / s > { 0 } $ ( rm ) 😀"),
     ],
 )
-def test_words_are_lower_cased_runs_and_single_marks(text: str, words: str) -> None:
+def test_words_are_lower_cased_runs_and_single_marks(text, words):
     assert default_words().split(text) == words.split()
 
 
-def test_the_papers_sentences_end_with_a_stop_word() -> None:
+def test_the_papers_sentences_end_with_a_stop_word():
     words = "a b . c ? . d.e f".split()
     assert paper_sentences(words) == [["a", "b", "."], ["c", "?"], ["."], ["d.e", "f"]]
     assert paper_sentences([]) == []
 
 
-def test_sentences_cover_a_paragraph_without_its_empty_parts() -> None:
+def test_sentences_cover_a_paragraph_without_its_empty_parts():
     text = "Dr. Smith paid 3.50 dollars. Was it 😀 enough? Yes!"
     spans = SentenceSplitter("en").spans(text)
     assert [text[start:stop].strip() for start, stop in spans] == [
@@ -81,7 +81,7 @@ def test_sentences_cover_a_paragraph_without_its_empty_parts() -> None:
     assert SentenceSplitter("en").name == SentenceSplitter("ko").name == f"sentencex {version('sentencex')}"
 
 
-def test_the_default_rules_are_those_of_the_caches_that_exist() -> None:
+def test_the_default_rules_are_those_of_the_caches_that_exist():
     assert default_words().sha256 == DEFAULT_RULES == "30cd62fee70c1d6cd6be275ec6d026fac021e6de686eddf79b52757779a44b94"
     assert paper_words().sha256 == "9ab709743300e8f2dde84932581925c6503a076c596cc40c36fdbb93f44fb628"
     assert choose_words(None, "en").rules == choose_words(None, "ko").rules == default_words().rules
@@ -105,7 +105,7 @@ def test_the_default_rules_are_those_of_the_caches_that_exist() -> None:
         ),
     ],
 )
-def test_a_segmenter_cuts_what_has_no_spaces_and_leaves_the_rest(language: str, text: str, words: str) -> None:
+def test_a_segmenter_cuts_what_has_no_spaces_and_leaves_the_rest(language, text, words):
     rules = choose_words(None, language)
     assert rules.split(text) == words.split()
     assert [word for word, _, _ in rules.occurrences(text)] == words.split()
@@ -121,9 +121,7 @@ def test_a_segmenter_cuts_what_has_no_spaces_and_leaves_the_rest(language: str, 
     ],
 )
 @pytest.mark.usefixtures("without_segmenters")
-def test_without_the_library_words_are_characters_or_what_is_written_as_one(
-    language: str, text: str, words: str
-) -> None:
+def test_without_the_library_words_are_characters_or_what_is_written_as_one(language, text, words):
     rules = choose_words(None, language)
     assert rules.split(text) == words.split()
     assert (rules.rules == default_words().rules) is (language == "zh")
@@ -144,9 +142,7 @@ def test_without_the_library_words_are_characters_or_what_is_written_as_one(
         (" \u00ad", []),
     ],
 )
-def test_occurrences_count_the_characters_of_the_text_itself(
-    text: str, occurrences: list[tuple[str, int, int]]
-) -> None:
+def test_occurrences_count_the_characters_of_the_text_itself(text, occurrences):
     assert default_words().occurrences(text) == occurrences
 
 
@@ -156,7 +152,7 @@ BY_THE_LIBRARY = WordSegmentation(default_words().rules + "\n")  # the same rule
 @given(st.text(st.characters(max_codepoint=127)))
 @settings(deadline=None)
 @example(" ".join(chr(first) + chr(second) for first in range(128) for second in range(128)))
-def test_the_short_way_through_ascii_is_what_the_library_makes_of_it(text: str) -> None:
+def test_the_short_way_through_ascii_is_what_the_library_makes_of_it(text):
     assert default_words().split(text) == BY_THE_LIBRARY.split(text)
     assert default_words().occurrences(text) == BY_THE_LIBRARY.occurrences(text)
 
@@ -164,7 +160,7 @@ def test_the_short_way_through_ascii_is_what_the_library_makes_of_it(text: str) 
 @given(ANY_TEXT)
 @settings(deadline=None)
 @pytest.mark.parametrize("rules", [default_words(), paper_words()], ids=["default", "paper"])
-def test_each_word_is_what_its_own_characters_are_split_into(rules: WordSegmentation, text: str) -> None:
+def test_each_word_is_what_its_own_characters_are_split_into(rules, text):
     found = rules.occurrences(text)
     assert [word for word, _, _ in found] == rules.split(text)
     edges = [edge for _, start, stop in found for edge in (start, stop)]
@@ -178,7 +174,7 @@ def test_each_word_is_what_its_own_characters_are_split_into(rules: WordSegmenta
 @given(st.data())
 @settings(deadline=None)
 @pytest.mark.parametrize("language", SPACELESS)
-def test_a_segmenter_loses_no_character_and_knows_the_place_of_each(language: str, data: st.DataObject) -> None:
+def test_a_segmenter_loses_no_character_and_knows_the_place_of_each(language, data):
     letters = letters_of(language)
     text = data.draw(st.text(st.sampled_from(letters) | st.sampled_from(TRICKY), max_size=20))
     rules = rules_of(language)
@@ -209,7 +205,7 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("language", SENTENCES)
-def test_sentences_end_where_the_language_ends_them(language: str) -> None:
+def test_sentences_end_where_the_language_ends_them(language):
     gap = "" if language in ("zh", "ja") else " "
     paragraph = gap.join(SENTENCES[language])
     spans = SentenceSplitter(language).spans(paragraph)
@@ -217,7 +213,7 @@ def test_sentences_end_where_the_language_ends_them(language: str) -> None:
     assert "".join(paragraph[start:stop] for start, stop in spans) == paragraph
 
 
-def test_thai_sentences_are_cut_at_spaces_and_the_name_says_so() -> None:
+def test_thai_sentences_are_cut_at_spaces_and_the_name_says_so():
     thai = SentenceSplitter("th")
     assert thai.name == "spaces between Thai letters after 60 characters"
     assert thai.spans(" \n ") == thai.spans("") == []

@@ -4,7 +4,6 @@ import gzip
 import os
 import shutil
 import tracemalloc
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ from x2static.stage1_encode.corpora.corpus import in_sample
 TEN = "".join(f"Paragraph {number}.\n" for number in range(10)).encode()
 
 
-def test_a_unit_is_the_byte_range_of_so_many_paragraphs(tmp_path: Path) -> None:
+def test_a_unit_is_the_byte_range_of_so_many_paragraphs(tmp_path):
     data = b"one\n\n  \ntwo\r\nthree\n\nfour\nfive"
     corpus = corpus_of(tmp_path / "text.txt", data, unit=2)
     plan = plan_of(corpus)
@@ -37,14 +36,12 @@ def test_a_unit_is_the_byte_range_of_so_many_paragraphs(tmp_path: Path) -> None:
     ],
     ids=["space and line ends of both kinds", "byte order mark", "only line feeds end a line"],
 )
-def test_what_is_not_text_is_left_out_and_all_else_is_kept(data: bytes, texts: list[str], tmp_path: Path) -> None:
+def test_what_is_not_text_is_left_out_and_all_else_is_kept(data, texts, tmp_path):
     assert read_all(corpus_of(tmp_path / "text", data, unit=1)) == texts
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
-def test_a_compressed_file_has_the_units_of_the_plain_one_and_damage_is_refused_by_name(
-    ending: str, tmp_path: Path
-) -> None:
+def test_a_compressed_file_has_the_units_of_the_plain_one_and_damage_is_refused_by_name(ending, tmp_path):
     plain = corpus_of(tmp_path / "text.txt", TEN, unit=3)
     packed = corpus_of(tmp_path / f"text{ending}", COMPRESSORS[ending](TEN), unit=3)
     expected, plan = plan_of(plain), plan_of(packed)
@@ -61,7 +58,7 @@ def test_a_compressed_file_has_the_units_of_the_plain_one_and_damage_is_refused_
             plan_of(corpus_of(tmp_path / f"{name}{ending}", bytes(data)))
 
 
-def test_a_file_that_changes_after_its_planning_stops_the_run(tmp_path: Path) -> None:
+def test_a_file_that_changes_after_its_planning_stops_the_run(tmp_path):
     corpus = corpus_of(tmp_path / "text.gz", gzip.compress(TEN), unit=5)
     plan = plan_of(corpus)
     corpus.close()
@@ -73,7 +70,7 @@ def test_a_file_that_changes_after_its_planning_stops_the_run(tmp_path: Path) ->
         corpus.read(plan.units[1])
 
 
-def test_bad_text_fails_with_file_and_byte_or_is_replaced_or_skipped_and_counted(tmp_path: Path) -> None:
+def test_bad_text_fails_with_file_and_byte_or_is_replaced_or_skipped_and_counted(tmp_path):
     data = b"one\nbad \xff\ntwo\n\xc3\nthree\n"
     with pytest.raises(X2StaticError, match=r"bad\.txt: byte 8 is not valid UTF-8 .*--on-bad-text skip"):
         plan_of(corpus_of(tmp_path / "bad.txt", data))
@@ -86,7 +83,7 @@ def test_bad_text_fails_with_file_and_byte_or_is_replaced_or_skipped_and_counted
     assert read_all(replacing) == ["one", "bad \ufffd", "two", "\ufffd", "three"]
 
 
-def test_a_line_that_is_too_long_is_refused_with_its_position_or_skipped(tmp_path: Path) -> None:
+def test_a_line_that_is_too_long_is_refused_with_its_position_or_skipped(tmp_path):
     data = b"one\n" + b"x" * 3_000_000 + b"\ntwo\n" + b" " * 2000 + b"three\nfour"
     with pytest.raises(X2StaticError, match=r"long\.txt: the line at byte 4 is longer than 1000 bytes"):
         plan_of(corpus_of(tmp_path / "long.txt", data, max_paragraph_bytes=1000))
@@ -99,7 +96,7 @@ def test_a_line_that_is_too_long_is_refused_with_its_position_or_skipped(tmp_pat
             read_all(corpus_of(tmp_path / "text", b"x" * 101 + end, max_paragraph_bytes=100))
 
 
-def test_a_paragraph_without_an_end_is_refused_or_left_out_in_little_memory(tmp_path: Path) -> None:
+def test_a_paragraph_without_an_end_is_refused_or_left_out_in_little_memory(tmp_path):
     (tmp_path / "one-line").write_bytes(b"x" * 30_000_000)
     (tmp_path / "no-blank-line").write_bytes((b"x" * 99_999 + b"\n") * 300)
     cases = [("one-line", "fail", form, "longer than 200000 bytes") for form in ("lines", "jsonl")]
@@ -116,12 +113,12 @@ def test_a_paragraph_without_an_end_is_refused_or_left_out_in_little_memory(tmp_
 
 
 @pytest.mark.parametrize("data", [b"", b"\n \r\n\t\n   ", b"\xef\xbb\xbf\n", "\u3000\n\u00a0".encode()])
-def test_a_file_without_a_paragraph_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_a_file_without_a_paragraph_is_refused(data, tmp_path):
     with pytest.raises(X2StaticError, match=r"empty\.txt: it holds no paragraph"):
         plan_of(corpus_of(tmp_path / "empty.txt", data))
 
 
-def test_a_file_that_only_moved_or_was_touched_is_the_same(teacher: Path, tmp_path: Path) -> None:
+def test_a_file_that_only_moved_or_was_touched_is_the_same(teacher, tmp_path):
     corpus, cache = write_lines(tmp_path / "text.txt", paragraphs(6)), tmp_path / "cache"
     run(teacher, corpus, cache, limit=3)
     os.utime(corpus, (1, 1))
@@ -134,7 +131,7 @@ def test_a_file_that_only_moved_or_was_touched_is_the_same(teacher: Path, tmp_pa
     assert_same_rows(cache, tmp_path / "once")
 
 
-def test_a_sample_meets_its_share_by_seed_place_and_line_and_holds_every_smaller_one() -> None:
+def test_a_sample_meets_its_share_by_seed_place_and_line_and_holds_every_smaller_one():
     taken = sum(in_sample(0.25, 0, place * 977) for place in range(40_000))
     assert abs(taken - 10_000) < 5 * (10_000 * 0.75) ** 0.5  # five deviations
 

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -60,7 +59,7 @@ FORMATS = ["lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("unit", [1, 3, 100])
-def test_every_format_gives_the_same_paragraphs_in_units_of_any_size(form: str, unit: int, tmp_path: Path) -> None:
+def test_every_format_gives_the_same_paragraphs_in_units_of_any_size(form, unit, tmp_path):
     corpus = corpus_of(tmp_path / "text", data_in(form), format=form, unit=unit)
     assert read_all(corpus) == PARAGRAPHS
     assert [len(texts) for texts in read(corpus, plan_of(corpus))][:-1] == [unit] * ((10 - 1) // unit)
@@ -68,7 +67,7 @@ def test_every_format_gives_the_same_paragraphs_in_units_of_any_size(form: str, 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
 @pytest.mark.parametrize("form", FORMATS[:-1])
-def test_every_text_format_may_be_compressed_in_several_members(form: str, ending: str, tmp_path: Path) -> None:
+def test_every_text_format_may_be_compressed_in_several_members(form, ending, tmp_path):
     data, pack = data_in(form), COMPRESSORS[ending]
     packed = pack(data[:100]) + pack(data[100:])
     assert read_all(corpus_of(tmp_path / f"text{ending}", packed, format=form, unit=3)) == PARAGRAPHS
@@ -77,7 +76,7 @@ def test_every_text_format_may_be_compressed_in_several_members(form: str, endin
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_plan_after_a_limit_goes_on_at_the_next_paragraph(form: str, tmp_path: Path) -> None:
+def test_a_plan_after_a_limit_goes_on_at_the_next_paragraph(form, tmp_path):
     path = tmp_path / "text"
     path.write_bytes(data_in(form))
     for limit in range(1, 10):
@@ -103,16 +102,14 @@ NAMES = {
     [(name, form, ending) for name, form in NAMES.items() for ending in ("", *COMPRESSORS)]
     + [("text.parquet", "parquet", "")],
 )
-def test_the_format_is_known_by_the_ending_and_else_by_the_first_line(
-    name: str, form: str, ending: str, tmp_path: Path
-) -> None:
+def test_the_format_is_known_by_the_ending_and_else_by_the_first_line(name, form, ending, tmp_path):
     data = data_in(form)
     corpus = corpus_of(tmp_path / (name + ending), COMPRESSORS[ending](data) if ending else data)
     assert plan_of(corpus).identity["format"] == form
     assert read_all(corpus) == PARAGRAPHS
 
 
-def test_lines_of_a_paragraph_are_joined_by_spaces_and_lines_of_white_space_part_paragraphs(tmp_path: Path) -> None:
+def test_lines_of_a_paragraph_are_joined_by_spaces_and_lines_of_white_space_part_paragraphs(tmp_path):
     data = b"\xef\xbb\xbf\n\n one\r\n two \r\n\t\r\nthree\n\n\n\nfour\nfive"
     assert read_all(corpus_of(tmp_path / "text", data, format="blank-lines", unit=1)) == [
         "one two",
@@ -121,7 +118,7 @@ def test_lines_of_a_paragraph_are_joined_by_spaces_and_lines_of_white_space_part
     ]
 
 
-def test_a_paragraph_of_lines_that_is_too_long_or_half_unreadable_is_bad_as_a_whole(tmp_path: Path) -> None:
+def test_a_paragraph_of_lines_that_is_too_long_or_half_unreadable_is_bad_as_a_whole(tmp_path):
     data = b"one\ntwo\n\n" + b"12345678\n" * 4 + b"\nok\nbad \xff\nok\n\nlast\n"
     options = {"format": "blank-lines", "max_paragraph_bytes": 20}
     with pytest.raises(X2StaticError, match=r"the paragraph at byte 9 is longer than 20 bytes"):
@@ -131,7 +128,7 @@ def test_a_paragraph_of_lines_that_is_too_long_or_half_unreadable_is_bad_as_a_wh
     assert (plan.skipped, read(corpus, plan)) == (2, [["one two", "last"]])
 
 
-def test_only_the_title_above_an_article_is_left_out(tmp_path: Path) -> None:
+def test_only_the_title_above_an_article_is_left_out(tmp_path):
     data = (
         '<doc id="1" url="u" title="A &quot;B&quot; &amp; C">\nA "B" & C\n\nFirst.\nA "B" & C\n</doc>\n'
         '<doc id="2" url="u" title="Untitled">\n\nNo title here.\n\n</doc>\n'
@@ -140,7 +137,7 @@ def test_only_the_title_above_an_article_is_left_out(tmp_path: Path) -> None:
     assert read_all(corpus_of(tmp_path / "wiki_00", data.encode(), unit=1)) == ["First.", 'A "B" & C', "No title here."]
 
 
-def test_text_outside_of_articles_is_refused_or_left_out(tmp_path: Path) -> None:
+def test_text_outside_of_articles_is_refused_or_left_out(tmp_path):
     data = wiki(PARAGRAPHS).encode() + b"Outside.\n"
     where = len(wiki(PARAGRAPHS).encode())
     with pytest.raises(X2StaticError, match=rf"wiki_00: the line at byte {where} stands outside <doc"):
@@ -162,7 +159,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("row", BAD_ROWS)
-def test_a_bad_row_of_json_fails_with_file_and_line_or_is_left_out_and_counted(row: str, tmp_path: Path) -> None:
+def test_a_bad_row_of_json_fails_with_file_and_line_or_is_left_out_and_counted(row, tmp_path):
     data = f'{{"text": "one"}}\n\n{row}\n{{"text": "two"}}\n'.encode()
     with pytest.raises(X2StaticError, match=rf"bad\.jsonl: {BAD_ROWS[row]}"):
         plan_of(corpus_of(tmp_path / "bad.jsonl", data))
@@ -178,7 +175,7 @@ def test_a_bad_row_of_json_fails_with_file_and_line_or_is_left_out_and_counted(r
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_the_column_is_named_behind_the_path(form: str, tmp_path: Path) -> None:
+def test_the_column_is_named_behind_the_path(form, tmp_path):
     path = tmp_path / f"text.{form}"
     rows = ["one", "two"]
     lines = "".join(json.dumps({"body": row}) + "\n" for row in rows).encode()
@@ -190,7 +187,7 @@ def test_the_column_is_named_behind_the_path(form: str, tmp_path: Path) -> None:
         plan_of(corpus_at(f"{path}#other"))
 
 
-def test_text_that_is_no_utf_8_in_parquet_is_treated_as_asked(tmp_path: Path) -> None:
+def test_text_that_is_no_utf_8_in_parquet_is_treated_as_asked(tmp_path):
     bad = pa.StringArray.from_buffers(
         3, pa.array([0, 3, 7, 10], pa.int32()).buffers()[1], pa.py_buffer(b"onea\xffb.two")
     )
@@ -205,7 +202,7 @@ def test_text_that_is_no_utf_8_in_parquet_is_treated_as_asked(tmp_path: Path) ->
         assert read_all(corpus_at(path, on_bad_text="replace")) == ["one", "a�b.", "two"]
 
 
-def test_other_types_of_strings_are_text_and_all_else_is_not(tmp_path: Path) -> None:
+def test_other_types_of_strings_are_text_and_all_else_is_not(tmp_path):
     rows = ["one", None, "two"]
     for kind in (pa.large_string(), pa.dictionary(pa.int32(), pa.string())):
         assert read_all(corpus_of(tmp_path / "a.parquet", parquet(pa.array(rows).cast(kind)))) == ["one", "two"]
@@ -215,7 +212,7 @@ def test_other_types_of_strings_are_text_and_all_else_is_not(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_a_paragraph_of_a_row_that_is_too_long_is_bad_text(form: str, tmp_path: Path) -> None:
+def test_a_paragraph_of_a_row_that_is_too_long_is_bad_text(form, tmp_path):
     rows = ["one", "two\n" + "ü" * 30 + "\nthree", "four"]
     lines = "".join(json.dumps({"text": row}, ensure_ascii=False) + "\n" for row in rows).encode()
     data, path = lines if form == "jsonl" else parquet(rows), tmp_path / f"long.{form}"
@@ -238,14 +235,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "data", "message"), REFUSED)
-def test_a_file_that_no_format_reads_is_refused_in_one_line(
-    name: str, data: bytes, message: str, tmp_path: Path
-) -> None:
+def test_a_file_that_no_format_reads_is_refused_in_one_line(name, data, message, tmp_path):
     with pytest.raises(X2StaticError, match=rf"{re.escape(name)}\b.*{message}"):
         plan_of(corpus_of(tmp_path / name, data, on_bad_text="skip"))
 
 
-def test_a_column_of_text_without_columns_is_refused(tmp_path: Path) -> None:
+def test_a_column_of_text_without_columns_is_refused(tmp_path):
     (tmp_path / "text.txt").write_text("one\n")
     with pytest.raises(X2StaticError, match=r"#body: text in the format 'lines' has no column 'body'; leave out #body"):
         plan_of(corpus_at(f"{tmp_path}/text.txt#body"))

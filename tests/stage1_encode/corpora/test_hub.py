@@ -98,9 +98,7 @@ def units_of(spec: str, cache: Path, **options: Any) -> list[tuple[list[str], Un
 
 
 @pytest.mark.parametrize("unit", [1, 3, 22])
-def test_each_line_of_a_row_is_a_paragraph_and_the_limit_counts_paragraphs_wherever_units_end(
-    unit: int, spec: str, tmp_path: Path
-) -> None:
+def test_each_line_of_a_row_is_a_paragraph_and_the_limit_counts_paragraphs_wherever_units_end(unit, spec, tmp_path):
     for limit in (1, 2, 11, 21, 22, 23):
         units = units_of(spec, tmp_path, unit=unit, limit=limit)
         assert [text for texts, _ in units for text in texts] == LINES[:limit]
@@ -110,9 +108,7 @@ def test_each_line_of_a_row_is_a_paragraph_and_the_limit_counts_paragraphs_where
         ]
 
 
-def test_rows_that_are_spooled_are_read_once_and_go_on_after_any_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_that_are_spooled_are_read_once_and_go_on_after_any_row(tmp_path, monkeypatch):
     monkeypatch.setattr("x2static.stage1_encode.corpora.hub_rows.PART_BYTES", 1)  # a file a row with text
     jsonl = write_jsonl(tmp_path / "data")
     corpus = dataset_of(jsonl, tmp_path, limit=9)
@@ -133,9 +129,7 @@ def test_rows_that_are_spooled_are_read_once_and_go_on_after_any_row(
     assert [text for unit in units for text in alone.read(unit).paragraphs] == LINES, "the source is not needed"
 
 
-def test_a_stream_of_version_0_1_0_is_closed_by_its_markers_and_refused_unfinished(
-    teacher: Path, tmp_path: Path
-) -> None:
+def test_a_stream_of_version_0_1_0_is_closed_by_its_markers_and_refused_unfinished(teacher, tmp_path):
     jsonl, cache = write_jsonl(tmp_path / "data"), tmp_path / "cache"
     run(teacher, jsonl, cache, unit=3, limit=8)
     file, shard = cache / "plans" / "0.json", cache / "shards" / "000001" / "shard.json"
@@ -157,7 +151,7 @@ def texts_of_file(teacher: Path, tmp_path: Path) -> list[str]:
     return texts_of(tmp_path / "text")
 
 
-def test_parquet_without_a_limit_is_ranges_of_rows_with_about_so_many_sampled_paragraphs(tmp_path: Path) -> None:
+def test_parquet_without_a_limit_is_ranges_of_rows_with_about_so_many_sampled_paragraphs(tmp_path):
     spec = write_parquet(tmp_path / "data", ["\n".join(f"{row}-{line}" for line in range(3)) for row in range(400)])
     for share, n_rows in ((None, 20), (0.5, 40), (0.05, 400)):
         corpus = dataset_of(spec, tmp_path, unit=60, sample=share)
@@ -173,9 +167,7 @@ def test_parquet_without_a_limit_is_ranges_of_rows_with_about_so_many_sampled_pa
     assert planned == pytest.approx(800 + 700, rel=0.05), "rows from all over are counted"
 
 
-def test_lifting_the_limit_of_parquet_goes_on_in_the_middle_of_a_row_and_a_later_limit_is_refused(
-    parquet: str, teacher: Path, tmp_path: Path
-) -> None:
+def test_lifting_the_limit_of_parquet_goes_on_within_a_row_and_a_later_limit_is_refused(parquet, teacher, tmp_path):
     cache = tmp_path / "cache"
     run(teacher, parquet, cache, unit=3, limit=6)
     run(teacher, parquet, cache, unit=3, part="1/2")
@@ -190,9 +182,7 @@ def test_lifting_the_limit_of_parquet_goes_on_in_the_middle_of_a_row_and_a_later
     assert files_of(cache) == before
 
 
-def test_an_estimate_writes_nothing_and_needs_a_limit_where_nothing_tells_the_length(
-    write: Write, teacher: Path, tmp_path: Path
-) -> None:
+def test_an_estimate_writes_nothing_and_needs_a_limit_where_nothing_tells_the_length(write, teacher, tmp_path):
     spec = write(tmp_path / "data", [f"{line} Again." for line in paragraphs(40)])
     config = config_of(teacher, spec, tmp_path / "cache", unit=4, limit=10)
     figures = estimate(config)
@@ -210,7 +200,7 @@ def test_an_estimate_writes_nothing_and_needs_a_limit_where_nothing_tells_the_le
 
 
 @pytest.mark.parametrize("limit", [None, 100])
-def test_a_sample_is_drawn_by_row_and_line_whatever_the_units(limit: int | None, spec: str, tmp_path: Path) -> None:
+def test_a_sample_is_drawn_by_row_and_line_whatever_the_units(limit, spec, tmp_path):
     places = [
         (row, number, line)
         for row, text in enumerate(ROWS)
@@ -229,9 +219,7 @@ def test_a_sample_is_drawn_by_row_and_line_whatever_the_units(limit: int | None,
 
 
 @pytest.mark.parametrize("limit", [None, 9])
-def test_lines_that_are_too_long_are_counted_once_and_reported(
-    limit: int | None, write: Write, teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
-) -> None:
+def test_lines_that_are_too_long_are_counted_once_and_reported(limit, write, teacher, tmp_path, log):
     long = "x" * 300
     spec = write(tmp_path / "data", ["a\n" + long + "\nb\nc", long, None, "d\ne\nf", f"{long}\ng\nh\n{long}", "i"])
     options = {"unit": 2, "on_bad_text": "skip", "max_paragraph_bytes": 200}
@@ -254,9 +242,7 @@ def test_lines_that_are_too_long_are_counted_once_and_reported(
         (":train#n", r"column 'n' holds int in row 0, not text"),
     ],
 )
-def test_a_split_or_column_that_is_not_there_or_holds_no_text_is_named(
-    ending: str, message: str, parquet: str, tmp_path: Path
-) -> None:
+def test_a_split_or_column_that_is_not_there_or_holds_no_text_is_named(ending, message, parquet, tmp_path):
     spec = parquet.removesuffix(":train#text") + ending
     for limit in (None, 5):
         with pytest.raises(X2StaticError, match=rf"^corpus {spec}: ({message})"):
@@ -264,14 +250,14 @@ def test_a_split_or_column_that_is_not_there_or_holds_no_text_is_named(
 
 
 @pytest.mark.parametrize("limit", [None, 100])
-def test_a_later_file_without_the_column_is_named(limit: int | None, parquet: str, tmp_path: Path) -> None:
+def test_a_later_file_without_the_column_is_named(limit, parquet, tmp_path):
     other = tmp_path / "data" / "train-00001-of-00002.parquet"
     pq.write_table(pa.table({"body": ["text"]}), other)
     with pytest.raises(X2StaticError, match=rf"{other}: no column 'text', which the files before it have"):
         units_of(parquet, tmp_path, limit=limit)
 
 
-def test_a_spec_names_data_set_configuration_split_and_column_and_another_form_is_refused(tmp_path: Path) -> None:
+def test_a_spec_names_data_set_configuration_split_and_column_and_another_form_is_refused(tmp_path):
     def parts(spec: str) -> tuple[str, str | None, str, str]:
         corpus = dataset_of(spec)
         return corpus.name, corpus.subset, corpus.split, corpus.column
@@ -291,7 +277,7 @@ def test_a_spec_names_data_set_configuration_split_and_column_and_another_form_i
         units_of(write_parquet(tmp_path / "rowless", []), tmp_path)
 
 
-def test_a_damaged_file_is_one_clear_error_naming_the_corpus(spec: str, tmp_path: Path) -> None:
+def test_a_damaged_file_is_one_clear_error_naming_the_corpus(spec, tmp_path):
     for path in (tmp_path / "data").iterdir():
         path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(X2StaticError, match=rf"^corpus {spec}: "):

@@ -97,9 +97,7 @@ def groups_sent(hub: Hub) -> list[int]:
     return [group.first_row for sent in hub.ranges for group in ROW_GROUPS if group.touched(*sent)]
 
 
-def test_a_resume_requests_no_row_group_before_the_one_in_hand(
-    parquet: Hub, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
+def test_a_resume_requests_no_row_group_before_the_one_in_hand(parquet, forks, teacher, tmp_path):
     expected = once(forks, teacher, tmp_path)
     run(teacher, write_lines(tmp_path / "same.txt", LINES), tmp_path / "lines", unit=4)
     assert_same_rows(tmp_path / "once", tmp_path / "lines")
@@ -118,9 +116,7 @@ def test_a_resume_requests_no_row_group_before_the_one_in_hand(
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
-def test_what_a_limit_asks_for_is_requested_once_and_encoded_without_the_hub(
-    kind: str, hub: Hub, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
+def test_what_a_limit_asks_for_is_requested_once_and_encoded_without_the_hub(kind, hub, forks, teacher, tmp_path):
     hub.add_dataset(f"tiny/{kind}", FILES if kind == "parquet" else JSONL)
     spec, limit = f"hf://tiny/{kind}:train#text", 18  # the first paragraphs of 9 rows
     expected = once(forks, teacher, tmp_path, spec, limit=limit)
@@ -143,7 +139,7 @@ def test_what_a_limit_asks_for_is_requested_once_and_encoded_without_the_hub(
     assert "finished already" in output
 
 
-def test_rows_from_all_over_are_few_and_those_of_small_data_sets_all(tmp_path: Path) -> None:
+def test_rows_from_all_over_are_few_and_those_of_small_data_sets_all(tmp_path):
     for path, data in FILES.items():
         (tmp_path / Path(path).name).write_bytes(data)
     rows = ParquetRows([str(path) for path in sorted(tmp_path.iterdir())], "text")
@@ -177,9 +173,7 @@ def planned_without_trouble(forks: Forks, teacher: Path, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["drop", "hang", 503])
-def test_a_network_that_fails_for_a_while_is_tried_again_and_changes_nothing(
-    kind: str | int, parquet: Hub, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
+def test_a_network_that_fails_for_a_while_is_tried_again_and_changes_nothing(kind, parquet, forks, teacher, tmp_path):
     expected = once(forks, teacher, tmp_path)
     planned_without_trouble(forks, teacher, tmp_path / "cache")
     parquet.trouble = FailsAt(kind, first_row=8, times=2)
@@ -192,9 +186,7 @@ def test_a_network_that_fails_for_a_while_is_tried_again_and_changes_nothing(
     assert files_of(tmp_path / "cache") == expected
 
 
-def test_a_network_that_stays_away_is_one_clear_line_and_the_next_run_goes_on(
-    parquet: Hub, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
+def test_a_network_that_stays_away_is_one_clear_line_and_the_next_run_goes_on(parquet, forks, teacher, tmp_path):
     expected = once(forks, teacher, tmp_path)
     planned_without_trouble(forks, teacher, tmp_path / "cache")
     parquet.trouble = FailsAt("drop", first_row=8, times=1000)
@@ -211,9 +203,7 @@ def test_a_network_that_stays_away_is_one_clear_line_and_the_next_run_goes_on(
     assert files_of(tmp_path / "cache") == expected
 
 
-def test_an_interrupt_ends_the_process_though_a_read_hangs(
-    parquet: Hub, forks: Forks, teacher: Path, tmp_path: Path
-) -> None:
+def test_an_interrupt_ends_the_process_though_a_read_hangs(parquet, forks, teacher, tmp_path):
     parquet.trouble = FailsAt("hang", first_row=10, times=1000)
     environment = {"HF_ENDPOINT": parquet.url, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "*"}
     process = subprocess.Popen(
@@ -250,7 +240,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return seconds
 
 
-def test_five_tries_over_a_minute_follow_the_first_for_a_call_and_for_each_row(waited: list[float]) -> None:
+def test_five_tries_over_a_minute_follow_the_first_for_a_call_and_for_each_row(waited):
     tries: dict[int, int] = {}
 
     def rows_from(start: int) -> Iterator[int]:
@@ -282,7 +272,7 @@ def error_of(status: int) -> HfHubHTTPError:
     return error
 
 
-def test_the_network_and_the_server_may_recover_and_what_is_wrong_with_the_request_stays() -> None:
+def test_the_network_and_the_server_may_recover_and_what_is_wrong_with_the_request_stays():
     wrapped = RuntimeError("the library could not read on")
     wrapped.__cause__ = ConnectionError("reset")
     assert all(map(may_pass, [wrapped, TimeoutError(), *map(error_of, (408, 429, 500, 503))]))

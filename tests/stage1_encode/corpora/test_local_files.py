@@ -2,9 +2,7 @@
 
 import gzip
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,7 +35,7 @@ def lines_of(*names: str) -> list[str]:
 VISIBLE = ("a.txt", "a/1.txt", "a/2.txt", "b/c/1.txt.gz", "b/c/2")
 
 
-def test_a_folder_is_all_its_files_in_the_order_of_their_names_without_hidden_ones(folder: Path) -> None:
+def test_a_folder_is_all_its_files_in_the_order_of_their_names_without_hidden_ones(folder):
     for unit in (1, 3, 100):
         assert read_all(corpus_at(folder, unit=unit)) == lines_of(*VISIBLE)
     assert read_all(corpus_at(f"{folder}/", unit=3)) == lines_of(*VISIBLE)
@@ -54,18 +52,18 @@ def test_a_folder_is_all_its_files_in_the_order_of_their_names_without_hidden_on
         ("[!a]/c/?", ["b/c/2"]),
     ],
 )
-def test_a_pattern_is_the_files_that_it_matches(pattern: str, names: list[str], folder: Path) -> None:
+def test_a_pattern_is_the_files_that_it_matches(pattern, names, folder):
     assert read_all(corpus_at(folder / pattern, unit=3)) == lines_of(*names)
 
 
 @pytest.mark.parametrize("name", ["what#now", "a*b", "[x]?.txt", "a.txt#text", "-x"])
-def test_a_name_that_looks_like_a_pattern_or_a_column_is_a_name_if_it_is_there(name: str, tmp_path: Path) -> None:
+def test_a_name_that_looks_like_a_pattern_or_a_column_is_a_name_if_it_is_there(name, tmp_path):
     (tmp_path / name).write_text("here\n")
     (tmp_path / "aab").write_text("not here\n")
     assert read_all(corpus_at(tmp_path / name)) == ["here"]
 
 
-def test_units_span_files_and_are_named_for_the_file_of_their_first_paragraph(folder: Path) -> None:
+def test_units_span_files_and_are_named_for_the_file_of_their_first_paragraph(folder):
     corpus = corpus_at(folder, unit=3)
     plan = plan_of(corpus)
     assert read(corpus, plan) == [lines_of(*VISIBLE)[first : first + 3] for first in (0, 3, 6, 9)]
@@ -75,7 +73,7 @@ def test_units_span_files_and_are_named_for_the_file_of_their_first_paragraph(fo
     assert plan.units[1].stop == FILE * 3 + whole
 
 
-def test_the_files_of_a_folder_may_be_compressed_in_several_ways_but_not_of_several_formats(folder: Path) -> None:
+def test_the_files_of_a_folder_may_be_compressed_in_several_ways_but_not_of_several_formats(folder):
     (folder / "rows.jsonl").write_text('{"text": "a row"}\n')
     with pytest.raises(
         X2StaticError,
@@ -86,7 +84,7 @@ def test_the_files_of_a_folder_may_be_compressed_in_several_ways_but_not_of_seve
     assert read_all(corpus_at(folder / "*.jsonl")) == ["a row"]
 
 
-def test_the_cache_is_no_part_of_the_folder_that_it_lies_in(teacher: Path, folder: Path, tmp_path: Path) -> None:
+def test_the_cache_is_no_part_of_the_folder_that_it_lies_in(teacher, folder, tmp_path):
     cache = folder / "d" / "cache"
     run(teacher, folder, tmp_path / "once", unit=3)
     run(teacher, folder, cache, unit=3, limit=4)
@@ -103,7 +101,7 @@ def test_the_cache_is_no_part_of_the_folder_that_it_lies_in(teacher: Path, folde
         ("linked", r"\S+link is gone, or a link to nowhere"),
     ],
 )
-def test_what_names_no_file_is_refused_in_one_line(spec: str, reason: str, tmp_path: Path) -> None:
+def test_what_names_no_file_is_refused_in_one_line(spec, reason, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / ".hidden").write_text("text\n")
     os.mkfifo(tmp_path / "pipe")
@@ -118,13 +116,13 @@ def test_what_names_no_file_is_refused_in_one_line(spec: str, reason: str, tmp_p
         corpus_at("")
 
 
-def test_a_file_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+def test_a_file_name_that_is_no_utf_8_is_refused(tmp_path):
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff")).write_text("one\n")
     with pytest.raises(X2StaticError, match=r"the file name \S+bad\\udcff' is no valid UTF-8; rename it"):
         corpus_at(tmp_path)
 
 
-def test_bad_text_and_damage_are_told_by_the_file(folder: Path) -> None:
+def test_bad_text_and_damage_are_told_by_the_file(folder):
     (folder / "a" / "2.txt").write_bytes(b"fine\n\xff\n")
     with pytest.raises(X2StaticError, match=r"corpus \S+texts, a/2\.txt: byte 5 is not valid UTF-8"):
         plan_of(corpus_at(folder))
@@ -146,9 +144,7 @@ def test_bad_text_and_damage_are_told_by_the_file(folder: Path) -> None:
         ),
     ],
 )
-def test_a_folder_in_which_a_file_changed_is_refused_by_the_name_of_the_file(
-    act: Callable[[Path], Any], problem: str, teacher: Path, folder: Path, tmp_path: Path
-) -> None:
+def test_a_folder_in_which_a_file_changed_is_refused_by_the_name_of_the_file(act, problem, teacher, folder, tmp_path):
     cache = tmp_path / "cache"
     run(teacher, folder, cache, unit=3, limit=4)
     before = files_of(cache)
@@ -158,7 +154,7 @@ def test_a_folder_in_which_a_file_changed_is_refused_by_the_name_of_the_file(
     assert files_of(cache) == before
 
 
-def test_nothing_before_the_place_in_hand_is_read_again(tmp_path: Path) -> None:
+def test_nothing_before_the_place_in_hand_is_read_again(tmp_path):
     """What stands there is made unreadable after the planning; nobody notices."""
     plain, packed, rows = tmp_path / "plain", tmp_path / "packed", tmp_path / "rows"
     for folder in (plain, packed, rows):

@@ -44,9 +44,7 @@ def spool_of(cache: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["lines", "jsonl", "parquet"])
-def test_standard_input_gives_the_rows_of_a_file_whatever_its_format(
-    form: str, pipe: Pipe, forks: Forks, text: Path, teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_standard_input_gives_the_rows_of_a_file_whatever_its_format(form, pipe, forks, text, teacher, cache, tmp_path):
     (tmp_path / "input").write_bytes(data_in(form, TEXTS))
     spec = "-#text" if form in ("jsonl", "parquet") else "-"
     status, output = pipe(tmp_path / "input", "--format", form, spec=spec)
@@ -58,7 +56,7 @@ def test_standard_input_gives_the_rows_of_a_file_whatever_its_format(
     assert (status, "every hash is right" in output) == (0, True), output
 
 
-def test_a_raised_limit_needs_no_input_and_takes_the_same_one(pipe: Pipe, text: Path, cache: Path) -> None:
+def test_a_raised_limit_needs_no_input_and_takes_the_same_one(pipe, text, cache):
     assert pipe(text, "--limit", "4")[0] == 0
     status, output = pipe(None, "--limit", "7")
     assert (status, len(Cache.open(cache).plans())) == (0, 2), output
@@ -79,9 +77,7 @@ def test_a_raised_limit_needs_no_input_and_takes_the_same_one(pipe: Pipe, text: 
     ],
     ids=["longer", "shorter", "changed"],
 )
-def test_other_text_is_refused_and_the_cache_stays(
-    change: Callable[[bytes], bytes], pipe: Pipe, text: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_other_text_is_refused_and_the_cache_stays(change, pipe, text, cache, tmp_path):
     assert pipe(text, "--limit", "4")[0] == 0
     before = files_of(cache)
     other = tmp_path / "other"
@@ -93,9 +89,7 @@ def test_other_text_is_refused_and_the_cache_stays(
     assert files_of(cache) == before
 
 
-def test_a_run_killed_while_it_reads_its_input_needs_it_again_and_leaves_nothing(
-    pipe: Pipe, text: Path, cache: Path
-) -> None:
+def test_a_run_killed_while_it_reads_its_input_needs_it_again_and_leaves_nothing(pipe, text, cache):
     assert pipe(text, kill=("os:utime", "before", 1))[0] == -9  # the last step before the file gets its name
     (left,) = spool_of(cache)
     assert left.startswith(TEMPORARY)
@@ -114,9 +108,7 @@ def test_a_run_killed_while_it_reads_its_input_needs_it_again_and_leaves_nothing
     ],
     ids=["read", "before the cache is made"],
 )
-def test_a_run_killed_before_its_manifest_goes_on_without_input(
-    kill: tuple[str, str, int], pipe: Pipe, text: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_a_run_killed_before_its_manifest_goes_on_without_input(kill, pipe, text, cache, tmp_path):
     assert pipe(text)[0] == 0
     whole = files_of(cache)
     shutil.rmtree(cache)
@@ -127,7 +119,7 @@ def test_a_run_killed_before_its_manifest_goes_on_without_input(
     assert files_of(cache) == whole
 
 
-def test_text_that_could_not_be_planned_may_be_mended(pipe: Pipe, text: Path, cache: Path, tmp_path: Path) -> None:
+def test_text_that_could_not_be_planned_may_be_mended(pipe, text, cache, tmp_path):
     bad = tmp_path / "bad"
     bad.write_bytes(text.read_bytes() + b"\xff\n")
     for stdin in (bad, None):
@@ -137,9 +129,7 @@ def test_text_that_could_not_be_planned_may_be_mended(pipe: Pipe, text: Path, ca
     assert (cache / "spool" / "stdin").read_bytes() == text.read_bytes()
 
 
-def test_a_plan_reads_no_input_but_what_an_earlier_run_kept(
-    pipe: Pipe, text: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_a_plan_reads_no_input_but_what_an_earlier_run_kept(pipe, text, cache, tmp_path):
     status, output = pipe(text, "--plan")
     assert (status, "error: corpus -: --plan would use standard input up" in output) == (1, True)
     assert not cache.exists()
@@ -151,7 +141,7 @@ def test_a_plan_reads_no_input_but_what_an_earlier_run_kept(
     assert "units          4 (2 to do)" in output
 
 
-def test_standard_input_can_be_named_once(teacher: Path, text: Path, cache: Path, forks: Forks) -> None:
+def test_standard_input_can_be_named_once(teacher, text, cache, forks):
     arguments = as_options(config_of(teacher, ("-", "-#text"), cache))
     status, output = forks.run(*arguments, stdin=str(text))
     assert (status, "the same corpus is named twice: -, -#text" in output) == (1, True)

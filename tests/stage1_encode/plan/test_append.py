@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
@@ -46,9 +45,7 @@ def times_of(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in files}
 
 
-def test_an_appended_corpus_leaves_what_was_there_and_gives_the_cache_of_both(
-    old: str, new: str, teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_an_appended_corpus_leaves_what_was_there_and_gives_the_cache_of_both(old, new, teacher, cache, tmp_path):
     run(teacher, old, cache, unit=3)
     before, times = files_of(cache), times_of(cache)
     figures = append(teacher, new, cache)
@@ -60,9 +57,7 @@ def test_an_appended_corpus_leaves_what_was_there_and_gives_the_cache_of_both(
     assert run(teacher, (old, new), cache, unit=3)["shards_resumed"] == 7, "the whole is resumed without append too"
 
 
-def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(
-    old: str, new: str, forks: Forks, teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(old, new, forks, teacher, cache, tmp_path):
     run(teacher, (old, new), tmp_path / "both", unit=3)
     run(teacher, old, cache, unit=3)
     before, times = files_of(cache), times_of(cache)
@@ -83,9 +78,7 @@ def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(
     assert f"{cache}: finished already, 7 shards" in output
 
 
-def test_one_corpus_after_another_and_several_at_once(
-    old: str, new: str, third: str, teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_one_corpus_after_another_and_several_at_once(old, new, third, teacher, cache, tmp_path):
     run(teacher, old, cache, unit=3)
     append(teacher, new, cache)
     append(teacher, third, cache)
@@ -99,9 +92,7 @@ def test_one_corpus_after_another_and_several_at_once(
     assert files_of(cache) == before
 
 
-def test_an_append_of_two_that_was_killed_between_their_plans_goes_on(
-    old: str, new: str, third: str, forks: Forks, teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_an_append_of_two_that_was_killed_between_their_plans_goes_on(old, new, third, forks, teacher, cache, tmp_path):
     run(teacher, (old, new, third), tmp_path / "all", unit=3)
     run(teacher, old, cache, unit=3)
     arguments = as_options(config_of(teacher, (new, third), cache, unit=3, append=True))
@@ -113,9 +104,7 @@ def test_an_append_of_two_that_was_killed_between_their_plans_goes_on(
     assert files_of(cache) == files_of(tmp_path / "all")
 
 
-def test_a_limit_of_what_is_appended_is_raised_by_the_same_append(
-    old: str, new: str, teacher: Path, cache: Path
-) -> None:
+def test_a_limit_of_what_is_appended_is_raised_by_the_same_append(old, new, teacher, cache):
     run(teacher, old, cache, unit=3, limit=4)
     append(teacher, new, cache, limit=2)
     append(teacher, new, cache, limit=5)
@@ -126,7 +115,7 @@ def test_a_limit_of_what_is_appended_is_raised_by_the_same_append(
     assert texts_of(cache) == texts_of(expected)
 
 
-def test_a_cache_that_is_not_finished_is_not_added_to(old: str, new: str, teacher: Path, cache: Path) -> None:
+def test_a_cache_that_is_not_finished_is_not_added_to(old, new, teacher, cache):
     run(teacher, old, cache, unit=3, part="1/2")
     before = files_of(cache)
     for ask in (append, lambda *_: estimate(config_of(teacher, new, cache, unit=3, append=True))):
@@ -141,16 +130,14 @@ def test_a_cache_that_is_not_finished_is_not_added_to(old: str, new: str, teache
     assert files_of(cache) == before, "the damaged shard is left for the run that mends it"
 
 
-def test_a_folder_without_a_cache_is_not_added_to(old: str, teacher: Path, cache: Path) -> None:
+def test_a_folder_without_a_cache_is_not_added_to(old, teacher, cache):
     for ask in (append, lambda *_: estimate(config_of(teacher, old, cache, append=True))):
         with pytest.raises(X2StaticError, match=rf"^--append: no cache in {cache} to add to; leave out --append"):
             ask(teacher, old, cache)
     assert not cache.exists()
 
 
-def test_a_text_that_is_there_already_is_refused_by_any_name(
-    old: str, new: str, third: str, teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_a_text_that_is_there_already_is_refused_by_any_name(old, new, third, teacher, cache, tmp_path):
     run(teacher, (old, new), cache, unit=3)
     before = files_of(cache)
     copy = shutil.copy(third, tmp_path / "copy.txt")
@@ -164,9 +151,7 @@ def test_a_text_that_is_there_already_is_refused_by_any_name(
     assert files_of(cache) == before
 
 
-def test_a_corpus_that_has_grown_is_refused_with_what_to_do(
-    old: str, teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_a_corpus_that_has_grown_is_refused_with_what_to_do(old, teacher, cache, tmp_path):
     run(teacher, old, cache, unit=3)
     before = files_of(cache)
     write_lines(Path(old), paragraphs(12, seed=1))
@@ -176,7 +161,7 @@ def test_a_corpus_that_has_grown_is_refused_with_what_to_do(
     assert files_of(cache) == before
 
 
-def test_an_estimate_of_an_append_is_of_what_it_adds(old: str, new: str, teacher: Path, cache: Path) -> None:
+def test_an_estimate_of_an_append_is_of_what_it_adds(old, new, teacher, cache):
     run(teacher, old, cache, unit=3)
     config = config_of(teacher, new, cache, unit=3, append=True)
     figures = estimate(config)

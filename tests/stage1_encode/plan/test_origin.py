@@ -1,8 +1,5 @@
 """A cache says what it was made with, so that its shards can be made again."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from tests.stage1_encode.runs import config_of, paragraphs, run, write_lines
@@ -16,7 +13,7 @@ OF_THE_RUN = {"cache", "device", "trust_remote_code", "workers", "encoders", "pa
 ELSEWHERE = {"model", "revision", "corpus", "limit", "format", "layer", "precision"}
 
 
-def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_alone() -> None:
+def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_alone():
     recorded = ContextOptions.model_fields.keys() | PlanOptions.model_fields.keys() | ELSEWHERE
     assert recorded | OF_THE_RUN == EncodeConfig.model_fields.keys()
 
@@ -30,7 +27,7 @@ def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_al
         {"sample": 0.7, "seed": 3, "layer": 1, "format": "blank-lines"},
     ],
 )
-def test_what_was_asked_for_is_read_back(options: dict[str, Any], teacher: Path, tmp_path: Path) -> None:
+def test_what_was_asked_for_is_read_back(options, teacher, tmp_path):
     config = config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(10)), tmp_path / "cache", **options)
     encode(config)
     cache = Cache.open(config.cache)
@@ -41,7 +38,7 @@ def test_what_was_asked_for_is_read_back(options: dict[str, Any], teacher: Path,
     assert (changed.model, changed.corpus) == ("other", ("moved.txt",))
 
 
-def test_a_limit_that_was_raised_is_the_last_one(teacher: Path, tmp_path: Path) -> None:
+def test_a_limit_that_was_raised_is_the_last_one(teacher, tmp_path):
     spec = str(write_lines(tmp_path / "text.txt", paragraphs(10)))
     for limit in (2, 6):
         run(teacher, spec, tmp_path / "cache", limit=limit)

@@ -22,7 +22,7 @@ def second(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "second.txt", paragraphs(5, seed=2))
 
 
-def test_corpora_are_read_one_after_the_other(teacher: Path, first: Path, second: Path, tmp_path: Path) -> None:
+def test_corpora_are_read_one_after_the_other(teacher, first, second, tmp_path):
     for name, corpora in {"1": first, "2": second, "both": (first, second)}.items():
         run(teacher, corpora, tmp_path / name, unit=3)
     assert texts_of(tmp_path / "both") == texts_of(tmp_path / "1") + texts_of(tmp_path / "2")
@@ -30,9 +30,7 @@ def test_corpora_are_read_one_after_the_other(teacher: Path, first: Path, second
     assert units == ["first.txt"] * 3 + ["second.txt"] * 2
 
 
-def test_a_raised_limit_goes_on_in_every_corpus_and_reads_no_paragraph_twice(
-    teacher: Path, first: Path, second: Path, tmp_path: Path
-) -> None:
+def test_a_raised_limit_goes_on_in_every_corpus_and_reads_no_paragraph_twice(teacher, first, second, tmp_path):
     both, cache = (first, second), tmp_path / "cache"
     assert run(teacher, both, cache, unit=2, limit=3)["paragraphs"] == 6
     assert run(teacher, both, cache, unit=2, limit=5)["paragraphs"] == 10  # second.txt ends here
@@ -42,9 +40,7 @@ def test_a_raised_limit_goes_on_in_every_corpus_and_reads_no_paragraph_twice(
     assert [plan.corpus for plan in Cache.open(cache).plans()] == [str(path) for path in (*both, *both, first)]
 
 
-def test_a_corpus_named_twice_and_two_files_with_the_same_text_are_refused(
-    teacher: Path, first: Path, tmp_path: Path
-) -> None:
+def test_a_corpus_named_twice_and_two_files_with_the_same_text_are_refused(teacher, first, tmp_path):
     copy = tmp_path / "copy.txt"
     copy.write_bytes(first.read_bytes())
     for other, message in ((first, r"named twice: .*first\.txt, .*first"), (copy, r"first\.txt and .*copy\.txt hold")):
@@ -53,9 +49,7 @@ def test_a_corpus_named_twice_and_two_files_with_the_same_text_are_refused(
         assert not (tmp_path / "cache" / "manifest.json").exists()
 
 
-def test_other_corpora_or_another_order_of_them_are_refused(
-    teacher: Path, first: Path, second: Path, tmp_path: Path
-) -> None:
+def test_other_corpora_or_another_order_of_them_are_refused(teacher, first, second, tmp_path):
     cache = tmp_path / "cache"
     run(teacher, (first, second), cache)
     before = files_of(cache)
@@ -83,9 +77,7 @@ def test_other_corpora_or_another_order_of_them_are_refused(
         ({"unit": 4, "limit": 2}, "unit: 3 != 4; limit: 5 paragraphs are planned already != 2"),
     ],
 )
-def test_what_changes_the_planning_is_refused_with_both_values(
-    change: dict[str, Any], message: str, teacher: Path, first: Path, tmp_path: Path
-) -> None:
+def test_what_changes_the_planning_is_refused_with_both_values(change, message, teacher, first, tmp_path):
     run(teacher, first, tmp_path / "cache", unit=3, limit=5)
     before = files_of(tmp_path / "cache")
     with pytest.raises(X2StaticError) as caught:
@@ -97,9 +89,7 @@ def test_what_changes_the_planning_is_refused_with_both_values(
     assert files_of(tmp_path / "cache") == before
 
 
-def test_a_corpus_is_hashed_again_only_if_it_may_have_changed(
-    teacher: Path, first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_corpus_is_hashed_again_only_if_it_may_have_changed(teacher, first, tmp_path, monkeypatch):
     run(teacher, first, tmp_path / "cache", limit=3)
 
     def hash_it(corpus: LocalFiles) -> dict[str, Any]:

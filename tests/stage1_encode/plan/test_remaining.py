@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,9 +40,7 @@ def shards_in(cache: Path) -> set[int]:
 
 
 @pytest.mark.parametrize("options", [{}, {"sample": 0.5, "limit": 18}], ids=["all", "sample"])
-def test_parts_made_apart_hold_together_the_shards_of_an_undivided_run(
-    options: dict[str, Any], corpus: str, teacher: Path, tmp_path: Path
-) -> None:
+def test_parts_made_apart_hold_together_the_shards_of_an_undivided_run(options, corpus, teacher, tmp_path):
     run(teacher, corpus, tmp_path / "once", unit=4, **options)
     expected = files_of(tmp_path / "once")
     together: dict[str, bytes] = {}
@@ -58,9 +55,7 @@ def test_parts_made_apart_hold_together_the_shards_of_an_undivided_run(
     assert together == expected
 
 
-def test_parts_made_in_turn_fill_one_cache_and_a_run_without_part_makes_the_rest(
-    corpus: str, teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
-) -> None:
+def test_parts_made_in_turn_fill_one_cache_and_a_run_without_part_makes_the_rest(corpus, teacher, tmp_path, log):
     once = run(teacher, corpus, tmp_path / "once", unit=4)
     cache = tmp_path / "cache"
     parts = [run(teacher, corpus, cache, unit=4, part=part) for part in ("3/4", "1/4")]
@@ -78,7 +73,7 @@ def test_parts_made_in_turn_fill_one_cache_and_a_run_without_part_makes_the_rest
     assert files_of(cache) == files_of(tmp_path / "once")
 
 
-def test_progress_and_estimate_are_those_of_the_part(corpus: str, teacher: Path, tmp_path: Path) -> None:
+def test_progress_and_estimate_are_those_of_the_part(corpus, teacher, tmp_path):
     config = config_of(teacher, corpus, tmp_path / "cache", unit=4, part="2/3", limit=40)
     whole, part = estimate(config.model_copy(update={"part": None})), estimate(config)
     assert (whole["units"], part["units"], part["units_left"], part["paragraphs"]) == (10, 3, 3, 12)
@@ -91,6 +86,6 @@ def test_progress_and_estimate_are_those_of_the_part(corpus: str, teacher: Path,
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/-2", ""])
-def test_what_is_no_part_is_refused(part: str, tmp_path: Path) -> None:
+def test_what_is_no_part_is_refused(part, tmp_path):
     with pytest.raises(ValidationError, match="part"):
         config_of(tmp_path, "any", tmp_path, part=part)
