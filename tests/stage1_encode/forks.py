@@ -65,6 +65,12 @@ class Forks:
         assert answer, "the fork server is gone"
         return int(answer), self._output.read_text()
 
+    def succeed(self, *arguments: str, **settings: Any) -> str:
+        """Run it, and fail unless it exits with 0; return what it printed."""
+        status, output = self.run(*arguments, **settings)
+        assert status == 0, output
+        return output
+
     def close(self) -> None:
         """End the server; it has nothing to save."""
         assert self._server.stdin and self._server.stdout

@@ -47,9 +47,7 @@ def test_a_model_is_downloaded_without_needless_files_and_found_again_offline(hu
         "tiny/bert", teacher, **{"pytorch_model.bin": b"x", "onnx__config.json": b"{}", "a.h5": b"x"}
     )
 
-    status, output = forks.run(*encode_options("tiny/bert", corpus, tmp_path / "online"))
-
-    assert status == 0, output
+    forks.succeed(*encode_options("tiny/bert", corpus, tmp_path / "online"))
     manifest = Cache.open(tmp_path / "online").manifest
     assert (manifest.teacher, manifest.revision) == ("tiny/bert", commit)
     fetched = {line.split("/")[-1] for line in hub.requests if line.startswith("GET /tiny/bert/resolve/")}
@@ -59,9 +57,7 @@ def test_a_model_is_downloaded_without_needless_files_and_found_again_offline(hu
     assert_same_rows(tmp_path / "online", tmp_path / "local")
 
     hub.close()
-    status, output = forks.run(*encode_options("tiny/bert", corpus, tmp_path / "offline"))
-
-    assert status == 0, output
+    forks.succeed(*encode_options("tiny/bert", corpus, tmp_path / "offline"))
     assert files_of(tmp_path / "offline") == files_of(tmp_path / "online")
 
 
@@ -71,8 +67,7 @@ def test_a_tag_or_commit_is_taken_and_the_commit_that_it_names_recorded(hub, for
     other = hub.add_model(f"tiny/{name}", readers("bert", 256).teacher.folder)
     hub.repositories["models", f"tiny/{name}"].names[name] = named
     options = encode_options(f"tiny/{name}", corpus, tmp_path / "cache", revision=name)
-    status, output = forks.run(*options)
-    assert status == 0, output
+    forks.succeed(*options)
     manifest = Cache.open(tmp_path / "cache").manifest
     assert (manifest.revision, manifest.encoding.window) == (named, 512)
     assert forks.run(*encode_options(f"tiny/{name}", corpus, tmp_path / "cache", revision=named))[0] == 0
@@ -93,8 +88,7 @@ def test_an_older_sentence_transformers_model_comes_with_its_transformers_folder
     (bundle / "1_Dense").mkdir()
     (bundle / "1_Dense" / "model.safetensors").write_bytes(b"x")
     hub.add_model("tiny/bundle", bundle)
-    status, output = forks.run(*encode_options("tiny/bundle", corpus, tmp_path / "cache"))
-    assert status == 0, output
+    forks.succeed(*encode_options("tiny/bundle", corpus, tmp_path / "cache"))
     assert not [line for line in hub.requests if "1_Dense" in line]
     run(teacher, corpus, tmp_path / "local")
     assert_same_rows(tmp_path / "cache", tmp_path / "local")
@@ -128,8 +122,7 @@ def test_a_download_that_breaks_off_is_one_line_and_finished_by_the_next_call(hu
     hub.trouble = lambda *_: None
     assert status == 1
     assert output.splitlines()[-1].startswith("error: model tiny/broken: the Hugging Face hub cannot be reached (")
-    status, output = forks.run(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
-    assert status == 0, output
+    forks.succeed(*encode_options("tiny/broken", corpus, tmp_path / "cache"))
 
 
 @pytest.mark.parametrize(("silent", "reason"), [(False, ""), (True, "no answer within 0.4 seconds")])
@@ -155,14 +148,12 @@ def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub, forks, teacher, tm
     commit = hub.add_dataset("tiny/texts", {"data/train-00000-of-00001.parquet": sink.getvalue()})
     spec, cache = "hf://tiny/texts:train#text", tmp_path / "cache"
 
-    status, output = forks.run(*encode_options(str(teacher), spec, cache, unit=4, limit=5))
-    assert status == 0, output
+    forks.succeed(*encode_options(str(teacher), spec, cache, unit=4, limit=5))
     assert Cache.open(cache).plans()[0].identity["revision"] == commit
 
     # A commit that comes later does not change what the cache is made of.
     hub.add_dataset("tiny/texts", {"data/train-00000-of-00001.parquet": b"something else"})
-    status, output = forks.run(*encode_options(str(teacher), spec, cache, unit=4))
-    assert status == 0, output
+    forks.succeed(*encode_options(str(teacher), spec, cache, unit=4))
     run(teacher, write_lines(tmp_path / "same.txt", lines), tmp_path / "local")
     assert_same_rows(cache, tmp_path / "local")
 

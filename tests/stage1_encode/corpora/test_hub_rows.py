@@ -87,8 +87,7 @@ def options(teacher: Path, cache: Path, spec: str = SPEC, **more: object) -> lis
 
 
 def once(forks: Forks, teacher: Path, tmp_path: Path, spec: str = SPEC, **more: object) -> dict[str, bytes]:
-    status, output = forks.run(*options(teacher, tmp_path / "once", spec, **more))
-    assert status == 0, output
+    forks.succeed(*options(teacher, tmp_path / "once", spec, **more))
     return files_of(tmp_path / "once")
 
 
@@ -108,9 +107,7 @@ def test_a_resume_requests_no_row_group_before_the_one_in_hand(parquet, forks, t
     assert status == -9, output
     parquet.ranges.clear()
 
-    status, output = forks.run(*options(teacher, cache))
-
-    assert status == 0, output
+    forks.succeed(*options(teacher, cache))
     assert files_of(cache) == expected
     assert groups_sent(parquet) == [10, 12, 14, 16], "each once, and none before row 10"
 
@@ -133,8 +130,7 @@ def test_what_a_limit_asks_for_is_requested_once_and_encoded_without_the_hub(kin
     hub.ranges.clear()
     hub.close()
     for _ in range(2):
-        status, output = forks.run(*arguments)
-        assert status == 0, output
+        output = forks.succeed(*arguments)
         assert files_of(tmp_path / "cache") == expected
     assert "finished already" in output
 
@@ -178,8 +174,7 @@ def test_a_network_that_fails_for_a_while_is_tried_again_and_changes_nothing(kin
     planned_without_trouble(forks, teacher, tmp_path / "cache")
     parquet.trouble = FailsAt(kind, first_row=8, times=2)
     arguments = options(teacher, tmp_path / "cache")
-    status, output = forks.run(*arguments, waits=[0.01] * 3, read_seconds=0.5)
-    assert status == 0, output
+    output = forks.succeed(*arguments, waits=[0.01] * 3, read_seconds=0.5)
     warnings = [line for line in output.splitlines() if line.startswith("warning: ")]
     assert [line.rsplit("(", 1)[1] for line in warnings] == ["1 of 3)", "2 of 3)"]
     assert all(line.startswith(f"warning: corpus {SPEC}: row 8: the network failed (") for line in warnings)
@@ -198,8 +193,7 @@ def test_a_network_that_stays_away_is_one_clear_line_and_the_next_run_goes_on(pa
     assert line.endswith("; run again to go on there")
     assert Cache.open(tmp_path / "cache").committed()[0].keys() == {0, 1, 2, 3}
     parquet.trouble = lambda *_: None
-    status, output = forks.run(*options(teacher, tmp_path / "cache"))
-    assert status == 0, output
+    forks.succeed(*options(teacher, tmp_path / "cache"))
     assert files_of(tmp_path / "cache") == expected
 
 
@@ -227,8 +221,7 @@ def test_an_interrupt_ends_the_process_though_a_read_hangs(parquet, forks, teach
     assert not list(tmp_path.glob("cache/shards/.tmp-*"))
     parquet.trouble = lambda *_: None
     parquet.ranges.clear()
-    status, output = forks.run(*options(teacher, tmp_path / "cache", limit=30))
-    assert status == 0, output
+    forks.succeed(*options(teacher, tmp_path / "cache", limit=30))
     assert 0 not in groups_sent(parquet), "what was read before the interrupt is in the spool"
 
 
