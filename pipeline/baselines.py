@@ -115,7 +115,7 @@ def vocabulary_of(cache: "Cache", min_count: int, max_vocab: int, allowed: "Word
     from x2static.stage2_train.shards import choose_shards
     from x2static.stage2_train.vocabulary import build_vocabulary
 
-    return build_vocabulary(cache.path, choose_shards(cache).shards, min_count, max_vocab, allowed)
+    return build_vocabulary(cache.path, choose_shards(cache).values(), min_count, max_vocab, allowed)
 
 
 def _settings(config: BaselineConfig, cache: "Cache | None") -> dict[str, Any]:

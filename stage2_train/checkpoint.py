@@ -1,47 +1,57 @@
-"""The folder of a run: which run owns it, the checkpoints it goes on from, and what a finished one holds.
+"""The folder of a run: who owns it, its checkpoints, and what another run that continues it takes over from it.
 
 A checkpoint is all that a run needs to go on as if it had never stopped. Whole or absent; safetensors and JSON.
 """
 
+import hashlib
 import logging
 import shutil
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from pydantic import BaseModel, ConfigDict
+from safetensors import safe_open
 from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import (
     TEMPORARY,
     canonical_json,
+    checked_model,
     commit_folder,
     differing_settings,
     hash_file,
     read_json,
     recorded_settings,
     remove_leftovers,
+    temporary_folder,
     write_atomically,
 )
 from x2static.durable.tensors import write_arrays
-from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY
+from x2static.schemas.cache import Cache
+from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, read_vocabulary
 from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.objectives.objective import load_objective
 from x2static.stage2_train.sampling import Position
+from x2static.stage2_train.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
 SETTINGS, CHECKPOINTS, TRANSFORM = "settings.json", "checkpoints", "transform.safetensors"
 TENSORS, STATE = "state.safetensors", "state.json"
+RUN_OF_TRAIN = "run of `x2static train`"
 CHECKPOINTS_KEPT = 2  # the one before the newest stands in for it, should it turn out damaged
+ROWS_AT_ONCE = 16_384  # words that are read at a time: 50 MB of 768 dimensions, and not a second matrix
 FIGURES = ("vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second", "data_wait")
 ADVICE = {
-    "epochs": "a --schedule that falls to 0 at the end cannot go on behind it: for more epochs give another --out, or "
-    "begin from this run when it has finished (--continue, with another --out)",
-    "shards": "a run that began with --partial goes on with it and with the shards it began with; for the whole cache "
-    "give another --out",
+    "epochs": "a --schedule cannot go on behind its end: give another --out, or begin there from this run (--continue)",
+    "shards": "a run that began with --partial goes on with it and its shards; for the whole cache give another --out",
 }
 
 
@@ -63,63 +73,89 @@ class TrainingState(BaseModel):
     seconds_waited: float = 0.0  # of these, the time in which no data was there
 
 
-def shards_begun_with(folder: Path) -> str | None:
-    """Return the list of shards that the run of a folder began with, if it is a partial one.
+class Checkpoint(BaseModel):
+    """What state.json of a checkpoint says; vectors and moments lie beside it."""
 
-    Raises X2StaticError: its settings are damaged.
-    """
-    file = folder / SETTINGS
-    theirs = read_json(file) if file.is_file() else None
-    listed = theirs.get("shards") if isinstance(theirs, dict) else None
-    return listed if isinstance(listed, str) else None
+    state: TrainingState
+    settings: dict[str, Any]  # of the run
+    xxh3: str  # of the tensors
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoints in a run's folder, oldest first."""
+    return sorted(path for path in (run / CHECKPOINTS).glob("*") if path.name.isdigit())
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Return what a checkpoint says. Raises X2StaticError or FileNotFoundError: it is damaged."""
+    return checked_model(folder / STATE, read_json(folder / STATE), Checkpoint)
+
+
+def whole_tensors(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Return the file of a checkpoint's vectors and moments. Raises X2StaticError: it is not what was written."""
+    file = folder / TENSORS
+    if not file.is_file() or hash_file(file) != checkpoint.xxh3:
+        raise X2StaticError(f"{file} is not what was written; the run is damaged, train it again")
+    return file
+
+
+def copy_rows(file: Path, learner: Learner, rows: Tensor) -> None:
+    """Copy row i of the vectors and moments in a file to row rows[i] of a learner, or nowhere where that is -1."""
+    shape = [len(rows), learner.vectors.shape[1]]
+    with safe_open(file, framework="pt") as tensors:
+        sources = {name: tensors.get_slice(name) for name in learner.tensors()}
+        for name, source in sources.items():
+            if source.get_shape() != shape:
+                raise X2StaticError(f"{file}: {name} is of shape {source.get_shape()} instead of {shape}")
+        for name, target in learner.tensors().items():
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                part = rows[start : start + ROWS_AT_ONCE]
+                values = sources[name][start : start + len(part)][part >= 0]
+                target[part[part >= 0].to(target.device)] = values.to(target)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write float32 tensors, wherever they live, to a file."""
+    with path.open("wb") as file:
+        write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
+
+
+def shards_begun_with(folder: Path) -> str | None:
+    """Return the list of shards that a partial run began with. Raises X2StaticError: its settings are damaged."""
+    settings = recorded_settings(folder, SETTINGS, RUN_OF_TRAIN)
+    return None if settings is None else settings.get("shards")
 
 
 class RunFolder:
     """The folder that one run owns."""
 
     def __init__(self, path: Path, settings: dict[str, Any]) -> None:
-        """Look whether the folder is free for this run, or already its own; nothing is written.
+        """Take a folder that is free or this run's: one with the same settings, all that can change its vectors."""
+        self.path, self.settings = path, settings
+        self._refuse_others()
 
-        Args:
-            path: the folder.
-            settings: what identifies the run: all that can change its vectors.
-
-        Raises:
-            X2StaticError: it holds something else, or a run with other settings.
-        """
-        self.path = path
-        self.settings = settings
-        self._check()
-
-    def _check(self) -> None:
-        theirs = recorded_settings(self.path, SETTINGS, "run of `x2static train`")
+    def _refuse_others(self) -> None:
+        theirs = recorded_settings(self.path, SETTINGS, RUN_OF_TRAIN)
         if theirs is None:
             return
         differing = differing_settings(theirs, self.settings)
-        if "epochs" in differing and not {"epochs"} <= theirs.keys() & self.settings.keys():
-            del differing["epochs"]  # of one of two schedules, which differ
+        if None in (theirs.get("epochs"), self.settings.get("epochs")):
+            differing.pop("epochs", None)  # of one of two schedules, which differ
         if differing:
-            advice = [ADVICE[name] for name in differing if name in ADVICE]
-            advice = advice or ["give the same settings to go on with it, or another --out for a new run"]
-            raise X2StaticError(
-                f"{self.path}: holds a run with other settings ({'; '.join(differing.values())}); {'; '.join(advice)}"
-            )
+            hints = [ADVICE[name] for name in differing if name in ADVICE]
+            hint = "; ".join(hints) or "give the same settings to go on with it, or another --out for a new run"
+            what = "; ".join(differing.values())
+            raise X2StaticError(f"{self.path}: holds a run with other settings ({what}); {hint}")
 
     def claim(self) -> None:
-        """Make the folder this run's; the caller holds its lock.
-
-        Raises X2StaticError: another run has claimed it meanwhile.
-        """
-        self._check()
+        """Make the folder this run's; the caller holds its lock. Raises X2StaticError: another run has claimed it."""
+        self._refuse_others()
         remove_leftovers(self.path)
         if not (self.path / SETTINGS).is_file():
             write_atomically(self.path / SETTINGS, canonical_json(self.settings))
 
     def figures(self) -> dict[str, Any] | None:
-        """Return the figures in run.json, if the run has finished and all is there; otherwise None.
-
-        Raises X2StaticError: run.json is not what a run writes.
-        """
+        """Return the figures of a finished run, None of another one. Raises X2StaticError: run.json is damaged."""
         if not all((self.path / name).is_file() for name in (RUN, MATRIX, VOCABULARY)):
             return None
         run = read_json(self.path / RUN)
@@ -128,73 +164,136 @@ class RunFolder:
         return {name: run[name] for name in FIGURES}
 
     def save(self, state: TrainingState, learner: Learner) -> Path:
-        """Write a checkpoint, then remove all but the last two.
-
-        Returns:
-            The checkpoint's folder, named by the number of batches seen: batches without a target make no step.
-
-        Raises:
-            OSError: it cannot be written; the checkpoints of before stay.
-        """
-        folder, name = self.path / CHECKPOINTS, f"{state.batches:010d}"
-        temporary = folder / f"{TEMPORARY}{name}"
+        """Write a checkpoint, then remove all but the last two; return its folder, named by the number of batches."""
+        folder = self.path / CHECKPOINTS
+        final = folder / f"{state.batches:010d}"
         folder.mkdir(exist_ok=True)
-        temporary.mkdir()
-        try:
+        with temporary_folder(folder / f"{TEMPORARY}{final.name}") as temporary:
             write_tensors(temporary / TENSORS, learner.tensors())
-            marker = {"state": state.model_dump(), "settings": self.settings, "xxh3": hash_file(temporary / TENSORS)}
-            (temporary / STATE).write_bytes(canonical_json(marker))
-            commit_folder(temporary, folder / name)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+            checkpoint = Checkpoint(state=state, settings=self.settings, xxh3=hash_file(temporary / TENSORS))
+            (temporary / STATE).write_bytes(canonical_json(checkpoint.model_dump()))
+            commit_folder(temporary, final)
         for old in checkpoints(self.path)[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old)
-        return folder / name
+        return final
 
     def load(self, learner: Learner) -> TrainingState | None:
-        """Read the newest whole checkpoint into a learner; damaged ones are removed, and it is said.
-
-        Args:
-            learner: of the right shape, dtype and device; its values are replaced.
-
-        Returns:
-            The state; None where there is no checkpoint, and the learner is as it was.
-        """
+        """Read the newest whole checkpoint into a learner, and return its state; remove damaged ones with a warning."""
         remove_leftovers(self.path / CHECKPOINTS)
         for path in reversed(checkpoints(self.path)):
             try:
-                state, tensors = self._read(path, learner.vectors.shape)
-            except (X2StaticError, ValidationError, SafetensorError, FileNotFoundError, KeyError, TypeError) as error:
+                checkpoint = read_checkpoint(path)
+                if checkpoint.settings != self.settings:
+                    raise X2StaticError(f"{path / STATE}: written by a run with other settings")
+                copy_rows(whole_tensors(path, checkpoint), learner, torch.arange(len(learner.vectors)))
+            except (X2StaticError, FileNotFoundError) as error:
                 logger.warning("%s: the checkpoint is damaged (%s); falling back to the one before", path, error)
                 shutil.rmtree(path)
                 continue
-            for name, tensor in learner.tensors().items():
-                tensor.copy_(tensors[name])
-            learner.steps = state.steps
-            return state
+            learner.steps = checkpoint.state.steps
+            return checkpoint.state
         return None
 
-    def _read(self, path: Path, shape: torch.Size) -> tuple[TrainingState, dict[str, Tensor]]:
-        marker = read_json(path / STATE)
-        state = TrainingState.model_validate(marker["state"])
-        if marker["settings"] != self.settings:
-            raise X2StaticError(f"{path / STATE}: written by a run with other settings")
-        if hash_file(path / TENSORS) != marker["xxh3"]:
-            raise X2StaticError(f"{path / TENSORS}: its bytes are not those that were written")
-        tensors = load_file(path / TENSORS)
-        if any(tensors[name].shape != shape for name in ("vectors", "first_moment", "second_moment")):
-            raise X2StaticError(f"{path / TENSORS}: its tensors are not of shape {tuple(shape)}")
-        return state, tensors
+
+@dataclass(frozen=True)
+class Predecessor:
+    """A finished run, as it is on disk."""
+
+    folder: Path  # of the run
+    run: dict[str, Any]  # what its run.json says
+    words: pa.Array  # (n_words,) its vocabulary, in the order of its rows
+    newest: Path  # folder of its last checkpoint, that of the end of its last epoch
+    checkpoint: Checkpoint  # what that says
+
+    @classmethod
+    def open(cls, folder: Path) -> "Predecessor":
+        """Read all of a finished run but its tensors.
+
+        Raises X2StaticError: it has not finished, takes no steps, has lost the checkpoint of its end, or is damaged.
+        """
+        if not (folder / RUN).is_file():
+            hint = "it has not finished; run its command again to its end" if folder.is_dir() else "no such folder"
+            raise _error(folder, f"no finished run here ({hint})")
+        run = read_json(folder / RUN)
+        try:
+            epochs, objective, _ = run["epochs"], run["configuration"]["objective"], run["cache"]["encoding"]
+        except (KeyError, TypeError) as error:
+            raise _error(folder, f"{RUN} is not what a run writes ({error!r} in it)") from error
+        if not load_objective(objective).takes_steps:
+            hint = "--init closed-form begins with the closed form of this cache"
+            raise _error(folder, f"{objective} takes no steps, so it has no moments to go on with ({hint})")
+        paths = checkpoints(folder)
+        if not paths:
+            raise _error(folder, f"{folder / CHECKPOINTS} holds no checkpoint any more, so its moments are gone")
+        try:
+            checkpoint = read_checkpoint(paths[-1])
+            words = read_vocabulary(folder)["word"].combine_chunks()
+        except (X2StaticError, FileNotFoundError) as error:
+            raise _error(folder, f"the run is damaged ({error})") from error
+        epoch = checkpoint.state.position.epoch + 1
+        if checkpoint.state.position != Position(epochs):
+            raise _error(folder, f"its newest checkpoint is in epoch {epoch}, but it finished with {epochs}")
+        return cls(folder, run, words, paths[-1], checkpoint)
+
+    @cached_property
+    def tensors(self) -> Path:
+        """The file of its vectors and moments. Raises X2StaticError: it is not what was written."""
+        return whole_tensors(self.newest, self.checkpoint)
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of all that goes over into another run: vectors, moments and step count, words, transform."""
+        files = [self.folder / name for name in (VOCABULARY, TRANSFORM)]
+        hashes = [hash_file(file) if file.is_file() else "" for file in files]
+        parts = [self.checkpoint.xxh3, str(self.checkpoint.state.steps), *hashes]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def check(self, out: Path, cache: Cache, transform: str, dim: int | None) -> None:
+        """Refuse a run in the folder `out` that is this one, or whose contexts are of another encoding or space."""
+        if out.resolve() == self.folder.resolve():
+            raise _error(self.folder, "this is --out itself; for more epochs on the same cache raise --epochs alone")
+        theirs = self.run["configuration"]
+        if self.run["cache"]["encoding"] != cache.manifest.fingerprint:
+            raise _error(
+                self.folder,
+                f"trained on {theirs.get('cache')} (teacher {self.run['cache'].get('teacher')}), which was encoded "
+                f"otherwise than {cache.path} (teacher {cache.manifest.teacher}); `x2static cache info` shows both",
+            )
+        space = {"transform": transform, "dim": dim}
+        if differing := differing_settings({name: theirs.get(name) for name in space}, space):
+            raise _error(self.folder, f"its vectors are of another space ({'; '.join(differing.values())})")
+        if (transform, dim) != ("none", None) and not (self.folder / TRANSFORM).is_file():
+            raise _error(self.folder, f"{TRANSFORM} is missing, without which its space is not known")
+
+    def hand_down(self, folder: Path) -> None:
+        """Give the new run's folder the transform, where there is one: vectors stay in their space."""
+        if (self.folder / TRANSFORM).is_file():
+            write_atomically(folder / TRANSFORM, (self.folder / TRANSFORM).read_bytes())
+
+    def rows_in(self, vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
+        """Return the row of each of its words in another vocabulary, or -1, (n_words,) int32, if any is in it."""
+        rows = vocabulary.id_map(pa.table({"word": self.words}))
+        if not (rows >= 0).any():
+            raise _error(self.folder, f"none of its {len(rows):,} words is in the vocabulary of this cache")
+        return rows
+
+    def carry_over(self, learner: Learner, vocabulary: Vocabulary) -> None:
+        """Replace rows and moments of the words that both know, and the step count; other words stay as they are."""
+        copy_rows(self.tensors, learner, torch.from_numpy(self.rows_in(vocabulary).astype(np.int64)))
+        learner.steps = self.checkpoint.state.steps
+
+    def record(self, vocabulary: Vocabulary) -> dict[str, Any]:
+        """Return what is recorded of it in the run.json of a run with this vocabulary, which continues it."""
+        carried = int(np.count_nonzero(self.rows_in(vocabulary) >= 0))
+        return {
+            "run": str(self.folder),
+            "content": self.content,
+            "steps": self.checkpoint.state.steps,
+            "words_carried_over": carried,
+            "words_new": len(vocabulary) - carried,
+            "words_dropped": len(self.words) - carried,
+        }
 
 
-def checkpoints(run: Path) -> list[Path]:
-    """Return the checkpoints in a run's folder, oldest first."""
-    paths = (path for path in (run / CHECKPOINTS).glob("*") if path.name.isdigit())
-    return sorted(paths, key=lambda path: int(path.name))
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write float32 tensors, wherever they live, to a file."""
-    with path.open("wb") as file:
-        write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
+def _error(folder: Path, why: str) -> X2StaticError:
+    return X2StaticError(f"--continue {folder}: {why}; give --continue another run, or leave it out")

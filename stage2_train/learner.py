@@ -1,18 +1,16 @@
 """Word vectors that learn: the gradient of a batch, and Adam on the rows that it touches.
 
 The arithmetic stands here twice. The plain operations of PyTorch run everywhere and say what is meant. On a processor,
-where there are enough vectors to pay for two seconds of compiling, it is compiled: each row is read and written once,
-and nothing lies in between. Against the plain operations, two cores, 3,300 pairs and 3,300 rows of 384: scores 0.3 ms
-instead of 1.1, gradient and Adam 1.2 ms instead of 5.5 (docs/LOG.md, 2026-11-21). A row is one thread's, always in the
-same order: the bits do not depend on how many threads there are.
+where there are enough vectors to pay for two seconds of compiling, it is compiled: scores in 0.3 ms instead of 1.1,
+gradient and Adam in 1.2 ms instead of 5.5 (docs/LOG.md, 2026-11-21). A row is one thread's, always in the same order:
+the bits do not depend on how many threads there are.
 """
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
 
 import numba
 import numpy as np
@@ -32,8 +30,6 @@ REORDERED = {"reassoc", "contract", "nsz"}
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-# (vectors, contexts, words, context_of) -> scores: u_w . c of pairs of a word and a context
-ScorePairs = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -63,44 +59,38 @@ class Gradient:
         return values
 
 
-class Targets(Protocol):
+@dataclass(frozen=True)
+class Targets(ABC):
     """What is learned from one batch."""
+
+    contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
+    context_of: Tensor  # (n_targets,) int64, the context of each target
+    words: Tensor  # (n_targets, ...) int64, rows of the vocabulary
 
     def __len__(self) -> int:
         """Return the number of targets; there may be none."""
-        ...
+        return len(self.words)
 
-    def loss_and_gradient(self, vectors: Tensor, score: ScorePairs) -> tuple[float, Gradient]:
-        """Return loss and gradient without autograd; there is a target.
+    @abstractmethod
+    def loss_and_gradient(self, vectors: Tensor) -> tuple[float, Gradient]:
+        """Return the summed loss, not finite where a score is not, and the gradient of the mean by the vectors.
 
-        Args:
-            vectors: (vocabulary, dim).
-            score: scores pairs of a word and a context.
-
-        Returns:
-            The loss summed over the targets in float64, not finite where any score is not; and the gradient of the mean
-            loss. Its rows are all words of the batch, those whose gradient is zero included, as autograd has it.
+        There is a target. The gradient has a row for every word of the batch, zero or not, as autograd has it.
         """
-        ...
 
 
 def score_pairs(vectors: Tensor, contexts: Tensor, words: Tensor, context_of: Tensor) -> Tensor:
-    """Return u_w . c of pairs of a word and a context, (n_pairs,).
-
-    Args:
-        vectors: (vocabulary, dim).
-        contexts: (n_contexts, dim).
-        words: (n_pairs,) int64.
-        context_of: (n_pairs,) int64.
-    """
-    scores = [
+    """Return u_w . c of pairs of a word and a context, (n_pairs,), by their rows (n_pairs,) int64."""
+    if pays(vectors.device, vectors.numel(), vectors.dtype):
+        return compiled_scores(vectors, contexts, words, context_of)
+    pieces = [
         torch.linalg.vecdot(
             vectors.index_select(0, words[first : first + PAIRS_AT_ONCE]),
             contexts.index_select(0, context_of[first : first + PAIRS_AT_ONCE]),
         )
         for first in range(0, len(words), PAIRS_AT_ONCE)
     ]
-    return torch.cat(scores)
+    return torch.cat(pieces)
 
 
 def runs(words: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,15 +113,9 @@ class Learner:
 
     @classmethod
     def zeros(cls, shape: tuple[int, int], device: torch.device) -> "Learner":
-        """Begin with zeros, float32.
-
-        NumPy's zeros take no memory before they are written to, PyTorch's do: on a CPU the moments are not there while
-        the vectors are computed from sums that are larger than they.
-
-        Args:
-            shape: (vocabulary, dim).
-            device: where the vectors live.
-        """
+        """Begin with zeros, (vocabulary, dim) float32, on a device."""
+        # NumPy's zeros take no memory before they are written to, PyTorch's do: on a CPU the moments are not there yet
+        # while the vectors are computed from sums that are larger than they.
         vectors, first, second = (torch.from_numpy(np.zeros(shape, np.float32)).to(device) for _ in range(3))
         return cls(vectors, first, second)
 
@@ -140,41 +124,26 @@ class Learner:
         return {"vectors": self.vectors, "first_moment": self.first, "second_moment": self.second}
 
     def learn(self, targets: Targets, lr: float) -> float:
-        """Take one step.
-
-        Args:
-            targets: at least one.
-            lr: learning rate.
-
-        Returns:
-            The loss before the step, summed over the targets; not finite where a score is not, and then nothing moved.
-        """
-        fast = self.vectors.dtype == torch.float32 and pays(self.vectors.device, self.vectors.numel())
-        loss, gradient = targets.loss_and_gradient(self.vectors, compiled_scores if fast else score_pairs)
+        """Take one step, and return the summed loss before it; where it is not finite, nothing moved."""
+        loss, gradient = targets.loss_and_gradient(self.vectors)
         if math.isfinite(loss):
-            (self.update_compiled if fast else self.update)(gradient, lr)
+            self.update(gradient, lr)
         return loss
 
-    def _next_step_size(self, lr: float) -> float:
-        """Count a step and return its size, bias corrections included.
-
-        PyTorch raises on a factor that the vectors' dtype cannot hold; the largest one shows in the vectors just as
-        well.
-        """
-        self.steps += 1
-        step_size = lr * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
-        return min(step_size, torch.finfo(self.vectors.dtype).max)
-
     def update(self, gradient: Gradient, lr: float) -> None:
-        """Move the rows that have a gradient, be it zero; leave the others and their moments alone.
+        """Move the rows that have a gradient, be it zero; leave the others and their moments alone."""
+        self.steps += 1
+        step_size = lr * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)  # bias corrections included
+        # PyTorch raises on a factor that the dtype cannot hold; the largest one shows in the vectors just as well.
+        step_size = min(step_size, torch.finfo(self.vectors.dtype).max)
+        fast = pays(self.vectors.device, self.vectors.numel(), self.vectors.dtype)
+        (self.update_compiled if fast else self.update_plain)(gradient, step_size)
 
-        Args:
-            gradient: at least one row.
-            lr: learning rate.
-        """
-        step_size, all_values = self._next_step_size(lr), gradient.values()
-        on_cpu = self.vectors.device.type == "cpu"
-        at_once = ROWS_AT_ONCE if on_cpu else len(gradient.rows)  # each piece is ten launches
+    def update_plain(self, gradient: Gradient, step_size: float) -> None:
+        """Move the rows by the operations of PyTorch."""
+        all_values = gradient.values()
+        # On an accelerator each piece is ten launches.
+        at_once = ROWS_AT_ONCE if self.vectors.device.type == "cpu" else len(gradient.rows)
         for start in range(0, len(gradient.rows), at_once):
             rows = gradient.rows[start : start + at_once]
             values = all_values[start : start + at_once]
@@ -186,8 +155,8 @@ class Learner:
             moved = self.vectors.index_select(0, rows).addcdiv_(first, second.sqrt_().add_(EPSILON), value=-step_size)
             self.vectors.index_copy_(0, rows, moved)
 
-    def update_compiled(self, gradient: Gradient, lr: float) -> None:
-        """Do what `update` does."""
+    def update_compiled(self, gradient: Gradient, step_size: float) -> None:
+        """Do what `update_plain` does."""
         share_threads()
         pool_row, pool_values = gradient.pool_row, gradient.pool_values
         if pool_row is None or pool_values is None:
@@ -198,34 +167,25 @@ class Learner:
             gradient.starts.numpy(),
             (gradient.context_of.numpy(), gradient.slopes.numpy(), gradient.contexts.numpy()),
             (pool_row.numpy(), pool_values.numpy()),
-            np.array([self._next_step_size(lr), 1 - BETA1, BETA2, 1 - BETA2, EPSILON], np.float32),
+            np.array([step_size, 1 - BETA1, BETA2, 1 - BETA2, EPSILON], np.float32),
         )
 
 
-def pays(device: torch.device, n_values: int) -> bool:
-    """Return whether so many float32 values of vectors, on that device, are worth compiling for."""
-    return device.type == "cpu" and n_values >= FEWEST_VALUES
+def pays(device: torch.device, n_values: int, dtype: torch.dtype = torch.float32) -> bool:
+    """Return whether so many values of vectors, on that device, are worth compiling for."""
+    return device.type == "cpu" and n_values >= FEWEST_VALUES and dtype == torch.float32
 
 
 @cache
 def compiling() -> Future[None]:
-    """Begin to compile in a thread, which takes two seconds; what is returned tells when that is done.
+    """Begin to compile in a thread; what is returned tells when that is done, and compiled code may be called."""
 
-    Nothing that is compiled may be called before: numba's own threads are for one caller at a time.
-    """
-    return in_background(_compile)
+    def call_once() -> None:
+        learner, row = Learner.zeros((1, 1), torch.device("cpu")), torch.zeros(1, dtype=torch.int64)
+        scores = compiled_scores(learner.vectors, learner.vectors, row, row)
+        learner.update_compiled(Gradient(row, torch.tensor([0, 1]), row, scores, learner.vectors), 0.0)
 
-
-def _compile() -> None:
-    learner, rows = Learner.zeros((1, 1), torch.device("cpu")), torch.zeros(1, dtype=torch.int64)
-    scores = compiled_scores(learner.vectors, learner.vectors, rows, rows)
-    learner.update_compiled(Gradient(rows, torch.tensor([0, 1]), rows, scores, learner.vectors), 0.0)
-
-
-def share_threads() -> None:
-    """Compute with as many threads as PyTorch does."""
-    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    numba.set_num_threads(min(torch.get_num_threads(), most))
+    return in_background(call_once)
 
 
 def compiled_scores(vectors: Tensor, contexts: Tensor, words: Tensor, context_of: Tensor) -> Tensor:
@@ -234,6 +194,12 @@ def compiled_scores(vectors: Tensor, contexts: Tensor, words: Tensor, context_of
     scores = np.empty(len(words), np.float32)
     _score(vectors.numpy(), contexts.numpy(), words.numpy(), context_of.numpy(), scores)
     return torch.from_numpy(scores)
+
+
+def share_threads() -> None:
+    """Compute with as many threads as PyTorch does."""
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(torch.get_num_threads(), most))
 
 
 @numba.njit(parallel=True, nogil=True, fastmath=REORDERED)

@@ -1,7 +1,6 @@
 """Sums over the targets of a cache, in float64, in one pass: all that transforms and closed forms are solved from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +21,6 @@ SHRINKAGE = 0.01
 ROWS_AT_ONCE = 4096  # contexts, or words, that are held in float64 at a time
 
 
-@dataclass
 class Moments:
     """Sums over the targets of a cache, in float64. All in PyTorch: so its number of threads is the one that counts.
 
@@ -30,29 +28,16 @@ class Moments:
     a transform alone does not need them.
     """
 
-    n_targets: int  # targets added up
-    contexts: Tensor  # (dim,), sum of each target's context
-    squares: Tensor  # (dim, dim), sum of the outer products of each target's context with itself
-    # (vocabulary, dim), for each word the sum of its contexts, an entry for each occurrence; None where only the
-    # contexts as a whole are of interest
-    words: Tensor | None
-    counts: Tensor  # (vocabulary,) int64, occurrences
-
-    @classmethod
-    def zeros(cls, vocabulary: int, dim: int, of_words: bool) -> "Moments":
+    def __init__(self, vocabulary: int, dim: int, of_words: bool) -> None:
         """Begin with nothing; `of_words`: whether to add up the contexts of each word."""
-        contexts = torch.zeros(dim, dtype=torch.float64)
-        words = contexts.new_zeros(vocabulary, dim) if of_words else None
-        return cls(0, contexts, contexts.new_zeros(dim, dim), words, torch.zeros(vocabulary, dtype=torch.int64))
+        self.n_targets = 0
+        self.contexts = torch.zeros(dim, dtype=torch.float64)  # sum of each target's context
+        self.squares = self.contexts.new_zeros(dim, dim)  # sum of their outer products with themselves
+        self.words = self.contexts.new_zeros(vocabulary, dim) if of_words else None  # sums of each word's contexts
+        self.counts = torch.zeros(vocabulary, dtype=torch.int64)  # occurrences
 
     def add(self, contexts: Tensor, lengths: Tensor, words: Tensor) -> None:
-        """Add some targets; every word of the vocabulary counts, none is subsampled.
-
-        Args:
-            contexts: (n, dim) float64.
-            lengths: (n,) int64, how many words each context has.
-            words: (n_words,) rows of the vocabulary, in the order of their contexts.
-        """
+        """Add contexts, (n, dim) float64, with their targets: rows of the vocabulary, lengths[i] of context i."""
         if not len(words):
             return
         weighted = contexts * lengths[:, None]
@@ -86,9 +71,7 @@ class Moments:
         covariance = second - torch.outer(self.mean, self.mean)
         # What float64 leaves of a difference of equal numbers is no variance.
         if float(covariance.trace()) <= 1e-12 * float(second.trace()):
-            raise X2StaticError(
-                "all contexts of the cache are equal, nothing can be learned from them; check the teacher"
-            )
+            raise X2StaticError("all contexts of the cache are equal; nothing can be learned, check the teacher")
         identity = torch.eye(len(covariance), dtype=covariance.dtype)
         return (1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.trace() / len(covariance) * identity
 
@@ -100,19 +83,8 @@ class Moments:
 
 
 def gather(stream: Stream, vocabulary: Vocabulary, report: Report, of_words: bool) -> Moments:
-    """Add up a whole cache.
-
-    Args:
-        stream: the cache.
-        vocabulary: the words that are targets.
-        report: hears how many words were read.
-        of_words: whether to add up the contexts of each word.
-
-    Raises:
-        X2StaticError: the cache is damaged.
-        Interrupted: by a signal; nothing is kept, a pass takes minutes.
-    """
-    moments = Moments.zeros(len(vocabulary), stream.dim, of_words)
+    """Add up a whole cache; `of_words`: also the contexts of each word. Raises Interrupted: by a signal."""
+    moments = Moments(len(vocabulary), stream.dim, of_words)
     with StopRequest() as stop:
         for buffer in stream.in_order():
             for rows in pieces(len(buffer.contexts)):
@@ -121,15 +93,10 @@ def gather(stream: Stream, vocabulary: Vocabulary, report: Report, of_words: boo
                 moments.add(buffer.contexts[rows].double(), starts.diff(), words)
             report(Progress(moments.n_targets, vocabulary.total, "words", "moments of the contexts"))
             if stop.signal is not None:
-                raise Interrupted(
-                    f"stopped by {stop.signal.name} while the contexts were added up, of which nothing is kept; run "
-                    f"the same command again to start over"
-                )
+                hint = "nothing of them is kept, run the same command again to start over"
+                raise Interrupted(f"stopped by {stop.signal.name} while the contexts were added up; {hint}")
     if not np.array_equal(moments.counts.numpy(), vocabulary.counts):
-        raise X2StaticError(
-            f"{stream.cache}: the shards hold {moments.n_targets} words of the vocabulary, their lexicons count "
-            f"{vocabulary.total}; the cache is damaged, run `x2static cache verify`"
-        )
+        raise stream.miscount(moments.n_targets, vocabulary.total)
     return moments
 
 
@@ -140,17 +107,7 @@ def pieces(n_rows: int) -> Iterator[slice]:
 
 
 def fit_transform(kind: Kind, dim: int | None, moments: Moments, content: str) -> Transform:
-    """Solve for a transform.
-
-    Args:
-        kind: of the transform.
-        dim: dimensions that are kept; None for all.
-        moments: sums over the whole cache.
-        content: hash of the cache's markers.
-
-    Raises:
-        X2StaticError: all contexts are equal.
-    """
+    """Solve for a transform to `dim` dimensions (None for all), of the cache with this content."""
     if kind == "none":
         matrix = None if dim is None else principal_axes(moments.second_moment, dim)[1]
         return Transform(matrix=matrix, fitted_on=content)
@@ -167,8 +124,7 @@ def fit_transform(kind: Kind, dim: int | None, moments: Moments, content: str) -
 def symmetric_power(matrix: Tensor, power: float) -> Tensor:
     """Return a power of a symmetric, positive definite matrix, (dim, dim)."""
     values, vectors = torch.linalg.eigh(matrix)
-    result: Tensor = (vectors * values**power) @ vectors.T
-    return result
+    return torch.mm(vectors * values**power, vectors.T)
 
 
 def principal_axes(matrix: Tensor, n: int) -> tuple[Tensor, Tensor]:

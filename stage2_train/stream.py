@@ -1,29 +1,103 @@
-"""The cache as a stream of batches: shards in seeded order, a bounded buffer, paragraphs shuffled inside it."""
+"""The cache as a stream of batches: shards in seeded order, a bounded buffer, paragraphs shuffled inside it.
+
+A *group* is what batches are counted in: a paragraph, or a sentence where the context is the sentence.
+"""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from x2static.durable.errors import REMEDY, X2StaticError
+from x2static.machine.device import to_device
 from x2static.machine.processes import ahead
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import Context
-from x2static.schemas.shard import Shard
-from x2static.stage2_train.buffer import CPU, Batch, Block, Buffer, BufferReader, group_starts
+from x2static.schemas.shard import Shard, ranges
+from x2static.stage2_train import sampling
 from x2static.stage2_train.sampling import Draw, Position, generator, permutation
 from x2static.stage2_train.transform import IDENTITY, Transform
 from x2static.stage2_train.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
+Ints = npt.NDArray[np.int64]
 
-FLOAT16_BYTES = 2
+CPU = torch.device("cpu")
+FLOAT16_EXPONENT = 0x7C00  # all of these bits set: infinite or not a number
 BUFFERS = 2  # one that is trained on, one that is being read
 # A larger shard is read in pieces: so a buffer mixes several shards, and what is being read is a part of it.
 BLOCKS_IN_BUFFER = 4
+ROWS_AT_ONCE = 4096  # contexts that are held in float32 at a time, beside the buffer
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows [start, stop) of a shard, cut at a group's boundary."""
+
+    shard: Shard
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        """Return the number of contexts."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some groups with all their words of the vocabulary, before subsampling."""
+
+    contexts: Tensor  # (n_contexts, width) float16, transformed
+    context_of: Tensor  # (n_words,) int64, the context of each word
+    words: Tensor  # (n_words,) int32, rows of the vocabulary
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Some blocks in memory: contexts and their targets, in the cache's order, on the device that trains."""
+
+    contexts: Tensor  # (n_contexts, width) float16, transformed
+    group_starts: Tensor  # (n_groups + 1,) int64; group g is the contexts group_starts[g] ... group_starts[g + 1] - 1.
+    word_starts: Tensor  # (n_contexts + 1,) int64, likewise the words of a context
+    words: Tensor  # (n_words,) int32, rows of the vocabulary; words outside it are gone
+    # (n_groups,) int64, the contexts of each group; on the host, which need not wait for sizes then
+    group_contexts: Ints
+    group_words: Ints  # (n_groups,) int64, the words of each group, on the host
+
+    def gather(self, groups: Ints) -> Batch:
+        """Copy the groups of these numbers, (n,), in this order.
+
+        On the host by NumPy: for each of its operations, PyTorch would wait for threads that are busy with training.
+        """
+        if sampling.drawn_on_device(self.words.device):
+            chosen = to_device(groups, self.words.device)
+            rows, _ = _runs(self.group_starts, chosen, int(self.group_contexts[groups].sum()))
+            words, context_of = _runs(self.word_starts, rows, int(self.group_words[groups].sum()))
+            return Batch(self.contexts[rows], context_of, self.words[words])
+        starts, word_starts = self.group_starts.numpy(), self.word_starts.numpy()
+        picked = ranges(starts[groups], self.group_contexts[groups])
+        lengths = word_starts[picked + 1] - word_starts[picked]
+        return Batch(
+            contexts=torch.from_numpy(self.contexts.numpy()[picked]),
+            context_of=torch.from_numpy(np.repeat(np.arange(len(picked)), lengths)),
+            words=torch.from_numpy(self.words.numpy()[ranges(word_starts[picked], lengths)]),
+        )
+
+
+def _runs(starts: Tensor, chosen: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    """Return starts[c] ... starts[c + 1] - 1 for each chosen c, `total` numbers in all, and which c it was."""
+    first = starts[chosen]
+    lengths = starts[chosen + 1] - first
+    numbers = torch.arange(len(chosen), device=chosen.device)
+    owner = torch.repeat_interleave(numbers, lengths, output_size=total)
+    before = torch.cumsum(lengths, 0) - lengths
+    return (first - before)[owner] + torch.arange(total, device=chosen.device), owner
 
 
 class Stream:
@@ -40,19 +114,11 @@ class Stream:
         buffer_megabytes: int,
         device: torch.device = CPU,
     ) -> None:
-        """Cut the shards into blocks.
+        """Cut the shards that are read into blocks; words outside the vocabulary are dropped.
 
-        Blocks are cut, and buffers filled, by the length of the cache's contexts, which are in memory while a block is
-        read: batches hold the same paragraphs in every space.
-
-        Args:
-            cache: of the shards.
-            shards: all that are read, in order.
-            vocabulary: words outside it are dropped.
-            seed: of the order.
-            batch_size: groups in a batch.
-            buffer_megabytes: memory of the contexts that are shuffled together, and of those being read.
-            device: where batches lie.
+        Batches have `batch_size` groups and lie on the device. `buffer_megabytes` hold the contexts that are shuffled
+        together, and those being read. Buffers are filled by the length of the cache's contexts, which are in memory
+        while a block is read: batches hold the same paragraphs in every space.
         """
         encoding = cache.manifest.encoding
         self.cache = cache.path  # where the shards are from
@@ -60,56 +126,56 @@ class Stream:
         self.device = device  # where batches lie; what is read in order lies on the CPU
         # time in which there was no data, of training or a pass in order: reading runs ahead in a thread
         self.seconds_waited = 0.0
+        self._vocabulary, self._context = vocabulary, encoding.context
         self._seed, self._batch_size = seed, batch_size
-        self._reader = BufferReader(vocabulary, encoding.context, encoding.dim)
-        self._rows = max(1, buffer_megabytes * 10**6 // (BUFFERS * encoding.dim * FLOAT16_BYTES))
+        self._rows = max(1, buffer_megabytes * 10**6 // (BUFFERS * encoding.dim * 2))  # of 2 bytes a value
         longest = max(1, self._rows // BLOCKS_IN_BUFFER)
         self._blocks = [cut(shard, encoding.context, longest) for shard in shards]
 
     def batches(
         self, start: Position, epochs: int, transform: Transform = IDENTITY
     ) -> Iterator[tuple[Position, Batch, Position]]:
-        """Begin to read, and return the batches from a position on, each with its own position and the one behind it.
+        """Begin to read, and return the batches from a position to the end of the epochs, counted from 0.
 
-        The position behind an epoch's last batch is the first of the next epoch.
-
-        Args:
-            start: where to begin.
-            epochs: where to end, counted from the beginning of the training.
-            transform: what becomes of the contexts.
-
-        Raises:
-            X2StaticError: a shard is damaged.
+        Each has its own position and the one behind it; behind an epoch's last batch that is the first of the next
+        epoch. Raises X2StaticError: a shard is damaged.
         """
-        reader = replace(self._reader, transform=transform.to(self.device), device=self.device)
-        return self._batches(ahead(self._load(reader.load, start, epochs)))
+        return self._batches(start, ahead(self._buffers(start, epochs, transform.to(self.device))))
 
-    def _batches(self, loaded: Iterator[tuple[Position, int, Buffer]]) -> Iterator[tuple[Position, Batch, Position]]:
-        for first, n_buffers, buffer in loaded:
-            batches = self._split(buffer.n_groups, first._replace(batch=0))
-            for batch in range(first.batch, len(batches)):
-                here = first._replace(batch=batch)
-                yield here, buffer.gather(batches[batch]), _after(here, len(batches), n_buffers)
-            del buffer  # before the next but one is read, or there would be three
-
-    def _load(
-        self, load: Callable[[list[Block]], Buffer], start: Position, epochs: int
-    ) -> Iterator[tuple[Position, int, Buffer]]:
-        """Yield, for each buffer, its first batch's position, how many buffers its epoch has, and the buffer."""
+    def _buffers(self, start: Position, epochs: int, transform: Transform) -> Iterator[tuple[Position, int, Buffer]]:
+        """Yield the position of each buffer from `start` on, how many its epoch has, and the buffer."""
         for epoch in range(start.epoch, epochs):
             plan = self.plan(epoch)
-            first = start if epoch == start.epoch else Position(epoch)
-            for number in range(first.buffer, len(plan)):
-                here = first if number == first.buffer else Position(epoch, number)
-                yield here, len(plan), load(plan[number])
+            for number in range(start.buffer if epoch == start.epoch else 0, len(plan)):
+                yield Position(epoch, number), len(plan), self._read(plan[number], transform, self.device)
+
+    def _batches(
+        self, start: Position, buffers: Iterator[tuple[Position, int, Buffer]]
+    ) -> Iterator[tuple[Position, Batch, Position]]:
+        for first, n_buffers, buffer in buffers:
+            order = permutation(len(buffer.group_contexts), generator(self._seed, Draw.PARAGRAPHS, first))
+            n_batches = -(-len(order) // self._batch_size)
+            for number in range(max(start, first).batch, n_batches):
+                here = first._replace(batch=number)
+                if number + 1 < n_batches:
+                    after = first._replace(batch=number + 1)
+                elif first.buffer + 1 < n_buffers:
+                    after = Position(first.epoch, first.buffer + 1)
+                else:
+                    after = Position(first.epoch + 1)
+                groups = order[number * self._batch_size : (number + 1) * self._batch_size]
+                yield here, buffer.gather(groups), after
+            del buffer  # before the next but one is read, or there would be three
 
     def in_order(self) -> Iterator[Buffer]:
-        """Yield the whole cache once, unshuffled, its contexts as they are.
+        """Yield the whole cache once, unshuffled, contexts as they are. Raises X2StaticError: a shard is damaged."""
+        read = partial(self._read, transform=IDENTITY, device=CPU)
+        yield from self.waited(ahead(map(read, self._pack(range(len(self._blocks))))))
 
-        Raises X2StaticError: a shard is damaged.
-        """
-        buffers = self._pack(list(range(len(self._blocks))))
-        yield from self.waited(ahead(map(self._reader.load, buffers)))
+    def miscount(self, words: int, counted: int) -> X2StaticError:
+        """Return the error of a cache whose shards hold other words than their lexicons count."""
+        what = f"the shards hold {words} words of the vocabulary, their lexicons count {counted}"
+        return X2StaticError(f"{self.cache}: {what}; the cache is damaged, run `x2static cache verify`")
 
     def waited(self, items: Iterator[Item]) -> Iterator[Item]:
         """Yield what is read ahead, and note how long that took beyond what was hidden behind other work."""
@@ -124,10 +190,9 @@ class Stream:
 
     def plan(self, epoch: int) -> list[list[Block]]:
         """Return the blocks of each buffer of an epoch."""
-        numbers = generator(self._seed, Draw.SHARDS, Position(epoch))
-        return self._pack(permutation(len(self._blocks), numbers).tolist())
+        return self._pack(permutation(len(self._blocks), generator(self._seed, Draw.SHARDS, Position(epoch))))
 
-    def _pack(self, shards: list[int]) -> list[list[Block]]:
+    def _pack(self, shards: Iterable[int]) -> list[list[Block]]:
         """Fill buffers with the blocks of the shards, in this order."""
         buffers: list[list[Block]] = []
         rows = self._rows + 1  # so that the first block opens a buffer
@@ -139,34 +204,89 @@ class Stream:
             rows += len(block)
         return buffers
 
-    def _split(self, n_groups: int, position: Position) -> list[npt.NDArray[np.int64]]:
-        """Return the groups of each batch of a buffer; the last may have fewer."""
-        order = permutation(n_groups, generator(self._seed, Draw.PARAGRAPHS, position))
-        return [order[first : first + self._batch_size] for first in range(0, len(order), self._batch_size)]
+    def _read(self, blocks: list[Block], transform: Transform, device: torch.device) -> Buffer:
+        """Read blocks into one buffer; refuse damaged shards, and contexts too far from the mean for float16."""
+        n_contexts = sum(map(len, blocks))
+        contexts = torch.empty((n_contexts, transform.width(self.dim)), dtype=torch.float16, device=device)
+        groups, lengths, words = [], [], []
+        row = 0
+        for block in blocks:
+            self._read_contexts(block, transform, contexts[row : row + len(block)])
+            groups.append(row + group_starts(block, self._context)[:-1])
+            block_lengths, block_words = self._read_words(block)
+            lengths.append(block_lengths)
+            words.append(block_words)
+            row += len(block)
+        starts = np.append(np.concatenate(groups), n_contexts)
+        word_starts = np.append(0, np.cumsum(np.concatenate(lengths)))
+        return Buffer(
+            contexts=contexts,
+            group_starts=to_device(starts, device),
+            word_starts=to_device(word_starts, device),
+            words=to_device(np.concatenate(words), device),
+            group_contexts=np.diff(starts),
+            group_words=np.diff(word_starts[starts]),
+        )
+
+    def _read_contexts(self, block: Block, transform: Transform, into: Tensor) -> None:
+        rows = block.shard.contexts(block.start, block.stop)
+        if rows.shape != (len(block), self.dim):
+            what = f"contexts {block.start} to {block.stop} have shape {rows.shape}, not {(len(block), self.dim)}"
+            raise X2StaticError(f"{block.shard.folder}: {what}; {REMEDY}")
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            before, after = rows[start : start + ROWS_AT_ONCE], into[start : start + ROWS_AT_ONCE]
+            row = _first_not_finite(torch.from_numpy(before))
+            problem = f"holds values that are not finite (NaN or infinite); {REMEDY}"
+            if row is None:
+                after[:] = transform.apply(to_device(before, into.device))
+                row = _first_not_finite(after)
+                problem = "is too far from the mean for float16; give --transform none, or look at its text"
+            if row is not None:
+                raise X2StaticError(f"{block.shard.folder}: context {block.start + start + row} {problem}")
+
+    def _read_words(self, block: Block) -> tuple[Ints, npt.NDArray[np.int32]]:
+        """Return how many words of the vocabulary each context of a block has, and these words."""
+        lists = block.shard.words()["word_ids"].chunk(0).slice(block.start, len(block))
+        offsets = lists.offsets.to_numpy().astype(np.int64)
+        ids = lists.values.to_numpy()[offsets[0] : offsets[-1]]
+        rows = self._vocabulary.id_map(block.shard.lexicon())
+        if len(ids) and not 0 <= ids.min() <= ids.max() < len(rows):
+            what = f"words.arrow names word {ids.max()} of a lexicon of {len(rows)}"
+            raise X2StaticError(f"{block.shard.folder}: {what}; {REMEDY}")
+        words = rows[ids]
+        known = words >= 0
+        before = np.append(0, np.cumsum(known))  # known words before each word of the block
+        return np.diff(before[offsets - offsets[0]]), words[known]
 
 
-def _after(here: Position, n_batches: int, n_buffers: int) -> Position:
-    if here.batch + 1 < n_batches:
-        return here._replace(batch=here.batch + 1)
-    if here.buffer + 1 < n_buffers:
-        return Position(here.epoch, here.buffer + 1)
-    return Position(here.epoch + 1)
+def _first_not_finite(contexts: Tensor) -> int | None:
+    """Return the first row of float16 contexts that holds a value that is not finite, if there is one."""
+    bad = ((contexts.view(torch.int16) & FLOAT16_EXPONENT) == FLOAT16_EXPONENT).any(1)
+    return int(bad.int().argmax()) if bad.any() else None
+
+
+def group_starts(block: Block, context: Context) -> Ints:
+    """Return where the groups of a block begin, counted from its start, and its end; (n_groups + 1,) int64."""
+    if context == "sentence":
+        return np.arange(len(block) + 1)
+    shard, paragraphs = block.shard, block.shard.words()["paragraph"].to_numpy()
+    if len(paragraphs) != shard.marker.n_contexts:
+        what = f"words.arrow has {len(paragraphs)} rows for {shard.marker.n_contexts} contexts"
+        raise X2StaticError(f"{shard.folder}: {what}; {REMEDY}")
+    changes = np.flatnonzero(np.diff(paragraphs[block.start : block.stop])) + 1
+    return np.concatenate([[0], changes, [len(block)]])
 
 
 def cut(shard: Shard, context: Context, longest: int) -> list[Block]:
-    """Cut a shard into blocks of at most so many rows, at the boundaries of its groups.
-
-    A single group that is longer is a block all the same: batches hold whole paragraphs.
-    """
-    n_contexts = shard.marker.n_contexts
-    if n_contexts <= longest:
-        return [Block(shard, 0, n_contexts)] if n_contexts else []
-    boundaries = group_starts(shard, context, 0, n_contexts)
+    """Cut a shard into blocks of at most so many rows, or of a single group: batches hold whole groups."""
+    whole = Block(shard, 0, shard.marker.n_contexts)
+    if len(whole) <= longest:
+        return [whole] if len(whole) else []
+    boundaries = group_starts(whole, context)
     blocks = []
     begin = 0
     while begin < len(boundaries) - 1:
-        end = int(np.searchsorted(boundaries, boundaries[begin] + longest, side="right")) - 1
-        end = max(end, begin + 1)
+        end = max(begin + 1, int(np.searchsorted(boundaries, boundaries[begin] + longest, side="right")) - 1)
         blocks.append(Block(shard, int(boundaries[begin]), int(boundaries[end])))
         begin = end
     return blocks

@@ -1,72 +1,66 @@
 """Stage two as a whole: a cache in, a folder of word vectors out."""
 
 import logging
+import math
 import time
+from collections.abc import Callable
 from functools import cache as once
+from itertools import chain, islice
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import only_writer
 from x2static.machine.device import pick_device
 from x2static.machine.packages import package_version
-from x2static.machine.progress import Report, silent
+from x2static.machine.processes import ahead
+from x2static.machine.progress import Progress, Report, StopRequest, silent
 from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.shard import Shard
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import learner as arithmetic
-from x2static.stage2_train.buffer import CPU
-from x2static.stage2_train.checkpoint import SETTINGS, TRANSFORM, RunFolder, TrainingState, shards_begun_with
-from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.checkpoint import (
+    SETTINGS,
+    TRANSFORM,
+    Predecessor,
+    RunFolder,
+    TrainingState,
+    shards_begun_with,
+)
+from x2static.stage2_train.learner import Learner, Targets
 from x2static.stage2_train.moments import Moments, fit_transform, gather
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
-from x2static.stage2_train.predecessor import Predecessor
 from x2static.stage2_train.sampling import Position, draws_of
-from x2static.stage2_train.schedule import Schedule, check_warmup
-from x2static.stage2_train.shards import ShardChoice, choose_shards
-from x2static.stage2_train.stream import Stream
-from x2static.stage2_train.training import AfterEpoch, Training
+from x2static.stage2_train.shards import choose_shards, list_numbers
+from x2static.stage2_train.stream import CPU, Batch, Stream
 from x2static.stage2_train.transform import IDENTITY, Transform
 from x2static.stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
 
 # What cannot change the vectors, or is known by its content (vocab, cache, continue, partial) or what it sets (compat).
 # `epochs` may grow, unless the schedule depends on the end. A device, like a number of threads, changes the order of
 # additions, and an accelerator draws other numbers; it is recorded but not refused: a run may move to another machine.
-NO_SETTINGS = {
-    "cache",
-    "out",
-    "vocab",
-    "epochs",
-    "device",
-    "compat",
-    "continue_run",
-    "partial",
-    "checkpoint_minutes",
-}
+NO_SETTINGS = {"cache", "out", "vocab", "epochs", "device", "compat", "continue_run", "partial", "checkpoint_minutes"}
+# Drawn together: a thread for each takes 0.8 ms of a step's 7 (docs/LOG.md, 2026-11-21).
+BATCHES_AHEAD = 8
 # Below it, little is learned: 690 steps over ten million words gave an average similarity of 0.24, 3,450 gave 0.44
 # (docs/LOG.md, 2026-11-21).
 FEW_STEPS = 1000
 
+AfterEpoch = Callable[[list[float]], None]  # hears the mean loss of each epoch so far
+
 logger = logging.getLogger(__name__)
 
 
-def go_on_training(losses: list[float]) -> None:
-    """Do nothing after an epoch."""
-
-
-def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch = go_on_training) -> dict[str, Any]:
+def train(
+    config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch = lambda losses: None
+) -> dict[str, Any]:
     """Train word vectors from a cache, or go on where an earlier call was stopped.
 
-    The folder `config.out` afterwards holds vectors.safetensors, vocabulary.arrow, word_segmentation.json (where the
-    cache has it) and, written last, run.json; beside them settings.json and checkpoints/.
-
-    Args:
-        config: what to do.
-        report: hears how many words were read.
-        after_epoch: hears the mean losses after each epoch but the last, its checkpoint written (an objective without
-            steps has no epochs); what it raises ends the training, which can go on later.
+    The folder `config.out` afterwards holds what `WordVectors.save` writes; beside it settings.json and checkpoints/.
+    `report` hears how many words were read, `after_epoch` the mean losses after each epoch but the last, its checkpoint
+    written (an objective without steps has no epochs); what it raises ends the training, which can go on later.
 
     Returns:
         vocabulary, dim, epochs, steps, targets, loss (mean of the last epoch; None without steps), seconds,
@@ -75,21 +69,27 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         left to do, and then nothing was touched.
 
     Raises:
-        X2StaticError: input that cannot be used; the message says what, where and what to do.
+        X2StaticError: input that cannot be used.
         Interrupted: by SIGINT or SIGTERM, after the state was saved.
         OSError: the result or a checkpoint cannot be written.
     """
     device = pick_device(config.device)
     cache = Cache.open(config.cache)
     objective = load_objective(config.objective)(config)
-    if objective.takes_steps:
-        check_warmup(config.warmup, config.epochs)
-    choice = choose_shards(cache, config.partial, shards_begun_with(config.out) if config.partial else None)
-    _refuse_more_dimensions(config, cache.manifest.encoding.dim)
-    cache.segmentation()  # refused now, not after the training
+    _refuse_impossible(config, objective, cache)
+    shards = choose_shards(cache, config.partial, shards_begun_with(config.out) if config.partial else None)
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
-    predecessor = _predecessor(config, objective, cache)
-    run = RunFolder(config.out, _settings(config, objective, cache, choice, allowed, predecessor))
+    predecessor = None
+    if config.continue_run is not None:
+        predecessor = Predecessor.open(config.continue_run)
+        predecessor.check(config.out, cache, config.transform, config.dim)
+        if not (config.out / SETTINGS).is_file():  # a damaged one is found before the folder is claimed for it
+            logger.info("beginning with %s", predecessor.tensors)
+    settings = _settings(config, objective, cache, shards)
+    settings["vocab"] = allowed.sha256 if allowed is not None else None
+    if predecessor is not None:
+        settings["continue"] = predecessor.content
+    run = RunFolder(config.out, settings)
     figures = run.figures()
     if figures is not None and objective.takes_steps:
         _refuse_fewer_epochs(config, figures["epochs"])
@@ -97,15 +97,13 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         logger.info("%s: this run has finished before", config.out)
         return {**figures, "resumed": False, "finished_before": True}
     # Before the folder is claimed: a vocabulary that is empty must not leave settings behind that refuse the next try.
-    vocabulary = build_vocabulary(config.cache, choice.shards, config.min_count, config.max_vocab, allowed)
+    vocabulary = build_vocabulary(cache.path, shards.values(), config.min_count, config.max_vocab, allowed)
     continued = {} if predecessor is None else {"continued": predecessor.record(vocabulary)}
     with only_writer(config.out, "run"):
         run.claim()
-        if predecessor is not None:
-            predecessor.hand_down(run.path)
         stream = Stream(
             cache,
-            choice.shards,
+            list(shards.values()),
             vocabulary,
             seed=config.seed,
             batch_size=config.batch_size,
@@ -113,18 +111,17 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
             device=device if objective.takes_steps else CPU,
         )
         try:
-            vectors, state, resumed = _fit(config, objective, run, stream, vocabulary, predecessor, report, after_epoch)
+            training = Training(config, objective, run, stream, vocabulary, report, predecessor)
+            if objective.takes_steps:
+                training.go_on(after_epoch)
         except torch.OutOfMemoryError as error:
-            raise X2StaticError(
-                f"{config.out}: the device's memory does not hold {len(vocabulary):,} vectors, their moments and a "
-                f"buffer of {config.buffer_megabytes} MB; lower --max-vocab, --dim or --buffer-megabytes, or give "
-                "--device cpu"
-            ) from error
-        epochs = config.epochs if objective.takes_steps else 1
-        figures = _figures(vocabulary, vectors.shape[1], epochs, state)
+            what = f"{len(vocabulary):,} vectors, their moments and a buffer of {config.buffer_megabytes} MB"
+            hint = "lower --max-vocab, --dim or --buffer-megabytes, or give --device cpu"
+            raise X2StaticError(f"{config.out}: the device's memory does not hold {what}; {hint}") from error
+        figures = training.figures()
         record = {
             **figures,
-            "losses": state.losses,
+            "losses": training.state.losses,
             "words": vocabulary.total,
             "configuration": config.model_dump(mode="json"),
             "cache": cache.origin(run.settings["cache_content"]),
@@ -133,177 +130,221 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
             "device": device.type,
             **continued,
         }
-        if choice.listed is not None:
-            record["cache"]["shards"] = choice.listed
-        WordVectors(
-            words=vocabulary.words.to_pylist(),
-            matrix=vectors.cpu().numpy(),
-            counts=vocabulary.counts,
-            segmentation=cache.segmentation(),
-            run=record,
-        ).save(run.path)
-        logger.info("%s: %s vectors of %d dimensions", run.path, f"{len(vectors):,}", vectors.shape[1])
-    return {**figures, "resumed": resumed, "finished_before": False}
+        if config.partial:
+            record["cache"]["shards"] = run.settings["shards"]
+        words, matrix = vocabulary.words.to_pylist(), training.vectors.cpu().numpy()
+        WordVectors(words, matrix, vocabulary.counts, cache.segmentation(), record).save(run.path)
+        logger.info("%s: %s vectors of %d dimensions", run.path, f"{len(words):,}", figures["dim"])
+    return {**figures, "resumed": training.resumed, "finished_before": False}
 
 
-def _refuse_more_dimensions(config: TrainConfig, contexts: int) -> None:
-    if config.dim is not None and config.dim > contexts:
-        raise X2StaticError(
-            f"{config.cache}: --dim {config.dim} asked for, but its contexts have {contexts} dimensions; give "
-            f"{contexts} or less, or leave out --dim"
-        )
+def _refuse_impossible(config: TrainConfig, objective: BaseObjective, cache: Cache) -> None:
+    """Refuse what would be found only after a while, or never."""
+    dim, epochs, contexts = config.dim, config.epochs, cache.manifest.encoding.dim
+    if dim is not None and dim > contexts:
+        raise X2StaticError(f"{cache.path}: --dim {dim} asked for, but its contexts have {contexts} dimensions")
+    if objective.takes_steps and config.warmup >= epochs:
+        hint = "it counts epochs: ask for less (0.1 is a tenth of an epoch), or for more epochs"
+        raise X2StaticError(f"--warmup {config.warmup:g} is not shorter than the training (--epochs {epochs}); {hint}")
+    if config.continue_run is not None and not objective.takes_steps:
+        raise X2StaticError(f"{config.objective} begins from nothing; leave out --continue {config.continue_run}")
+    cache.segmentation()
 
 
 def _refuse_fewer_epochs(config: TrainConfig, begun: int) -> None:
     if begun > config.epochs:
-        raise X2StaticError(
-            f"{config.out}: --epochs {config.epochs} asked for, but this run has begun or finished epoch {begun}; ask "
-            f"for {begun} or more, or give another --out"
-        )
+        where = f"{config.out}: --epochs {config.epochs} asked for, but this run has begun or finished epoch {begun}"
+        raise X2StaticError(f"{where}; ask for {begun} or more, or give another --out")
 
 
-def _predecessor(config: TrainConfig, objective: BaseObjective, cache: Cache) -> Predecessor | None:
-    """Return the run that --continue names, once it is known to fit."""
-    if config.continue_run is None:
-        return None
-    predecessor = Predecessor.open(config.continue_run)
-    if not objective.takes_steps:
-        raise X2StaticError(
-            f"--continue {predecessor.folder}: {config.objective} begins from nothing; leave out --continue"
-        )
-    predecessor.check(config.out, cache, config.transform, config.dim)
-    if not (config.out / SETTINGS).is_file():  # a damaged one is found before the folder is claimed for it
-        logger.info("beginning with %s", predecessor.tensors)
-    return predecessor
-
-
-def _settings(
-    config: TrainConfig,
-    objective: BaseObjective,
-    cache: Cache,
-    choice: ShardChoice,
-    allowed: WordList | None,
-    predecessor: Predecessor | None,
-) -> dict[str, Any]:
-    """Return what identifies a run: all that can change its vectors.
+def _settings(config: TrainConfig, objective: BaseObjective, cache: Cache, shards: dict[int, Shard]) -> dict[str, Any]:
+    """Return what identifies a run: all that can change its vectors, but for files of words and runs it begins with.
 
     The number of epochs counts only where earlier steps depend on it, the shards' numbers only where not all are meant.
     """
     settings = {
         **config.model_dump(mode="json", exclude=NO_SETTINGS),
-        "vocab": allowed.sha256 if allowed is not None else None,
-        "cache_content": content_of(choice.shards),
+        "cache_content": content_of(list(shards.values())),
         "encoding": cache.manifest.fingerprint,
     }
     if objective.takes_steps and config.schedule != "constant":
         settings["epochs"] = config.epochs
-    if choice.listed is not None:
-        settings["shards"] = choice.listed
-    if predecessor is not None:
-        settings["continue"] = predecessor.content
+    if config.partial:
+        settings["shards"] = list_numbers(shards)
     return settings
 
 
-def _fit(
-    config: TrainConfig,
-    objective: BaseObjective,
-    run: RunFolder,
-    stream: Stream,
-    vocabulary: Vocabulary,
-    predecessor: Predecessor | None,
-    report: Report,
-    after_epoch: AfterEpoch,
-) -> tuple[Tensor, TrainingState, bool]:
-    """Return the vectors without their bias, (vocabulary, dim), the state at the end, and whether the run went on."""
-    if objective.takes_steps and arithmetic.pays(stream.device, len(vocabulary) * stream.dim):
-        arithmetic.compiling()  # while the cache is read for the first time
-    transform, learner, state, resumed = _begin(config, objective, run, stream, vocabulary, predecessor, report)
-    vectors = learner.vectors[:, : transform.dim(stream.dim)]
-    if not objective.takes_steps:
-        state.targets = vocabulary.total
-        return vectors, state, resumed
-    words, epochs = vocabulary.total, config.epochs
-    training = Training(
-        run=run,
-        objective=objective,
-        draws=draws_of(config.seed, vocabulary.counts, config.subsample, config.noise_power, stream.device),
-        stream=stream,
-        transform=transform,
-        learner=learner,
-        state=state,
-        schedule=Schedule(config.lr, config.schedule, config.warmup * words, epochs * words),
-        epochs=epochs,
-        words=words,
-        checkpoint_seconds=60 * config.checkpoint_minutes,
-        report=report,
-    )
-    training.go_on(after_epoch)
-    if state.steps < FEW_STEPS and not objective.needs_words and predecessor is None:
-        logger.warning(
-            "%d steps are too few to learn much from; train for more --epochs, or by --objective closed-form "
-            "--transform whiten",
-            state.steps,
-        )
-    return vectors, state, resumed
+def learning_rate(words: float, peak: float, kind: str, warmup: float, total: int) -> float:
+    """Return the rate at a position, which is in words of the vocabulary seen, like the warm-up and the whole training.
 
-
-def _begin(
-    config: TrainConfig,
-    objective: BaseObjective,
-    run: RunFolder,
-    stream: Stream,
-    vocabulary: Vocabulary,
-    predecessor: Predecessor | None,
-    report: Report,
-) -> tuple[Transform, Learner, TrainingState, bool]:
-    """Return the space, the vectors and the state of the newest checkpoint, or of a new run; and which of the two.
-
-    One pass over the cache serves the transform and the first vectors. A run that goes on finds the transform in its
-    folder and its vectors in a checkpoint: then there is no pass. The sums are gone afterwards.
+    Words that are subsampled away count: so the rate does not depend on draws.
     """
-    began = time.monotonic()
-
-    @once
-    def moments() -> Moments:
-        return gather(stream, vocabulary, report, objective.needs_words)
-
-    if config.transform == "none" and config.dim is None:
-        transform = IDENTITY
-    elif (run.path / TRANSFORM).is_file():
-        transform = Transform.load(run.path / TRANSFORM)
-    else:
-        transform = fit_transform(config.transform, config.dim, moments(), run.settings["cache_content"])
-        if objective.takes_steps:
-            transform.save(run.path / TRANSFORM)
-            logger.info("%s: fitted on %s words", run.path / TRANSFORM, f"{vocabulary.total:,}")
-    learner = Learner.zeros((len(vocabulary), transform.width(stream.dim)), stream.device)
-    state = run.load(learner)
-    if state is not None:
-        _refuse_fewer_epochs(config, state.position.epoch + (state.position > Position(state.position.epoch)))
-        logger.info("going on at epoch %d, step %s", state.position.epoch + 1, f"{state.steps:,}")
-        return transform, learner, state, True
-    objective.begin(learner.vectors, vocabulary.counts, transform, moments)
-    if predecessor is not None:
-        predecessor.carry_over(learner, vocabulary)
-    state = TrainingState(
-        steps=learner.steps,
-        steps_before=learner.steps,
-        seconds=time.monotonic() - began,
-        seconds_waited=stream.seconds_waited,
-    )
-    return transform, learner, state, False
+    if words < warmup:
+        return peak * words / warmup
+    if kind == "constant":
+        return peak
+    done = min(1.0, (words - warmup) / (total - warmup))
+    return peak * (1 - done) if kind == "linear" else peak * (1 + math.cos(math.pi * done)) / 2
 
 
-def _figures(vocabulary: Vocabulary, dim: int, epochs: int, state: TrainingState) -> dict[str, Any]:
-    seconds = max(state.seconds, 1e-9)
-    return {
-        "vocabulary": len(vocabulary),
-        "dim": dim,
-        "epochs": epochs,
-        "steps": state.steps - state.steps_before,
-        "targets": state.targets,
-        "loss": state.losses[-1] if state.losses else None,
-        "seconds": round(state.seconds, 3),
-        "words_per_second": round(vocabulary.total * epochs / seconds),
-        "data_wait": round(state.seconds_waited / seconds, 4),
-    }
+class Training:
+    """A training under way."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        objective: BaseObjective,
+        run: RunFolder,
+        stream: Stream,
+        vocabulary: Vocabulary,
+        report: Report,
+        predecessor: Predecessor | None,
+    ) -> None:
+        """Go on from the newest checkpoint in the run's folder, whose lock the caller holds, or begin.
+
+        One pass over the cache serves the transform and the first vectors; a run that goes on needs none.
+        """
+        self.config, self.objective, self.run, self.stream, self.report = config, objective, run, stream, report
+        self.words, self.epochs = vocabulary.total, config.epochs if objective.takes_steps else 1  # words in an epoch
+        self.draws = draws_of(config.seed, vocabulary.counts, config.subsample, config.noise_power, stream.device)
+        began = time.monotonic()
+        if objective.takes_steps and arithmetic.pays(stream.device, len(vocabulary) * stream.dim):
+            arithmetic.compiling()  # while the cache is read for the first time
+
+        @once
+        def moments() -> Moments:
+            return gather(stream, vocabulary, report, objective.needs_words)
+
+        if predecessor is not None:
+            predecessor.hand_down(run.path)
+        self.transform = self._space(moments)
+        self.learner = Learner.zeros((len(vocabulary), self.transform.width(stream.dim)), stream.device)
+        state = run.load(self.learner)
+        self.resumed = state is not None
+        if state is None:
+            objective.begin(self.learner.vectors, vocabulary.counts, self.transform, moments)
+            if predecessor is not None:
+                predecessor.carry_over(self.learner, vocabulary)
+            state = TrainingState(
+                steps=self.learner.steps,
+                steps_before=self.learner.steps,
+                targets=0 if objective.takes_steps else self.words,
+                seconds=time.monotonic() - began,
+                seconds_waited=stream.seconds_waited,
+            )
+        else:
+            _refuse_fewer_epochs(config, state.position.epoch + (state.position > Position(state.position.epoch)))
+            logger.info("going on at epoch %d, step %s", state.position.epoch + 1, f"{state.steps:,}")
+        self.state = state
+
+    def _space(self, moments: Callable[[], Moments]) -> Transform:
+        config, file = self.config, self.run.path / TRANSFORM
+        if config.transform == "none" and config.dim is None:
+            return IDENTITY
+        if file.is_file():
+            return Transform.load(file)
+        transform = fit_transform(config.transform, config.dim, moments(), self.run.settings["cache_content"])
+        if self.objective.takes_steps:
+            transform.save(file)
+        return transform
+
+    def go_on(self, after_epoch: AfterEpoch) -> None:
+        """Train from the state to the last epoch's end."""
+        started = time.monotonic() - self.state.seconds
+        waited = self.state.seconds_waited - self.stream.seconds_waited
+        saved = time.monotonic()
+        with StopRequest() as stop:
+            drawn = map(self._draw, self.stream.batches(self.state.position, self.epochs, self.transform))
+            several = ahead(iter(lambda: list(islice(drawn, BATCHES_AHEAD)), []))
+            if arithmetic.pays(self.learner.vectors.device, self.learner.vectors.numel()):
+                arithmetic.compiling().result()
+            for position, n_words, targets, after in chain.from_iterable(self.stream.waited(several)):
+                self._learn(n_words, targets)
+                self.state.position = after
+                ended = after.epoch > position.epoch
+                if ended:
+                    self._end_epoch(position.epoch)
+                self.state.seconds = time.monotonic() - started
+                self.state.seconds_waited = waited + self.stream.seconds_waited
+                self._report()
+                signal = stop.signal
+                if ended or signal or time.monotonic() - saved >= 60 * self.config.checkpoint_minutes:
+                    path = self.run.save(self.state, self.learner)
+                    saved = time.monotonic()
+                    if signal and after.epoch < self.epochs:
+                        hint = "run the same command again to go on"
+                        raise Interrupted(f"stopped by {signal.name}; the state is saved in {path}, {hint}")
+                if ended and after.epoch < self.epochs:
+                    after_epoch(self.state.losses)
+        if self.state.steps < FEW_STEPS and not self.objective.needs_words:
+            hint = "train for more --epochs, or by --objective closed-form --transform whiten"
+            logger.warning("%d steps are too few to learn much from; %s", self.state.steps, hint)
+
+    def _draw(self, item: tuple[Position, Batch, Position]) -> tuple[Position, int, Targets, Position]:
+        """Return the position of a batch, the number of its words, its targets and the position behind it."""
+        position, batch, after = item
+        return position, len(batch.words), self.objective.draw(batch, position, self.draws, self.learner.vectors), after
+
+    def _learn(self, n_words: int, targets: Targets) -> None:
+        """Take one step, unless subsampling left the batch no target."""
+        state = self.state
+        state.batches += 1
+        # At its beginning the first step of a warm-up would have rate 0, at its end the last step of a rate that falls.
+        middle = state.words + n_words / 2
+        state.words += n_words
+        if not len(targets):
+            return
+        config, words = self.config, self.words
+        rate = learning_rate(middle, config.lr, config.schedule, config.warmup * words, config.epochs * words)
+        loss = self.learner.learn(targets, rate)
+        if not math.isfinite(loss):
+            raise self._too_high(f"the loss is not finite in epoch {state.position.epoch + 1}, step {state.steps + 1}")
+        state.steps = self.learner.steps
+        state.targets += len(targets)
+        state.epoch_loss += loss
+        state.epoch_targets += len(targets)
+
+    def _end_epoch(self, epoch: int) -> None:
+        state, expected = self.state, self.words * (epoch + 1)
+        if state.words != expected:
+            raise self.stream.miscount(state.words, expected)
+        if not state.epoch_targets:
+            why = f"--subsample {self.config.subsample:g} is too low for {self.words} words"
+            raise X2StaticError(f"epoch {epoch + 1} kept no target: {why}; raise it, or give 0 to keep all")
+        low, high = self.learner.vectors.aminmax()  # NaN goes through; isfinite would take one and a half matrices more
+        if not math.isfinite(low) or not math.isfinite(high):
+            raise self._too_high(f"a vector is not finite after epoch {epoch + 1}")
+        loss = state.epoch_loss / state.epoch_targets
+        state.losses.append(loss)
+        logger.info("epoch %d: loss %.4f over %s targets", epoch + 1, loss, f"{state.epoch_targets:,}")
+        state.epoch_loss, state.epoch_targets = 0.0, 0
+
+    def _too_high(self, what: str) -> X2StaticError:
+        hint = f"the learning rate {self.config.lr:g} is probably too high: lower --lr, and give another --out"
+        return X2StaticError(f"{what}; {hint}")
+
+    def _report(self) -> None:
+        state = self.state
+        losses = [state.epoch_loss / state.epoch_targets] if state.epoch_targets else state.losses
+        detail = f"loss {losses[-1]:.3f}" if losses else ""
+        self.report(Progress(state.words, self.words * self.epochs, "words", detail))
+
+    @property
+    def vectors(self) -> torch.Tensor:
+        """The vectors without their bias, (vocabulary, dim)."""
+        return self.learner.vectors[:, : self.transform.dim(self.stream.dim)]
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the training came to."""
+        state, seconds = self.state, max(self.state.seconds, 1e-9)
+        return {
+            "vocabulary": len(self.vectors),
+            "dim": self.vectors.shape[1],
+            "epochs": self.epochs,
+            "steps": state.steps - state.steps_before,
+            "targets": state.targets,
+            "loss": state.losses[-1] if state.losses else None,
+            "seconds": round(state.seconds, 3),
+            "words_per_second": round(self.words * self.epochs / seconds),
+            "data_wait": round(state.seconds_waited / seconds, 4),
+        }

@@ -27,12 +27,10 @@ class Transform:
         center    m       I                        V_d                    yes
         whiten    m       S^-1/2 (symmetric)       V_d L_d^-1/2           yes
 
-    Fewer dimensions of contexts as they are keep the axes of the second moment, not of the covariance: these are the
-    closest to the contexts themselves, and hold on to their common mean, which takes a bias's place. The symmetric root
-    is the one that moves contexts least; on d < dim axes there is no such choice, and the axes are the coordinates.
-
-    Centred contexts have lost the mean that serves as a bias, so each word gets one: its coordinate on the ones. It is
-    trained and kept in checkpoints like the others, and not exported.
+    Fewer dimensions of contexts as they are keep the axes of the second moment, not of the covariance: these hold on to
+    the contexts' mean, which takes a bias's place. The symmetric root is the one that moves contexts least. Centred
+    contexts have lost their mean, so each word gets a bias, its coordinate on the ones. It is trained and kept in
+    checkpoints like the others, and not exported.
     """
 
     shift: Tensor | None = None  # (teacher's dim,) float64; None for 0
@@ -49,19 +47,14 @@ class Transform:
                 metadata = opened.metadata()
             return cls(tensors.get("shift"), tensors.get("matrix"), metadata["bias"] == "yes", metadata["fitted_on"])
         except (SafetensorError, KeyError, TypeError) as error:
-            raise X2StaticError(
-                f"{file}: the transform of this run's contexts is damaged ({error}); give --out a new folder"
-            ) from error
+            raise X2StaticError(f"{file}: the transform of this run is damaged ({error}); give a new --out") from error
 
     def save(self, file: Path) -> None:
         """Write the transform, whole or not at all."""
         parts = {"shift": self.shift, "matrix": self.matrix}
+        arrays = {name: tensor.numpy() for name, tensor in parts.items() if tensor is not None}
         with open_atomically(file) as opened:
-            write_arrays(
-                opened,
-                {name: tensor.numpy() for name, tensor in parts.items() if tensor is not None},
-                {"bias": "yes" if self.bias else "no", "fitted_on": self.fitted_on},
-            )
+            write_arrays(opened, arrays, {"bias": "yes" if self.bias else "no", "fitted_on": self.fitted_on})
 
     def dim(self, contexts: int) -> int:
         """Return the length of the vectors that are exported, for contexts of a length."""
@@ -80,32 +73,20 @@ class Transform:
         return differences if self.matrix is None else differences @ self.matrix
 
     def apply(self, contexts: Tensor) -> Tensor:
-        """Transform contexts that lie where this transform lies, in float32.
-
-        Args:
-            contexts: (n, teacher's dim) float16, all finite; some thousand, as they are held in float32 too.
-
-        Returns:
-            (n, width) float16; its last column is 1 where there is a bias. What float16 cannot hold is infinite.
-        """
+        """Transform some thousand contexts, (n, teacher's dim) float16, to (n, width) float16 or infinity."""
         if self.shift is None and self.matrix is None:
             return contexts
-        shift, matrix = self._float32
-        centred = contexts.float() if shift is None else contexts.float() - shift
         into = contexts.new_ones((len(contexts), self.width(contexts.shape[1])))
-        into[:, : self.dim(contexts.shape[1])] = centred if matrix is None else centred @ matrix
+        into[:, : self.dim(contexts.shape[1])] = self._in_float32.map_contexts(contexts.float())
         return into
 
     @cached_property
-    def _float32(self) -> tuple[Tensor | None, Tensor | None]:
-        return (
-            None if self.shift is None else self.shift.float(),
-            None if self.matrix is None else self.matrix.float(),
-        )
+    def _in_float32(self) -> "Transform":
+        return self.to(torch.float32)
 
-    def to(self, device: torch.device) -> "Transform":
-        """Return the same transform on a device."""
-        shift, matrix = (None if part is None else part.to(device) for part in (self.shift, self.matrix))
+    def to(self, place: torch.device | torch.dtype) -> "Transform":
+        """Return the same transform on a device, or of a dtype."""
+        shift, matrix = (None if part is None else part.to(place) for part in (self.shift, self.matrix))
         return replace(self, shift=shift, matrix=matrix)
 
 

@@ -64,41 +64,24 @@ class WordList:
 
     @classmethod
     def load(cls, file: Path) -> "WordList":
-        """Read a file of words, one a line, UTF-8.
-
-        Raises X2StaticError: there is no such file, it is no text, or holds no word.
-        """
-        if not file.is_file():
-            raise X2StaticError(f"{file}: the vocabulary file is missing; --vocab takes a file with one word a line")
+        """Read a file of words, one a line. Raises X2StaticError: it is missing, not UTF-8, or holds no word."""
         try:
             lines = file.read_text(encoding="utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            raise X2StaticError(
-                f"{file}: not UTF-8 text ({error}); --vocab takes a file with one word a line"
-            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise X2StaticError(f"{file}: not a vocabulary of one word a line, in UTF-8 ({error})") from error
         words = dict.fromkeys(line.strip() for line in lines)
         words.pop("", None)
         if not words:
-            raise X2StaticError(
-                f"{file}: the vocabulary file holds no word; write one word a line, or leave out --vocab"
-            )
+            raise X2StaticError(f"{file}: the vocabulary holds no word; write one a line, or leave out --vocab")
         return cls(file, tuple(words))
 
 
 def build_vocabulary(
-    cache: Path, shards: "Iterable[Shard]", min_count: int, max_vocab: int, allowed: WordList | None = None
+    cache: Path, shards: Iterable["Shard"], min_count: int, max_vocab: int, allowed: WordList | None = None
 ) -> Vocabulary:
-    """Merge the lexicons of the shards.
+    """Merge the lexicons of the shards of a cache, and keep the most frequent words, of those that are allowed.
 
-    Args:
-        cache: where they are from, for the message.
-        shards: all of a run.
-        min_count: words that are rarer are left out.
-        max_vocab: at most so many words, the most frequent ones.
-        allowed: only these words, where a `--vocab` file was given.
-
-    Raises:
-        X2StaticError: no word is left.
+    Raises X2StaticError: no word is left.
     """
     table = merge_lexicons(shards)
     distinct = len(table)
@@ -108,10 +91,8 @@ def build_vocabulary(
     table = table.filter(pc.greater_equal(table["count"], min_count))
     if not len(table):
         where = f" among the words of {allowed.file}" if allowed is not None else ""
-        raise X2StaticError(
-            f"{cache}: no word occurs --min-count {min_count} times or more; the highest count{where} is "
-            f"{highest}; lower --min-count, or encode more text"
-        )
+        what = f"no word occurs --min-count {min_count} times or more; the highest count{where} is {highest}"
+        raise X2StaticError(f"{cache}: {what}; lower --min-count, or encode more text")
     table = table.sort_by([("count", "descending"), ("word", "ascending")]).slice(0, max_vocab).combine_chunks()
     logger.info("vocabulary: %s of %s distinct words", f"{len(table):,}", f"{distinct:,}")
     return Vocabulary(table["word"].chunk(0), table["count"].to_numpy())
@@ -136,21 +117,12 @@ def _add_up(lexicons: list[pa.Table]) -> pa.Table:
 
 
 def _restrict(table: pa.Table, allowed: WordList) -> pa.Table:
-    """Keep the words of a list; say how many of them the corpus lacks."""
-    kept = table.filter(pc.is_in(table["word"], value_set=pa.array(allowed.words, pa.large_string())))
-    if not len(kept):
-        raise X2StaticError(
-            f"{allowed.file}: none of its {len(allowed.words):,} words occurs in the corpus (its first is "
-            f"{allowed.words[0]!r}); --vocab takes one word a line, written as the corpus's words are (lower-cased)"
-        )
-    absent = len(allowed.words) - len(kept)
-    if len(kept) < LITTLE_KNOWN * len(allowed.words):
-        logger.warning(
-            "%s: only %s of its %s words occur in the corpus; is it the vocabulary of another cache?",
-            allowed.file,
-            f"{len(kept):,}",
-            f"{len(allowed.words):,}",
-        )
-    elif absent:
-        logger.info("%s: %s of its %s words do not occur", allowed.file, f"{absent:,}", f"{len(allowed.words):,}")
-    return kept
+    common = table.filter(pc.is_in(table["word"], value_set=pa.array(allowed.words, pa.large_string())))
+    n_words = len(allowed.words)
+    if not len(common):
+        what = f"none of its {n_words:,} words occurs in the corpus (its first is {allowed.words[0]!r})"
+        raise X2StaticError(f"{allowed.file}: {what}; write words as in the corpus (lower-cased), one a line")
+    if len(common) < LITTLE_KNOWN * n_words:
+        what = f"only {len(common):,} of its {n_words:,} words occur in the corpus"
+        logger.warning("%s: %s; is it the vocabulary of another cache?", allowed.file, what)
+    return common

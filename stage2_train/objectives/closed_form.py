@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from x2static.stage2_train.moments import Moments, pieces, symmetric_power
-from x2static.stage2_train.objectives.objective import BaseObjective
+from x2static.stage2_train.objectives.objective import BaseObjective, Counts
 from x2static.stage2_train.transform import Transform
 
 
@@ -26,13 +26,7 @@ class Objective(BaseObjective):
     takes_steps = draws = False
     needs_words = True
 
-    def begin(
-        self,
-        vectors: Tensor,
-        counts: npt.NDArray[np.int64],
-        transform: Transform,
-        moments: Callable[[], Moments],
-    ) -> None:
+    def begin(self, vectors: Tensor, counts: Counts, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the slopes of all words; the bias stays 0."""
         sums = moments()
         slopes, _ = solve(sums, transform)
@@ -41,14 +35,7 @@ class Objective(BaseObjective):
 
 
 def solve(moments: Moments, transform: Transform) -> tuple[Tensor, Tensor]:
-    """Solve what all words share.
-
-    Returns:
-        A (A^T S A)^-1, (teacher's dim, dim) float64, and (A^T S A)^-1, (dim, dim).
-
-    Raises:
-        X2StaticError: all contexts are equal.
-    """
+    """Return A (A^T S A)^-1, (teacher's dim, dim) float64, and (A^T S A)^-1, (dim, dim), which all words share."""
     covariance = moments.covariance()
     inner = transform.map_differences(transform.map_differences(covariance).T)  # A^T S A
     inverse = symmetric_power((inner + inner.T) / 2, -1.0)
@@ -67,11 +54,7 @@ def write_optimum(moments: Moments, transform: Transform, log_odds: npt.NDArray[
     that is nearest to the constant 1, in the mean of squares, is g = (S' + m' m'^T)^-1 m', and u_w has a multiple of it
     added.
 
-    Args:
-        moments: sums over the whole cache, with those of the words.
-        transform: the space.
-        log_odds: (vocabulary,) log p_w / (k q_w).
-        vectors: (vocabulary, width) float32, overwritten; on any device. The last column is the bias, if any.
+    `log_odds`, (vocabulary,), are log p_w / (k q_w); the bias is the last column of the vectors, (vocabulary, width).
     """
     slopes, inverse = solve(moments, transform)
     mean = transform.map_contexts(moments.mean[None])[0]  # m', 0 where the moments are the transform's

@@ -3,9 +3,8 @@
     f(u_w, c_S) = l(u_w . c_S) + sum over w' in N of l(-u_w' . c_S),      l(x) = log(1 + exp(-x))
 
 A pool of P words is drawn from the noise distribution, and every target of the batch is scored against all of it, with
-weights of negatives / P: two matrix products instead of a gather for each target. A word's expected weight is negatives
-times its noise probability, as with fresh negatives for each target, and so the expected loss and gradient are the
-paper's (tested).
+weights of negatives / P: two matrix products instead of a gather for each target. A word's expected weight, and so the
+expected loss and gradient, are those of fresh negatives for each target (tested).
 """
 
 import math
@@ -20,12 +19,12 @@ from torch.nn import functional
 
 from x2static.machine.device import has_bfloat16
 from x2static.schemas.training import TrainConfig
-from x2static.stage2_train.buffer import Batch
-from x2static.stage2_train.learner import Gradient, ScorePairs, Targets, runs, score_pairs
+from x2static.stage2_train.learner import Gradient, Targets, runs, score_pairs
 from x2static.stage2_train.moments import Moments
 from x2static.stage2_train.objectives.closed_form import write_optimum
-from x2static.stage2_train.objectives.objective import BaseObjective
+from x2static.stage2_train.objectives.objective import BaseObjective, Counts
 from x2static.stage2_train.sampling import Draw, Draws, Position, generator, keep_probabilities
+from x2static.stage2_train.stream import Batch
 from x2static.stage2_train.transform import Transform
 
 CLAMP = 20.0  # scores are cut to [-20, 20], as in the reference implementation
@@ -47,18 +46,8 @@ class Objective(BaseObjective):
         self.needs_words = config.init == "closed-form"
         self.loss_of_zeros = (1 + config.negatives) * math.log(2)
 
-    def begin(
-        self,
-        vectors: Tensor,
-        counts: npt.NDArray[np.int64],
-        transform: Transform,
-        moments: Callable[[], Moments],
-    ) -> None:
-        """Write uniform vectors in +-1/width, zeros, or the optimum for Gaussian contexts; a bias begins at 0.
-
-        Memory: the sums of the words (8 bytes x vocabulary x dim) beside the vectors (4), together as much as training
-        takes with the optimiser's moments, which are not touched yet.
-        """
+    def begin(self, vectors: Tensor, counts: Counts, transform: Transform, moments: Callable[[], Moments]) -> None:
+        """Write uniform vectors in +-1/width, zeros, or the optimum for Gaussian contexts; a bias begins at 0."""
         if self.init == "closed-form":
             write_optimum(moments(), transform, self.log_odds(counts), vectors)
         elif self.init == "uniform":
@@ -66,11 +55,10 @@ class Objective(BaseObjective):
             if transform.bias:
                 vectors[:, -1] = 0
 
-    def log_odds(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def log_odds(self, counts: Counts) -> npt.NDArray[np.float64]:
         """Return log p_w / (k q_w), (vocabulary,).
 
-        p_w is the share of w among the targets that subsampling keeps, q_w its probability as a negative, k the number
-        of negatives.
+        p_w is the share of w among the targets that subsampling keeps, q_w its probability as one of k negatives.
         """
         targets = counts * keep_probabilities(counts, self.subsample)
         noise = counts.astype(np.float64) ** self.noise_power
@@ -87,7 +75,9 @@ class Objective(BaseObjective):
             return FreshNegatives(contexts, context_of, torch.cat([words[:, None], negatives], dim=1))
         pool, times = draws.noise((self.pool,), position).unique(return_counts=True)  # type: ignore[no-untyped-call]
         weights = (times.double() * (self.negatives / self.pool)).to(like.dtype)
-        return SharedNegatives(contexts, context_of, words, pool, weights, product_type(like))
+        # With bfloat16 a score is off by less than 1 %, a gradient's value by less than 0.5 %: Adam keeps its sign.
+        fast = like.dtype == torch.float32 and has_bfloat16(like.device)
+        return SharedNegatives(contexts, context_of, words, pool, weights, torch.bfloat16 if fast else like.dtype)
 
 
 def uniform_vectors(seed: int, n_words: int, width: int) -> npt.NDArray[np.float32]:
@@ -99,21 +89,8 @@ def uniform_vectors(seed: int, n_words: int, width: int) -> npt.NDArray[np.float
     return drawn
 
 
-def product_type(like: Tensor) -> torch.dtype:
-    """Return the number format of the products with a shared pool: bfloat16 where it is fast, for vectors in float32.
-
-    A score is off by less than 1 % then, a gradient's value by less than half a percent, of which Adam keeps the sign.
-    """
-    return torch.bfloat16 if like.dtype == torch.float32 and has_bfloat16(like.device) else like.dtype
-
-
 def loss_and_slopes(scores: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum of l(sign * score) in float64, and its derivatives by the scores; both respect the clamp.
-
-    Args:
-        scores: (n_pairs,).
-        signs: (n_pairs,) or a single one: 1 for a target, -1 for a negative.
-    """
+    """Return the sum of l(sign * score), and its derivatives by the scores, (n_pairs,); the sign of a target is 1."""
     margins = scores.clamp(-CLAMP, CLAMP) * signs
     loss = functional.softplus(-margins).sum(dtype=torch.float64)
     slopes = -signs * torch.sigmoid(-margins) * (scores.abs() <= CLAMP)
@@ -122,71 +99,50 @@ def loss_and_slopes(scores: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class FreshNegatives:
-    """The targets of a batch, with negatives of its own for each."""
+class FreshNegatives(Targets):
+    """The targets of a batch, each with negatives of its own behind it: words are (n_targets, 1 + negatives)."""
 
-    contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
-    context_of: Tensor  # (n_targets,) int64, the context of each target
-    words: Tensor  # (n_targets, 1 + negatives) int64, rows of the vocabulary: the target, then its negatives
-
-    def __len__(self) -> int:
-        """Return the number of targets."""
-        return len(self.words)
-
-    def loss_and_gradient(self, vectors: Tensor, score: ScorePairs = score_pairs) -> tuple[float, Gradient]:
+    def loss_and_gradient(self, vectors: Tensor) -> tuple[float, Gradient]:
         """Return the summed loss and the gradient of the mean."""
         width = self.words.shape[1]
         # Sorted by word, stably: each row is one run.
         words, order = torch.sort(self.words.flatten(), stable=True)
         context_of = self.context_of.index_select(0, order // width)
         signs = torch.where(order % width == 0, 1.0, -1.0).to(vectors.dtype)
-        loss, slopes = loss_and_slopes(score(vectors, self.contexts, words, context_of), signs)
+        loss, slopes = loss_and_slopes(score_pairs(vectors, self.contexts, words, context_of), signs)
         rows, starts = runs(words)
         return float(loss), Gradient(rows, starts, context_of, slopes / len(self), self.contexts)
 
 
 @dataclass(frozen=True)
-class SharedNegatives:
-    """The targets of a batch, and the negatives of them all."""
+class SharedNegatives(Targets):
+    """The targets of a batch, (n_targets,), and the negatives of them all."""
 
-    contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
-    context_of: Tensor  # (n_targets,) int64, the context of each target
-    words: Tensor  # (n_targets,) int64, rows of the vocabulary
     pool: Tensor  # (n_pool,) int64, rows of the vocabulary, ascending, each once
     weights: Tensor  # (n_pool,), in the vectors' dtype: negatives times the share of the draws that gave the word
     product_type: torch.dtype  # number format of the factors of the two matrix products
 
-    def __len__(self) -> int:
-        """Return the number of targets."""
-        return len(self.words)
-
-    def loss_and_gradient(self, vectors: Tensor, score: ScorePairs = score_pairs) -> tuple[float, Gradient]:
+    def loss_and_gradient(self, vectors: Tensor) -> tuple[float, Gradient]:
         """Return the summed loss and the gradient of the mean, whose rows are those of targets and pool."""
         # Sorted by word, stably: each row is one run.
         words, order = torch.sort(self.words, stable=True)
         context_of = self.context_of.index_select(0, order)
-        scores = score(vectors, self.contexts, words, context_of)
+        scores = score_pairs(vectors, self.contexts, words, context_of)
         positive, slopes = loss_and_slopes(scores, torch.ones_like(scores[:1]))
         negative, pool_values = self._negatives(vectors)
-        words_once, starts = runs(words)
-        rows, place = torch.cat([words_once, self.pool]).unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        counts = torch.zeros_like(rows)
-        counts[place[: len(words_once)]] = starts.diff()
+        rows = torch.cat([words, self.pool]).unique()  # type: ignore[no-untyped-call]
+        starts = functional.pad(torch.searchsorted(words, rows), (0, 1), value=len(words))
         pool_row = torch.full_like(rows, -1)
-        pool_row[place[len(words_once) :]] = torch.arange(len(self.pool), device=rows.device)
-        return float(positive + negative), Gradient(
-            rows=rows,
-            starts=functional.pad(torch.cumsum(counts, 0), (1, 0)),
-            context_of=context_of,
-            slopes=slopes / len(self),
-            contexts=self.contexts,
-            pool_row=pool_row,
-            pool_values=pool_values,
-        )
+        pool_row[torch.searchsorted(rows, self.pool)] = torch.arange(len(self.pool), device=rows.device)
+        gradient = Gradient(rows, starts, context_of, slopes / len(self), self.contexts, pool_row, pool_values)
+        return float(positive + negative), gradient
 
     def _negatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Score every context against the pool once, however many targets it has; return loss and gradient."""
-        contexts, pool = (_padded(rows.to(self.product_type)) for rows in (self.contexts, vectors[self.pool]))
+        """Return loss and gradient; every context is scored against the pool once, however many targets it has."""
+        contexts, pool = (
+            functional.pad(rows.to(self.product_type), (0, 0, 0, -len(rows) % ROWS_TOGETHER))
+            for rows in (self.contexts, vectors[self.pool])
+        )
         n_targets = torch.bincount(self.context_of, minlength=len(contexts)).to(vectors.dtype)  # none in the padding
         scores = (contexts @ pool.T).to(vectors.dtype)  # (n_contexts, n_pool), padded
         low, high = scores.aminmax()
@@ -199,8 +155,3 @@ class SharedNegatives:
         values = (slopes.to(self.product_type).T @ contexts)[: len(self.pool)].to(vectors.dtype)
         loss = losses.double() @ self.weights.double() + 0.0 * (high.double() - low.double())  # infinity shows in it
         return loss, values.mul_(self.weights[:, None])
-
-
-def _padded(rows: Tensor) -> Tensor:
-    """Return rows with zeros below them, up to the next multiple of ROWS_TOGETHER."""
-    return functional.pad(rows, (0, 0, 0, -len(rows) % ROWS_TOGETHER))

@@ -25,19 +25,20 @@ from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.training import ObjectiveName, TrainConfig
-from x2static.stage2_train.buffer import Batch
 from x2static.stage2_train.learner import Targets
 from x2static.stage2_train.moments import Moments
 from x2static.stage2_train.sampling import Draws, Position
+from x2static.stage2_train.stream import Batch
 from x2static.stage2_train.transform import Transform
+
+Counts = npt.NDArray[np.int64]
 
 
 class BaseObjective(ABC):
     """A way from a cache to word vectors, set up for a run."""
 
-    # whether it learns in epochs of steps. Then a run goes on from its checkpoints and by more epochs, begins from
-    # another one (--continue), and can be pruned by its losses. Otherwise one pass over the cache is all, and `begin`
-    # gives the result.
+    # whether it learns in epochs of steps: then a run goes on from its checkpoints and by more epochs, begins from
+    # another one (--continue), and can be pruned by its losses; otherwise `begin` gives the result
     takes_steps: ClassVar[bool] = True
     draws: ClassVar[bool] = True  # whether its vectors depend on the seed
     needs_words: bool = False  # whether `begin` uses the sums of each word's contexts, which the pass then adds up
@@ -50,36 +51,16 @@ class BaseObjective(ABC):
         """Take from the configuration what the objective depends on; here nothing."""
 
     @abstractmethod
-    def begin(
-        self,
-        vectors: Tensor,
-        counts: npt.NDArray[np.int64],
-        transform: Transform,
-        moments: Callable[[], Moments],
-    ) -> None:
+    def begin(self, vectors: Tensor, counts: Counts, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the vectors to begin with; not called where a run goes on from a checkpoint.
 
-        Args:
-            vectors: (vocabulary, width) float32 zeros, changed in place; on any device. The last column is the bias,
-                if the transform has one, and is not exported.
-            counts: (vocabulary,) int64, occurrences of each word.
-            transform: the space of the vectors.
-            moments: returns sums over the cache, whose contexts are as they are; for the first time, by a pass over it.
-
-        Raises:
-            X2StaticError: the cache is damaged, or all contexts are equal.
-            Interrupted: by a signal, in the pass over the cache.
+        `vectors` are (vocabulary, width) float32 zeros on any device, changed in place. If the transform has a bias, it
+        is the last column, which is not exported. `counts` are the words' occurrences, (vocabulary,). `moments` returns
+        sums over the cache, whose contexts are as they are; for the first time, by a pass over it.
         """
 
     def draw(self, batch: Batch, position: Position, draws: Draws, like: Tensor) -> Targets:
-        """Return what is learned from a batch in one step.
-
-        Args:
-            batch: all words of the vocabulary in some paragraphs.
-            position: which batch this is.
-            draws: of the run.
-            like: the vectors, whose dtype and device the targets have.
-        """
+        """Return what is learned from a batch in one step, in the dtype and on the device of the vectors, `like`."""
         raise NotImplementedError(f"{type(self).__module__} takes no steps")
 
 
@@ -87,6 +68,5 @@ def load_objective(name: str) -> type[BaseObjective]:
     """Return the objective of a name. Raises X2StaticError: there is none."""
     if name not in get_args(ObjectiveName):
         raise X2StaticError(f"no objective {name!r}; there are {', '.join(get_args(ObjectiveName))}")
-    module = import_module(f"{__package__}.{name.replace('-', '_')}")
-    objective: type[BaseObjective] = module.Objective
+    objective: type[BaseObjective] = import_module(f"{__package__}.{name.replace('-', '_')}").Objective
     return objective

@@ -1,8 +1,6 @@
 """Synthetic caches: words with a hidden meaning each, contexts that are the mean of their words' meanings."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -79,26 +77,6 @@ def make_cache(path: Path, shards: int = 3, paragraphs: int = 130, context: str 
     return write_cache(path, contents, context, dim)
 
 
-def lexicon_cache(path: Path, lexicons: list[dict[str, int]]) -> Path:
-    """A cache of which only the lexicons matter; each shard has one context that holds all its words."""
-    contents = []
-    for lexicon in lexicons:
-        ids = np.repeat(np.arange(len(lexicon)), list(lexicon.values())).astype(np.int32)
-        contents.append(
-            ShardContent(
-                contexts=np.ones((1, 4), np.float16),
-                paragraphs=np.zeros(1, np.int32),
-                word_offsets=np.array([0, len(ids)], np.int32),
-                word_ids=ids,
-                lexicon=list(lexicon),
-                counts=np.array(list(lexicon.values()), np.int64),
-                n_paragraphs=1,
-                n_tokens=1,
-            )
-        )
-    return write_cache(path, contents, dim=4)
-
-
 def occurrences(path: Path, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """For every occurrence of one of these words, its context in float64, and its word; without the code under test."""
     rows, names = [], []
@@ -154,18 +132,11 @@ def result(out: Path) -> tuple[bytes, bytes]:
     return (out / "vectors.safetensors").read_bytes(), (out / "vocabulary.arrow").read_bytes()
 
 
-@contextmanager
-def rewritten_shard(cache: Path, index: int, **changes: object) -> Iterator[None]:
-    """Write a shard of a cache anew, with another content and a marker that fits it; afterwards as before."""
+def add_shard(cache: Path, index: int, **changes: object) -> None:
+    """Write a shard of a cache of `make_cache`, anew if it is there, with a content that is changed."""
     folder = cache / "shards" / shard_name(index)
-    aside = cache / f"aside-{index}"
-    folder.rename(aside)
+    shutil.rmtree(folder, ignore_errors=True)
     content = ShardContent(**{**vars(shard_content(index, 130, DIM)), **changes})
     written = write_shard(cache / "shards", index, content, marker(index, fingerprint=encoding(dim=DIM).fingerprint))
     fitting = written.model_copy(update={"n_contexts": len(content.contexts)})
     (folder / MARKER).write_bytes(canonical_json(fitting.model_dump()))
-    try:
-        yield
-    finally:
-        shutil.rmtree(folder)
-        aside.rename(folder)

@@ -42,6 +42,12 @@ def whole_run(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of 16 dimensions whose contexts have a common mean, not to be changed."""
+    return make_cache(tmp_path_factory.mktemp("stage2") / "small", dim=16)
+
+
 @pytest.fixture
 def cache_copy(cache: Path, tmp_path: Path) -> Path:
     """The same cache, free to be changed."""

@@ -8,29 +8,14 @@ import torch
 from scipy import stats
 
 from tests.stage2_train.caches import config, opened, result
-from x2static.durable.errors import Interrupted
+from tests.stage2_train.driver import stop_at
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import sampling
-from x2static.stage2_train.sampling import (
-    DeviceDraws,
-    Draw,
-    Draws,
-    HostDraws,
-    Position,
-    draws_of,
-    generator,
-    keep_probabilities,
-)
+from x2static.stage2_train.sampling import DeviceDraws, Draw, Draws, HostDraws, Position, draws_of, generator
 from x2static.stage2_train.trainer import train
 from x2static.stage2_train.transform import IDENTITY, Transform
 
 COUNTS = np.array([40_000, 10_000, 2_500, 900, 400, 100, 49, 25, 10, 10])
-
-
-@pytest.fixture
-def on_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draw and gather batches as on an accelerator."""
-    monkeypatch.setattr(sampling, "drawn_on_device", lambda device: True)
 
 
 @pytest.fixture(params=[HostDraws, DeviceDraws])
@@ -55,34 +40,20 @@ def test_words_are_drawn_by_a_power_of_their_count(kind: type[Draws], power: flo
     assert stats.chisquare(drawn, other / other.sum() * 200_000).pvalue < 1e-9  # the test can tell
 
 
-def test_the_probability_to_stay_is_the_formula_of_the_paper():
-    counts = np.array([900_000, 90_000, 9_000, 1_000])
-    f = counts / 1_000_000
-    np.testing.assert_allclose(keep_probabilities(counts, 1e-3), np.minimum(1, np.sqrt(1e-3 / f) + 1e-3 / f))
-    assert (keep_probabilities(counts, 0) == 1).all()
-
-
 def test_occurrences_stay_with_their_probability(kind: type[Draws]):
     counts, n_each = np.array([5000, 3000, 1500, 400, 100]), 20_000
     words = torch.arange(5, dtype=torch.int32).repeat_interleave(n_each)
     kept = make(counts, threshold=1e-2).subsample(words, Position(0))
     assert torch.equal(kept, kept.unique())
-    stayed, chances = np.bincount(words[kept], minlength=5), keep_probabilities(counts, 1e-2)
+    f = counts / counts.sum()
+    stayed, chances = np.bincount(words[kept], minlength=5), np.minimum(1, np.sqrt(1e-2 / f) + 1e-2 / f)  # the paper's
+    assert len(make(counts).subsample(words, Position(0))) == len(words)  # a threshold of 0 keeps all
     rare = chances == 1
     assert 0 < rare.sum() < 5
     assert (stayed[rare] == n_each).all()
     # A binomial per word: its squared deviation over its variance, summed, is chi-square.
     deviations = (stayed - n_each * chances)[~rare] ** 2 / (n_each * chances * (1 - chances))[~rare]
     assert stats.chi2.sf(deviations.sum(), len(deviations)) > 1e-3
-
-
-def test_draws_depend_on_seed_and_position_alone(kind: type[Draws]):
-    draws, there = make(COUNTS), Position(0, 0, 0)
-    first = draws.noise((50,), there)
-    later = draws.noise((50,), Position(0, 0, 1))
-    assert torch.equal(draws.noise((50,), there), first)
-    assert not torch.equal(later, first)
-    assert not torch.equal(make(COUNTS, seed=4).noise((50,), there), first)
 
 
 @pytest.mark.parametrize("part", ["epoch", "buffer", "batch", "draw", "seed"])
@@ -94,16 +65,6 @@ def test_numbers_differ_by_every_part_of_their_position(part: str):
 
     assert numbers() == numbers()
     assert not set(numbers()) & set(numbers(**{part: 2}))
-
-
-def test_every_word_can_be_drawn_and_none_beyond_the_vocabulary(kind: type[Draws], monkeypatch: pytest.MonkeyPatch):
-    class Extremes:
-        def random(self, shape: tuple[int, ...]) -> np.ndarray:
-            return np.array([0.0, np.nextafter(1.0, 0.0)])
-
-    monkeypatch.setattr(sampling, "generator", lambda *arguments: Extremes())
-    monkeypatch.setattr(DeviceDraws, "_uniform", lambda *arguments: torch.from_numpy(Extremes().random((2,))))
-    assert make(np.full(1000, 3)).noise((2,), Position(0)).tolist() == [0, 999]
 
 
 @pytest.mark.parametrize("whitened", [False, True])
@@ -129,16 +90,12 @@ def test_batches_of_a_device_are_those_of_the_host_to_the_bit_wherever_one_begin
 
 @pytest.mark.parametrize("mode", ["shared", "target"])
 def test_training_with_a_devices_draws_learns_what_the_host_learns_and_goes_on_to_the_same_bytes(
-    cache: Path, tmp_path: Path, on_device: None, monkeypatch: pytest.MonkeyPatch, mode: str
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ):
+    monkeypatch.setattr(sampling, "drawn_on_device", lambda device: True)
     changes = {"negatives_mode": mode, "transform": "center"}
     train(config(cache, tmp_path / "whole", **changes))
-
-    def stop(losses: list[float]) -> None:
-        raise Interrupted("stopped by the test")
-
-    with pytest.raises(Interrupted):
-        train(config(cache, tmp_path / "run", **changes), after_epoch=stop)
+    stop_at(5, config(cache, tmp_path / "run", **changes))
     assert train(config(cache, tmp_path / "run", **changes))["resumed"]
     assert result(tmp_path / "run") == result(tmp_path / "whole")
     monkeypatch.undo()

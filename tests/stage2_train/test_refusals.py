@@ -1,0 +1,198 @@
+"""What `train` refuses, and that a refusal leaves no folder behind, or the folder as it was."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.stage2_train.caches import DIM, add_shard, config, shard_content
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import only_writer
+from x2static.schemas.cache import SEGMENTATION
+from x2static.schemas.shard import shard_name
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.trainer import train
+
+FULL = shard_content(1, 130, DIM)
+NO_WORDS = int(np.flatnonzero(np.diff(FULL.word_offsets) == 0)[0])  # a context without words
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def context_of(row: int, value: float) -> np.ndarray:
+    contexts = FULL.contexts.copy()
+    contexts[row, 7] = value
+    return contexts
+
+
+def all_equal(cache: Path) -> None:
+    for index in range(3):
+        add_shard(cache, index, contexts=np.full_like(shard_content(index, 130, DIM).contexts, 0.3))
+
+
+def other_words(cache: Path) -> None:
+    for index in range(3):
+        add_shard(cache, index, lexicon=[f"x{word}" for word in shard_content(index, 130, DIM).lexicon])
+
+
+def without_shards(cache: Path) -> None:
+    shutil.rmtree(cache / "shards")
+
+
+def nothing(cache: Path) -> None:
+    pass
+
+
+def damaged(**changes: object) -> Callable[[Path], None]:
+    return lambda cache: add_shard(cache, 1, **changes)
+
+
+# what is done to the cache, the settings, the message
+Case = tuple[Callable[[Path], Any], dict[str, Any], str]
+AT_ONCE: list[Case] = [
+    (lambda cache: (cache / "manifest.json").unlink(), {}, "no cache here"),
+    (without_shards, {}, "the cache holds no shards yet; finish `x2static encode`"),
+    (without_shards, {"partial": True}, "the cache holds no shards yet; finish `x2static encode`"),
+    (
+        lambda cache: shutil.rmtree(cache / "shards" / shard_name(1)),
+        {},
+        r"1 of 3 shards are missing \(the first is 1\).*finish `x2static encode`.*--partial",
+    ),
+    (lambda cache: (cache / SEGMENTATION).write_text("x"), {}, "not the rules that this cache was made with"),
+    (nothing, {"min_count": 10**6}, "lower --min-count"),
+    (nothing, {"dim": DIM + 1}, f"--dim {DIM + 1} asked for, but its contexts have {DIM} dimensions"),
+    (nothing, {"warmup": 2}, r"--warmup 2 is not shorter than the training \(--epochs 2\)"),
+    (nothing, {"device": "cuda"}, "--device cuda: .*--device cpu"),
+    (
+        nothing,
+        {"objective": "closed-form", "continue_run": "."},
+        "closed-form begins from nothing; leave out --continue",
+    ),
+]
+
+
+@pytest.mark.parametrize("case", AT_ONCE)
+def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
+    case: Case, cache_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    change, changes, message = case
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    change(cache_copy)
+    with pytest.raises(X2StaticError, match=message):
+        train(config(cache_copy, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+ON_THE_WAY: list[Case] = [
+    *(
+        (damaged(contexts=context_of(301, bad)), {}, r"000001: context 301 .*not finite.*x2static cache repair DIR")
+        for bad in (np.nan, np.inf, -np.inf)
+    ),
+    (damaged(word_ids=np.full_like(FULL.word_ids, 77)), {}, "000001: words.arrow names word 77"),
+    (
+        damaged(paragraphs=FULL.paragraphs[:-1], word_offsets=FULL.word_offsets[:-1]),
+        {},
+        f"000001: words.arrow has {len(FULL.contexts) - 1} rows",
+    ),
+    (damaged(contexts=FULL.contexts[:, :100]), {}, "000001: contexts .* have shape"),
+    (damaged(counts=FULL.counts + 1), {}, "their lexicons count"),
+    (damaged(counts=FULL.counts + 1), {"objective": "closed-form"}, "their lexicons count"),
+    (
+        damaged(contexts=context_of(NO_WORDS, 60_000)),
+        {"transform": "whiten"},
+        f"000001: context {NO_WORDS} is too far from the mean.*--transform none",
+    ),
+    (all_equal, {"objective": "closed-form"}, "all contexts of the cache are equal"),
+    (nothing, {"subsample": 1e-30}, "epoch 1 kept no target: --subsample 1e-30 is too low"),
+    (nothing, {"lr": 1e38}, r"the loss is not finite in epoch 1, step \d.*lower --lr"),
+    (nothing, {"lr": 1e39, "batch_size": 10**6}, "a vector is not finite after epoch 1.*lower --lr"),
+]
+
+
+@pytest.mark.parametrize("case", ON_THE_WAY)
+def test_what_cannot_be_learned_ends_the_training_with_nothing_saved(case: Case, cache_copy: Path, tmp_path: Path):
+    change, changes, message = case
+    change(cache_copy)
+    with pytest.raises(X2StaticError, match=message):
+        train(config(cache_copy, tmp_path / "run", buffer_megabytes=64, **changes))
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert not list((tmp_path / "run" / "checkpoints").glob("*"))
+
+
+OTHER_RUNS: list[Case] = [
+    (nothing, {"lr": 0.5, "dim": 7}, r"settings \(dim: None there, 7 here; lr: 0.01 there, 0.5 here\).*another --out"),
+    (damaged(n_tokens=5), {}, r"settings \(cache_content: '\w+' there, '\w+' here\)"),
+    (nothing, {"schedule": "linear"}, r"settings \(schedule: 'constant' there, 'linear' here\)"),
+    (nothing, {"epochs": 1}, "--epochs 1 asked for, but this run has begun or finished epoch 2"),
+]
+
+
+@pytest.mark.parametrize("case", OTHER_RUNS)
+@pytest.mark.parametrize("finished", [True, False])
+def test_another_run_in_a_folder_is_refused_by_what_differs_and_left_alone(
+    finished: bool, case: Case, cache_copy: Path, whole_run: Path, tmp_path: Path
+):
+    change, changes, message = case
+    out = Path(shutil.copytree(whole_run, tmp_path / "run"))
+    if not finished:
+        (out / "run.json").unlink()
+    before = files(out)
+    change(cache_copy)
+    with pytest.raises(X2StaticError, match=message):
+        train(config(cache_copy, out, **changes))
+    assert files(out) == before
+
+
+def test_a_vocabulary_file_is_known_by_its_words(cache: Path, tmp_path: Path):
+    first, second, third = (tmp_path / name for name in ("a.txt", "b.txt", "c.txt"))
+    first.write_text("w00\nw01\nw02\n")
+    second.write_text("w02\nw01\nw00\n")
+    third.write_text("w00\nw01\n")
+    out = tmp_path / "run"
+    assert train(config(cache, out, vocab=first))["vocabulary"] == 3
+    assert train(config(cache, out, vocab=second))["finished_before"]
+    with pytest.raises(X2StaticError, match="vocab: "):
+        train(config(cache, out, vocab=third))
+
+
+def test_folders_of_others_are_refused_and_one_with_a_lock_and_leftovers_is_free(cache: Path, tmp_path: Path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(X2StaticError, match=r"photos: not empty and no run .*holiday.jpg is there"):
+        train(config(cache, tmp_path / "photos"))
+    assert [path.name for path in (tmp_path / "photos").iterdir()] == ["holiday.jpg"]
+    with only_writer(tmp_path / "run", "run"), pytest.raises(X2StaticError, match="another x2static process"):
+        train(config(cache, tmp_path / "run"))
+    (tmp_path / "run" / ".tmp-settings.json").write_text("{")
+    assert train(config(cache, tmp_path / "run", epochs=1))["epochs"] == 1
+    assert not (tmp_path / "run" / ".tmp-settings.json").exists()
+
+
+@pytest.mark.parametrize(("name", "text"), [("settings.json", "[]"), ("run.json", "{}")])
+def test_damaged_files_of_a_run_are_named(cache: Path, whole_run: Path, tmp_path: Path, name: str, text: str):
+    out = Path(shutil.copytree(whole_run, tmp_path / "run"))
+    (out / name).write_text(text)
+    with pytest.raises(X2StaticError, match=f"{name}: "):
+        train(config(cache, out))
+
+
+def test_a_device_whose_memory_runs_out_is_reported_with_what_can_be_lowered(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def learn(self: Learner, targets: object, lr: float) -> float:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Learner, "learn", learn)
+    expected = r"run: the device's memory does not hold \d+ vectors.*a buffer of 1 MB; lower --max-vocab, --dim or"
+    with pytest.raises(X2StaticError, match=expected):
+        train(config(cache, tmp_path / "run"))
