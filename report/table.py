@@ -1,4 +1,4 @@
-"""A table, whatever it is of: one type, shown on a terminal and written as Markdown, as HTML and as CSV."""
+"""A table, whatever it is of: one type, shown on a terminal and on a page, and written as Markdown and as CSV."""
 
 import csv
 import io
@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
 Value = str | int | float | None
@@ -76,8 +75,8 @@ class Table:
 
     def terminal(self) -> str:
         """Return the table for a terminal, without an end of line at the last line."""
-        notes = [visible(note) for note in self.notes]
-        return "\n".join([*([visible(self.caption)] if self.caption else []), *self.lines(), *notes])
+        caption = [visible(self.caption)] if self.caption else []
+        return "\n".join([*caption, *self.lines(), *map(visible, self.notes)])
 
     def markdown(self) -> str:
         """Return the table as Markdown; text in it is never markup."""
@@ -88,42 +87,17 @@ class Table:
                 if isinstance(cell, Cell) and cell.bold:
                     texts[place] = f"**{texts[place]}**"
         table = "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, sides, *rows])
-        around = [plain_markdown(self.caption), table, *map(plain_markdown, self.notes)]
-        return "\n\n".join(part for part in around if part)
-
-    def __html__(self) -> str:
-        """Return the table as HTML, which Jinja2 takes as it is; text in it is never markup."""
-        # Words of any script: each goes in its own direction, and does not turn its neighbours around.
-        sides = [' class="left" dir="auto"' if column.align == "left" else "" for column in self.columns]
-        heads, *rows = [[escape(visible(text, directions=False)) for text in texts] for texts in self.texts()]
-        lines = ["".join(f"<th{side}>{text}</th>" for side, text in zip(sides, heads, strict=True))]
-        for cells, texts in zip(self.rows, rows, strict=True):
-            bold = [isinstance(cell, Cell) and cell.bold for cell in cells]
-            shown = [f"<b>{text}</b>" if stands_out else text for text, stands_out in zip(texts, bold, strict=True)]
-            lines.append("".join(f"<td{side}>{text}</td>" for side, text in zip(sides, shown, strict=True)))
-        body = [f"<tr{self._class_of(place)}>{line}</tr>" for place, line in enumerate(lines[1:])]
-        caption = f'<p class="caption" dir="auto">{escape(self.caption)}</p>' if self.caption else ""
-        notes = "".join(f'<p class="note">{escape(note)}</p>' for note in self.notes)
-        return (
-            f'{caption}<div class="scroll"><table><thead><tr>{lines[0]}</tr></thead>'
-            f"<tbody>{''.join(body)}</tbody></table></div>{notes}"
-        )
+        parts = [plain_markdown(self.caption), table, *map(plain_markdown, self.notes)]
+        return "\n\n".join(part for part in parts if part)
 
     def csv(self) -> str:
         """Return head and rows as CSV: figures as exact as they are, and no text that a spreadsheet would run."""
         sink = io.StringIO()
         writer = csv.writer(sink, lineterminator="\n")
-        writer.writerow([harmless(column.head) for column in self.columns])
-        for row in self.rows:
+        for row in [[column.head for column in self.columns], *self.rows]:
             values = [cell.value if isinstance(cell, Cell) else cell for cell in row]
             writer.writerow([harmless(value) if isinstance(value, str) else value for value in values])
         return sink.getvalue()
-
-    def _class_of(self, row: int) -> str:
-        if not self.groups:
-            return ""
-        first = " first" if row and self.groups[row] != self.groups[row - 1] else ""
-        return f' class="{escape(self.groups[row])}{first}"'
 
 
 def figure(value: float | None, digits: int = 3, signed: bool = False) -> str:
@@ -142,9 +116,7 @@ def end_of(text: str, longest: int = WIDEST) -> str:
 def visible(text: str, directions: bool = True) -> str:
     r"""Return a text whose control characters do nothing: ESC is written `\x1b`.
 
-    Args:
-        text: from wherever.
-        directions: whether the characters that turn the direction of writing are of them; a page keeps them in a cell.
+    So are those that turn the direction of writing, but where `directions` is false: a page keeps them in a cell.
     """
     shown = "".join(
         char.encode("unicode_escape").decode() if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char
@@ -155,17 +127,14 @@ def visible(text: str, directions: bool = True) -> str:
 
 def display_width(text: str) -> int:
     """Return how many columns of a terminal a text takes: two for a character of East Asian width, none for a mark."""
-    width = 0
-    for char in text:
-        if unicodedata.category(char) not in ("Mn", "Me", "Cf"):
-            width += 2 if unicodedata.east_asian_width(char) in "WF" else 1
-    return width
+    chars = [char for char in text if unicodedata.category(char) not in ("Mn", "Me", "Cf")]
+    return len(chars) + sum(unicodedata.east_asian_width(char) in "WF" for char in chars)
 
 
 def plain_markdown(text: str) -> str:
     """Return a text in one line that Markdown shows as it is."""
     one_line = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
-    return MARKUP.sub(r"\\\1", visible(one_line, directions=False)) if one_line else ""
+    return MARKUP.sub(r"\\\1", visible(one_line, directions=False))
 
 
 def harmless(text: str) -> str:

@@ -63,8 +63,7 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     teachers = ["encode"] if any("model" in METHODS[name].reads for name in config.baselines) else []
     require("train", "compare", *teachers)  # now, not after hours of training
     from x2static.pipeline.cli import message
-    from x2static.pipeline.compare.comparison import Comparison
-    from x2static.pipeline.compare.records import COMPARISON, identity
+    from x2static.pipeline.compare.comparison import COMPARISON, Comparison, identity
     from x2static.pipeline.compare.report import Report
 
     started = time.monotonic()
@@ -73,7 +72,7 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     with only_writer(config.out, "comparison"):
         claim(config.out, COMPARISON, "comparison", ours)
         comparison.run()
-        report = Report.of(comparison, _facts(comparison))
+        report = Report(comparison, _facts(comparison))
         report.write(config.out, results)
     seconds = time.monotonic() - started
     n_tables = len(report.figures) + len(report.neighbours)

@@ -16,6 +16,7 @@ from x2static.pipeline.commands.train import train
 from x2static.pipeline.options import DEFAULT, FOLDER, common, finish, given
 from x2static.pipeline.sweeps.settings import (
     NOT_SWEPT,
+    SWEEPABLE,
     Grid,
     Range,
     Source,
@@ -25,7 +26,6 @@ from x2static.pipeline.sweeps.settings import (
     parse,
     parse_grid,
     shown,
-    sweepable,
 )
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of
@@ -80,7 +80,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
             options = {name: values[name] for name in ("out", "data", "jobs", "prune", "retry_failed")}
             Sweep(fixed=fixed, source=source, select=select, report=report, **options).run()
         # With trials of earlier calls, whose values the grid may no longer name.
-        ranking = Ranking.of(source.names, select, load_all(out))
+        ranking = Ranking(source.names, select, load_all(out))
         facts = _facts(ranking, fixed, values, time.monotonic() - started)
         ranking.write(out / "sweep.parquet")
         pictures = ranking.pictures()
@@ -99,7 +99,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     result = {
         "trials": len(ranking.results),
         **{state: ranking.count(state) for state in ("complete", "pruned", "failed")},
-        "best": {"settings": best.settings, "score": ranking.score(best), "path": path},
+        "best": {"settings": best.settings, "score": ranking.scores[best.name], "path": path},
         "seconds": round(time.monotonic() - started, 3),
     }
     finish(context, result)
@@ -116,7 +116,7 @@ def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> 
     Raises WrongGrid: one is swept as well, or its value is not possible.
     """
     fixed = {}
-    for field in [*sweepable(), *sorted(NOT_SWEPT - {"out"})]:
+    for field in [*SWEEPABLE, *sorted(NOT_SWEPT - {"out"})]:
         name = field.removesuffix("_run")
         option = f"--{name.replace('_', '-')}"
         if field not in swept:
@@ -181,6 +181,6 @@ def _command(settings: dict[str, Any], cache: Path) -> str:
     options = [
         f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
         for name, value in settings.items()
-        if name in sweepable() and value is not None and value != defaults[name]
+        if name in SWEEPABLE and value is not None and value != defaults[name]
     ]
     return " ".join(["x2static train", f"--cache {shlex.quote(str(cache))}", "--out DIR", *options])

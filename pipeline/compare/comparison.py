@@ -5,69 +5,76 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from x2static.durable.errors import Interrupted
+from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.progress import Report
 from x2static.pipeline.caches import sample
-from x2static.pipeline.compare import curve, records, scores
-from x2static.pipeline.compare.curve import Point, Size, Sums
-from x2static.pipeline.compare.plan import CompareConfig, Step, steps
-from x2static.pipeline.compare.records import Record
+from x2static.pipeline.compare import curve, scores
+from x2static.pipeline.compare.plan import CompareConfig, Step, methods, steps_of
 from x2static.pipeline.compare.reference import read_tables
-from x2static.pipeline.compare.words import check_words
-from x2static.schemas.cache import Cache
+from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.manifest import UnitSample
 from x2static.schemas.vectors import RUN
+from x2static.stage2_train.shards import choose_shards
 
 logger = logging.getLogger(__name__)
 
+COMPARISON = "comparison.json"  # what the vectors of a comparison have in common, in its folder
 TROUBLES_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 Progress = Callable[[str], AbstractContextManager[Report]]
 Result = TypeVar("Result")
+
+
+def identity(config: CompareConfig) -> dict[str, Any]:
+    """Return what all vectors of a comparison have in common. Raises X2StaticError: the cache is not whole."""
+    if config.cache is None:
+        return {"cache_content": None}
+    content = content_of(choose_shards(Cache.open(config.cache)).shards)
+    return {"cache_content": content, "min_count": config.min_count, "max_vocab": config.max_vocab}
 
 
 class Comparison:
     """A comparison under way; its folder's lock is the caller's."""
 
     def __init__(self, config: CompareConfig, progress: Progress, describe: Callable[[Exception], str]) -> None:
-        """Plan, and read all that is given: what is wrong with it is said now, not after hours of training.
-
-        Raises X2StaticError: there is nothing to compare, or not what is asked for.
-        """
+        """Plan, and read all input: what is wrong with it (X2StaticError) is said now, not after hours of training."""
         self.config, self._progress, self._describe = config, progress, describe
-        self.data = scores.Data.of(config)
+        self.data = scores.Data(config)
         self.published = read_tables(config.reference)  # rows of the paper's tables, by the names of their files
-        self.steps = steps(config)
+        self.steps = [step for method in methods(config) for step in steps_of(method, config)]
         # the cache; None where only finished runs are compared
         self.whole = Cache.open(config.cache) if config.cache is not None else None
-        self.sizes: list[Size] = curve.sizes(config, self.whole) if self.whole is not None else []
-        self.points: list[Point] = curve.points(config, self.sizes)
-        self.sums = Sums(config.out, self.sizes)
+        self.sizes = curve.sizes_of(config, self.whole) if self.whole is not None else []
+        self.points = curve.points_of(config, self.sizes)
         self.failures: dict[str, str] = {}  # what went wrong in this call, by the names of the steps
-        self._unmade: set[str] = set()  # steps whose vectors could not be made as asked for; others may be there
-        if "figure1" in config.only:
-            curve.check_sizes(self.sizes)
+        self._missing: set[str] = set()  # steps whose vectors could not be made as asked for; others may be there
+        if "figure1" in config.only and len(self.sizes) < 2:
+            there = f"the cache has {self.sizes[0].units} units" if self.sizes else "there is no cache"
+            raise X2StaticError(
+                f"--only figure1: a curve needs two sizes, and {there}; give --sizes, or a --cache of more units "
+                "(`x2static encode --unit`)"
+            )
         if self.whole is not None and config.words:
-            check_words(config.words, curve.words_of(self.whole, config))
+            known = set(curve.words_of(self.whole, config))
+            if missing := [word for word in config.words if word not in known]:
+                raise X2StaticError(
+                    f"--words {', '.join(missing)}: not in the cache's vocabulary of {len(known):,} words; see their "
+                    "spelling, and --min-count"
+                )
 
     def run(self) -> None:
-        """Do what is left to do.
-
-        Raises:
-            Interrupted: by a signal, with the state saved.
-            OSError: a result cannot be kept.
-        """
+        """Do what is left to do. Raises Interrupted by a signal, with the state saved."""
         config = self.config
         if config.wants("figure1") and self.whole is not None:
             self._make_curve(self.whole)
-        tables = config.wants("table3"), config.wants("table4")
-        made = [step for step in self.steps if any(tables) and self._make(step)]
-        if tables[0]:
-            for step in made:
+        wants_table3, wants_table4 = config.wants("table3"), config.wants("table4")
+        steps = [step for step in self.steps if (wants_table3 or wants_table4) and self._make(step)]
+        if wants_table3:
+            for step in steps:
                 self.attempt(step.name, partial(scores.score_similarity, step, config, self.data))
-        if tables[1] and self.data.classes is not None:
-            for step in made:
+        if wants_table4 and self.data.classes is not None:
+            for step in steps:
                 with self._progress(f"{step.label}, classification") as report:
                     self.attempt(step.name, partial(scores.score_classification, step, config, self.data, report))
             if config.baselines and self.whole is not None:
@@ -77,21 +84,16 @@ class Comparison:
 
     def _make(self, step: Step) -> bool:
         """Make the vectors of a step; return whether they are there."""
-
-        def make() -> bool:
-            with self._progress(step.label) as report:
-                scores.make_vectors(step, self.config, report)
-            return True
-
-        made = self.attempt(step.name, make) is not None
-        if not made:
-            self._unmade.add(step.name)
-        return made
+        with self._progress(step.label) as report:
+            folder = self.attempt(step.name, partial(scores.make_vectors, step, self.config, report))
+        if folder is None:
+            self._missing.add(step.name)
+        return folder is not None
 
     def _make_curve(self, whole: Cache) -> None:
         """Make and score the vectors of the curve, from the smallest corpus to the whole."""
         for size in self.sizes[:-1]:
-            size.cache.parent.mkdir(parents=True, exist_ok=True)
+            size.folder.mkdir(parents=True, exist_ok=True)
             name = f"sample of {size.units} units"
             with self._progress(name) as report:
                 units = UnitSample(kind="first", n=size.units)
@@ -100,29 +102,25 @@ class Comparison:
             step, n_units = point.step, point.size.units
             if step.method.is_ase and not (step.folder / RUN).is_file():
                 with self._progress(f"{step.label}, {n_units} units") as report:
-                    bring = partial(self.sums.bring_to, point, self.config, whole, report)
+                    bring = partial(curve.bring_sums, point, self.sizes, self.config, whole, report)
                     self.attempt(f"sums of {n_units} units", bring)
             if self._make(step):
                 self.attempt(step.name, partial(scores.score_similarity, step, self.config, self.data))
 
-    def records(self) -> dict[str, Record]:
+    def records(self) -> dict[str, scores.Record]:
         """Return what is known of the steps whose vectors are there as asked for, by name; the curve's included."""
-        known: dict[str, Record] = {}
+        reads: dict[str, Callable[[], scores.Record | None]] = {}
         if self.whole is not None and self.config.baselines:
             key = scores.teacher_key(self.whole, self.config)
-            teacher = self.attempt(scores.TEACHER, partial(records.load, self.config.out, scores.TEACHER, key))
-            known |= {scores.TEACHER: teacher} if teacher is not None else {}
+            reads[scores.TEACHER] = partial(scores.load, self.config.out, scores.TEACHER, key)
         for step in [*self.steps, *(point.step for point in self.points)]:
-            if step.name not in known and step.name not in self._unmade and (step.folder / RUN).is_file():
-                record = self.attempt(step.name, partial(scores.record_of, step, self.config.out))
-                known |= {step.name: record} if record is not None else {}
-        return known
+            if step.name not in self._missing and (step.folder / RUN).is_file():
+                reads[step.name] = partial(scores.record_of, step, self.config.out)
+        records = {name: self.attempt(name, read) for name, read in reads.items()}
+        return {name: record for name, record in records.items() if record is not None}
 
     def attempt(self, name: str, work: Callable[[], Result]) -> Result | None:
-        """Do a piece of work; what goes wrong is noted, and the others go on.
-
-        A full or broken disk ends all: every further piece would meet it too.
-        """
+        """Do a piece of work; an error is noted, and the others go on, unless the disk is full or broken."""
         try:
             return work()
         except Interrupted:

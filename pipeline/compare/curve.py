@@ -22,7 +22,7 @@ from x2static.schemas.cache import Cache, totals
 CURVE = "curve"  # the folder, in that of the comparison
 READING = "reading.json"  # in a size's folder: the seconds that the teacher took; of the whole, before its turn
 HALVINGS = 6
-CURVES = ("x2static", "closed-form")  # of our methods; and ASE, where it is asked for
+CURVES = ("x2static", "closed-form")  # of our methods; and ASE, if it is among the baselines
 
 
 @dataclass(frozen=True)
@@ -32,37 +32,34 @@ class Size:
     units: int  # the first so many units of the cache
     paragraphs: int  # in them, after the filter
     words: int
-    cache: Path  # the sample; or the whole cache
+    folder: Path  # of what is made of it, in the comparison's
+    cache: Path  # the sample, in that folder; or the whole cache
     whole: bool  # whether it is the whole cache
 
+    def seconds(self) -> float:
+        """Return how long the teacher read for ASE's sums of this size, beyond those of the size before it."""
+        file = self.folder / READING
+        return float(read_json(file)["seconds"]) if file.is_file() else 0.0
 
-def sizes(config: CompareConfig, cache: Cache) -> list[Size]:
-    """Return the sizes of the curve, ascending; the last is the whole cache.
+    def keep_seconds(self, seconds: float) -> None:
+        """Write down how long the teacher has read."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / READING, canonical_json({"seconds": round(seconds, 3)}))
 
-    Raises X2StaticError: the cache has not so many units as are asked for.
-    """
+
+def sizes_of(config: CompareConfig, cache: Cache) -> list[Size]:
+    """Return the sizes of the curve, ascending; the last is the whole cache. Raises X2StaticError: it is smaller."""
     markers = [shard.marker for shard in cache.shards()]
     n_units = len(markers)
-    asked = config.sizes or tuple(n_units // 2**halving for halving in range(HALVINGS))
-    if config.sizes and max(asked) > n_units:
-        raise X2StaticError(f"--sizes {max(asked)}: {cache.path} has {n_units} units; ask for at most so many")
-    listed = []
-    for units in sorted({n_units, *(units for units in asked if units > 0)}):
-        counts = totals(markers[:units])
-        whole = units == n_units
-        path = cache.path if whole else config.out / CURVE / str(units) / "cache"
-        listed.append(Size(units, counts["paragraphs"], counts["words"], path, whole))
-    return listed
-
-
-def check_sizes(some: Sequence[Size]) -> None:
-    """See that there is a curve to draw. Raises X2StaticError: there are fewer than two sizes."""
-    if len(some) < 2:
-        there = f"the cache has {some[0].units} units" if some else "there is no cache"
-        raise X2StaticError(
-            f"--only figure1: a curve needs two sizes, and {there}; give --sizes, or a --cache of more units "
-            "(`x2static encode --unit`)"
-        )
+    if config.sizes and max(config.sizes) > n_units:
+        raise X2StaticError(f"--sizes {max(config.sizes)}: {cache.path} has {n_units} units; ask for at most so many")
+    some = config.sizes or [n_units // 2**halving for halving in range(HALVINGS)]
+    sizes = []
+    for units in sorted({n_units, *some} - {0}):
+        counts, whole, folder = totals(markers[:units]), units == n_units, config.out / CURVE / str(units)
+        path = cache.path if whole else folder / "cache"
+        sizes.append(Size(units, counts["paragraphs"], counts["words"], folder, path, whole))
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -73,98 +70,59 @@ class Point:
     step: Step
 
 
-def points(config: CompareConfig, some: Sequence[Size]) -> list[Point]:
+def points_of(config: CompareConfig, sizes: Sequence[Size]) -> list[Point]:
     """Return the points of the curve, the smallest size first.
 
-    It is drawn for X2Static, its closed form, and ASE's first layer that is asked for. At the size of the whole cache
-    a step is the tables' own, of seed 0.
+    It is drawn for X2Static, its closed form, and the first layer of ASE. At the size of the whole cache a step is the
+    tables' own, of seed 0.
     """
     drawn = [method for method in our_methods(config.seeds) if method.name in CURVES]
     drawn += [method for method in methods(config) if method.is_ase][:1]
-    listed = []
-    for size in some:
+    points = []
+    for size in sizes:
         for method in drawn:
-            folder = config.out / CURVE / str(size.units) / method.name
-            sampled = Step(f"curve-{size.units}-{method.name}", method, 0, folder, size.cache)
-            listed.append(Point(size, steps_of(method, config)[0] if size.whole else sampled))
-    return listed
+            sampled = Step(f"curve-{size.units}-{method.name}", method, 0, size.folder / method.name, size.cache)
+            points.append(Point(size, steps_of(method, config)[0] if size.whole else sampled))
+    return points
 
 
 def words_of(cache: Cache, config: CompareConfig) -> list[str]:
-    """Return the vocabulary of the whole cache, sorted, as `ase` adds it up; that of a sample is a part of it.
-
-    Raises X2StaticError: a shard is damaged, or no word is frequent enough.
-    """
+    """Return the vocabulary of the whole cache, sorted, as `ase` adds it up; that of a sample is a part of it."""
     from x2static.pipeline.baselines import vocabulary_of
 
     return sorted(vocabulary_of(cache, config.min_count, config.max_vocab).words.to_pylist())
 
 
-@dataclass(frozen=True)
-class Sums:
-    """ASE's sums along the curve: the teacher reads each unit once, whatever sizes of the corpus it is a part of."""
+def bring_sums(point: Point, sizes: Sequence[Size], config: CompareConfig, cache: Cache, report: Report) -> None:
+    """Bring ASE's sums to a size: those of the size before it, and of a sample those of its further units.
 
-    out: Path
-    sizes: Sequence[Size]
+    So the teacher reads each unit once, whatever sizes of the corpus it is a part of. The whole cache's further units
+    are read when its vectors are made. Raises X2StaticError: teacher or text are not found as they were.
+    """
+    import numpy as np
 
-    def bring_to(self, point: Point, config: CompareConfig, cache: Cache, report: Report) -> None:
-        """Bring the sums to a size: those of the size before it, and of a sample those of its further units.
+    from x2static.baselines import ase
+    from x2static.baselines.request import Request
 
-        The whole cache's further units are read when its vectors are made. Raises X2StaticError: teacher or text are
-        not found as they were.
-        """
-        import numpy as np
-
-        from x2static.baselines import ase
-        from x2static.baselines.request import Request
-
-        if config.precision not in ("auto", cache.manifest.encoding.precision):
-            return  # every size has a pass of its own: what is carried is of the cache's precision
-        size, words = point.size, words_of(cache, config)
-        here = Cache.open(size.cache)
-        asked = point.step.baseline(config)
-        request = Request(asked, here, words, np.zeros(len(words), np.int64), asked.out, report)
-        file = ase.file_of(request).path
-        before = [one for one in self.sizes if one.units < size.units]
-        if before and carry(before[-1].cache / file.relative_to(size.cache), file) and size.whole:
-            self._keep_seconds(size, sum(map(self.seconds, before)))
-        if not size.whole:
-            earlier, began = self.seconds(size), time.monotonic()
-            try:
-                ase.gathered(request)
-            finally:  # what was read before a stop is not read again, nor told by the call that goes on
-                self._keep_seconds(size, earlier + time.monotonic() - began)
-
-    def seconds(self, size: Size) -> float:
-        """Return how long the teacher read for the sums of a size, beyond those of the size before it."""
-        file = self._file(size)
-        return float(read_json(file)["seconds"]) if file.is_file() else 0.0
-
-    def read_before(self) -> tuple[float, int]:
-        """Return what the whole cache took over of the sums of smaller sizes: the teacher's seconds, and units."""
-        if not self.sizes or not (seconds := self.seconds(self.sizes[-1])):
-            return 0.0, 0
-        return seconds, max((size.units for size in self.sizes if not size.whole), default=0)
-
-    def _file(self, size: Size) -> Path:
-        return self.out / CURVE / str(size.units) / READING
-
-    def _keep_seconds(self, size: Size, seconds: float) -> None:
-        file = self._file(size)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, canonical_json({"seconds": round(seconds, 3)}))
+    if config.precision not in ("auto", cache.manifest.encoding.precision):
+        return  # every size has a pass of its own: what is carried is of the cache's precision
+    size, words = point.size, words_of(cache, config)
+    baseline = point.step.baseline(config)
+    request = Request(baseline, Cache.open(size.cache), words, np.zeros(len(words), np.int64), baseline.out, report)
+    file = ase.file_of(request).path
+    smaller = [other for other in sizes if other.units < size.units]
+    if smaller and carry(smaller[-1].cache / file.relative_to(size.cache), file) and size.whole:
+        size.keep_seconds(sum(other.seconds() for other in smaller))
+    if not size.whole:
+        earlier, began = size.seconds(), time.monotonic()
+        try:
+            ase.gathered(request)
+        finally:  # what was read before a stop is not read again, nor told by the call that goes on
+            size.keep_seconds(earlier + time.monotonic() - began)
 
 
 def carry(source: Path, target: Path) -> bool:
-    """Give a corpus the sums of a smaller one, whose units it begins with; the teacher then reads only the others.
-
-    Args:
-        source: the file of the smaller corpus's sums.
-        target: where those of the larger one are to be; sums that are there stay.
-
-    Returns:
-        Whether they were carried over now.
-    """
+    """Give a corpus the file of sums of a smaller one that it begins with; return whether it had none."""
     if not source.is_file():
         return False
     with only_writer(target.parent, "baseline's state"):
@@ -175,3 +133,9 @@ def carry(source: Path, target: Path) -> bool:
         link_or_copy(source, temporary)
         temporary.replace(target)
     return True
+
+
+def read_before(sizes: Sequence[Size]) -> tuple[float, int]:
+    """Return what the whole cache took over of ASE's sums of smaller sizes: the teacher's seconds, and units."""
+    seconds = sizes[-1].seconds() if sizes else 0.0
+    return (seconds, max((size.units for size in sizes if not size.whole), default=0)) if seconds else (0.0, 0)

@@ -1,9 +1,8 @@
 """What a comparison consists of: its configuration, its methods, and a step for each set of vectors that is made."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +12,7 @@ from x2static.schemas.encoding import Layer, Precision
 from x2static.schemas.training import TrainConfig
 
 Part = Literal["table3", "table4", "figure1"]
-PARTS: tuple[Part, ...] = ("table3", "table4", "figure1")
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class CompareConfig(BaseModel):
@@ -48,11 +47,6 @@ class CompareConfig(BaseModel):
     def wants(self, part: Part) -> bool:
         """Return whether a part of the comparison is to be worked on."""
         return part in self.only if self.only else part != "table4" or self.classification
-
-    @property
-    def wants_pairs(self) -> bool:
-        """Whether anything that is to be worked on needs word similarity data."""
-        return self.wants("table3") or self.wants("figure1")
 
 
 # A file of vectors of its own is compared as a RUN: `x2static baseline load` makes one.
@@ -96,18 +90,15 @@ class Method:
         """Return what people read: over how many seeds, or that a seed changes nothing."""
         if n_seeds > 1:
             return f"{self.label} ({n_seeds} seeds)"
-        return self.label if self._draws() else f"{self.label} (deterministic)"
-
-    def _draws(self) -> bool:
-        """Return whether a seed changes anything, as far as one knows."""
+        draws = True
         if self.kind == "baseline":
-            return "seed" in METHODS[self.settings["name"]].reads
-        if self.kind == "run":
-            return True
-        from x2static.stage2_train.objectives.objective import load_objective  # torch
+            draws = "seed" in METHODS[self.settings["name"]].reads
+        elif self.kind == "train":
+            from x2static.stage2_train.objectives.objective import load_objective  # torch
 
-        default = TrainConfig.model_fields["objective"].default
-        return load_objective(self.settings.get("objective", default)).draws
+            default = TrainConfig.model_fields["objective"].default
+            draws = load_objective(self.settings.get("objective", default)).draws
+        return self.label if draws else f"{self.label} (deterministic)"
 
 
 @dataclass(frozen=True)
@@ -133,13 +124,13 @@ class Step:
 
     def baseline(self, config: CompareConfig) -> BaselineConfig:
         """Return what `x2static baseline` is asked for."""
-        name = self.method.settings["name"]
-        shared = {"min_count", "max_vocab", "device", "model", "threads", "precision", "trust_remote_code"}
-        if not METHODS[name].reads_text:  # which would read it instead of the cache's words
-            shared |= {"corpus"}
+        method = METHODS[self.method.settings["name"]]
+        names = {"min_count", "max_vocab", "device", "model", "threads", "precision", "trust_remote_code"}
+        if not method.reads_text:  # which would read it instead of the cache's words
+            names |= {"corpus"}
+        shared = config.model_dump(include=names & method.reads)
         own = {"cache": self.cache, "out": self.folder, "seed": self.seed}
-        given = config.model_dump(include=shared & METHODS[name].reads)
-        return BaselineConfig.model_validate({**own, **given, **self.method.settings})
+        return BaselineConfig.model_validate({**own, **shared, **self.method.settings})
 
 
 def our_methods(seeds: int) -> list[Method]:
@@ -151,10 +142,7 @@ def our_methods(seeds: int) -> list[Method]:
 
 
 def methods(config: CompareConfig) -> list[Method]:
-    """Return the methods of a comparison, ours (or the finished runs) first.
-
-    Raises X2StaticError: two runs cannot be told apart.
-    """
+    """Return the methods of a comparison, ours (or the finished runs) first. Raises X2StaticError: of one name."""
     runs = [Method(f"run-{path.resolve().name}", path.resolve().name, "run", folder=path) for path in config.runs]
     listed = runs or our_methods(config.seeds)
     for name in config.baselines:
@@ -179,14 +167,3 @@ def steps_of(method: Method, config: CompareConfig) -> list[Step]:
     if method.name in MANY_SEEDS:
         names = [f"{method.name}-seed{seed}" for seed in range(method.seeds)]  # also one: there may be more later
     return [Step(name, method, seed, config.out / VECTORS / name, config.cache) for seed, name in enumerate(names)]
-
-
-def steps(config: CompareConfig) -> Sequence[Step]:
-    """Return the steps of the tables: every method, with every seed it gets.
-
-    Raises X2StaticError: there is nothing to compare, or two runs cannot be told apart.
-    """
-    planned = [step for method in methods(config) for step in steps_of(method, config)]
-    if not planned:
-        raise X2StaticError("nothing to compare: give finished runs, or --cache")
-    return planned

@@ -42,27 +42,17 @@ class Published:
 
 
 def read_tables(folder: Path | None) -> dict[str, list[Published]]:
-    """Return the rows of both of the paper's tables, by the names of their files; none where there is no folder.
-
-    Raises X2StaticError: neither file is there, or one is not of its form.
-    """
+    """Return the rows of both tables, by their files' names. Raises X2StaticError: the folder has neither file."""
     if folder is None:
         return {}
-    there = [name for name in (SIMILARITY, CLASSIFICATION) if (folder / name).is_file()]
-    if not there:
+    files = [folder / name for name in (SIMILARITY, CLASSIFICATION) if (folder / name).is_file()]
+    if not files:
         raise X2StaticError(f"{folder}: no {SIMILARITY} and no {CLASSIFICATION} here; --reference takes their folder")
-    return {name: read_published(folder / name) for name in there}
+    return {file.name: read_published(file) for file in files}
 
 
 def read_published(file: Path) -> list[Published]:
-    """Return the rows of a file of the paper's figures.
-
-    Args:
-        file: CSV with a head; `method`, `parent` and `dim` say what a row is of, all other columns are figures.
-
-    Raises:
-        X2StaticError: it is missing, no UTF-8, or not of that form.
-    """
+    """Return the rows of a CSV file; what is no `method`, `parent` or `dim` is a figure. Raises X2StaticError."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,30 +1,31 @@
-"""Vectors made where they are missing, and scored: each set alone on what it covers, all together on what all cover."""
+"""Vectors made where they are missing and scored, alone on what they cover and together on what all cover."""
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
+from pydantic import BaseModel, ConfigDict
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import hash_file
+from x2static.durable.storage import canonical_json, hash_file
 from x2static.evaluation.draws import RESAMPLES, Draws
-from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
+from x2static.evaluation.word_pairs import find_word_pairs
 from x2static.evaluation.word_similarity import (
     SimilarityScore,
     evaluate_word_similarity,
     paired_differences,
+    read_datasets,
     score_together,
 )
 from x2static.machine.progress import Report
-from x2static.pipeline.compare import records
+from x2static.pipeline import records
 from x2static.pipeline.compare.plan import CompareConfig, Step
-from x2static.pipeline.compare.records import Record, Scored, TaskAccuracy, TaskScore
 from x2static.pipeline.compare.reference import averaged
 from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import RUN, WordVectors
@@ -35,82 +36,108 @@ TEACHER = "teacher"  # its record
 CLASSIFICATION = "classification"  # the folder in that of the data
 
 
-@dataclass(frozen=True)
+class Accuracy(BaseModel):
+    """The result on one classification task, shares between 0 and 1."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
+
+    task: str
+    accuracy: float
+    macro_f1: float
+
+
+class Scored(records.Record):
+    """Scores, and a hash of the data that they are from."""
+
+    data: str
+    seconds: float
+    pairs: tuple[SimilarityScore, ...] = ()
+    classes: tuple[Accuracy, ...] = ()
+
+
+class Record(records.Record):
+    """What is kept of one set of vectors."""
+
+    vectors: str  # hash of the run.json that the scores belong to; of the teacher itself what `teacher_key` says
+    seconds: float
+    vocabulary: int
+    dim: int
+    losses: tuple[float, ...] = ()  # mean loss of each epoch, if it has any
+    units_found: int = 0  # units of the cache that the teacher had read before those seconds began
+    similarity: Scored | None = None
+    classification: Scored | None = None
+
+    def on(self, part: str, data: str | None) -> Scored | None:
+        """Return the scores of a part, "similarity" or "classification"; None where they are of other data."""
+        scored: Scored | None = getattr(self, part)
+        return scored if scored is not None and scored.data == data else None
+
+
+def file_of(out: Path, name: str) -> Path:
+    """Return where the record of a step is kept."""
+    return out / "scores" / f"{name}.json"
+
+
+def load(out: Path, name: str, vectors: str) -> Record | None:
+    """Return the record of a step; None where there is none, or one of other vectors. Raises X2StaticError: damage."""
+    record = records.load(file_of(out, name), Record)
+    return record if record is not None and record.vectors == vectors else None
+
+
 class Data:
     """The evaluation data that is there now, as hashes; None where there is none and none is needed."""
 
-    pairs: str | None
-    classes: str | None
-
-    @classmethod
-    def of(cls, config: CompareConfig) -> "Data":
-        """Read all evaluation data that is needed once, so that what is wrong with it is said before anything is made.
-
-        Raises X2StaticError: it is not there, or not as it should be.
-        """
-        pairs = None
+    def __init__(self, config: CompareConfig) -> None:
+        """Read all data that is needed once: what is wrong with it (X2StaticError) is said before anything is made."""
+        self.pairs: str | None = None
+        self.classes: str | None = None
+        wants_pairs = config.wants("table3") or config.wants("figure1")
         try:
-            files = find_word_pairs(config.data)
-            pairs = records.hash_of_files({file.stem: file for file in files})
+            self.pairs = _hash_of({file.stem: file for file in find_word_pairs(config.data)})
         except X2StaticError:
-            if config.wants_pairs:
+            if wants_pairs:
                 raise
-        if config.wants_pairs:
-            words_of_pairs(config)
+        if wants_pairs:
+            read_datasets(config.data)
         folder = config.data / CLASSIFICATION if config.data is not None else None
-        classes = None
         if folder is not None and folder.is_dir():
-            there = {str(file.relative_to(folder)): file for file in folder.rglob("*") if file.is_file()}
-            classes = records.hash_of_files(there)
-        if config.wants("table4"):
-            if classes is not None:
-                from x2static.evaluation.classification.data import read_tasks
+            files = [file for file in folder.rglob("*") if file.is_file()]
+            self.classes = _hash_of({str(file.relative_to(folder)): file for file in files})
+        if config.wants("table4") and self.classes is not None:
+            from x2static.evaluation.classification.data import read_tasks
 
-                read_tasks(config.data, 0)
-            elif "table4" in config.only:
-                raise X2StaticError(f"table 4 needs --data, a folder with a folder {CLASSIFICATION} of tasks in it")
-            else:
-                logger.info("no classification data (a folder %s in --data): table 4 is left out", CLASSIFICATION)
-        return cls(pairs, classes)
+            read_tasks(config.data, 0)
+        elif "table4" in config.only:
+            raise X2StaticError(f"table 4 needs --data, a folder with a folder {CLASSIFICATION} of tasks in it")
+        elif config.wants("table4"):
+            logger.info("no classification data (a folder %s in --data): table 4 is left out", CLASSIFICATION)
 
 
-def words_of_pairs(config: CompareConfig) -> set[str]:
-    """Return all words of the word similarity data, as they are and lower-cased."""
-    pairs = [pair for file in find_word_pairs(config.data) for pair in read_word_pairs(file)]
-    words = {word for pair in pairs for word in (pair.first, pair.second)}
-    return words | {word.lower() for word in words}
+def _hash_of(files: Mapping[str, Path]) -> str:
+    """Return one hash for names and what is in the file of each."""
+    return xxhash.xxh3_128(canonical_json({name: hash_file(file) for name, file in files.items()})).hexdigest()
 
 
-def make_vectors(step: Step, config: CompareConfig, report: Report) -> None:
-    """Make the vectors of a step, or go on where an earlier call was stopped; a finished run is left alone.
-
-    Raises:
-        X2StaticError: they cannot be made.
-        Interrupted: by a signal, with the state saved.
-        OSError: they cannot be written.
-    """
-    if step.method.kind == "run":
-        return
+def make_vectors(step: Step, config: CompareConfig, report: Report) -> Path:
+    """Make a step's vectors, unless it is a finished run, or go on where a call was stopped; return their folder."""
     step.folder.parent.mkdir(parents=True, exist_ok=True)
     if step.method.kind == "train":
         from x2static.stage2_train.trainer import train
 
         train(step.training(config), report)
-    else:
+    elif step.method.kind == "baseline":
         from x2static.pipeline.baselines import make
 
         make(step.baseline(config), report)
+    return step.folder
 
 
 def record_of(step: Step, out: Path) -> Record:
-    """Return what is kept of a step's vectors; a new record, without scores, where they are new.
-
-    Raises X2StaticError: there are no vectors, or they or the record are damaged.
-    """
+    """Return what is kept of a step's vectors, without scores where they are new. Raises X2StaticError: damage."""
     if not (step.folder / RUN).is_file():
         raise X2StaticError(f"{step.folder}: no word vectors here ({RUN} is missing)")
     digest = hash_file(step.folder / RUN)
-    if (record := records.load(out, step.name, digest)) is not None:
+    if (record := load(out, step.name, digest)) is not None:
         return record
     vectors = WordVectors.load(step.folder)
     return Record(
@@ -123,47 +150,37 @@ def record_of(step: Step, out: Path) -> Record:
     )
 
 
-def score_similarity(step: Step, config: CompareConfig, data: Data) -> Record:
-    """Score a step by word similarity, unless that was done, and keep the result.
+def score_similarity(step: Step, config: CompareConfig, data: Data) -> None:
+    """Score a step by word similarity, unless that was done. Raises X2StaticError: no pair is covered."""
+    record = record_of(step, config.out)
+    if data.pairs is None or record.on("similarity", data.pairs):
+        return
+    began = time.monotonic()
+    scores = evaluate_word_similarity(WordVectors.load(step.folder), config.data)
+    scored = Scored(data=data.pairs, seconds=round(time.monotonic() - began, 3), pairs=tuple(scores))
+    records.save(file_of(config.out, step.name), record.model_copy(update={"similarity": scored}))
 
-    Raises X2StaticError: no pair is covered, or data or vectors cannot be read.
-    """
 
-    def evaluate(vectors: WordVectors) -> dict[str, Any]:
-        return {"pairs": tuple(map(TaskScore.model_validate, evaluate_word_similarity(vectors, config.data)))}
-
-    return _score(step, config.out, "similarity", data.pairs, evaluate)
-
-
-def score_classification(step: Step, config: CompareConfig, data: Data, report: Report) -> Record:
+def score_classification(step: Step, config: CompareConfig, data: Data, report: Report) -> None:
     """Score a step by classification, unless that was done, and keep the result.
 
     The splits are the same for all; each seed's vectors get a classifier of that number, so that a deviation is one
-    over retrained vectors and classifiers, as in the paper's table 5. Raises X2StaticError: data or vectors cannot be
-    read.
+    over retrained vectors and classifiers, as in the paper's table 5.
     """
     from x2static.evaluation.classification.protocol import evaluate_classification_runs  # torch: only where needed
 
-    def evaluate(vectors: WordVectors) -> dict[str, Any]:
-        scores = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
-        return {"classes": tuple(map(TaskAccuracy.model_validate, scores))}
+    record = record_of(step, config.out)
+    if data.classes is None or record.on("classification", data.classes):
+        return
+    began, vectors = time.monotonic(), WordVectors.load(step.folder)
+    scores = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
+    scored = _classes(data.classes, began, scores)
+    records.save(file_of(config.out, step.name), record.model_copy(update={"classification": scored}))
 
-    return _score(step, config.out, "classification", data.classes, evaluate)
 
-
-def _score(
-    step: Step, out: Path, part: str, data: str | None, evaluate: Callable[[WordVectors], dict[str, Any]]
-) -> Record:
-    record = record_of(step, out)
-    before: Scored | None = getattr(record, part)
-    if data is None or (before is not None and before.data == data):
-        return record
-    began = time.monotonic()
-    results = evaluate(WordVectors.load(step.folder))
-    scored = Scored(data=data, seconds=round(time.monotonic() - began, 3), **results)
-    record = record.model_copy(update={part: scored})
-    records.save(out, step.name, record)
-    return record
+def _classes(data: str, began: float, scores: Sequence[Any]) -> Scored:
+    classes = tuple(map(Accuracy.model_validate, scores))
+    return Scored(data=data, seconds=round(time.monotonic() - began, 3), classes=classes)
 
 
 def teacher_key(cache: Cache, config: CompareConfig) -> str:
@@ -173,22 +190,15 @@ def teacher_key(cache: Cache, config: CompareConfig) -> str:
 
 
 def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Report) -> Record | None:
-    """Score the teacher itself by classification, unless that was done: the paper's SBERT rows.
+    """Score the teacher itself by classification, unless that was done: the paper's SBERT rows; None without data.
 
-    A linear classifier reads its sentence vectors, which no static vectors take part in. It computes as it did for the
-    cache, unless another precision is asked for.
-
-    Returns:
-        The record; None where there is no data.
-
-    Raises:
-        X2StaticError: the cache's teacher is not found, or the data cannot be read.
+    A linear classifier reads its sentence vectors. Raises X2StaticError: the cache's teacher is not found.
     """
     if data.classes is None:
         return None
     key = teacher_key(cache, config)
-    record = records.load(config.out, TEACHER, key)
-    if record is not None and record.classification is not None and record.classification.data == data.classes:
+    record = load(config.out, TEACHER, key)
+    if record is not None and record.on("classification", data.classes):
         return record
     from x2static.baselines.teacher_sentences import TeacherSentences
     from x2static.evaluation.classification.protocol import evaluate_sentence_classification
@@ -197,20 +207,15 @@ def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Repor
     began = time.monotonic()
     origin = Origin(config.model, config.corpus, config.device, config.trust_remote_code)
     sentences = TeacherSentences.of_cache(cache, origin, config.precision)
-    results = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
-    classes = tuple(TaskAccuracy.model_validate(score) for score in results)
-    seconds = round(time.monotonic() - began, 3)
-    scored = Scored(data=data.classes, seconds=seconds, classes=classes)
-    record = Record(vectors=key, seconds=seconds, vocabulary=0, dim=sentences.teacher.dim, classification=scored)
-    records.save(config.out, TEACHER, record)
+    scores = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
+    scored = _classes(data.classes, began, scores)
+    record = Record(vectors=key, seconds=scored.seconds, vocabulary=0, dim=sentences.teacher.dim, classification=scored)
+    records.save(file_of(config.out, TEACHER), record)
     return record
 
 
 def only(vectors: WordVectors, words: Iterable[str]) -> WordVectors:
-    """Return the vectors of some words, in the order they have; what many sets of vectors need together is little.
-
-    Raises X2StaticError: none of the words has a vector.
-    """
+    """Return the vectors of some words, which take little room. Raises X2StaticError: none has a vector."""
     rows = np.array(sorted({vectors.index[word] for word in words if word in vectors.index}), np.int64)
     if not len(rows):
         raise X2StaticError("none of the words that are asked for has a vector")
@@ -219,28 +224,10 @@ def only(vectors: WordVectors, words: Iterable[str]) -> WordVectors:
 
 def vectors_of_pairs(steps: Iterable[Step], config: CompareConfig) -> dict[str, WordVectors]:
     """Return of each step's vectors those that word similarity needs, by the names of the steps."""
-    words = words_of_pairs(config)
+    pairs = [pair for of_one in read_datasets(config.data).values() for pair in of_one]
+    words = {word for pair in pairs for word in (pair.first, pair.second)}
+    words |= {word.lower() for word in words}
     return {step.name: only(WordVectors.load(step.folder), words) for step in steps}
-
-
-def common_scores(vectors: Mapping[str, WordVectors], config: CompareConfig) -> dict[str, tuple[TaskScore, ...]]:
-    """Return the scores of sets of vectors on the pairs that all of them cover, by name.
-
-    Raises X2StaticError: no pair of any data set is covered by all.
-    """
-    with _without_warnings():
-        together = score_together(vectors, config.data)
-    return {name: tuple(map(TaskScore.model_validate, scores)) for name, scores in together.items()}
-
-
-def differences_from_first(
-    vectors: Mapping[str, WordVectors], config: CompareConfig, data_sets: Sequence[str]
-) -> Mapping[str, list[SimilarityScore]]:
-    """Return how much better or worse than the first set of vectors the others are on the pairs that all cover."""
-    if len(vectors) < 2:
-        return {}
-    with _without_warnings():
-        return paired_differences(vectors, config.data, Draws(RESAMPLES), common=True, averaged=averaged(data_sets))
 
 
 @contextmanager
@@ -253,3 +240,18 @@ def _without_warnings() -> Iterator[None]:
         yield
     finally:
         evaluation.setLevel(level)
+
+
+@_without_warnings()
+def common_scores(vectors: Mapping[str, WordVectors], config: CompareConfig) -> dict[str, list[SimilarityScore]]:
+    """Return scores on the pairs that all sets of vectors cover, by name. Raises X2StaticError: there are none."""
+    return score_together(vectors, config.data)
+
+
+@_without_warnings()
+def differences_from_first(
+    vectors: Mapping[str, WordVectors], config: CompareConfig
+) -> Mapping[str, list[SimilarityScore]]:
+    """Return how much better or worse than the first set of vectors the others are on the pairs that all cover."""
+    sets = averaged(list(read_datasets(config.data)))
+    return paired_differences(vectors, config.data, Draws(RESAMPLES), common=True, averaged=sets)

@@ -1,13 +1,12 @@
 """What vectors say of words: their nearest neighbours by every method, and a map of frequent words."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
 
-from x2static.durable.errors import X2StaticError
 from x2static.pipeline.compare.plan import Step
 from x2static.pipeline.compare.scores import only
 from x2static.report.page import Picture, Section
@@ -24,32 +23,17 @@ N_WORDS = 6
 TOO_FREQUENT = 100  # words, most of them function words, are passed over where content words are meant
 
 
-def check_words(asked: Sequence[str], vocabulary: Collection[str]) -> None:
-    """See that words are in the vocabulary that all methods start from, before anything is made.
-
-    Raises X2StaticError: one is not.
-    """
-    known = set(vocabulary)
-    if missing := [word for word in asked if word not in known]:
-        raise X2StaticError(
-            f"--words {', '.join(missing)}: not in the cache's vocabulary of {len(known):,} words; see their spelling, "
-            "and --min-count"
-        )
-
-
-def words_section(steps: Sequence[Step], asked: Sequence[str]) -> Section:
-    """Show neighbours by every method, and a map of the first one's frequent words.
-
-    Raises X2StaticError: vectors are damaged.
-    """
-    common = common_words([step.folder for step in steps], AMONG)
-    words = chosen_words(asked, common)
-    mapped = content_words(common, MAPPED)
-    neighbours: dict[str, dict[str, list[str]]] = {}
+def words_section(steps: Sequence[Step], chosen: Sequence[str]) -> Section:
+    """Show neighbours of the chosen words by every method, and a map of the first one's frequent words."""
+    vocabularies = [read_vocabulary(step.folder)["word"].to_pylist() for step in steps]  # without the matrices
+    known_by_all = set(vocabularies[0]).intersection(*vocabularies[1:])
+    common = [word for word in vocabularies[0] if word in known_by_all][:AMONG]
+    words, mapped = words_to_show(chosen, common), content_words(common)[:MAPPED]
+    columns: dict[str, dict[str, list[str]]] = {}
     pictures: list[Picture] = []
     for step in steps:
         vectors = WordVectors.load(step.folder)
-        neighbours[step.method.label_over(1)] = nearest(vectors, common, words)
+        columns[step.method.label_over(1)] = nearest(vectors, common, words)
         if not pictures and len(mapped) > 2:
             from x2static.report.pictures import word_map  # matplotlib, an extra
 
@@ -63,47 +47,28 @@ def words_section(steps: Sequence[Step], asked: Sequence[str]) -> Section:
         f"Nearest neighbours by cosine among the {len(common):,} most frequent words that all methods have, seed 0 of "
         "each."
     )
-    tables = [neighbour_table(word, {method: near[word] for method, near in neighbours.items()}) for word in words]
+    tables = [neighbour_table(word, {method: near[word] for method, near in columns.items()}) for word in words]
     return Section("Words and their neighbours", [text], (), tables, pictures)
 
 
-def common_words(folders: Iterable[Path], most: int) -> list[str]:
-    """Return the most frequent words that all sets of vectors have, in the order of the first; without their matrices.
-
-    Raises X2StaticError: vectors are damaged.
-    """
-    vocabularies = [read_vocabulary(folder)["word"].to_pylist() for folder in folders]
-    shared = set(vocabularies[0]).intersection(*vocabularies[1:])
-    return [word for word in vocabularies[0] if word in shared][:most]
-
-
-def content_words(common: Sequence[str], most: int) -> list[str]:
-    """Return frequent words that mean something: letters alone, two at least, the most frequent ones passed over."""
+def content_words(common: Sequence[str]) -> list[str]:
+    """Return words that mean something: letters alone, two at least, the most frequent ones passed over."""
     rest = common[TOO_FREQUENT if len(common) > 2 * TOO_FREQUENT else 0 :]
-    letters = [word for word in rest if word.isalpha() and len(word) > 1]
-    return (letters or list(rest))[:most]
+    return [word for word in rest if word.isalpha() and len(word) > 1] or list(rest)
 
 
-def chosen_words(asked: Sequence[str], common: Sequence[str]) -> list[str]:
-    """Return the words whose neighbours are shown: those asked for, or examples of several kinds, or frequent ones.
-
-    Of those asked for, what one of the methods does not know is left out with a warning.
-    """
+def words_to_show(chosen: Sequence[str], common: Sequence[str]) -> list[str]:
+    """Return the chosen words that every method knows, with a warning of others; or examples of several frequencies."""
     known = set(common)
-    if missing := [word for word in asked if word not in known]:
-        logger.warning(
-            "--words %s: left out, not among the %s most frequent words that all methods have",
-            ", ".join(missing),
-            f"{len(common):,}",
-        )
-    if asked:
-        return [word for word in asked if word in known]
+    if missing := [word for word in chosen if word not in known]:
+        among = f"not among the {len(common):,} most frequent words that all methods have"
+        logger.warning("--words %s: left out, %s", ", ".join(missing), among)
+    if chosen:
+        return [word for word in chosen if word in known]
     examples = [word for word in EXAMPLES if word in known]
-    rest = [word for word in content_words(common, AMONG) if word not in examples]
-    if rest:
-        places = np.unique(np.geomspace(1, len(rest), N_WORDS).astype(int) - 1)
-        rest = [rest[place] for place in places]
-    return [*examples, *rest][: max(N_WORDS, len(examples))]
+    rest = [word for word in content_words(common) if word not in examples]
+    places = np.unique(np.geomspace(1, len(rest), N_WORDS).astype(int) - 1) if rest else []
+    return [*examples, *(rest[place] for place in places)][: max(N_WORDS, len(examples))]
 
 
 def nearest(vectors: WordVectors, common: Sequence[str], words: Sequence[str]) -> dict[str, list[str]]:
@@ -114,29 +79,20 @@ def nearest(vectors: WordVectors, common: Sequence[str], words: Sequence[str]) -
 
 def neighbour_table(word: str, neighbours: Mapping[str, Sequence[str]]) -> Table:
     """Return the neighbours of a word: a column a method, a row a neighbour."""
-    depth = max(map(len, neighbours.values()), default=0)
-    columns = [[*near, *[""] * (depth - len(near))] for near in neighbours.values()]
-    rows = [[str(place), *cells] for place, cells in enumerate(zip(*columns, strict=True), start=1)]
-    return Table([Column("", "left"), *(Column(method, "left") for method in neighbours)], rows, word)
+    rows = [[str(place), *cells] for place, cells in enumerate(zip_longest(*neighbours.values(), fillvalue=""), 1)]
+    return Table([Column(head, "left") for head in ("", *neighbours)], rows, word)
 
 
 def principal_plane(vectors: WordVectors, words: Sequence[str]) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:
-    """Project the unit vectors of words on their first two principal components.
-
-    Args:
-        vectors: of at least these words.
-        words: at least two.
+    """Project the unit vectors of words, two at least, on their first two principal components.
 
     Returns:
         (len(words), 2), and the share of the variance that each axis has. The coordinate of the largest size on each
         axis is positive, so that a map is not mirrored from one call to the next.
     """
     matrix = vectors.unit_matrix[[vectors.index[word] for word in words]].astype(np.float64)
-    matrix -= matrix.mean(axis=0)
+    matrix = np.pad(matrix - matrix.mean(axis=0), ((0, 0), (0, 1)))  # a second axis, also of vectors of one number
     left, sizes, _ = np.linalg.svd(matrix, full_matrices=False)
-    points, shares = np.zeros((len(words), 2)), np.zeros(2)
-    n_axes = min(2, len(sizes))
-    points[:, :n_axes] = (left * sizes)[:, :2]
-    shares[:n_axes] = (sizes**2)[:2] / max(float((sizes**2).sum()), 1e-300)
+    points, shares = (left * sizes)[:, :2], sizes[:2] ** 2 / max(float((sizes**2).sum()), 1e-300)
     largest = points[np.abs(points).argmax(axis=0), [0, 1]]
     return points * np.where(largest < 0, -1, 1), (float(shares[0]), float(shares[1]))

@@ -1,7 +1,6 @@
 """What a sweep came to: the trials ranked, as a table, as a Parquet file and as a page."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,38 +18,25 @@ WIDEST = 24  # characters of a value; paths and long words are cut
 NAMED_CURVES = 5  # the best trials, whose losses get a colour and a name
 
 
-@dataclass(frozen=True)
 class Ranking:
     """Trials and how they compare."""
 
-    names: list[str]
-    select: tuple[str, ...]  # names of the data sets that the score is the mean of; all where there is none
-    results: list[Result]
+    def __init__(self, names: list[str], select: tuple[str, ...], results: list[Result]) -> None:
+        """Sort results by state, then by score, the mean over the selected data sets (all where none is), then by name.
 
-    @classmethod
-    def of(cls, names: list[str], select: tuple[str, ...], results: list[Result]) -> "Ranking":
-        """Sort results: by state, then by score, ties by name."""
+        The names are those of the settings that were swept.
+        """
+        self.names, self.select = names, select
+        self.scores = {result.name: result.score(select) for result in results}
 
         def key(result: Result) -> tuple[int, float, str]:
-            score = result.score(select)
+            score = self.scores[result.name]
             return STATES.index(result.state), -score if score is not None else 2.0, result.name
 
-        return cls(names, select, sorted(results, key=key))
-
-    def score(self, result: Result) -> float | None:
-        """Return what a trial is ranked by."""
-        return result.score(self.select)
-
-    @property
-    def best(self) -> Result | None:
-        """The trial with the highest score; None where no trial has one."""
-        return next((result for result in self.results if self.score(result) is not None), None)
-
-    @property
-    def sets(self) -> list[str]:
-        """Names of the data sets, those that the score is the mean of first."""
-        names = list(dict.fromkeys(name for result in self.results for name in result.scores))
-        return sorted(names, key=lambda name: (not self.counts(name), name))
+        self.results = sorted(results, key=key)
+        self.best = next((result for result in self.results if self.scores[result.name] is not None), None)
+        sets = {name for result in results for name in result.scores}
+        self.sets = sorted(sets, key=lambda name: (not self.counts(name), name))  # those that count first
 
     def counts(self, name: str) -> bool:
         """Return whether a data set is part of the score."""
@@ -62,23 +48,22 @@ class Ranking:
 
     def errors(self) -> list[str]:
         """Return each error of trials that failed once, after who had it."""
-        names: dict[str, list[str]] = {}
+        trials: dict[str, list[str]] = {}
         for row in self.results:
             if row.state == "failed" and row.error is not None:
-                names.setdefault(row.error, []).append(row.name)
-        return [
-            f"{who[0]}{f' and {len(who) - 1} more' if len(who) > 1 else ''}: {error}" for error, who in names.items()
-        ]
+                trials.setdefault(row.error, []).append(row.name)
+        more = {error: f" and {len(names) - 1} more" if len(names) > 1 else "" for error, names in trials.items()}
+        return [f"{names[0]}{more[error]}: {error}" for error, names in trials.items()]
 
     def table(self, sets: bool = True, ends: bool = True) -> Table:
-        """Return a table of all trials, best first.
+        """Return a table of all trials, best first; with the scores of single data sets, and with how trials ended.
 
-        Args:
-            sets: whether it has the scores of single data sets; one that is no part of the score stands in brackets.
-            ends: whether it has loss, time and how the trials ended.
+        A data set that is no part of the score stands in brackets.
         """
         rows = self.results
-        columns = [(Column("score"), [figure(self.score(row)) if row.state == "complete" else "" for row in rows])]
+        columns = [
+            (Column("score"), [figure(self.scores[row.name]) if row.state == "complete" else "" for row in rows])
+        ]
         for name in self.names:
             values = [row.settings.get(name) for row in rows]
             column = Column(name, "left" if any(isinstance(value, str) for value in values) else "right")
@@ -87,49 +72,40 @@ class Ranking:
             scores = [row.scores.get(name) for row in rows]
             head = name if self.counts(name) else f"({name})"
             columns.append((Column(head), ["" if score is None else figure(score.score) for score in scores]))
+        if ends and any(row.losses for row in rows):
+            columns.append((Column("loss"), ["" if row.loss is None else f"{row.loss:.4f}" for row in rows]))
         if ends:
-            if any(row.losses for row in rows):
-                columns.append((Column("loss"), ["" if row.loss is None else f"{row.loss:.4f}" for row in rows]))
-            times = ["" if row.seconds is None else duration(row.seconds) for row in rows]
-            columns.append((Column("time"), times))
-            if any(row.state != "complete" for row in rows):
-                columns.append((Column("state", "left"), [row.state for row in rows]))
+            columns.append((Column("time"), ["" if row.seconds is None else duration(row.seconds) for row in rows]))
+        if ends and any(row.state != "complete" for row in rows):
+            columns.append((Column("state", "left"), [row.state for row in rows]))
         return Table([column for column, _ in columns], list(zip(*(cells for _, cells in columns), strict=True)))
 
     def text(self, width: int) -> str:
         """Return the table for a terminal, and below it the errors of trials that failed.
 
-        Args:
-            width: columns of the terminal; where the table is wider, the scores of single data sets are left out, then
-                loss and time.
+        Where the terminal has not so many columns, the scores of single data sets are left out, then loss and time.
         """
         tables = [self.table(), self.table(sets=False), self.table(sets=False, ends=False)]
         fitting = [table for table in tables if max(map(display_width, table.lines())) <= width]
-        notes = self.errors()
         table = (fitting or tables[-1:])[0]
+        notes = self.errors()
         if self.sets and table is not tables[0]:
-            notes = ["the scores of each data set are in sweep.parquet; a wider terminal shows them too", *notes]
+            notes.insert(0, "the scores of each data set are in sweep.parquet; a wider terminal shows them too")
         return Table(table.columns, table.rows, notes=notes).terminal()
 
     def write(self, file: Path) -> None:
-        """Write a Parquet file, a row a trial, best first.
-
-        Columns: trial, the settings, score, for each data set its score, covered and total pairs, loss, losses,
-        seconds, state, error. Raises OSError: the file cannot be written.
-        """
+        """Write a Parquet file, a row a trial, best first; for each data set its score, covered and total pairs."""
         rows = self.results
         columns: dict[str, pa.Array] = {"trial": pa.array([row.name for row in rows], pa.string())}
         columns |= {name: pa.array([row.settings.get(name) for row in rows]) for name in self.names}
-        columns["score"] = pa.array([self.score(row) for row in rows], pa.float64())
+        columns["score"] = pa.array([self.scores[row.name] for row in rows], pa.float64())
         for name in self.sets:
             scores = [row.scores.get(name) for row in rows]
             for field, kind in (("score", pa.float64()), ("covered", pa.int64()), ("total", pa.int64())):
                 columns[f"{field}_{name}"] = pa.array([score and getattr(score, field) for score in scores], kind)
-        columns["loss"] = pa.array([row.loss for row in rows], pa.float64())
-        columns["losses"] = pa.array([row.losses for row in rows], pa.list_(pa.float64()))
-        columns["seconds"] = pa.array([row.seconds for row in rows], pa.float64())
-        columns["state"] = pa.array([row.state for row in rows], pa.string())
-        columns["error"] = pa.array([row.error for row in rows], pa.string())
+        kinds = {"loss": pa.float64(), "losses": pa.list_(pa.float64()), "seconds": pa.float64()}
+        for field, kind in {**kinds, "state": pa.string(), "error": pa.string()}.items():
+            columns[field] = pa.array([getattr(row, field) for row in rows], kind)
         with open_atomically(file) as sink:
             pq.write_table(pa.table(columns), sink)
 
@@ -138,7 +114,7 @@ class Ranking:
         from x2static.report.pictures import losses, score_against  # matplotlib, an extra
 
         drawn = []
-        scored = [(row, score) for row in self.results if (score := self.score(row)) is not None]
+        scored = [(row, score) for row in self.results if (score := self.scores[row.name]) is not None]
         for name in self.names if scored else []:
             points = [(row.settings.get(name), score) for row, score in scored]
             caption = f"Score of each trial against {name}; a line joins the best of each value."
@@ -154,9 +130,10 @@ class Ranking:
         return drawn
 
     def page(self, facts: Mapping[str, str], pictures: list[Picture]) -> Page:
-        """Return the page."""
-        sections = [Section("Plots", pictures=pictures)] if pictures else []
-        sections.append(Section("Trials", tables=[self.table()]))
-        if errors := self.errors():
-            sections.append(Section("Trials that failed", listed=errors))
+        """Return the page; a part without anything in it is left out."""
+        sections = [
+            Section("Plots", pictures=pictures),
+            Section("Trials", tables=[self.table()]),
+            Section("Trials that failed", listed=self.errors()),
+        ]
         return Page("Sweep over " + ", ".join(self.names), facts, sections)

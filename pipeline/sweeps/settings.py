@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import re
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -17,6 +16,7 @@ from x2static.schemas.training import TrainConfig
 
 # Where a trial reads and writes, and how: these are the sweep's own, or change nothing that is learned.
 NOT_SWEPT = {"cache", "out", "continue_run", "partial", "device", "checkpoint_minutes", "buffer_megabytes"}
+SWEEPABLE = [name for name in TrainConfig.model_fields if name not in NOT_SWEPT]
 LONGEST_NAME = 100  # characters; file systems allow 255 bytes, and people read folder names
 
 Settings = dict[str, Any]  # by name, values as JSON has them
@@ -26,27 +26,16 @@ class WrongGrid(X2StaticError):  # noqa: N818
     """A grid or a space that makes no sense: wrong usage."""
 
 
-def sweepable() -> list[str]:
-    """Return the names of the settings that can be swept."""
-    return [name for name in TrainConfig.model_fields if name not in NOT_SWEPT]
-
-
 def known_name(text: str, where: str) -> str:
-    """Return a setting's name, dashes taken for underscores.
-
-    Raises WrongGrid: there is no such setting; the message begins with `where`.
-    """
+    """Return a setting's name, dashes taken for underscores. Raises WrongGrid: there is no such setting."""
     name = text.strip().replace("-", "_")
-    if name not in sweepable():
-        raise WrongGrid(f"{where}: no setting {text.strip()!r} to sweep over; there are {', '.join(sweepable())}")
+    if name not in SWEEPABLE:
+        raise WrongGrid(f"{where}: no setting {text.strip()!r} to sweep over; there are {', '.join(SWEEPABLE)}")
     return name
 
 
 def parse(name: str, value: Any, where: str) -> Any:
-    """Return a value of a setting as JSON has it; the text "none" is None where a setting may be None.
-
-    Raises WrongGrid: the setting cannot have this value.
-    """
+    """Return a value as JSON has it, "none" as None where that is possible. Raises WrongGrid: it cannot be."""
     info = TrainConfig.model_fields[name]
     adapter: TypeAdapter[Any] = TypeAdapter(Annotated[(info.annotation, Field(), *info.metadata)])  # type: ignore[arg-type]
     if isinstance(value, str) and value.lower() == "none":
@@ -62,10 +51,7 @@ def parse(name: str, value: Any, where: str) -> Any:
 
 
 def parse_grid(texts: tuple[str, ...]) -> dict[str, list[Any]]:
-    """Return the values of each setting of a grid, in the order given, repeated ones once.
-
-    Raises WrongGrid: a text is of another form, a setting is unknown or given twice, or a value is not possible.
-    """
+    """Return the values of each setting of a grid, in the order of the texts, repeated ones once."""
     grid: dict[str, list[Any]] = {}
     for text in texts:
         where = f"-p {text}"
@@ -88,8 +74,7 @@ class Range(BaseModel):
     low: int | float
     high: int | float
     log: bool = False  # whether equal factors are equally likely, not equal distances
-    # distance of the values; any value where it is None (of whole numbers, any whole one)
-    step: int | float | None = None
+    step: int | float | None = None  # distance of the values; None for any value (of whole numbers, any whole one)
 
 
 Space = dict[str, list[Any] | Range]
@@ -109,32 +94,34 @@ def load_space(file: Path) -> Space:
         raise WrongGrid(f"{where}: not valid TOML: {error}") from error
     if not entries:
         raise WrongGrid(
-            f"{where}: no setting in it; expected lines such as lr = {{low = 1e-4, high = 1e-1, log = true}}"
+            f"{where}: no setting in it; expected such lines as lr = {{low = 1e-4, high = 1e-1, log = true}}"
         )
-    names = [known_name(name, where) for name in entries]
-    return {name: _entry(name, entry, where) for name, entry in zip(names, entries.values(), strict=True)}
+    space: Space = {}
+    for text, entry in entries.items():
+        name = known_name(text, where)
+        if isinstance(entry, list) and entry:
+            space[name] = list(dict.fromkeys(parse(name, value, where) for value in entry))
+        elif isinstance(entry, dict):
+            space[name] = _range(name, entry, where)
+        else:
+            raise WrongGrid(f"{where}: {name}: expected a list of choices or {{low = ..., high = ...}}, got {entry!r}")
+    return space
 
 
-def _entry(name: str, entry: Any, where: str) -> list[Any] | Range:
-    if isinstance(entry, list) and entry:
-        return list(dict.fromkeys(parse(name, value, where) for value in entry))
-    if not isinstance(entry, dict):
-        raise WrongGrid(f"{where}: {name}: expected a list of choices or {{low = ..., high = ...}}, got {entry!r}")
+def _range(name: str, entry: dict[str, Any], where: str) -> Range:
     try:
-        given = Range.model_validate(entry)
+        values = Range.model_validate(entry)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc'][:1]))}: {item['msg'].lower()}" for item in error.errors())
+        problems = "; ".join(f"{item['loc'][0]}: {item['msg'].lower()}" for item in error.errors())
         raise WrongGrid(f"{where}: {name}: {problems}") from error
-    low, high = (parse(name, value, where) for value in (given.low, given.high))
-    if isinstance(low, bool) or not isinstance(low, int | float):
-        raise WrongGrid(f"{where}: {name} has no range; give a list of choices")
+    low, high, step = parse(name, values.low, where), parse(name, values.high, where), values.step
     if high < low:
         raise WrongGrid(f"{where}: {name}: low = {low} is above high = {high}")
-    if given.log and (given.step is not None or low <= 0):
+    if values.log and (step is not None or low <= 0):
         raise WrongGrid(f"{where}: {name}: log = true needs low above 0 and no step")
-    if given.step is not None and (given.step <= 0 or (isinstance(low, int) and given.step != int(given.step))):
-        raise WrongGrid(f"{where}: {name}: step = {given.step} has to be above 0, and whole for whole numbers")
-    return given.model_copy(update={"low": low, "high": high})
+    if step is not None and (step <= 0 or (isinstance(low, int) and step != int(step))):
+        raise WrongGrid(f"{where}: {name}: step = {step} has to be above 0, and whole for whole numbers")
+    return values.model_copy(update={"low": low, "high": high})
 
 
 def shown(value: Any) -> str:
@@ -156,11 +143,10 @@ def trial_name(settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class Draw:
-    """Settings for a trial."""
+    """Settings for a trial, and what the source knows them by."""
 
     settings: Settings
-    number: int  # what the source knows them by
-    again: bool = False  # whether they were drawn before and had failed
+    number: int
 
 
 class Source(Protocol):
@@ -186,9 +172,9 @@ class Grid:
     def __init__(self, values: dict[str, list[Any]]) -> None:
         """Take the values of each setting."""
         self.names = list(values)
-        cells = [dict(zip(values, cell, strict=True)) for cell in itertools.product(*values.values())]
+        cells = list(itertools.product(*values.values()))
         self.total = len(cells)
-        self._draws: Iterator[Draw] = (Draw(cell, number) for number, cell in enumerate(cells))
+        self._draws = (Draw(dict(zip(values, cell, strict=True)), number) for number, cell in enumerate(cells))
 
     def ask(self) -> Draw | None:
         """Return the next cell, None after the last."""

@@ -8,24 +8,13 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, TrialState
 
 from x2static.pipeline.sweeps.settings import Draw, Range, Space, parse
 
 JOURNAL = "study.jsonl"  # in the folder of the sweep
-RETRIED = "retried"  # attribute of a trial that repeats one that failed: its number
-
-
-class NoLock(JournalFileSymlinkLock):
-    """The sweep holds a lock on its folder, which a killed process cannot leave behind."""
-
-    def acquire(self) -> bool:
-        """Do nothing."""
-        return True
-
-    def release(self) -> None:
-        """Do nothing."""
+REPEATS = "retried"  # attribute of a trial that repeats one that failed: its number
 
 
 class Study:
@@ -36,36 +25,42 @@ class Study:
     """
 
     def __init__(self, journal: Path, space: Space, total: int, seed: int, retry_failed: bool) -> None:
-        """Open the journal, or begin one.
+        """Open the journal, whose folder's lock the caller holds, or begin one.
 
-        Args:
-            journal: the file; the caller holds the lock of its folder.
-            space: what to propose from.
-            total: trials altogether, those of earlier calls included.
-            seed: of all proposals.
-            retry_failed: whether to propose once more what has failed.
+        The total is of trials altogether, those of earlier calls included.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         if journal.is_file():  # what a crash left of a line: Optuna reads no journal that ends within one
             with journal.open("rb+") as file:
                 file.truncate(file.read().rfind(b"\n") + 1)
-        self.names = list(space)
-        self.total = total
-        self._seed = seed
+        self.names, self.total, self._seed = list(space), total, seed
         self._distributions = {name: _distribution(entry) for name, entry in space.items()}
-        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=NoLock(str(journal))))
+        for lock in journal.parent.glob(f"{journal.name}.lock*"):  # of a killed sweep, whose folder is the caller's now
+            lock.unlink()
+        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
         self._study = optuna.create_study(
             storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
         )
-        self._left = self._left_behind(retry_failed)
+        trials = self._study.get_trials(deepcopy=False)
+        for trial in trials:
+            if trial.state == TrialState.RUNNING and not self._is_whole(trial):  # killed while it was being proposed
+                self._study.tell(trial.number, state=TrialState.FAIL)
+        whole = [trial for trial in trials if self._is_whole(trial)]
+        unfinished = [trial for trial in whole if trial.state == TrialState.RUNNING]
+        self._unfinished = [self._draw(trial.number, trial.params) for trial in unfinished]
+        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        repeated = {trial.user_attrs.get(REPEATS) for trial in (*whole, *waiting)}
+        for trial in whole:
+            if retry_failed and trial.state == TrialState.FAIL and trial.number not in repeated:
+                self._study.enqueue_trial(trial.params, user_attrs={REPEATS: trial.number})
 
     def ask(self) -> Draw | None:
-        """Return what an earlier call left unfinished, then proposals, None after the last."""
-        if self._left:
-            return self._left.pop(0)
+        """Return what an earlier call left unfinished, what is to be tried again, then proposals; None at the end."""
+        if self._unfinished:
+            return self._unfinished.pop(0)
         trials = self._study.get_trials(deepcopy=False)
-        counted = [trial for trial in trials if self._whole(trial) and RETRIED not in trial.user_attrs]
-        if len(counted) >= self.total:
+        n_proposed = sum(self._is_whole(trial) and REPEATS not in trial.user_attrs for trial in trials)
+        if n_proposed >= self.total and not any(trial.state == TrialState.WAITING for trial in trials):
             return None
         digest = hashlib.sha256(f"{self._seed} {len(trials)}".encode()).digest()
         self._study.sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4]))  # numpy takes 32 bits
@@ -74,44 +69,16 @@ class Study:
 
     def tell(self, draw: Draw, state: str, score: float | None) -> None:
         """Note how a trial ended; one without a score has failed."""
-        if state == "complete" and score is None:
-            state = "failed"
-        ended = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
-        values = [score] if score is not None and ended == TrialState.COMPLETE else None
-        if not draw.again:
-            self._study.tell(draw.number, values, ended)
-        elif ended != TrialState.FAIL:  # what has been told stays; the repetition is a trial of its own
-            before = self._study.get_trials(deepcopy=False)[draw.number]
-            self._study.add_trial(
-                create_trial(
-                    state=ended,
-                    values=values,
-                    params=before.params,
-                    distributions=before.distributions,
-                    user_attrs={RETRIED: draw.number},
-                )
-            )
+        if state == "complete" and score is not None:
+            self._study.tell(draw.number, score)
+        else:
+            self._study.tell(draw.number, state=TrialState.PRUNED if state == "pruned" else TrialState.FAIL)
 
-    def _left_behind(self, retry_failed: bool) -> list[Draw]:
-        """Return what an earlier call proposed and did not finish, then what failed, if that is to be tried again."""
-        trials = self._study.get_trials(deepcopy=False)
-        left, failed = [], []
-        retried = {trial.user_attrs.get(RETRIED) for trial in trials}
-        for trial in trials:
-            if trial.state == TrialState.RUNNING and not self._whole(trial):  # killed while it was being proposed
-                self._study.tell(trial.number, state=TrialState.FAIL)
-            elif trial.state == TrialState.RUNNING:
-                left.append(self._draw(trial.number, trial.params))
-            elif trial.state == TrialState.FAIL and self._whole(trial) and trial.number not in retried:
-                failed.append(self._draw(trial.number, trial.params, again=True))
-        return left + failed if retry_failed else left
-
-    def _whole(self, trial: FrozenTrial) -> bool:
+    def _is_whole(self, trial: FrozenTrial) -> bool:
         return trial.params.keys() == self._distributions.keys()
 
-    def _draw(self, number: int, params: dict[str, Any], again: bool = False) -> Draw:
-        settings = {name: parse(name, params[name], "Optuna") for name in self.names}
-        return Draw(settings, number, again)
+    def _draw(self, number: int, params: dict[str, Any]) -> Draw:
+        return Draw({name: parse(name, params[name], "Optuna") for name in self.names}, number)
 
 
 def _distribution(entry: list[Any] | Range) -> BaseDistribution:

@@ -13,10 +13,9 @@ from pydantic import ValidationError
 from x2static.durable.errors import Interrupted
 from x2static.machine.processes import ready, stop_all
 from x2static.machine.progress import Progress, Report
-from x2static.pipeline.sweeps import trial
-from x2static.pipeline.sweeps.settings import Draw, Settings, Source, shown, trial_name
-from x2static.pipeline.sweeps.trial import Result
-from x2static.pipeline.sweeps.workers import Losses, Stopped, Task, Worker
+from x2static.pipeline import records
+from x2static.pipeline.sweeps.settings import Draw, Source, shown, trial_name
+from x2static.pipeline.sweeps.trial import TRIALS, Result, Worker, record_of
 from x2static.schemas.training import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -47,12 +46,7 @@ class Sweep:
     _done: int = 0
 
     def run(self) -> None:
-        """Run what is left to run.
-
-        Raises:
-            Interrupted: by a signal; what runs was stopped, with its state saved.
-            OSError: a result cannot be kept.
-        """
+        """Run what is left to run. Raises Interrupted by a signal: what runs was stopped, with its state saved."""
         try:
             while busy := self._give_work():
                 talking = ready(busy)
@@ -60,7 +54,7 @@ class Sweep:
                     if worker in talking:
                         self._hear(worker)
         except (KeyboardInterrupt, Interrupted) as error:
-            started, n_busy = time.monotonic(), sum(worker.task is not None for worker in self._workers)
+            started, n_busy = time.monotonic(), sum(worker.trial is not None for worker in self._workers)
             logger.info("stopping; %d trials save their state", n_busy)
             stop_all(self._workers)
             self._workers.clear()
@@ -73,7 +67,7 @@ class Sweep:
 
     def _give_work(self) -> list[Worker]:
         """Give trials to workers until all are busy or there are no more; return the busy ones."""
-        while sum(worker.task is not None for worker in self._workers) < self.jobs:
+        while sum(worker.trial is not None for worker in self._workers) < self.jobs:
             draw = self.source.ask()
             if draw is None:
                 break
@@ -82,73 +76,67 @@ class Sweep:
             waiting.append(draw)
             if len(waiting) > 1:
                 continue  # the same settings are being tried
-            result = self.results.get(name) or trial.load(self.out, name)
+            result = self.results.get(name) or records.load(record_of(self.out, name), Result)
             again = self.retry_failed and name not in self.results  # once a call
             if result is not None and not (result.state == "failed" and again):
                 self._end(result, new=False)
                 continue
-            config = self._config(name, draw.settings)
-            if isinstance(config, str):
-                self._end(Result(name=name, settings=draw.settings, state="failed", error=config))
+            trial = Result(name=name, settings=draw.settings, state="failed")  # unless it ends otherwise
+            try:
+                config = self._config(trial)
+            except ValidationError as error:  # the settings do not go together
+                self._end(trial.model_copy(update={"error": "; ".join(item["msg"] for item in error.errors())}))
                 continue
-            idle = [worker for worker in self._workers if worker.task is None]
-            if not idle:
-                idle = [Worker(self.jobs)]
-                self._workers += idle
-            idle[0].run(Task(name, draw.settings, config, self.data))
-        return [worker for worker in self._workers if worker.task is not None]
+            worker = next((worker for worker in self._workers if worker.trial is None), None)
+            if worker is None:
+                worker = Worker(self.jobs)
+                self._workers.append(worker)
+            worker.run(trial, config, self.data)
+        return [worker for worker in self._workers if worker.trial is not None]
 
-    def _config(self, name: str, settings: Settings) -> TrainConfig | str:
-        """Return all settings of a trial, or what is wrong with them together."""
-        try:
-            return TrainConfig.model_validate({**self.fixed, **settings, "out": self.out / trial.TRIALS / name})
-        except ValidationError as error:
-            return "; ".join(item["msg"] for item in error.errors())
+    def _config(self, trial: Result) -> TrainConfig:
+        """Return all settings of a trial."""
+        return TrainConfig.model_validate({**self.fixed, **trial.settings, "out": self.out / TRIALS / trial.name})
 
     def _hear(self, worker: Worker) -> None:
-        task = worker.task
-        message = worker.receive()
-        if task is None or isinstance(message, Stopped):
+        trial, message = worker.trial, worker.receive()
+        if trial is None or isinstance(message, Interrupted):
             raise Interrupted(f"a trial was stopped from outside ({message}); run the same command again to go on")
-        if isinstance(message, Losses):
-            worker.losses = message.values
-            worker.send(not (self.prune and self._hopeless(worker, task)))  # whether it goes on
+        if isinstance(message, list):
+            worker.losses = message
+            worker.send(not (self.prune and self._hopeless(worker, trial)))  # whether it goes on
             return
-        worker.task = None
+        worker.trial = None
         if message is None:
             self._workers.remove(worker)
-            message = Result(
-                name=task.name, settings=task.settings, state="failed", losses=worker.losses, error=worker.death()
-            )
+            message = trial.model_copy(update={"losses": worker.losses, "error": worker.death()})
         self._end(message)
 
-    def _hopeless(self, worker: Worker, task: Task) -> bool:
+    def _hopeless(self, worker: Worker, trial: Result) -> bool:
         from x2static.stage2_train.objectives.objective import load_objective  # torch, which only pruning needs here
 
-        begin = load_objective(task.config.objective)(task.config).loss_of_zeros
+        config = self._config(trial)
+        begin = load_objective(config.objective)(config).loss_of_zeros
         if begin is None:
             return False
-        running = [(other.task.config, other.losses) for other in self._workers if other.task and other is not worker]
-        ended = [(self._config(result.name, result.settings), result.losses) for result in self.results.values()]
-        others = [
-            losses
-            for config, losses in running + ended
-            if not isinstance(config, str) and comparable(config) == comparable(task.config)
-        ]
-        return hopeless(worker.losses, others, begin)
+        running = [(other.trial, other.losses) for other in self._workers if other.trial and other is not worker]
+        others = [*running, *((result, result.losses) for result in self.results.values())]
+        alike = comparable(config)
+        losses = [some for other, some in others if some and comparable(self._config(other)) == alike]
+        return hopeless(worker.losses, losses, begin)
 
     def _end(self, result: Result, new: bool = True) -> None:
         """Keep a result, and tell the source."""
         self.results[result.name] = result
         score = result.score(self.select)
         if new:
-            trial.save(self.out, result)
+            records.save(record_of(self.out, result.name), result)
             logger.info("%s: %s", result.name, result.error or f"score {shown(score)}")
         for draw in self._draws.pop(result.name):
             self.source.tell(draw, result.state, score)
             self._done += 1
-        best = [score for score in (one.score(self.select) for one in self.results.values()) if score is not None]
-        detail = f"best score {max(best):.3f}" if best else ""
+        scores = [score for one in self.results.values() if (score := one.score(self.select)) is not None]
+        detail = f"best score {max(scores):.3f}" if scores else ""
         self.report(Progress(min(self._done, self.source.total), self.source.total, "trials", detail))
 
 
@@ -163,13 +151,9 @@ def comparable(config: TrainConfig) -> tuple[Any, ...]:
 def hopeless(losses: list[float], others: Iterable[list[float]], begin: float) -> bool:
     """Return whether a trial has learned less than half of what the median trial has learned by the same epoch.
 
-    A loss that is a little worse than the median is no reason to stop: it can go with a better score. Optuna's pruners
-    would stop by the median itself.
-
-    Args:
-        losses: mean loss of each epoch of the trial so far, one at least.
-        others: the same of comparable trials, as far as they have come.
-        begin: the loss where nothing is learned; its fall is what is learned.
+    A loss that is a little worse than the median is no reason to stop, as Optuna's pruners do: it can go with a better
+    score. Losses are the means of each epoch, one at least, those of others of comparable trials; what is learned is
+    the fall from `begin`, the loss where nothing is learned.
     """
     there = [other[len(losses) - 1] for other in others if len(other) >= len(losses)]
     if len(there) < ENOUGH:

@@ -1,17 +1,21 @@
-"""One trial of a sweep: trained from the cache, scored, and recorded beside its run."""
+"""One trial of a sweep, in a process of its own: trained from the cache, scored, and recorded beside its run."""
 
-from collections.abc import Callable
+import logging
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import LOCK, canonical_json, read_json, write_atomically
+from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.durable.storage import LOCK
 from x2static.evaluation.measures import mean_of_known
 from x2static.evaluation.word_similarity import evaluate_word_similarity
+from x2static.machine.processes import Child
+from x2static.pipeline import records
+from x2static.pipeline.cli import message
 from x2static.pipeline.sweeps.settings import Settings
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
@@ -24,10 +28,8 @@ class Pruned(X2StaticError):  # noqa: N818
     """The sweep stopped a trial that had learned too little."""
 
 
-class TaskScore(BaseModel):
+class TaskScore(records.Record):
     """The result on one data set: Spearman's rho or None, pairs covered and pairs there are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     score: float | None
     covered: int
@@ -44,7 +46,7 @@ class Result(BaseModel):
     # "complete" has scores; "pruned" was stopped by its loss; "failed" ended with an error
     state: Literal["complete", "pruned", "failed"]
     scores: dict[str, TaskScore] = {}
-    losses: list[float] = []  # mean loss of each finished epoch; none for the closed form
+    losses: list[float] = []  # mean loss of each finished epoch; none for an objective without epochs
     seconds: float | None = None
     figures: dict[str, Any] = {}  # what else the training came to: vocabulary, dim, steps, words_per_second and so on
     error: str | None = None
@@ -59,67 +61,92 @@ class Result(BaseModel):
         return self.losses[-1] if self.losses else None
 
 
-def save(out: Path, result: Result) -> None:
-    """Keep a result beside its run's folder, which is the run's own, whole or not at all."""
-    (out / TRIALS).mkdir(exist_ok=True)
-    write_atomically(out / TRIALS / f"{result.name}.json", canonical_json(result.model_dump(mode="json")))
-
-
-def load(out: Path, name: str) -> Result | None:
-    """Return the result of a trial, None where it has not ended. Raises X2StaticError: the record is damaged."""
-    file = out / TRIALS / f"{name}.json"
-    if not file.is_file():
-        return None
-    try:
-        return Result.model_validate(read_json(file))
-    except ValidationError as error:
-        raise X2StaticError(
-            f"{file}: not the record of a trial; remove it, and the trial is taken up again from its run"
-        ) from error
+def record_of(out: Path, name: str) -> Path:
+    """Return where a trial's result is kept: beside its run's folder, which is the run's own."""
+    return out / TRIALS / f"{name}.json"
 
 
 def load_all(out: Path) -> list[Result]:
     """Return what came of every trial that has ended. Raises X2StaticError: a record is damaged."""
-    results = [load(out, file.stem) for file in sorted((out / TRIALS).glob("*.json"))]
+    results = [records.load(file, Result) for file in sorted((out / TRIALS).glob("*.json"))]
     return [result for result in results if result is not None]
 
 
-def run_trial(
-    name: str, settings: Settings, config: TrainConfig, data: Path | None, after_epoch: Callable[[list[float]], None]
-) -> Result:
-    """Train and score one trial, or go on with it where an earlier call stopped.
+class Worker(Child):
+    """A process that runs one trial after another, one of a few that share the threads of this machine.
 
-    Args:
-        name: of the trial.
-        settings: what was swept.
-        config: all settings; its folder is the run's.
-        data: the data sets, as `find_word_pairs` takes them.
-        after_epoch: hears the losses so far; raises Pruned to stop the trial.
-
-    Raises:
-        Interrupted: by a signal, with the state saved.
-        X2StaticError: the trial failed, or was pruned.
-        OSError: the run cannot be written.
+    It says the losses so far (list[float]) after each epoch, and hears whether to go on; then the trial's Result, or
+    Interrupted where a signal stopped it with its state saved.
     """
-    from x2static.stage2_train.checkpoint import FIGURES
+
+    def __init__(self, jobs: int) -> None:
+        """Start the process, one of so many."""
+        super().__init__(_work, jobs)
+        self.trial: Result | None = None  # what is known of it before it ends
+        self.losses: list[float] = []  # of the trial, as far as it has come
+
+    def run(self, trial: Result, config: TrainConfig, data: Path | None) -> None:
+        """Give the process a trial, which has none now, with all its settings and the data sets."""
+        self.trial, self.losses = trial, []
+        self.send((trial, config, data))
+
+
+def _work(connection: Connection, jobs: int) -> None:
+    """Run trials until the connection ends: what a worker's process does.
+
+    Training sets a handler for SIGTERM of its own, which stops it after the batch in hand.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+    while True:
+        trial, config, data = connection.recv()
+        handler = _log_to(config.out.with_name(f"{trial.name}.log"))
+        connection.send(_run(trial, config, data, connection))
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def _run(trial: Result, config: TrainConfig, data: Path | None, connection: Connection) -> Result | Interrupted:
+    """Train and score a trial, or go on with it where an earlier call stopped."""
+    from x2static.stage2_train.checkpoint import FIGURES  # torch
     from x2static.stage2_train.trainer import train
 
-    if config.out.is_dir():
-        # A process that a killed sweep left behind may be about to save its state; past that, training says it.
-        with suppress(Timeout), FileLock(config.out / LOCK, timeout=SECONDS_TO_LET_GO):
-            pass
-    figures = train(config, after_epoch=after_epoch)
-    vectors = WordVectors.load(config.out)
-    scores = {
-        score.task: TaskScore(score=score.score, covered=score.covered, total=score.total)
-        for score in evaluate_word_similarity(vectors, data)
-    }
-    return Result(
-        name=name,
-        settings=settings,
-        state="complete",
-        scores=scores,
-        losses=vectors.run["losses"],
-        seconds=figures["seconds"],
-        figures={key: figures[key] for key in FIGURES if key not in ("loss", "seconds")},
-    )
+    losses: list[float] = []
+
+    def after_epoch(losses_so_far: list[float]) -> None:
+        losses[:] = losses_so_far
+        connection.send(list(losses))
+        if not connection.recv():
+            raise Pruned(f"stopped after epoch {len(losses)}: it had learned less than half of what others had")
+
+    try:
+        if config.out.is_dir():
+            # A process that a killed sweep left behind may be about to save its state; past that, training says it.
+            with suppress(Timeout), FileLock(config.out / LOCK, timeout=SECONDS_TO_LET_GO):
+                pass
+        figures = train(config, after_epoch=after_epoch)
+        vectors = WordVectors.load(config.out)
+        scores = {one.task: TaskScore.model_validate(one) for one in evaluate_word_similarity(vectors, data)}
+    except Interrupted as error:
+        return error
+    except Pruned as error:
+        return trial.model_copy(update={"state": "pruned", "losses": losses, "error": str(error)})
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise  # there is nobody to tell
+    except Exception as error:  # whatever it is, the other trials go on
+        logging.getLogger("x2static.pipeline").exception("the trial failed")
+        return trial.model_copy(update={"losses": losses, "error": message(error)})
+    ended = {"state": "complete", "scores": scores, "losses": vectors.run["losses"], "seconds": figures["seconds"]}
+    others = {key: figures[key] for key in FIGURES if key not in ("loss", "seconds")}
+    return trial.model_copy(update={**ended, "figures": others})
+
+
+def _log_to(file: Path) -> logging.Handler:
+    """Write what a trial logs to a file; several trials on one terminal would be a muddle."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(file, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger("x2static").setLevel(logging.INFO)
+    return handler

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.ran import Ran, run_here
+from tests.pipeline.sweeps.conftest import state_of as state_of_all
 from tests.stage2_train.caches import make_cache
 
 PAPER = "method,parent,dim,rg65,ws353,sl999,sv3500,rw2034,average\nX2Static <para>,BERT,768,0.7,0.6,0.5,0.4,0.3,0.5\n"
@@ -59,9 +60,5 @@ def options(cache: Path, data: Path, out: Path) -> list[str]:
 
 def state_of(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Every file of vectors and scores: its bytes, and when they were written."""
-    files = [file for name in ("vectors", "scores", "curve") for file in (folder / name).rglob("*") if file.is_file()]
-    return {
-        str(file.relative_to(folder)): (file.read_bytes(), file.stat().st_mtime_ns)
-        for file in files
-        if file.name != ".lock"
-    }
+    parts = ("vectors/", "scores/", "curve/")
+    return {name: state for name, state in state_of_all(folder).items() if name.startswith(parts)}

@@ -12,13 +12,13 @@ import pytest
 from tests.evaluation.classification.tasks import write as write_task
 from tests.pipeline.compare.conftest import Compare, options, state_of
 from tests.stage2_train.conftest import single_thread
-from x2static.durable.errors import X2StaticError
 from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.machine import packages
 from x2static.machine.progress import Report
-from x2static.pipeline.compare import records, scores
+from x2static.pipeline import records
+from x2static.pipeline.compare import scores
 from x2static.pipeline.compare.plan import CompareConfig, Step
-from x2static.pipeline.compare.records import Record
+from x2static.pipeline.compare.scores import Record
 from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import WordVectors
 
@@ -33,32 +33,36 @@ SEEDED = [
 ]
 
 
+Done = tuple[Path, list[str | Path]]
+
+
 @pytest.fixture(scope="module")
-def done(
-    cache: Path, data: Path, published: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, list[str | Path]]:
+def done(cache: Path, data: Path, published: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
     """A whole comparison, not to be changed, and its options."""
     from x2static.pipeline import cli
 
     out = tmp_path_factory.mktemp("compare") / "out"
-    asked: list[str | Path] = [*options(cache, data, out), "--reference", published, "--words", "w05,w11"]
+    command: list[str | Path] = [*options(cache, data, out), "--reference", published, "--words", "w05,w11"]
     with single_thread():
-        assert cli.run(["compare", *map(str, asked)]) == 0
-    return out, asked
+        assert cli.run(["compare", *map(str, command)]) == 0
+    return out, command
 
 
-def copied(done: tuple[Path, list[str | Path]], out: Path, data: Path | None = None) -> list[str | Path]:
+def copied(done: Done, out: Path, data: Path | None = None) -> list[str | Path]:
     """Copy the whole comparison; return the command that goes on with the copy, on other data where it is given."""
-    whole, asked = done
+    whole, command = done
     shutil.copytree(whole, out)
-    place = asked.index("--data") + 1
-    changed = [out if one == str(whole) else one for one in asked]
+    place = command.index("--data") + 1
+    changed = [out if one == str(whole) else one for one in command]
     return [*changed[:place], data or changed[place], *changed[place + 1 :]]
 
 
+def lines(out: Path, table: str) -> list[dict[str, str]]:
+    return [row for row in csv.DictReader((out / "compare.csv").read_text().splitlines()) if row["table"] == table]
+
+
 def rows(out: Path, table: str, column: str) -> dict[str, str]:
-    found = csv.DictReader((out / "compare.csv").read_text().splitlines())
-    return {row["row"]: row["value"] for row in found if row["table"] == table and row["column"] == column}
+    return {row["row"]: row["value"] for row in lines(out, table) if row["column"] == column}
 
 
 def test_every_method_is_made_with_as_many_seeds_as_it_gets(done):
@@ -73,9 +77,8 @@ def test_every_method_is_made_with_as_many_seeds_as_it_gets(done):
 
 def test_scores_are_those_of_evaluate_and_a_row_is_their_mean(done, data):
     out, _ = done
-    found = [evaluate_word_similarity(WordVectors.load(out / "vectors" / f"skipgram-seed{s}"), data) for s in (0, 1)]
-    by_name = [{score.task: score.score for score in one} for one in found]
-    expected = np.mean([one["simlex999"] for one in by_name])
+    seeds = [evaluate_word_similarity(WordVectors.load(out / "vectors" / f"skipgram-seed{s}"), data) for s in (0, 1)]
+    expected = np.mean([one.score for seed in seeds for one in seed if one.task == "simlex999"])
     assert float(rows(out, "table3", "SL-999")["skip-gram (2 seeds)"]) == pytest.approx(expected)
     assert rows(out, "table3", "average")["X2Static <para>, BERT, 768"] == "0.5"
 
@@ -96,19 +99,19 @@ def test_the_page_has_tables_curve_losses_map_and_neighbours(done):
 def test_the_curves_last_point_is_the_tables_own_and_smaller_ones_are_of_nested_samples(done):
     out, _ = done
     assert sorted(path.name for path in (out / "curve").iterdir()) == ["1", "2"]
-    found = [row for row in csv.DictReader((out / "compare.csv").read_text().splitlines()) if row["table"] == "figure1"]
-    sizes = [row["text"] for row in found if row["column"] == "words"]
-    assert len(sizes) == 6  # three sizes of two methods
-    assert len({row["row"] for row in found}) == 6  # by which alone CSV and JSON tell them apart
+    # three sizes of two methods, told apart in CSV and JSON by their rows alone
+    assert len(rows(out, "figure1", "words")) == len({row["row"] for row in lines(out, "figure1")}) == 6
     whole = rows(out, "figure1", "SL-999")["4 units, X2Static, closed form"]
     assert rows(out, "table3", "SL-999")["X2Static, closed form (deterministic)"] == whole
 
 
-def test_a_second_call_makes_nothing_anew(done, compare: Compare):
-    out, asked = done
+def test_a_second_call_makes_nothing_anew_and_writes_the_page_elsewhere_too(done, compare: Compare, tmp_path: Path):
+    out, command = done
     before = state_of(out)
-    assert compare(*asked).status == 0
+    assert compare(*command, "--results", tmp_path / "docs" / "RESULTS.md").status == 0
     assert state_of(out) == before
+    assert "(results/figure1.png)" in (tmp_path / "docs" / "RESULTS.md").read_text()
+    assert (tmp_path / "docs" / "results" / "figure1.png").is_file()
 
 
 def test_other_data_is_scored_without_making_vectors_anew(done, compare: Compare, data: Path, tmp_path: Path):
@@ -136,10 +139,10 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     original = scores.make_vectors
 
     def let_fail(name: str) -> None:
-        def make(step: Step, config: CompareConfig, report: Report) -> None:
+        def make(step: Step, config: CompareConfig, report: Report) -> Path:
             if step.name == name:
                 raise ValueError("<b>no</b>")
-            original(step, config, report)
+            return original(step, config, report)
 
         monkeypatch.setattr(scores, "make_vectors", make)
 
@@ -160,8 +163,7 @@ def test_a_method_that_fails_is_told_and_the_others_are_compared(quick, compare:
 
 def test_differences_are_from_the_first_of_seed_0_that_is_there(quick, compare: Compare, fail, tmp_path: Path):
     fail("x2static-seed0")
-    asked = [option if option != "1" else "2" for option in quick]
-    assert compare(*asked, "--baselines", "none").status == 1
+    assert compare(*quick, "--seeds", "2", "--baselines", "none").status == 1
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "How much better or worse than X2Static, closed form (seed 0" in text
     assert "from X2Static, seed" not in text
@@ -179,21 +181,23 @@ def test_vectors_of_other_settings_are_not_shown_as_those_asked_for(done, compar
     assert "skip-gram (2 seeds)" in ran.json["tables"]["table3"]
 
 
-def test_the_teachers_record_is_of_its_precision_and_a_damaged_one_ends_nothing(
+def test_a_record_is_of_its_vectors_or_precision_and_a_damaged_one_ends_nothing(
     done, cache: Path, compare: Compare, tmp_path: Path
 ):
     opened = Cache.open(cache)
     own = opened.manifest.encoding.precision
     record = Record(vectors=opened.manifest.fingerprint, seconds=1, vocabulary=0, dim=3)
-    records.save(tmp_path, "teacher", record)
+    records.save(scores.file_of(tmp_path, "teacher"), record)
+    assert scores.load(tmp_path, "another", record.vectors) is None
     for precision, expected in (("auto", record), (own, record), ("float16", None)):
         config = CompareConfig(out=tmp_path, cache=cache, precision=precision)
-        assert records.load(tmp_path, "teacher", scores.teacher_key(opened, config)) == expected
+        assert scores.load(tmp_path, "teacher", scores.teacher_key(opened, config)) == expected
     command = copied(done, tmp_path / "out")
-    records.file_of(tmp_path / "out", "teacher").write_text("[]")
+    scores.file_of(tmp_path / "out", "teacher").write_text("[]")
     ran = compare(*command, "--only", "table3", "--json")
     assert ran.status == 1
     assert list(ran.json["failures"]) == ["teacher"]
+    assert "remove the file and run" in ran.json["failures"]["teacher"]
     assert "skip-gram (2 seeds)" in ran.json["tables"]["table3"]
 
 
@@ -207,6 +211,12 @@ def run_of(folder: Path, cosines: dict[int, float]) -> Path:
     return folder
 
 
+def of_runs(*runs: Path) -> list[str | Path]:
+    """The command that compares finished runs, on data beside them."""
+    folder = runs[0].parent
+    return [*runs, "--baselines", "none", "--data", folder / "data", "--out", folder / "out", "--json"]
+
+
 def test_few_easy_pairs_win_nothing(compare: Compare, tmp_path: Path):
     human = np.linspace(0, 0.9, 40)
     (tmp_path / "data").mkdir()
@@ -215,7 +225,7 @@ def test_few_easy_pairs_win_nothing(compare: Compare, tmp_path: Path):
     drawn = np.random.default_rng(0).permutation(human[10:])
     large = run_of(tmp_path / "large", dict(enumerate([*human[:10], *drawn])))
     small = run_of(tmp_path / "small", dict(enumerate([*human[:8], human[9], human[8]])))
-    ran = compare(large, small, "--baselines", "none", "--data", tmp_path / "data", "--out", tmp_path / "out", "--json")
+    ran = compare(*of_runs(large, small))
     assert ran.status == 0, ran.err
     own = {name: row["average"] for name, row in ran.json["tables"]["table3"].items()}
     assert own["small"] > own["large"]
@@ -226,8 +236,7 @@ def test_few_easy_pairs_win_nothing(compare: Compare, tmp_path: Path):
 def test_what_could_not_be_tested_is_not_said_to_be_undecided(compare: Compare, tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "own.tsv").write_text("a0\tb0\t1\na1\tb1\t2\n")
-    runs = [run_of(tmp_path / name, {0: 0.1, 1: 0.2}) for name in ("one", "two")]
-    ran = compare(*runs, "--baselines", "none", "--data", tmp_path / "data", "--out", tmp_path / "out")
+    ran = compare(*of_runs(*(run_of(tmp_path / name, {0: 0.1, 1: 0.2}) for name in ("one", "two"))))
     assert ran.status == 0, ran.err
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "Too few pairs for an interval of the difference from one: two." in text
@@ -236,23 +245,11 @@ def test_what_could_not_be_tested_is_not_said_to_be_undecided(compare: Compare, 
 
 def test_classification_alone_needs_no_word_pairs(compare: Compare, tmp_path: Path):
     write_task(tmp_path / "data" / "classification" / "cr" / "all.tsv", [(i % 2, f"a{i % 2} b{i}") for i in range(30)])
-    run = run_of(tmp_path / "one", {0: 0.1, 1: 0.2})
-    asked = [run, "--baselines", "none", "--data", tmp_path / "data", "--out", tmp_path / "out"]
-    ran = compare(*asked, "--only", "table4", "--json")
+    command = of_runs(run_of(tmp_path / "one", {0: 0.1, 1: 0.2}))
+    ran = compare(*command, "--only", "table4")
     assert ran.status == 0, ran.err
     assert list(ran.json["tables"]) == ["table4"]
-    assert compare(*asked).status == 1
-
-
-def test_finished_runs_are_compared_without_a_cache(done, compare: Compare, data: Path, tmp_path: Path):
-    out, _ = done
-    runs = [out / "vectors" / name for name in ("cbow", "closed-form")]
-    before = state_of(out)
-    ran = compare(*runs, "--baselines", "none", "--data", data, "--out", tmp_path / "out", "--json")
-    assert ran.status == 0, ran.err
-    assert set(ran.json["tables"]["table3"]) == {"cbow", "closed-form"}
-    assert set(ran.json["tables"]["differences"]) == {"closed-form"}
-    assert state_of(out) == before
+    assert compare(*command).status == 1
 
 
 def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_told(done, compare: Compare, data: Path, tmp_path: Path):
@@ -263,55 +260,36 @@ def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_told(done, compare: 
     assert "figure 1 is of SL-999 and RW-2034, and the data has none" in ran.json["failures"]["figure1"]
 
 
-def test_the_markdown_page_goes_where_it_is_asked_for_with_its_pictures(done, compare: Compare, tmp_path: Path):
-    _, asked = done
-    assert compare(*asked, "--only", "table3", "--results", tmp_path / "docs" / "RESULTS.md").status == 0
-    text = (tmp_path / "docs" / "RESULTS.md").read_text()
-    assert "(results/figure1.png)" in text
-    assert (tmp_path / "docs" / "results" / "figure1.png").is_file()
-
-
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "status", "said"),
     [
-        ("", "give --cache"),
-        ("CACHE", "give --cache"),  # runs, and baselines that need a cache
-        ("--cache CACHE --baselines glove", "--baselines glove"),
-        ("--cache CACHE --baselines all,cbow", "--baselines all,cbow"),
-        ("--cache CACHE --seeds 0", "--seeds 0"),
-        ("--cache CACHE --sizes 0,2", "--sizes"),
-        ("--cache CACHE --sizes many", "--sizes"),
-        ("--cache CACHE --only table4 --no-classification", "--no-classification leaves out"),
+        ("", 2, "give --cache"),
+        ("CACHE", 2, "give --cache"),  # runs, and baselines that need a cache
+        ("--cache CACHE --baselines glove", 2, "--baselines glove"),
+        ("--cache CACHE --baselines all,cbow", 2, "--baselines all,cbow"),
+        ("--cache CACHE --seeds 0", 2, "--seeds 0"),
+        ("--cache CACHE --sizes 0,2", 2, "--sizes"),
+        ("--cache CACHE --only table4 --no-classification", 2, "--no-classification leaves out"),
+        ("BASE --cache ABSENT", 1, "no cache here"),
+        ("BASE --sizes 1,9", 1, "has 4 units"),
+        ("BASE --out WHOLE --min-count 6", 1, "holds another comparison (min_count: 5 there, 6 here)"),
+        ("BASE --out FULL", 1, "not empty and no comparison"),
+        ("BASE RUN RUN", 1, "run-cbow: two sets of vectors of one name"),
+        ("BASE --words w01,absent", 1, "--words absent: not in the cache's vocabulary"),
+        ("BASE --only figure1 --sizes 4", 1, "a curve needs two sizes, and the cache has 4 units"),
+        ("BASE --reference ABSENT", 1, "--reference takes their folder"),
+        ("BASE --only table4", 1, "table 4 needs --data"),
+        ("BASE --data ABSENT", 1, "no such file or folder"),
     ],
 )
-def test_wrong_usage_is_told(options: str, said: str, compare: Compare, cache: Path, tmp_path: Path):
-    ran = compare(*options.replace("CACHE", str(cache)).split(), "--out", tmp_path / "out")
-    assert ran.status == 2
-    assert said in " ".join(ran.err.split())
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ("--cache ABSENT", "no cache here"),
-        ("--sizes 1,9", "has 4 units"),
-        ("--out WHOLE --min-count 6", "holds another comparison (min_count: 5 there, 6 here)"),
-        ("--out FULL", "not empty and no comparison"),
-        ("RUN RUN", "run-cbow: two sets of vectors of one name"),
-        ("--words w01,absent", "--words absent: not in the cache's vocabulary"),
-        ("--only figure1 --sizes 4", "a curve needs two sizes, and the cache has 4 units"),
-        ("--reference ABSENT", "--reference takes their folder"),
-        ("--only table4", "table 4 needs --data"),
-        ("--data ABSENT", "no such file or folder"),
-    ],
-)
-def test_bad_input_is_one_clear_line(
-    options: str, said: str, compare: Compare, cache: Path, data: Path, done, tmp_path: Path
+def test_what_makes_no_sense_is_refused_in_one_line_and_leaves_nothing(
+    options: str, status: int, said: str, compare: Compare, cache: Path, data: Path, done, tmp_path: Path
 ):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
     places = {
+        "BASE": f"--cache CACHE --data {data} --baselines none --min-count 5",
+        "CACHE": cache,
         "WHOLE": done[0],
         "RUN": done[0] / "vectors" / "cbow",
         "FULL": tmp_path / "full",
@@ -319,10 +297,9 @@ def test_bad_input_is_one_clear_line(
     }
     for name, place in places.items():
         options = options.replace(name, str(place))
-    base = ["--cache", cache, "--data", data, "--out", tmp_path / "out", "--baselines", "none", "--min-count", "5"]
-    ran = compare(*base, *options.split())
-    assert ran.status == 1
-    assert said in ran.err.splitlines()[-1]
+    ran = compare("--out", tmp_path / "out", *options.split())
+    assert ran.status == status
+    assert said in (ran.err.splitlines()[-1] if status == 1 else " ".join(ran.err.split()))
     assert not (tmp_path / "out").exists()
 
 
@@ -332,14 +309,3 @@ def test_what_is_not_installed_is_said_before_anything_is_made(quick, compare: C
     ran = compare(*quick)
     assert (ran.status, "jinja2" in ran.err, "x2static[compare]" in ran.err) == (1, True, True)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_record_of_other_vectors_or_data_does_not_count(tmp_path: Path):
-    record = Record(vectors="one", seconds=1, vocabulary=2, dim=3)
-    records.save(tmp_path, "x", record)
-    assert records.load(tmp_path, "x", "one") == record
-    assert records.load(tmp_path, "x", "two") is None
-    assert records.load(tmp_path, "y", "one") is None
-    records.file_of(tmp_path, "x").write_text("[]")
-    with pytest.raises(X2StaticError, match="not the record"):
-        records.load(tmp_path, "x", "one")

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from x2static.pipeline.sweeps.results import Ranking
-from x2static.pipeline.sweeps.trial import Result, TaskScore
+from x2static.pipeline.sweeps.trial import Result
 
 
 def result(name: str, score: float | None, state: str = "complete", **more: object) -> Result:
@@ -15,31 +15,20 @@ def result(name: str, score: float | None, state: str = "complete", **more: obje
 
 
 def ranking(*results: Result, names: tuple[str, ...] = ("lr",)) -> Ranking:
-    return Ranking.of(list(names), (), list(results))
+    return Ranking(list(names), (), list(results))
 
 
 def test_trials_are_ranked_by_score_ties_by_name_and_those_without_a_score_last():
-    some = [
-        result("failed", None, "failed", error="no"),
-        result("none", None),
-        result("b", 0.5),
-        result("pruned", None, "pruned"),
-        result("negative", -0.5),
-        result("a", 0.5),
-        result("best", 0.6),
-    ]
-    ranked = ranking(*some)
-    assert [row.name for row in ranked.results] == ["best", "a", "b", "negative", "none", "pruned", "failed"]
-    assert ranked.best is some[-1]
-    assert ranking(some[0], some[1]).best is None
-
-
-def test_a_score_is_the_mean_over_sets_that_have_one():
-    scores = {name: TaskScore(score=value, covered=1, total=1) for name, value in (("a", 0.2), ("b", 0.6), ("c", None))}
-    one = Result(name="x", settings={}, state="complete", scores=scores)
-    assert one.score(()) == pytest.approx(0.4)
-    assert one.score(("b", "c")) == 0.6
-    assert one.score(("c",)) is None
+    failed = [result(f"failed {n}", None, "failed", error="the disk is full") for n in range(3)]
+    some = [*failed, result("none", None), result("b", 0.5), result("pruned", None, "pruned"), result("a", 0.5)]
+    ranked = ranking(*some, result("negative", -0.5), result("best", 0.6))
+    names = [row.name for row in ranked.results]
+    assert names == ["best", "a", "b", "negative", "none", "pruned", "failed 0", "failed 1", "failed 2"]
+    assert ranked.best is ranked.results[0]
+    assert ranked.text(100).splitlines()[-1] == "failed 0 and 2 more: the disk is full"
+    unscored = ranking(*some[:4])
+    assert unscored.best is None
+    assert unscored.pictures() == []
 
 
 WIDE = result("x", 0.25, settings={"vocab": "folder/" * 9 + "words.txt", "lr": 1e-3}, losses=[2.5], seconds=61)
@@ -57,23 +46,13 @@ def test_a_table_gets_narrower_with_the_terminal_as_far_as_its_settings_allow(wi
     assert ("loss" in head) == (width >= 60)
 
 
-def test_one_error_of_many_trials_is_said_once():
-    failed = [result(f"lr={n}", None, "failed", error="the disk is full") for n in range(3)]
-    assert ranking(*failed).text(100).splitlines()[-1] == "lr=0 and 2 more: the disk is full"
-
-
 def test_settings_of_any_kind_can_be_written_and_drawn(tmp_path: Path):
     values = {"dim": [None, 100], "lr": [1e-4, 1.0], "vocab": [None, "$x^_${語}.txt"], "partly": [True, None]}
-    rows = [
-        result(str(n), 0.5 + n, settings={name: both[n] for name, both in values.items()}, losses=[3.0, 2.0])
-        for n in (0, 1)
-    ]
-    ranked = ranking(*rows, names=tuple(values))
+    settings = [{name: both[n] for name, both in values.items()} for n in (0, 1)]
+    ranked = ranking(
+        *(result(str(n), 0.5 + n, settings=settings[n], losses=[3.0, 2.0]) for n in (0, 1)), names=(*values,)
+    )
     ranked.write(tmp_path / "sweep.parquet")
     read = pq.read_table(tmp_path / "sweep.parquet").to_pydict()
     assert {name: read[name][::-1] for name in values} == values
     assert {picture.name for picture in ranked.pictures()} == {*(f"score-{name}" for name in values), "losses"}
-
-
-def test_without_a_score_there_is_no_plot_of_scores():
-    assert ranking(result("x", None, "failed", error="no")).pictures() == []
