@@ -50,9 +50,9 @@ class Comparison:
         self.failures: dict[str, str] = {}  # what went wrong in this call, by the names of the steps
         self._missing: set[str] = set()  # steps whose vectors could not be made as asked for; others may be there
         if "figure1" in config.only and len(self.sizes) < 2:
-            there = f"the cache has {self.sizes[0].units} units" if self.sizes else "there is no cache"
+            what = f"the cache has {self.sizes[0].units} units" if self.sizes else "there is no cache"
             raise X2StaticError(
-                f"--only figure1: a curve needs two sizes, and {there}; give --sizes, or a --cache of more units "
+                f"--only figure1: a curve needs two sizes, and {what}; give --sizes, or a --cache of more units "
                 "(`x2static encode --unit`)"
             )
         if self.whole is not None and config.words:

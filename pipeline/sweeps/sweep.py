@@ -155,8 +155,8 @@ def hopeless(losses: list[float], others: Iterable[list[float]], begin: float) -
     score. Losses are the means of each epoch, one at least, those of others of comparable trials; what is learned is
     the fall from `begin`, the loss where nothing is learned.
     """
-    there = [other[len(losses) - 1] for other in others if len(other) >= len(losses)]
-    if len(there) < ENOUGH:
+    as_far = [other[len(losses) - 1] for other in others if len(other) >= len(losses)]
+    if len(as_far) < ENOUGH:
         return False
-    typical = median(there)
+    typical = median(as_far)
     return losses[-1] > typical and begin - losses[-1] < SHARE * (begin - typical)

@@ -22,9 +22,9 @@ SHORT, LONG = "epochs=1", f"epochs={EPOCHS}"
 def whole(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     """The vectors of the long trial, had nobody interrupted it."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    asked = {"epochs": EPOCHS, "min_count": 5, "subsample": 0, "batch_size": 16, "negatives": 10, "lr": 1e-3}
+    settings = {"epochs": EPOCHS, "min_count": 5, "subsample": 0, "batch_size": 16, "negatives": 10, "lr": 1e-3}
     with single_thread():
-        train(config(cache, out, **asked, buffer_megabytes=512))
+        train(config(cache, out, **settings, buffer_megabytes=512))
     return result(out)
 
 
@@ -47,9 +47,9 @@ def met(cache: Path, data: Path, tmp_path: Path) -> Iterator[tuple["subprocess.P
 def go_on(command: list[str]) -> str:
     """Run the sweep again, to its end; return what it says."""
     again = start(command)
-    said, errors = again.communicate()
+    output, errors = again.communicate()
     assert again.returncode == 0, errors
-    return said
+    return output
 
 
 def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(
@@ -94,7 +94,7 @@ def test_a_trial_whose_process_is_killed_has_failed_and_the_next_gets_a_new_one(
     workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(workers) == 1
     os.kill(int(workers[0]), signal.SIGKILL)
-    said, errors = process.communicate()
+    output, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert "1 complete, 1 failed" in said
-    assert f"{LONG}: its process was killed by SIGKILL, perhaps for lack of memory" in said
+    assert "1 complete, 1 failed" in output
+    assert f"{LONG}: its process was killed by SIGKILL, perhaps for lack of memory" in output

@@ -36,9 +36,9 @@ def swept(cache: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     out = folder / "out"
     command = [*arguments(cache, data), "--out", str(out), "--jobs", "2", "--json", *GRID]
     process = start(command, PYTHONPATH=os.pathsep.join([str(folder), str(ROOT)]), COLUMNS="120")
-    said, errors = process.communicate()
+    output, errors = process.communicate()
     assert process.returncode == 0, errors
-    return out, Ran(process.returncode, said, errors)
+    return out, Ran(process.returncode, output, errors)
 
 
 def test_neither_the_sweep_nor_its_trials_import_transformers_or_datasets(swept: tuple[Path, Ran]):
@@ -221,6 +221,6 @@ def test_make_sweep_runs_a_grid_of_its_own_or_the_one_asked_for():
     grid = ["-p", "lr=3e-4,1e-3,3e-3,1e-2", "-p", "negatives=5,10"]
     usual = ["sweep", "--cache", "cache/teacher", "--out", "sweeps/teacher", "--data", "my data", *grid]
     assert make("CACHE=cache/teacher", "DATA=my data") == usual
-    asked = make("CACHE=some", "OUT=over there", "ARGS=-p lr=1e-3 --jobs 2")
-    assert asked == ["sweep", "--cache", "some", "--out", "over there", "-p", "lr=1e-3", "--jobs", "2"]
+    own = make("CACHE=some", "OUT=over there", "ARGS=-p lr=1e-3 --jobs 2")
+    assert own == ["sweep", "--cache", "some", "--out", "over there", "-p", "lr=1e-3", "--jobs", "2"]
     assert make("CACHE=some", "ARGS=--jobs 2")[-6:] == [*grid, "--jobs", "2"]
