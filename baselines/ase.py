@@ -19,8 +19,8 @@ from x2static.baselines.request import Request, Result
 from x2static.baselines.teacher import precision_of, result_of
 from x2static.durable.storage import canonical_json, only_writer
 from x2static.schemas.encoding import LAST, Layer
-from x2static.stage1_encode.pools.occurrences import Occurrences
 from x2static.stage1_encode.pools.pool import Shape, States
+from x2static.stage1_encode.pools.spans import occurrences
 from x2static.stage1_encode.pools.word_sums import BatchWordSums, StoredSums, add_sums, batch_sums
 from x2static.stage1_encode.teacher.model import canonical_layer
 from x2static.stage1_encode.text.windows import Window
@@ -144,9 +144,9 @@ class _Extremes(WordState):
 
     def take(self, batch: list[Window], states: States) -> tuple[Tensor, list[Tensor]]:
         """Return the words of the occurrences of a batch, and their vectors in each layer."""
-        occurrences = Occurrences(batch, states.chosen.shape[1], states.chosen.device)
-        words = torch.from_numpy(occurrences.words).to(states.chosen.device)
-        return words, [occurrences.vectors(layer) for layer in states.layers]
+        spans = occurrences(batch, states.chosen)
+        words = torch.from_numpy(spans.numbers).to(states.chosen.device)
+        return words, [spans.sums(layer) for layer in states.layers]
 
     def add(self, part: tuple[Tensor, list[Tensor]]) -> None:
         words, layers = part

@@ -22,7 +22,6 @@ from x2static.durable.tensors import write_arrays
 from x2static.machine.progress import Progress
 from x2static.stage1_encode.cache_folder import check_teacher
 from x2static.stage1_encode.corpora.corpus import Corpus
-from x2static.stage1_encode.encode import probed
 from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.origin import find_sources
 from x2static.stage1_encode.pools.pool import Accumulator, Shape
@@ -155,7 +154,7 @@ def _opened(
     with ExitStack() as stack:
         sources = find_sources(cache, plans, (markers[shard].plan for shard in shards), origin_of(request), stack)
         encoder = load_teacher(request, words)
-        check_teacher(cache, probed(encoder))
+        check_teacher(cache, encoder)
         corpora = {number: source.corpus for source in sources for number in source.plans}
         for number, corpus in corpora.items():
             corpus.connect(plans[number].identity)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from x2static.baselines.occurrences import WordState
-from x2static.stage1_encode.pools.occurrences import Occurrences
 from x2static.stage1_encode.pools.pool import Shape, States
+from x2static.stage1_encode.pools.spans import occurrences
 from x2static.stage1_encode.text.windows import Window
 
 ROWS = 8
@@ -47,9 +47,8 @@ class Sketches(WordState):
 
     def take(self, batch: list[Window], states: States) -> tuple[Tensor, Tensor]:
         """Return the words of the occurrences of a batch, and their vectors."""
-        layer = states.chosen
-        occurrences = Occurrences(batch, layer.shape[1], layer.device)
-        return torch.from_numpy(occurrences.words).to(layer.device), occurrences.vectors(layer)
+        spans = occurrences(batch, states.chosen)
+        return torch.from_numpy(spans.numbers).to(states.chosen.device), spans.sums(states.chosen)
 
     def add(self, part: tuple[Tensor, Tensor]) -> None:
         """Take in words and their vectors; most of them wait in a buffer for others of the same word."""

@@ -12,10 +12,9 @@ from x2static.machine.device import pick_device
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import LAST, Precision
-from x2static.stage1_encode.encoder import MAX_TOKENS, Encoder
+from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.origin import Origin, find_teacher, recorded_config
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.lanes import count_lanes
 from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
 from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words
@@ -96,7 +95,7 @@ class TeacherSentences:
         # What cuts sentences and words has nothing to do here: a text is one context.
         words = default_words()
         preparer = DefaultPreparer(teacher.tokenizer, SentenceSplitter("en"), words, "sentence", teacher.window, 0, 0)
-        encoder = Encoder(preparer, teacher, MAX_TOKENS[where.type], count_lanes(where))
+        encoder = Encoder(preparer, teacher)
         return cls(files, precision, encoder, trust_remote_code)
 
     @classmethod

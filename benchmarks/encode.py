@@ -28,9 +28,9 @@ from x2static.machine.processes import alone, peak_rss
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.corpora.paragraphs import open_stream
 from x2static.stage1_encode.encode import encode as run_stage
-from x2static.stage1_encode.encoder import load_encoder
+from x2static.stage1_encode.encoder import load_encoder, shared_cores
+from x2static.stage1_encode.pools.word_sums import WordSums
 from x2static.stage1_encode.teacher.files import TeacherFiles, resolve_model
-from x2static.stage1_encode.teacher.lanes import shared_cores
 from x2static.stage1_encode.teacher.teacher import pick_precision
 from x2static.stage1_encode.text.preparation import PORTION, prepared
 
@@ -83,10 +83,9 @@ def encode(arguments: dict[str, Any], words: str = "") -> Figures:
     """Time stage one as a user runs it, with word sums over the words of a file if there is one."""
     reports: list[float] = []
     with tempfile.TemporaryDirectory(prefix="x2static-benchmark-") as folder:
-        listed = Path(words).read_text().split() if words else ()
-        figures = run_stage(
-            config_of(arguments, f"{folder}/cache"), lambda _: reports.append(time.perf_counter()), listed
-        )
+        config = config_of(arguments, f"{folder}/cache")
+        pools = [WordSums.of(config, Path(words).read_text().split())] if words else []
+        figures = run_stage(config, lambda _: reports.append(time.perf_counter()), pools)
         ended = time.perf_counter()
     # The first report comes when the teacher is loaded and nothing has been read yet.
     return {"rate": figures["teacher_tokens"] / (ended - reports[0]), "peak_rss": peak_rss(), **figures}

@@ -1,33 +1,21 @@
 """The folder of a cache: whether it may be used for what is asked, how it begins, and what of it counts."""
 
-import logging
-import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import package_version
 from x2static.schemas.cache import Cache, begin_cache, may_become_cache
-from x2static.schemas.encoding import LAST, ContextOptions, EncodeConfig, Encoding, Layer, Precision, differences
-from x2static.schemas.manifest import Manifest, Marker, Plan
-from x2static.schemas.shard import shard_name
+from x2static.schemas.encoding import LAST, ContextOptions, EncodeConfig, Encoding, Precision, differences
+from x2static.schemas.manifest import Manifest, Plan
+from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.planning import log_skipped
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Probed:
-    """What only a loaded teacher tells."""
-
-    window: int  # pieces that are read at once, special tokens included
-    attention: str  # its attention implementation
-    dim: int  # width of its states
 
 
 def check_folder(folder: Path, append: bool) -> None:
@@ -39,30 +27,26 @@ def check_folder(folder: Path, append: bool) -> None:
         raise X2StaticError(f"--append: no cache in {folder} to add to; leave out --append to make one")
 
 
-def layer_of(config: EncodeConfig, files: TeacherFiles) -> Layer:
-    """Return the layer asked for by its one name, known without loading the teacher.
+def encoding_of(
+    config: EncodeConfig, files: TeacherFiles, precision: Precision, behaviour: Mapping[str, Any]
+) -> Encoding:
+    """Put together all that can change a vector; `behaviour` is what only a loaded teacher tells (`Encoder`).
 
-    Raises X2StaticError: there is no such layer.
+    The layer is that asked for, by its one name. Raises X2StaticError: there is no such layer.
     """
-    if config.layer == LAST:
-        return LAST
-    return canonical_layer(config.layer, claimed_layers(read_config(files.folder, config.trust_remote_code)))
-
-
-def encoding_of(config: EncodeConfig, files: TeacherFiles, precision: Precision, probed: Probed) -> Encoding:
-    """Put together all that can change a vector."""
+    layer = config.layer
+    if layer != LAST:
+        layer = canonical_layer(layer, claimed_layers(read_config(files.folder, config.trust_remote_code)))
     return Encoding(
         weights=files.weights,
         teacher_config=files.config,
         tokenizer=files.tokenizer,
-        layer=str(layer_of(config, files)),
+        layer=str(layer),
         words=choose_words(config.compat, config.language).sha256,
         sentences=SentenceSplitter(config.language).name,
         precision=precision,
-        window=probed.window,
-        attention=probed.attention,
-        dim=probed.dim,
         **config.model_dump(include=set(ContextOptions.model_fields)),
+        **behaviour,
     )
 
 
@@ -71,8 +55,7 @@ def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, prec
 
     Raises X2StaticError: with each field that differs, and both values; or the cache is a sample of another.
     """
-    problems = encoding_differences(cache, config, files, precision)
-    if problems:
+    if problems := encoding_differences(cache, config, files, precision):
         raise X2StaticError(
             f"{cache.path}: this cache was made otherwise (cache != asked for): {'; '.join(problems)}. "
             "Ask for the same again, or use another --cache"
@@ -89,8 +72,8 @@ def encoding_differences(cache: Cache, config: EncodeConfig, files: TeacherFiles
     """Return in which fields a cache's encoding differs from what is asked for, with both values."""
     theirs = cache.manifest.encoding
     # The same files have the same window, attention and width; other files are refused for their hashes.
-    probed = Probed(theirs.window, theirs.attention, theirs.dim)
-    problems = differences(theirs, encoding_of(config, files, precision, probed))
+    behaviour = theirs.model_dump(include={"window", "attention", "dim"})
+    problems = differences(theirs, encoding_of(config, files, precision, behaviour))
     if not problems:
         return []
     names = [cache.segmentation().name, choose_words(config.compat, config.language).name]
@@ -101,18 +84,13 @@ def encoding_differences(cache: Cache, config: EncodeConfig, files: TeacherFiles
     return problems
 
 
-def check_teacher(cache: Cache, probed: Probed) -> None:
+def check_teacher(cache: Cache, encoder: Encoder) -> None:
     """Compare what only a loaded teacher tells; another version of transformers may choose another attention.
 
     Raises X2StaticError: with each field that differs, and both values.
     """
     theirs = cache.manifest.encoding
-    problems = [
-        f"{name}: {getattr(theirs, name)!r} != {value!r}"
-        for name, value in asdict(probed).items()
-        if getattr(theirs, name) != value
-    ]
-    if problems:
+    if problems := differences(theirs, theirs.model_copy(update=encoder.behaviour)):
         raise X2StaticError(
             f"{cache.path}: this cache was made with a teacher that behaved otherwise (cache != now): "
             f"{'; '.join(problems)}. Use the versions in its manifest.json, or another --cache"
@@ -131,12 +109,3 @@ def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans:
     )
     log_skipped(plans)
     return begin_cache(config.cache, manifest, choose_words(config.compat, config.language), plans)
-
-
-def drop_damaged(cache: Cache) -> dict[int, Marker]:
-    """Return the markers of the valid shards; a shard without a valid marker does not exist, and is removed."""
-    markers, damaged = cache.committed()
-    for index, reason in damaged.items():
-        logger.warning("shard %06d is encoded again: %s", index, reason)
-        shutil.rmtree(cache.shards_folder / shard_name(index))
-    return markers

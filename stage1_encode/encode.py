@@ -8,10 +8,12 @@ absent; what a dead worker staged is thrown away, and its unit is another's, or 
 """
 
 import logging
+import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import commit_folder, folder_bytes, only_writer, remove_leftovers
@@ -21,15 +23,7 @@ from x2static.schemas.cache import MANIFEST, Cache, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan
 from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, shard_name, staged_folder
-from x2static.stage1_encode.cache_folder import (
-    Probed,
-    check_encoding,
-    check_folder,
-    check_teacher,
-    create,
-    drop_damaged,
-    encoding_of,
-)
+from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, encoding_of
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import Encoder, load_encoder
@@ -42,18 +36,17 @@ from x2static.stage1_encode.plan.planning import (
     planned_paragraphs,
     write_plans,
 )
-from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import pick_precision
 from x2static.stage1_encode.text.preparation import pick_workers
-from x2static.stage1_encode.worker import Engine, Job, Staged, Worker
+from x2static.stage1_encode.worker import Engine, Job, Staged, Worker, run_here
 
 logger = logging.getLogger(__name__)
 
 
 def encode(
-    config: EncodeConfig, report: Report = silent, pools: Sequence[Pool] = (), engine: Engine = Worker.run
+    config: EncodeConfig, report: Report = silent, pools: Sequence[Pool] = (), engine: Engine = run_here
 ) -> dict[str, int | float]:
     """Encode what is not encoded yet; asked again for a finished cache, only say so.
 
@@ -75,18 +68,21 @@ def encode(
     files = TeacherFiles.find(config.model, config.revision)
     device = pick_device(config.device)
     precision, why = pick_precision(config.precision, config.compat, device)
-    part, wanted = Part.of(config.part), wanted_words(pools)
+    load = partial(load_encoder, config, files, precision, device, wanted_words(pools))
+    part = Part.of(config.part)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache) as corpora, only_writer(config.cache, "cache"):
-        encoder: Encoder | None = None
+        loaded: Encoder | None = None
         if (config.cache / MANIFEST).is_file():
             cache = Cache.open(config.cache)
             check_encoding(cache, config, files, precision)
             cache.segmentation()
         else:
             planned = plan_all(corpora)
-            encoder = load_encoder(config, files, precision, device, wanted)
-            cache = create(config, encoding_of(config, files, precision, probed(encoder)), files, planned)
+            loaded = load()
+            cache = create(config, encoding_of(config, files, precision, loaded.behaviour), files, planned)
+            if config.encoders > 1:
+                loaded = None  # each of them loads the teacher; here it would take memory
         plans, markers = _prepare(config, corpora, cache)
         resumed = set(filter(part.takes, markers))
         work = Work(cache, plans, markers, pools, part)
@@ -97,10 +93,14 @@ def encode(
             if resumed:
                 logger.info("%s: going on after %d shards", whose, len(resumed))
             logger.info("precision: %s, because %s", precision, why)
-            sources = match(config, corpora, cache.path, plans)
-            encoder = encoder or load_encoder(config, files, precision, device, wanted)
-            work.do(jobs, encoder, sources, pick_workers(config.workers, device), engine, report)
-    _log_skipped(plans, {index: marker for index, marker in markers.items() if index not in resumed})
+            sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, device)
+            work.do(
+                jobs, sources, lambda: Worker(cache, plans, sources, loaded or load(), pools, processes), engine, report
+            )
+    for number, plan in enumerate(plans):  # of files, their planning says it
+        read = (marker for index, marker in markers.items() if marker.plan == number and index not in resumed)
+        if n_skipped := sum(marker.unit.skipped for marker in read):
+            logger.warning("%s: %d lines are too long and left out", plan.corpus, n_skipped)
     if config.part is None and not sum(marker.n_contexts for marker in markers.values()):
         raise X2StaticError(
             f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} "
@@ -109,7 +109,7 @@ def encode(
         )
     seconds = time.perf_counter() - started
     ours = {index: marker for index, marker in markers.items() if part.takes(index)}
-    shards = (folder_bytes(cache.shards_folder / shard_name(index)) for index in ours)
+    folders = [cache.path] if config.part is None else [cache.shards_folder / shard_name(index) for index in ours]
     return {
         "shards": len(ours),
         "shards_resumed": len(resumed),
@@ -117,68 +117,28 @@ def encode(
         "seconds": round(seconds, 3),
         "tokens_per_second": round(work.n_read / seconds, 1),
         "padding": round(work.n_padded / work.n_read - 1, 4) if work.n_read else 0.0,
-        "cache_bytes": folder_bytes(cache.path) if config.part is None else sum(shards),
+        "cache_bytes": sum(map(folder_bytes, folders)),
     }
-
-
-def probed(encoder: Encoder) -> Probed:
-    """Return what the loaded teacher of an encoder tells."""
-    return Probed(encoder.preparer.window, encoder.teacher.attention, encoder.teacher.dim)
-
-
-@contextmanager
-def open_worker(config: EncodeConfig, pools: Sequence[Pool], encoders: int) -> Iterator[Worker]:
-    """Load the teacher and open the corpora in a process that an engine started; another one owns the folder.
-
-    Args:
-        config: what is encoded.
-        pools: what is taken besides the contexts.
-        encoders: processes like this one, which share what prepares text.
-    """
-    cache, device = Cache.open(config.cache), pick_device(config.device)
-    plans = cache.plans()
-    precision, _ = pick_precision(config.precision, config.compat, device)
-    with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
-        files = TeacherFiles.find(config.model, config.revision)
-        encoder = load_encoder(config, files, precision, device, wanted_words(pools))
-        check_teacher(cache, probed(encoder))
-        sources = match(config, corpora, cache.path, plans)
-        processes = max(1, pick_workers(config.workers, device) // encoders)
-        yield _worker(cache, plans, sources, encoder, pools, processes)
-
-
-def _worker(
-    cache: Cache, plans: list[Plan], sources: Sequence[Source], encoder: Encoder, pools: Sequence[Pool], processes: int
-) -> Worker:
-    encoding = cache.manifest.encoding
-    corpora = {number: source.corpus for source in sources for number in source.plans}
-    all_pools = [Contexts(encoding.dtype), *pools]
-    return Worker(cache.shards_folder, encoding.fingerprint, plans, corpora, encoder, all_pools, processes)
 
 
 def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache) -> tuple[list[Plan], dict[int, Marker]]:
     """Check what a cache holds, tidy it up and plan what is asked for.
 
-    Returns:
-        All its plans, and the markers of its valid shards by number.
+    Returns all its plans, and the markers of its valid shards by number. A shard without a valid marker does not exist,
+    and is removed.
     """
     plans = cache.plans()
     sources = match(config, corpora, cache.path, plans)
+    markers, damaged = cache.committed()
     if config.append:
-        check_appendable(cache.path, plans, cache.committed()[0], sources)
-    markers = drop_damaged(cache)
+        check_appendable(cache.path, plans, markers, sources)
+    for index, reason in damaged.items():
+        logger.warning("shard %s is encoded again: %s", shard_name(index), reason)
+        shutil.rmtree(cache.shards_folder / shard_name(index))
     remove_leftovers(cache.shards_folder)
     added = plan_rest(config, sources, cache.path, plans, markers)
     write_plans(cache, added)
     return [*plans, *added.values()], markers
-
-
-def _log_skipped(plans: list[Plan], markers: dict[int, Marker]) -> None:
-    """Say, of each data set that was read, how many of its lines are left out (of files, their planning says it)."""
-    for number, plan in enumerate(plans):
-        n_skipped = sum(marker.unit.skipped for marker in markers.values() if marker.plan == number)
-        if n_skipped:
-            logger.warning("%s: %d lines are too long and left out", plan.corpus, n_skipped)
 
 
 @dataclass
@@ -199,7 +159,7 @@ class Work:
         Raises X2StaticError: a shard has a pool of other settings.
         """
         names = [pool.name for pool in self.pools]
-        jobs = []
+        jobs: list[Job] = []
         for number, (plan, shards) in enumerate(zip(self.plans, plan_shards(self.plans), strict=True)):
             for index in filter(self.part.takes, shards):
                 marker, unit = self.markers.get(index), plan.units[index - shards.start]
@@ -211,56 +171,42 @@ class Work:
 
     def _lacking(self, index: int, marker: Marker) -> tuple[str, ...]:
         """Return the pools that a shard lacks."""
-        shard, lacking = Shard(self.cache.shards_folder / shard_name(index), marker), []
+        shard = Shard(self.cache.shards_folder / shard_name(index), marker)
+        there = {pool.name: shard.pool(pool.name) for pool in self.pools}
         for pool in self.pools:
-            there = shard.pool(pool.name)
-            if there is None:
-                lacking.append(pool.name)
-            elif there.settings != pool.settings:
+            if (stored := there[pool.name]) and stored.settings != pool.settings:
                 raise X2StaticError(
                     f"{shard.folder / pool.name}: was taken with other settings (other words); ask for the same, or "
                     f"remove shards/*/{pool.name} of this cache: the teacher then reads all again"
                 )
-        return tuple(lacking)
+        return tuple(name for name, stored in there.items() if stored is None)
 
     def do(
         self,
         jobs: list[Job],
-        encoder: Encoder,
         sources: Sequence[Source],
-        processes: int,
+        load: Callable[[], Worker],
         engine: Engine,
         report: Report = silent,
     ) -> None:
-        """Do what there is to do.
+        """Do jobs with an engine, to which `load` gives a worker in this process, if it wants one.
 
-        Args:
-            jobs: those of `jobs()`.
-            encoder: the teacher and what cuts text for it.
-            sources: the corpora of the plans.
-            processes: that prepare text.
-            engine: brings jobs to workers.
-            report: called with the progress in paragraphs.
-
-        Raises:
-            X2StaticError: the teacher behaves otherwise than when the cache was made, a corpus is not among those that
-                are open, or a unit cannot be encoded.
+        Raises X2StaticError: the teacher behaves otherwise than when the cache was made, a corpus is not among the open
+        ones (`sources`), or a unit cannot be encoded.
         """
-        check_teacher(self.cache, probed(encoder))
         named = {number for source in sources for number in source.plans}
         if closed := [job for job in jobs if job.plan not in named]:
             raise X2StaticError(
                 f"{self.cache.path}: {len(closed)} units lack {closed[0].pools[-1]}, and are of corpora that are in "
                 "the cache already; leave out --append and name all its corpora"
             )
-        worker = _worker(self.cache, self.plans, sources, encoder, self.pools, processes)
         to_do = {job.shard for job in jobs}
         read = sum(self.markers[i].unit.paragraphs for i in filter(self.part.takes, self.markers) if i not in to_do)
         total, counted = planned_paragraphs(self.plans, self.markers, self.part)
-        started = time.perf_counter()
-        report(Progress(read, total, "paragraphs", about=not counted))
         try:
-            with closing(engine(worker, jobs)) as results:
+            with closing(engine(load, jobs)) as results:
+                started = time.perf_counter()
+                report(Progress(read, total, "paragraphs", about=not counted))
                 for staged in results:
                     self._commit(staged)
                     n_paragraphs = staged.marker.unit.paragraphs

@@ -3,7 +3,8 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,11 @@ import torch
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import ResultStream, Trimmer
 from x2static.schemas.encoding import EncodeConfig, Precision
-from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.shard import CONTEXTS
-from x2static.stage1_encode.pools.contexts import Contexts, TakenContexts
-from x2static.stage1_encode.pools.pool import Accumulator, Pool, Shape, States, Taken
+from x2static.stage1_encode.pools.contexts import ContextMeans, Contexts
+from x2static.stage1_encode.pools.pool import Accumulator, Pool, Shape, States, UnitPool
 from x2static.stage1_encode.teacher.batches import Batches, cut
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.lanes import Lanes, count_lanes, shared_cores
 from x2static.stage1_encode.teacher.teacher import Teacher
 from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.paper import PaperPreparer
@@ -29,43 +28,14 @@ from x2static.stage1_encode.text.windows import PreparedText, Preparer, UnitWord
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
 # (all-MiniLM-L6-v2, bfloat16; docs/LOG.md, 2026-11-21): larger batches fall out of the processor's cache.
 MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
+# Batches that a CPU reads at once; more of them hold more activations. Two lanes of one core read 12,500 pieces/s where
+# both cores on each batch in turn read 10,200, and are not held up by whoever takes one core for a moment (docs/LOG.md,
+# 2026-11-21).
+MOST_LANES = 4
+
+Parts = list[Any]  # what each accumulator has of a batch
 
 logger = logging.getLogger(__name__)
-
-
-def make_preparer(config: EncodeConfig, teacher: Teacher, words: WordSegmentation, wanted: Sequence[str]) -> Preparer:
-    """Return what cuts text for a configuration and its teacher.
-
-    Args:
-        config: what is asked for.
-        teacher: gives the tokenizer and the window.
-        words: the word segmentation rules.
-        wanted: the words whose contextual vectors are added up.
-
-    Raises:
-        X2StaticError: `--compat paper` reads more pieces at once than the teacher holds, or special tokens that it has
-            no embeddings for.
-    """
-    splitter = SentenceSplitter(config.language)
-    if config.compat is None:
-        return DefaultPreparer(
-            teacher.tokenizer,
-            splitter,
-            words,
-            config.context,
-            teacher.window,
-            config.min_sentences,
-            config.min_characters,
-            {word: number for number, word in enumerate(wanted)},
-        )
-    teacher.check_ids(parse_special=True)
-    preparer = PaperPreparer(teacher.tokenizer, splitter, config.context, config.min_sentences, config.min_characters)
-    if preparer.window > teacher.window:
-        raise X2StaticError(
-            f"--compat paper reads {preparer.window} pieces at once, this teacher holds {teacher.window}; "
-            "leave --compat out, or choose another teacher"
-        )
-    return preparer
 
 
 @dataclass(frozen=True)
@@ -73,79 +43,88 @@ class EncodedUnit:
     """A unit that the teacher has read, or is still reading on an accelerator."""
 
     words: UnitWords  # its words and contexts
-    taken: dict[str, Taken]  # what each pool has of it, by the pool's name, on its way to the host
+    pools: dict[str, UnitPool]  # what each pool has of it, by the pool's name, on its way to the host
     n_read: int  # pieces that the teacher read, without padding
     n_padded: int  # the same, with padding
 
     def contexts(self) -> npt.NDArray[Any]:
         """Wait for the context vectors and return them, (n_contexts, dim), whatever they are."""
-        taken = self.taken[CONTEXTS]
-        if not isinstance(taken, TakenContexts):
-            raise TypeError(f"{CONTEXTS} are {type(taken).__name__}")
-        return taken.read()
+        means = self.pools[CONTEXTS]
+        if not isinstance(means, ContextMeans):
+            raise TypeError(f"{CONTEXTS} are {type(means).__name__}")
+        return means.read()
 
 
-@dataclass
+@contextmanager
+def shared_cores(lanes: int) -> Iterator[None]:
+    """Give each of some lanes an equal share of the threads that torch computes with."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // lanes))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class Encoder:
-    """What turns the text of a unit into a shard."""
+    """What turns the text of a unit into a shard.
 
-    preparer: Preparer  # cuts text into windows and words
-    teacher: Teacher  # gives the states
-    max_tokens: int  # pieces in a batch, padding included; halved where the device's memory runs out
-    lanes: int = 1  # batches that are read at once
+    On a CPU several batches are read at once, each in a thread of its own (a lane) with a share of the cores. The
+    threads stay from one unit to the next and end with this object: a new one may get the heap of one that prepared
+    text, and what lives longer than a batch leaves holes there (docs/LOG.md, 2026-11-21). An accelerator reads one
+    batch after the other, its own queue keeps it busy.
+    """
 
-    def __post_init__(self) -> None:
-        """Make the stream on which results leave the device; begin to count pieces, without and with padding."""
-        self.results = ResultStream(self.teacher.device)
-        self._lanes: Lanes[list[Window], Any] = Lanes(self.lanes)
+    def __init__(self, preparer: Preparer, teacher: Teacher, max_tokens: int | None = None) -> None:
+        """Put what cuts text before a teacher.
+
+        `max_tokens` are the pieces in a batch, padding included; None for what suits the device. They are halved where
+        its memory runs out.
+        """
+        self.preparer, self.teacher = preparer, teacher
+        device = teacher.device
+        self.max_tokens = max_tokens or MAX_TOKENS[device.type]
+        self.n_tokens = self.n_padded = 0  # pieces that were read, without and with padding
+        self.lanes = min(MOST_LANES, torch.get_num_threads()) if device.type == "cpu" else 1
+        self._threads = ThreadPoolExecutor(self.lanes)
+        # what is read now, in the order in which it was begun
+        self._reading: deque[tuple[list[Window], Future[tuple[int, Parts]]]] = deque()
+        self._results = ResultStream(device)
         self._trimmer = Trimmer()
-        self.n_tokens = self.n_padded = 0
 
     @property
     def shape(self) -> Shape:
         """What states the teacher gives."""
         return Shape(self.teacher.n_layers + 1, self.teacher.dim, self.teacher.device)
 
+    @property
+    def behaviour(self) -> dict[str, int | str]:
+        """What only a loaded teacher tells of an encoding, by the names of `Encoding`."""
+        return {"window": self.preparer.window, "attention": self.teacher.attention, "dim": self.teacher.dim}
+
     def expect(self, n_bytes: int) -> None:
         """Take so much more memory, which is going to be held whatever the batches, for what is needed."""
         self._trimmer = Trimmer(n_bytes)
 
-    def encode(self, portions: Iterable[PreparedText], unit: str, pools: Iterable[Pool] = (Contexts(),)) -> EncodedUnit:
-        """Run the teacher over a unit and let pools take what they want.
+    def encode(self, portions: Iterable[PreparedText], unit: str, pools: Sequence[Pool] = (Contexts(),)) -> EncodedUnit:
+        """Run the teacher over a unit, as `read` does, and let pools take what they want.
 
-        An accelerator may still be at it when this returns; `Taken.write` waits for it.
-
-        Args:
-            portions: of the unit, in corpus order; each is asked for when the teacher is about to need it.
-            unit: the unit, for the error.
-            pools: what is taken.
-
-        Raises:
-            X2StaticError: the device has not the memory for one window.
+        An accelerator may still be at it when this returns; `UnitPool.write` waits for it.
         """
-        listed = list(pools)
-        begun = {pool.name: pool.begin(self.shape) for pool in listed}
+        begun = {pool.name: pool.begin(self.shape) for pool in pools}
         n_read, n_padded = self.n_tokens, self.n_padded
-        words = self.read(portions, unit, list(begun.values()), any(pool.all_layers for pool in listed))
-        taken = {name: pool.end(self.results) for name, pool in begun.items()}
-        return EncodedUnit(words, taken, self.n_tokens - n_read, self.n_padded - n_padded)
+        words = self.read(portions, unit, list(begun.values()), any(pool.all_layers for pool in pools))
+        for of_unit in begun.values():
+            of_unit.end(self._results)
+        return EncodedUnit(words, begun, self.n_tokens - n_read, self.n_padded - n_padded)
 
     def read(
         self, portions: Iterable[PreparedText], unit: str, accumulators: Sequence[Accumulator], all_layers: bool
     ) -> UnitWords:
-        """Run the teacher over a unit, and give its states to accumulators; one unit is read at a time.
+        """Run the teacher over a unit, give its states to accumulators, and return its words; one unit at a time.
 
-        Args:
-            portions: of the unit, in corpus order.
-            unit: the unit, for the error.
-            accumulators: what hears of the states.
-            all_layers: whether of those of every layer.
-
-        Returns:
-            The unit's words.
-
-        Raises:
-            X2StaticError: the device has not the memory for one window.
+        Each portion, in corpus order, is asked for when the teacher is about to need it. Raises X2StaticError: the
+        device has not the memory for one window; `unit` is named.
         """
         words = UnitWords()
 
@@ -157,7 +136,7 @@ class Encoder:
                 words.add(text)
                 yield text
 
-        def take(batch: list[Window]) -> tuple[int, list[Any]]:
+        def take(batch: list[Window]) -> tuple[int, Parts]:
             if all_layers:
                 layers = self.teacher.layers(batch)
                 states = States(self.teacher.picked(layers), layers)
@@ -166,7 +145,7 @@ class Encoder:
             rows, width, _ = states.chosen.shape
             return rows * width, [accumulator.take(batch, states) for accumulator in accumulators]
 
-        with closing(self._results(begun(), unit, take)) as results:
+        with closing(self._read(begun(), unit, take)) as results:
             for parts in results:
                 for accumulator, part in zip(accumulators, parts, strict=True):
                     accumulator.add(part)
@@ -180,37 +159,53 @@ class Encoder:
             if text.last:  # an error in reading on is not this unit's
                 return
 
-    def _results(
-        self, portions: Iterable[PreparedText], unit: str, take: Callable[[list[Window]], tuple[int, list[Any]]]
-    ) -> Generator[list[Any], None, None]:
+    def _read(
+        self, portions: Iterable[PreparedText], unit: str, take: Callable[[list[Window]], tuple[int, Parts]]
+    ) -> Generator[Parts, None, None]:
         """Yield what is taken of each batch, in one order however many lanes there are.
 
         It is taken in the lane: the states themselves then go where they were made, before the lane's next batch.
         """
-        if not self._lanes.idle:
+        if self._reading:
             raise RuntimeError(f"{unit}: another unit is being read")
-        lanes: Lanes[list[Window], tuple[int, list[Any]]] = self._lanes
         coming, waiting = self.batches(portions), deque[list[Window]]()
-        with closing(lanes), shared_cores(self.lanes):
-            while True:
-                while lanes.has_room and _refilled(waiting, coming):
-                    lanes.begin(take, waiting.popleft())
-                if lanes.idle:
-                    return
-                batch, result = lanes.first()
-                if isinstance(result.exception(), torch.OutOfMemoryError):
-                    unread = [batch, *lanes.close(), *waiting]
-                    del result  # with it goes what the attempt held
-                    self._halve(batch, unit)
-                    windows = [window for batch in unread for window in batch]
-                    waiting = deque(cut(windows, self.max_tokens, self.teacher.window))
-                    continue
-                n_padded, parts = result.result()
-                self.n_padded += n_padded
-                self.n_tokens += sum(len(window.pieces) for window in batch)
-                yield parts
-                del result, parts
-                self._trimmer.after_batch()
+        with shared_cores(self.lanes):
+            try:
+                while True:
+                    while len(self._reading) <= self.lanes:  # one more than there are lanes, so that none waits
+                        while not waiting and (more := next(coming, None)) is not None:
+                            waiting.extend(more)
+                        if not waiting:
+                            break
+                        batch = waiting.popleft()
+                        self._reading.append((batch, self._threads.submit(take, batch)))
+                    if not self._reading:
+                        return
+                    wait([self._reading[0][1]])  # interrupted here, it is still one that `_drop` waits for
+                    batch, result = self._reading.popleft()
+                    if isinstance(result.exception(), torch.OutOfMemoryError):
+                        unread = [batch, *self._drop(), *waiting]
+                        del result  # with it goes what the attempt held
+                        self._halve(batch, unit)
+                        windows = [window for batch in unread for window in batch]
+                        waiting = deque(cut(windows, self.max_tokens, self.teacher.window))
+                        continue
+                    n_padded, parts = result.result()
+                    self.n_padded += n_padded
+                    self.n_tokens += sum(len(window.pieces) for window in batch)
+                    yield parts
+                    del result, parts
+                    self._trimmer.after_batch()
+            finally:
+                self._drop()
+
+    def _drop(self) -> list[list[Window]]:
+        """Drop what was begun, wait until nothing of it runs, and return the dropped batches."""
+        dropped, self._reading = self._reading, deque()  # whatever interrupts the waiting, none of them comes back
+        for _, future in dropped:
+            future.cancel()
+        wait([future for _, future in dropped])
+        return [batch for batch, _ in dropped]
 
     def _halve(self, batch: list[Window], unit: str) -> None:
         if torch.cuda.is_available():
@@ -228,27 +223,26 @@ class Encoder:
 def load_encoder(
     config: EncodeConfig, files: TeacherFiles, precision: Precision, device: torch.device, wanted: Sequence[str] = ()
 ) -> Encoder:
-    """Load the teacher, and put what cuts text before it.
+    """Load the teacher, and put what cuts text before it; `wanted` are the words whose occurrences are looked at.
 
-    Args:
-        config: what is asked for.
-        files: the teacher's.
-        precision: number format of the teacher.
-        device: where it runs.
-        wanted: the words whose occurrences are looked at.
-
-    Raises:
-        X2StaticError: the teacher cannot be loaded, or does not hold what `--compat paper` reads at once.
+    Raises X2StaticError: the teacher cannot be loaded, does not hold what `--compat paper` reads at once, or has no
+    embeddings for special tokens, which a text may name there.
     """
     log_words(config.compat, config.language)
     teacher = Teacher(files, precision, device, config.trust_remote_code, config.layer, config.compile)
-    words = choose_words(config.compat, config.language)
-    preparer = make_preparer(config, teacher, words, wanted)
-    return Encoder(preparer, teacher, MAX_TOKENS[device.type], count_lanes(device))
-
-
-def _refilled(waiting: deque[list[Window]], coming: Iterator[list[list[Window]]]) -> bool:
-    """Let batches come until some wait; return whether there are any."""
-    while not waiting and (more := next(coming, None)) is not None:
-        waiting.extend(more)
-    return bool(waiting)
+    tokenizer, splitter = teacher.tokenizer, SentenceSplitter(config.language)
+    limits = (config.min_sentences, config.min_characters)
+    preparer: Preparer
+    if config.compat is None:
+        words = choose_words(config.compat, config.language)
+        numbers = {word: number for number, word in enumerate(wanted)}
+        preparer = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, numbers)
+    else:
+        teacher.check_ids(parse_special=True)
+        preparer = PaperPreparer(tokenizer, splitter, config.context, *limits)
+        if preparer.window > teacher.window:
+            raise X2StaticError(
+                f"--compat paper reads {preparer.window} pieces at once, this teacher holds {teacher.window}; "
+                "leave --compat out, or choose another teacher"
+            )
+    return Encoder(preparer, teacher)

@@ -4,42 +4,31 @@ import logging
 import shutil
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import DamagedShard, X2StaticError
-from x2static.durable.storage import (
-    TEMPORARY,
-    canonical_json,
-    folder_bytes,
-    only_writer,
-    remove,
-    write_atomically,
-)
+from x2static.durable.storage import TEMPORARY, canonical_json, folder_bytes, only_writer, remove, write_atomically
 from x2static.machine.progress import Report, silent
 from x2static.schemas.cache import Cache, plan_shards
-from x2static.schemas.manifest import Marker, Plan
+from x2static.schemas.manifest import Marker
 from x2static.schemas.shard import MARKER, Shard, shard_name
 from x2static.stage1_encode.encode import Work
 from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
 from x2static.stage1_encode.plan.planning import Part
 from x2static.stage1_encode.pools.registry import POOLS
 from x2static.stage1_encode.text.segmentation import choose_words
-from x2static.stage1_encode.worker import Worker
+from x2static.stage1_encode.worker import Worker, run_here
 
 logger = logging.getLogger(__name__)
 
 
 def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, Any]:
-    """Hash a cache and encode again what is damaged or missing, and nothing else.
+    """Hash a cache and encode again what is damaged or missing, and nothing else; `origin` is where things are now.
 
     A damaged shard stays until its successor is whole. A damaged pool is dropped: what was asked of it is not recorded.
     Run again after it was stopped, this goes on.
-
-    Args:
-        folder: the cache.
-        origin: where teacher and texts are now.
-        report: called with the progress in paragraphs.
 
     Returns:
         shards, shards_encoded, damaged (a line for each damaged shard), pools_dropped (likewise), leftovers (names that
@@ -54,27 +43,29 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
     cache = Cache.open(folder)
     with only_writer(folder, "cache"):
         leftovers = _remove_leftovers(cache)
-        markers, damaged, dropped, strangers = _inspect(cache)
+        state = _inspect(cache)
         mended = _mend_segmentation(cache)
-        plans, n_sound = cache.plans(), len(markers)
+        plans, markers, n_sound = cache.plans(), state.markers, len(state.markers)
         part = Part.of(origin.part)
         if missing := set(part.missing(plans, markers)):
             needed = [number for number, shards in enumerate(plan_shards(plans)) if missing.intersection(shards)]
             with ExitStack() as stack:
                 sources = find_sources(cache, plans, needed, origin, stack)
-                encoder = find_teacher(cache, plans[0], origin)
+                worker = Worker(cache, plans, sources, find_teacher(cache, plans[0], origin), ())
                 work = Work(cache, plans, markers, (), part)
-                work.do(work.jobs(), encoder, sources, 1, Worker.run, report)
+                work.do(work.jobs(), sources, lambda: worker, run_here, report)
         else:
             logger.info("%s: every shard is there and whole, nothing is encoded", folder)
-        _remove_unplanned(cache, plans, damaged)
+        planned = {index for shards in plan_shards(plans) for index in shards}
+        for index in state.damaged.keys() - planned:  # none will be encoded in its place
+            shutil.rmtree(cache.shards_folder / shard_name(index))
     return {
         "shards": len(markers),
         "shards_encoded": len(markers) - n_sound,
-        "damaged": list(damaged.values()),
-        "pools_dropped": dropped,
+        "damaged": list(state.damaged.values()),
+        "pools_dropped": state.dropped,
         "leftovers": leftovers,
-        "strangers": strangers,
+        "strangers": state.strangers,
         "segmentation_mended": mended,
         "seconds": round(time.perf_counter() - started, 3),
         "cache_bytes": folder_bytes(folder),
@@ -96,50 +87,51 @@ def _remove_leftovers(cache: Cache) -> list[str]:
     return sorted(path.relative_to(cache.path).as_posix() for path in leftovers)
 
 
-def _inspect(cache: Cache) -> tuple[dict[int, Marker], dict[int, str], list[str], list[str]]:
+@dataclass
+class _State:
+    """What a cache holds."""
+
+    markers: dict[int, Marker] = field(default_factory=dict)  # of the sound shards
+    damaged: dict[int, str] = field(default_factory=dict)  # what ails the others
+    dropped: list[str] = field(default_factory=list)  # the pools that were damaged
+    strangers: list[str] = field(default_factory=list)  # files that are nobody's
+
+
+def _inspect(cache: Cache) -> _State:
     """Hash every shard, and drop damaged pools.
 
-    Returns:
-        The markers of the sound ones, what ails the others, the pools that were dropped, and files that are nobody's.
-
-    Raises:
-        X2StaticError: a shard is from another encoding, or a newer version of x2static.
+    Raises X2StaticError: a shard is from another encoding, or a newer version of x2static.
     """
-    markers: dict[int, Marker] = {}
-    damaged: dict[int, str] = {}
-    dropped: list[str] = []
-    strangers: list[str] = []
+    state = _State()
     for index in cache.indices():
         name = f"shard {shard_name(index)}"
         try:
             shard = cache.shard(index)
+            problems = shard.damage()
         except DamagedShard as error:
-            damaged[index] = f"{name}: {str(error).partition('; ')[0]}"
+            problems = [str(error).partition("; ")[0]]
+        if problems:
+            state.damaged[index] = f"{name}: {', '.join(problems)}"
+            logger.warning("%s", state.damaged[index])
             continue
-        if problems := shard.damage():
-            damaged[index] = f"{name}: {', '.join(problems)}"
-            continue
-        if of_pools := shard.pool_damage():
-            shard = _drop_pools(shard, set(of_pools))
-            dropped += [f"{name}: {pool}, since {', '.join(lines)}" for pool, lines in of_pools.items()]
-        markers[index] = shard.marker
-        strangers += [f"{name}: {line}" for line in shard.strangers()]
-    for line in damaged.values():
-        logger.warning("%s", line)
-    for line in dropped:
-        logger.warning("%s is dropped; encode it again (`x2static encode --ase` with the same words)", line)
-    for line in strangers:
-        logger.warning("%s; it stays, move it away", line)
-    return markers, damaged, dropped, strangers
+        for pool, lines in shard.pool_damage().items():
+            shard = _without_pool(shard, pool)
+            state.dropped.append(f"{name}: {pool}, since {', '.join(lines)}")
+            again = f"`x2static encode --{POOLS[pool].option}`" if pool in POOLS else "with what it was made with"
+            logger.warning("%s is dropped; encode it again (%s, as before)", state.dropped[-1], again)
+        state.markers[index] = shard.marker
+        for line in shard.strangers():
+            state.strangers.append(f"{name}: {line}")
+            logger.warning("%s: %s; it stays, move it away", name, line)
+    return state
 
 
-def _drop_pools(shard: Shard, names: set[str]) -> Shard:
-    """Forget pools of a shard, first in its marker."""
-    kept = {name: pool for name, pool in shard.marker.pools.items() if name not in names}
-    marker = shard.marker.model_copy(update={"pools": kept})
+def _without_pool(shard: Shard, name: str) -> Shard:
+    """Forget a pool of a shard, first in its marker."""
+    pools = {other: pool for other, pool in shard.marker.pools.items() if other != name}
+    marker = shard.marker.model_copy(update={"pools": pools})
     write_atomically(shard.folder / MARKER, canonical_json(marker.model_dump()))
-    for name in names:
-        shutil.rmtree(shard.folder / name, ignore_errors=True)
+    shutil.rmtree(shard.folder / name, ignore_errors=True)
     return Shard(shard.folder, marker)
 
 
@@ -150,6 +142,7 @@ def _mend_segmentation(cache: Cache) -> bool:
     """
     try:
         cache.segmentation()
+        return False
     except (X2StaticError, UnicodeDecodeError) as error:
         rules = choose_words(cache.manifest.encoding.compat, cache.manifest.encoding.language)
         if rules.sha256 != cache.manifest.encoding.words:
@@ -157,14 +150,6 @@ def _mend_segmentation(cache: Cache) -> bool:
                 f"{cache.segmentation_file}: missing or changed, and this version of x2static has other rules; put the "
                 f"original file back, or use x2static {cache.manifest.versions.get('x2static')}, which wrote it"
             ) from error
-        write_atomically(cache.segmentation_file, rules.rules.encode())
-        logger.warning("%s was missing or changed, and is written again", cache.segmentation_file)
-        return True
-    return False
-
-
-def _remove_unplanned(cache: Cache, plans: list[Plan], damaged: dict[int, str]) -> None:
-    """Remove damaged shards that no plan asks for, so that none will be encoded in their place."""
-    planned = {index for shards in plan_shards(plans) for index in shards}
-    for index in damaged.keys() - planned:
-        shutil.rmtree(cache.shards_folder / shard_name(index))
+    write_atomically(cache.segmentation_file, rules.rules.encode())
+    logger.warning("%s was missing or changed, and is written again", cache.segmentation_file)
+    return True

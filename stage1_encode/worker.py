@@ -2,22 +2,31 @@
 
 A `Job` describes one unit and can be pickled. A `Worker` has a teacher loaded; it takes jobs, reads their text, encodes
 it and writes it under a temporary name (`Staged`). An `Engine` brings jobs to workers, wherever these run, and brings
-back what they staged; `Worker.run` is the engine of one worker, in this process. Who owns the folder and gives shards
+back what they staged; `run_here` is the engine of one worker, in this process. Who owns the folder and gives shards
 their names is said in `encode.py`.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
+from x2static.machine.device import pick_device
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan, Unit
 from x2static.schemas.shard import CONTEXTS, stage_pools, stage_shard
-from x2static.stage1_encode.corpora.corpus import Corpus, UnitText
-from x2static.stage1_encode.encoder import EncodedUnit, Encoder
-from x2static.stage1_encode.pools.pool import Pool
-from x2static.stage1_encode.text.preparation import units_ahead
+from x2static.stage1_encode.cache_folder import check_teacher
+from x2static.stage1_encode.corpora.corpus import UnitText
+from x2static.stage1_encode.corpora.sources import Source, open_corpora
+from x2static.stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
+from x2static.stage1_encode.plan.planning import match
+from x2static.stage1_encode.pools.contexts import Contexts
+from x2static.stage1_encode.pools.pool import Pool, wanted_words
+from x2static.stage1_encode.teacher.files import TeacherFiles
+from x2static.stage1_encode.teacher.teacher import pick_precision
+from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
 
 
 @dataclass(frozen=True)
@@ -42,22 +51,31 @@ class Staged:
     n_padded: int  # the same, with padding
 
 
-@dataclass
 class Worker:
     """A loaded teacher, and all that jobs are done with."""
 
-    shards: Path  # the cache's folder of shards
-    encoding: str  # fingerprint of the cache
-    plans: Sequence[Plan]  # of the cache, in order
-    corpora: Mapping[int, Corpus]  # open, by the numbers of their plans
-    encoder: Encoder  # the teacher and what cuts text for it
-    pools: Sequence[Pool]  # what may be wanted of a unit
-    processes: int = 1  # that prepare text; 1: a thread of this one
-    _connected: int | None = field(default=None, init=False)
+    def __init__(
+        self,
+        cache: Cache,
+        plans: Sequence[Plan],
+        sources: Sequence[Source],
+        encoder: Encoder,
+        pools: Sequence[Pool],
+        processes: int = 1,
+    ) -> None:
+        """Get ready for the jobs of a cache with all its plans, and the open corpora of those that are read.
 
-    def __post_init__(self) -> None:
-        """Count the memory that pools take: one unit is written while the next one is read."""
-        self.encoder.expect(2 * sum(pool.unit_bytes(self.encoder.shape) for pool in self.pools))
+        `pools` may be wanted of a unit besides the contexts; one of the processes that prepare text is a thread of this
+        one. Raises X2StaticError: the teacher behaves otherwise than when the cache was made.
+        """
+        check_teacher(cache, encoder)
+        self._shards, self._fingerprint = cache.shards_folder, cache.manifest.encoding.fingerprint
+        self._plans, self._encoder, self._processes = plans, encoder, processes
+        self._corpora = {number: source.corpus for source in sources for number in source.plans}
+        self._pools = [Contexts(dtype=cache.manifest.encoding.dtype), *pools]
+        self._connected: int | None = None  # the plan whose corpus is read
+        # One unit is written while the next one is read.
+        encoder.expect(2 * sum(pool.n_bytes(encoder.shape) for pool in pools))
 
     def run(self, jobs: Iterable[Job]) -> Generator[Staged, None, None]:
         """Do jobs, in their order: reading and preparing run ahead of the teacher, writing behind it in a thread.
@@ -66,14 +84,14 @@ class Worker:
         """
         texts = ((job, self._read(job)) for job in jobs)
         units = (((job, text.unit), text.paragraphs) for job, text in texts)
-        device = self.encoder.teacher.device
+        device = self._encoder.teacher.device
         with ThreadPoolExecutor(1) as writer:
             writing: Future[Staged] | None = None
             try:
-                for (job, unit), portions in units_ahead(units, self.encoder.preparer, self.processes, device):
-                    pools = [pool for pool in self.pools if pool.name in job.pools]
-                    name = f"{self.plans[job.plan].corpus}, unit {job.shard}"
-                    encoded = self.encoder.encode(portions, name, pools)
+                for (job, unit), portions in units_ahead(units, self._encoder.preparer, self._processes, device):
+                    pools = [pool for pool in self._pools if pool.name in job.pools]
+                    name = f"{self._plans[job.plan].corpus}, unit {job.shard}"
+                    encoded = self._encoder.encode(portions, name, pools)
                     before, writing = writing, None
                     if before:
                         yield before.result()
@@ -87,33 +105,52 @@ class Worker:
                 yield writing.result()
 
     def _read(self, job: Job) -> UnitText:
-        corpus = self.corpora[job.plan]
+        corpus = self._corpora[job.plan]
         if job.plan != self._connected:
-            corpus.connect(self.plans[job.plan].identity)
+            corpus.connect(self._plans[job.plan].identity)
             self._connected = job.plan
         return corpus.read(job.unit)
 
     def _stage(self, job: Job, unit: Unit, encoded: EncodedUnit, name: str) -> Staged:
         """Write what a unit became under a temporary name."""
-        writes = {pool: partial(taken.write, unit=name) for pool, taken in encoded.taken.items()}
-        settings = {pool.name: pool.settings for pool in self.pools if pool.name in job.pools and pool.name != CONTEXTS}
+        writes = {pool: partial(of_unit.write, unit=name) for pool, of_unit in encoded.pools.items()}
+        settings = {pool.name: pool.settings for pool in self._pools if pool.name in writes and pool.name != CONTEXTS}
         if job.marker is not None:
-            marker = stage_pools(self.shards, job.shard, job.marker, writes, settings)
+            marker = stage_pools(self._shards, job.shard, job.marker, writes, settings)
         else:
             new = Marker(
                 plan=job.plan,
                 unit=unit,
                 last=job.last,
-                encoding=self.encoding,
+                encoding=self._fingerprint,
                 n_paragraphs=0,
                 n_contexts=0,
                 n_words=0,
                 n_tokens=0,
                 files={},
             )
-            marker = stage_shard(self.shards, job.shard, encoded.words.of_shard(), new, writes, settings)
+            marker = stage_shard(self._shards, job.shard, encoded.words.of_shard(), new, writes, settings)
         return Staged(job, marker, encoded.n_read, encoded.n_padded)
 
 
-# Closed before its end, an engine lets go of its workers; what they staged meanwhile does not count.
-Engine = Callable[[Worker, Iterable[Job]], Generator[Staged, None, None]]
+@contextmanager
+def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]:
+    """Load the teacher and open the corpora in one of `config.encoders` processes; another one owns the folder."""
+    cache, device = Cache.open(config.cache), pick_device(config.device)
+    plans = cache.plans()
+    precision, _ = pick_precision(config.precision, config.compat, device)
+    with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
+        files = TeacherFiles.find(config.model, config.revision)
+        encoder = load_encoder(config, files, precision, device, wanted_words(pools))
+        processes = max(1, pick_workers(config.workers, device) // config.encoders)
+        yield Worker(cache, plans, match(config, corpora, cache.path, plans), encoder, pools, processes)
+
+
+# Given what loads a worker in this process, for an engine that uses one, and jobs. Closed before its end, it lets go of
+# its workers; what they staged meanwhile does not count.
+Engine = Callable[[Callable[[], Worker], Iterable[Job]], Generator[Staged, None, None]]
+
+
+def run_here(load: Callable[[], Worker], jobs: Iterable[Job]) -> Generator[Staged, None, None]:
+    """Do jobs with one worker, in this process."""
+    return load().run(jobs)

@@ -26,17 +26,11 @@ STOPS = (".", "?", "!")
 
 @dataclass(frozen=True)
 class Row:
-    """One context.
+    """One context."""
 
-    Attributes:
-        paragraph: number of its paragraph among those that the filter kept, within the unit.
-        words: its target words, in text order.
-        vector: (dim,) float32.
-    """
-
-    paragraph: int
-    words: list[str]
-    vector: Vector
+    paragraph: int  # number of its paragraph among those that the filter kept, within the unit
+    words: list[str]  # its target words, in text order
+    vector: Vector  # (dim,) float32
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,9 @@ class Filter:
 
     sentences: int = 0
     characters: int = 0
+
+
+NO_FILTER = Filter()
 
 
 class Reader:
@@ -112,10 +109,7 @@ def _without_special_tokens(folder: Path) -> Tokenizer:
 
 def mean(states: list[Vector]) -> Vector:
     """Return the mean of a list of states, (dim,) float32."""
-    total = np.zeros_like(states[0])
-    for state in states:
-        total = total + state
-    return total / np.float32(len(states))
+    return sum(states, np.zeros_like(states[0])) / np.float32(len(states))
 
 
 def assert_close(vector: npt.NDArray[np.floating], expected: Vector, what: object = "") -> None:
@@ -163,14 +157,9 @@ def sentence_bounds(text: str) -> list[tuple[int, int]]:
 
 
 def cut_windows(lengths: list[int], room: int) -> list[list[int]]:
-    """Share the pieces of a text out to windows.
+    """Share the pieces of a text out to windows: for each window, the number of the sentence of each of its pieces.
 
-    Args:
-        lengths: pieces of each sentence.
-        room: pieces that a window holds, special tokens not counted.
-
-    Returns:
-        For each window, the number of the sentence of each of its pieces.
+    Of the pieces that each sentence has, and the room of a window, special tokens not counted.
     """
     windows: list[list[int]] = [[]]
     for sentence, length in enumerate(lengths):
@@ -187,9 +176,7 @@ def cut_windows(lengths: list[int], room: int) -> list[list[int]]:
 def default_contexts(reader: Reader, text: str, bounds: list[tuple[int, int]]) -> list[Vector | None]:
     """Return the context vector of each sentence of a text that the teacher reads as one; None without pieces."""
     pieces = reader.plain_pieces(text)
-    ids: list[list[int]] = []
-    for start, stop in bounds:
-        ids.append([piece for piece, last in pieces if start <= last < stop])
+    ids = [[piece for piece, last in pieces if start <= last < stop] for start, stop in bounds]
     in_order = [piece for sentence in ids for piece in sentence]
     assert in_order == [piece for piece, _ in pieces], "every piece lies in one sentence, in order"
     begin, end = list(reader.teacher.begin), list(reader.teacher.end)
@@ -207,10 +194,9 @@ def default_contexts(reader: Reader, text: str, bounds: list[tuple[int, int]]) -
 
 
 def default_rows(
-    reader: Reader, paragraphs: list[str], rules: WordSegmentation, context: str, keep: Filter | None = None
+    reader: Reader, paragraphs: list[str], rules: WordSegmentation, context: str, keep: Filter = NO_FILTER
 ) -> list[Row]:
     """Return the rows that DESIGN asks for without `--compat`."""
-    keep = keep or Filter()
     rows: list[Row] = []
     number = -1
     for line in paragraphs:
@@ -298,9 +284,8 @@ def compat_sentence(reader: Reader, words: list[str]) -> tuple[list[str], Vector
     return words, mean(list(reader.states(read)))
 
 
-def compat_rows(reader: Reader, paragraphs: list[str], context: str, keep: Filter | None = None) -> list[Row]:
+def compat_rows(reader: Reader, paragraphs: list[str], context: str, keep: Filter = NO_FILTER) -> list[Row]:
     """Return the rows that DESIGN's table asks for under `--compat paper`."""
-    keep = keep or Filter()
     rows: list[Row] = []
     number = -1
     for line in paragraphs:

@@ -1,57 +1,41 @@
-"""Tiny teachers, made on the spot: real fast tokenizers trained on the spot, models with random but seeded weights."""
+"""Tiny teachers of every family that stage one is to read, made on the spot from seeded numbers.
+
+Real fast tokenizers with hand-counted or trained vocabularies, models with random weights, saved as their authors save
+theirs.
+"""
 
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
+from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
-from transformers import (
-    BertConfig,
-    BertModel,
-    BertTokenizer,
-    GPT2Config,
-    GPT2Model,
-    GPT2Tokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    RobertaConfig,
-    RobertaModel,
-    RobertaTokenizer,
-)
+import transformers as hf
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-FAMILIES = ("bert", "roberta", "gpt2")
+FAMILIES = ("bert", "roberta", "gpt2")  # those of the paper; EVERY_FAMILY has all
 DIM = 32
+WINDOW = 64  # pieces; short, so that paragraphs go on in further windows
 # Wide enough that every position and piece has a state of its own, so that an off-by-one shows; narrow enough that
 # attention stays smooth, so that rounding (bfloat16, other batch shapes) is not blown up into another answer.
 SPREAD = 0.15
-BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Parts of the names of what is looked up by a piece's id or place.
 TABLES = ("word_emb", "position", "embed_tokens", "embed_in", "tok_emb", "shared", "relative", "rel_emb")
-ROBERTA_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-GPT2_SPECIAL = ("<|endoftext|>",)
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A tiny teacher in a folder, and what a test may know about it without asking the code under test.
+    """A tiny teacher in a folder, and what a test may know about it without asking the code under test."""
 
-    Attributes:
-        folder: what `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained` load.
-        family: "bert", "roberta" or "gpt2".
-        window: pieces that it can read at once, special tokens included.
-        begin: ids of the tokens before a text.
-        end: ids of the tokens after a text.
-    """
-
-    folder: Path
+    folder: Path  # what `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained` load
     family: str
-    window: int
-    begin: tuple[int, ...]
-    end: tuple[int, ...]
+    window: int  # pieces that it can read at once, special tokens included
+    begin: tuple[int, ...]  # ids of the tokens before a text
+    end: tuple[int, ...]  # ids of the tokens after a text
 
     @property
     def room(self) -> int:
@@ -64,37 +48,40 @@ class Teacher:
         return "" if self.family == "bert" else "Ġ"
 
 
-def make_teacher(folder: Path, family: str, window: int) -> Teacher:
-    """Write a tiny teacher to a folder.
+Tokens = hf.PreTrainedTokenizerBase
 
-    Args:
-        folder: made if missing.
-        family: one of FAMILIES.
-        window: pieces that it reads at once, special tokens included.
 
-    Returns:
-        What was made.
-    """
-    model, tokenizer, begin, end = {"bert": _bert, "roberta": _roberta, "gpt2": _gpt2}[family](window)
-    scatter(model, seed=FAMILIES.index(family))
+@dataclass(frozen=True)
+class Family:
+    """How a tiny teacher of a family is made."""
+
+    tokenizer: str  # of TOKENIZERS
+    model: Callable[[Tokens, int], hf.PreTrainedModel]  # of a tokenizer and a window
+    begin: tuple[str, ...]  # tokens before a text
+    end: tuple[str, ...]  # tokens after a text
+    layers: int = 2  # its blocks
+    bfloat16: bool = False  # whether it is among those that are also compared in bfloat16
+
+
+def make_teacher(folder: Path, name: str, window: int = WINDOW) -> Teacher:
+    """Write the tiny teacher of a family, which reads so many pieces at once, to a folder; it is made if missing."""
+    family = EVERY_FAMILY[name]
+    tokenizer = TOKENIZERS[family.tokenizer]()
+    model = family.model(tokenizer, window)
+    scatter(model, seed=list(EVERY_FAMILY).index(name))
+    if name.startswith("t5"):
+        tokenizer.model_max_length = window
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return Teacher(folder, family, window, begin, end)
+    begin, end = (tuple(tokenizer.convert_tokens_to_ids(list(tokens))) for tokens in (family.begin, family.end))
+    return Teacher(folder, name, window, begin, end)
 
 
-Made = tuple[PreTrainedModel, PreTrainedTokenizerBase, tuple[int, ...], tuple[int, ...]]
-SIZES = {"hidden_size": DIM, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 2 * DIM}
+# --- tokenizers ------------------------------------------------------------------------------------------------------
 
 
-def _bert(window: int) -> Made:
-    tokenizer = BertTokenizer(vocab={piece: number for number, piece in enumerate(word_pieces(BERT_SPECIAL))})
-    pad, _, begin, end, _ = (tokenizer.convert_tokens_to_ids(token) for token in BERT_SPECIAL)
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=window, pad_token_id=pad, **SIZES)
-    return BertModel(config), tokenizer, (begin,), (end,)
-
-
-def word_pieces(special: tuple[str, ...]) -> list[str]:
-    """Return BERT's pieces: special ones, characters, alone and inside a word, and words that occur four times.
+def word_pieces(*special: str) -> dict[str, int]:
+    """Return BERT's vocabulary: special pieces, characters, alone and inside a word, and words that occur four times.
 
     The library's own WordPiece trainer chooses differently from run to run.
     """
@@ -102,51 +89,17 @@ def word_pieces(special: tuple[str, ...]) -> list[str]:
     counts = Counter(word for text in training_text() for word, _ in cut.pre_tokenize_str(clean.normalize_str(text)))
     letters = sorted({letter for word in counts for letter in word})
     words = sorted(word for word, count in counts.items() if len(word) > 1 and count >= 4)
-    return [*special, *letters, *(f"##{letter}" for letter in letters), *words]
+    pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *words]
+    return {piece: number for number, piece in enumerate(pieces)}
 
 
-def _roberta(window: int) -> Made:
-    vocabulary, merges = byte_level(ROBERTA_SPECIAL)
-    # As published: the mask token takes the space before it along.
-    tokenizer = RobertaTokenizer(vocabulary, merges, mask_token=AddedToken("<mask>", lstrip=True, special=True))
-    begin, pad, end, _, _ = (tokenizer.convert_tokens_to_ids(token) for token in ROBERTA_SPECIAL)
-    config = RobertaConfig(
-        vocab_size=len(tokenizer),
-        max_position_embeddings=window + pad + 1,  # positions are counted from the one after the padding index
-        pad_token_id=pad,
-        bos_token_id=begin,
-        eos_token_id=end,
-        type_vocab_size=1,
-        **SIZES,
-    )
-    return RobertaModel(config), tokenizer, (begin,), (end,)
-
-
-def _gpt2(window: int) -> Made:
-    tokenizer = GPT2Tokenizer(*byte_level(GPT2_SPECIAL))
-    end = tokenizer.convert_tokens_to_ids(GPT2_SPECIAL[0])
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=window,
-        n_embd=DIM,
-        n_layer=2,
-        n_head=2,
-        bos_token_id=end,
-        eos_token_id=end,
-    )
-    return GPT2Model(config), tokenizer, (), ()
-
-
-def byte_level(special: tuple[str, ...]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def byte_level(*special: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return vocabulary and merges of a byte-level BPE, the special tokens first."""
     rules = Tokenizer(models.BPE())
     rules.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=600,
-        special_tokens=list(special),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    options = {"special_tokens": list(special), "initial_alphabet": alphabet, "show_progress": False}
+    trainer = trainers.BpeTrainer(vocab_size=600, **options)
     rules.train_from_iterator(training_text(), trainer)
     return rules.get_vocab(), merges_of(rules)
 
@@ -156,7 +109,163 @@ def merges_of(rules: Tokenizer) -> list[tuple[str, str]]:
     return [tuple(pair) for pair in json.loads(rules.to_str())["model"]["merges"]]
 
 
-def scatter(model: PreTrainedModel, seed: int) -> None:
+def unigrams(*special: str) -> list[tuple[str, float]]:
+    """Return a Unigram vocabulary: the special tokens at 0, as SentencePiece has them, then words and letters.
+
+    Scores are the logarithms of frequencies, counted; the library's trainer adds in several threads.
+    """
+    counts: Counter[str] = Counter()
+    for text in training_text():
+        for word in text.split():
+            counts.update({f"▁{word}": 4, "▁": 1, **Counter(word)})
+    total = counts.total()
+    pieces = sorted(piece for piece, count in counts.items() if len(piece) == 1 or count >= 16)
+    return [*((token, 0.0) for token in special), *((piece, log(counts[piece] / total)) for piece in pieces)]
+
+
+def metaspace(*special: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Return vocabulary and merges of a BPE over whole texts that falls back to bytes."""
+    rules = Tokenizer(models.BPE())
+    rules.pre_tokenizer = pre_tokenizers.Metaspace()
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=[*special, *bytes_], show_progress=False)
+    rules.train_from_iterator(training_text(), trainer)
+    return rules.get_vocab(), merges_of(rules)
+
+
+def _with_added(tokenizer: Tokens, *tokens: AddedToken) -> Tokens:
+    tokenizer.add_tokens(list(tokens))
+    return tokenizer
+
+
+def _modernbert() -> Tokens:
+    rules = Tokenizer(models.BPE(*byte_level("<|padding|>", "<|endoftext|>")))
+    rules.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    rules.add_tokens(SPACES)
+    rules.add_special_tokens(["[UNK]", "[CLS]", "[SEP]", "[PAD]", AddedToken("[MASK]", lstrip=True)])
+    rules.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        special_tokens=[(token, rules.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    names = {f"{kind}_token": f"[{kind.upper()}]" for kind in ("unk", "cls", "sep", "pad", "mask")}
+    return hf.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
+
+
+BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROBERTA = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+MASK = AddedToken("<mask>", lstrip=True, special=True)  # as published: it takes the space before it along
+SPACES = [AddedToken(" " * width, normalized=True) for width in (5, 4, 3, 2)]  # not special: text
+OPT = {"bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>", "pad_token": "<pad>"}
+EXTRA = [(f"<extra_id_{number}>", 0.0) for number in reversed(range(100))]
+TOKENIZERS: dict[str, Callable[[], Tokens]] = {
+    "bert": lambda: hf.BertTokenizer(vocab=word_pieces(*BERT)),
+    "mpnet": lambda: hf.MPNetTokenizer(vocab=word_pieces("<s>", "<pad>", "</s>", "[UNK]", "<mask>")),
+    "roberta": lambda: hf.RobertaTokenizer(*byte_level(*ROBERTA), mask_token=MASK),
+    "gpt2": lambda: hf.GPT2Tokenizer(*byte_level("<|endoftext|>")),
+    "opt": lambda: hf.GPT2Tokenizer(*byte_level(*ROBERTA), add_bos_token=True, **OPT),
+    # neither begin nor end tokens; <think> is an added token that is not special
+    "qwen": lambda: _with_added(hf.Qwen2Tokenizer(*byte_level()), AddedToken("<think>", normalized=False)),
+    "gpt-neox": lambda: _with_added(
+        hf.GPTNeoXTokenizer(*byte_level("<|endoftext|>", "<|padding|>"), pad_token="<|padding|>"), *SPACES
+    ),
+    "modernbert": _modernbert,
+    "albert": lambda: hf.AlbertTokenizer(vocab=unigrams("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")),
+    # its mask token comes to stand behind the vocabulary, as published
+    "deberta": lambda: hf.DebertaV2Tokenizer(vocab=unigrams("[PAD]", "[CLS]", "[SEP]", "[UNK]")),
+    "xlm-roberta": lambda: hf.XLMRobertaTokenizer(vocab=[*unigrams(*ROBERTA[:4]), ("<mask>", 0.0)]),
+    "mbart": lambda: hf.MBartTokenizer(vocab=unigrams(*ROBERTA[:4])),
+    "t5": lambda: hf.T5Tokenizer(vocab=[*unigrams("<pad>", "</s>", "<unk>"), *EXTRA]),
+    "llama": lambda: hf.LlamaTokenizer(*metaspace("<unk>", "<s>", "</s>"), add_bos_token=True),
+    "gemma": lambda: hf.GemmaTokenizer(*metaspace("<pad>", "<eos>", "<bos>", "<unk>", "<mask>"), add_bos_token=True),
+}
+
+
+# --- models ----------------------------------------------------------------------------------------------------------
+
+
+def _of(kind: str, head: str = "Model", window: str = "max_position_embeddings", more: int = 0, **options: Any) -> Any:
+    """Return what makes a model of a kind ("Bert"), with a head ("ForMaskedLM") or without.
+
+    The option called `window` is set to the window, and `more`, which no text gets to.
+    """
+
+    def make(tokenizer: Tokens, pieces: int) -> hf.PreTrainedModel:
+        ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+        positions = {window: pieces + more} if window else {}
+        config = getattr(hf, f"{kind}Config")(vocab_size=len(tokenizer), **ids, **positions, **options)
+        return getattr(hf, kind + head)(config)
+
+    return make
+
+
+SIZES = {"hidden_size": DIM, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 2 * DIM}
+RMS_SIZES = {**SIZES, "num_key_value_heads": 1}  # one key for two query heads
+# Positions are counted from the one after the padding's id.
+AFTER_PADDING = {**SIZES, "more": 2, "type_vocab_size": 1}
+BART = {
+    "d_model": DIM,
+    **{
+        f"{side}_{what}": size
+        for side in ("encoder", "decoder")
+        for what, size in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 2 * DIM))
+    },
+}
+T5 = {
+    "window": "",
+    "d_model": DIM,
+    "d_kv": 16,
+    "d_ff": 2 * DIM,
+    "num_layers": 2,
+    "num_decoder_layers": 1,
+    "num_heads": 2,
+}
+GPT2 = {"window": "n_positions", "n_embd": DIM, "n_layer": 2, "n_head": 2}
+DISTILBERT = {"dim": DIM, "n_layers": 2, "n_heads": 2, "hidden_dim": 2 * DIM}
+DEBERTA_V3 = {
+    "relative_attention": True,
+    "position_buckets": 8,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "max_relative_positions": -1,
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+}
+CLS, SEP, START, STOP = ("[CLS]",), ("[SEP]",), ("<s>",), ("</s>",)
+
+EVERY_FAMILY = {
+    "bert": Family("bert", _of("Bert", "ForMaskedLM", **SIZES), CLS, SEP, bfloat16=True),
+    "roberta": Family("roberta", _of("Roberta", "ForMaskedLM", **AFTER_PADDING), START, STOP, bfloat16=True),
+    "gpt2": Family("gpt2", _of("GPT2", "LMHeadModel", **GPT2), (), (), bfloat16=True),
+    "xlm-roberta": Family("xlm-roberta", _of("XLMRoberta", **AFTER_PADDING), START, STOP, bfloat16=True),
+    "mpnet": Family("mpnet", _of("MPNet", **SIZES, more=2), START, STOP),
+    "gpt2-large": Family("gpt2", _of("GPT2", **GPT2 | {"n_embd": 48, "n_layer": 5, "n_head": 6}), (), (), layers=5),
+    "distilbert": Family("bert", _of("DistilBert", **DISTILBERT), CLS, SEP),
+    "albert": Family("albert", _of("Albert", embedding_size=16, **SIZES), CLS, SEP),
+    "electra": Family("bert", _of("Electra", embedding_size=16, **SIZES), CLS, SEP),
+    "deberta-v3": Family("deberta", _of("DebertaV2", **SIZES, **DEBERTA_V3), CLS, SEP, bfloat16=True),
+    # its window is eight times what its local layers see: the second and third of every three
+    "modernbert": Family(
+        "modernbert",
+        _of("ModernBert", local_attention=8, **SIZES | {"num_hidden_layers": 4}),
+        CLS,
+        SEP,
+        layers=4,
+        bfloat16=True,
+    ),
+    "t5": Family("t5", _of("T5", **T5), (), STOP, bfloat16=True),
+    "t5-encoder": Family("t5", _of("T5", "EncoderModel", **T5, feed_forward_proj="gated-gelu"), (), STOP),
+    "bart": Family("roberta", _of("Bart", **BART), START, STOP),
+    "mbart": Family("mbart", _of("MBart", "ForConditionalGeneration", **BART), (), ("</s>", "en_XX")),
+    "llama": Family("llama", _of("Llama", "ForCausalLM", **RMS_SIZES), START, (), bfloat16=True),
+    "qwen3": Family("qwen", _of("Qwen3", **RMS_SIZES, head_dim=16), (), ()),
+    "gpt-neox": Family("gpt-neox", _of("GPTNeoX", **SIZES), (), ()),
+    "gemma": Family("gemma", _of("Gemma", **RMS_SIZES, head_dim=16), ("<bos>",), ()),
+    "opt": Family("opt", _of("OPT", **SIZES, ffn_dim=2 * DIM, word_embed_proj_dim=16), STOP, ()),
+}
+
+
+def scatter(model: hf.PreTrainedModel, seed: int) -> None:
     """Draw every weight, gain and bias anew; what a library leaves at 0 or 1 would hide a mistake."""
     drawn = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -7,9 +7,31 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import require
+from x2static.pipeline.engines.registry import ENGINES, find_engine
 from x2static.pipeline.options import FOLDER, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
+
+
+def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -> list[str] | None:
+    """Return the words that --ase names."""
+    if ase is None:
+        return None
+    if ase == "all-in-eval":
+        from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
+
+        pairs = [pair for file in find_word_pairs(context.params.get("data")) for pair in read_word_pairs(file)]
+        return [word for pair in pairs for word in (pair.first, pair.second)]
+    try:
+        words = Path(ase).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise X2StaticError(f"--ase {ase}: {error.strerror}; name a file of one word a line, or all-in-eval") from error
+    except UnicodeDecodeError as error:
+        raise X2StaticError(f"--ase {ase}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
+    listed = [word for line in words if (word := line.strip())]
+    if not listed:
+        raise X2StaticError(f"--ase {ase}: no word in it; list one word a line")
+    return listed
 
 
 @click.command()
@@ -48,33 +70,32 @@ from x2static.schemas.encoding import EncodeConfig
 @click.option(
     "--ase",
     metavar="FILE|all-in-eval",
+    callback=_listed_words,
     help="Add up the contextual vectors of these words, at every layer, on the way: a file of one word a line, or the "
     "words of the word-similarity sets.",
 )
 @click.option(
     "--data",
     type=FOLDER,
+    is_eager=True,  # the words of --ase are read from it
     help="For --ase all-in-eval: a file of pairs, or a folder of them; else gensim's sets.",
 )
 @option(EncodeConfig, "encoders", "Processes that a teacher is loaded in, on this machine; they share the units.")
 @click.option(
-    "--engine", type=click.Choice(["local"]), default="local", show_default=True, help="What brings units to encoders."
+    "--engine", type=click.Choice(ENGINES), default="local", show_default=True, help="What brings units to encoders."
 )
 @click.option("--plan", is_flag=True, help="Print what the run would take, and do nothing.")
 @common
-def encode(
-    context: click.Context, /, plan: bool, ase: str | None, data: Path | None, engine: str, **values: Any
-) -> None:
+def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) -> None:
     """Run a corpus through the teacher once and write averaged context vectors to a cache.
 
     Run the same command again to go on where it stopped.
     """
-    config = build(EncodeConfig, values)
+    config = build(EncodeConfig, {name: values[name] for name in EncodeConfig.model_fields})
     require("encode")
-    listed = _listed_words(ase, data) if ase else []
-    from x2static.stage1_encode.pools.word_sums import WordSums
+    from x2static.stage1_encode.pools.registry import wanted_pools
 
-    pools = [WordSums.of(config, listed)] if ase else []
+    pools = wanted_pools(config, values)
     if plan:
         from x2static.stage1_encode.plan.estimate import estimate
 
@@ -91,11 +112,10 @@ def encode(
             f"cache          {size(figures['cache_bytes'])}, free {size(figures['free_bytes'])}",
         )
         return
-    from x2static.pipeline.engines.registry import ENGINES
     from x2static.stage1_encode.encode import encode as run
 
     with ProgressLine("encode") as report:
-        result = run(config, report, pools, ENGINES[engine](config, pools, config.encoders))
+        result = run(config, report, pools, find_engine(engine, config, pools))
     finish(
         context,
         result,
@@ -103,21 +123,3 @@ def encode(
         f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}, "
         f"in {duration(result['seconds'])}",
     )
-
-
-def _listed_words(ase: str, data: Path | None) -> list[str]:
-    if ase == "all-in-eval":
-        from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
-
-        pairs = [pair for file in find_word_pairs(data) for pair in read_word_pairs(file)]
-        return [word for pair in pairs for word in (pair.first, pair.second)]
-    try:
-        words = Path(ase).read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise X2StaticError(f"--ase {ase}: {error.strerror}; name a file of one word a line, or all-in-eval") from error
-    except UnicodeDecodeError as error:
-        raise X2StaticError(f"--ase {ase}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
-    listed = [word for line in words if (word := line.strip())]
-    if not listed:
-        raise X2StaticError(f"--ase {ase}: no word in it; list one word a line")
-    return listed

@@ -7,34 +7,39 @@ what was staged. The jobs of a process that is killed go to the others, or to ne
 import logging
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
+
+import torch
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.processes import Child, ready, stop_all
 from x2static.schemas.encoding import EncodeConfig
-from x2static.stage1_encode.encode import open_worker
 from x2static.stage1_encode.pools.pool import Pool
-from x2static.stage1_encode.worker import Engine, Job, Staged, Worker
+from x2static.stage1_encode.worker import Engine, Job, Staged, Worker, open_worker, run_here
 
 ASK = "a job, please"
+
 logger = logging.getLogger(__name__)
 
 
-def local(config: EncodeConfig, pools: Sequence[Pool], encoders: int) -> Engine:
-    """Return the engine; `encoders` are the processes that a teacher is loaded in, 1 means this one."""
-    return Worker.run if encoders == 1 else partial(_hand_out, config, pools, encoders)
+def engine(config: EncodeConfig, pools: Sequence[Pool]) -> Engine:
+    """Return the engine of `config.encoders` processes that load a teacher each; of one, which is this process."""
+    return run_here if config.encoders == 1 else partial(_hand_out, config, pools)
 
 
 def _hand_out(
-    config: EncodeConfig, pools: Sequence[Pool], encoders: int, worker: Worker, jobs: Iterable[Job]
+    config: EncodeConfig, pools: Sequence[Pool], _: Callable[[], Worker], jobs: Iterable[Job]
 ) -> Generator[Staged, None, None]:
-    """Start encoders, hand jobs out to them, and yield what they staged."""
+    """Start encoders, hand jobs out to them, and yield what they staged.
+
+    Raises X2StaticError: a unit cannot be encoded, or all encoders were killed before any had staged one.
+    """
     to_do = deque(jobs)
     while to_do:
         n_staged, deaths = 0, []
-        children = [Child(_encode, config, pools, number, encoders) for number in range(min(encoders, len(to_do)))]
+        children = [Child(_encode, config, pools, number) for number in range(min(config.encoders, len(to_do)))]
         in_hand: dict[Child, dict[int, Job]] = {child: {} for child in children}
         try:
             while in_hand:
@@ -66,11 +71,9 @@ def _hand_out(
             )
 
 
-def _encode(connection: Connection, config: EncodeConfig, pools: Sequence[Pool], number: int, encoders: int) -> None:
+def _encode(connection: Connection, config: EncodeConfig, pools: Sequence[Pool], number: int) -> None:
     """Be one of some encoders: ask for jobs and do them, until there are none."""
-    import torch  # not with the command's module: `x2static encode --help` is to be quick
-
-    torch.set_num_threads(max(1, torch.get_num_threads() // encoders))
+    torch.set_num_threads(max(1, torch.get_num_threads() // config.encoders))
     if config.device != "cpu" and torch.cuda.is_available():
         torch.cuda.set_device(number % torch.cuda.device_count())
     sending = threading.Lock()  # jobs are asked for in the thread that reads ahead
@@ -85,7 +88,7 @@ def _encode(connection: Connection, config: EncodeConfig, pools: Sequence[Pool],
             yield job
 
     try:
-        with open_worker(config, pools, encoders) as worker:
+        with open_worker(config, pools) as worker:
             for staged in worker.run(jobs()):
                 with sending:
                     connection.send(staged)

@@ -1,10 +1,11 @@
-"""The engines that there are, by name; a new one is a file and its line here (apart from them: each is imported)."""
+"""The engines of `x2static encode`: each is a file here with a function `engine`, and its name in ENGINES."""
 
-from collections.abc import Callable, Sequence
+import importlib
+from typing import Any
 
-from x2static.pipeline.engines.local import local
-from x2static.schemas.encoding import EncodeConfig
-from x2static.stage1_encode.pools.pool import Pool
-from x2static.stage1_encode.worker import Engine
+ENGINES = ("local",)
 
-ENGINES: dict[str, Callable[[EncodeConfig, Sequence[Pool], int], Engine]] = {"local": local}
+
+def find_engine(name: str, *arguments: Any) -> Any:
+    """Return an engine (`stage1_encode/worker.py`) for a configuration and pools; its file is imported only now."""
+    return importlib.import_module(f"x2static.pipeline.engines.{name}").engine(*arguments)

@@ -51,7 +51,7 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
     n_tokens, n_contexts, n_words = (amount / max(n_sampled, 1) for amount in amounts)  # of a paragraph
     dim = encoder.teacher.dim
     row_bytes = 2 * dim if config.dtype == "float16" else dim + 4  # int8 has a float32 scale beside it
-    pool_bytes = len(shards) * sum(pool.shard_bytes(encoder.shape) for pool in pools)
+    pool_bytes = len(shards) * sum(pool.n_bytes(encoder.shape) for pool in pools)
     folder = next(path for path in [config.cache.absolute(), *config.cache.absolute().parents] if path.is_dir())
     return {
         "units": len(shards),

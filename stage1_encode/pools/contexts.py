@@ -11,8 +11,9 @@ import torch
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.encoding import Dtype
-from x2static.schemas.shard import CONTEXTS, ranges, write_contexts
+from x2static.schemas.shard import CONTEXTS, write_contexts
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
+from x2static.stage1_encode.pools.spans import Spans
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 
@@ -24,79 +25,13 @@ class Contexts(Pool):
     dtype: Dtype | None = None  # number format on the disk; None keeps float32, for whoever does not write them
 
     def begin(self, shape: Shape) -> "ContextMeans":
-        """Begin a unit. int8 is made of the float32 means, not of what float16 leaves of them."""
-        return ContextMeans(
-            shape.dim, shape.device, torch.float16 if self.dtype == "float16" else torch.float32, self.dtype
-        )
+        """Begin a unit."""
+        return ContextMeans(shape, self.dtype)
 
 
-@dataclass(frozen=True)
-class TakenContexts:
-    """The context vectors of a unit, on their way to the host."""
-
-    means: Fetched  # (n_contexts, dim)
-    largest: Fetched  # () float32, their largest magnitude; NaN if one of them is
-    dtype: Dtype | None  # number format on the disk
-
-    def read(self) -> npt.NDArray[Any]:
-        """Wait for them and return them, whatever they are."""
-        return self.means.numpy()
-
-    def write(self, folder: Path, unit: str) -> None:
-        """Write them into a shard's folder.
-
-        Raises X2StaticError: the teacher gave values that are not finite, or too large for float16.
-        """
-        largest = float(self.largest.numpy())
-        if not np.isfinite(largest):
-            raise X2StaticError(
-                f"{unit}: the teacher's states are not finite; try --precision float32, and check the model's weights"
-            )
-        with np.errstate(over="ignore"):
-            fits = np.isfinite(np.float16(largest))
-        if not fits:  # nor does int8, since all that is read back is float16
-            raise X2StaticError(
-                f"{unit}: context vectors reach {largest:.3g}, beyond float16 (65504); choose another layer (--layer), "
-                "or a normalised model"
-            )
-        write_contexts(folder, self.read(), self.dtype or "float16")
-
-
-@dataclass(frozen=True)
-class BatchSums:
-    """What a batch has of its contexts."""
-
-    contexts: Ids  # (n_spans,) int64, the context of each span
-    n_pieces: Ids  # (n_spans,) int64, pieces of each span
-    sums: torch.Tensor  # (n_spans, dim) float32 on the teacher's device, of the states over the pieces of each span
-
-
-def add_up(batch: list[Window], states: torch.Tensor) -> BatchSums:
-    """Add up the states of a batch over each of its spans.
-
-    Args:
-        batch: the windows, in the order of the rows.
-        states: (len(batch), longest, dim), of any float type; padding is not read.
-    """
-    spans = flattened([window.spans for window in batch], states.shape[1])
-    lengths = spans[:, 2] - spans[:, 1]
-    positions = to_device(ranges(spans[:, 1], lengths), states.device)
-    span_of = to_device(np.repeat(np.arange(len(spans)), lengths), states.device)
-    rows = states.reshape(-1, states.shape[2]).index_select(0, positions).float()
-    return BatchSums(spans[:, 0], lengths, rows.new_zeros((len(spans), rows.shape[1])).index_add_(0, span_of, rows))
-
-
-def flattened(spans: list[Ids], width: int) -> Ids:
-    """Return the spans of a batch's windows as they lie in its flattened states.
-
-    Args:
-        spans: of each window, (n, 3) rows (anything, start, stop), in pieces of the window.
-        width: pieces in a row of the states, padding included.
-
-    Returns:
-        (sum of n, 3) int64, starts and stops counted from the first row's first piece.
-    """
-    return np.concatenate([one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)])
+# What a batch has of its contexts: (n_spans,) int64, the context of each span; (n_spans,) int64, its pieces; and
+# (n_spans, dim) float32 on the teacher's device, the sum of the states over them.
+BatchSums = tuple[Ids, Ids, torch.Tensor]
 
 
 class ContextMeans(UnitPool):
@@ -106,30 +41,19 @@ class ContextMeans(UnitPool):
     spread over several keep a float32 sum, so that a unit takes hardly more memory than what is stored of it.
     """
 
-    def __init__(
-        self, dim: int, device: torch.device, dtype: torch.dtype = torch.float32, written: Dtype | None = None
-    ) -> None:
-        """Start without contexts.
-
-        Args:
-            dim: width of the states.
-            device: the teacher's.
-            dtype: in which the means are held.
-            written: number format on the disk.
-        """
-        self._written = written
-        self._means = torch.zeros((0, dim), dtype=dtype, device=device)  # with rows to spare
+    def __init__(self, shape: Shape, dtype: Dtype | None) -> None:
+        """Start without contexts, for a number format on the disk."""
+        self._dtype = dtype
+        # int8 is made of the float32 means, not of what float16 leaves of them
+        held = torch.float16 if dtype == "float16" else torch.float32
+        self._means = torch.zeros((0, shape.dim), dtype=held, device=shape.device)  # with rows to spare
         # () float32 on the device, the largest magnitude of all means before they were stored; NaN if one is
-        self.largest = torch.zeros((), dtype=torch.float32, device=device)
+        self._largest = torch.zeros((), device=shape.device)
         self._spread: Ids = np.zeros(0, np.int64)  # the contexts of several windows
         self._place: Ids = np.zeros(0, np.int64)  # of each context, where among them it is; -1 for all others
-        self._sums = torch.zeros((0, dim), dtype=torch.float32, device=device)
+        self._sums = torch.zeros((0, shape.dim), device=shape.device)  # of those of several windows, as the next
         self._n_pieces: Ids = np.zeros(0, np.int64)
-
-    @property
-    def means(self) -> torch.Tensor:
-        """(n_contexts, dim) on the device, of the type asked for; zeros for a context without pieces."""
-        return self._means[: len(self._place)]
+        self._ended: tuple[Fetched, Fetched]  # once the unit has: all means (n_contexts, dim), and the largest
 
     def extend(self, text: PreparedText) -> None:
         """Make room for the contexts of a portion, which are numbered on from the last one."""
@@ -149,11 +73,12 @@ class ContextMeans(UnitPool):
 
     def take(self, batch: list[Window], states: States) -> BatchSums:
         """Return what a batch has of its contexts."""
-        return add_up(batch, states.chosen)
+        spans = Spans([window.spans for window in batch], states.chosen)
+        return spans.numbers, spans.lengths, spans.sums(states.chosen)
 
     def add(self, part: BatchSums) -> None:
         """Add what a batch has of its contexts."""
-        contexts, sums, n_pieces = part.contexts, part.sums, part.n_pieces
+        contexts, n_pieces, sums = part
         places = self._place[contexts]
         parts = np.flatnonzero(places >= 0)
         if not len(parts):
@@ -164,14 +89,38 @@ class ContextMeans(UnitPool):
         self._sums.index_add_(0, to_device(places[parts], sums.device), sums[to_device(parts, sums.device)])
         np.add.at(self._n_pieces, places[parts], n_pieces[parts])
 
-    def end(self, results: ResultStream) -> TakenContexts:
-        """Store the contexts that are spread over several windows, and begin to bring all to the host."""
-        self._store(self._spread, self._sums, self._n_pieces)
-        return TakenContexts(results.fetch(self.means), results.fetch(self.largest), self._written)
-
     def _store(self, contexts: Ids, sums: torch.Tensor, n_pieces: Ids) -> None:
         if not len(contexts):
             return
         means = sums.div_(to_device(np.maximum(n_pieces, 1), sums.device)[:, None])
         self._means[to_device(contexts, sums.device)] = means.to(self._means.dtype)
-        self.largest = torch.maximum(self.largest, torch.linalg.vector_norm(means, torch.inf))
+        self._largest = torch.maximum(self._largest, torch.linalg.vector_norm(means, torch.inf))
+
+    def end(self, results: ResultStream) -> None:
+        """Store the contexts that are spread over several windows, and begin to bring all to the host."""
+        self._store(self._spread, self._sums, self._n_pieces)
+        self._ended = results.fetch(self._means[: len(self._place)]), results.fetch(self._largest)
+        del self._means, self._sums
+
+    def read(self) -> npt.NDArray[Any]:
+        """Wait for the means and return them, (n_contexts, dim), whatever they are; zeros for one without pieces."""
+        return self._ended[0].numpy()
+
+    def write(self, folder: Path, unit: str) -> None:
+        """Write them into a shard's folder.
+
+        Raises X2StaticError: the teacher gave values that are not finite, or too large for float16.
+        """
+        largest = float(self._ended[1].numpy())
+        if not np.isfinite(largest):
+            raise X2StaticError(
+                f"{unit}: the teacher's states are not finite; try --precision float32, and check the model's weights"
+            )
+        with np.errstate(over="ignore"):
+            fits = np.isfinite(np.float16(largest))
+        if not fits:  # nor does int8, since all that is read back is float16
+            raise X2StaticError(
+                f"{unit}: context vectors reach {largest:.3g}, beyond float16 (65504); choose another layer (--layer), "
+                "or a normalised model"
+            )
+        write_contexts(folder, self.read(), self._dtype or "float16")

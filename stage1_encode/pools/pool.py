@@ -1,6 +1,6 @@
 """Pools: what is taken from the teacher's states of a unit, and written into the folder of its shard.
 
-A new pool is one file beside this one with a `Pool` and a `UnitPool`, and its line in `registry.py`:
+A new pool is a file beside this one, its line in `registry.py`, and its option in `pipeline/commands/encode.py`:
 
     >>> class LargestOfUnit(UnitPool):
     ...     largest = 0.0
@@ -8,13 +8,11 @@ A new pool is one file beside this one with a `Pool` and a `UnitPool`, and its l
     ...         return float(states.chosen.abs().max())
     ...     def add(self, part):
     ...         self.largest = max(self.largest, part)
-    ...     def end(self, results):
-    ...         return self
     ...     def write(self, folder, unit):
     ...         (folder / Largest.name).mkdir()
     ...         (folder / Largest.name / "largest.json").write_text(str(self.largest))
     >>> class Largest(Pool):
-    ...     name = "largest"
+    ...     name = option = "largest"
     ...     def begin(self, shape):
     ...         return LargestOfUnit()
 """
@@ -24,12 +22,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 
 from x2static.durable.storage import canonical_json
 from x2static.machine.device import ResultStream
+from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 
@@ -51,21 +50,6 @@ class States:
     layers: tuple[torch.Tensor, ...] = ()
 
 
-class Taken(Protocol):
-    """What a pool has of a whole unit, perhaps still on its way from the device."""
-
-    def write(self, folder: Path, unit: str) -> None:
-        """Wait for it, and write it into a shard's folder, in a folder of the pool's name.
-
-        Args:
-            folder: of the shard, under a temporary name.
-            unit: the unit, for the error.
-
-        Raises:
-            X2StaticError: the teacher gave values that cannot be stored.
-        """
-
-
 class Accumulator(ABC):
     """What hears of every batch that the teacher reads, and keeps something of its states."""
 
@@ -74,14 +58,9 @@ class Accumulator(ABC):
 
     @abstractmethod
     def take(self, batch: list[Window], states: States) -> Any:
-        """Return what is wanted of a batch.
+        """Return what is wanted of a batch, whose windows are the rows of the states; these are gone afterwards.
 
-        Called in the thread that read it, beside those of other batches: nothing of the object may change. The states
-        are gone afterwards.
-
-        Args:
-            batch: the windows, in the order of the rows.
-            states: of the batch.
+        Called in the thread that read the batch, beside those of others: nothing of the object may change.
         """
 
     @abstractmethod
@@ -92,21 +71,31 @@ class Accumulator(ABC):
 class UnitPool(Accumulator):
     """What a pool takes of one unit."""
 
+    def end(self, results: ResultStream) -> None:  # what is on the host need not be brought there
+        """Begin to bring it to the host, and let go of the rest: the next unit is read while this one is written."""
+
     @abstractmethod
-    def end(self, results: ResultStream) -> Taken:
-        """Begin to bring what was taken to the host; all batches are added."""
+    def write(self, folder: Path, unit: str) -> None:
+        """Wait for it, and write it into a folder of the pool's name in the shard's.
+
+        Raises X2StaticError: the teacher gave values that cannot be stored; `unit` is named.
+        """
 
 
+@dataclass(frozen=True)
 class Pool(ABC):
     """What is asked of a pool; it can be pickled."""
 
     name: ClassVar[str]  # the folder of its arrays in a shard
+    option: ClassVar[str] = ""  # of `x2static encode`, which asks for it
     all_layers: ClassVar[bool] = False  # whether it looks at the states of every layer
+    # those whose occurrences it looks at, see `Window.occurrences`; pools of one run look at the same
+    words: tuple[str, ...] = ()
 
-    @property
-    def words(self) -> Sequence[str]:
-        """The words whose occurrences it looks at, see `Window.occurrences`; pools of one run look at the same."""
-        return ()
+    @classmethod
+    def of(cls, config: EncodeConfig, value: Any) -> "Pool":
+        """Return the pool that a value of its option asks for. Raises X2StaticError: it cannot be had."""
+        return cls()
 
     @property
     def settings(self) -> str:
@@ -117,12 +106,8 @@ class Pool(ABC):
     def begin(self, shape: Shape) -> UnitPool:
         """Begin a unit."""
 
-    def unit_bytes(self, shape: Shape) -> int:
-        """Return the memory that a unit takes whatever its text; 0 where that goes by the text."""
-        return 0
-
-    def shard_bytes(self, shape: Shape) -> int:
-        """Return at most how many bytes it takes in a shard, for `--plan`; 0 where that goes by the text."""
+    def n_bytes(self, shape: Shape) -> int:
+        """Return what a unit takes in memory, and at most in its shard; 0 where that goes by the text."""
         return 0
 
 

@@ -1,7 +1,16 @@
 """The pools that there are, by the name of their folder in a shard. A file of its own, since each imports `pool.py`."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool
 from x2static.stage1_encode.pools.word_sums import WordSums
 
 POOLS: dict[str, type[Pool]] = {pool.name: pool for pool in (Contexts, WordSums)}
+
+
+def wanted_pools(config: EncodeConfig, options: Mapping[str, Any]) -> list[Pool]:
+    """Return the pools that options of `x2static encode` ask for, by these options' names."""
+    return [pool.of(config, options[pool.option]) for pool in POOLS.values() if options.get(pool.option)]

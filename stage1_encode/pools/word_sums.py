@@ -24,10 +24,10 @@ from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.shard import LEXICON_SCHEMA, Shard, create_array, open_array, read_table, write_table
-from x2static.stage1_encode.pools.occurrences import Occurrences
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
+from x2static.stage1_encode.pools.spans import occurrences
 from x2static.stage1_encode.text.segmentation import choose_words
-from x2static.stage1_encode.text.windows import PreparedText, Window
+from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 NAME = "word_sums"
 CHUNK_WORDS = 4096
@@ -37,11 +37,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WordSums(Pool):
-    """The sums of chosen words."""
+    """The sums of chosen words: as the word segmentation rules write them, each once, sorted."""
 
     name = NAME
+    option = "ase"
     all_layers = True
-    chosen: tuple[str, ...]  # as the word segmentation rules write them, each once, sorted
 
     @classmethod
     def of(cls, config: EncodeConfig, listed: Sequence[str]) -> "WordSums":
@@ -61,70 +61,58 @@ class WordSums(Pool):
         if not chosen:
             raise X2StaticError(f"--ase: none of the {len(listed)} entries is a single word; list one word a line")
         if others:
-            logger.warning(
-                "--ase: %d entries are not single words and left out (%s)", len(others), ", ".join(others[:3])
-            )
+            some = ", ".join(others[:3])
+            logger.warning("--ase: %d entries are not single words and left out (%s)", len(others), some)
         return cls(tuple(chosen))
-
-    @property
-    def words(self) -> Sequence[str]:
-        """The chosen words."""
-        return self.chosen
 
     def begin(self, shape: Shape) -> "UnitWordSums":
         """Begin a unit."""
-        return UnitWordSums(self.chosen, shape)
+        return UnitWordSums(self.words, shape)
 
-    def unit_bytes(self, shape: Shape) -> int:
-        """Return what the sums of a unit take: float64."""
-        return 8 * shape.n_layers * len(self.chosen) * shape.dim
-
-    def shard_bytes(self, shape: Shape) -> int:
-        """Return what they take in a shard in which all words occur: float64."""
-        return 8 * shape.n_layers * len(self.chosen) * shape.dim
+    def n_bytes(self, shape: Shape) -> int:
+        """Return what the sums of a unit take, and those of a shard in which all words occur: float64."""
+        return 8 * shape.n_layers * len(self.words) * shape.dim
 
 
-@dataclass(frozen=True)
-class BatchWordSums:
-    """What a batch has of some words."""
-
-    words: npt.NDArray[np.int64]  # (n,) int64, each once
-    counts: npt.NDArray[np.int64]  # (n,) int64, their occurrences
-    sums: torch.Tensor  # (n_layers, n, dim) float64 on the teacher's device
+# What a batch has of some words: (n,) int64, each once; (n,) int64, their occurrences; and (n_layers, n, dim) float64
+# on the teacher's device, the sums of these.
+BatchWordSums = tuple[Ids, Ids, torch.Tensor]
 
 
 def batch_sums(batch: list[Window], layers: tuple[torch.Tensor, ...]) -> BatchWordSums:
-    """Add up the occurrences of words in a batch; an occurrence's vector is the mean of the states of its pieces."""
-    occurrences = Occurrences(batch, layers[0].shape[1], layers[0].device)
-    words, place, counts = np.unique(occurrences.words, return_inverse=True, return_counts=True)
-    owners = occurrences.of_pieces(place)
+    """Add up the vectors of the occurrences of words in a batch, in every layer."""
+    spans = occurrences(batch, layers[0])
+    words, place, counts = np.unique(spans.numbers, return_inverse=True, return_counts=True)
+    owners = spans.of_pieces(place)
     size = (len(layers), len(words), layers[0].shape[2])
     sums = torch.zeros(size, dtype=torch.float64, device=layers[0].device)
     for layer, of_layer in zip(layers, sums, strict=True):
-        of_layer.index_add_(0, owners, occurrences.pieces(layer).double())
-    return BatchWordSums(words, counts, sums)
+        of_layer.index_add_(0, owners, spans.pieces(layer).double())
+    return words, counts, sums
 
 
 def add_sums(sums: torch.Tensor, counts: torch.Tensor, part: BatchWordSums) -> None:
     """Add what a batch has to sums, (n_layers, n_words, dim) float64, and counts, (n_words,) int64, in place."""
-    sums.index_add_(1, to_device(part.words, sums.device), part.sums)
-    counts.index_add_(0, to_device(part.words, counts.device), to_device(part.counts, counts.device))
+    words, occurring, more = part
+    sums.index_add_(1, to_device(words, sums.device), more)
+    counts.index_add_(0, to_device(words, counts.device), to_device(occurring, counts.device))
 
 
 class UnitWordSums(UnitPool):
     """The sums of a unit."""
 
-    def __init__(self, chosen: tuple[str, ...], shape: Shape) -> None:
+    def __init__(self, words: tuple[str, ...], shape: Shape) -> None:
         """Start with zeros."""
-        size = (shape.n_layers, len(chosen), shape.dim)
+        size = (shape.n_layers, len(words), shape.dim)
         # (n_layers, n_words, dim) float64 on the teacher's device
         self.sums = torch.zeros(size, dtype=torch.float64, device=shape.device)
-        self.counts = torch.zeros(len(chosen), dtype=torch.int64)  # (n_words,) int64 on the host
-        self._chosen, self._number = chosen, {word: number for number, word in enumerate(chosen)}
-        self._here: set[int] = set()
+        self.counts = torch.zeros(len(words), dtype=torch.int64)  # (n_words,) int64 on the host
+        self._words, self._number = words, {word: number for number, word in enumerate(words)}
+        self._here: set[int] = set()  # the numbers of the words that are in the unit
+        self._ended: Fetched  # once the unit has: the sums of the words that are in it
 
     def extend(self, text: PreparedText) -> None:
-        """Remember which of the words are in a portion."""
+        """Note which of the words are in a portion."""
         self._here.update(self._number[word] for word in text.lexicon if word in self._number)
 
     def take(self, batch: list[Window], states: States) -> BatchWordSums:
@@ -135,30 +123,22 @@ class UnitWordSums(UnitPool):
         """Add the sums of a batch."""
         add_sums(self.sums, self.counts, part)
 
-    def end(self, results: ResultStream) -> "TakenWordSums":
+    def end(self, results: ResultStream) -> None:
         """Begin to bring the sums of the words that are in the unit to the host."""
-        rows = np.array(sorted(self._here), np.int64)
-        sums = self.sums[:, to_device(rows, self.sums.device)]
-        return TakenWordSums([self._chosen[row] for row in rows], self.counts.numpy()[rows], results.fetch(sums))
-
-
-@dataclass(frozen=True)
-class TakenWordSums:
-    """The sums of a unit on their way to the host: of (n_words,) words, (n_layers, n_words, dim) float64."""
-
-    words: list[str]
-    counts: npt.NDArray[np.int64]
-    sums: Fetched
+        rows = to_device(np.array(sorted(self._here), np.int64), self.sums.device)
+        self._ended = results.fetch(self.sums[:, rows])
+        del self.sums
 
     def write(self, folder: Path, unit: str) -> None:
         """Write them into a shard's folder. Raises X2StaticError: a layer gave values that are not finite."""
-        sums = self.sums.numpy()
+        sums, rows = self._ended.numpy(), sorted(self._here)
         if not all(np.isfinite(layer).all() for layer in sums):
             raise X2StaticError(f"{unit}: a layer's states are not finite; try --precision float32")
         (folder / NAME).mkdir()
-        table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=LEXICON_SCHEMA)
+        words = pa.array([self._words[row] for row in rows], pa.string())
+        table = pa.table([words, self.counts.numpy()[rows]], schema=LEXICON_SCHEMA)
         write_table(folder / NAME / "words.arrow", table)
-        chunks = (1, min(CHUNK_WORDS, max(len(self.words), 1)), sums.shape[2])
+        chunks = (1, min(CHUNK_WORDS, max(len(rows), 1)), sums.shape[2])
         stored = create_array(folder / NAME, "sums", sums.shape, "float64", chunks)
         for layer, values in enumerate(sums):
             stored[layer] = values
@@ -178,14 +158,14 @@ class StoredSums:
         Raises X2StaticError: they are damaged.
         """
         shards, wanted = cache.shards(), set(words)
-        with_sums = [shard for shard in shards if shard.pool(NAME)]
-        if len(with_sums) < len(shards) or not shards:
-            if with_sums or (cache.path / "ase").is_dir():  # what 0.1.0 kept, in a form that is not read any more
+        n_with_sums = sum(shard.pool(NAME) is not None for shard in shards)
+        if n_with_sums < len(shards) or not shards:
+            if n_with_sums or (cache.path / "ase").is_dir():  # what 0.1.0 kept, in a form that is not read any more
                 logger.warning(
                     "%s: %d of %d shards have word sums; run the `x2static encode --ase` that made them again to "
                     "complete them; until then the teacher reads the corpus again",
                     cache.path,
-                    len(with_sums),
+                    n_with_sums,
                     len(shards),
                 )
             return None
@@ -195,8 +175,8 @@ class StoredSums:
                     f"{shard.folder}: {', '.join(damage)}; run `x2static cache repair {cache.path}`, which drops it, "
                     "and `x2static encode --ase` again"
                 )
-            lacking = wanted.intersection(shard.lexicon()["word"].to_pylist()).difference(_words_of(shard))
-            if lacking:
+            summed = read_table(shard.folder / NAME / "words.arrow")["word"].to_pylist()
+            if lacking := wanted.intersection(shard.lexicon()["word"].to_pylist()).difference(summed):
                 logger.info("%s: %d words have no sums there; they are added up beside it", shard.folder, len(lacking))
                 return None
         return cls(shards, words)
@@ -205,11 +185,10 @@ class StoredSums:
         """Return how many layers there are, the embeddings included."""
         return int(open_array(self.shards[0].folder / NAME / "sums").shape[0])
 
-    def means(self, layer: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Return the mean contextual vector of each word, (n_words, dim), and its occurrences; zeros where none.
+    def means(self, layer: int) -> tuple[npt.NDArray[np.float32], Ids]:
+        """Return the mean contextual vector of each word at a layer, (n_words, dim), and its occurrences.
 
-        Args:
-            layer: 0 is the embeddings.
+        A word without an occurrence has zeros; layer 0 is the embeddings.
         """
         number = {word: row for row, word in enumerate(self.words)}
         dim = open_array(self.shards[0].folder / NAME / "sums").shape[2]
@@ -221,8 +200,3 @@ class StoredSums:
             sums[places[here]] += np.asarray(open_array(shard.folder / NAME / "sums")[layer])[here]
             counts[places[here]] += listed["count"].to_numpy()[here]
         return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32), counts
-
-
-def _words_of(shard: Shard) -> list[str]:
-    words: list[str] = read_table(shard.folder / NAME / "words.arrow")["word"].to_pylist()
-    return words

@@ -4,19 +4,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from x2static.stage1_encode.teacher.teacher import padded_width
 from x2static.stage1_encode.text.windows import Ids, PackedWindows, Window
 
 SHARE_READ_AT_ONCE = 0.5  # of a portion that others follow
+WIDTHS_PER_OCTAVE = 16
+
+
+def padded_width(longest: int, window: int) -> int:
+    """Return how many pieces wide a batch is made for its longest window, and a teacher's window: few widths.
+
+    A CPU's matrix library prepares code for every shape it meets. So many widths between one power of two and the next
+    (16 read 2 % more pieces a second than 32 and 5 % more than 64: docs/LOG.md, 2026-11-21), and one number of rows for
+    each.
+    """
+    step = max(1, (1 << (longest - 1).bit_length()) // (2 * WIDTHS_PER_OCTAVE))
+    return max(longest, min(-(-longest // step) * step, window))
 
 
 def cut(windows: Sequence[Window], max_tokens: int, window: int) -> list[list[Window]]:
     """Return batches of windows, longest first, so that they are even; those of equal length stay in their order.
 
-    Args:
-        windows: in corpus order.
-        max_tokens: windows times padded width of a batch; one window may exceed it.
-        window: pieces that the teacher holds.
+    `max_tokens` are windows times padded width of a batch, which one window may exceed; `window` is the teacher's.
     """
     lengths = np.array([len(one.pieces) for one in windows], np.int64)
     return [[windows[number] for number in batch] for batch in _cut(lengths, max_tokens, window)]
@@ -27,7 +35,7 @@ def _cut(lengths: Ids, max_tokens: int, window: int) -> list[Ids]:
     ordered = np.argsort(-lengths, kind="stable")
     batches, start = [], 0
     while start < len(ordered):
-        size = _rows(int(lengths[ordered[start]]), max_tokens, window)
+        size = max(1, max_tokens // padded_width(int(lengths[ordered[start]]), window))
         batches.append(ordered[start : start + size])
         start += size
     return batches
@@ -50,12 +58,9 @@ class Batches:
         self._waiting: Ids = np.zeros((0, 3), np.int64)
 
     def add(self, windows: PackedWindows, last: bool, max_tokens: int) -> list[list[Window]]:
-        """Take in the windows of a portion and return batches, longest windows first.
+        """Take in the windows of a portion and return batches, longest windows first; all, if the unit ends with it.
 
-        Args:
-            windows: of the portion.
-            last: whether the unit ends with it; then all that is left is returned.
-            max_tokens: as for `cut`.
+        `max_tokens` is that of `cut`.
         """
         portion = np.full(len(windows), len(self._portions))
         self._portions.append(windows)
@@ -63,19 +68,18 @@ class Batches:
         self._waiting = np.concatenate([self._waiting, new])
         lengths = self._waiting[:, 2]
         batches = _cut(lengths, max_tokens, self._window)
-        leaving = list(range(len(batches))) if last else self._fullest(batches, lengths, max_tokens, windows)
-        ready = [self._waiting[batches[one]] for one in leaving]
-        gone = np.concatenate([np.zeros(0, np.int64), *(batches[one] for one in leaving)])
-        self._waiting = np.delete(self._waiting, gone, axis=0)
+        if not last:
+            batches = self._fullest(batches, lengths, max_tokens, windows)
+        ready = [self._waiting[batch] for batch in batches]
+        self._waiting = np.delete(self._waiting, np.concatenate([np.zeros(0, np.int64), *batches]), axis=0)
         return [[self._portions[portion][number] for portion, number, _ in batch] for batch in ready]
 
-    def _fullest(self, batches: list[Ids], lengths: Ids, max_tokens: int, windows: PackedWindows) -> list[int]:
-        """Return which batches leave of those that are cut now, in their order."""
+    def _fullest(self, batches: list[Ids], lengths: Ids, max_tokens: int, windows: PackedWindows) -> list[Ids]:
+        """Return which of the batches that are cut now leave, in their order."""
         padding = []
         for batch in batches:
-            longest = int(lengths[batch[0]])
-            full = _rows(longest, max_tokens, self._window) * padded_width(longest, self._window)
-            padding.append(1 - lengths[batch].sum() / full)
+            width = padded_width(int(lengths[batch[0]]), self._window)
+            padding.append(1 - lengths[batch].sum() / (max(1, max_tokens // width) * width))
         room = SHARE_READ_AT_ONCE * windows.lengths.sum()
         leaving = []
         for one in np.argsort(padding, kind="stable").tolist():
@@ -83,8 +87,4 @@ class Batches:
                 break
             leaving.append(one)
             room -= lengths[batches[one]].sum()
-        return sorted(leaving)
-
-
-def _rows(longest: int, max_tokens: int, window: int) -> int:
-    return max(1, max_tokens // padded_width(longest, window))
+        return [batches[one] for one in sorted(leaving)]

@@ -35,10 +35,7 @@ class TeacherFiles:
 
     @classmethod
     def find(cls, model: str, revision: str | None) -> "TeacherFiles":
-        """Find a model: a folder, "demo", or an id on the hub.
-
-        Raises X2StaticError: it is not there, or not complete.
-        """
+        """Find a model: a folder, "demo", or an id on the hub. Raises X2StaticError: it is not there, or not whole."""
         folder, commit = resolve_model(model, revision)
         folder = transformer_folder(folder)
         if not (folder / "config.json").is_file():
@@ -47,10 +44,7 @@ class TeacherFiles:
 
 
 def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
-    """Return a model's folder, downloading it if need be, and its commit on the hub.
-
-    Raises X2StaticError: no such folder, no such model, or the hub cannot be reached.
-    """
+    """Return a model's folder, downloading it if need be, and its commit on the hub; raises as `TeacherFiles.find`."""
     if model == "demo":
         return demo_teacher(), None
     if Path(model).is_dir():
@@ -92,11 +86,10 @@ def _downloaded_before(model: str, revision: str | None, cause: Exception) -> tu
 
 
 def _snapshot(model: str, revision: str | None, weights: str, local_files_only: bool = False) -> Path:
-    patterns = [*MODEL_FILES, weights]
     folder = huggingface_hub.snapshot_download(
         model,
         revision=revision,
-        allow_patterns=patterns,
+        allow_patterns=[*MODEL_FILES, weights],
         ignore_patterns=IGNORED,
         local_files_only=local_files_only,
     )
@@ -106,8 +99,7 @@ def _snapshot(model: str, revision: str | None, weights: str, local_files_only: 
 def transformer_folder(folder: Path) -> Path:
     """Return where the transformer of a sentence-transformers folder is; of any other, the folder itself.
 
-    Its pooling and what follows it are not read: the contexts are means of X2Static's own. Raises X2StaticError: it has
-    no transformer.
+    What follows it is not read: contexts are means of X2Static's own. Raises X2StaticError: it has no transformer.
     """
     modules = folder / "modules.json"
     if (folder / "config.json").is_file() or not modules.is_file():
@@ -118,9 +110,7 @@ def transformer_folder(folder: Path) -> Path:
     except (ValueError, LookupError, TypeError) as error:
         raise X2StaticError(f"model {folder}: its modules.json is damaged ({first_line(error)})") from error
     if kind != "Transformer":
-        raise X2StaticError(
-            f"model {folder}: its first module is {kind}, which has no hidden states; it needs a Transformer"
-        )
+        raise X2StaticError(f"model {folder}: its first module, {kind}, has no hidden states; it needs a Transformer")
     return folder / path
 
 
@@ -140,14 +130,11 @@ def weights_sha256(folder: Path) -> str:
     if not files:
         others = sorted(path.name for pattern in OTHER_WEIGHTS for path in folder.glob(pattern))
         only = f", only {', '.join(others[:3])}" if others else ""
-        raise X2StaticError(
-            f"model {folder}: it holds no weights (*.safetensors){only}; download or save the whole model"
-        )
-    hashes = []
+        raise X2StaticError(f"model {folder}: it holds no weights (*.safetensors){only}; download or save it whole")
+    hashes = {}
     for path in files:
         with path.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     if len(files) == 1:
-        return hashes[0]
-    pairs = zip(files, hashes, strict=True)
-    return hashlib.sha256("".join(f"{path.name} {value}\n" for path, value in pairs).encode()).hexdigest()
+        return hashes[files[0].name]
+    return hashlib.sha256("".join(f"{name} {value}\n" for name, value in hashes.items()).encode()).hexdigest()

@@ -16,8 +16,6 @@ from x2static.stage1_encode.text.tokenizer import loading_error
 # Of these the encoder is published alone too (sentence-t5); read as a whole model, such files would lack the decoder.
 ENCODERS = ("t5", "mt5", "umt5")
 BLOCK_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
-SHOWN = 3  # names in an error
-
 MAX_WINDOW = 8192  # pieces; attention takes memory with the square of it
 DEFAULT_WINDOW = 512  # for a teacher whose configuration names no limit (T5)
 LIMITS = (
@@ -68,12 +66,8 @@ def claimed_layers(config: PretrainedConfig) -> int | None:
 def canonical_layer(layer: Layer, n_layers: int | None) -> Layer:
     """Return the one name of a layer: "last", or its number from 0 (the embeddings) to below the last one's.
 
-    Args:
-        layer: "last", or a number; negative ones count from the end.
-        n_layers: layers of the model; needed for a number.
-
-    Raises:
-        X2StaticError: the model has no such layer, or its configuration does not say how many it has.
+    Negative numbers count from the end. Raises X2StaticError: the model has no such layer, or its configuration does
+    not say how many it has.
     """
     if layer == LAST:
         return LAST
@@ -119,54 +113,43 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
     tensors = [*whole.named_parameters(remove_duplicate=False), *whole.named_buffers(remove_duplicate=False)]
     names = {name for name, tensor in tensors if id(tensor) in used and "pooler" not in name}
     lacking = sorted(names & {*loading["missing_keys"], *(item[0] for item in loading["mismatched_keys"])})
-    if lacking:
-        raise X2StaticError(
-            f"model {folder}: its weight files lack {len(lacking)} of the model's tensors "
-            f"({', '.join(lacking[:SHOWN])}); they do not belong to this config.json, or are not complete"
-        )
     # Heads are left out without a word; blocks that the configuration does not have are another model's.
     blocks = {BLOCK_NUMBER.sub("#", name) for name in names if BLOCK_NUMBER.search(name)}
     head = f"{whole.base_model_prefix}."  # before the names of a model that was saved with its head
     kept = (name.removeprefix(head) for name in loading["unexpected_keys"])
     beyond = sorted(name for name in kept if BLOCK_NUMBER.sub("#", name) in blocks)
-    if beyond:
+    problem = (
+        "lack {} of the model's tensors" if lacking else "hold {} tensors of layers that config.json does not have"
+    )
+    if named := lacking or beyond:
         raise X2StaticError(
-            f"model {folder}: its weight files hold {len(beyond)} tensors of layers that config.json does not have "
-            f"({', '.join(beyond[:SHOWN])}); they do not belong to this config.json"
+            f"model {folder}: its weight files {problem.format(len(named))} ({', '.join(named[:3])}); they do not "
+            "belong to this config.json, or are not complete"
         )
 
 
-def claimed_window(config: PretrainedConfig, max_length: int | None) -> int:
-    """Return the smallest of the limits that the model's and the tokenizer's configurations name, in pieces.
+def held_window(model: PreTrainedModel, max_length: int | None, padding: int) -> int:
+    """Return the most pieces that a model on the processor reads without an error.
 
-    A sentence-transformers folder's own max_seq_length is none of them: it is where that library cuts texts, often far
-    below what the model holds.
+    At most the smallest of the limits that its configuration and its tokenizer's (`max_length`) name. A
+    sentence-transformers folder's own max_seq_length is none of them: it is where that library cuts texts, often far
+    below what the model holds. It is tried, because the claim may be wrong: RoBERTa's 514 positions hold 512 pieces,
+    and its positions are counted over what is not `padding`. Rotary positions have no table that could end, so there
+    the claim stands.
+
+    Raises X2StaticError: it reads nothing.
     """
-    values = (getattr(text_config(config), name, None) for name in LIMITS)
+    values = [max_length, *(getattr(text_config(model.config), name, None) for name in LIMITS)]
     claims = [value for value in values if isinstance(value, int) and value > 0]
-    if max_length:
-        claims.append(max_length)
-    return min(claims, default=DEFAULT_WINDOW)
-
-
-def held_window(model: PreTrainedModel, claim: int, piece: int) -> int:
-    """Return the most pieces that a model reads without an error, between 1 and what its files claim.
-
-    Probed, because the claim may be wrong: RoBERTa's 514 positions hold 512 pieces. Rotary positions have no table that
-    could end, so there the claim stands.
-
-    Args:
-        model: on the processor.
-        claim: pieces, as `claimed_window` says; more than MAX_WINDOW are not tried.
-        piece: an id that is not the padding's, because RoBERTa counts positions over what is not padding.
-    """
-    claim = min(claim, MAX_WINDOW)
+    claim = min(*claims, MAX_WINDOW) if claims else DEFAULT_WINDOW
     modules = list(model.named_modules())
     tables = any(isinstance(module, nn.Embedding) and ("pos" in name or "wpe" in name) for name, module in modules)
     if not tables and any("Rotary" in type(module).__name__ for _, module in modules):
         return claim
-    for shortfall in range(3):
-        if claim > shortfall and _holds(model, claim - shortfall, piece):
+    paddings = (padding, getattr(model.config, "pad_token_id", None))
+    piece = next(number for number in range(3) if number not in paddings)
+    for shortfall in range(min(3, claim)):
+        if _holds(model, claim - shortfall, piece):
             return claim - shortfall
     works, fails = 0, claim
     while fails - works > 1:
@@ -177,13 +160,21 @@ def held_window(model: PreTrainedModel, claim: int, piece: int) -> int:
     return works
 
 
+class _Entered(Exception):  # noqa: N818  # what is raised to stop, not an error
+    """The model has come to its second block."""
+
+
 @torch.inference_mode()
 def _holds(model: PreTrainedModel, length: int, piece: int) -> bool:
     """Try a length: embeddings and first block, since the others read what the first has read."""
+
+    def stop(*_: object) -> None:
+        raise _Entered
+
     n_layers = claimed_layers(model.config)
     lists = (module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers)
     blocks = next(lists, None)
-    hook = blocks[1].register_forward_pre_hook(_stop) if blocks is not None and len(blocks) > 1 else None
+    hook = blocks[1].register_forward_pre_hook(stop) if blocks is not None and len(blocks) > 1 else None
     pieces = torch.full((1, length), piece)
     try:
         model(input_ids=pieces, attention_mask=torch.ones_like(pieces))
@@ -197,11 +188,3 @@ def _holds(model: PreTrainedModel, length: int, piece: int) -> bool:
         if hook is not None:
             hook.remove()
     return True
-
-
-class _Entered(Exception):  # noqa: N818  # what is raised to stop, not an error
-    """The model has come to its second block."""
-
-
-def _stop(*_: object) -> None:
-    raise _Entered

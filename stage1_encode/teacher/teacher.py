@@ -1,5 +1,6 @@
 """The frozen teacher: loaded, its window probed, its states given."""
 
+import os
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Literal
@@ -10,19 +11,11 @@ import torch
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.device import has_bfloat16, to_device
 from x2static.schemas.encoding import LAST, Layer, Precision
+from x2static.stage1_encode.teacher.batches import padded_width
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.lanes import keep_few_kernels
-from x2static.stage1_encode.teacher.model import (
-    canonical_layer,
-    claimed_layers,
-    claimed_window,
-    held_window,
-    load_model,
-)
+from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, held_window, load_model
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 from x2static.stage1_encode.text.windows import Window
-
-WIDTHS_PER_OCTAVE = 16
 
 
 def pick_precision(
@@ -38,19 +31,16 @@ def pick_precision(
     return "float32", f"this {device.type.upper()} does not compute with bfloat16"
 
 
-def padded_width(longest: int, window: int) -> int:
-    """Return how many pieces wide a batch is made: few widths, and little padding.
+def keep_few_kernels() -> None:
+    """Let a CPU's matrix library keep the code of the last few shapes, not that of the last 1,024 in every thread.
 
-    A CPU's matrix library prepares code for every shape it meets. So many widths between one power of two and the next
-    (16 read 2 % more pieces a second than 32 and 5 % more than 64: docs/LOG.md, 2026-11-21), and one number of rows for
-    each (`batches.cut`).
-
-    Args:
-        longest: pieces of the longest window of the batch.
-        window: pieces that the teacher holds.
+    It took 2 MB a shape, 130 MB of an encode, and came to lie between the states, so that the next batch's did not fit
+    into the holes: 8 in a thread instead of 16 are 5 % faster (docs/LOG.md, 2026-11-21 and 22). A layer has three to
+    eight kinds of products, and batches of one shape come one after the other. The libraries read these settings at
+    the first product of the process; a user's own ones stay.
     """
-    step = max(1, (1 << (longest - 1).bit_length()) // (2 * WIDTHS_PER_OCTAVE))
-    return max(longest, min(-(-longest // step) * step, window))
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "8")  # ideep's, between torch and oneDNN; in each thread
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
 
 class Teacher:
@@ -96,17 +86,21 @@ class Teacher:
                 )
             self.layer = canonical_layer(layer, claimed)
             self.dim = self._probe_dim()
-        self.window = self._probe_window()  # pieces that it holds, special tokens included
+        # pieces that it holds, special tokens included
+        self.window = held_window(self._model, self.tokenizer.max_length, self._padding)
+        if self.window <= self.tokenizer.n_special:
+            raise X2StaticError(
+                f"model {self._name}: it holds {self.window} pieces, {self.tokenizer.n_special} of them special "
+                "tokens; there is no room for text"
+            )
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
-        if compiled:
-            self._compile()
+        if compiled:  # for any number and width of windows, and for all of the cores or some
+            self._call = torch.compile(self._model, dynamic=True)
+            self._try((2, 3), f"--compile: torch cannot compile {self._name} here", "; leave --compile out")
 
     @cached_property
     def n_layers(self) -> int:
-        """Number of layers above the embeddings.
-
-        Raises X2StaticError: the model gives the states of the last layer alone.
-        """
+        """Layers above the embeddings. Raises X2StaticError: the model gives the states of the last layer alone."""
         piece = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
         with torch.inference_mode():
             return len(self._layers(piece, torch.ones_like(piece))) - 1
@@ -149,14 +143,7 @@ class Teacher:
         return states
 
     def check_ids(self, parse_special: bool) -> None:
-        """Refuse a tokenizer with ids that the embedding matrix has no row for.
-
-        Args:
-            parse_special: whether a special token's name in a text is read as that token.
-
-        Raises:
-            X2StaticError: with both numbers.
-        """
+        """Refuse a tokenizer with ids that the embedding matrix has no row for; `parse_special` as when encoding."""
         largest = self.tokenizer.largest_id(parse_special)
         if largest >= self._rows:
             raise X2StaticError(
@@ -171,35 +158,16 @@ class Teacher:
         return (*outputs.hidden_states[:-1], outputs.last_hidden_state)
 
     def _probe_dim(self) -> int:
-        """Return the width of the states of one piece, or say why there are none."""
-        piece = torch.zeros((1, 1), dtype=torch.long)
+        """Return the width of the states, or say why there are none."""
+        problem = f"model {self._name}: {type(self._model).__name__} gives no hidden states for text"
+        return self._try((1, 1), problem).shape[-1]
+
+    def _try(self, shape: tuple[int, int], problem: str, remedy: str = "") -> torch.Tensor:
+        """Return the states of pieces of a shape; an error of the model's own is the problem's reason."""
+        pieces = torch.zeros(shape, dtype=torch.long, device=self._model.device)
         try:
-            return self.forward(piece, torch.ones_like(piece)).shape[-1]
+            return self.forward(pieces, torch.ones_like(pieces))
         except X2StaticError:
             raise
         except Exception as error:  # what a model does that is not made for text alone is its own affair
-            raise X2StaticError(
-                f"model {self._name}: {type(self._model).__name__} gives no hidden states for text: {first_line(error)}"
-            ) from error
-
-    def _probe_window(self) -> int:
-        claim = claimed_window(self._model.config, self.tokenizer.max_length)
-        paddings = (self._padding, getattr(self._model.config, "pad_token_id", None))
-        window = held_window(self._model, claim, next(piece for piece in range(3) if piece not in paddings))
-        if window <= self.tokenizer.n_special:
-            raise X2StaticError(
-                f"model {self._name}: it holds {window} pieces, {self.tokenizer.n_special} of them special tokens; "
-                "there is no room for text"
-            )
-        return window
-
-    def _compile(self) -> None:
-        """Compile for any number and width of windows, and for all of the cores or some."""
-        self._call = torch.compile(self._model, dynamic=True)
-        pieces = torch.zeros((2, 3), dtype=torch.long, device=self.device)
-        try:
-            self.forward(pieces, torch.ones_like(pieces))
-        except Exception as error:  # there is no compiler, or it has none for this model
-            raise X2StaticError(
-                f"--compile: torch cannot compile {self._name} here ({first_line(error)}); leave --compile out"
-            ) from error
+            raise X2StaticError(f"{problem} ({first_line(error)}){remedy}") from error

@@ -2,48 +2,19 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.reference import Reader, Row
+from tests.reference import Reader
 from tests.stage1_encode.forks import Forks, shared_forks
+from tests.stage1_encode.runs import Encoded, read_back, run, write_lines
 from tests.teachers import make_teacher
-from x2static.schemas.cache import Cache
-from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.segmentation import LIBRARIES, Library, WordSegmentation
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A cache, read back.
-
-    Attributes:
-        cache: the cache itself.
-        shards: the rows of each shard, in order.
-    """
-
-    cache: Cache
-    shards: list[list[Row]]
-
-    @property
-    def rows(self) -> list[Row]:
-        """The rows of all shards, in order."""
-        return [row for shard in self.shards for row in shard]
-
-    @property
-    def words(self) -> list[list[str]]:
-        """The words of each row."""
-        return [row.words for row in self.rows]
-
-    @property
-    def rules(self) -> WordSegmentation:
-        """The stored word segmentation rules."""
-        return WordSegmentation.load(self.cache.segmentation_file)
-
+from x2static.schemas.segmentation import LIBRARIES, Library
 
 Encode = Callable[..., Encoded]
 Readers = Callable[..., Reader]
@@ -72,36 +43,16 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> Readers:
 
 @pytest.fixture
 def encode(tmp_path: Path) -> Encode:
-    """Encode paragraphs with a reader's teacher; float32 and no filter, unless options say otherwise."""
-    runs = 0
+    """Encode paragraphs with a reader's teacher, and read the cache back; options are those of `runs.run`."""
+    numbers = count()
 
-    def run(reader: Reader, paragraphs: list[str], **options: object) -> Encoded:
-        from x2static.stage1_encode.encode import encode
+    def encoded(reader: Reader, texts: list[str], **options: Any) -> Encoded:
+        number = next(numbers)
+        corpus, folder = write_lines(tmp_path / f"corpus-{number}.txt", texts), tmp_path / f"cache-{number}"
+        run(reader.teacher.folder, corpus, folder, **options)
+        return read_back(folder)
 
-        nonlocal runs
-        runs += 1
-        corpus = tmp_path / f"corpus-{runs}.txt"
-        corpus.write_bytes(b"".join(paragraph.encode() + b"\n" for paragraph in paragraphs))
-        settings = {"precision": "float32", "device": "cpu", "min_sentences": 0, "min_characters": 0} | options
-        config = EncodeConfig(
-            model=str(reader.teacher.folder), corpus=(str(corpus),), cache=tmp_path / f"cache-{runs}", **settings
-        )
-        encode(config)
-        return read_back(config.cache)
-
-    return run
-
-
-def read_back(folder: Path) -> Encoded:
-    """Read a cache's rows."""
-    found = Cache.open(folder)
-    shards = []
-    for shard in found.shards():
-        table, lexicon = shard.words().to_pydict(), shard.lexicon()["word"].to_pylist()
-        words = [[lexicon[word] for word in ids] for ids in table["word_ids"]]
-        contexts = shard.contexts()
-        shards.append([Row(*row) for row in zip(table["paragraph"], words, contexts, strict=True)])
-    return Encoded(found, shards)
+    return encoded
 
 
 @pytest.fixture

@@ -1,14 +1,17 @@
 """Texts and runs of stage one for tests that look at a whole cache."""
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.stage1_encode.conftest import read_back
+from tests.reference import Row
 from tests.teachers import english_sentence
+from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.segmentation import WordSegmentation
 from x2static.stage1_encode.encode import encode
 
 
@@ -19,6 +22,12 @@ def paragraphs(count: int, seed: int = 0) -> list[str]:
         f"In {seed}-{number} it began. " + " ".join(f"{english_sentence(drawn)}." for _ in range(drawn.randint(1, 4)))
         for number in range(count)
     ]
+
+
+def prose(seed: int, sentences: int, stops: tuple[str, ...] = (".", "?", "!")) -> str:
+    """Return a paragraph as a book prints it."""
+    drawn = random.Random(seed)
+    return " ".join(english_sentence(drawn) + drawn.choice(stops) for _ in range(sentences))
 
 
 def write_lines(path: Path, lines: list[str]) -> Path:
@@ -34,9 +43,7 @@ def config_of(model: Path, corpus: Path | str | tuple[Path | str, ...], cache: P
     return EncodeConfig(model=str(model), corpus=tuple(map(str, corpora)), cache=cache, **settings)
 
 
-def run(
-    model: Path, corpus: Path | str | tuple[Path | str, ...], cache: Path, **options: Any
-) -> dict[str, int | float]:
+def run(model: Path, corpus: Path | str | tuple[Path | str, ...], cache: Path, **options: Any) -> dict[str, float]:
     """Encode; the figures come back."""
     return encode(config_of(model, corpus, cache, **options))
 
@@ -48,6 +55,38 @@ def as_options(config: EncodeConfig) -> list[str]:
         for item in value if isinstance(value, list) else [value]:
             arguments += ["--" + name.replace("_", "-"), *([] if item is True else [str(item)])]
     return arguments
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A cache, read back."""
+
+    cache: Cache
+    shards: list[list[Row]]  # the rows of each, in order
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for shard in self.shards for row in shard]
+
+    @property
+    def words(self) -> list[list[str]]:
+        return [row.words for row in self.rows]
+
+    @property
+    def rules(self) -> WordSegmentation:
+        return WordSegmentation.load(self.cache.segmentation_file)
+
+
+def read_back(folder: Path) -> Encoded:
+    """Read a cache's rows."""
+    cache = Cache.open(folder)
+    shards = []
+    for shard in cache.shards():
+        table, lexicon = shard.words().to_pydict(), shard.lexicon()["word"].to_pylist()
+        words = [[lexicon[word] for word in ids] for ids in table["word_ids"]]
+        contexts = shard.contexts()
+        shards.append([Row(*row) for row in zip(table["paragraph"], words, contexts, strict=True)])
+    return Encoded(cache, shards)
 
 
 def texts_of(cache: Path) -> list[str]:

@@ -4,24 +4,22 @@ import random
 from collections import Counter
 from itertools import product
 
-import numpy as np
 import pytest
 
 from tests.reference import (
     Filter,
     Reader,
     assert_apart,
-    assert_close,
     assert_rows_equal,
     compat_rows,
     compat_sentences,
-    cosine,
     cut_windows,
     default_rows,
     sentence_bounds,
 )
-from tests.stage1_encode.conftest import Encode, Encoded, Readers
-from tests.teachers import FAMILIES, english_sentence
+from tests.stage1_encode.conftest import Encode, Readers
+from tests.stage1_encode.runs import Encoded, prose
+from tests.teachers import FAMILIES
 from x2static.stage1_encode.text.preparation import PORTION
 
 CONTEXTS = ("paragraph", "sentence")
@@ -42,16 +40,9 @@ every_way = pytest.mark.parametrize(
 two_ways = pytest.mark.parametrize(("context", "compat"), [("paragraph", None), ("sentence", "paper")])
 
 
-def prose(seed: int, sentences: int) -> str:
-    """Return a paragraph as a book prints it."""
-    drawn = random.Random(seed)
-    return " ".join(english_sentence(drawn) + drawn.choice(".?!") for _ in range(sentences))
-
-
 def tokenised(seed: int, sentences: int) -> str:
     """Return a paragraph as the paper's corpus has it: stops stand alone."""
-    drawn = random.Random(seed)
-    return " ".join(f"{english_sentence(drawn)} {drawn.choice('.?!')}" for _ in range(sentences))
+    return prose(seed, sentences, (" .", " ?", " !"))
 
 
 PLAIN = [
@@ -60,6 +51,7 @@ PLAIN = [
     'Anna reads 3.5 words. Dr. Smith sees the U.S. city, e.g. Rome... Who draws it?! "The old dog." she sees .',
     "anna reads 3.5 words . the dog sees .5 of it . no stop at the end",
     "One",
+    "  Space around it. Changes nothing. \t",
     "It's  a   wide\tspace.  Two spaces.   Three!",
     ". a stop comes first . and ? ! two in a row",
 ]
@@ -124,18 +116,6 @@ def test_rows_words_counts_and_vectors_are_the_references(
     assert shard.marker.n_tokens == reader.n_tokens - before
 
 
-@every_way
-def test_bfloat16_keeps_the_direction_of_the_float32_vectors(readers: Readers, encode: Encode, family, context, compat):
-    reader = readers(family)
-    encoded = encode(reader, PLAIN, context=context, compat=compat, precision="bfloat16")
-    expected = expected_rows(reader, PLAIN, context, compat, encoded)
-    assert encoded.words == [row.words for row in expected]
-    pairs = [pair for pair in zip(encoded.rows, expected, strict=True) if pair[1].vector.any()]
-    assert min(cosine(row.vector, other.vector) for row, other in pairs) >= 0.999
-    # Were they rounded from float32 alone, the teacher did not run in bfloat16.
-    assert max(np.abs(row.vector - other.vector).max() for row, other in pairs) > 2e-3
-
-
 @two_ways
 def test_rows_stay_in_corpus_order_and_paragraphs_are_numbered_anew_in_each_unit(
     readers: Readers, encode: Encode, context, compat
@@ -156,20 +136,6 @@ def windows_of(reader: Reader, text: str) -> list[list[int]]:
     last = [last for _, last in reader.plain_pieces(text)]
     lengths = [sum(start <= position < stop for position in last) for start, stop in sentence_bounds(text)]
     return cut_windows(lengths, reader.teacher.room)
-
-
-@families
-def test_a_paragraph_longer_than_the_window_goes_on_in_windows_cut_at_sentence_ends(
-    readers: Readers, encode: Encode, family
-):
-    reader = readers(family, 24)
-    paragraphs = [prose(seed, 24) for seed in range(40, 46)]
-    for text in paragraphs:
-        windows = windows_of(reader, text)
-        assert len(windows) > 3
-        assert any(len(window) < reader.teacher.room for window in windows[:-1]), "cut at a sentence, not at the brim"
-    encoded = encode(reader, paragraphs)
-    assert_rows_equal(encoded.rows, default_rows(reader, paragraphs, encoded.rules, "paragraph"))
 
 
 @families
@@ -231,6 +197,8 @@ HOSTILE = [
     "\ufffd replaced. \ufffe\uffff none. \U0010ffff last. \ue000 private.",
     "no\u00a0break. thin\u2009space. wide\u3000space.  Two.   Three.\tTab.",
     "?! ... !!! — « » … ¿ ¡ ; . , '' \"\" .",
+    "\u200d\u200d \u0301",  # BERT cleans away what is invisible: there are no pieces, and so is no row
+    "The dog sees. \u0301. \u200d\u200d",
 ]
 ATOMS = (
     *"aeé\u0301\u200d\u200b안뇽مשłß🎉👩\x00\x01\x1c\u2028\u00a0\t日本。？",
@@ -263,48 +231,7 @@ def test_hostile_text_survives_small_windows(readers: Readers, encode: Encode, f
     assert_rows_equal(encoded.rows, default_rows(reader, paragraphs, encoded.rules, "paragraph"))
 
 
-@pytest.mark.parametrize(
-    ("family", "text", "token"),
-    [
-        ("bert", "The dog [SEP] sees the cat", "[SEP]"),
-        ("gpt2", "The dog <|endoftext|> sees the cat", "<|endoftext|>"),
-    ],
-)
-def test_a_special_token_in_the_text_is_read_as_plain_characters(readers: Readers, encode: Encode, family, text, token):
-    reader = readers(family)
-    special = reader.tokenizer.convert_tokens_to_ids(token)
-    ids = [piece for piece, _ in reader.plain_pieces(text)]
-    start = len(reader.teacher.begin)
-    assert special in reader.ids(text)[start : len(reader.ids(text)) - start], "a plain call takes it for the token"
-    assert special not in ids
-    (row,) = encode(reader, [text]).rows
-    states = reader.states([*reader.teacher.begin, *ids, *reader.teacher.end])
-    assert_close(row.vector, states[start : start + len(ids)].mean(axis=0))
-
-
-@contexts
-def test_space_around_a_paragraph_changes_neither_its_rows_nor_its_words(readers: Readers, encode: Encode, context):
-    reader = readers("bert")
-    text = "Anna sees the dog. The dog sees a cat."
-    rows = encode(reader, [text, f"{text} \t", f"  {text}", f"{text}\r"], context=context).rows
-    assert [row.words for row in rows] == [row.words for row in rows[:2]] * 4
-    for row, other in zip(rows[2:], rows[:2] * 3, strict=True):
-        assert_close(row.vector, other.vector.astype(np.float32))
-
-
-# --- what gives no row, and what the filter drops --------------------------------------------------------------------
-
-
-@contexts
-def test_a_sentence_without_pieces_gives_no_row_and_moves_no_other(readers: Readers, encode: Encode, context):
-    reader = readers("bert")
-    text = "The dog sees. \u0301. \u200d\u200d"  # BERT cleans away what is invisible
-    paragraphs = ["\u200d\u200d \u0301", text, "Anna."]
-    assert reader.plain_pieces(paragraphs[0]) == []
-    encoded = encode(reader, paragraphs, context=context)
-    expected = default_rows(reader, paragraphs, encoded.rules, context)
-    assert next(row.paragraph for row in expected) == 1
-    assert_rows_equal(encoded.rows, expected)
+# --- what the filter drops -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("compat", "passing"), [(None, 2), ("paper", 3)])

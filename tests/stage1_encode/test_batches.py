@@ -6,8 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from x2static.stage1_encode.teacher.batches import Batches, cut
-from x2static.stage1_encode.teacher.teacher import padded_width
+from x2static.stage1_encode.teacher.batches import Batches, cut, padded_width
 from x2static.stage1_encode.text.windows import PackedWindows, Window
 
 MAX_TOKENS, WINDOW = 64, 32

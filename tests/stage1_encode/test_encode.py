@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModel, ByT5Tokenizer, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
-from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, files_of, paragraphs, run, write_lines
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress
@@ -34,67 +33,40 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def changed(teacher: Path, folder: Path, change: Callable[[PreTrainedModel], None]) -> Path:
-    """Copy a teacher and change its weights."""
-    shutil.copytree(teacher, folder)
-    model = AutoModel.from_pretrained(teacher, dtype=torch.float32)
-    with torch.no_grad():
-        change(model)
-    model.save_pretrained(folder)
-    return folder
-
-
 def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: Any) -> None:
-        raise AssertionError("the teacher is loaded")
-
-    monkeypatch.setattr(Teacher, "__init__", load)
+    monkeypatch.setattr(Teacher, "__init__", lambda *_: pytest.fail("the teacher is loaded"))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"context": "sentence"}, r"context: 'paragraph' != 'sentence'\."),
-        ({"compat": "paper"}, r"compat: None != 'paper'; words: '\w{64}' != '\w{64}'\."),
-        ({"precision": "bfloat16"}, r"precision: 'float32' != 'bfloat16'\."),
-        ({"min_sentences": 2}, r"min_sentences: 0 != 2\."),
-        ({"min_characters": 9}, r"min_characters: 0 != 9\."),
-        ({"language": "de"}, r"language: 'en' != 'de'\."),
-        ({"context": "sentence", "min_sentences": 1}, r"context: 'paragraph' != 'sentence'; min_sentences: 0 != 1\."),
+        ({"context": "sentence"}, r"context: 'paragraph' != 'sentence'"),
+        ({"compat": "paper"}, r"compat: None != 'paper'; words: '\w{64}' != '\w{64}'"),
+        ({"precision": "bfloat16", "min_characters": 9}, r"min_characters: 0 != 9; precision: 'float32' != 'bfloat16'"),
+        ({"dtype": "int8"}, r"dtype: 'float16' != 'int8'"),
     ],
 )
 def test_a_cache_that_was_encoded_otherwise_is_refused_before_the_teacher_is_loaded(
-    change: dict[str, Any],
-    message: str,
-    teacher: Path,
-    corpus: Path,
-    cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any], message: str, teacher: Path, corpus: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(teacher, corpus, cache, limit=2)
     before = files_of(cache)
     no_teacher(monkeypatch)
-    with pytest.raises(
-        X2StaticError, match=rf"this cache was made otherwise \(cache != asked for\): {message} Ask for"
-    ):
+    with pytest.raises(X2StaticError, match=rf"was made otherwise \(cache != asked for\): {message}.* Ask for"):
         run(teacher, corpus, cache, **change)
     with pytest.raises(X2StaticError, match=message):
         estimate(config_of(teacher, corpus, cache, **change))
     assert files_of(cache) == before
 
 
-def test_another_teacher_is_refused_by_its_name_and_hashes(
-    teacher: Path, readers: Readers, corpus: Path, cache: Path
+def test_another_teacher_is_refused_by_its_name_and_hashes_and_one_that_moved_is_the_same(
+    teacher: Path, readers: Readers, corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
     other = readers("gpt2").teacher.folder
     run(teacher, corpus, cache, limit=2)
     hashes = "; ".join(rf"{name}: '\w{{64}}' != '\w{{64}}'" for name in ("weights", "teacher_config", "tokenizer"))
     with pytest.raises(X2StaticError, match=rf"asked for\): model: '{teacher}' != '{other}'; {hashes}\. Ask"):
         run(other, corpus, cache)
-
-
-def test_a_teacher_that_only_moved_is_the_same(teacher: Path, corpus: Path, cache: Path, tmp_path: Path) -> None:
-    run(teacher, corpus, cache, limit=2)
     shutil.copytree(teacher, tmp_path / "moved")
     assert run(tmp_path / "moved", corpus, cache)["shards"] == 2
 
@@ -112,37 +84,21 @@ def test_a_second_encoder_of_a_cache_is_refused_while_the_first_runs(
     encode(config, meanwhile)
     ((status, output),) = answers
     assert status == 1
-    assert output.splitlines() == [
-        f"error: {cache}: another x2static process is writing to this cache; wait for it to end, or use another folder"
-    ]
+    assert output.startswith(f"error: {cache}: another x2static process is writing to this cache")
     run(teacher, corpus, tmp_path / "alone", unit=5)
     assert files_of(cache) == files_of(tmp_path / "alone")
     assert forks.run(*as_options(config))[0] == 0  # the lock is gone with its holder
 
 
 def test_a_folder_of_other_things_is_refused_and_not_touched(teacher: Path, corpus: Path, cache: Path) -> None:
-    cache.mkdir()
-    (cache / "thesis.tex").write_text("years of work")
-    (cache / "plans").mkdir()
+    (cache / "plans").mkdir(parents=True)
     (cache / "plans" / "2027.txt").write_text("go south")
     for ask in (encode, estimate):
-        with pytest.raises(X2StaticError, match=r"holds other things \(plans/2027\.txt, thesis\.tex\); name a new or"):
+        with pytest.raises(X2StaticError, match=r"holds other things \(plans/2027\.txt\); name a new or"):
             ask(config_of(teacher, corpus, cache))
-    (cache / "thesis.tex").unlink()
-    with pytest.raises(X2StaticError, match=r"holds other things \(plans/2027\.txt\)"):
-        run(teacher, corpus, cache)
     assert [path.name for path in cache.rglob("*")] == ["plans", "2027.txt"]
     with pytest.raises(X2StaticError, match="this is a file; name a folder"):
         run(teacher, corpus, cache / "plans" / "2027.txt")
-
-
-def test_shards_without_their_manifest_are_not_thrown_away(teacher: Path, corpus: Path, cache: Path) -> None:
-    run(teacher, corpus, cache)
-    (cache / "manifest.json").unlink()
-    before = files_of(cache)
-    with pytest.raises(X2StaticError, match=r"holds other things \(shards/000000"):
-        run(teacher, corpus, cache)
-    assert files_of(cache) == before
 
 
 def test_a_run_killed_between_plans_and_manifest_starts_anew(
@@ -160,31 +116,13 @@ def test_a_run_killed_between_plans_and_manifest_starts_anew(
     assert files_of(cache) == files_of(tmp_path / "once")
 
 
-def without_marker(shard: Path) -> None:
-    (shard / "shard.json").unlink()
-
-
-def with_half_a_marker(shard: Path) -> None:
-    data = (shard / "shard.json").read_bytes()
-    (shard / "shard.json").write_bytes(data[: len(data) // 2])
-
-
-def with_a_marker_of_another_encoding(shard: Path) -> None:
-    marker = json.loads((shard / "shard.json").read_bytes())
-    (shard / "shard.json").write_text(json.dumps(marker | {"encoding": "0" * 64}))
-
-
-def without_words(shard: Path) -> None:
-    (shard / "words.arrow").unlink()
-
-
-@pytest.mark.parametrize("damage", [without_marker, with_half_a_marker, without_words])
+@pytest.mark.parametrize("damaged", ["shard.json", "words.arrow"])
 def test_a_damaged_shard_is_encoded_again_alike(
-    damage: Callable[[Path], None], teacher: Path, corpus: Path, cache: Path, log: pytest.LogCaptureFixture
+    damaged: str, teacher: Path, corpus: Path, cache: Path, log: pytest.LogCaptureFixture
 ) -> None:
     run(teacher, corpus, cache, unit=4)
     before = files_of(cache)
-    damage(cache / "shards" / "000001")
+    (cache / "shards" / "000001" / damaged).unlink()
     (cache / "shards" / ".tmp-000002").mkdir()
     figures = run(teacher, corpus, cache, unit=4)
     assert (figures["shards"], figures["shards_resumed"]) == (3, 2)
@@ -194,13 +132,20 @@ def test_a_damaged_shard_is_encoded_again_alike(
     assert not list((cache / "shards").glob(".tmp-*"))
 
 
-def test_a_shard_of_another_encoding_is_refused_and_kept(teacher: Path, corpus: Path, cache: Path) -> None:
+def test_shards_of_another_encoding_or_without_a_manifest_are_refused_and_kept(
+    teacher: Path, corpus: Path, cache: Path
+) -> None:
     run(teacher, corpus, cache, unit=4)
-    with_a_marker_of_another_encoding(cache / "shards" / "000001")
+    marker = cache / "shards" / "000001" / "shard.json"
+    marker.write_text(json.dumps(json.loads(marker.read_bytes()) | {"encoding": "0" * 64}))
     before = files_of(cache)
     with pytest.raises(X2StaticError, match=r"000001: the shard belongs to another encoding"):
         run(teacher, corpus, cache, unit=4)
     assert files_of(cache) == before
+    (cache / "manifest.json").unlink()
+    with pytest.raises(X2StaticError, match=r"holds other things \(shards/000000"):
+        run(teacher, corpus, cache)
+    assert len(files_of(cache)) == len(before) - 1
 
 
 def test_a_finished_cache_asked_for_again_loads_no_teacher(
@@ -226,21 +171,16 @@ def test_progress_is_told_from_the_beginning_of_the_work(teacher: Path, corpus: 
     ]
 
 
-def test_a_filter_that_leaves_nothing_is_an_error_each_time(teacher: Path, corpus: Path, cache: Path) -> None:
-    for _ in range(2):
-        with pytest.raises(
-            X2StaticError, match=r"the filter left nothing of 10 paragraphs \(at least 3 sentences and "
-        ):
-            run(teacher, corpus, cache, min_sentences=3, min_characters=100_000)
-
-
-def test_paragraphs_below_the_filter_are_left_out_and_units_of_none_are_shards(
+def test_paragraphs_below_the_filter_are_left_out_and_a_filter_that_leaves_nothing_is_an_error_each_time(
     teacher: Path, cache: Path, tmp_path: Path
 ) -> None:
-    lines = ["Short. Text."] * 4 + ["One. Two. Three."] * 3
-    figures = run(teacher, write_lines(tmp_path / "text.txt", lines), cache, unit=2, min_sentences=3)
+    corpus = write_lines(tmp_path / "text.txt", ["Short. Text."] * 4 + ["One. Two. Three."] * 3)
+    figures = run(teacher, corpus, cache, unit=2, min_sentences=3)
     assert (figures["shards"], figures["paragraphs"], figures["contexts"]) == (4, 3, 9)
     assert [marker.n_contexts for marker in Cache.open(cache).committed()[0].values()] == [0, 0, 6, 3]
+    for _ in range(2):
+        with pytest.raises(X2StaticError, match=r"the filter left nothing of 7 paragraphs \(at least 4 sentences and "):
+            run(teacher, corpus, tmp_path / "nothing", min_sentences=4)
 
 
 def give_nan(model: PreTrainedModel) -> None:
@@ -252,20 +192,24 @@ def give_large(model: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "dtype", "message"),
     [
-        (give_nan, r"corpus\.txt, unit 0: the teacher's states are not finite; try --precision float32, and check"),
-        (give_large, r"corpus\.txt, unit 0: context vectors reach \d\.?\d*e\+0[56], beyond float16 \(65504\)"),
+        (give_nan, "float16", "the teacher's states are not finite; try --precision"),
+        (give_large, "float16", r"context vectors reach \d\.?\d*e\+0[56], beyond float16 \(65504"),
+        (give_large, "int8", r"beyond float16 \(65504\)"),  # which training reads
     ],
 )
 def test_states_that_cannot_be_stored_stop_the_unit_and_leave_nothing_of_it(
-    change: Callable[[PreTrainedModel], None], message: str, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
+    change, dtype: str, message: str, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
 ) -> None:
-    broken = changed(teacher, tmp_path / "broken", change)
-    with pytest.raises(X2StaticError, match=message):
-        run(broken, corpus, cache, unit=4)
+    broken = shutil.copytree(teacher, tmp_path / "broken")
+    model = AutoModel.from_pretrained(teacher, dtype=torch.float32)
+    with torch.no_grad():
+        change(model)
+    model.save_pretrained(broken)
+    with pytest.raises(X2StaticError, match=rf"corpus\.txt, unit 0: .*{message}"):
+        run(broken, corpus, cache, unit=4, dtype=dtype)
     assert [path.name for path in (cache / "shards").iterdir()] == ["zarr.json"]
-    assert not list(cache.rglob(".tmp-*"))
 
 
 def test_the_paper_mode_needs_a_window_as_wide_as_its_own(readers: Readers, corpus: Path, cache: Path) -> None:
@@ -274,47 +218,6 @@ def test_the_paper_mode_needs_a_window_as_wide_as_its_own(readers: Readers, corp
         run(narrow, corpus, cache, compat="paper")
     assert not (cache / "manifest.json").exists()
     assert run(narrow, corpus, cache, compat="paper", context="sentence")["contexts"] > 0
-
-
-@pytest.mark.parametrize(
-    ("lost", "message"),
-    [
-        ("config.json", r"holds no config\.json; it is not a Hugging Face model"),
-        ("*.safetensors", r"it holds no weights \(\*\.safetensors\)"),
-        ("*token*", r"it has no tokenizer files \(tokenizer\.json\)"),
-    ],
-)
-def test_a_model_folder_that_is_not_whole_is_refused_by_what_is_missing(
-    lost: str, message: str, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(teacher, folder)
-    for path in [*folder.glob(lost), *folder.glob("vocab.txt" if "token" in lost else "none")]:
-        path.unlink()
-    with pytest.raises(X2StaticError, match=rf"model {folder}: .*{message}"):
-        run(folder, corpus, cache)
-    assert not cache.exists()
-
-
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
-def test_a_model_folder_with_a_damaged_file_is_refused(
-    name: str, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(teacher, folder)
-    (folder / name).write_text('{"model_type": "no such thing"}' if name == "config.json" else "no json")
-    with pytest.raises(X2StaticError, match=rf"model {folder}: .*cannot be loaded: "):
-        run(folder, corpus, cache)
-
-
-def test_a_slow_tokenizer_is_refused_with_the_reason(teacher: Path, corpus: Path, cache: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(teacher, folder)
-    for path in [*folder.glob("*token*"), *folder.glob("vocab.txt")]:
-        path.unlink()
-    ByT5Tokenizer().save_pretrained(folder)
-    with pytest.raises(X2StaticError, match=r"its tokenizer \(ByT5Tokenizer\) is a slow one, which gives no character"):
-        run(folder, corpus, cache)
 
 
 def test_an_estimate_from_all_of_a_file_is_what_encoding_then_takes(teacher: Path, cache: Path, tmp_path: Path) -> None:
@@ -336,6 +239,8 @@ def test_an_estimate_of_what_is_left_counts_what_is_there(
 ) -> None:
     # So slow a machine that tenths of a second show.
     monkeypatch.setattr("x2static.stage1_encode.plan.estimate._tokens_per_second", lambda *_: 10.0)
+    nothing = estimate(config_of(teacher, corpus, cache, min_characters=100_000))
+    assert nothing["sentences"] == nothing["seconds"] == 0
     run(teacher, corpus, cache, unit=2, limit=6)
     before = files_of(cache)
     figures = estimate(config_of(teacher, corpus, cache, unit=2))
@@ -358,50 +263,30 @@ def test_an_estimate_samples_every_unit_of_several_corpora(
     assert both == alone + only_long
 
 
-def test_the_length_of_a_stream_without_limit_is_not_estimated(teacher: Path, cache: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
-    lines = "".join(json.dumps({"text": text}) + "\n" for text in paragraphs(30))
-    (tmp_path / "data" / "train.jsonl").write_text(lines)
-    spec = f"hf://{tmp_path / 'data'}"
+    return tmp_path / "data"
+
+
+def test_the_length_of_a_stream_without_limit_is_not_estimated(teacher: Path, cache: Path, data: Path) -> None:
+    write_lines(data / "train.jsonl", [json.dumps({"text": text}) for text in paragraphs(30)])
     with pytest.raises(X2StaticError, match="needs a --limit"):
-        estimate(config_of(teacher, spec, cache, unit=8))
-    limited = estimate(config_of(teacher, spec, cache, unit=30, limit=30))
+        estimate(config_of(teacher, f"hf://{data}", cache, unit=8))
+    limited = estimate(config_of(teacher, f"hf://{data}", cache, unit=30, limit=30))
     assert limited["paragraphs"] == 30
     assert not cache.exists()
-    assert limited["teacher_tokens"] == run(teacher, spec, cache, unit=30)["teacher_tokens"]
+    assert limited["teacher_tokens"] == run(teacher, f"hf://{data}", cache, unit=30)["teacher_tokens"]
 
 
-def test_the_length_of_parquet_files_is_estimated_until_they_were_read(
-    teacher: Path, cache: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "data").mkdir()
-    pq.write_table(pa.table({"text": paragraphs(30)}), tmp_path / "data" / "train.parquet")
-    config = config_of(teacher, f"hf://{tmp_path / 'data'}", cache, unit=8)
+def test_the_length_of_parquet_files_is_estimated_until_they_were_read(teacher: Path, cache: Path, data: Path) -> None:
+    pq.write_table(pa.table({"text": paragraphs(30)}), data / "train.parquet")
+    config = config_of(teacher, f"hf://{data}", cache, unit=8)
     before = estimate(config)
     assert (before["units"], before["paragraphs"], before["paragraphs_counted"]) == (4, 30, False)
-    done = encode(config)
-    assert before["teacher_tokens"] == pytest.approx(done["teacher_tokens"], rel=0.2)
+    assert before["teacher_tokens"] == pytest.approx(encode(config)["teacher_tokens"], rel=0.2)
     after = estimate(config)
     assert (after["units_left"], after["paragraphs"], after["paragraphs_counted"], after["seconds"]) == (0, 30, True, 0)
-
-
-def test_an_estimate_of_text_that_the_filter_drops_is_nothing(teacher: Path, corpus: Path, cache: Path) -> None:
-    figures = estimate(config_of(teacher, corpus, cache, min_characters=100_000))
-    assert (figures["paragraphs"], figures["sentences"], figures["seconds"], figures["tokens_per_second"]) == (
-        10,
-        0,
-        0,
-        0,
-    )
-
-
-def test_a_cache_in_steps_holds_the_rows_of_one_in_a_go(
-    teacher: Path, corpus: Path, cache: Path, tmp_path: Path
-) -> None:
-    run(teacher, corpus, tmp_path / "once", context="sentence", unit=4)
-    for limit in (1, 5, None):
-        run(teacher, corpus, cache, context="sentence", unit=4, limit=limit)
-    assert_same_rows(cache, tmp_path / "once")
 
 
 def test_work_ahead_keeps_its_order_and_raises_where_the_item_would_be() -> None:

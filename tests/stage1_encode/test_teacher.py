@@ -2,25 +2,27 @@
 
 import gc
 import json
-import logging
 import shutil
+import threading
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.encoder import Encoder
-from x2static.stage1_encode.pools.contexts import BatchSums, ContextMeans
+from x2static.stage1_encode.pools.pool import Accumulator, States
+from x2static.stage1_encode.teacher.batches import padded_width
 from x2static.stage1_encode.teacher.files import TeacherFiles, config_sha256, weights_sha256
-from x2static.stage1_encode.teacher.teacher import Teacher, padded_width, pick_precision
+from x2static.stage1_encode.teacher.model import held_window, load_model
+from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 CPU = torch.device("cpu")
@@ -31,15 +33,12 @@ def folder(readers: Readers, tmp_path: Path) -> Path:
     return Path(shutil.copytree(readers("bert").teacher.folder, tmp_path / "teacher"))
 
 
-def loaded(folder: Path) -> Teacher:
-    return Teacher(TeacherFiles.find(str(folder), None), "float32", CPU, trust_remote_code=False)
-
-
 @pytest.mark.parametrize(("lengths", "width"), [([3, 16], 16), ([33], 34), ([65, 2], 68), ([129], 136)])
 def test_batches_are_padded_to_few_widths_but_never_beyond_the_window(
     readers: Readers, lengths: list[int], width: int
 ) -> None:
-    teacher = loaded(readers("bert", 512).teacher.folder)
+    files = TeacherFiles.find(str(readers("bert").teacher.folder), None)
+    teacher = Teacher(files, "float32", CPU, trust_remote_code=False)
     batch = [Window(np.full(length, 7), np.zeros((0, 3), np.int64)) for length in lengths]
     assert tuple(teacher.states(batch).shape) == (len(lengths), width, 32)
     assert padded_width(21, window=64) == 21, "steps of one"
@@ -49,45 +48,25 @@ def test_batches_are_padded_to_few_widths_but_never_beyond_the_window(
 
 
 def test_a_window_that_the_files_overstate_is_found_out(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    tensors = load_file(folder / "model.safetensors")
-    name = next(name for name in tensors if "position_embeddings" in name)
-    claimed = config["max_position_embeddings"]
-    model = loaded(folder)
-    assert model.window == claimed
+    model = load_model(folder, torch.float32, trust_remote_code=False)
+    assert held_window(model, None, padding=0) == 512
     # The table is cut down behind the model's back, as a checkpoint with fewer positions than its tokenizer says.
-    table = model._model.embeddings.position_embeddings
-    table.weight = torch.nn.Parameter(tensors[name][: claimed - 40], requires_grad=False)
-    assert model._probe_window() == claimed - 40
-
-
-def test_weights_that_lack_a_layer_are_refused_by_name_and_a_missing_pooler_is_no_matter(folder: Path) -> None:
-    def leave_out(part: str) -> None:
-        tensors = load_file(folder / "model.safetensors")
-        left = {name: tensor for name, tensor in tensors.items() if part not in name}
-        assert 0 < len(left) < len(tensors)
-        save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
-
-    leave_out("pooler")
-    assert loaded(folder).dim == 32
-    leave_out("layer.1.")
-    with pytest.raises(X2StaticError, match=r"lack 16 of the model's tensors \(.*layer\.1\."):
-        loaded(folder)
+    table = model.embeddings.position_embeddings
+    table.weight = torch.nn.Parameter(table.weight[:472], requires_grad=False)
+    assert held_window(model, None, padding=0) == 472
 
 
 def test_hashes_cover_several_weight_files_by_name_and_content_and_a_models_own_code(folder: Path) -> None:
     one = weights_sha256(folder)
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     assert weights_sha256(folder) == one
-    (folder / "model-00002-of-00002.safetensors").write_bytes(b"x")
-    two = weights_sha256(folder)
-    (folder / "model-00002-of-00002.safetensors").write_bytes(b"y")
-    assert len({one, two, weights_sha256(folder)}) == 3
-    before = config_sha256(folder)
-    (folder / "modeling.py").write_text("a = 1")
-    first = config_sha256(folder)
-    (folder / "modeling.py").write_text("a = 2")
-    assert len({before, first, config_sha256(folder)}) == 3
+    weights, code = {one}, {config_sha256(folder)}
+    for content in ("x", "y"):
+        (folder / "model-00002-of-00002.safetensors").write_text(content)
+        weights.add(weights_sha256(folder))
+        (folder / "modeling.py").write_text(content)
+        code.add(config_sha256(folder))
+    assert len(weights) == len(code) == 3
 
 
 @pytest.mark.parametrize(("field", "value"), [("window", 400), ("attention", "eager"), ("dim", 31)])
@@ -148,19 +127,22 @@ class SmallDevice:
         return torch.from_numpy(np.stack(rows)).float()[..., None]
 
 
-def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay(caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("x2static.stage1_encode").propagate = True
+def encoder_of(room: int, max_tokens: int) -> Encoder:
+    return Encoder(None, SmallDevice(room), max_tokens)  # type: ignore[arg-type]
+
+
+def test_out_of_memory_halves_the_batches_for_good_and_the_means_stay() -> None:
     unit = unit_of([10, 3, 8, 10, 5, 1, 10, 7])
-    small = SmallDevice(room=25)
-    encoder = Encoder(None, small, 100)  # type: ignore[arg-type]
+    encoder = encoder_of(room=25, max_tokens=100)
     contexts = encoder.encode([unit], "corpus, unit 0").contexts()
     np.testing.assert_array_equal(contexts[:, 0], [5 + (len(window.pieces) - 1) / 2 for window in unit.windows])
     assert encoder.max_tokens <= 25
     assert encoder.n_tokens == 54 <= encoder.n_padded <= 8 * 10, "what ran out of memory does not count"
-    too_large = [size for size in small.sizes if size > 25]
+    too_large = [size for size in encoder.teacher.sizes if size > 25]
     assert 0 < len(too_large) <= 3
     encoder.encode([unit], "corpus, unit 1")
-    assert [size for size in small.sizes if size > 25] == too_large, "the next unit begins with the smaller batches"
+    again = [size for size in encoder.teacher.sizes if size > 25]
+    assert again == too_large, "the next unit begins with the smaller batches"
 
 
 def test_out_of_memory_between_portions_loses_no_window_and_the_means_stay() -> None:
@@ -168,8 +150,7 @@ def test_out_of_memory_between_portions_loses_no_window_and_the_means_stay() -> 
     expected = [5 + (len(window.pieces) - 1) / 2 for text in texts for window in text.windows]
     for text in texts[:-1]:
         text.last = False
-    encoder = Encoder(None, SmallDevice(room=12), 100)  # type: ignore[arg-type]
-    unit = encoder.encode(texts, "corpus, unit 0")
+    unit = encoder_of(room=12, max_tokens=100).encode(texts, "corpus, unit 0")
     np.testing.assert_array_equal(unit.contexts()[:, 0], expected)
     content = unit.words.of_shard()
     assert content.word_offsets.tolist() == list(range(10))
@@ -178,24 +159,59 @@ def test_out_of_memory_between_portions_loses_no_window_and_the_means_stay() -> 
 
 
 def test_a_window_that_does_not_fit_alone_is_an_error_that_names_the_unit() -> None:
-    encoder = Encoder(None, SmallDevice(room=9), 100)  # type: ignore[arg-type]
     with pytest.raises(X2StaticError, match=r"corpus, unit 7: .*one window of 10 pieces; choose --device cpu"):
-        encoder.encode([unit_of([10, 10])], "corpus, unit 7")
+        encoder_of(room=9, max_tokens=100).encode([unit_of([10, 10])], "corpus, unit 7")
 
 
-def test_one_unit_is_read_at_a_time_and_one_left_early_leaves_nothing_behind() -> None:
-    encoder = Encoder(None, SmallDevice(room=1000), 8)  # type: ignore[arg-type]
+class Watching(Accumulator):
+    """Does something in the lane, and something else with each batch in turn; keeps the batches' lengths."""
 
-    class Interrupting(ContextMeans):
-        def add(self, part: BatchSums) -> None:
-            with pytest.raises(RuntimeError, match="corpus, unit 1: another unit is being read"):
-                encoder.encode([unit_of([3])], "corpus, unit 1")
-            raise KeyboardInterrupt
+    def __init__(self, in_lane: Callable[[int], object], in_turn: Callable[[], object]) -> None:
+        self.in_lane, self.in_turn, self.lengths = in_lane, in_turn, []
 
+    def take(self, batch: list[Window], states: States) -> int:
+        self.in_lane(len(batch[0].pieces))
+        return len(batch[0].pieces)
+
+    def add(self, part: int) -> None:
+        self.lengths.append(part)
+        self.in_turn()
+
+
+def test_batches_are_read_side_by_side_and_taken_in_their_order() -> None:
+    torch.set_num_threads(2)
+    both = threading.Barrier(2, timeout=10)
+
+    def in_lane(length: int) -> None:
+        if length > 4:
+            both.wait()  # passed only if two run at once
+        time.sleep(0.01 * length)  # so that the later ones are ready before
+
+    watching = Watching(in_lane, lambda: None)
+    encoder_of(room=1000, max_tokens=1).read([unit_of([6, 5, 4, 3])], "corpus, unit 0", [watching], all_layers=False)
+    assert watching.lengths == [6, 5, 4, 3]
+
+
+@pytest.mark.parametrize("where", ["between two batches", "waiting for a batch"])
+def test_one_unit_is_read_at_a_time_and_one_left_early_leaves_nothing_behind(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = encoder_of(room=1000, max_tokens=8)
+
+    def interrupt() -> None:
+        with pytest.raises(RuntimeError, match="corpus, unit 1: another unit is being read"):
+            encoder.encode([unit_of([3])], "corpus, unit 1")
+        raise KeyboardInterrupt
+
+    def waiting(futures: list[object]) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    if where == "waiting for a batch":
+        monkeypatch.setattr("x2static.stage1_encode.encoder.wait", waiting)
     with pytest.raises(KeyboardInterrupt):
-        encoder.read([unit_of([4] * 6)], "corpus, unit 0", [Interrupting(1, torch.device("cpu"))], all_layers=False)
-    contexts = encoder.encode([unit_of([3])], "corpus, unit 1").contexts()
-    assert contexts.tolist() == [[6.0]]
+        encoder.read([unit_of([4] * 6)], "corpus, unit 0", [Watching(lambda _: None, interrupt)], all_layers=False)
+    assert encoder.encode([unit_of([3])], "corpus, unit 1").contexts().tolist() == [[6.0]]
 
 
 def test_a_unit_is_done_before_what_follows_it_is_read() -> None:
@@ -203,18 +219,17 @@ def test_a_unit_is_done_before_what_follows_it_is_read() -> None:
         yield unit_of([4, 2])
         raise ConnectionError("the next unit cannot be read")
 
-    encoder = Encoder(None, SmallDevice(room=1000), 8)  # type: ignore[arg-type]
-    assert encoder.encode(portions(), "corpus, unit 0").contexts().tolist() == [[6.5], [5.5]]
+    unit = encoder_of(room=1000, max_tokens=8).encode(portions(), "corpus, unit 0")
+    assert unit.contexts().tolist() == [[6.5], [5.5]]
 
 
 def test_a_teacher_goes_with_its_encoder() -> None:
-    small = SmallDevice(room=1000)
-    gone = weakref.ref(small)
-    encoder = Encoder(None, small, 8)  # type: ignore[arg-type]
+    encoder = encoder_of(room=1000, max_tokens=8)
+    gone = weakref.ref(encoder.teacher)
     encoder.encode([unit_of([4] * 6)], "corpus, unit 0")
     gc.disable()  # a cycle would keep it, and the memory of the device
     try:
-        del small, encoder
+        del encoder
         assert gone() is None
     finally:
         gc.enable()

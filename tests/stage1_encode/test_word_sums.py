@@ -1,5 +1,6 @@
 """Word sums: every occurrence counts once, at every layer, whatever interrupts the run and whenever they are added."""
 
+import doctest
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -15,14 +17,17 @@ from tests.reference import Reader, sentence_bounds
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
-from tests.teachers import FAMILIES, NOUNS
+from tests.teachers import NOUNS
 from x2static.durable.errors import X2StaticError
+from x2static.pipeline.cli import run as command_line
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.shard import read_table
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage1_encode.plan.origin import Origin
+from x2static.stage1_encode.pools import pool
 from x2static.stage1_encode.pools.pool import Shape, States
+from x2static.stage1_encode.pools.registry import POOLS
 from x2static.stage1_encode.pools.word_sums import StoredSums, UnitWordSums, WordSums
 from x2static.stage1_encode.repair import repair
 from x2static.stage1_encode.text.default import piece_spans
@@ -67,8 +72,7 @@ def means_of(cache: Path, words: list[str], layer: int) -> tuple[np.ndarray, np.
     return sums.means(layer)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("context", ["paragraph", "sentence"])
+@pytest.mark.parametrize(("family", "context"), [("bert", "paragraph"), ("roberta", "sentence"), ("gpt2", "paragraph")])
 def test_means_are_those_of_an_unbatched_computation_at_every_layer(
     family: str, context: str, readers: Readers, tmp_path: Path
 ) -> None:
@@ -86,7 +90,9 @@ def test_means_are_those_of_an_unbatched_computation_at_every_layer(
             np.testing.assert_allclose(vector, mean, rtol=1e-4, atol=1e-5, err_msg=f"{word}, layer {layer}")
 
 
-def test_shards_and_content_are_the_same_with_and_without_them(teacher: Path, tmp_path: Path) -> None:
+def test_shards_and_content_are_the_same_with_and_without_them_and_a_finished_cache_gets_them(
+    teacher: Path, tmp_path: Path
+) -> None:
     corpus = write_lines(tmp_path / "t.txt", paragraphs(20))
     for name, words in (("with", WANTED), ("without", [])):
         asked(teacher, corpus, tmp_path / name, words, unit=6)
@@ -97,16 +103,18 @@ def test_shards_and_content_are_the_same_with_and_without_them(teacher: Path, tm
         assert "pools" not in json.loads((other.folder / "shard.json").read_bytes())
     assert content_of(with_sums.shards()) == content_of(without.shards())
     assert with_sums.verify() == []
+    shards = without.shards_folder
+    before = {path: path.stat().st_mtime_ns for path in shards.rglob("*") if path.is_file()}
+    asked(teacher, corpus, tmp_path / "without", WANTED, unit=6)
+    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert changed == set(shards.glob("*/shard.json")), "no other file is touched"
+    assert files_of(tmp_path / "without") == files_of(tmp_path / "with")
 
 
-STAGE, COMMIT = "x2static.stage1_encode.worker:stage_pools", "x2static.stage1_encode.encode:commit_pools"
 KILLS = {
     "in a new shard": (False, ("x2static.schemas.shard:write_table", "after", 8)),
-    "before a new shard has its name": (False, ("x2static.stage1_encode.encode:commit_folder", "before", 3)),
-    "before sums are staged": (True, (STAGE, "before", 3)),
-    "before sums have their name": (True, (COMMIT, "before", 3)),
+    "before sums have their name": (True, ("x2static.stage1_encode.encode:commit_pools", "before", 3)),
     "between sums and marker": (True, ("x2static.schemas.shard:write_atomically", "before", 3)),
-    "after a marker": (True, (COMMIT, "after", 3)),
 }
 
 
@@ -128,16 +136,6 @@ def test_killed_and_run_again_a_cache_is_that_of_a_whole_run(
     status, output = forks.run(*arguments)
     assert status == 0, output
     assert files_of(tmp_path / "cache") == files_of(tmp_path / "whole")
-
-
-def test_a_finished_cache_gets_its_sums_without_another_file_being_touched(teacher: Path, tmp_path: Path) -> None:
-    corpus = write_lines(tmp_path / "t.txt", paragraphs(40))
-    run(teacher, corpus, tmp_path / "cache", unit=7)
-    shards = tmp_path / "cache" / "shards"
-    before = {path: path.stat().st_mtime_ns for path in shards.rglob("*") if path.is_file()}
-    asked(teacher, corpus, tmp_path / "cache", WANTED, unit=7)
-    changed = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
-    assert changed == set(shards.glob("*/shard.json"))
 
 
 def test_appended_units_are_added_and_missing_ones_need_their_corpus(teacher: Path, tmp_path: Path) -> None:
@@ -181,7 +179,9 @@ def test_other_words_are_refused_none_are_left_alone_and_removed_sums_are_made_a
     assert files_of(cache) == before
 
 
-def test_repair_drops_damaged_sums_and_encode_adds_them_again(teacher: Path, tmp_path: Path) -> None:
+def test_repair_drops_damaged_sums_and_encode_adds_them_again(
+    teacher: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     corpus, cache = write_lines(tmp_path / "t.txt", paragraphs(9)), tmp_path / "cache"
     asked(teacher, corpus, cache, ["cat", "dog"], unit=5)
     before = files_of(cache)
@@ -191,9 +191,33 @@ def test_repair_drops_damaged_sums_and_encode_adds_them_again(teacher: Path, tmp
         StoredSums.open(Cache.open(cache), ["cat"])
     figures = repair(cache, Origin(None, (), "cpu", False))
     assert (figures["shards_encoded"], len(figures["pools_dropped"])) == (0, 1)
+    assert "dropped; encode it again (`x2static encode --ase`" in log.text
     assert Cache.open(cache).verify() == []
     asked(teacher, corpus, cache, ["cat", "dog"], unit=5)
     assert files_of(cache) == before
+
+
+def test_a_pool_of_ones_own_takes_a_class_its_line_in_the_registry_and_an_option(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from x2static.pipeline.commands.encode import encode as command
+
+    example = vars(pool).copy()
+    exec("".join(one.source for one in doctest.DocTestParser().get_examples(pool.__doc__)), example)
+    monkeypatch.setitem(POOLS, "largest", example["Largest"])
+    monkeypatch.setattr(command, "params", [*command.params, click.Option(["--largest"], is_flag=True)])
+    config = config_of(teacher, write_lines(tmp_path / "t.txt", paragraphs(9)), tmp_path / "cache", unit=5)
+    for options in ([], ["--largest"]):  # it is added to shards that are there
+        assert command_line([*as_options(config), *options]) == 0
+    for shard in Cache.open(config.cache).shards():
+        assert list(shard.marker.pools) == ["largest"]
+        largest = json.loads((shard.folder / "largest" / "largest.json").read_text())
+        assert largest >= np.abs(shard.contexts()).max() > 0
+    assert Cache.open(config.cache).verify() == []
+    (config.cache / "shards" / "000000" / "largest" / "largest.json").write_text("0")
+    assert len(repair(config.cache, Origin(None, (), "cpu", False))["pools_dropped"]) == 1
+    assert command_line([*as_options(config), "--largest"]) == 0
+    assert Cache.open(config.cache).verify() == []
 
 
 def test_entries_that_are_no_single_words_are_left_out_or_refused(

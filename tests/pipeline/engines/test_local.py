@@ -1,10 +1,11 @@
 """Several encoders of one cache: each unit is encoded once, whoever is killed, to the bytes that one encoder writes."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from tests.stage1_encode.conftest import Readers, readers  # noqa: F401
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.processes import Child
-from x2static.pipeline.engines.local import local
-from x2static.pipeline.engines.registry import ENGINES
+from x2static.pipeline.engines.registry import find_engine
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.encode import encode
-from x2static.stage1_encode.worker import Job, Staged, Worker
+from x2static.stage1_encode.teacher.teacher import Teacher
+from x2static.stage1_encode.worker import Job, Worker
+
+Load = Callable[[], Worker]
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +54,14 @@ def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(config, on
 
     monkeypatch.setattr(Child, "__init__", remembered)
     done: list[int] = []
+    gc.collect()
+    others = {id(one) for one in gc.get_objects() if isinstance(one, Teacher)}  # of other tests
 
-    def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
-        for staged in local(config, (), 2)(worker, jobs):
+    def engine(load: Load, jobs: Iterable[Job]) -> Any:
+        for staged in find_engine("local", config, ())(load, jobs):
             if not done:
+                gc.collect()
+                assert {id(one) for one in gc.get_objects() if isinstance(one, Teacher)} <= others, "one too many"
                 os.kill(children[0]._process.pid or 0, signal.SIGKILL)
             done.append(staged.job.shard)
             yield staged
@@ -70,13 +77,13 @@ def test_when_the_command_is_killed_its_encoders_end_and_the_next_call_goes_on(c
     killed = subprocess.run([*command, *as_options(config)], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert len(list((config.cache / "shards").glob("0*"))) == 2
-    assert encode(config, engine=ENGINES["local"](config, (), 1))["shards_resumed"] == 2
+    assert encode(config)["shards_resumed"] == 2
     assert files_of(config.cache) == once
 
 
 def test_an_interrupted_engine_stops_its_encoders_and_leaves_nothing_half_written(config):
-    def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
-        for staged in local(config, (), 2)(worker, jobs):
+    def engine(load: Load, jobs: Iterable[Job]) -> Any:
+        for staged in find_engine("local", config, ())(load, jobs):
             yield staged
             raise KeyboardInterrupt
 
@@ -90,9 +97,9 @@ def test_what_goes_wrong_in_an_encoder_is_the_command_s_error(config, tmp_path):
     corpus = write_lines(tmp_path / "short.txt", paragraphs(4))
     config = config.model_copy(update={"corpus": (str(corpus),)})
 
-    def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
+    def engine(load: Load, jobs: Iterable[Job]) -> Any:
         corpus.unlink()  # when the cache is planned
-        yield from local(config, (), 2)(worker, jobs)
+        yield from find_engine("local", config, ())(load, jobs)
 
     with pytest.raises(X2StaticError, match=r"short\.txt"):
         encode(config, engine=engine)
@@ -107,18 +114,19 @@ def test_encoders_that_all_die_are_an_error_and_not_tried_for_ever(config, monke
 
     monkeypatch.setattr(Child, "__init__", killed)
     with pytest.raises(X2StaticError, match=r"killed by SIGKILL.*fewer --encoders"):
-        encode(config, engine=local(config, (), 2))
+        encode(config, engine=find_engine("local", config, ()))
 
 
 def test_a_staged_unit_is_no_shard_until_the_owner_says_so(config):
-    seen: list[Staged] = []
+    n_staged = 0
 
-    def engine(worker: Worker, jobs: Iterable[Job]) -> Any:
-        for staged in worker.run(jobs):
+    def engine(load: Load, jobs: Iterable[Job]) -> Any:
+        nonlocal n_staged
+        for staged in load().run(jobs):
             assert not (config.cache / "shards" / f"{staged.job.shard:06d}").exists()
-            seen.append(staged)
+            n_staged += 1
             yield staged
             assert (config.cache / "shards" / f"{staged.job.shard:06d}").exists()
 
     encode(config, engine=engine)
-    assert len(seen) == 6
+    assert n_staged == 6

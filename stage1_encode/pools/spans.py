@@ -1,0 +1,49 @@
+"""Spans of pieces in a batch, of contexts or of occurrences of words: their states, added up or averaged."""
+
+import numpy as np
+from torch import Tensor
+
+from x2static.machine.device import to_device
+from x2static.schemas.shard import ranges
+from x2static.stage1_encode.text.windows import Ids, Window
+
+
+class Spans:
+    """The spans of a batch; its states are (rows, width, dim), of any float type, and padding is not read."""
+
+    def __init__(self, spans: list[Ids], states: Tensor, averaged: bool = False) -> None:
+        """Look where they are.
+
+        Args:
+            spans: of each window, in the order of the rows, (n, 3) rows (number, start, stop), in pieces of the window.
+            states: of the batch, or others of their shape and device.
+            averaged: whether each state counts divided by the pieces of its span, so that sums are means.
+        """
+        width = states.shape[1]
+        shifted = [one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)]
+        numbers, starts, stops = np.concatenate(shifted).T
+        self.numbers: Ids = numbers  # (n_spans,) int64, the context or word of each
+        self.lengths: Ids = stops - starts  # (n_spans,) int64, pieces of each
+        self._positions = to_device(ranges(starts, self.lengths), states.device)
+        self._owners = self.of_pieces(np.arange(len(numbers)))
+        weights = (1 / self.lengths).astype(np.float32) if averaged else None
+        self._weights = None if weights is None else to_device(np.repeat(weights, self.lengths), states.device)
+
+    def of_pieces(self, values: Ids) -> Tensor:
+        """Return, for each piece, the value of its span, (n_pieces,) int64 on the device, of (n_spans,) int64."""
+        return to_device(np.repeat(values, self.lengths), self._positions.device)
+
+    def pieces(self, states: Tensor) -> Tensor:
+        """Return the states of all pieces, (n_pieces, dim) float32."""
+        rows = states.reshape(-1, states.shape[2]).index_select(0, self._positions).float()
+        return rows if self._weights is None else rows * self._weights[:, None]
+
+    def sums(self, states: Tensor) -> Tensor:
+        """Return the sum, or the mean, of the states over each span, (n_spans, dim) float32."""
+        rows = self.pieces(states)
+        return rows.new_zeros((len(self.numbers), rows.shape[1])).index_add_(0, self._owners, rows)
+
+
+def occurrences(batch: list[Window], states: Tensor) -> Spans:
+    """Return the occurrences of words in a batch; an occurrence's vector is the mean of the states of its pieces."""
+    return Spans([window.occurrences for window in batch], states, averaged=True)
