@@ -1,6 +1,7 @@
 """Tiny teachers, each made and loaded once a session, and a way to encode a few paragraphs and read the cache back."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import count
@@ -12,8 +13,8 @@ import torch
 
 from tests.reference import Reader
 from tests.stage1_encode.forks import Forks, shared_forks
-from tests.stage1_encode.runs import Encoded, read_back, run, write_lines
-from tests.teachers import make_teacher
+from tests.stage1_encode.runs import Encoded, paragraphs, read_back, run, write_lines
+from tests.teachers import WINDOW, make_teacher
 from x2static.schemas.segmentation import LIBRARIES, Library
 
 Encode = Callable[..., Encoded]
@@ -59,6 +60,18 @@ def encode(tmp_path: Path) -> Encode:
 def teacher(readers: Readers) -> Path:
     """The folder of a tiny BERT."""
     return readers("bert").teacher.folder
+
+
+@pytest.fixture
+def copy_of(readers: Readers, tmp_path: Path) -> Callable[[str], Path]:
+    """Copies of the tiny teachers of short windows, to be changed."""
+    return lambda family: Path(shutil.copytree(readers(family, WINDOW).teacher.folder, tmp_path / "model"))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Ten paragraphs."""
+    return write_lines(tmp_path / "corpus.txt", paragraphs(10))
 
 
 @pytest.fixture

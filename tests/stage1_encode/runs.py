@@ -1,5 +1,6 @@
 """Texts and runs of stage one for tests that look at a whole cache."""
 
+import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,11 @@ def write_lines(path: Path, lines: list[str]) -> Path:
     """Write a text file, one paragraph a line."""
     path.write_bytes("".join(f"{line}\n" for line in lines).encode())
     return path
+
+
+def changed(folder: Path, file: str, **values: object) -> None:
+    """Change keys of a JSON file."""
+    (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | values))
 
 
 def config_of(model: Path, corpus: Path | str | tuple[Path | str, ...], cache: Path, **options: Any) -> EncodeConfig:

@@ -24,11 +24,6 @@ from x2static.stage1_encode.teacher.teacher import Teacher
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    return write_lines(tmp_path / "corpus.txt", paragraphs(10))
-
-
-@pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 

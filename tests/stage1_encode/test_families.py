@@ -1,8 +1,6 @@
 """Every family of tests/teachers.py through stage one, held to an unbatched computation (tests/reference.py)."""
 
-import json
-import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
@@ -14,7 +12,7 @@ from transformers import BertModel
 
 from tests.reference import Reader, assert_apart, assert_close, assert_rows_equal, cosine, default_rows
 from tests.stage1_encode.conftest import Encode, Readers
-from tests.stage1_encode.runs import as_options, config_of, files_of, prose, run, write_lines
+from tests.stage1_encode.runs import as_options, changed, config_of, files_of, prose, run, write_lines
 from tests.teachers import EVERY_FAMILY, WINDOW
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.cli import run as command_line
@@ -86,17 +84,6 @@ def test_bfloat16_keeps_the_direction(reader: Reader, encode: Encode):
 
 def loaded(folder: Path, layer: int | Literal["last"] = "last") -> Teacher:
     return Teacher(TeacherFiles.find(str(folder), None), "float32", torch.device("cpu"), False, layer)
-
-
-def changed(folder: Path, file: str, **values: object) -> None:
-    """Change keys of a JSON file; None takes a key away."""
-    content = json.loads((folder / file).read_text()) | values
-    (folder / file).write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
-
-
-@pytest.fixture
-def copy_of(readers: Readers, tmp_path: Path) -> Callable[[str], Path]:
-    return lambda family: Path(shutil.copytree(readers(family, WINDOW).teacher.folder, tmp_path / family))
 
 
 # Learnt positions end somewhere; relative and rotary ones do not.

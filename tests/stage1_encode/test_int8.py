@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from tests.stage1_encode.runs import config_of, paragraphs, read_back, run, write_lines
 from x2static.pipeline.caches import merge, sample
@@ -12,11 +11,6 @@ from x2static.schemas.manifest import UnitSample
 from x2static.schemas.training import TrainConfig
 from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage2_train.trainer import train
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    return write_lines(tmp_path / "corpus.txt", paragraphs(12))
 
 
 def test_rows_are_those_of_float16_to_half_a_scale_and_of_the_estimated_size(

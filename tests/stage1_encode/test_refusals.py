@@ -10,30 +10,12 @@ import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
 
-from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
-from tests.stage1_encode.runs import as_options, assert_same_rows, config_of, paragraphs, run, write_lines
-from tests.teachers import WINDOW
+from tests.stage1_encode.runs import as_options, assert_same_rows, changed, config_of, run
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-
-
-@pytest.fixture
-def made(readers: Readers) -> Callable[[str], Path]:
-    """Folders of the tiny teachers; not to be changed."""
-    return lambda family: readers(family, WINDOW).teacher.folder
-
-
-@pytest.fixture
-def copy_of(made: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
-    return lambda family: Path(shutil.copytree(made(family), tmp_path / "model"))
-
-
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    return write_lines(tmp_path / "corpus.txt", paragraphs(3))
 
 
 @pytest.fixture
@@ -50,20 +32,17 @@ def refusal(corpus: Path, tmp_path: Path) -> Callable[..., str]:
     return message
 
 
-def changed(folder: Path, file: str, **values: object) -> None:
-    (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | values))
-
-
 # --- what works ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "mbart"])
 def test_a_model_saved_with_its_head_is_read_without_a_word_of_warning(
-    made, forks: Forks, corpus: Path, tmp_path: Path, family: str
+    copy_of, forks: Forks, corpus: Path, tmp_path: Path, family: str
 ):
-    (architecture,) = json.loads((made(family) / "config.json").read_text())["architectures"]
+    folder = copy_of(family)
+    (architecture,) = json.loads((folder / "config.json").read_text())["architectures"]
     assert not architecture.endswith("Model") or architecture == "GPT2LMHeadModel"
-    status, output = forks.run(*as_options(config_of(made(family), corpus, tmp_path / "cache")))
+    status, output = forks.run(*as_options(config_of(folder, corpus, tmp_path / "cache")))
     assert (status, [line for line in output.splitlines() if "arn" in line or "LOAD" in line]) == (0, [])
     assert len(output.splitlines()) <= 4, output
 

@@ -26,11 +26,6 @@ from x2static.stage1_encode.text.segmentation import paper_words
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
-    return write_lines(tmp_path / "corpus.txt", paragraphs(10))
-
-
-@pytest.fixture
 def cache(teacher: Path, corpus: Path, tmp_path: Path) -> Path:
     """Five shards."""
     run(teacher, corpus, tmp_path / "cache", unit=2)
