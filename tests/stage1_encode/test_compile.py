@@ -36,6 +36,7 @@ def test_a_compiled_teacher_gives_the_same_vectors_in_a_cache_of_its_own_kind(te
     assert len(fingerprints) == 2
 
 
+@pytest.mark.exhaustive  # torch takes half a minute to find out
 def test_without_a_compiler_the_option_to_leave_out_is_named(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
