@@ -55,14 +55,14 @@ def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(config, on
     monkeypatch.setattr(Child, "__init__", remembered)
     done: list[int] = []
     gc.collect()
-    others = {id(one) for one in gc.get_objects() if isinstance(one, Teacher)}  # of other tests
+    others = {id(one) for one in gc.get_objects() if type(one) is Teacher}  # of other tests
 
     def engine(load: Load, jobs: Iterable[Job]) -> Any:
         for staged in find_engine("local", config, ())(load, jobs):
             if not done:
                 gc.collect()
-                assert {id(one) for one in gc.get_objects() if isinstance(one, Teacher)} <= others, "one too many"
-                os.kill(children[0]._process.pid or 0, signal.SIGKILL)
+                assert {id(one) for one in gc.get_objects() if type(one) is Teacher} <= others, "one too many"
+                os.kill(children[0].process.pid or 0, signal.SIGKILL)
             done.append(staged.job.shard)
             yield staged
 
@@ -110,7 +110,7 @@ def test_encoders_that_all_die_are_an_error_and_not_tried_for_ever(config, monke
 
     def killed(self: Child, *arguments: Any) -> None:
         original(self, *arguments)
-        os.kill(self._process.pid or 0, signal.SIGKILL)
+        os.kill(self.process.pid or 0, signal.SIGKILL)
 
     monkeypatch.setattr(Child, "__init__", killed)
     with pytest.raises(X2StaticError, match=r"killed by SIGKILL.*fewer --encoders"):
