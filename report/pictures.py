@@ -56,8 +56,8 @@ def losses(curves: Sequence[tuple[str, Sequence[float]]], named: int | None = No
     with _plot() as (figure, (axes,)):
         for place, (label, values) in reversed(list(enumerate(curves))):  # what matters most is on top
             stands_out = named is None or place < named
-            style = {"color": f"C{place}", "label": end_of(label, WIDE_LABEL)} if stands_out else {"color": "0.8"}
-            axes.plot(range(1, len(values) + 1), values, marker="o", markersize=3, **style)
+            color, name = (f"C{place}", end_of(label, WIDE_LABEL)) if stands_out else ("0.8", None)
+            axes.plot(range(1, len(values) + 1), values, color=color, marker="o", markersize=3, label=name)
         longest = max(len(values) for _, values in curves)
         axes.set_xlim(0.5, longest + 0.5)
         axes.xaxis.set_major_locator(FixedLocator([1]) if longest == 1 else MaxNLocator(integer=True))
