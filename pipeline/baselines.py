@@ -108,10 +108,7 @@ def _request(config: BaselineConfig, cache: "Cache | None", report: Report) -> R
 
 
 def vocabulary_of(cache: "Cache", min_count: int, max_vocab: int, allowed: "WordList | None" = None) -> "Vocabulary":
-    """Return the vocabulary of a whole cache, as training and every baseline have it; `allowed` is what it may hold.
-
-    Raises X2StaticError: a shard is damaged, or no word is frequent enough.
-    """
+    """Return the vocabulary of a whole cache, as training and every baseline have it; `allowed` is what it may hold."""
     from x2static.stage2_train.shards import choose_shards
     from x2static.stage2_train.vocabulary import build_vocabulary
 

@@ -119,18 +119,12 @@ def _type(annotation: Any) -> dict[str, Any]:
 
 
 def given(context: click.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that the user gave, on the command line or in a file; the model knows the other defaults.
-
-    Which default a setting has may depend on another one (--compat paper).
-    """
+    """Return the options that the user gave, on the command line or in a file; defaults may depend on others."""
     return {name: value for name, value in values.items() if context.get_parameter_source(name) != DEFAULT}
 
 
 def build(model: type[Model], values: dict[str, Any]) -> Model:
-    """Return a configuration, or a usage error that names each option that is wrong.
-
-    Raises click.UsageError: a value is out of its range.
-    """
+    """Return a configuration. Raises click.UsageError: values are out of their range; each is named."""
     try:
         return model(**values)
     except ValidationError as error:

@@ -101,10 +101,7 @@ class Comparison:
     seed: int = 0  # of the tasks' splits and of the classifiers
 
     def compare_tasks(self, tasks: Sequence[str] | None = None) -> list[TaskFigures]:
-        """Score the vectors and the teacher on each classification task, or on those of some names.
-
-        Raises X2StaticError: the data cannot be used, the vectors have no segmentation rules, or training failed.
-        """
+        """Score the vectors and the teacher on each classification task, or on those of some names."""
         self.vectors.split("")  # without rules nothing below would work, and the teacher comes first
         return [self._compare_task(task) for task in read_tasks(self.data, self.seed, tasks)]
 

@@ -131,10 +131,7 @@ def sample(texts: Sequence[str], seed: int, most: int = SENTENCES) -> list[str]:
 
 
 def read_sentences(path: Path, most: int = 1_000_000) -> list[str]:
-    """Return the lines of a text file, at most so many, from its beginning.
-
-    Raises X2StaticError: there is no such file, or it is no UTF-8.
-    """
+    """Return the first lines of a text file. Raises X2StaticError: there is no such file, or it is no UTF-8."""
     if not path.is_file():
         raise X2StaticError(f"{path}: no such file; --text takes a file of sentences, one a line")
     try:

@@ -61,10 +61,7 @@ def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | Non
 
 
 def _chosen(context: click.Context, names: tuple[str, ...]) -> list[DataSet]:
-    """Return the sets of these names, each once; all where there is none, or "all".
-
-    Raises click.UsageError: a name is unknown.
-    """
+    """Return the sets of these names, each once; all where there is none, or "all". Refuse a name that is unknown."""
     known = {name.lower(): data_set for name, data_set in SETS.items()}
     wanted = dict.fromkeys(name.lower() for name in names)
     if unknown := [name for name in names if name.lower() not in {*known, "all"}]:

@@ -50,10 +50,7 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
 
 
 def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) -> None:
-    """Refuse options that would change nothing.
-
-    Raises click.UsageError: the task does not use an option that was given.
-    """
+    """Refuse options that would change nothing: the task does not use them."""
     named = given(context, values)
     if task == "word-similarity" and "seed" in named and not values["intervals"] and not values["resamples"]:
         raise click.UsageError(f"--task {task} uses --seed for intervals alone; give --intervals, too", context)

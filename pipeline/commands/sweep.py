@@ -111,10 +111,7 @@ sweep.params += [parameter for parameter in train.params if parameter.name not i
 
 
 def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> dict[str, Any]:
-    """Return the settings that all trials have in common, checked.
-
-    Raises WrongGrid: one is swept as well, or its value is not possible.
-    """
+    """Return the settings that all trials have in common, checked; one that is swept as well is a WrongGrid."""
     fixed = {}
     for field in [*SWEEPABLE, *sorted(NOT_SWEPT - {"out"})]:
         name = field.removesuffix("_run")
@@ -132,10 +129,7 @@ def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> 
 def _identity(
     fixed: dict[str, Any], swept: dict[str, Any] | Space, values: dict[str, Any], select: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Return all that has to be equal for the scores of two trials to be comparable, by name.
-
-    Raises X2StaticError: the cache is not whole, or there are no such data sets.
-    """
+    """Return all that has to be equal for the scores of two trials to be comparable, by name."""
     cache = Cache.open(values["cache"])
     shards = cache.shards()
     if cache.missing() and not fixed["partial"]:  # or every trial would fail by it

@@ -99,10 +99,7 @@ def _refuse_unused(context: click.Context, values: dict[str, Any]) -> None:
 
 
 def _pairs(values: dict[str, Any], tasks: list[str] | None) -> dict[str, list[Pair]]:
-    """Return the sentence pairs of each file, by its name without its ending.
-
-    Raises X2StaticError: a file cannot be used, or two results would have one name.
-    """
+    """Return the sentence pairs of each file, by its name without its ending; refuse two results of one name."""
     folders = find_tasks(values["data"]) if values["data"] is not None else {}
     paths = {name: folder for name, folder in folders.items() if tasks is None or name in tasks}
     pairs = {}

@@ -29,10 +29,7 @@ def data_folder() -> Path:
 
 
 def is_there(folder: Path, data_set: DataSet) -> bool:
-    """Return whether a folder holds a data set whole: of the pinned source, and unchanged since.
-
-    Raises X2StaticError: a folder has the place of one of its files.
-    """
+    """Return whether a folder holds a data set whole: of the pinned source, and unchanged since."""
     try:
         contents = {file.path: (folder / file.path).read_bytes() for file in data_set.files}
         marker = read_json(folder / MARKERS / f"{data_set.name}.json")
