@@ -67,8 +67,9 @@ def words_to_show(chosen: Sequence[str], common: Sequence[str]) -> list[str]:
         return [word for word in chosen if word in known]
     examples = [word for word in EXAMPLES if word in known]
     rest = [word for word in content_words(common) if word not in examples]
-    places = np.unique(np.geomspace(1, len(rest), N_WORDS).astype(int) - 1) if rest else []
-    return [*examples, *(rest[place] for place in places)][: max(N_WORDS, len(examples))]
+    if rest:
+        rest = [rest[place] for place in np.unique(np.geomspace(1, len(rest), N_WORDS).astype(int) - 1)]
+    return [*examples, *rest][: max(N_WORDS, len(examples))]
 
 
 def nearest(vectors: WordVectors, common: Sequence[str], words: Sequence[str]) -> dict[str, list[str]]:
