@@ -172,7 +172,7 @@ def test_each_word_is_what_its_own_characters_are_split_into(rules, text):
 
 
 @given(st.data())
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @pytest.mark.parametrize("language", SPACELESS)
 def test_a_segmenter_loses_no_character_and_knows_the_place_of_each(language, data):
     letters = letters_of(language)
