@@ -73,8 +73,8 @@ def rows_of(vectors: WordVectors, words: Iterable[str]) -> list[int]:
 def unit(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return rows scaled to length 1, (n, dim) of the same type; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    lengths[lengths == 0] = 1
-    return rows / lengths
+    scaled: npt.NDArray[Any] = rows / np.where(lengths > 0, lengths, 1).astype(rows.dtype)
+    return scaled
 
 
 def cosines(left: Floats, right: Floats) -> Floats:

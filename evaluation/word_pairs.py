@@ -81,7 +81,7 @@ class Layout(NamedTuple):
             if self.columns == 3:
                 expected = SEPARATORS[self.separator].join(["word", "word", "score"])
             raise X2StaticError(f"{where}: expected {expected}, got {len(columns)} columns: {line.strip()!r}")
-        return Pair(*columns[:2], finite_score(columns[self.score], where))
+        return Pair(columns[0], columns[1], finite_score(columns[self.score], where))
 
 
 def _split(where: str, line: str, separator: str) -> list[str]:

@@ -65,8 +65,13 @@ class Examples:
             ids[inside] = self.ids[(starts[rows, None] + positions)[inside]]
             # A batch has half as many distinct words as words, and each is multiplied by the filters once.
             words, places = np.unique(ids, return_inverse=True)
-            tensors = (words, places.reshape(ids.shape), inside[:, 1:-1], self.labels[rows])
-            yield Batch(*map(torch.from_numpy, tensors), rows)
+            yield Batch(
+                words=torch.from_numpy(words),
+                ids=torch.from_numpy(places.reshape(ids.shape)),
+                inside=torch.from_numpy(inside[:, 1:-1]),
+                labels=torch.from_numpy(self.labels[rows]),
+                rows=rows,
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +115,8 @@ class Inputs:
                 f"{task.name}: {covered} of its {total} words are among the {len(vectors)} of the vectors, none in "
                 "the training part with a vector that is not zero; check that vectors and data are of one language"
             )
-        return cls(torch.from_numpy(matrix * (MEAN_LENGTH / length)), *parts, covered, total)
+        train, validation, test = parts
+        return cls(torch.from_numpy(matrix * (MEAN_LENGTH / length)), train, validation, test, covered, total)
 
 
 class Network:

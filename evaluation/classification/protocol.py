@@ -91,9 +91,10 @@ def evaluate_classification_runs(
     # What is wrong with the last task or set is said before the first is trained. One set may have many runs.
     distinct = {id(of_run): of_run for of_run in vectors}
     inputs = [{key: Inputs.of(of_run, task) for key, of_run in distinct.items()} for task in read]
-    total, scores = len(read) * len(vectors), []
+    scores: list[ClassificationScore] = []
+    total = len(read) * len(vectors)
     for task, of_task in zip(read, inputs, strict=True):
-        runs = []
+        runs: list[ClassificationScore] = []
         for run, of_run in enumerate(vectors, start=first_run):
             report(Progress(len(scores) * len(vectors) + len(runs), total, "classifiers", task.name))
             draw = int(np.random.SeedSequence([seed, run]).generate_state(1)[0])
@@ -199,4 +200,4 @@ def _encoded(encode: Encode, task: ClassificationTask) -> list[Tensor]:
     if not finite.all():
         text = texts[int(np.argmin(finite))]
         raise X2StaticError(f"{task.name}: the vector of the sentence {text[:80]!r} holds values that are not finite")
-    return list(torch.from_numpy(vectors.astype(np.float64)).split([len(part) for part in task.parts]))
+    return list(torch.split(torch.from_numpy(vectors.astype(np.float64)), [len(part) for part in task.parts]))

@@ -1,6 +1,6 @@
 """Analogies: the share of questions that 3CosAdd and 3CosMul answer rightly, by section."""
 
-from x2static.evaluation.analogy import check_questions, read_questions, score_questions
+from x2static.evaluation.analogy import Accuracy, AnalogyScore, check_questions, read_questions, score_questions
 from x2static.evaluation.files import QUESTIONS, find_files
 from x2static.evaluation.measures import figures_of, score_all
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
@@ -18,7 +18,7 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     scores = for_each(vectors, lambda _, one: score_all(one, datasets, score_questions, "analogy questions"))
     heads, columns = [], {}
     for name, of_one in scores.items():
-        rows = []
+        rows: list[tuple[str, Accuracy | AnalogyScore]] = []
         for score in of_one:
             rows += [(f"  {section}", accuracy) for section, accuracy in score.sections.items()]
             kinds = {"semantic": score.semantic, "syntactic": score.syntactic, "all": score}
