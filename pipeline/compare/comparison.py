@@ -30,7 +30,7 @@ def identity(config: CompareConfig) -> dict[str, Any]:
     """Return what all vectors of a comparison have in common. Raises X2StaticError: the cache is not whole."""
     if config.cache is None:
         return {"cache_content": None}
-    content = content_of(choose_shards(Cache.open(config.cache)).shards)
+    content = content_of(list(choose_shards(Cache.open(config.cache)).values()))
     return {"cache_content": content, "min_count": config.min_count, "max_vocab": config.max_vocab}
 
 
