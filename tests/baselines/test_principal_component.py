@@ -50,7 +50,7 @@ def test_exact_for_as_many_occurrences_as_there_are_rows() -> None:
 def test_the_error_is_within_its_bound_and_small_where_the_direction_is_clear(
     signal: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(principal_component, "BUFFERED", 1000)  # a full buffer is folded in
+    monkeypatch.setattr(principal_component, "BUFFERED", 500)  # a full buffer is folded in
     vectors = clouds([9, 16, 17, 64, 65, 200, 1000, 3000], dim=48, signal=signal)
     sketches = sketched(vectors, n_units=6)
     assert sketches.tensors["counts"].tolist() == [len(rows) for rows in vectors]
