@@ -34,14 +34,10 @@ logger = logging.getLogger(__name__)
 
 
 def make(request: Request) -> Result:
-    """Return the mean, or the largest or smallest value in each dimension, of each word's contextual vectors.
-
-    A word without an occurrence that the teacher reads is left out. Raises X2StaticError: teacher or text are not found
-    as they were; there is no such layer; the words are too many for the machine's memory.
-    """
-    vectors, counts, units_found = _stored_means(request) or _gathered_vectors(request)
+    """Return the mean, or the largest or smallest value in each dimension, of each word's contextual vectors."""
+    vectors, counts, n_before = _stored_means(request) or _pooled_vectors(request)
     matrix = np.where(counts[:, None] > 0, vectors, np.float32(0))
-    origin = {"pooling": request.config.pooling, "occurrences": int(counts.sum()), "units_found": units_found}
+    origin = {"pooling": request.config.pooling, "occurrences": int(counts.sum()), "units_found": n_before}
     return result_of(request, matrix, origin)
 
 
@@ -55,9 +51,9 @@ def _stored_means(request: Request) -> Pooled | None:
     return *sums.means(_number(request.config.layer, sums.n_layers())), len(sums.shards)
 
 
-def _gathered_vectors(request: Request) -> Pooled:
+def _pooled_vectors(request: Request) -> Pooled:
     """Return what the occurrences give, gathered now or in earlier calls."""
-    state, units_found = gathered(request)
+    state, n_before = pool_layers(request)
     with state.opened() as file:
         layers = file.get_slice(STATE[request.config.pooling])
         number = _number(request.config.layer, layers.get_shape()[0])
@@ -66,7 +62,7 @@ def _gathered_vectors(request: Request) -> Pooled:
         vectors, counts = layers[number : number + 1][0][rows], file.get_tensor("counts")[rows]
     if request.config.pooling == "mean":
         vectors = (vectors / np.maximum(counts, 1)[:, None]).astype(np.float32)
-    return vectors, counts, units_found
+    return vectors, counts, n_before
 
 
 def _number(layer: Layer, n_layers: int) -> int:
@@ -83,11 +79,10 @@ def file_of(request: Request) -> StateFile:
     return StateFile(cache.path / "baselines" / name / f"{STATE[pooling]}.safetensors")
 
 
-def gathered(request: Request) -> tuple[StateFile, int]:
+def pool_layers(request: Request) -> tuple[StateFile, int]:
     """Pool the words over all units of a cache; what is missing of that is read by the teacher.
 
     Returns the file of these words, or of more words, where there is a finished one; and how many units it held before.
-    Raises X2StaticError: teacher or text are not found as they were, or the words are too many for the memory.
     """
     state_file, units = file_of(request), request.needed_cache().committed()[0].keys()
     folder = state_file.path.parent
@@ -101,18 +96,17 @@ def gathered(request: Request) -> tuple[StateFile, int]:
     pooling = request.config.pooling
     with only_writer(folder, "baseline's state"):
         state = _Sums() if pooling == "mean" else _Extremes(pooling == "max")
-        units_found = gather(request, sorted(request.words), state, state_file)
+        n_before = gather(request, sorted(request.words), state, state_file)
     logger.info("%s keeps every layer, for further layers; remove it when none is wanted", state_file.path)
-    return state_file, units_found
+    return state_file, n_before
 
 
 class _Sums(WordState):
     """The sums of each word's vectors in each layer, (n_layers, n_words, dim) float64."""
 
     def empty(self, shape: Shape, n_words: int) -> dict[str, Tensor]:
-        size = (shape.n_layers, n_words, shape.dim)
         return {
-            "sums": torch.zeros(size, dtype=torch.float64, device=shape.device),
+            "sums": torch.zeros(shape.n_layers, n_words, shape.dim, dtype=torch.float64, device=shape.device),
             "counts": torch.zeros(n_words, dtype=torch.int64, device=shape.device),
         }
 
@@ -127,10 +121,7 @@ class _Sums(WordState):
 
 
 class _Extremes(WordState):
-    """The largest, or the smallest, value of each word's vectors in each dimension of each layer.
-
-    (n_layers, n_words, dim) float32; infinite for a word without an occurrence.
-    """
+    """The largest or smallest values of each word's vectors, (n_layers, n_words, dim) float32; infinite for none."""
 
     def __init__(self, largest: bool) -> None:
         super().__init__()

@@ -11,17 +11,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from x2static.baselines.teacher_sentences import TeacherSentences, windows_of
+from x2static.baselines.teacher import TeacherSentences, windows_of
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import to_device
 from x2static.machine.progress import Progress, Report, silent
 from x2static.stage1_encode.teacher.batches import cut
 from x2static.stage1_encode.teacher.model import load_model
-from x2static.stage1_encode.teacher.teacher import Teacher
 from x2static.stage1_encode.text.windows import Window
 
 POOL = 16  # batches that are sorted by length together; sorted wholly, an epoch would go from long texts to short ones
-LARGEST_NORM = 1.0  # of a gradient, as is usual for such teachers
 
 Ids = npt.NDArray[np.int64]
 
@@ -44,7 +42,7 @@ class Classifier(nn.Module):
     def __init__(self, sentences: TeacherSentences, n_classes: int) -> None:
         """Load the copy, and draw the linear layer."""
         super().__init__()
-        self.teacher: Teacher = sentences.teacher  # gives pieces and masks
+        self.teacher = sentences.teacher  # gives pieces and masks
         self.model = load_model(sentences.files.folder, torch.float32, sentences.trust_remote_code)
         self.model.requires_grad_(True)
         self.head = nn.Linear(self.teacher.dim, n_classes)
@@ -103,7 +101,12 @@ def fine_tune(
 def _train(classifier: Classifier, windows: list[Window], targets: Ids, settings: FineTuning, report: Report) -> None:
     optimizer = torch.optim.AdamW(classifier.parameters(), settings.lr, weight_decay=settings.weight_decay)
     steps = settings.epochs * -(-len(windows) // settings.batch_size)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_lr(step, steps, settings.warmup))
+    rising = int(settings.warmup * steps)
+
+    def share(step: int) -> float:
+        return (step + 1) / (rising + 1) if step < rising else (steps - step) / (steps - rising)
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
     drawn = np.random.default_rng(settings.seed)
     classifier.train()
     report(Progress(0, steps, "batches"))
@@ -116,16 +119,10 @@ def _train(classifier: Classifier, windows: list[Window], targets: Ids, settings
             raise X2StaticError(f"fine-tuning: the loss is {value} at step {step}; lower the learning rate")
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(classifier.parameters(), LARGEST_NORM)
+        nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)  # as is usual for such teachers
         optimizer.step()
         schedule.step()
         report(Progress(step, steps, "batches", f"loss {value:.3f}"))
-
-
-def share_of_lr(step: int, steps: int, warmup: float) -> float:
-    """Return the share of the highest learning rate at a step, the first being 0: up linearly, then down to zero."""
-    rising = int(warmup * steps)
-    return (step + 1) / (rising + 1) if step < rising else (steps - step) / (steps - rising)
 
 
 def _shuffled(windows: list[Window], batch_size: int, drawn: np.random.Generator) -> Iterator[Ids]:

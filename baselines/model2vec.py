@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from x2static.baselines.request import Request, Result
-from x2static.baselines.teacher import read_words, result_of
+from x2static.baselines.teacher import load_teacher, read_texts, result_of
 from x2static.schemas.vectors import sif_weights
 
-DIM = 256
 SIF = 1e-4
 
 logger = logging.getLogger(__name__)
@@ -23,16 +22,13 @@ logger = logging.getLogger(__name__)
 def make(request: Request) -> Result:
     """Return, for each word, the weighted principal components of the teacher's states for the word alone.
 
-    The states are averaged over the word's pieces and the special tokens, as in the library. Raises X2StaticError: the
-    teacher is not found, or has no such layer.
+    The states are averaged over the word's pieces and the special tokens, as in the library.
     """
-    states = read_words(request, special=True)
+    states = read_texts(load_teacher(request), request.words, "words", request.report, special=True)
     known = states.any(axis=1)
-    matrix = np.zeros((len(states), 0), np.float32)
-    if known.any():
-        reduced = principal_components(states[known], request.config.dim or DIM)
-        matrix = np.zeros((len(states), reduced.shape[1]), np.float32)
-        matrix[known] = reduced * sif_weights(request.counts, SIF)[known, None].astype(np.float32)
+    reduced = principal_components(states[known], request.config.dim or 256)
+    matrix = np.zeros((len(states), reduced.shape[1]), np.float32)
+    matrix[known] = reduced * sif_weights(request.counts, SIF)[known, None].astype(np.float32)
     origin = {"pooling": "mean over word and special tokens", "sif": SIF, "frequencies": "counts of the cache"}
     return result_of(request, matrix, origin)
 

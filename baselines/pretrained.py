@@ -30,11 +30,9 @@ from x2static.stage1_encode.corpora.paragraphs import BLOCK, byte_lines, open_st
 logger = logging.getLogger(__name__)
 
 Vector = npt.NDArray[np.float32]  # (dim,)
+# A word, what reads its numbers, once they are wanted, and its occurrences, 0 where the file does not say.
+Row = tuple[bytes, Callable[[], Vector], int]
 
-REPORT_ROWS = 100_000
-NOT_UTF8, EMPTY, DUPLICATE = "not UTF-8", "empty", "duplicate"
-HEAD = 1 << 20  # bytes: more than two rows
-LONGEST_LINE = 10_000_000  # bytes
 HEADER = re.compile(rb"[ \t]*([0-9]+)[ \t]+([0-9]+)[ \t\r]*")
 REFUSED = {
     rb"\x80[\x02-\x05]": "is a pickle (a .model or .kv of gensim?), which can run any code when it is read; in gensim, "
@@ -47,14 +45,6 @@ FASTTEXT_VERSION = 12
 # Parts of fastText's .bin, as its Args::save, Dictionary::save and Matrix::save write them.
 ARGUMENTS, DICTIONARY = struct.Struct("<4si12id"), struct.Struct("<3iqq")
 ENTRY, MATRIX = struct.Struct("<qb"), struct.Struct("<?qq")
-
-
-class Row(NamedTuple):
-    """A row of a file."""
-
-    word: bytes
-    vector: Callable[[], Vector]  # reads the numbers, which is not worth while for a word that nobody wants
-    count: int = 0  # occurrences of the word, where the file says
 
 
 class Table(NamedTuple):
@@ -87,8 +77,6 @@ def make(request: Request) -> Result:
             f"{path}: {what} is among its {result.origin['rows_read']:,} rows; is it of the same language, in UTF-8, "
             "and lower-cased where the vocabulary is?"
         )
-    if request.words:
-        logger.info("%s of %s words have a vector", f"{len(result.words):,}", f"{len(request.words):,}")
     origin: dict[str, Any] = {
         "file": {"format": table.format, "xxh3": hash_file(path), **result.origin},
         "words_absent": max(0, len(request.words) - len(result.words)),
@@ -105,31 +93,36 @@ def _read(path: Path, table: Table, request: Request) -> Result:
     """Return the vectors that are wanted, in the file's order; memory holds no row of another word."""
     wanted = frozenset(request.words)
     most = min(request.config.max_vocab, len(wanted) or request.config.max_vocab)
-    left_out = {NOT_UTF8: 0, EMPTY: 0, DUPLICATE: 0}
+    left_out = {"not UTF-8": 0, "empty": 0, "duplicate": 0}
     counts: dict[str, int] = {}
     vectors = bytearray()
     n_read = 0
-    for n_read, row in enumerate(table.rows, 1):
-        if n_read % REPORT_ROWS == 0:
+    for n_read, (raw, numbers, count) in enumerate(table.rows, 1):
+        if n_read % 100_000 == 0:
             request.report(Progress(n_read, table.n_rows, "rows"))
-        word = row.word.decode(errors="ignore")
-        if word.encode() != row.word:
-            left_out[NOT_UTF8] += 1
+        word = raw.decode(errors="ignore")
+        if word.encode() != raw:
+            left_out["not UTF-8"] += 1
         elif wanted and word not in wanted:
             continue
         elif not word or word in counts:  # of a word that is there twice, the first row stays
-            left_out[DUPLICATE if word else EMPTY] += 1
+            left_out["duplicate" if word else "empty"] += 1
         else:
-            vector = row.vector()
+            vector = numbers()
             if not np.isfinite(vector).all():
                 raise X2StaticError(
                     f"{path}: row {n_read}, {word!r}: holds values that are not finite numbers of 32 bits; the file is "
                     "damaged, get it again"
                 )
             vectors += vector.tobytes()
-            counts[word] = row.count
+            counts[word] = count
             if len(counts) == most:
                 break
+    else:
+        if table.n_rows is not None and n_read < table.n_rows:
+            raise X2StaticError(
+                f"{path}: its header says {table.n_rows} words, it holds {n_read}; it was cut short, get it again"
+            )
     matrix = np.frombuffer(vectors, np.float32).reshape(len(counts), table.dim)
     origin = {"rows_read": n_read, "rows_left_out": left_out}
     return Result(list(counts), np.array(list(counts.values()), np.int64), matrix, origin)
@@ -146,15 +139,11 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
 
 
 def open_table(path: Path) -> Table:
-    """Return the rows of a file, by its first bytes; compressed ones (.gz, .bz2, .xz, .zst) are looked into.
-
-    Raises X2StaticError, as reading the rows does: it is missing, empty, a pickle, damaged, or nothing that this
-    version reads.
-    """
+    """Return the rows of a file, by its first bytes; compressed ones (.gz, .bz2, .xz, .zst) are looked into."""
     if not path.is_file():
         raise X2StaticError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; --vectors takes a file")
     with _unpacked(path) as stream:
-        head = stream.read(HEAD)
+        head = stream.read(1 << 20)  # more than two rows
     for begin, why in REFUSED.items():
         if re.match(begin, head, re.DOTALL):
             raise X2StaticError(f"{path}: {why}")
@@ -179,25 +168,18 @@ def open_table(path: Path) -> Table:
 def _trailing_numbers(line: bytes) -> int:
     """Return how many numbers a line ends with, its first field left out: that is the word, even if it is a number."""
     fields = line.split()[1:]
-    return next((count for count, item in enumerate(reversed(fields)) if not _is_number(item)), len(fields))
-
-
-def _is_number(item: bytes) -> bool:
-    try:
-        float(item)
-    except ValueError:
-        return False
-    return True
-
-
-def _cut_short(path: Path, n_rows: int, n_read: int) -> X2StaticError:
-    return X2StaticError(f"{path}: its header says {n_rows} words, it holds {n_read}; it was cut short, get it again")
+    for count, item in enumerate(reversed(fields)):
+        try:
+            float(item)
+        except ValueError:
+            return count
+    return len(fields)
 
 
 def _text_rows(path: Path, dim: int, n_rows: int | None) -> Iterator[Row]:
     """Read text: a word and its numbers a line, between spaces; a word may hold spaces, as some of GloVe's do."""
     n_read = 0
-    for number, line in enumerate(byte_lines(path, 0, LONGEST_LINE, str(path)), 1):
+    for number, line in enumerate(byte_lines(path, 0, 10_000_000, str(path)), 1):
         data = line.data.rstrip(b" \t\r\n")
         if not data or (n_rows is not None and number == 1):
             continue
@@ -207,14 +189,12 @@ def _text_rows(path: Path, dim: int, n_rows: int | None) -> Iterator[Row]:
         n_read += 1
         name, *fields = data.replace(b"\t", b" ").rsplit(b" ", dim)
         name = name.strip()  # of a file whose columns two spaces part
-        if len(fields) < dim or (b" " in name and _is_number(name.rsplit(b" ", 1)[1])):
+        if len(fields) < dim or _trailing_numbers(name):
             raise X2StaticError(
                 f"{path}, line {number}: expected a word and {dim} numbers, found {len(data.split()) - 1} after the "
                 "word; the file is damaged, or no file of word vectors"
             )
-        yield Row(name, partial(_numbers, path, number, fields))
-    if n_rows is not None and n_read < n_rows:
-        raise _cut_short(path, n_rows, n_read)
+        yield name, partial(_numbers, path, number, fields), 0
 
 
 def _numbers(path: Path, line: int, fields: list[bytes]) -> Vector:
@@ -230,13 +210,13 @@ def _binary_rows(path: Path, dim: int, n_rows: int) -> Iterator[Row]:
     buffer, start = b"", 0
     with _unpacked(path) as stream:
         stream.readline()
-        for n_read in range(n_rows):
+        for _ in range(n_rows):
             while (space := buffer.find(b" ", start)) < 0 or len(buffer) < space + 1 + 4 * dim:
                 more = stream.read(BLOCK)
                 if not more or (space < 0 and len(buffer) - start > BLOCK):
-                    raise _cut_short(path, n_rows, n_read)
+                    return
                 buffer, start = buffer[start:] + more, 0
-            yield Row(buffer[start:space].lstrip(b"\n"), partial(np.frombuffer, buffer, "<f4", dim, space + 1))
+            yield buffer[start:space].lstrip(b"\n"), partial(np.frombuffer, buffer, "<f4", dim, space + 1), 0
             start = space + 1 + 4 * dim
 
 
@@ -291,4 +271,4 @@ def _fasttext_rows(
         return mean
 
     for number, (word, count) in enumerate(words):
-        yield Row(word, partial(vector, number, word), count)
+        yield word, partial(vector, number, word), count

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a method is to make."""
+    """What a method is to make; `make(request)` raises X2StaticError where it cannot."""
 
     config: BaselineConfig
     cache: "Cache | None"

@@ -1,16 +1,116 @@
-"""The teacher of a cache for a baseline: found again, single words read by it, vectors handed back."""
+"""The teacher itself: texts and single words read by it alone, the teacher of a cache found again for a baseline."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from x2static.baselines.request import Request, Result
-from x2static.baselines.teacher_sentences import read_texts
 from x2static.durable.errors import X2StaticError
+from x2static.machine.device import pick_device
+from x2static.machine.progress import Progress, Report, silent
+from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import LAST, Precision
 from x2static.stage1_encode.encoder import Encoder
-from x2static.stage1_encode.plan.origin import Origin, find_teacher
+from x2static.stage1_encode.plan.origin import Origin, find_teacher, recorded_config
+from x2static.stage1_encode.teacher.files import TeacherFiles
+from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
+from x2static.stage1_encode.text.default import DefaultPreparer
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words
+from x2static.stage1_encode.text.windows import PreparedText, Window
+
+TEXTS_AT_ONCE = 2048  # sorted by length together
+
+
+def windows_of(teacher: Teacher, texts: Sequence[str], special: bool = False) -> list[Window]:
+    """Return each text as the teacher reads it, cut at the window.
+
+    The one span of each, of the context with the text's number, is its pieces, with `special` the special tokens, too.
+    """
+    tokenizer, room = teacher.tokenizer, teacher.window - teacher.tokenizer.n_special
+    start, windows = len(tokenizer.prefix), []
+    for number, (whole, _) in enumerate(tokenizer.encode(list(texts))):
+        pieces = tokenizer.with_special(whole[:room])
+        span = (0, len(pieces)) if special and len(whole) else (start, start + min(len(whole), room))
+        # Something has to be read; of a text without pieces nothing is averaged.
+        read = pieces if len(pieces) else np.zeros(1, np.int64)
+        windows.append(Window(read, np.array([[number, *span]], np.int64)))
+    return windows
+
+
+def read_texts(
+    encoder: Encoder, texts: Sequence[str], unit: str, report: Report = silent, special: bool = False
+) -> npt.NDArray[np.float32]:
+    """Return the mean of the teacher's layer over the span of each text, (n, dim) float32; zeros where it has no piece.
+
+    `unit` is what the texts are called in progress and errors, in the plural. Raises X2StaticError: the states are not
+    finite, or the device has not the memory for one text.
+    """
+    vectors = np.zeros((len(texts), encoder.teacher.dim), np.float32)
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        report(Progress(start, len(texts), unit))
+        part = texts[start : start + TEXTS_AT_ONCE]
+        prepared = PreparedText(windows=windows_of(encoder.teacher, part, special))
+        for _ in part:
+            prepared.add_context([])
+        encoded = encoder.encode([prepared], f"{unit} from {start + 1} on")
+        vectors[start : start + len(part)] = encoded.contexts()
+    report(Progress(len(texts), len(texts), unit))
+    if not np.isfinite(vectors).all():
+        raise X2StaticError(f"{unit}: the teacher's states are not finite; try --precision float32, check its weights")
+    return vectors
+
+
+@dataclass(frozen=True)
+class TeacherSentences:
+    """A teacher that gives one vector a text."""
+
+    files: TeacherFiles  # the teacher on disk
+    precision: Precision  # number format that it computes with
+    encoder: Encoder  # stage one's loop over batches
+    trust_remote_code: bool = False  # whether the model may run Python code of its own
+
+    @classmethod
+    def load(
+        cls,
+        model: str,
+        device: str = "auto",
+        precision: Precision | Literal["auto"] = "auto",
+        trust_remote_code: bool = False,
+    ) -> "TeacherSentences":
+        """Load a teacher: a folder, "demo", or an id on the hub. Raises X2StaticError: there is none, or no device."""
+        where = pick_device(device)
+        precision, _ = pick_precision(precision, None, where)
+        files = TeacherFiles.find(model, None)
+        teacher = Teacher(files, precision, where, trust_remote_code)
+        # What cuts sentences and words has nothing to do here: a text is one context.
+        words = default_words()
+        preparer = DefaultPreparer(teacher.tokenizer, SentenceSplitter("en"), words, "sentence", teacher.window, 0, 0)
+        encoder = Encoder(preparer, teacher)
+        return cls(files, precision, encoder, trust_remote_code)
+
+    @classmethod
+    def of_cache(
+        cls, cache: Cache, origin: Origin, precision: Precision | Literal["auto"] = "auto"
+    ) -> "TeacherSentences":
+        """Load the teacher that a cache was made with; refuse another one. "auto" is the cache's precision."""
+        if precision == "auto":
+            precision = cache.manifest.encoding.precision
+        plan = cache.plans()[0]
+        encoder = find_teacher(cache, plan, origin, layer=LAST, precision=precision)
+        config = recorded_config(cache, plan, **origin.changes())
+        return cls(TeacherFiles.find(config.model, config.revision), precision, encoder, origin.trust_remote_code)
+
+    @property
+    def teacher(self) -> Teacher:
+        """The loaded teacher."""
+        return self.encoder.teacher
+
+    def encode(self, texts: Sequence[str], report: Report = silent) -> npt.NDArray[np.float32]:
+        """Return the vector of each text, as `read_texts` does; what is longer than the teacher's window is cut."""
+        return read_texts(self.encoder, texts, "texts", report)
 
 
 def origin_of(request: Request) -> Origin:
@@ -20,7 +120,7 @@ def origin_of(request: Request) -> Origin:
 
 
 def load_teacher(request: Request, wanted: Sequence[str] = ()) -> Encoder:
-    """Load the teacher that the cache was made with, in the layer and precision of the request, to look at some words.
+    """Load the teacher of the cache in the layer and precision of the request; `wanted` are words to look at.
 
     Raises X2StaticError: it is not found, is another, or has no such layer.
     """
@@ -33,16 +133,6 @@ def precision_of(request: Request) -> str:
     """Return the number format in which the teacher reads: the cache's, unless the request names another."""
     precision = request.config.precision
     return request.needed_cache().manifest.encoding.precision if precision == "auto" else precision
-
-
-def read_words(request: Request, special: bool) -> npt.NDArray[np.float32]:
-    """Give each word of the vocabulary to the teacher alone, as "[CLS] word [SEP]"; return the means over its pieces.
-
-    (n_words, dim) float32; `special` says whether the special tokens are in the mean. A word without pieces has zeros;
-    of one that is longer than the teacher's window, the beginning is read. Raises X2StaticError: the teacher is not
-    found, has no such layer, or gives values that are not finite.
-    """
-    return read_texts(load_teacher(request), request.words, "words", request.report, special)
 
 
 def result_of(request: Request, matrix: npt.NDArray[np.float32], origin: dict[str, Any]) -> Result:

@@ -24,7 +24,6 @@ from x2static.durable.storage import open_atomically
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.segmentation import WordSegmentation
-from x2static.schemas.shard import Shard
 
 if TYPE_CHECKING:
     from x2static.stage1_encode.corpora.corpus import Corpus
@@ -72,45 +71,41 @@ def write_text(request: Request, longest_line: int = LONGEST_LINE) -> Text:
     file = request.folder / "text.txt"
     with open_atomically(file) as out:
         text = (_from_files if request.config.corpus else _from_cache)(request, file, out, longest_line)
+        if white := [word for word in text.words if not word or WHITE.search(word)]:
+            raise X2StaticError(
+                f"the vocabulary holds the word {white[0]!r}: gensim's reader ends words at white space; leave such "
+                "words out by a --vocab file"
+            )
     logger.info("text: %s words in %s lines", f"{text.n_words:,}", f"{text.n_lines:,}")
     text.origin |= {"text_words": text.n_words, "text_lines": text.n_lines}
     return text
 
 
 def _from_cache(request: Request, file: Path, out: BinaryIO, longest: int) -> Text:
-    _refuse_white_space(request.words)
     vocabulary, cache = pa.array(request.words, pa.string()), request.needed_cache()
     text = Text(file, request.words, request.counts, cache.segmentation())
     for shard in cache.shards():
-        for words, bounds in _sentences(shard, vocabulary):
+        lexicon = shard.lexicon()["word"].combine_chunks()  # of strings: binary_join knows no large ones
+        known = pc.is_in(lexicon, value_set=vocabulary).to_numpy(zero_copy_only=False)
+        column = shard.words()["word_ids"]
+        for start in range(0, len(column), SLICE):
+            part = column.slice(start, SLICE).combine_chunks()
+            ids = part.flatten().to_numpy()
+            chosen = known[ids]
+            # (sentences + 1,) int64, bounds of the sentences among all words, then among those of the vocabulary
+            starts = np.concatenate([[0], np.cumsum(pc.list_value_length(part).to_numpy(), dtype=np.int64)])
+            bounds = np.concatenate([[0], np.cumsum(chosen, dtype=np.int64)])[starts]
             bounds = np.unique(bounds)  # a sentence without words is no line
             if np.diff(bounds).max(initial=0) > longest:
-                pieces = [np.arange(start, stop, longest) for start, stop in pairwise(bounds.tolist())]
+                pieces = [np.arange(begin, end, longest) for begin, end in pairwise(bounds.tolist())]
                 bounds = np.append(np.concatenate(pieces), bounds[-1])
-            lists = pa.ListArray.from_arrays(bounds.astype(np.int32), words)
+            lists = pa.ListArray.from_arrays(bounds.astype(np.int32), lexicon.take(pa.array(ids[chosen])))
             text.write(out, pc.binary_join(lists, " ").to_pylist(), np.diff(bounds))
     return text
 
 
-def _sentences(shard: Shard, vocabulary: pa.StringArray) -> Iterator[tuple[pa.Array, npt.NDArray[np.int64]]]:
-    """Yield words of the vocabulary, and the bounds of sentences among them, (sentences + 1,) int64."""
-    lexicon = shard.lexicon()["word"].combine_chunks()  # of strings: binary_join knows no large ones
-    known = pc.is_in(lexicon, value_set=vocabulary).to_numpy(zero_copy_only=False)
-    column = shard.words()["word_ids"]
-    for start in range(0, len(column), SLICE):
-        part = column.slice(start, SLICE).combine_chunks()
-        ids = part.flatten().to_numpy()
-        chosen = known[ids]
-        starts = np.concatenate([[0], np.cumsum(pc.list_value_length(part).to_numpy(), dtype=np.int64)])
-        before = np.concatenate([[0], np.cumsum(chosen, dtype=np.int64)])
-        yield lexicon.take(pa.array(ids[chosen])), before[starts]
-
-
 def identities(config: BaselineConfig) -> list[dict[str, Any]]:
-    """Return what the corpora that --corpus names hold, in order.
-
-    Raises X2StaticError: one is not there, or is on the hub.
-    """
+    """Return what the corpora that --corpus names hold, in order. Raises X2StaticError: one is not there."""
     with _opened(config) as corpora:
         return [corpus.identity() for corpus in corpora]
 
@@ -146,7 +141,6 @@ def _from_files(request: Request, file: Path, out: BinaryIO, longest: int) -> Te
                 text.write(out, [" ".join(line) for line in lines], np.array([len(line) for line in lines], np.int64))
     text.words = _vocabulary(request, counts)
     text.counts = np.array([counts[word] for word in text.words], np.int64)
-    _refuse_white_space(text.words)
     if request.words:
         text.origin["words_absent"] = len(request.words) - len(text.words)
     return text
@@ -167,28 +161,14 @@ def _paragraphs(corpora: "list[Corpus]", origin: dict[str, Any]) -> Iterator[str
 
 def _vocabulary(request: Request, counts: Counter[str]) -> list[str]:
     """Return the words of text files that get a vector, by descending count, ties by word; refuse to return none."""
-    config = request.config
     candidates = counts.keys() & set(request.words) if request.words else counts.keys()
-    if not candidates:
-        raise X2StaticError(
-            f"corpus {', '.join(config.corpus)}: none of the {len(request.words):,} words of the vocabulary occurs in "
-            "it; is it of the same language, and is --vocab written as the words are cut (lower-cased)?"
-        )
     # The cache's vocabulary is chosen already, by the counts in the cache.
-    least = 1 if request.cache is not None else config.min_count
+    least = 1 if request.cache is not None else request.config.min_count
     chosen = [word for word in candidates if counts[word] >= least]
     if not chosen:
         raise X2StaticError(
-            f"corpus {', '.join(config.corpus)}: no word occurs --min-count {least} times or more; the highest count "
-            f"is {max(counts[word] for word in candidates)}; lower --min-count, or give more text"
+            f"corpus {', '.join(request.config.corpus)}: no word of the vocabulary occurs {least} times or more; the "
+            f"highest count is {max((counts[word] for word in candidates), default=0)}; lower --min-count, give more "
+            "text of the same language, and a --vocab file as words are cut (lower-cased)"
         )
-    return sorted(chosen, key=lambda word: (-counts[word], word))[: config.max_vocab]
-
-
-def _refuse_white_space(words: list[str]) -> None:
-    for word in words:
-        if not word or WHITE.search(word):
-            raise X2StaticError(
-                f"the vocabulary holds the word {word!r}: gensim's reader ends words at white space; leave such words "
-                "out by a --vocab file"
-            )
+    return sorted(chosen, key=lambda word: (-counts[word], word))[: request.config.max_vocab]

@@ -3,11 +3,8 @@
 Skip-gram and CBOW with negative sampling: Mikolov et al. 2013. fastText: skip-gram whose words are the mean of their
 own and their n-grams' vectors (Bojanowski et al. 2017). sent2vec (Pagliardini, Gupta & Jaggi, NAACL 2018): CBOW whose
 window is the whole sentence. The authors' program has no package that installs without a compiler; this is its model of
-single words:
-
-- the source vector of a sentence is the mean of all its words but the target (`shrink_windows` off);
-- negatives are drawn with probability proportional to the square root of the count (their section 2.2);
-- lines of at most 1,024 words and the learning rate are the program's defaults.
+single words: a sentence's source vector is the mean of all its words but the target (`shrink_windows` off); negatives
+are drawn by the square root of the count (their section 2.2); lines have at most 1,024 words.
 
 The program divides a sentence's gradient by its words, gensim does not: at the 0.2 that the program's documentation
 uses, ten million words gave an average similarity of 0.11, at 0.05 0.40 (docs/LOG.md, 2026-11-21). Missing are the
@@ -33,24 +30,20 @@ from x2static.machine.progress import Progress, Report
 
 LEARNING_RATES = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05, "sent2vec": 0.05}  # of the authors' programs
 SHORTEST, LONGEST = 3, 6  # characters of fastText's n-grams, the marks "<" and ">" of the word's ends included
-BUCKETS = 2_000_000  # into which fastText hashes n-grams
 MOST_BYTES = 4 << 30  # of the n-grams' vectors; larger ones get fewer buckets
-LONGEST_SENTENCE = 1024  # words of a line of sent2vec; the work grows with the square
 
 logger = logging.getLogger(__name__)
 
 
 def make(request: Request) -> Result:
-    """Train one of the four, by the name in the configuration, on a text; windows do not cross sentences.
-
-    Raises X2StaticError: there is no text, no vocabulary or no dimension, or gensim is missing.
-    """
+    """Train one of the four, by the name in the configuration, on a text; windows do not cross sentences."""
     require("baselines")
     from gensim import models  # an extra
 
     config = request.config
     arguments = _arguments(request)
-    text = write_text(request, LONGEST_SENTENCE if config.name == "sent2vec" else LONGEST_LINE)
+    # sent2vec's work grows with the square of a line.
+    text = write_text(request, 1024 if config.name == "sent2vec" else LONGEST_LINE)
     origin: dict[str, Any] = {}
     match config.name:
         case "fasttext":
@@ -65,10 +58,9 @@ def make(request: Request) -> Result:
             }
         case _:
             model = models.Word2Vec(sg=int(config.name == "skipgram"), cbow_mean=1, window=config.window, **arguments)
-    counts = dict(zip(text.words, text.counts.tolist(), strict=True))
-    model.build_vocab_from_freq(counts, corpus_count=text.n_lines)
+    model.build_vocab_from_freq(dict(zip(text.words, text.counts.tolist(), strict=True)), corpus_count=text.n_lines)
     if config.name == "fasttext":
-        buckets = min(BUCKETS, MOST_BYTES // (4 * model.vector_size))
+        buckets = min(2_000_000, MOST_BYTES // (4 * model.vector_size))
         used = draw_ngrams(model, buckets)
         logger.info("n-grams: %s of %s buckets are used", f"{used:,}", f"{buckets:,}")
         origin = {"buckets": buckets, "buckets_used": used, "ngrams": [SHORTEST, LONGEST]}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x2static.baselines.fine_tuning import FineTuning, fine_tune
-from x2static.baselines.teacher_sentences import TeacherSentences
+from x2static.baselines.teacher import TeacherSentences
 from x2static.durable.storage import canonical_json, read_json, write_atomically
 from x2static.evaluation.classification.data import ClassificationTask, read_tasks
 from x2static.evaluation.classification.protocol import accuracy, evaluate_sentence_classification, macro_f1

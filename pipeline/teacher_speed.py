@@ -85,7 +85,7 @@ def teacher_rate(measurement: Measurement) -> float:
     stay_on_one_core()
     import torch
 
-    from x2static.baselines.teacher_sentences import TeacherSentences
+    from x2static.baselines.teacher import TeacherSentences
 
     torch.set_num_threads(THREADS)
     sentences = TeacherSentences.load(

@@ -114,7 +114,7 @@ def _pairs(values: dict[str, Any], tasks: list[str] | None) -> dict[str, list[Pa
 def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
     loaded = WordVectors.load(vectors)  # before the libraries of the teacher, so that a wrong name is told at once
     from x2static.baselines.fine_tuning import FineTuning
-    from x2static.baselines.teacher_sentences import TeacherSentences
+    from x2static.baselines.teacher import TeacherSentences
     from x2static.pipeline.teacher_reference import Comparison
 
     sentences = TeacherSentences.load(

@@ -116,7 +116,7 @@ def bring_sums(point: Point, sizes: Sequence[Size], config: CompareConfig, cache
     if not size.whole:
         earlier, began = size.seconds(), time.monotonic()
         try:
-            ase.gathered(request)
+            ase.pool_layers(request)
         finally:  # what was read before a stop is not read again, nor told by the call that goes on
             size.keep_seconds(earlier + time.monotonic() - began)
 

@@ -200,7 +200,7 @@ def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Repor
     record = load(config.out, TEACHER, key)
     if record is not None and record.on("classification", data.classes):
         return record
-    from x2static.baselines.teacher_sentences import TeacherSentences
+    from x2static.baselines.teacher import TeacherSentences
     from x2static.evaluation.classification.protocol import evaluate_sentence_classification
     from x2static.stage1_encode.plan.origin import Origin
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.baselines.caches import reader
+from tests.baselines.caches import alone, reader
 from tests.teachers import NOUNS, english_sentence
-from x2static.baselines.fine_tuning import Classifier, FineTuning, fine_tune, share_of_lr
-from x2static.baselines.teacher_sentences import TeacherSentences, windows_of
+from x2static.baselines import fine_tuning
+from x2static.baselines.fine_tuning import Classifier, FineTuning, fine_tune
+from x2static.baselines.teacher import TeacherSentences, windows_of
 from x2static.durable.errors import X2StaticError
 from x2static.stage1_encode.teacher.model import load_model
 
@@ -22,7 +23,6 @@ def sentences() -> TeacherSentences:
 
 
 def toy_task(count: int, seed: int) -> tuple[list[str], list[int]]:
-    """Sentences in which the animal tells the label."""
     drawn = random.Random(seed)
     labels = [drawn.randrange(2) for _ in range(count)]
     others = [noun for noun in NOUNS if noun not in ("cat", "dog")]
@@ -30,10 +30,14 @@ def toy_task(count: int, seed: int) -> tuple[list[str], list[int]]:
 
 
 def test_a_toy_task_is_learnt_by_every_weight_below_the_head(sentences, monkeypatch):
-    classifiers, made = [], Classifier.__init__
-    monkeypatch.setattr(Classifier, "__init__", lambda self, *rest: (made(self, *rest), classifiers.append(self))[0])
+    classifiers = []
+    monkeypatch.setattr(
+        fine_tuning, "Classifier", lambda *values: classifiers.append(Classifier(*values)) or classifiers[0]
+    )
+    seen = []
     test, expected = toy_task(100, 1)
-    predicted = fine_tune(sentences, *toy_task(200, 0), test, QUICK)
+    predicted = fine_tune(sentences, *toy_task(200, 0), test, QUICK, seen.append)
+    assert [(progress.done, progress.total) for progress in seen] == [(step, 52) for step in range(53)]
     assert predicted.dtype == np.int64
     assert np.mean(predicted == expected) >= 0.95
     before = load_model(sentences.files.folder, torch.float32, False).state_dict()
@@ -56,29 +60,11 @@ def test_a_run_repeats_exactly_for_a_seed_and_leaves_teacher_and_random_state_as
 
 
 def test_scores_are_a_linear_layer_on_unbatched_means(sentences):
-    slow = reader(window=24)
     classifier = Classifier(sentences, 3).eval()
     texts = ["the cat", "the old dog sees the river and the house", "Peter", ""]
     weight, bias = (parameter.detach().numpy() for parameter in classifier.head.parameters())
     for text, scores in zip(texts, classifier(windows_of(sentences.teacher, texts)).detach().numpy(), strict=True):
-        pieces = [piece for piece, _ in slow.plain_pieces(text)]
-        states = slow.states([*slow.teacher.begin, *pieces, *slow.teacher.end])[1:-1]
-        pooled = states.mean(0) if len(states) else np.zeros(sentences.teacher.dim)
-        assert scores == pytest.approx(weight @ pooled + bias, abs=1e-4)
-
-
-def test_the_learning_rate_rises_to_its_highest_and_falls_towards_zero():
-    shares = [share_of_lr(step, 20, 0.2) for step in range(20)]
-    assert shares[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
-    assert shares[4:] == pytest.approx(np.linspace(1, 1 / 16, 16))
-    assert share_of_lr(20, 20, 0.2) == 0
-    assert [share_of_lr(step, 2, 0.1) for step in range(2)] == [1, 0.5]
-
-
-def test_progress_is_reported_to_the_end(sentences):
-    seen = []
-    fine_tune(sentences, *toy_task(20, 0), [], FineTuning(epochs=2, batch_size=8), seen.append)
-    assert [(progress.done, progress.total) for progress in seen] == [(step, 6) for step in range(7)]
+        assert scores == pytest.approx(weight @ alone(reader(window=24), text) + bias, abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Files of word vectors that others made, against gensim's own readers."""
 
 import gzip
-import logging
 import struct
 from collections import Counter
 from pathlib import Path
@@ -11,27 +10,16 @@ import pytest
 from gensim.models import FastText, KeyedVectors
 from gensim.models.fasttext import load_facebook_vectors, save_facebook_model
 
-from tests.baselines.texts import cache_of, request_of
+from tests.baselines.caches import cache_of, counted, request_of
 from x2static.baselines import pretrained
 from x2static.baselines.pretrained import FASTTEXT_MAGIC
 from x2static.baselines.request import Result
 from x2static.durable.errors import X2StaticError
-from x2static.pipeline import cli
-from x2static.pipeline.baselines import make
-from x2static.schemas.baseline import BaselineConfig
-from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.demo import gensim_data
 
 WORDS = ["the", "</s>", "naïve", "1", "새", "of", "2.5", "</t>"]
 MATRIX = np.random.default_rng(0).normal(size=(len(WORDS), 6)).astype(np.float32)
 KINDS = ("word2vec", "word2vec-bin", "glove")
-
-
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    logging.getLogger("x2static.baselines").addHandler(caplog.handler)
-    yield caplog
-    logging.getLogger("x2static.baselines").removeHandler(caplog.handler)
 
 
 def write(path: Path, kind: str) -> Path:
@@ -65,30 +53,21 @@ def fasttext(tmp_path: Path) -> Path:
     return tmp_path / "model.bin"
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_content_tells_the_format_and_the_vectors_are_those_written(tmp_path, load, kind, compressed):
-    path = write(tmp_path / "vectors.xyz", kind)
-    made = load(gzip.compress(path.read_bytes()) if compressed else path)
-    assert made.origin["file"]["format"] == kind
-    assert made.words == WORDS
-    np.testing.assert_array_equal(made.matrix, MATRIX)
-    assert made.matrix.dtype == np.float32
-    assert made.counts.tolist() == [0] * len(WORDS)
-
-
 @pytest.mark.parametrize(
-    "name", ["euclidean_vectors.bin", "high_precision.kv.bin", "lee_fasttext.vec", "toy-model.vec", "test_glove.txt"]
+    "name", [*KINDS, "euclidean_vectors.bin", "high_precision.kv.bin", "lee_fasttext.vec", "test_glove.txt"]
 )
-def test_files_of_other_programs_are_read_as_gensim_reads_them(load, name):
-    made = load(gensim_data() / name)
+def test_the_content_tells_the_format_and_the_vectors_are_as_gensim_reads_them(tmp_path, load, name):
+    path = write(tmp_path / "vectors.xyz", name) if name in KINDS else gensim_data() / name
+    made = load(path)
     kind = made.origin["file"]["format"]
-    assert (kind == "glove") == ("glove" in name)
-    keyed = KeyedVectors.load_word2vec_format(
-        gensim_data() / name, binary=kind == "word2vec-bin", no_header=kind == "glove"
+    assert kind == {"test_glove.txt": "glove", "lee_fasttext.vec": "word2vec"}.get(
+        name, name if name in KINDS else kind
     )
+    keyed = KeyedVectors.load_word2vec_format(path, binary=kind == "word2vec-bin", no_header=kind == "glove")
     assert made.words == keyed.index_to_key
     np.testing.assert_array_equal(made.matrix, keyed.vectors)
+    assert made.counts.tolist() == [0] * len(made.words)
+    np.testing.assert_array_equal(load(gzip.compress(path.read_bytes())).matrix, made.matrix)
 
 
 @pytest.mark.parametrize("name", ["lee_fasttext_new.bin", "crime-and-punishment.bin", "toy-model.bin", "own"])
@@ -116,22 +95,22 @@ def test_only_the_words_of_the_vocabulary_are_loaded_in_the_files_order(tmp_path
     np.testing.assert_array_equal(made.matrix, whole.matrix[rows])
     assert made.origin["words_absent"] == 1
     assert load(path, max_vocab=3).words == whole.words[:3]
+    with pytest.raises(X2StaticError, match=r"none of the 2 words asked for is among its \d rows"):
+        load(path, ["Sea", "Hill"])
 
 
 def test_with_a_cache_words_and_counts_are_the_caches(tmp_path):
-    cache = cache_of(tmp_path / "cache", [["of", "the", "sea", "the", "새", "the", "of"]])
-    path = write(tmp_path / "vectors", "glove")
-    make(BaselineConfig(name="load", cache=cache, out=tmp_path / "out", vectors=path, min_count=1))
-    vectors = WordVectors.load(tmp_path / "out")
-    assert vectors.words == ["the", "of", "새"]
-    assert vectors.counts.tolist() == [3, 2, 1]
-    np.testing.assert_array_equal(vectors.matrix, MATRIX[[WORDS.index(word) for word in vectors.words]])
-    assert vectors.segmentation is not None
-    assert vectors.run["words_absent"] == 1
+    sentences = [["of", "the", "sea", "the", "새", "the", "of"]]
+    path, cache = write(tmp_path / "vectors", "glove"), cache_of(tmp_path / "cache", sentences)
+    made = pretrained.make(request_of(tmp_path, cache, counted(sentences), name="load", vectors=path))
+    assert made.words == ["the", "of", "새"]
+    assert made.counts.tolist() == [3, 2, 1]
+    np.testing.assert_array_equal(made.matrix, MATRIX[[WORDS.index(word) for word in made.words]])
+    assert made.origin["words_absent"] == 1
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_words_that_are_no_utf8_empty_or_there_twice_are_left_out_and_counted(load, log, binary):
+def test_words_that_are_no_utf8_empty_or_there_twice_are_left_out_and_counted(load, caplog, binary):
     rows = [(b"a", 1.0), (b"\xff\xfe", 2.0), (b"", 3.0), (b"b", 4.0), (b"a", 5.0)]
     if binary:
         body = b"".join(word + b" " + struct.pack("<2f", value, 0) + b"\n" for word, value in rows)
@@ -141,7 +120,7 @@ def test_words_that_are_no_utf8_empty_or_there_twice_are_left_out_and_counted(lo
     assert made.words == ["a", "b"]
     assert made.matrix.tolist() == [[1, 0], [4, 0]]
     assert made.origin["file"]["rows_left_out"] == {"not UTF-8": 1, "empty": 1, "duplicate": 1}
-    assert "1 rows left out: their words are duplicate" in log.text
+    assert "1 rows left out: their words are duplicate" in caplog.text
 
 
 def test_spaces_in_and_behind_words_and_line_ends_of_windows_are_read(load):
@@ -151,11 +130,11 @@ def test_spaces_in_and_behind_words_and_line_ends_of_windows_are_read(load):
     assert load(b"the  1 2\n of  3 4\nnew york  5 6\n").words == ["the", "of", "new york"]
 
 
-def test_rows_behind_the_number_in_the_header_are_left_out_with_a_warning(load, log):
+def test_rows_behind_the_number_in_the_header_are_left_out_with_a_warning(load, caplog):
     assert load(b"2 2\nthe 1 2\nof 3 4\n\n").words == ["the", "of"]
-    assert not log.records
+    assert not caplog.records
     assert load(b"2 2\nthe 1 2\nof 3 4\nand 5 6\n").words == ["the", "of"]
-    assert "its header says 2 words; the rows behind them are left out" in log.text
+    assert "its header says 2 words; the rows behind them are left out" in caplog.text
 
 
 def test_a_binary_file_without_line_ends_and_larger_than_a_block_is_read(load, monkeypatch):
@@ -172,13 +151,10 @@ REFUSED = [
     (b"just some text\nand more\n", "holds no word vectors"),
     (b"0 5\n", "its header says 0 words of 5 dimensions; there is nothing to load"),
     (b"a 1 2\nb 1\n", "line 2: expected a word and 2 numbers, found 1 after the word"),
-    (b"a 1 2\nb 1 2 3\n", "line 2: expected a word and 2 numbers, found 3 after the word"),
     (b"2 2\na 1 2\nb 1 x\n", "line 3: could not convert string to float"),
-    (b"a 1 2\nb 1 nan\n", "row 2, 'b': holds values that are not finite"),
     (b"a 1 2\nb 1 1e39\n", "row 2, 'b': holds values that are not finite"),
     (b"3 2\na 1 2\nb 1 2\n", "its header says 3 words, it holds 2; it was cut short"),
     (b"2 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<f", 1), "its header says 2 words, it holds 1"),
-    (b"1 2\na " + struct.pack("<2f", 1, np.inf), "row 1, 'a': holds values that are not finite"),
     (b"1 2\n\xff 1 2\n", "no word that can be used is among its 1 rows"),
     (b"\x80\x04\x95\x0b\x00", r"is a pickle .*, which can run any code"),
     (b"\x93NUMPY\x01\x00", "is an array without words"),
@@ -186,6 +162,9 @@ REFUSED = [
     (gzip.compress(b"a 1 2\n" * 50, mtime=0)[:20], "cannot be read, or unpacked"),
     (FASTTEXT_MAGIC + b"\x0c\0\0\0", "damaged or cut short"),
     (gzip.compress(FASTTEXT_MAGIC + bytes(200), mtime=0), "a compressed .bin of fastText cannot be read in place"),
+    (None, "load needs a file of word vectors: give --vectors FILE"),
+    (Path("/nowhere"), "/nowhere: no such file"),
+    (Path("/tmp"), "/tmp: is a folder; --vectors takes a file"),
 ]
 
 
@@ -193,8 +172,8 @@ REFUSED = [
 def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path, load, content, message):
     with pytest.raises(X2StaticError, match=message) as refusal:
         load(content)
-    assert str(tmp_path / "vectors") in str(refusal.value)
     assert "\n" not in str(refusal.value)
+    assert not isinstance(content, bytes) or str(tmp_path / "vectors") in str(refusal.value)
 
 
 PRUNED = struct.calcsize("<4si12id3iq")
@@ -213,26 +192,3 @@ PRUNED = struct.calcsize("<4si12id3iq")
 def test_a_damaged_newer_or_quantised_bin_of_fasttext_is_refused(fasttext, load, change, message):
     with pytest.raises(X2StaticError, match=message):
         load(change(fasttext.read_bytes()))
-
-
-def test_a_file_is_needed_and_must_be_there_and_hold_words_of_the_vocabulary(tmp_path, load):
-    for file, words, message in (
-        (None, [], "load needs a file of word vectors: give --vectors FILE"),
-        (tmp_path / "nowhere", [], "nowhere: no such file"),
-        (tmp_path, [], "is a folder; --vectors takes a file"),
-        (write(tmp_path / "v", "glove"), ["Sea", "Hill"], "none of the 2 words asked for is among its 8 rows"),
-    ):
-        with pytest.raises(X2StaticError, match=message):
-            load(file, words)
-
-
-def test_the_command_loads_a_file_without_a_cache(tmp_path, capsys):
-    path = write(tmp_path / "vectors", "word2vec-bin")
-    (tmp_path / "words").write_text("새\nof\n")
-    out = str(tmp_path / "out")
-    assert cli.run(["baseline", "load", "--vectors", str(path), "--vocab", str(tmp_path / "words"), "--out", out]) == 0
-    assert "2 words, 6 dimensions" in capsys.readouterr().out
-    vectors = WordVectors.load(out)
-    assert vectors.words == ["새", "of"]
-    assert vectors.run["file"]["format"] == "word2vec-bin"
-    assert vectors.segmentation is None

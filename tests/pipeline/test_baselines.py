@@ -33,7 +33,7 @@ KILLS = {
     "after a save": ("x2static.baselines.occurrences:StateFile.write", "after", 1),
     "before a save": ("x2static.baselines.occurrences:StateFile.write", "before", 1),
     "between two saves": ("x2static.stage1_encode.encoder:Encoder.read", "after", 3),
-    "when all is read": ("x2static.baselines.sketches:Sketches.components", "before", 1),
+    "when all is read": ("x2static.baselines.principal_component:Sketches.components", "before", 1),
     "in the teacher": ("x2static.baselines.ase:_Sums.add", "after", 2),
     "before the vectors are whole": ("x2static.schemas.vectors:write_atomically", "after", 1),
 }

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from tests.pipeline.ran import run_here
 from tests.teachers import NOUNS, english_sentence, make_teacher
 from x2static.baselines import fine_tuning
-from x2static.baselines.teacher_sentences import TeacherSentences
+from x2static.baselines.teacher import TeacherSentences
 from x2static.evaluation.classification.data import read_tasks
 from x2static.evaluation.classification.protocol import evaluate_sentence_classification
 from x2static.pipeline import cli, teacher_reference, teacher_speed

@@ -124,7 +124,7 @@ def test_seconds_that_the_teacher_read_before_a_failure_are_kept(
         time.sleep(0.01)
         raise X2StaticError("no teacher")
 
-    monkeypatch.setattr("x2static.baselines.ase.gathered", add_up)
+    monkeypatch.setattr("x2static.baselines.ase.pool_layers", add_up)
     monkeypatch.setattr("x2static.pipeline.compare.scores.make_vectors", add_up)
     command = [*ase_alone(encoded, tmp_path), "--sizes", "2", "--only", "figure1"]
     seconds = []
