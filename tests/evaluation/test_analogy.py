@@ -2,6 +2,7 @@
 
 import logging
 import tracemalloc
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,10 @@ def questions_of(n_words: int, n: int, seed: int = 0) -> list[Question]:
 
 
 def written(path: Path, questions: list[Question]) -> Path:
-    questions = sorted(questions, key=lambda question: question.section)
-    path.write_text("".join(f": {q.section}\n{' '.join((*q.given, q.answer))}\n" for q in questions))
+    lines = []
+    for name, of_section in groupby(sorted(questions), key=lambda question: question.section):
+        lines += [f": {name}", *(" ".join((*question.given, question.answer)) for question in of_section)]
+    path.write_text("\n".join(lines))
     return path
 
 
