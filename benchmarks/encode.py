@@ -47,8 +47,8 @@ def paragraphs_of(corpus: str, count: int) -> list[str]:
 
 def config_of(arguments: dict[str, Any], cache: str) -> EncodeConfig:
     """Return stage one's configuration for these arguments."""
-    names = {"model": arguments["model"], "corpus": (arguments["corpus"],), "device": arguments["device"]}
-    return EncodeConfig(cache=Path(cache), limit=arguments["paragraphs"], **names)
+    names = {name: arguments[name] for name in ("model", "device")}
+    return EncodeConfig(cache=Path(cache), corpus=(arguments["corpus"],), limit=arguments["paragraphs"], **names)
 
 
 def bare(arguments: dict[str, Any], lanes: int = 0) -> Figures:

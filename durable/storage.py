@@ -5,6 +5,7 @@ leftovers and gives things their names. Readers take no lock; they find the old 
 """
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -161,11 +162,8 @@ def folder_bytes(folder: Path) -> int:
 
 def hash_file(path: Path) -> str:
     """Return the xxh3 (128 bit, hexadecimal) of a file's bytes."""
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 @contextmanager
@@ -184,12 +182,6 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def foreign_files(folder: Path) -> list[str]:
-    """Return the sorted names of what a folder holds besides a lock and a killed writer's leftovers."""
-    names = (path.name for path in folder.glob("*"))
-    return sorted(name for name in names if name != LOCK and not name.startswith(TEMPORARY))
-
-
 def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | None:
     """Return the settings that a folder was claimed with; None where it is free: absent, or without anything of worth.
 
@@ -199,7 +191,8 @@ def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | 
     if folder.exists() and not folder.is_dir():
         raise X2StaticError(f"{folder}: is a file, not a folder; give --out a folder of its own")
     if not (folder / record).is_file():
-        if foreign := foreign_files(folder):
+        names = {path.name for path in folder.glob("*")} - {LOCK}  # and a killed writer's leftovers do no harm
+        if foreign := sorted(name for name in names if not name.startswith(TEMPORARY)):
             raise X2StaticError(
                 f"{folder}: not empty and no {what} ({record} is missing, {foreign[0]} is there); give --out a new or "
                 "empty folder"
@@ -230,9 +223,5 @@ def claim(folder: Path, record: str, what: str, settings: Mapping[str, Any]) -> 
 
 def differing_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
     """Return "name: value there, value here" for each setting in which two records differ, by name, ours first."""
-    names = [*ours, *(name for name in theirs if name not in ours)]
-    return {
-        name: f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here"
-        for name in names
-        if theirs.get(name) != ours.get(name)
-    }
+    differing = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
+    return {name: f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in differing}

@@ -26,8 +26,7 @@ def write_arrays(
         header[name] = {"dtype": DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)  # the data begins at a multiple of eight
-    file.write(len(text).to_bytes(8, "little"))
-    file.write(text)
+    file.write(len(text).to_bytes(8, "little") + text)
     for array in tensors.values():
         for part in contiguous(array):
             file.write(part)

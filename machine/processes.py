@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
@@ -24,13 +24,9 @@ BACKGROUND = "x2static-background"  # name of a thread
 GRACE_SECONDS = 2.0  # for the item in hand when its consumer leaves; a read from a dead network takes far longer
 
 
-@contextmanager
-def process_pool(
-    count: int, start: Callable[..., None] | None = None, *arguments: Any
-) -> Iterator[ProcessPoolExecutor]:
-    """Start processes for calls, each of which calls `start` first. Raises BrokenProcessPool: one was killed."""
-    with ProcessPoolExecutor(count, SPAWN, _begin, (start, *arguments)) as pool:
-        yield pool
+def process_pool(count: int, start: Callable[..., None] | None = None, *arguments: Any) -> ProcessPoolExecutor:
+    """Return processes for calls, each of which calls `start` first. Calls raise BrokenProcessPool: one was killed."""
+    return ProcessPoolExecutor(count, SPAWN, _begin, (start, *arguments))
 
 
 def alone(work: Callable[..., Result], *arguments: Any) -> Result:
@@ -68,11 +64,6 @@ class Child:
         except (EOFError, ConnectionResetError):
             self.process.join()
             return None
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has ended otherwise than by itself."""
-        return bool(self.process.exitcode)
 
     def death(self) -> str:
         """Return how it ended, in words."""
@@ -143,8 +134,8 @@ def left_behind() -> bool:
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
     """Yield items while a thread works on the next one, from now on; an exception is raised in its item's place."""
-    iterator, end = iter(items), object()
-    make_next: Callable[[], Item | object] = partial(next, iterator, end)
+    end = object()
+    make_next: Callable[[], Item | object] = partial(next, iter(items), end)
     first = in_background(make_next)
 
     def rest(future: Future[Item | object]) -> Iterator[Item]:

@@ -1,24 +1,17 @@
 """A cache as a whole: beginning, opening, counting and checking. A folder that plain `zarr` and `pyarrow` can read."""
 
-import hashlib
 import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import zarr
 
 from x2static.durable.errors import DamagedShard, X2StaticError
-from x2static.durable.storage import (
-    LOCK,
-    TEMPORARY,
-    canonical_json,
-    checked_model,
-    read_json,
-    remove,
-    write_atomically,
-)
+from x2static.durable.storage import LOCK, TEMPORARY, canonical_json, checked_model, read_json, remove, write_atomically
 from x2static.schemas.manifest import Manifest, Marker, Plan
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.shard import Shard, shard_name
@@ -89,9 +82,9 @@ class Cache:
         if values["units"] is None:
             markers = [marker for _, marker in sorted(self.committed()[0].items()) if marker.plan == number]
             units = [marker.unit for marker in markers]
-            starts = [(unit.start, unit.start_line) for unit in units]
             stops = [(unit.stop, unit.stop_line) for unit in units]
-            if not markers or not markers[-1].last or starts != [start, *stops[:-1]]:
+            starts = [start, *stops[:-1]]
+            if not units or not markers[-1].last or [(unit.start, unit.start_line) for unit in units] != starts:
                 raise X2StaticError(
                     f"{file}: the corpus {values['corpus']} was not read to its end, or shards of it are damaged; "
                     "finish or repair the cache with x2static 0.1.0, which began it, or encode into another --cache"
@@ -101,8 +94,7 @@ class Cache:
 
     def indices(self) -> list[int]:
         """Return the numbers of the folders that look like shards, ascending."""
-        names = (folder.name for folder in self.shards_folder.glob("*"))
-        return sorted(int(name) for name in names if re.fullmatch(r"\d{6,}", name))
+        return sorted(int(path.name) for path in self.shards_folder.glob("*") if re.fullmatch(r"\d{6,}", path.name))
 
     def shard(self, index: int) -> Shard:
         """Open one shard. Raises DamagedShard, or X2StaticError: it is of another encoding, or a newer x2static."""
@@ -120,17 +112,12 @@ class Cache:
 
     def origin(self, content: str) -> dict[str, Any]:
         """Return what vectors record of the cache; `content` is that of the shards that they are made from."""
-        return {
-            "content": content,
-            "encoding": self.manifest.fingerprint,
-            "teacher": self.manifest.teacher,
-            "revision": self.manifest.revision,
-        }
+        ours = self.manifest
+        return {"content": content, "encoding": ours.fingerprint, "teacher": ours.teacher, "revision": ours.revision}
 
     def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
         """Return the markers of the shards that are there, and of each damaged one, why it does not count."""
-        markers: dict[int, Marker] = {}
-        damaged: dict[int, str] = {}
+        markers, damaged = dict[int, Marker](), dict[int, str]()
         for index in self.indices():
             try:
                 markers[index] = self.shard(index).marker
@@ -160,18 +147,14 @@ class Cache:
             self.segmentation()
         except X2StaticError as error:
             problems.append(str(error))
-        missing = missing_shards(self.plans(), self.indices())
-        problems += [f"shard {shard_name(index)}: missing" for index in missing]
+        problems += [f"shard {shard_name(index)}: missing" for index in missing_shards(self.plans(), self.indices())]
         return problems + [f"{path.name}: half-written" for path in sorted(self.shards_folder.glob(f"{TEMPORARY}*"))]
 
 
 def plan_shards(plans: list[Plan]) -> list[range]:
     """Return the numbers of the shards of each plan: one for each unit, behind those of the plan before it."""
-    ranges, stop = [], 0
-    for plan in plans:
-        start, stop = stop, stop + len(plan.units)
-        ranges.append(range(start, stop))
-    return ranges
+    stops = accumulate((len(plan.units) for plan in plans), initial=0)
+    return [range(start, stop) for start, stop in pairwise(stops)]
 
 
 def missing_shards(plans: list[Plan], markers: Container[int]) -> list[int]:
@@ -181,19 +164,14 @@ def missing_shards(plans: list[Plan], markers: Container[int]) -> list[int]:
 
 def totals(markers: Iterable[Marker]) -> dict[str, int]:
     """Return what shards hold together: paragraphs kept, contexts, words and the teacher's tokens."""
+    fields = {"paragraphs": "n_paragraphs", "contexts": "n_contexts", "words": "n_words", "teacher_tokens": "n_tokens"}
     listed = list(markers)
-    return {
-        "paragraphs": sum(marker.n_paragraphs for marker in listed),
-        "contexts": sum(marker.n_contexts for marker in listed),
-        "words": sum(marker.n_words for marker in listed),
-        "teacher_tokens": sum(marker.n_tokens for marker in listed),
-    }
+    return {name: sum(getattr(marker, field) for marker in listed) for name, field in fields.items()}
 
 
 def content_of(shards: list[Shard]) -> str:
     """Return the hash of the ordered markers: equal content, equal rows and words, whatever the pools."""
-    markers = "".join(shard.marker.without_pools().model_dump_json() for shard in shards)
-    return hashlib.sha256(markers.encode()).hexdigest()
+    return sha256("".join(shard.marker.without_pools().model_dump_json() for shard in shards).encode()).hexdigest()
 
 
 def may_become_cache(folder: Path) -> bool:

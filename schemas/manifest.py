@@ -63,6 +63,10 @@ class PoolMarker(Record):
     files: dict[str, str]  # xxh3 of its files, by their path in the shard's folder
 
 
+# Of a marker whose shard is not written yet.
+UNCOUNTED: dict[str, Any] = {"n_paragraphs": 0, "n_contexts": 0, "n_words": 0, "n_tokens": 0, "files": {}}
+
+
 class Marker(Record):
     """The commit marker of a shard, written last. It holds nothing that differs from run to run."""
 

@@ -157,12 +157,10 @@ class WordSegmentation:
     @cached_property
     def _cut(self) -> Cut | None:
         """What cuts a word of the other rules further."""
-        rules = self._segmenter
-        if rules is None:
+        if (rules := self._segmenter) is None:
             return None
         needed = _described(rules.versions)
-        library = LIBRARIES.get(rules.segmenter)
-        if library is None:
+        if (library := LIBRARIES.get(rules.segmenter)) is None:
             raise X2StaticError(
                 f"word segmentation: this version of x2static does not know {rules.segmenter} ({needed}); use a newer "
                 "one"
@@ -172,15 +170,13 @@ class WordSegmentation:
                 f"word segmentation: the words were cut by {needed}, but {' and '.join(library.missing)} cannot be "
                 f"found here; pip install {' '.join(f'{name}=={version}' for name, version in rules.versions.items())}"
             )
-        if library.versions != rules.versions:
-            here = _described(library.versions)
-            logger.warning("words were cut by %s, here is %s, which may cut some otherwise", needed, here)
+        if (here := library.versions) != rules.versions:
+            logger.warning("words were cut by %s, here is %s, which may cut some otherwise", needed, _described(here))
         run, longest, cut = re.compile(rules.runs), rules.longest_run, library.load(**rules.settings)
 
         def cut_runs(word: str) -> list[str]:
-            if not run.match(word):
-                return [word]
-            return [part for start in range(0, len(word), longest) for part in cut(word[start : start + longest])]
+            starts = range(0, len(word), longest)
+            return [part for i in starts for part in cut(word[i : i + longest])] if run.match(word) else [word]
 
         return cut_runs
 

@@ -6,8 +6,7 @@ largest magnitude over 127. What that does to word similarity is measured in doc
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,7 @@ import zarr
 from pydantic import ValidationError
 
 from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
-from x2static.durable.storage import (
-    TEMPORARY,
-    canonical_json,
-    hash_file,
-    read_json,
-    sync,
-    sync_all,
-    temporary_folder,
-    write_atomically,
-)
+from x2static.durable.storage import TEMPORARY, canonical_json, hash_file, read_json, sync, sync_all, temporary_folder
 from x2static.schemas.encoding import Dtype
 from x2static.schemas.manifest import Marker, PoolMarker
 
@@ -40,19 +30,17 @@ CHUNK_ROWS = 4096
 LARGEST = 127  # magnitude of an int8 code
 # No row has this code, so it can stand for "not there": a chunk that is lost reads as NaN and not as zeros.
 ABSENT = -128
-# A chunk that equals the fill value is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a missing one
-# reads as it. These are values that no context has: every chunk is written, and a lost one does not read as zeros.
-FILL: dict[str, float] = {"float16": float("nan"), "float32": float("nan"), "float64": float("nan"), "int8": ABSENT}
-
 WritePool = Callable[[Path], None]  # writes a pool's arrays into a shard's folder, under the pool's name
+# Arrays are read and written by zarrs: 7.1 GB/s, by zarr's own pipeline 2.7. An array takes its pipeline when it is
+# opened; the settings are the whole process's, so one thread opens at a time.
+ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
 _OPENING = threading.Lock()
 
 
 def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return start, start + 1 ... start + length - 1 for each pair, one after the other; (sum of lengths,) int64."""
     before = np.cumsum(lengths) - lengths
-    rows: npt.NDArray[np.int64] = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
-    return rows
+    return np.asarray(np.repeat(starts - before, lengths) + np.arange(int(lengths.sum())))
 
 
 @dataclass(frozen=True)
@@ -82,59 +70,46 @@ def staged_folder(shards: Path, index: int) -> Path:
 def stage_shard(
     shards: Path,
     index: int,
-    words: ShardWords,
     marker: Marker,
     pools: Mapping[str, WritePool],
     settings: Mapping[str, str],
+    words: ShardWords | None,
 ) -> Marker:
-    """Write a whole shard under a temporary name, and return its marker as written; `commit_folder` gives it its name.
+    """Write a shard, or further pools of one, under a temporary name, and return its marker as written.
 
     Args:
         shards: the cache's `shards` folder; no other process writes this shard.
         index: number of the shard.
-        words: what is no pool's.
         marker: the shard's; counts and hashes are filled in here.
-        pools: what writes the arrays of each pool, by its name; `contexts` is among them.
+        pools: what writes the arrays of each pool, by its name; `contexts` is among those of a whole shard.
         settings: of each further pool, what was asked of it (see PoolMarker).
+        words: what is no pool's, for `commit_folder` to name the whole; None for pools alone, see `commit_pools`.
     """
     with temporary_folder(staged_folder(shards, index)) as folder:
         zarr.create_group(folder)
         for write in pools.values():
             write(folder)
-        lists = pa.ListArray.from_arrays(words.word_offsets, words.word_ids)
-        write_table(folder / "words.arrow", pa.table([words.paragraphs, lists], schema=WORDS_SCHEMA))
-        columns = [pa.array(words.lexicon, pa.string()), words.counts]
-        write_table(folder / "lexicon.arrow", pa.table(columns, schema=LEXICON_SCHEMA))
-        files = hash_files(folder)
-        complete = marker.model_copy(
-            update={
-                "n_paragraphs": words.n_paragraphs,
-                "n_contexts": len(words.paragraphs),
-                "n_words": len(words.word_ids),
-                "n_tokens": words.n_tokens,
-                "files": {name: xxh3 for name, xxh3 in files.items() if name.partition("/")[0] not in settings},
-                "pools": _pool_markers(files, settings),
-            }
-        )
+        if words:
+            lists = pa.ListArray.from_arrays(words.word_offsets, words.word_ids)
+            write_table(folder / "words.arrow", pa.table([words.paragraphs, lists], schema=WORDS_SCHEMA))
+            columns = [pa.array(words.lexicon, pa.string()), words.counts]
+            write_table(folder / "lexicon.arrow", pa.table(columns, schema=LEXICON_SCHEMA))
+        files, further = hash_files(folder), dict(marker.pools)
+        for pool in sorted(settings):
+            own = {name: files.pop(name) for name in list(files) if name.startswith(f"{pool}/")}
+            further[pool] = PoolMarker(settings=settings[pool], files=own)
+        changed: dict[str, Any] = {"pools": further}
+        if words:
+            changed |= {"n_paragraphs": words.n_paragraphs, "n_contexts": len(words.paragraphs), "files": files}
+            changed |= {"n_words": len(words.word_ids), "n_tokens": words.n_tokens}
+        complete = marker.model_copy(update=changed)
         (folder / MARKER).write_bytes(canonical_json(complete.model_dump()))
         sync_all(folder)
     return complete
 
 
-def stage_pools(
-    shards: Path, index: int, marker: Marker, pools: Mapping[str, WritePool], settings: Mapping[str, str]
-) -> Marker:
-    """Write what further pools took of a unit under a temporary name, and return the marker for `commit_pools`."""
-    with temporary_folder(staged_folder(shards, index)) as folder:
-        for write in pools.values():
-            write(folder)
-        added = _pool_markers(hash_files(folder), settings)
-        sync_all(folder)
-    return marker.model_copy(update={"pools": {**marker.pools, **added}})
-
-
-def commit_pools(shards: Path, index: int, marker: Marker, names: list[str]) -> None:
-    """Move staged pools into their shard, and then write its marker anew.
+def commit_pools(shards: Path, index: int, names: Iterable[str]) -> None:
+    """Move staged pools into their shard, and then its new marker.
 
     Killed in between, the shard is as it was, beside files of no marker, which the next call replaces.
     """
@@ -144,17 +119,9 @@ def commit_pools(shards: Path, index: int, marker: Marker, names: list[str]) -> 
             shutil.rmtree(folder / name)
         (staged / name).rename(folder / name)
     sync(folder)
-    write_atomically(folder / MARKER, canonical_json(marker.model_dump()))
+    (staged / MARKER).replace(folder / MARKER)
+    sync(folder)
     shutil.rmtree(staged)
-
-
-def _pool_markers(files: dict[str, str], settings: Mapping[str, str]) -> dict[str, PoolMarker]:
-    """Return the markers of further pools, each of which has its files in a folder of its name."""
-    markers: dict[str, PoolMarker] = {}
-    for pool in sorted(settings):
-        own = {name: xxh3 for name, xxh3 in files.items() if name.startswith(f"{pool}/")}
-        markers[pool] = PoolMarker(settings=settings[pool], files=own)
-    return markers
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -198,10 +165,10 @@ class Shard:
 
     def contexts(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float16]:
         """Return rows [start, stop) of the context vectors, (stop - start, dim), however they are stored."""
-        rows = np.asarray(open_array(self.folder / CONTEXTS)[start:stop])
+        rows: npt.NDArray[Any] = open_array(self.folder / CONTEXTS)[start:stop]
         if rows.dtype != np.int8:
-            return np.asarray(rows, dtype=np.float16)
-        scales = np.asarray(open_array(self.folder / "scales")[start:stop], np.float32)
+            return rows
+        scales = open_array(self.folder / "scales")[start:stop]
         contexts = np.empty(rows.shape, np.float16)
         for first in range(0, len(rows), CHUNK_ROWS):  # or float32 would take twice the memory of what is returned
             chunk = slice(first, first + CHUNK_ROWS)
@@ -255,35 +222,19 @@ def read_table(path: Path) -> pa.Table:
         raise DamagedShard(f"{path}: not a valid Arrow file ({error}); {REMEDY}") from error
 
 
-@contextmanager
-def _zarrs() -> Iterator[None]:
-    """Let arrays that are opened in the block be read and written by zarrs: 7.1 GB/s, by zarr's own pipeline 2.7.
-
-    An array takes its pipeline when it is opened; the settings are the whole process's, so one thread opens at a time.
-    """
-    with _OPENING, zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
-        yield
-
-
 def open_array(path: Path) -> Any:
     """Open a zarr array to read."""
-    with _zarrs():
+    with _OPENING, zarr.config.set(ZARRS):
         return zarr.open_array(path, mode="r")
 
 
 def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...]) -> Any:
     """Create an uncompressed zarr array in a shard's folder; a chunk is stored in full, whatever is in it."""
-    with _zarrs():
-        return zarr.create_array(
-            folder,
-            name=name,
-            shape=shape,
-            chunks=chunks,
-            dtype=dtype,
-            compressors=None,
-            filters=None,
-            fill_value=FILL[dtype],
-        )
+    # A chunk of the fill value alone is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a missing one
+    # reads as it. These no context has: every chunk is written, and a lost one does not read as zeros.
+    stored = {"compressors": None, "filters": None, "fill_value": ABSENT if dtype == "int8" else float("nan")}
+    with _OPENING, zarr.config.set(ZARRS):
+        return zarr.create_array(folder, name=name, shape=shape, chunks=chunks, dtype=dtype, **stored)
 
 
 def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtype) -> None:
@@ -296,19 +247,18 @@ def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtyp
     stored = create_array(folder, CONTEXTS, (n_rows, dim), dtype, (chunk, dim))
     scales = create_array(folder, "scales", (n_rows,), "float32", (chunk,)) if dtype == "int8" else None
     for start in range(0, n_rows, CHUNK_ROWS):
-        rows = contexts[start : start + CHUNK_ROWS]
+        rows = slice(start, start + CHUNK_ROWS)
         if scales is None:
-            stored[start : start + CHUNK_ROWS] = rows.astype(np.float16)
+            stored[rows] = contexts[rows].astype(np.float16)
         else:
-            stored[start : start + CHUNK_ROWS], scales[start : start + CHUNK_ROWS] = quantise(rows)
+            stored[rows], scales[rows] = quantise(contexts[rows])
 
 
 def quantise(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     """Return codes of finite rows, (n, dim) int8 rounded half to even, and their scales, (n,) float32, 0 for zeros."""
     values = np.asarray(rows, np.float32)
     scales: npt.NDArray[np.float32] = np.abs(values).max(axis=1, initial=0) / np.float32(LARGEST)
-    divisors = np.where(scales > 0, scales, np.float32(1))
-    codes = np.rint(values / divisors[:, None])
+    codes = np.rint(values / np.where(scales > 0, scales, np.float32(1))[:, None])
     # A scale of few bits (magnitudes below 1e-36) may have been rounded down.
     return np.clip(codes, -LARGEST, LARGEST).astype(np.int8), scales
 

@@ -114,8 +114,7 @@ class WordVectors:
         (folder / RUN).unlink(missing_ok=True)  # else a crash would leave it beside files of two runs
         with open_atomically(folder / MATRIX) as file:
             write_arrays(file, {"vectors": np.asarray(self.matrix, np.float32)})
-        schema = pa.schema([("word", pa.string()), ("count", pa.int64())])
-        table = pa.table([pa.array(self.words, pa.string()), self.counts], schema=schema)
+        table = pa.table({"word": pa.array(self.words, pa.string()), "count": pa.array(self.counts, pa.int64())})
         with open_atomically(folder / VOCABULARY) as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
         if self.segmentation is not None:

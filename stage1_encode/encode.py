@@ -220,7 +220,7 @@ class Work:
         """Give a shard, or what is added to one, its name."""
         shards, index = self.cache.shards_folder, staged.job.shard
         if staged.job.marker is not None:
-            commit_pools(shards, index, staged.marker, list(staged.job.pools))
+            commit_pools(shards, index, staged.job.pools)
         else:
             # A damaged shard of this number, which `repair` leaves until there is a better one, goes now.
             commit_folder(staged_folder(shards, index), shards / shard_name(index), replace=True)

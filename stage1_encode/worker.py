@@ -15,8 +15,8 @@ from functools import partial
 from x2static.machine.device import pick_device
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.manifest import Marker, Plan, Unit
-from x2static.schemas.shard import CONTEXTS, stage_pools, stage_shard
+from x2static.schemas.manifest import UNCOUNTED, Marker, Plan, Unit
+from x2static.schemas.shard import CONTEXTS, stage_shard
 from x2static.stage1_encode.cache_folder import check_teacher
 from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
@@ -115,21 +115,9 @@ class Worker:
         """Write what a unit became under a temporary name."""
         writes = {pool: partial(of_unit.write, unit=name) for pool, of_unit in encoded.pools.items()}
         settings = {pool.name: pool.settings for pool in self._pools if pool.name in writes and pool.name != CONTEXTS}
-        if job.marker is not None:
-            marker = stage_pools(self._shards, job.shard, job.marker, writes, settings)
-        else:
-            new = Marker(
-                plan=job.plan,
-                unit=unit,
-                last=job.last,
-                encoding=self._fingerprint,
-                n_paragraphs=0,
-                n_contexts=0,
-                n_words=0,
-                n_tokens=0,
-                files={},
-            )
-            marker = stage_shard(self._shards, job.shard, encoded.words.of_shard(), new, writes, settings)
+        new = Marker(plan=job.plan, unit=unit, last=job.last, encoding=self._fingerprint, **UNCOUNTED)
+        words = None if job.marker else encoded.words.of_shard()
+        marker = stage_shard(self._shards, job.shard, job.marker or new, writes, settings, words)
         return Staged(job, marker, encoded.n_read, encoded.n_padded)
 
 

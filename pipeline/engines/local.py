@@ -47,7 +47,7 @@ def _hand_out(
                     message = child.receive()
                     if message is None:
                         lost = in_hand.pop(child)
-                        if child.failed:
+                        if child.process.exitcode:
                             deaths.append(child.death())
                             logger.warning("an encoder is gone, %s; %d units go to others", child.death(), len(lost))
                         to_do.extendleft(reversed(lost.values()))

@@ -10,7 +10,7 @@ import numpy as np
 from x2static.durable.storage import commit_folder, remove
 from x2static.schemas.cache import begin_cache
 from x2static.schemas.encoding import Dtype, Encoding
-from x2static.schemas.manifest import Manifest, Marker, Plan, Unit
+from x2static.schemas.manifest import UNCOUNTED, Manifest, Marker, Plan, Unit
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.shard import CONTEXTS, ShardWords, shard_name, stage_shard, staged_folder, write_contexts
 
@@ -28,7 +28,7 @@ def write_shard(
 ) -> Marker:
     write = partial(write_contexts, contexts=content.contexts, dtype=dtype)
     shards.mkdir(parents=True, exist_ok=True)
-    complete = stage_shard(shards, index, content, marker, {CONTEXTS: write}, {})
+    complete = stage_shard(shards, index, marker, {CONTEXTS: write}, {}, content)
     commit_folder(staged_folder(shards, index), shards / shard_name(index), replace)
     return complete
 
@@ -109,11 +109,7 @@ def marker(index: int, plan: int = 0, last: bool = False, fingerprint: str | Non
         unit=unit(index),
         last=last,
         encoding=fingerprint or encoding().fingerprint,
-        n_paragraphs=0,
-        n_contexts=0,
-        n_words=0,
-        n_tokens=0,
-        files={},
+        **UNCOUNTED,
     )
 
 

@@ -114,7 +114,7 @@ def test_shards_and_content_are_the_same_with_and_without_them_and_a_finished_ca
 KILLS = {
     "in a new shard": (False, ("x2static.schemas.shard:write_table", "after", 8)),
     "before sums have their name": (True, ("x2static.stage1_encode.encode:commit_pools", "before", 3)),
-    "between sums and marker": (True, ("x2static.schemas.shard:write_atomically", "before", 3)),
+    "between sums and marker": (True, ("x2static.schemas.shard:sync", "after", 5)),
 }
 
 
