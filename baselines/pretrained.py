@@ -216,7 +216,8 @@ def _binary_rows(path: Path, dim: int, n_rows: int) -> Iterator[Row]:
                 if not more or (space < 0 and len(buffer) - start > BLOCK):
                     return
                 buffer, start = buffer[start:] + more, 0
-            yield buffer[start:space].lstrip(b"\n"), partial(np.frombuffer, buffer, "<f4", dim, space + 1), 0
+            row = partial(np.frombuffer, buffer, "<f4", dim, space + 1)
+            yield buffer[start:space].lstrip(b"\n"), row, 0  # type: ignore[misc]  # "<f4" is float32 to numpy alone
             start = space + 1 + 4 * dim
 
 
