@@ -1,19 +1,13 @@
 """The map, and what else names files and functions of the house, names those that are there."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 
-FOLDERS = {link.name for link in (ROOT / "x2static").iterdir() if link.is_dir()} | {
-    ".ci",
-    "benchmarks",
-    "docs",
-    "examples",
-    "tests",
-}
+ROOMS = {link.name for link in (ROOT / "x2static").iterdir() if link.is_dir()}
+FOLDERS = ROOMS | {".ci", "benchmarks", "docs", "examples", "tests"}
 PATH = re.compile(r"(?<![\w/.])[\w.-]+(?:/[\w.-]+)+/?|(?<![\w/.])[\w.-]+/(?=[\s`])|(?<![\w/.])\w+\.py\b")
 NAME_IN_FILE = re.compile(r"`(\w+)` (?:of|in) `([\w/]+\.py)`")
 KILL_POINT = re.compile(r'"x2static\.([\w.]+):([\w.]+)"')
@@ -26,14 +20,11 @@ def test_every_file_that_a_document_names_exists(document: str) -> None:
     if document != "docs/ARCHITECTURE.md":  # the others name files of users too
         paths = {path for path in paths if path.split("/")[0] in FOLDERS}
     # The map writes names within a room without the room.
-    lost = [path for path in paths if not any(folder.exists() for folder in places(document, path))]
+    homes = {path: [ROOT / path, (ROOT / document).parent / path, *ROOT.glob(f"*/{path}")] for path in paths}
+    lost = [path for path, places in homes.items() if not any(place.exists() for place in places)]
     assert (len(paths) > 5, lost) == (True, [])
     for name, file in NAME_IN_FILE.findall(text):
         assert name in (ROOT / file).read_text("utf-8"), f"{document}: {name} of {file}"
-
-
-def places(document: str, path: str) -> list[Path]:
-    return [ROOT / path, (ROOT / document).parent / path, *ROOT.glob(f"*/{path}")]
 
 
 def test_every_kill_point_of_the_tests_exists() -> None:

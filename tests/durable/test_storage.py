@@ -1,6 +1,5 @@
 """A file is whole or absent, and a folder has one writer."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +33,6 @@ def folder_with(path: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
 def test_a_write_that_fails_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch, step):
-    storage.write_atomically(tmp_path / "a.json", b"first")
     storage.write_atomically(tmp_path / "a.json", b"old")
 
     def fail(*_: object) -> None:
@@ -48,14 +46,11 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_temporary_one(tmp_path, m
 
 
 def test_a_file_written_in_pieces_has_its_name_only_when_it_is_whole(tmp_path):
-    with storage.open_atomically(tmp_path / "a.txt") as file:
+    with pytest.raises(KeyboardInterrupt), storage.open_atomically(tmp_path / "a.txt") as file:
         file.write(b"first ")
         assert not (tmp_path / "a.txt").exists()
-        file.write(b"second")
-    assert (tmp_path / "a.txt").read_bytes() == b"first second"
-    with pytest.raises(KeyboardInterrupt), storage.open_atomically(tmp_path / "b.txt"):
         raise KeyboardInterrupt
-    assert names(tmp_path) == ["a.txt"]
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("old", [True, False])
@@ -75,16 +70,13 @@ def test_a_folder_takes_its_place_with_all_it_holds_once_it_is_durable(tmp_path,
 
 def test_equal_values_have_one_json_text_and_it_is_read_back(tmp_path):
     assert storage.canonical_json({"b": 1, "a": "é"}) == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
-    value = {"a": [1, None, "é"], "b": {"c": 0.1}}
-    (tmp_path / "a.json").write_bytes(storage.canonical_json(value))
-    assert storage.read_json(tmp_path / "a.json") == value == json.loads((tmp_path / "a.json").read_text("utf-8"))
-
-
-@pytest.mark.parametrize("data", [b"", b"{", b'{"a": "\xff"}'])
-def test_a_file_that_is_no_json_is_named(tmp_path, data):
-    (tmp_path / "a.json").write_bytes(data)
-    with pytest.raises(X2StaticError, match=r"a\.json: not valid JSON"):
-        storage.read_json(tmp_path / "a.json")
+    value, file = {"a": [1, None, "é"], "b": {"c": 0.1}}, tmp_path / "a.json"
+    file.write_bytes(storage.canonical_json(value))
+    assert storage.read_json(file) == value
+    for data in (b"", b"{", b'{"a": "\xff"}'):
+        file.write_bytes(data)
+        with pytest.raises(X2StaticError, match=r"a\.json: not valid JSON"):
+            storage.read_json(file)
 
 
 def test_leftovers_go_and_everything_else_stays(tmp_path):
@@ -97,14 +89,13 @@ def test_leftovers_go_and_everything_else_stays(tmp_path):
 
 def test_the_hash_sees_every_byte(tmp_path):
     file = tmp_path / "a"
-    data = bytearray(3 << 20)  # more than the 1 MiB that is read at once
-    file.write_bytes(data)
-    before = storage.hash_file(file)
-    data[-1] = 1
-    file.write_bytes(data)
-    assert storage.hash_file(file) != before
     file.write_bytes(b"")
     assert storage.hash_file(file) == "99aa06d3014798d86001c324468d497f"  # xxh3-128 of nothing, by its specification
+    hashes = set()
+    for last in (b"a", b"b"):
+        file.write_bytes(bytes(3 << 20) + last)  # more than is read at once
+        hashes.add(storage.hash_file(file))
+    assert len(hashes) == 2
 
 
 @pytest.mark.parametrize("end", ["ends", "is killed"])
@@ -121,8 +112,3 @@ def test_a_second_process_is_refused_until_the_first(tmp_path, end):
     process.communicate(b"\n")
     with storage.only_writer(folder, "cache"):
         assert (folder / ".lock").exists()
-
-
-def test_an_error_inside_the_block_is_not_taken_for_a_held_lock(tmp_path):
-    with pytest.raises(ValueError, match="mine"), storage.only_writer(tmp_path, "run"):
-        raise ValueError("mine")

@@ -52,35 +52,17 @@ def flip_byte(path: Path) -> None:
 
 
 def encoding(**changes: object) -> Encoding:
-    values: dict[str, object] = {
-        "weights": "w" * 64,
-        "teacher_config": "c" * 64,
-        "tokenizer": "t" * 64,
-        "layer": "last",
-        "context": "paragraph",
-        "compat": None,
-        "window": 512,
-        "words": RULES.sha256,
-        "language": "en",
-        "sentences": "sentencex 1.0",
-        "min_sentences": 3,
-        "min_characters": 140,
-        "dtype": "float16",
-        "precision": "float32",
-        "attention": "sdpa",
-        "dim": DIM,
-    }
-    return Encoding.model_validate({**values, **changes})
+    hashes = {"weights": "w" * 64, "teacher_config": "c" * 64, "tokenizer": "t" * 64, "words": RULES.sha256}
+    teacher = {"layer": "last", "window": 512, "precision": "float32", "attention": "sdpa", "dim": DIM}
+    return Encoding.model_validate({**hashes, **teacher, "sentences": "sentencex 1.0", **changes})
 
 
-MANIFEST = Manifest(
-    format=1,
-    teacher="fake",
-    revision=None,
-    fingerprint=encoding().fingerprint,
-    encoding=encoding(),
-    versions={"x2static": "0"},
-)
+def manifest(kind: Encoding) -> Manifest:
+    names = {"format": 1, "teacher": "fake", "revision": None, "versions": {"x2static": "0"}}
+    return Manifest(fingerprint=kind.fingerprint, encoding=kind, **names)
+
+
+MANIFEST = manifest(encoding())
 
 
 def unit(index: int, stop: int | None = None) -> Unit:
@@ -88,29 +70,13 @@ def unit(index: int, stop: int | None = None) -> Unit:
 
 
 def plan(units: int) -> Plan:
-    return Plan(
-        corpus="corpus.txt",
-        identity={"kind": "text", "xxh3": "0"},
-        seen={"size": 1},
-        licence=None,
-        unit=10,
-        on_bad_text="fail",
-        max_paragraph_bytes=1000,
-        skipped=0,
-        first=0,
-        limit=None,
-        units=tuple(unit(index) for index in range(units)),
-    )
+    whole = {"identity": {"kind": "text", "xxh3": "0"}, "seen": {"size": 1}, "licence": None, "skipped": 0, "first": 0}
+    return Plan(corpus="corpus.txt", unit=10, limit=None, units=tuple(map(unit, range(units))), **whole)
 
 
 def marker(index: int, plan: int = 0, last: bool = False, fingerprint: str | None = None) -> Marker:
-    return Marker(
-        plan=plan,
-        unit=unit(index),
-        last=last,
-        encoding=fingerprint or encoding().fingerprint,
-        **UNCOUNTED,
-    )
+    fingerprint = fingerprint or encoding().fingerprint
+    return Marker(plan=plan, unit=unit(index), last=last, encoding=fingerprint, **UNCOUNTED)
 
 
 def content(rows: int, seed: int = 0, dim: int = DIM) -> ShardContent:

@@ -23,16 +23,11 @@ import zarr
 assert "zarrs" not in sys.modules and "schemas" not in sys.modules
 folder = sys.argv[1]
 group = zarr.open_group(folder, mode="r")
-words = pa.ipc.open_file(pa.memory_map(folder + "/words.arrow")).read_all()
-lexicon = pa.ipc.open_file(pa.memory_map(folder + "/lexicon.arrow")).read_all()
-json.dump({
-    "pipeline": zarr.config.get("codec_pipeline.path"),
-    "format": group.metadata.zarr_format,
-    "arrays": {name: [str(array.dtype), array[:].tolist()] for name, array in group.arrays()},
-    "words": words.to_pydict(),
-    "lexicon": lexicon.to_pydict(),
-    "types": [str(field.type) for field in [*words.schema, *lexicon.schema]],
-}, sys.stdout)
+tables = [pa.ipc.open_file(pa.memory_map(folder + name)).read_all() for name in ("/words.arrow", "/lexicon.arrow")]
+arrays = {name: [str(array.dtype), array[:].tolist()] for name, array in group.arrays()}
+types = [str(field.type) for table in tables for field in table.schema]
+assert "zarrs" not in zarr.config.get("codec_pipeline.path").lower() and group.metadata.zarr_format == 3
+json.dump([arrays, types, *(table.to_pydict() for table in tables)], sys.stdout)
 """
 
 
@@ -54,29 +49,25 @@ def assert_within_half_a_scale(read: np.ndarray, written: np.ndarray) -> None:
     assert (np.abs(read - exact) <= half * (1 + 1e-5) + np.abs(exact) * 2.0**-11 * 1.01 + 2.0**-25).all()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int8"])
-@pytest.mark.parametrize("rows", [0, 6])
+@pytest.mark.parametrize(("rows", "dtype"), [(0, "float16"), (6, "float16"), (6, "int8")])
 def test_plain_zarr_and_pyarrow_read_a_shard(tmp_path, rows, dtype):
     written = content(rows)
     folder = write(tmp_path, written, dtype).folder
     # Away from the checkout, so that nothing of x2static can be imported.
     command = [sys.executable, "-I", "-c", PLAIN_READER, str(folder)]
-    read = json.loads(subprocess.run(command, cwd=folder, capture_output=True, check=True, text=True).stdout)
-    assert "zarrs" not in read["pipeline"].lower()
-    assert read["format"] == 3
-    types = {name: dtype for name, (dtype, _) in read["arrays"].items()}
-    rows_read = np.array(read["arrays"]["contexts"][1]).reshape(rows, 8)
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=True, text=True)
+    arrays, types, words, lexicon = json.loads(done.stdout)
+    rows_read = np.array(arrays["contexts"][1]).reshape(rows, 8)
     if dtype == "int8":
-        assert types == {"contexts": "int8", "scales": "float32"}
-        rows_read = rows_read * np.array(read["arrays"]["scales"][1])[:, None]
+        assert (arrays["contexts"][0], arrays["scales"][0], len(arrays)) == ("int8", "float32", 2)
+        rows_read = rows_read * np.array(arrays["scales"][1])[:, None]
         assert_within_half_a_scale(rows_read.astype(np.float16), written.contexts)
     else:
-        assert types == {"contexts": "float16"}
-        assert rows_read.tolist() == written.contexts.tolist()
-    assert read["words"]["paragraph"] == written.paragraphs.tolist()
-    assert read["words"]["word_ids"] == lists(written.word_offsets, written.word_ids)
-    assert read["lexicon"] == {"word": written.lexicon, "count": written.counts.tolist()}
-    assert read["types"] == ["int32", "list<item: int32>", "string", "int64"]
+        assert arrays == {"contexts": ["float16", written.contexts.tolist()]}
+    ids = lists(written.word_offsets, written.word_ids)
+    assert words == {"paragraph": written.paragraphs.tolist(), "word_ids": ids}
+    assert lexicon == {"word": written.lexicon, "count": written.counts.tolist()}
+    assert types == ["int32", "list<item: int32>", "string", "int64"]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
@@ -101,35 +92,17 @@ def test_what_is_written_is_read_whole_and_in_slices(tmp_path, rows, dtype):
     assert shard.damage() == shard.strangers() == []
 
 
-def test_float32_contexts_are_stored_as_the_float16_that_they_round_to(tmp_path):
-    written = content(6)
-    wide = replace(written, contexts=written.contexts.astype(np.float32) * np.float32(1.0001))
-    assert np.array_equal(write(tmp_path, wide).contexts(), wide.contexts.astype(np.float16))
-
-
 def test_the_marker_counts_what_was_written_and_keeps_its_unit(tmp_path):
     written = content(6)
+    written = replace(written, contexts=written.contexts.astype(np.float32) * np.float32(1.0001))
     returned = write_shard(tmp_path, 0, written, marker(0, last=True))
-    read = Shard.open(tmp_path / "000000").marker
+    shard = Shard.open(tmp_path / "000000")
+    read = shard.marker
+    assert np.array_equal(shard.contexts(), written.contexts.astype(np.float16)), "rounded"
     assert read == returned
     assert (read.n_contexts, read.n_words, read.n_paragraphs, read.n_tokens) == (6, len(written.word_ids), 2, 42)
     assert (read.last, read.unit) == (True, marker(0).unit)
     assert {"words.arrow", "lexicon.arrow", "zarr.json", "contexts/zarr.json"} < read.files.keys()
-
-
-@pytest.mark.parametrize("dtype", ["float16", "int8"])
-def test_the_same_content_gives_the_same_bytes(tmp_path, dtype):
-    one, other = (write(tmp_path / name, content(50), dtype).folder for name in ("one", "other"))
-    assert hash_files(one) == hash_files(other)
-    assert (one / "shard.json").read_bytes() == (other / "shard.json").read_bytes()
-
-
-def test_int8_halves_the_contexts(tmp_path):
-    def size(dtype: str) -> int:
-        folder = write(tmp_path / dtype, content(600, dim=64), dtype).folder
-        return sum(path.stat().st_size for path in folder.glob("*/c/**/*") if path.is_file())
-
-    assert (size("float16"), size("int8")) == (600 * 64 * 2, 600 * (64 + 4))
 
 
 @pytest.mark.parametrize(("dtype", "value"), [("float16", 0), ("int8", 0), ("int8", -1), ("int8", 1)])
@@ -210,18 +183,16 @@ def test_files_that_are_changed_missing_or_foreign_are_named(tmp_path, name):
         Shard.open(shard.folder)
 
 
-@pytest.mark.parametrize("name", ["words", "lexicon"])
-def test_a_table_that_is_no_arrow_is_refused(tmp_path, name):
+def test_a_table_that_is_no_arrow_is_refused(tmp_path):
     shard = write(tmp_path)
-    (shard.folder / f"{name}.arrow").write_bytes(b"x" * 500)
-    with pytest.raises(X2StaticError, match=rf"{name}\.arrow: not a valid Arrow file"):
-        getattr(shard, name)()
+    (shard.folder / "words.arrow").write_bytes(b"x" * 500)
+    with pytest.raises(X2StaticError, match=r"words\.arrow: not a valid Arrow file"):
+        shard.words()
 
 
 HOSTILE = {
     "zeros": [0.0] * 8,
     "one huge value": [65504.0, 1.0, -1.0, 0.25, 0.0, 3.0, 257.0, 258.0],
-    "one huge negative value": [-65504.0, 1.0, -1.0, 0.25, 0.0, 3.0, 257.0, 258.0],
     "subnormal in float16": [6e-8, -6e-8, 1.2e-7, 0.0, 6e-8, 3e-7, -3e-7, 1e-6],
     "subnormal in float32": [1e-45, -3e-44, 2e-43, 0.0, 1e-40, 1e-42, -1e-41, 1e-44],
     "tiny beside ordinary": [1e-30, 1.0, -1e-30, 0.5, 1e-9, -1.0, 0.0, 2e-3],
@@ -248,7 +219,6 @@ def test_codes_and_scales_are_within_half_a_scale(name, dtype):
     [
         ([[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5]], [[127, 0, 2, 2, 0, -2, -2]], [1]),  # halves to even
         ([[-3.0, 1.0], [3.0, -1.0]], [[-127, 42], [127, -42]], [np.float32(3) / np.float32(127)] * 2),
-        ([[0.0, 0.0]], [[0, 0]], [0]),
         (np.zeros((0, 4)), np.zeros((0, 4)), np.zeros(0)),
         (np.zeros((3, 0)), np.zeros((3, 0)), np.zeros(3)),
     ],
@@ -257,8 +227,3 @@ def test_codes_are_what_they_are_defined_to_be(rows, codes, scales):
     ours = quantise(np.array(rows, np.float32))
     assert np.array_equal(ours[0], codes)
     assert np.array_equal(ours[1], scales)
-
-
-def test_what_is_absent_is_not_a_number():
-    codes, scales = np.array([[-128, -128], [1, 2]], np.int8), np.array([1, np.nan], np.float32)
-    assert np.isnan(dequantise(codes, scales)).all()

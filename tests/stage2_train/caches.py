@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tests.schemas.caches import RULES, ShardContent, encoding, marker, plan, write_shard
+from tests.schemas.caches import RULES, ShardContent, encoding, manifest, marker, plan, write_shard
 from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache
-from x2static.schemas.manifest import Manifest, Plan
+from x2static.schemas.manifest import Plan
 from x2static.schemas.segmentation import SEGMENTATION
 from x2static.schemas.shard import MARKER, shard_name
 from x2static.schemas.training import TrainConfig
@@ -60,11 +60,8 @@ def write_cache(
     kind = encoding(context=context, dim=dim)
     (path / "shards").mkdir(parents=True)
     (path / "plans").mkdir()
-    manifest = Manifest(
-        format=1, teacher="fake", revision=None, fingerprint=kind.fingerprint, encoding=kind, versions={"x2static": "0"}
-    )
     (path / SEGMENTATION).write_text(RULES.rules)
-    (path / "manifest.json").write_bytes(canonical_json(manifest.model_dump(mode="json")))
+    (path / "manifest.json").write_bytes(canonical_json(manifest(kind).model_dump(mode="json")))
     for number, one in enumerate([plan(len(contents))] if plans is None else plans):
         (path / "plans" / f"{number}.json").write_bytes(canonical_json(one.model_dump(mode="json")))
     for index, content in enumerate(contents):
