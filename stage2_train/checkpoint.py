@@ -19,20 +19,8 @@ from pydantic import BaseModel, ConfigDict
 from safetensors import safe_open
 from torch import Tensor
 
+from x2static.durable import storage
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import (
-    TEMPORARY,
-    canonical_json,
-    checked_model,
-    commit_folder,
-    differing_settings,
-    hash_file,
-    read_json,
-    recorded_settings,
-    remove_leftovers,
-    temporary_folder,
-    write_atomically,
-)
 from x2static.durable.tensors import write_arrays
 from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, read_vocabulary
@@ -50,6 +38,7 @@ CHECKPOINTS_KEPT = 2  # the one before the newest stands in for it, should it tu
 ROWS_AT_ONCE = 16_384  # words that are read at a time: 50 MB of 768 dimensions, and not a second matrix
 FIGURES = ("vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second", "data_wait")
 ADVICE = {
+    "": "give the same settings to go on with it, or another --out for a new run",
     "epochs": "a --schedule cannot go on behind its end: give another --out, or begin there from this run (--continue)",
     "shards": "a run that began with --partial goes on with it and its shards; for the whole cache give another --out",
 }
@@ -88,13 +77,13 @@ def checkpoints(run: Path) -> list[Path]:
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Return what a checkpoint says. Raises X2StaticError or FileNotFoundError: it is damaged."""
-    return checked_model(folder / STATE, read_json(folder / STATE), Checkpoint)
+    return storage.checked_model(folder / STATE, storage.read_json(folder / STATE), Checkpoint)
 
 
 def whole_tensors(folder: Path, checkpoint: Checkpoint) -> Path:
     """Return the file of a checkpoint's vectors and moments. Raises X2StaticError: it is not what was written."""
     file = folder / TENSORS
-    if not file.is_file() or hash_file(file) != checkpoint.xxh3:
+    if not file.is_file() or storage.hash_file(file) != checkpoint.xxh3:
         raise X2StaticError(f"{file} is not what was written; the run is damaged, train it again")
     return file
 
@@ -120,45 +109,43 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
         write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
 
 
-def shards_begun_with(folder: Path) -> str | None:
-    """Return the list of shards that a partial run began with. Raises X2StaticError: its settings are damaged."""
-    settings = recorded_settings(folder, SETTINGS, RUN_OF_TRAIN)
-    return None if settings is None else settings.get("shards")
-
-
 class RunFolder:
     """The folder that one run owns."""
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, path: Path, settings: dict[str, Any], predecessor: "Predecessor | None") -> None:
         """Take a folder that is free or this run's: one with the same settings, all that can change its vectors."""
-        self.path, self.settings = path, settings
+        self.path, self.settings, self.predecessor = path, settings, predecessor
+        if predecessor is not None:
+            self.settings["continue"] = predecessor.content
         self._refuse_others()
 
     def _refuse_others(self) -> None:
-        theirs = recorded_settings(self.path, SETTINGS, RUN_OF_TRAIN)
+        theirs = storage.recorded_settings(self.path, SETTINGS, RUN_OF_TRAIN)
         if theirs is None:
             return
-        differing = differing_settings(theirs, self.settings)
+        differing = storage.differing_settings(theirs, self.settings)
         if None in (theirs.get("epochs"), self.settings.get("epochs")):
             differing.pop("epochs", None)  # of one of two schedules, which differ
         if differing:
-            hints = [ADVICE[name] for name in differing if name in ADVICE]
-            hint = "; ".join(hints) or "give the same settings to go on with it, or another --out for a new run"
+            hint = "; ".join(ADVICE[name] for name in differing if name in ADVICE) or ADVICE[""]
             what = "; ".join(differing.values())
             raise X2StaticError(f"{self.path}: holds a run with other settings ({what}); {hint}")
 
     def claim(self) -> None:
         """Make the folder this run's; the caller holds its lock. Raises X2StaticError: another run has claimed it."""
         self._refuse_others()
-        remove_leftovers(self.path)
+        storage.remove_leftovers(self.path)
         if not (self.path / SETTINGS).is_file():
-            write_atomically(self.path / SETTINGS, canonical_json(self.settings))
+            storage.write_atomically(self.path / SETTINGS, storage.canonical_json(self.settings))
+        transform = None if self.predecessor is None else self.predecessor.folder / TRANSFORM
+        if transform is not None and transform.is_file():  # vectors stay in their space
+            storage.write_atomically(self.path / TRANSFORM, transform.read_bytes())
 
     def figures(self) -> dict[str, Any] | None:
         """Return the figures of a finished run, None of another one. Raises X2StaticError: run.json is damaged."""
         if not all((self.path / name).is_file() for name in (RUN, MATRIX, VOCABULARY)):
             return None
-        run = read_json(self.path / RUN)
+        run = storage.read_json(self.path / RUN)
         if not isinstance(run, dict) or not set(FIGURES) <= run.keys():
             raise X2StaticError(f"{self.path / RUN}: not what a run writes; remove this file and train again")
         return {name: run[name] for name in FIGURES}
@@ -168,18 +155,18 @@ class RunFolder:
         folder = self.path / CHECKPOINTS
         final = folder / f"{state.batches:010d}"
         folder.mkdir(exist_ok=True)
-        with temporary_folder(folder / f"{TEMPORARY}{final.name}") as temporary:
+        with storage.temporary_folder(folder / f"{storage.TEMPORARY}{final.name}") as temporary:
             write_tensors(temporary / TENSORS, learner.tensors())
-            checkpoint = Checkpoint(state=state, settings=self.settings, xxh3=hash_file(temporary / TENSORS))
-            (temporary / STATE).write_bytes(canonical_json(checkpoint.model_dump()))
-            commit_folder(temporary, final)
+            checkpoint = Checkpoint(state=state, settings=self.settings, xxh3=storage.hash_file(temporary / TENSORS))
+            (temporary / STATE).write_bytes(storage.canonical_json(checkpoint.model_dump()))
+            storage.commit_folder(temporary, final)
         for old in checkpoints(self.path)[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old)
         return final
 
     def load(self, learner: Learner) -> TrainingState | None:
         """Read the newest whole checkpoint into a learner, and return its state; remove damaged ones with a warning."""
-        remove_leftovers(self.path / CHECKPOINTS)
+        storage.remove_leftovers(self.path / CHECKPOINTS)
         for path in reversed(checkpoints(self.path)):
             try:
                 checkpoint = read_checkpoint(path)
@@ -214,7 +201,7 @@ class Predecessor:
         if not (folder / RUN).is_file():
             hint = "it has not finished; run its command again to its end" if folder.is_dir() else "no such folder"
             raise _error(folder, f"no finished run here ({hint})")
-        run = read_json(folder / RUN)
+        run = storage.read_json(folder / RUN)
         try:
             epochs, objective, _ = run["epochs"], run["configuration"]["objective"], run["cache"]["encoding"]
         except (KeyError, TypeError) as error:
@@ -244,7 +231,7 @@ class Predecessor:
     def content(self) -> str:
         """Hash of all that goes over into another run: vectors, moments and step count, words, transform."""
         files = [self.folder / name for name in (VOCABULARY, TRANSFORM)]
-        hashes = [hash_file(file) if file.is_file() else "" for file in files]
+        hashes = [storage.hash_file(file) if file.is_file() else "" for file in files]
         parts = [self.checkpoint.xxh3, str(self.checkpoint.state.steps), *hashes]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -254,21 +241,16 @@ class Predecessor:
             raise _error(self.folder, "this is --out itself; for more epochs on the same cache raise --epochs alone")
         theirs = self.run["configuration"]
         if self.run["cache"]["encoding"] != cache.manifest.fingerprint:
-            raise _error(
-                self.folder,
-                f"trained on {theirs.get('cache')} (teacher {self.run['cache'].get('teacher')}), which was encoded "
-                f"otherwise than {cache.path} (teacher {cache.manifest.teacher}); `x2static cache info` shows both",
-            )
+            what = f"trained on {theirs.get('cache')} (teacher {self.run['cache'].get('teacher')}), which was encoded"
+            ours = f"{cache.path} (teacher {cache.manifest.teacher}); `x2static cache info` shows both"
+            raise _error(self.folder, f"{what} otherwise than {ours}")
         space = {"transform": transform, "dim": dim}
-        if differing := differing_settings({name: theirs.get(name) for name in space}, space):
+        if differing := storage.differing_settings({name: theirs.get(name) for name in space}, space):
             raise _error(self.folder, f"its vectors are of another space ({'; '.join(differing.values())})")
         if (transform, dim) != ("none", None) and not (self.folder / TRANSFORM).is_file():
             raise _error(self.folder, f"{TRANSFORM} is missing, without which its space is not known")
-
-    def hand_down(self, folder: Path) -> None:
-        """Give the new run's folder the transform, where there is one: vectors stay in their space."""
-        if (self.folder / TRANSFORM).is_file():
-            write_atomically(folder / TRANSFORM, (self.folder / TRANSFORM).read_bytes())
+        if not (out / SETTINGS).is_file():  # damaged vectors are found before the folder is claimed for them
+            logger.info("beginning with %s", self.tensors)
 
     def rows_in(self, vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
         """Return the row of each of its words in another vocabulary, or -1, (n_words,) int32, if any is in it."""

@@ -12,7 +12,6 @@ from x2static.machine.progress import Progress, Report, StopRequest
 from x2static.stage2_train.learner import runs
 from x2static.stage2_train.stream import Stream
 from x2static.stage2_train.transform import Kind, Transform
-from x2static.stage2_train.vocabulary import Vocabulary
 
 # Share of the covariance that is replaced by a multiple of the identity of equal trace, as Ledoit and Wolf do. Their
 # share falls with the number of contexts per dimension; a constant keeps vectors of different corpora comparable. At
@@ -82,8 +81,9 @@ class Moments:
         return self.words[rows] / self.counts[rows, None] - self.mean
 
 
-def gather(stream: Stream, vocabulary: Vocabulary, report: Report, of_words: bool) -> Moments:
+def gather(stream: Stream, report: Report, of_words: bool) -> Moments:
     """Add up a whole cache; `of_words`: also the contexts of each word. Raises Interrupted: by a signal."""
+    vocabulary = stream.vocabulary
     moments = Moments(len(vocabulary), stream.dim, of_words)
     with StopRequest() as stop:
         for buffer in stream.in_order():

@@ -126,7 +126,7 @@ class Stream:
         self.device = device  # where batches lie; what is read in order lies on the CPU
         # time in which there was no data, of training or a pass in order: reading runs ahead in a thread
         self.seconds_waited = 0.0
-        self._vocabulary, self._context = vocabulary, encoding.context
+        self.vocabulary, self._context = vocabulary, encoding.context
         self._seed, self._batch_size = seed, batch_size
         self._rows = max(1, buffer_megabytes * 10**6 // (BUFFERS * encoding.dim * 2))  # of 2 bytes a value
         longest = max(1, self._rows // BLOCKS_IN_BUFFER)
@@ -135,28 +135,15 @@ class Stream:
     def batches(
         self, start: Position, epochs: int, transform: Transform = IDENTITY
     ) -> Iterator[tuple[Position, Batch, Position]]:
-        """Begin to read, and return the batches from a position to the end of the epochs, counted from 0.
+        """Yield the batches from a position to the end of the epochs, counted from 0.
 
         Each has its own position and the one behind it; behind an epoch's last batch that is the first of the next
         epoch. Raises X2StaticError: a shard is damaged.
         """
-        return self._batches(start, ahead(self._buffers(start, epochs, transform.to(self.device))))
-
-    def _buffers(self, start: Position, epochs: int, transform: Transform) -> Iterator[tuple[Position, int, Buffer]]:
-        """Yield the position of each buffer from `start` on, how many its epoch has, and the buffer."""
-        for epoch in range(start.epoch, epochs):
-            plan = self.plan(epoch)
-            for number in range(start.buffer if epoch == start.epoch else 0, len(plan)):
-                yield Position(epoch, number), len(plan), self._read(plan[number], transform, self.device)
-
-    def _batches(
-        self, start: Position, buffers: Iterator[tuple[Position, int, Buffer]]
-    ) -> Iterator[tuple[Position, Batch, Position]]:
-        for first, n_buffers, buffer in buffers:
+        for first, n_buffers, buffer in ahead(self._buffers(start, epochs, transform.to(self.device))):
             order = permutation(len(buffer.group_contexts), generator(self._seed, Draw.PARAGRAPHS, first))
             n_batches = -(-len(order) // self._batch_size)
             for number in range(max(start, first).batch, n_batches):
-                here = first._replace(batch=number)
                 if number + 1 < n_batches:
                     after = first._replace(batch=number + 1)
                 elif first.buffer + 1 < n_buffers:
@@ -164,8 +151,15 @@ class Stream:
                 else:
                     after = Position(first.epoch + 1)
                 groups = order[number * self._batch_size : (number + 1) * self._batch_size]
-                yield here, buffer.gather(groups), after
+                yield first._replace(batch=number), buffer.gather(groups), after
             del buffer  # before the next but one is read, or there would be three
+
+    def _buffers(self, start: Position, epochs: int, transform: Transform) -> Iterator[tuple[Position, int, Buffer]]:
+        """Yield the position of each buffer from `start` on, how many its epoch has, and the buffer."""
+        for epoch in range(start.epoch, epochs):
+            plan = self.plan(epoch)
+            for number in range(start.buffer if epoch == start.epoch else 0, len(plan)):
+                yield Position(epoch, number), len(plan), self._read(plan[number], transform, self.device)
 
     def in_order(self) -> Iterator[Buffer]:
         """Yield the whole cache once, unshuffled, contexts as they are. Raises X2StaticError: a shard is damaged."""
@@ -249,7 +243,7 @@ class Stream:
         lists = block.shard.words()["word_ids"].chunk(0).slice(block.start, len(block))
         offsets = lists.offsets.to_numpy().astype(np.int64)
         ids = lists.values.to_numpy()[offsets[0] : offsets[-1]]
-        rows = self._vocabulary.id_map(block.shard.lexicon())
+        rows = self.vocabulary.id_map(block.shard.lexicon())
         if len(ids) and not 0 <= ids.min() <= ids.max() < len(rows):
             what = f"words.arrow names word {ids.max()} of a lexicon of {len(rows)}"
             raise X2StaticError(f"{block.shard.folder}: {what}; {REMEDY}")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.durable.storage import only_writer
+from x2static.durable.storage import only_writer, recorded_settings
 from x2static.machine.device import pick_device
 from x2static.machine.packages import package_version
 from x2static.machine.processes import ahead
@@ -20,23 +20,15 @@ from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.shard import Shard
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train import learner as arithmetic
-from x2static.stage2_train.checkpoint import (
-    SETTINGS,
-    TRANSFORM,
-    Predecessor,
-    RunFolder,
-    TrainingState,
-    shards_begun_with,
-)
-from x2static.stage2_train.learner import Learner, Targets
+from x2static.stage2_train.checkpoint import RUN_OF_TRAIN, SETTINGS, TRANSFORM, Predecessor, RunFolder, TrainingState
+from x2static.stage2_train.learner import Learner, Targets, compiling, pays
 from x2static.stage2_train.moments import Moments, fit_transform, gather
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
 from x2static.stage2_train.sampling import Position, draws_of
 from x2static.stage2_train.shards import choose_shards, list_numbers
-from x2static.stage2_train.stream import CPU, Batch, Stream
+from x2static.stage2_train.stream import CPU, Stream
 from x2static.stage2_train.transform import IDENTITY, Transform
-from x2static.stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
+from x2static.stage2_train.vocabulary import WordList, build_vocabulary
 
 # What cannot change the vectors, or is known by its content (vocab, cache, continue, partial) or what it sets (compat).
 # `epochs` may grow, unless the schedule depends on the end. A device, like a number of threads, changes the order of
@@ -53,9 +45,7 @@ AfterEpoch = Callable[[list[float]], None]  # hears the mean loss of each epoch 
 logger = logging.getLogger(__name__)
 
 
-def train(
-    config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch = lambda losses: None
-) -> dict[str, Any]:
+def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch = lambda _: None) -> dict[str, Any]:
     """Train word vectors from a cache, or go on where an earlier call was stopped.
 
     The folder `config.out` afterwards holds what `WordVectors.save` writes; beside it settings.json and checkpoints/.
@@ -77,41 +67,33 @@ def train(
     cache = Cache.open(config.cache)
     objective = load_objective(config.objective)(config)
     _refuse_impossible(config, objective, cache)
-    shards = choose_shards(cache, config.partial, shards_begun_with(config.out) if config.partial else None)
+    begun = recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None
+    shards = choose_shards(cache, config.partial, begun and begun.get("shards"))
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
     predecessor = None
     if config.continue_run is not None:
         predecessor = Predecessor.open(config.continue_run)
         predecessor.check(config.out, cache, config.transform, config.dim)
-        if not (config.out / SETTINGS).is_file():  # a damaged one is found before the folder is claimed for it
-            logger.info("beginning with %s", predecessor.tensors)
     settings = _settings(config, objective, cache, shards)
     settings["vocab"] = allowed.sha256 if allowed is not None else None
-    if predecessor is not None:
-        settings["continue"] = predecessor.content
-    run = RunFolder(config.out, settings)
+    run = RunFolder(config.out, settings, predecessor)
     figures = run.figures()
-    if figures is not None and objective.takes_steps:
-        _refuse_fewer_epochs(config, figures["epochs"])
-    if figures is not None and (figures["epochs"] == config.epochs or not objective.takes_steps):
-        logger.info("%s: this run has finished before", config.out)
-        return {**figures, "resumed": False, "finished_before": True}
+    if figures is not None:
+        if objective.takes_steps:
+            _refuse_fewer_epochs(config, figures["epochs"])
+        if figures["epochs"] == config.epochs or not objective.takes_steps:
+            logger.info("%s: this run has finished before", config.out)
+            return {**figures, "resumed": False, "finished_before": True}
     # Before the folder is claimed: a vocabulary that is empty must not leave settings behind that refuse the next try.
     vocabulary = build_vocabulary(cache.path, shards.values(), config.min_count, config.max_vocab, allowed)
     continued = {} if predecessor is None else {"continued": predecessor.record(vocabulary)}
     with only_writer(config.out, "run"):
         run.claim()
-        stream = Stream(
-            cache,
-            list(shards.values()),
-            vocabulary,
-            seed=config.seed,
-            batch_size=config.batch_size,
-            buffer_megabytes=config.buffer_megabytes,
-            device=device if objective.takes_steps else CPU,
-        )
+        reading = {name: getattr(config, name) for name in ("seed", "batch_size", "buffer_megabytes")}
+        place = device if objective.takes_steps else CPU
+        stream = Stream(cache, list(shards.values()), vocabulary, **reading, device=place)
         try:
-            training = Training(config, objective, run, stream, vocabulary, report, predecessor)
+            training = Training(config, objective, run, stream, report)
             if objective.takes_steps:
                 training.go_on(after_epoch)
         except torch.OutOfMemoryError as error:
@@ -162,11 +144,8 @@ def _settings(config: TrainConfig, objective: BaseObjective, cache: Cache, shard
 
     The number of epochs counts only where earlier steps depend on it, the shards' numbers only where not all are meant.
     """
-    settings = {
-        **config.model_dump(mode="json", exclude=NO_SETTINGS),
-        "cache_content": content_of(list(shards.values())),
-        "encoding": cache.manifest.fingerprint,
-    }
+    content, settings = content_of(list(shards.values())), config.model_dump(mode="json", exclude=NO_SETTINGS)
+    settings |= {"cache_content": content, "encoding": cache.manifest.fingerprint}
     if objective.takes_steps and config.schedule != "constant":
         settings["epochs"] = config.epochs
     if config.partial:
@@ -191,47 +170,35 @@ class Training:
     """A training under way."""
 
     def __init__(
-        self,
-        config: TrainConfig,
-        objective: BaseObjective,
-        run: RunFolder,
-        stream: Stream,
-        vocabulary: Vocabulary,
-        report: Report,
-        predecessor: Predecessor | None,
+        self, config: TrainConfig, objective: BaseObjective, run: RunFolder, stream: Stream, report: Report
     ) -> None:
         """Go on from the newest checkpoint in the run's folder, whose lock the caller holds, or begin.
 
         One pass over the cache serves the transform and the first vectors; a run that goes on needs none.
         """
         self.config, self.objective, self.run, self.stream, self.report = config, objective, run, stream, report
+        vocabulary = stream.vocabulary
         self.words, self.epochs = vocabulary.total, config.epochs if objective.takes_steps else 1  # words in an epoch
         self.draws = draws_of(config.seed, vocabulary.counts, config.subsample, config.noise_power, stream.device)
         began = time.monotonic()
-        if objective.takes_steps and arithmetic.pays(stream.device, len(vocabulary) * stream.dim):
-            arithmetic.compiling()  # while the cache is read for the first time
+        if objective.takes_steps and pays(stream.device, len(vocabulary) * stream.dim):
+            compiling()  # while the cache is read for the first time
 
         @once
         def moments() -> Moments:
-            return gather(stream, vocabulary, report, objective.needs_words)
+            return gather(stream, report, objective.needs_words)
 
-        if predecessor is not None:
-            predecessor.hand_down(run.path)
         self.transform = self._space(moments)
         self.learner = Learner.zeros((len(vocabulary), self.transform.width(stream.dim)), stream.device)
         state = run.load(self.learner)
         self.resumed = state is not None
         if state is None:
             objective.begin(self.learner.vectors, vocabulary.counts, self.transform, moments)
-            if predecessor is not None:
-                predecessor.carry_over(self.learner, vocabulary)
-            state = TrainingState(
-                steps=self.learner.steps,
-                steps_before=self.learner.steps,
-                targets=0 if objective.takes_steps else self.words,
-                seconds=time.monotonic() - began,
-                seconds_waited=stream.seconds_waited,
-            )
+            if run.predecessor is not None:
+                run.predecessor.carry_over(self.learner, vocabulary)
+            steps, targets = self.learner.steps, 0 if objective.takes_steps else self.words
+            state = TrainingState(steps=steps, steps_before=steps, targets=targets)
+            state.seconds, state.seconds_waited = time.monotonic() - began, stream.seconds_waited
         else:
             _refuse_fewer_epochs(config, state.position.epoch + (state.position > Position(state.position.epoch)))
             logger.info("going on at epoch %d, step %s", state.position.epoch + 1, f"{state.steps:,}")
@@ -250,14 +217,17 @@ class Training:
 
     def go_on(self, after_epoch: AfterEpoch) -> None:
         """Train from the state to the last epoch's end."""
-        started = time.monotonic() - self.state.seconds
+        vectors, started = self.learner.vectors, time.monotonic() - self.state.seconds
         waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()
         with StopRequest() as stop:
-            drawn = map(self._draw, self.stream.batches(self.state.position, self.epochs, self.transform))
+            drawn = (
+                (position, len(batch.words), self.objective.draw(batch, position, self.draws, vectors), after)
+                for position, batch, after in self.stream.batches(self.state.position, self.epochs, self.transform)
+            )
             several = ahead(iter(lambda: list(islice(drawn, BATCHES_AHEAD)), []))
-            if arithmetic.pays(self.learner.vectors.device, self.learner.vectors.numel()):
-                arithmetic.compiling().result()
+            if pays(vectors.device, vectors.numel()):
+                compiling().result()
             for position, n_words, targets, after in chain.from_iterable(self.stream.waited(several)):
                 self._learn(n_words, targets)
                 self.state.position = after
@@ -279,11 +249,6 @@ class Training:
         if self.state.steps < FEW_STEPS and not self.objective.needs_words:
             hint = "train for more --epochs, or by --objective closed-form --transform whiten"
             logger.warning("%d steps are too few to learn much from; %s", self.state.steps, hint)
-
-    def _draw(self, item: tuple[Position, Batch, Position]) -> tuple[Position, int, Targets, Position]:
-        """Return the position of a batch, the number of its words, its targets and the position behind it."""
-        position, batch, after = item
-        return position, len(batch.words), self.objective.draw(batch, position, self.draws, self.learner.vectors), after
 
     def _learn(self, n_words: int, targets: Targets) -> None:
         """Take one step, unless subsampling left the batch no target."""

@@ -30,6 +30,7 @@ from x2static.pipeline.sweeps.settings import (
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.training import PAPER
+from x2static.stage2_train.shards import choose_shards
 
 if TYPE_CHECKING:
     from x2static.pipeline.sweeps.results import Ranking
@@ -131,11 +132,7 @@ def _identity(
 ) -> dict[str, Any]:
     """Return all that has to be equal for the scores of two trials to be comparable, by name."""
     cache = Cache.open(values["cache"])
-    shards = cache.shards()
-    if cache.missing() and not fixed["partial"]:  # or every trial would fail by it
-        raise X2StaticError(
-            f"{cache.path}: the cache is incomplete; finish `x2static encode` first, it goes on where it stopped"
-        )
+    shards = list(choose_shards(cache, fixed["partial"]).values())  # or every trial would fail by it
     sets = {path.stem: hash_file(path) for path in find_word_pairs(values["data"])}
     if unknown := sorted(set(select) - sets.keys()):
         raise X2StaticError(f"--select {', '.join(unknown)}: no such data set; there are {', '.join(sets)}")

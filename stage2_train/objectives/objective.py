@@ -1,17 +1,7 @@
 """What an objective is: a way from a cache to word vectors.
 
 A new one is a file in this folder, with a class `Objective` that extends `BaseObjective`, and its name in
-`schemas/training.py`, dashes for the underscores of the file's name. For vectors that are the mean of a word's
-contexts, in `stage2_train/objectives/mean.py`:
-
-    class Objective(BaseObjective):
-        takes_steps = draws = False
-        needs_words = True
-
-        def begin(self, vectors, counts, transform, moments):
-            for rows in pieces(len(vectors)):
-                means = transform.map_contexts(moments().words[rows] / moments().counts[rows, None])
-                vectors[rows, : means.shape[1]] = means.float()
+`schemas/training.py`, dashes for the underscores of the file's name; `closed_form.py` is a short one.
 """
 
 from abc import ABC, abstractmethod

@@ -14,6 +14,7 @@ from tests.stage2_train.caches import config, result
 from tests.stage2_train.conftest import single_thread
 from tests.stage2_train.driver import at, stop_at, train_apart
 from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.durable.storage import hash_file
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import checkpoint, trainer
@@ -56,7 +57,7 @@ def runs(cache: Path, whole_run: Path, tmp_path_factory: pytest.TempPathFactory)
         ("plain", LEARN, 21, 60, True),  # in the second epoch: the checkpoint of the first epoch's end is left
         ("plain", LEARN, 9, 0, True),  # in the first, with a checkpoint after every batch
         ("plain", "x2static.stage2_train.checkpoint:write_tensors", 5, 0, True),
-        ("plain", "x2static.stage2_train.checkpoint:commit_folder", 5, 0, True),
+        ("plain", "x2static.durable.storage:commit_folder", 5, 0, True),
         ("whitened", "x2static.stage2_train.transform:Transform.save", 1, 60, False),  # the moments are added up
         ("whitened", BEGIN, 1, 60, False),  # the transform is there, the first vectors are not
         ("whitened", LEARN, 21, 60, True),
@@ -133,9 +134,9 @@ def change_settings(folder: Path) -> None:
 
 def change_shape(folder: Path) -> None:
     state, tensors = folder / "state.json", folder / "state.safetensors"
-    old = checkpoint.hash_file(tensors)
+    old = hash_file(tensors)
     checkpoint.write_tensors(tensors, dict.fromkeys(("vectors", "first_moment", "second_moment"), torch.zeros(3, 2)))
-    state.write_text(state.read_text().replace(old, checkpoint.hash_file(tensors)))
+    state.write_text(state.read_text().replace(old, hash_file(tensors)))
 
 
 DAMAGE: dict[str, Callable[[Path], Any]] = {

@@ -126,7 +126,7 @@ def test_a_finished_sweep_repeats_no_trial_but_what_failed_when_asked_and_a_grid
         ("", 2, "give either -p"),
         ("-p lr=1e-3 --jobs 0", 2, "--jobs"),
         ("-p lr=1e-3 --select third", 1, "--select third: no such data set; there are first, second"),
-        ("-p lr=1e-3 --cache PART", 1, "the cache is incomplete"),
+        ("-p lr=1e-3 --cache PART", 1, "shards are missing"),
         ("-p lr=1e-3 --out FULL", 1, "not empty and no sweep"),
         ("-p lr=1e-3 -p epochs=1 --out SWEPT --negatives 7", 1, "negatives: 10 there, 7 here"),
         ("-p lr=1e-3 -p seed=1 --out SWEPT", 1, "swept: ['epochs', 'lr'] there, ['lr', 'seed'] here"),

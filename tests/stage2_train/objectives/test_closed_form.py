@@ -88,7 +88,7 @@ def test_an_objective_without_steps_is_a_class_of_a_few_lines(
 def beginning(wish: TrainConfig) -> tuple[Transform, torch.Tensor, list[str], np.ndarray]:
     """The space of a run, the vectors it begins with, the words and their counts."""
     _, stream, vocabulary = opened(wish.cache, **wish.model_dump(exclude={"cache", "out"}))
-    moments = gather(stream, vocabulary, silent, of_words=True)
+    moments = gather(stream, silent, of_words=True)
     transform = fit_transform(wish.transform, wish.dim, moments, "")
     vectors = torch.zeros(len(vocabulary), transform.width(stream.dim))
     negative_sampling.Objective(wish).begin(vectors, vocabulary.counts, transform, lambda: moments)
