@@ -127,8 +127,8 @@ def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
 def _speed(vectors: Path, comparison: "Comparison", values: dict[str, Any], sentences: list[str]) -> dict[str, Any]:
     from x2static.pipeline.teacher_reference import saved_result
 
-    names = ("model", "precision", "trust_remote_code")
-    measurement = teacher_speed.Measurement(vectors, *(values[name] for name in names), sentences)
+    settings = {name: values[name] for name in ("model", "precision", "trust_remote_code")}
+    measurement = teacher_speed.Measurement(vectors, **settings, sentences=sentences)
 
     def compute() -> dict[str, Any]:
         with ProgressLine("speed") as report:
@@ -158,10 +158,10 @@ def table_of(rows: "list[TaskFigures]") -> Table:
             means = [mean_of_known(numbers[place] for numbers in counting) for place in range(5)]
             lines.append((over_some("average", len(counting), len(alike)), measure, means))
     cells = []
-    for title, measure, numbers in lines:
+    for title, name, numbers in lines:
         columns = zip(heads, numbers, strict=False)  # the last two only where something was fine-tuned
         shares = [Cell(n, f"{n:.1%}") if head == "kept" and n is not None else n for head, n in columns]
-        cells.append((title, measure, *shares))
+        cells.append((title, name, *shares))
     notes = ["by one linear classifier, or by cosine, on sentence vectors; the static ones are means of words"]
     if any(row.total is not None for row in rows):
         notes.append("in brackets: pairs of which each sentence has a known word/total; both are scored on those")
