@@ -38,11 +38,11 @@ Figures = dict[str, float]
 PLAIN_BATCH = 32
 
 
-def paragraphs_of(corpus: str, count: int) -> list[str]:
+def paragraphs_of(arguments: dict[str, Any]) -> list[str]:
     """Return the first paragraphs of a text file."""
-    with open_stream(Path(corpus)) as stream:
+    with open_stream(Path(arguments["corpus"])) as stream:
         lines = (line.decode().strip() for line in stream)
-        return list(islice((line for line in lines if line), count))
+        return list(islice(filter(None, lines), arguments["paragraphs"]))
 
 
 def config_of(arguments: dict[str, Any], cache: str) -> EncodeConfig:
@@ -54,11 +54,9 @@ def config_of(arguments: dict[str, Any], cache: str) -> EncodeConfig:
 def bare(arguments: dict[str, Any], lanes: int = 0) -> Figures:
     """Time the forward pass alone over every n-th of stage one's batches, so many at once (0: as many as stage one)."""
     config = config_of(arguments, "unused")
-    device = pick_device(config.device)
-    files = TeacherFiles.find(config.model, None)
+    device, files = pick_device(config.device), TeacherFiles.find(config.model, None)
     encoder = load_encoder(config, files, pick_precision(config.precision, config.compat, device)[0], device)
-    figures: Figures = {"teacher_rss": peak_rss()}
-    paragraphs = paragraphs_of(config.corpus[0], arguments["paragraphs"])
+    teacher_rss, paragraphs = peak_rss(), paragraphs_of(arguments)
     batches: list[list[Any]] = []
     for start in range(0, len(paragraphs), config.unit):
         unit = [(start, paragraphs[start : start + config.unit])]
@@ -76,7 +74,7 @@ def bare(arguments: dict[str, Any], lanes: int = 0) -> Figures:
             seconds = time.perf_counter() - started
     tokens = sum(len(window.pieces) for batch in batches for window in batch)
     padded = sum(pieces.numel() for pieces, _ in inputs)
-    return figures | {"rate": tokens / seconds, "padding": padded / tokens - 1}
+    return {"teacher_rss": teacher_rss, "rate": tokens / seconds, "padding": padded / tokens - 1}
 
 
 def encode(arguments: dict[str, Any], words: str = "") -> Figures:
@@ -86,9 +84,8 @@ def encode(arguments: dict[str, Any], words: str = "") -> Figures:
         config = config_of(arguments, f"{folder}/cache")
         pools = [WordSums.of(config, Path(words).read_text().split())] if words else []
         figures = run_stage(config, lambda _: reports.append(time.perf_counter()), pools)
-        ended = time.perf_counter()
-    # The first report comes when the teacher is loaded and nothing has been read yet.
-    return {"rate": figures["teacher_tokens"] / (ended - reports[0]), "peak_rss": peak_rss(), **figures}
+        seconds = time.perf_counter() - reports[0]  # that comes when the teacher is loaded and nothing is read yet
+    return {"rate": figures["teacher_tokens"] / seconds, "peak_rss": peak_rss(), **figures}
 
 
 def plain(arguments: dict[str, Any]) -> Figures:
@@ -96,8 +93,7 @@ def plain(arguments: dict[str, Any]) -> Figures:
     from sentence_transformers import SentenceTransformer  # no dependency of x2static
 
     model = SentenceTransformer(str(resolve_model(arguments["model"], None)[0]), device=None)
-    texts = [text for text in paragraphs_of(arguments["corpus"], arguments["paragraphs"]) if len(text) >= 140]
-    texts = texts[:: arguments["plain_every"]]
+    texts = [text for text in paragraphs_of(arguments) if len(text) >= 140][:: arguments["plain_every"]]
     options = {"output_value": "token_embeddings", "batch_size": PLAIN_BATCH, "show_progress_bar": False}
     model.encode(texts[:PLAIN_BATCH], **options)  # warm
     tokens, started = 0, time.perf_counter()
@@ -130,8 +126,7 @@ def main() -> None:
         "bare_tokens_per_second": [round(before["rate"], 1), round(after["rate"], 1)],
         "one_lane_tokens_per_second": round(one_lane["rate"], 1),
         "plain_tokens_per_second": round(loop["rate"], 1),
-        "teacher_tokens": encoded["teacher_tokens"],
-        "seconds": encoded["seconds"],
+        **{name: encoded[name] for name in ("teacher_tokens", "seconds")},
     }
     if arguments["words"]:
         with_words, again = alone(encode, arguments, arguments["words"]), alone(encode, arguments)

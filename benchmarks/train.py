@@ -6,19 +6,15 @@
 In one run, each in a process of its own:
 
 - shared, target: some epochs of the paper's training with either kind of negatives; words/s are of the epochs after the
-  first, in which compiling and the vocabulary have their time, reading, checkpoints and the writing of the vectors
-  included;
+  first, which compiles and makes the vocabulary; reading, checkpoints and writing the vectors included;
 - gensim: an epoch of skip-gram (window 5, negative 10, sample 1e-4) of the same dimension over the cache's words, a
   line for each context, read by gensim's own fast reader (`corpus_file`), without counting its vocabulary;
 - default: the default recipe from the first shard that is read to the last vector, and its average word similarity;
-- `seconds_to_quality`: the recipe begins with the closed form, made alone here, and that is good already; null if it
-  is below `--quality`.
+- `seconds_to_quality`: of the closed form, which that recipe begins with; null if it is below `--quality`.
 
-A word counts when it is in the vocabulary, whether or not subsampling drops it.
-
-Without a cache, what a large training takes in memory, on one of random numbers in which every word occurs ten times.
-`bound_bytes` is what is promised: 12 bytes x vocabulary x dim and the buffer. Beside it lie the program and its
-libraries, which `idle_bytes` is the memory of, and the vocabulary.
+A word counts when it is in the vocabulary, whether or not subsampling drops it. Without a cache, what a large training
+takes in memory, on one of random numbers in which every word occurs ten times. `bound_bytes` is what is promised: 12
+bytes x vocabulary x dim and the buffer; the program, of `idle_bytes`, and the vocabulary lie beside it.
 """
 
 import argparse

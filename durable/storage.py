@@ -86,11 +86,10 @@ def link_or_copy(source: Path, target: Path, copy: bool = False) -> bool:
     if not copy:
         try:
             os.link(source, target)
+            return True
         except OSError as error:
             if error.errno not in NO_LINK:
                 raise
-        else:
-            return True
     shutil.copyfile(source, target)
     return False
 

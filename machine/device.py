@@ -14,8 +14,7 @@ import torch
 from x2static.durable.errors import X2StaticError
 
 # What a trim gives back is faulted in again where the next batch needs it (docs/LOG.md, 2026-11-22). So none within the
-# room that an encode of few units takes, nor before the working set of two lanes of all-MiniLM-L6-v2, 50 to 60 MB, is
-# back.
+# room that an encode of few units takes, nor before the 50 to 60 MB of two lanes of all-MiniLM-L6-v2 are back.
 ROOM = 192 << 20  # bytes beyond what is needed whatever the batches
 GROWTH = 64 << 20  # bytes since the last trim
 STATM = Path("/proc/self/statm")
@@ -63,7 +62,6 @@ class ResultStream:
 
     def __init__(self, device: torch.device) -> None:
         """Make the stream on a device."""
-        self._device = device
         self._module: ModuleType = torch.get_device_module(device)
         self._stream = self._module.Stream()
 
@@ -72,7 +70,7 @@ class ResultStream:
         copy = tensor
         self._stream.wait_stream(self._module.current_stream())
         with self._module.stream(self._stream):
-            if self._device.type != "cpu":
+            if not tensor.is_cpu:
                 copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
                 copy.copy_(tensor, non_blocking=True)
             done = self._module.Event()

@@ -79,13 +79,12 @@ def ready(children: Sequence[Child]) -> list[Child]:
     return [child for child in children if child.connection in talking]
 
 
-def stop_all(children: Iterable[Child]) -> None:
+def stop_all(children: Sequence[Child]) -> None:
     """Ask all to end, by SIGTERM and by the end of the connection, and wait until they have."""
-    listed = list(children)
-    for child in listed:
+    for child in children:
         child.connection.close()
         child.process.terminate()
-    for child in listed:
+    for child in children:
         child.process.join()
 
 

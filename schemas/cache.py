@@ -48,18 +48,13 @@ class Cache:
         """Where the shards are."""
         return self.path / "shards"
 
-    @property
-    def segmentation_file(self) -> Path:
-        """The word segmentation rules, see WordSegmentation."""
-        return self.path / SEGMENTATION
-
     def segmentation(self) -> WordSegmentation:
         """Return the rules. Raises X2StaticError: they are missing, or not those that the shards were cut by."""
-        rules = WordSegmentation.load(self.segmentation_file)
-        if rules.sha256 != self.manifest.encoding.words:
+        rules, expected = WordSegmentation.load(self.path / SEGMENTATION), self.manifest.encoding.words
+        if rules.sha256 != expected:
             raise X2StaticError(
-                f"{self.segmentation_file}: not the rules that this cache was made with (sha256 {rules.sha256}, "
-                f"expected {self.manifest.encoding.words}); put the original file back"
+                f"{self.path / SEGMENTATION}: not the rules that this cache was made with (sha256 {rules.sha256}, "
+                f"expected {expected}); put the original file back"
             )
         return rules
 

@@ -29,8 +29,7 @@ class PlanOptions(Record):
     unit: int = Field(default=8192, ge=1)  # paragraphs in a unit, and so in a shard
     sample: float | None = Field(default=None, gt=0, lt=1)  # share of the paragraphs to take; None takes all
     seed: int = Field(default=0, ge=0, lt=2**63)  # another seed takes another sample
-    # for text that is no valid UTF-8, which "replace" mends, too long, or a row of JSON without text
-    on_bad_text: OnBadText = "fail"
+    on_bad_text: OnBadText = "fail"  # invalid UTF-8, which "replace" mends, too long, or a row of JSON without text
     max_paragraph_bytes: int = Field(default=10_000_000, ge=1)  # a longer line is a file in another format
 
 
@@ -48,8 +47,7 @@ class ContextOptions(Record):
     compat: Literal["paper"] | None = None  # the reference implementation's peculiarities (docs/COMPAT.md)
     dtype: Dtype = "float16"  # number format of the stored context vectors; "int8" halves the cache, with a scale a row
     compile: bool = False  # let torch compile the teacher, which rounds otherwise
-    # ISO 639-1 code, for the sentence splitter's abbreviations and marks, and for the words of zh, ja, th
-    language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")
+    language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")  # ISO 639-1: of sentences, and words of zh, ja, th
     min_sentences: int = Field(default=3, ge=0)  # paragraphs with fewer sentences are dropped (paper: 3)
     min_characters: int = Field(default=140, ge=0)  # paragraphs with fewer characters are dropped (paper: 140)
 
@@ -58,8 +56,7 @@ class EncodeConfig(ReadingOptions, ContextOptions):
     """What a user asks of `x2static encode`; the defaults of its options stand here and nowhere else."""
 
     model: str = Field(min_length=1)  # a Hugging Face model id, a local model folder, or "demo"
-    # files, folders, patterns, "-" (standard input), `hf://` data sets or "demo", read in this order
-    corpus: tuple[str, ...] = Field(min_length=1)
+    corpus: tuple[str, ...] = Field(min_length=1)  # files, folders, patterns, "-", `hf://` sets or "demo", in order
     cache: Path  # the folder that the cache is written to
     append: bool = False  # add the corpora to a finished cache, whose shards stay as they are
     layer: Layer = LAST  # hidden states that are averaged: 0 the embeddings, n those of block n, negative from the end

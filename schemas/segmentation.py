@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.packages import NOT_INSTALLED, package_version
 from x2static.schemas.encoding import Record
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
 SEPARATORS = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of the characters that may stand between two words
@@ -149,7 +146,7 @@ class WordSegmentation:
             ) from error
 
     @cached_property
-    def _tokenizer(self) -> "Tokenizer":
+    def _tokenizer(self) -> Any:
         from tokenizers import Tokenizer
 
         return Tokenizer.from_str(json.dumps(self._segmenter.rules) if self._segmenter else self.rules)
@@ -162,8 +159,7 @@ class WordSegmentation:
         needed = _described(rules.versions)
         if (library := LIBRARIES.get(rules.segmenter)) is None:
             raise X2StaticError(
-                f"word segmentation: this version of x2static does not know {rules.segmenter} ({needed}); use a newer "
-                "one"
+                f"word segmentation: this x2static does not know {rules.segmenter} ({needed}); use a newer one"
             )
         if library.missing:
             raise X2StaticError(
@@ -203,7 +199,14 @@ class WordSegmentation:
             pieces.normalize(rules.normalizer.normalize)
         rules.pre_tokenizer.pre_tokenize(pieces)
         splits = [(word, *span) for word, span, _ in pieces.get_splits("original", "char")]
-        words, cut = list(_with_marks(text, splits)), self._cut
+        limits, words = [*(start for _, start, _ in splits), len(text)][1:], list[Occurrence]()
+        # Marks are composed into a word's last character, which the library counts as the first that it was made of.
+        # What is no separator belongs to some word, so what stands between two words belongs to the first.
+        for (word, start, stop), limit in zip(splits, limits, strict=True):
+            while limit > stop and unicodedata.category(text[limit - 1]) in SEPARATORS:
+                limit -= 1
+            words.append((word, start, max(stop, limit)))
+        cut = self._cut
         return [part for word in words for part in self._parts(text, word, cut(word[0]))] if cut else words
 
     def _normalise(self, text: str) -> str:
@@ -231,16 +234,3 @@ class WordSegmentation:
 
 def _described(versions: dict[str, str]) -> str:
     return " and ".join(f"{package} {version}" for package, version in versions.items())
-
-
-def _with_marks(text: str, words: list[Occurrence]) -> Iterator[Occurrence]:
-    """Give each word the marks behind it that were composed into its last character.
-
-    The library counts the composed character as the first of those that it was made of. What is no separator belongs
-    to some word, so what stands between two words belongs to the first.
-    """
-    limits = [*(start for _, start, _ in words), len(text)][1:]
-    for (word, start, stop), limit in zip(words, limits, strict=True):
-        while limit > stop and unicodedata.category(text[limit - 1]) in SEPARATORS:
-            limit -= 1
-        yield word, start, max(stop, limit)

@@ -28,8 +28,7 @@ WORDS_SCHEMA = pa.schema([("paragraph", pa.int32()), ("word_ids", pa.list_(pa.in
 LEXICON_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
 CHUNK_ROWS = 4096
 LARGEST = 127  # magnitude of an int8 code
-# No row has this code, so it can stand for "not there": a chunk that is lost reads as NaN and not as zeros.
-ABSENT = -128
+ABSENT = -128  # no row has this code, so it stands for "not there": a chunk that is lost reads as NaN, not as zeros
 WritePool = Callable[[Path], None]  # writes a pool's arrays into a shard's folder, under the pool's name
 # Arrays are read and written by zarrs: 7.1 GB/s, by zarr's own pipeline 2.7. An array takes its pipeline when it is
 # opened; the settings are the whole process's, so one thread opens at a time.
@@ -48,8 +47,7 @@ class ShardWords:
     """The words and contexts of one unit, without vectors."""
 
     paragraphs: npt.NDArray[np.int32]  # (n_contexts,) int32, number of the kept paragraph within the unit
-    # (n_contexts + 1,) int32; words of context i are word_ids[word_offsets[i]:word_offsets[i + 1]]
-    word_offsets: npt.NDArray[np.int32]
+    word_offsets: npt.NDArray[np.int32]  # (n_contexts + 1,) int32; from [i] to [i + 1] are the ids of context i
     word_ids: npt.NDArray[np.int32]  # (n_words,) int32, into `lexicon`, every occurrence, in text order
     lexicon: list[str]  # the distinct words of the shard, in order of first occurrence
     counts: npt.NDArray[np.int64]  # (len(lexicon),) int64, occurrences in the shard
@@ -77,13 +75,8 @@ def stage_shard(
 ) -> Marker:
     """Write a shard, or further pools of one, under a temporary name, and return its marker as written.
 
-    Args:
-        shards: the cache's `shards` folder; no other process writes this shard.
-        index: number of the shard.
-        marker: the shard's; counts and hashes are filled in here.
-        pools: what writes the arrays of each pool, by its name; `contexts` is among those of a whole shard.
-        settings: of each further pool, what was asked of it (see PoolMarker).
-        words: what is no pool's, for `commit_folder` to name the whole; None for pools alone, see `commit_pools`.
+    `settings` are what was asked of each further pool, `words` what is no pool's: `commit_folder` gives the whole its
+    name. Without words, `commit_pools` gives the pools theirs. Counts and hashes of the marker are filled in.
     """
     with temporary_folder(staged_folder(shards, index)) as folder:
         zarr.create_group(folder)
@@ -189,8 +182,7 @@ class Shard:
 
     def pool_damage(self) -> dict[str, list[str]]:
         """Hash the files of further pools; return the lines of each pool that is not as it was written, by its name."""
-        lines = {name: self._damage(pool.files) for name, pool in self.marker.pools.items()}
-        return {name: problems for name, problems in lines.items() if problems}
+        return {name: lines for name, pool in self.marker.pools.items() if (lines := self._damage(pool.files))}
 
     def pool(self, name: str) -> PoolMarker | None:
         """Return what the marker says of a further pool; None where it has none, or its files were removed."""

@@ -12,23 +12,11 @@ from x2static.schemas.encoding import Record
 ObjectiveName = Literal["negative-sampling", "closed-form"]
 
 # Table 1 of the paper, and what its text and code say beside it: these stay, whatever the defaults become.
-PAPER: Mapping[str, Any] = {
-    "objective": "negative-sampling",
-    "transform": "none",
-    "dim": None,
-    "init": "uniform",
-    "epochs": 1,
-    "lr": 1e-3,
-    "schedule": "constant",
-    "warmup": 0.0,
-    "negatives": 10,
-    "negatives_mode": "target",
-    "noise_power": 0.5,
-    "subsample": 5e-6,
-    "min_count": 10,
-    "max_vocab": 750_000,
-    "batch_size": 128,
-}
+_SPACE = {"objective": "negative-sampling", "transform": "none", "dim": None, "init": "uniform"}
+_DESCENT = {"epochs": 1, "lr": 1e-3, "schedule": "constant", "warmup": 0.0}
+_SAMPLING = {"negatives": 10, "negatives_mode": "target", "noise_power": 0.5, "subsample": 5e-6}
+_WORDS = {"min_count": 10, "max_vocab": 750_000, "batch_size": 128}
+PAPER: Mapping[str, Any] = {**_SPACE, **_DESCENT, **_SAMPLING, **_WORDS}
 
 
 class TrainConfig(Record):
@@ -42,18 +30,15 @@ class TrainConfig(Record):
     cache: Path  # the cache to read
     out: Path  # the folder of the run: vectors, run.json, checkpoints
     objective: ObjectiveName = "negative-sampling"  # the paper's (eq. 1), or the Gaussian solution, in one pass
-    # space of the contexts c: as they are, c - m with m their mean, or S^-1/2 (c - m) with S their covariance
-    transform: Literal["none", "center", "whiten"] = "whiten"
+    transform: Literal["none", "center", "whiten"] = "whiten"  # c, c - m or S^-1/2 (c - m): m mean, S covariance
     dim: int | None = Field(default=None, ge=1)  # principal components that contexts are projected on; None: no such
-    # how the vectors begin: "uniform" in +-1/dim, "zeros", or the closed form of the space that is trained in
-    init: Literal["uniform", "zeros", "closed-form"] = "closed-form"
+    init: Literal["uniform", "zeros", "closed-form"] = "closed-form"  # in +-1/dim, 0, or that of the trained space
     epochs: int = Field(default=1, ge=1)  # passes over the cache
     lr: float = Field(default=3e-4, gt=0, allow_inf_nan=False)  # learning rate of Adam; with a schedule, the highest
     schedule: Literal["constant", "linear", "cosine"] = "constant"  # how the rate falls to 0, if at all
     warmup: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # epochs in which the rate rises linearly from 0
     negatives: int = Field(default=10, ge=1)  # words drawn from the noise distribution for each target
-    # fresh ones for each target, as the paper, or from a pool for each batch, with the same expected gradient
-    negatives_mode: Literal["target", "shared"] = "shared"
+    negatives_mode: Literal["target", "shared"] = "shared"  # fresh for each target (paper), or from a pool a batch
     pool: int = Field(default=1024, ge=1)  # words in a shared pool
     noise_power: float = Field(default=0.5, ge=0, le=1)  # negatives are drawn by count to this power
     subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)  # threshold t for frequent targets; 0 keeps all
@@ -73,6 +58,4 @@ class TrainConfig(Record):
     @model_validator(mode="before")
     @classmethod
     def _keep_to_the_paper(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("compat") == "paper":
-            return {**PAPER, **values}
-        return values
+        return {**PAPER, **values} if isinstance(values, dict) and values.get("compat") == "paper" else values

@@ -1,10 +1,11 @@
 """Word vectors: what stage two writes, what everything after it reads, and what users import."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,10 @@ from safetensors import numpy as safetensors
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json, open_atomically, read_json, write_atomically
-from x2static.durable.tensors import write_arrays
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
+DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}  # as safetensors calls them
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,7 @@ class WordVectors:
     matrix: npt.NDArray[np.float32]  # (len(words), dim) float32, a row a word
     counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences in the corpus
     segmentation: WordSegmentation | None = None  # how text was cut into these words; None for vectors from elsewhere
-    # how the vectors came about (run.json): configuration, cache, losses, versions, seconds
-    run: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)  # run.json: configuration, cache, losses, versions, seconds
 
     def __post_init__(self) -> None:
         """Raise X2StaticError if the lengths differ, a word occurs twice, or a value is not finite."""
@@ -150,6 +150,27 @@ def read_vocabulary(folder: Path) -> pa.Table:
             return pa.ipc.open_file(source).read_all().select(["word", "count"])
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
+
+
+def write_arrays(
+    file: BinaryIO, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays by name, float32, float64, int64 or int8, in the safetensors format, without a copy of them.
+
+    The library's own writer makes a copy of everything first, and gives a full disk's error no number. The format is a
+    length (8 bytes, little-endian), a JSON header, which holds the metadata too, and the bytes.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    end = 0
+    for name, array in tensors.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # the data begins at a multiple of eight
+    file.write(len(text).to_bytes(8, "little") + text)
+    for array in tensors.values():
+        for part in [array] if array.flags.c_contiguous else array:  # or row by row of its first axis
+            file.write(np.ascontiguousarray(part).data)
 
 
 def sif_weights(counts: npt.NDArray[np.int64], a: float) -> npt.NDArray[np.float64]:

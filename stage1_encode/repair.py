@@ -13,6 +13,7 @@ from x2static.durable.storage import TEMPORARY, canonical_json, folder_bytes, on
 from x2static.machine.progress import Report, silent
 from x2static.schemas.cache import Cache, plan_shards
 from x2static.schemas.manifest import Marker
+from x2static.schemas.segmentation import SEGMENTATION
 from x2static.schemas.shard import MARKER, Shard, shard_name
 from x2static.stage1_encode.encode import Work
 from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
@@ -140,6 +141,7 @@ def _mend_segmentation(cache: Cache) -> bool:
 
     Raises X2StaticError: this version of x2static has other rules.
     """
+    file = cache.path / SEGMENTATION
     try:
         cache.segmentation()
         return False
@@ -147,9 +149,9 @@ def _mend_segmentation(cache: Cache) -> bool:
         rules = choose_words(cache.manifest.encoding.compat, cache.manifest.encoding.language)
         if rules.sha256 != cache.manifest.encoding.words:
             raise X2StaticError(
-                f"{cache.segmentation_file}: missing or changed, and this version of x2static has other rules; put the "
+                f"{file}: missing or changed, and this version of x2static has other rules; put the "
                 f"original file back, or use x2static {cache.manifest.versions.get('x2static')}, which wrote it"
             ) from error
-    write_atomically(cache.segmentation_file, rules.rules.encode())
-    logger.warning("%s was missing or changed, and is written again", cache.segmentation_file)
+    write_atomically(file, rules.rules.encode())
+    logger.warning("%s was missing or changed, and is written again", file)
     return True

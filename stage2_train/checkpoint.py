@@ -21,9 +21,8 @@ from torch import Tensor
 
 from x2static.durable import storage
 from x2static.durable.errors import X2StaticError
-from x2static.durable.tensors import write_arrays
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, read_vocabulary
+from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, read_vocabulary, write_arrays
 from x2static.stage2_train.learner import Learner
 from x2static.stage2_train.objectives.objective import load_objective
 from x2static.stage2_train.sampling import Position

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically
-from x2static.durable.tensors import write_arrays
+from x2static.schemas.vectors import write_arrays
 
 Kind = Literal["none", "center", "whiten"]
 

@@ -12,7 +12,7 @@ from tests.reference import Row
 from tests.teachers import english_sentence
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.stage1_encode.encode import encode
 
 
@@ -80,7 +80,7 @@ class Encoded:
 
     @property
     def rules(self) -> WordSegmentation:
-        return WordSegmentation.load(self.cache.segmentation_file)
+        return WordSegmentation.load(self.cache.path / SEGMENTATION)
 
 
 def read_back(folder: Path) -> Encoded:
