@@ -8,9 +8,8 @@ import torch
 
 from tests.schemas.caches import RULES, ShardContent, encoding, manifest, marker, plan, write_shard
 from x2static.durable.storage import canonical_json
-from x2static.schemas.cache import Cache
+from x2static.schemas.cache import Cache, begin_cache
 from x2static.schemas.manifest import Plan
-from x2static.schemas.segmentation import SEGMENTATION
 from x2static.schemas.shard import MARKER, shard_name
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train.moments import SHRINKAGE
@@ -50,21 +49,13 @@ def shard_content(index: int, paragraphs: int, dim: int, scale: float = 0.5) -> 
 
 
 def write_cache(
-    path: Path,
-    contents: list[ShardContent],
-    context: str = "paragraph",
-    dim: int = DIM,
-    plans: list[Plan] | None = None,
+    path: Path, shards: list[ShardContent], context: str = "paragraph", dim: int = DIM, plans: list[Plan] | None = None
 ) -> Path:
     """A complete cache of these shards, unless `plans` say otherwise."""
     kind = encoding(context=context, dim=dim)
-    (path / "shards").mkdir(parents=True)
-    (path / "plans").mkdir()
-    (path / SEGMENTATION).write_text(RULES.rules)
-    (path / "manifest.json").write_bytes(canonical_json(manifest(kind).model_dump(mode="json")))
-    for number, one in enumerate([plan(len(contents))] if plans is None else plans):
-        (path / "plans" / f"{number}.json").write_bytes(canonical_json(one.model_dump(mode="json")))
-    for index, content in enumerate(contents):
+    path.mkdir(parents=True)
+    begin_cache(path, manifest(kind), RULES, dict(enumerate([plan(len(shards))] if plans is None else plans)))
+    for index, content in enumerate(shards):
         write_shard(path / "shards", index, content, marker(index, fingerprint=kind.fingerprint))
     return path
 
@@ -96,17 +87,8 @@ def shrunk_covariance(contexts: np.ndarray) -> np.ndarray:
 
 def config(cache: Path, out: Path, **changes: object) -> TrainConfig:
     """Settings that use several buffers, cut shards, rare words and subsampling, in a second."""
-    values: dict[str, object] = {
-        "compat": "paper",
-        "epochs": 2,
-        "batch_size": 32,
-        "min_count": 20,
-        "subsample": 0.02,
-        "negatives": 5,
-        "lr": 1e-2,
-        "buffer_megabytes": 1,
-        "checkpoint_minutes": 60,
-    }
+    values: dict[str, object] = {"compat": "paper", "epochs": 2, "batch_size": 32, "min_count": 20, "subsample": 0.02}
+    values |= {"negatives": 5, "lr": 1e-2, "buffer_megabytes": 1, "checkpoint_minutes": 60}
     return TrainConfig.model_validate({"cache": cache, "out": out, **values, **changes})
 
 

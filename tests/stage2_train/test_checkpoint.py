@@ -89,9 +89,7 @@ def test_training_needs_none_of_the_libraries_of_stage_one(cache: Path, whole_ru
 
 
 @pytest.mark.parametrize("kind", ["whitened", "closed form"])
-def test_a_signal_while_the_contexts_are_added_up_stops_the_run_which_then_starts_over(
-    runs: Runs, tmp_path: Path, kind: str
-):
+def test_a_signal_while_contexts_are_added_up_starts_over(runs: Runs, tmp_path: Path, kind: str):
     wish, whole = runs(kind, tmp_path / "run")
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted, match=r"SIGTERM while the contexts were added up.*start over"):
@@ -181,9 +179,7 @@ def test_checkpoints_are_written_by_time(cache: Path, whole_run: Path, tmp_path:
     assert result(tmp_path / "run") == result(whole_run)
 
 
-def test_a_finished_run_grows_by_epochs_and_is_not_taken_for_finished_before_run_json_is_written(
-    cache: Path, whole_run: Path, tmp_path: Path
-):
+def test_a_finished_run_grows_by_epochs(cache: Path, whole_run: Path, tmp_path: Path):
     out = tmp_path / "run"
     first = train(config(cache, out, epochs=1))
 
@@ -200,9 +196,7 @@ def test_a_finished_run_grows_by_epochs_and_is_not_taken_for_finished_before_run
     assert result(out) == result(whole_run)
 
 
-def test_what_is_raised_after_an_epoch_ends_the_run_which_can_go_on_to_the_same_bytes(
-    cache: Path, whole_run: Path, tmp_path: Path
-):
+def test_what_is_raised_after_an_epoch_ends_the_run(cache: Path, whole_run: Path, tmp_path: Path):
     heard: list[list[float]] = []
 
     def enough(losses: list[float]) -> None:

@@ -28,9 +28,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_ten_compiled_steps_are_ten_plain_ones_with_any_number_of_threads(
-    shared: bool, compiled: None, monkeypatch: pytest.MonkeyPatch
-):
+def test_ten_compiled_steps_are_plain_ones(shared: bool, compiled: None, monkeypatch: pytest.MonkeyPatch):
     plain, fast, faster = begin(0), begin(0), begin(0)
     for step in range(10):
         batch = batch_of(step, shared)
@@ -59,9 +57,7 @@ def test_numbers_that_are_not_finite_come_through_compiled_scores(bad: float, co
 
 
 @pytest.mark.parametrize("mode", ["target", "shared"])
-def test_a_compiled_run_learns_what_a_plain_one_learns_and_goes_on_to_the_same_bytes(
-    mode: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_compiled_runs_go_on(mode: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     plain, once, twice = (
         config(cache, tmp_path / name, negatives_mode=mode, pool=16) for name in ("plain", "once", "twice")
     )

@@ -46,7 +46,7 @@ def end_of(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_words_keep_their_rows_and_moments_in_any_order_and_new_ones_begin_fresh(
+def test_words_keep_rows_and_moments(
     cache: Path, grown: Path, whole_run: Path, monkeypatch: pytest.MonkeyPatch, same: bool
 ):
     old, end = WordVectors.load(whole_run).words, end_of(whole_run)
@@ -70,9 +70,7 @@ def test_words_keep_their_rows_and_moments_in_any_order_and_new_ones_begin_fresh
 
 
 @pytest.mark.parametrize("changes", [{}, {"max_vocab": 10}])
-def test_epochs_steps_and_draws_count_anew_and_run_json_records_what_was_continued(
-    grown: Path, whole_run: Path, tmp_path: Path, changes: dict[str, int]
-):
+def test_epochs_and_draws_count_anew(grown: Path, whole_run: Path, tmp_path: Path, changes: dict[str, int]):
     wish = config(grown, tmp_path / "run", continue_run=whole_run, **changes)
     figures = train(wish)
     vectors, old = WordVectors.load(wish.out), WordVectors.load(whole_run)
@@ -102,9 +100,7 @@ def test_a_run_that_continued_can_be_continued_and_its_loss_falls_on(cache: Path
     assert runs[2]["losses"][-1] < runs[1]["losses"][-1] < runs[0]["losses"][-1]
 
 
-def test_a_run_stopped_before_it_took_a_step_keeps_the_step_count_of_the_other(
-    cache: Path, whole_run: Path, tmp_path: Path
-):
+def test_a_run_stopped_before_a_step_keeps_the_count(cache: Path, whole_run: Path, tmp_path: Path):
     sparse = {"batch_size": 1, "subsample": 1e-4, "epochs": 1, "continue_run": whole_run}
     with pytest.raises(Interrupted):
         train(config(cache, tmp_path / "run", **sparse), lambda progress: signal.raise_signal(signal.SIGINT))

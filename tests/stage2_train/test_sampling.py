@@ -68,9 +68,7 @@ def test_numbers_differ_by_every_part_of_their_position(part: str):
 
 
 @pytest.mark.parametrize("whitened", [False, True])
-def test_batches_of_a_device_are_those_of_the_host_to_the_bit_wherever_one_begins(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, whitened: bool
-):
+def test_batches_of_a_device_are_the_hosts(cache: Path, monkeypatch: pytest.MonkeyPatch, whitened: bool):
     _, stream, _ = opened(cache)
     draw = torch.Generator().manual_seed(0)
     matrix = torch.randn((stream.dim, 7), dtype=torch.float64, generator=draw)

@@ -1,5 +1,4 @@
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -7,11 +6,14 @@ import torch
 
 from tests.schemas.caches import RULES
 from tests.stage2_train.caches import config, result
+from tests.stage2_train.driver import stop_at
 from tests.stage2_train.test_refusals import files
+from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Progress
 from x2static.schemas.cache import SEGMENTATION, Cache, content_of
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train.trainer import train
+from x2static.stage2_train.learner import Learner
+from x2static.stage2_train.trainer import learning_rate, train
 
 FIGURES = {"vocabulary", "dim", "epochs", "steps", "targets", "loss", "seconds", "words_per_second", "data_wait"}
 
@@ -76,9 +78,7 @@ def test_progress_counts_the_words_of_all_epochs_resumed_ones_included(cache: Pa
     assert all(one.detail.startswith("loss ") for one in more)
 
 
-def test_a_finished_run_is_reported_again_and_not_touched_wherever_its_cache_is(
-    cache: Path, cache_copy: Path, tmp_path: Path
-):
+def test_a_finished_run_is_not_touched_wherever_its_cache_is(cache: Path, cache_copy: Path, tmp_path: Path):
     wish = config(cache, tmp_path / "run", epochs=1)
     first = train(wish)
     before = files(wish.out)
@@ -87,8 +87,47 @@ def test_a_finished_run_is_reported_again_and_not_touched_wherever_its_cache_is(
     assert files(wish.out) == before
 
 
-def test_training_works_outside_the_main_thread(cache: Path, whole_run: Path, tmp_path: Path):
-    worker = threading.Thread(target=train, args=[config(cache, tmp_path / "run")])
-    worker.start()
-    worker.join()
-    assert result(tmp_path / "run") == result(whole_run)
+COSINE = [0.1, 0.08535533905932738, 0.05, 0.014644660940672627, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "warmup", "words", "rates"),
+    [
+        ("constant", 0, [0, 1.5, 500, 999.5, 5000], [0.1] * 5),
+        ("linear", 0, [0, 250, 500, 900, 1000, 1001], [0.1, 0.075, 0.05, 0.01, 0, 0]),
+        ("cosine", 0, [0, 250, 500, 750, 1000], COSINE),
+        ("constant", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.1, 0.1]),
+        ("linear", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.05, 0]),
+        ("cosine", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.05, 0]),
+    ],
+)
+def test_rates_follow_their_kind(kind: str, warmup: float, words: list[float], rates: list[float]):
+    assert [learning_rate(one, 0.1, kind, warmup, 1000) for one in words] == pytest.approx(rates, abs=1e-15)
+    assert learning_rate(700, 0.1, kind, warmup, 1000) == 0.1 or kind != "constant"  # to the bit
+
+
+def test_no_step_is_wasted_at_rate_zero(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rates: list[float] = []
+    learn = Learner.learn
+    monkeypatch.setattr(Learner, "learn", lambda self, targets, lr: rates.append(lr) or learn(self, targets, lr))
+    train(config(cache, tmp_path / "run", schedule="linear", warmup=0.5))
+    peak = rates.index(max(rates))
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 0 < rates[0] < 0.1 * max(rates)
+    assert 0 < rates[-1] < 0.1 * max(rates)
+    assert 0.9 * 0.01 < max(rates) <= 0.01
+    assert peak / len(rates) == pytest.approx(0.25, abs=0.07)  # half of the first of two epochs
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_schedule_refuses_other_epochs(cache: Path, tmp_path: Path, stopped: bool):
+    wish = config(cache, tmp_path / "run", schedule="linear")
+    if stopped:
+        stop_at(4, wish)
+    else:
+        train(wish)
+    for epochs in (1, 3):
+        with pytest.raises(X2StaticError, match=rf"epochs: 2 there, {epochs} here.*another --out"):
+            train(wish.model_copy(update={"epochs": epochs}))
+    assert train(wish)["finished_before"] == (not stopped)

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize
 
-from tests.stage2_train.caches import config, occurrences, opened, result, shrunk_covariance
+from tests.schemas.caches import ShardContent
+from tests.stage2_train.caches import config, occurrences, opened, result, shrunk_covariance, write_cache
 from x2static.machine.progress import silent
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
@@ -21,38 +23,6 @@ from x2static.stage2_train.transform import Transform
 SPACES = [("none", None), ("none", 5), ("center", None), ("center", 5), ("whiten", None), ("whiten", 5)]
 
 
-def direct(path: Path, words: list[str], transform: str, dim: int | None) -> np.ndarray:
-    """The formula on all contexts at once: a row of X for every occurrence of a word of the vocabulary."""
-    contexts, names = occurrences(path, words)
-    covariance = shrunk_covariance(contexts)
-    differences = np.array([contexts[names == word].mean(0) for word in words]) - contexts.mean(0)
-    if dim is not None:  # solved on the projected contexts, as if there were no others
-        axes = contexts.T @ contexts if transform == "none" else covariance
-        axes = np.linalg.eigh(axes)[1][:, ::-1][:, :dim]
-        covariance, differences = axes.T @ covariance @ axes, differences @ axes
-    if transform != "whiten":
-        return np.linalg.solve(covariance, differences.T).T
-    left, values, right = np.linalg.svd(covariance)
-    return differences @ (left / np.sqrt(values)) @ right
-
-
-@pytest.mark.parametrize(("transform", "dim"), SPACES)
-def test_the_closed_form_is_the_direct_computation(
-    small: Path, tmp_path: Path, transform: str, dim: int | None, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(sums, "ROWS_AT_ONCE", 50 if dim else 1)  # several pieces of contexts, and of words
-    wish = config(small, tmp_path / "run", objective="closed-form", transform=transform, dim=dim, min_count=60)
-    figures = train(wish)
-    vectors = WordVectors.load(wish.out)
-    expected = direct(small, vectors.words, transform, dim)
-    # Axes may point either way: with fewer dimensions, what must agree are the products of words.
-    ours, theirs = (one if dim is None else one @ one.T for one in (vectors.matrix, expected))
-    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5 * np.abs(theirs).max())
-    assert vectors.dim == figures["dim"] == (dim or 16)
-    assert (figures["loss"], figures["epochs"], figures["steps"]) == (None, 1, 0)
-    assert figures["targets"] == vectors.counts.sum()
-
-
 def test_a_finished_closed_form_is_not_done_again_whatever_epochs_says(cache: Path, tmp_path: Path):
     first = train(config(cache, tmp_path / "run", objective="closed-form"))
     again = train(config(cache, tmp_path / "run", objective="closed-form", epochs=7))
@@ -61,9 +31,7 @@ def test_a_finished_closed_form_is_not_done_again_whatever_epochs_says(cache: Pa
     assert result(tmp_path / "run") == result(tmp_path / "other")
 
 
-def test_an_objective_without_steps_is_a_class_of_a_few_lines(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_objective_is_a_class(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     class Mean(BaseObjective):
         takes_steps = draws = False
         needs_words = True
@@ -105,14 +73,16 @@ def test_uniform_vectors_and_zeros_have_a_bias_of_zero(small: Path, init: str, l
 
 
 @pytest.mark.parametrize(("transform", "dim"), SPACES)
-def test_the_closed_form_to_begin_with_is_the_formula_on_transformed_contexts(
-    small: Path, transform: str, dim: int | None
+def test_the_closed_form_is_the_formula_on_all_contexts_at_once_alone_and_as_a_beginning(
+    small: Path, tmp_path: Path, transform: str, dim: int | None, monkeypatch: pytest.MonkeyPatch
 ):
-    wish = config(small, Path(), transform=transform, dim=dim, init="closed-form", noise_power=0.5)
+    monkeypatch.setattr(sums, "ROWS_AT_ONCE", 50 if dim else 1)  # several pieces of contexts, and of words
+    changes = {"transform": transform, "dim": dim, "noise_power": 0.5, "min_count": 60}
+    wish = config(small, tmp_path / "run", init="closed-form", **changes)
     space, vectors, words, counts = beginning(wish)
     contexts, names = occurrences(small, words)
     covariance = shrunk_covariance(contexts)
-    if space.matrix is not None:
+    if space.matrix is not None:  # solved on the mapped contexts, as if there were no others
         covariance = space.matrix.T.numpy() @ covariance @ space.matrix.numpy()
     mapped = space.map_contexts(torch.from_numpy(contexts)).numpy()
     mean = mapped.mean(0)
@@ -129,3 +99,49 @@ def test_the_closed_form_to_begin_with_is_the_formula_on_transformed_contexts(
         assert np.abs(mean).max() < 1e-12
         expected = np.concatenate([u, bias[:, None]], 1)
     np.testing.assert_allclose(vectors, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+    figures = train(config(small, tmp_path / "run", objective="closed-form", **changes))
+    alone = WordVectors.load(tmp_path / "run")
+    assert alone.words == words
+    np.testing.assert_allclose(alone.matrix, u, rtol=1e-3, atol=1e-5 * np.abs(u).max())
+    assert alone.dim == figures["dim"] == (dim or 16)
+    assert (figures["loss"], figures["epochs"], figures["steps"]) == (None, 1, 0)
+    assert figures["targets"] == counts.sum()
+
+
+def test_of_gaussian_contexts_the_closed_form_is_near_the_optimum_that_training_reaches(tmp_path: Path):
+    draw, dim, n, n_words = np.random.default_rng(3), 4, 2000, 8
+    mixing = np.eye(dim) + 0.3 * draw.normal(size=(dim, dim))  # one covariance; a context has one word
+    means = 3 * draw.normal(size=dim) + 0.4 * draw.normal(size=(n_words, dim)) @ mixing
+    shares = 1 / np.arange(1, n_words + 1)
+    ids = np.append(np.arange(n_words), draw.choice(n_words, n - n_words, p=shares / shares.sum()))
+    contexts = means[ids] + draw.normal(size=(n, dim)) @ mixing
+    lexicon, counts = [f"w{word:02d}" for word in range(n_words)], np.bincount(ids)
+    paragraphs, offsets = np.arange(n, dtype=np.int32), np.arange(n + 1, dtype=np.int32)
+    rows = {"contexts": contexts.astype(np.float16), "paragraphs": paragraphs, "word_offsets": offsets}
+    content = ShardContent(
+        **rows, word_ids=ids.astype(np.int32), lexicon=lexicon, counts=counts, n_paragraphs=n, n_tokens=n
+    )
+    path = write_cache(tmp_path / "cache", [content], dim=dim)
+    wish = config(path, Path(), transform="center", init="closed-form", subsample=0)
+    space, vectors, names, counts = beginning(wish)
+    mapped = space.map_contexts(torch.from_numpy(rows["contexts"].astype(np.float64)))
+    mapped, words = torch.cat([mapped, mapped.new_ones(n, 1)], 1), torch.tensor([names.index(lexicon[i]) for i in ids])
+    noise = torch.from_numpy(wish.negatives * np.sqrt(counts) / np.sqrt(counts).sum())
+
+    def loss_of(scores: torch.Tensor) -> torch.Tensor:
+        """The loss in the mean over all draws of negatives."""
+        positive = torch.nn.functional.softplus(-scores[torch.arange(n), words])
+        return (positive + torch.nn.functional.softplus(scores) @ noise).mean()
+
+    def loss_and_gradient(values: np.ndarray) -> tuple[float, np.ndarray]:
+        rows = torch.from_numpy(values).reshape(vectors.shape).requires_grad_()
+        loss = loss_of(mapped @ rows.T)
+        loss.backward()
+        return float(loss.detach()), rows.grad.numpy().ravel()
+
+    optimum = minimize(loss_and_gradient, np.zeros(vectors.numel()), jac=True, method="L-BFGS-B").fun
+    ours = loss_of(mapped @ vectors.double().T)
+    # What knows how frequent words are and nothing of their contexts.
+    blind = loss_of(torch.log(torch.from_numpy(counts / counts.sum()) / noise).expand(n, -1))
+    assert optimum < ours < optimum + 0.04 * (blind - optimum)

@@ -48,9 +48,7 @@ def initial(wish: TrainConfig, n_words: int, dim: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("scale", [1.0, 20_000.0])  # with the second, scores are clamped
-def test_ten_steps_of_training_are_ten_steps_of_the_plain_formula_and_sparse_adam(
-    cache: Path, scale: float, monkeypatch: pytest.MonkeyPatch
-):
+def test_ten_steps_are_those_of_the_formula(cache: Path, scale: float, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(learner, "ROWS_AT_ONCE", 3)
     monkeypatch.setattr(learner, "PAIRS_AT_ONCE", 12)
     wish, stream, vocabulary = opened(cache)
