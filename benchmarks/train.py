@@ -96,9 +96,7 @@ def compared(arguments: argparse.Namespace) -> dict[str, Any]:
         "default_seconds": default["seconds"],
         "default_similarity": round(default["similarity"], 4),
         **{name: shared[name] for name in ("data_wait", "peak_rss_bytes", "vocabulary", "dim")},
-        "shared_seconds": shared["seconds"],
-        "epochs": arguments.epochs,
-        "threads": threads,
+        **{"shared_seconds": shared["seconds"], "epochs": arguments.epochs, "threads": threads},
     }
 
 

@@ -187,10 +187,7 @@ def may_become_cache(folder: Path) -> bool:
 
 
 def begin_cache(folder: Path, manifest: Manifest, rules: WordSegmentation, plans: dict[int, Plan]) -> Cache:
-    """Make a folder a cache without shards, the manifest last; the caller holds its lock.
-
-    What is in it goes: an earlier call left it that was killed before its manifest (see `may_become_cache`).
-    """
+    """Make a folder a cache without shards, in place of what a killed call left in it; the caller holds its lock."""
     for path in folder.iterdir():
         # Standard input cannot be read twice; zarr's overwrite=True would remove the lock and let a second writer in.
         if path.name not in (SPOOL, LOCK):

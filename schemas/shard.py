@@ -102,10 +102,7 @@ def stage_shard(
 
 
 def commit_pools(shards: Path, index: int, names: Iterable[str]) -> None:
-    """Move staged pools into their shard, and then its new marker.
-
-    Killed in between, the shard is as it was, beside files of no marker, which the next call replaces.
-    """
+    """Move staged pools into their shard, and then its marker; killed in between, that knows none of these files."""
     folder, staged = shards / shard_name(index), staged_folder(shards, index)
     for name in names:
         if (folder / name).exists():
