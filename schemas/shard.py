@@ -221,7 +221,8 @@ def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str, ch
     """Create an uncompressed zarr array in a shard's folder; a chunk is stored in full, whatever is in it."""
     # A chunk of the fill value alone is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a missing one
     # reads as it. These no context has: every chunk is written, and a lost one does not read as zeros.
-    stored = {"compressors": None, "filters": None, "fill_value": ABSENT if dtype == "int8" else float("nan")}
+    fill = ABSENT if dtype == "int8" else float("nan")
+    stored: dict[str, Any] = {"compressors": None, "filters": None, "fill_value": fill}
     with _OPENING, zarr.config.set(ZARRS):
         return zarr.create_array(folder, name=name, shape=shape, chunks=chunks, dtype=dtype, **stored)
 
