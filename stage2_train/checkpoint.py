@@ -266,14 +266,9 @@ class Predecessor:
     def record(self, vocabulary: Vocabulary) -> dict[str, Any]:
         """Return what is recorded of it in the run.json of a run with this vocabulary, which continues it."""
         carried = int(np.count_nonzero(self.rows_in(vocabulary) >= 0))
-        return {
-            "run": str(self.folder),
-            "content": self.content,
-            "steps": self.checkpoint.state.steps,
-            "words_carried_over": carried,
-            "words_new": len(vocabulary) - carried,
-            "words_dropped": len(self.words) - carried,
-        }
+        words = {"words_carried_over": carried, "words_new": len(vocabulary) - carried}
+        words["words_dropped"] = len(self.words) - carried
+        return {"run": str(self.folder), "content": self.content, "steps": self.checkpoint.state.steps, **words}
 
 
 def _error(folder: Path, why: str) -> X2StaticError:

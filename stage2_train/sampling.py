@@ -119,14 +119,12 @@ class DeviceDraws:
 Draws = HostDraws | DeviceDraws
 
 
-def draws_of(
-    seed: int, counts: npt.NDArray[np.int64], threshold: float, noise_power: float, device: torch.device
-) -> Draws:
+def draws_of(seed: int, counts: npt.NDArray[np.int64], threshold: float, power: float, device: torch.device) -> Draws:
     """Return the draws of a run that trains on a device, its words having these counts, (vocabulary,), all positive.
 
-    Targets are subsampled by the threshold; negatives are drawn in proportion to count to the power `noise_power`.
+    Targets are subsampled by the threshold; negatives are drawn in proportion to count to the `power`.
     """
-    keep, cumulative = keep_probabilities(counts, threshold), np.cumsum(counts.astype(np.float64) ** noise_power)
+    keep, cumulative = keep_probabilities(counts, threshold), np.cumsum(counts.astype(np.float64) ** power)
     if not drawn_on_device(device):
         return HostDraws(seed, keep, cumulative)
     return DeviceDraws(seed, torch.from_numpy(keep).to(device), torch.from_numpy(cumulative).to(device))

@@ -83,11 +83,9 @@ class Buffer:
         starts, word_starts = self.group_starts.numpy(), self.word_starts.numpy()
         picked = ranges(starts[groups], self.group_contexts[groups])
         lengths = word_starts[picked + 1] - word_starts[picked]
-        return Batch(
-            contexts=torch.from_numpy(self.contexts.numpy()[picked]),
-            context_of=torch.from_numpy(np.repeat(np.arange(len(picked)), lengths)),
-            words=torch.from_numpy(self.words.numpy()[ranges(word_starts[picked], lengths)]),
-        )
+        context_of = np.repeat(np.arange(len(picked)), lengths)
+        arrays = self.contexts.numpy()[picked], context_of, self.words.numpy()[ranges(word_starts[picked], lengths)]
+        return Batch(*map(torch.from_numpy, arrays))
 
 
 def _runs(starts: Tensor, chosen: Tensor, total: int) -> tuple[Tensor, Tensor]:
@@ -120,8 +118,7 @@ class Stream:
         together, and those being read. Buffers are filled by the length of the cache's contexts, which are in memory
         while a block is read: batches hold the same paragraphs in every space.
         """
-        encoding = cache.manifest.encoding
-        self.cache = cache.path  # where the shards are from
+        encoding, self.cache = cache.manifest.encoding, cache.path  # where the shards are from
         self.dim = encoding.dim  # length of a context vector in the cache
         self.device = device  # where batches lie; what is read in order lies on the CPU
         # time in which there was no data, of training or a pass in order: reading runs ahead in a thread
@@ -202,15 +199,14 @@ class Stream:
         """Read blocks into one buffer; refuse damaged shards, and contexts too far from the mean for float16."""
         n_contexts = sum(map(len, blocks))
         contexts = torch.empty((n_contexts, transform.width(self.dim)), dtype=torch.float16, device=device)
-        groups, lengths, words = [], [], []
+        groups, of_words = [], []
         row = 0
         for block in blocks:
             self._read_contexts(block, transform, contexts[row : row + len(block)])
             groups.append(row + group_starts(block, self._context)[:-1])
-            block_lengths, block_words = self._read_words(block)
-            lengths.append(block_lengths)
-            words.append(block_words)
+            of_words.append(self._read_words(block))
             row += len(block)
+        lengths, words = zip(*of_words, strict=True)
         starts = np.append(np.concatenate(groups), n_contexts)
         word_starts = np.append(0, np.cumsum(np.concatenate(lengths)))
         return Buffer(

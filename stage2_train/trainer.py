@@ -236,7 +236,11 @@ class Training:
                     self._end_epoch(position.epoch)
                 self.state.seconds = time.monotonic() - started
                 self.state.seconds_waited = waited + self.stream.seconds_waited
-                self._report()
+                losses = self.state.losses
+                if self.state.epoch_targets:
+                    losses = [self.state.epoch_loss / self.state.epoch_targets]
+                detail = f"loss {losses[-1]:.3f}" if losses else ""
+                self.report(Progress(self.state.words, self.words * self.epochs, "words", detail))
                 signal = stop.signal
                 if ended or signal or time.monotonic() - saved >= 60 * self.config.checkpoint_minutes:
                     path = self.run.save(self.state, self.learner)
@@ -287,12 +291,6 @@ class Training:
     def _too_high(self, what: str) -> X2StaticError:
         hint = f"the learning rate {self.config.lr:g} is probably too high: lower --lr, and give another --out"
         return X2StaticError(f"{what}; {hint}")
-
-    def _report(self) -> None:
-        state = self.state
-        losses = [state.epoch_loss / state.epoch_targets] if state.epoch_targets else state.losses
-        detail = f"loss {losses[-1]:.3f}" if losses else ""
-        self.report(Progress(state.words, self.words * self.epochs, "words", detail))
 
     @property
     def vectors(self) -> torch.Tensor:

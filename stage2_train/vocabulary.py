@@ -86,7 +86,14 @@ def build_vocabulary(
     table = merge_lexicons(shards)
     distinct = len(table)
     if allowed is not None:
-        table = _restrict(table, allowed)
+        table = table.filter(pc.is_in(table["word"], value_set=pa.array(allowed.words, pa.large_string())))
+        n_words = len(allowed.words)
+        if not len(table):
+            what = f"none of its {n_words:,} words occurs in the corpus (its first is {allowed.words[0]!r})"
+            raise X2StaticError(f"{allowed.file}: {what}; write words as in the corpus (lower-cased), one a line")
+        if len(table) < LITTLE_KNOWN * n_words:
+            what = f"only {len(table):,} of its {n_words:,} words occur in the corpus"
+            logger.warning("%s: %s; is it the vocabulary of another cache?", allowed.file, what)
     highest = pc.max(table["count"]).as_py() or 0
     table = table.filter(pc.greater_equal(table["count"], min_count))
     if not len(table):
@@ -114,15 +121,3 @@ def merge_lexicons(shards: "Iterable[Shard]") -> pa.Table:
 def _add_up(lexicons: list[pa.Table]) -> pa.Table:
     sums = pa.concat_tables(lexicons).group_by("word").aggregate([("count", "sum")])
     return sums.select(["word", "count_sum"]).rename_columns(["word", "count"])
-
-
-def _restrict(table: pa.Table, allowed: WordList) -> pa.Table:
-    common = table.filter(pc.is_in(table["word"], value_set=pa.array(allowed.words, pa.large_string())))
-    n_words = len(allowed.words)
-    if not len(common):
-        what = f"none of its {n_words:,} words occurs in the corpus (its first is {allowed.words[0]!r})"
-        raise X2StaticError(f"{allowed.file}: {what}; write words as in the corpus (lower-cased), one a line")
-    if len(common) < LITTLE_KNOWN * n_words:
-        what = f"only {len(common):,} of its {n_words:,} words occur in the corpus"
-        logger.warning("%s: %s; is it the vocabulary of another cache?", allowed.file, what)
-    return common
