@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.schemas.caches import change, flip_byte
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.conftest import single_thread
 from tests.stage2_train.driver import at, stop_at, train_apart
@@ -119,17 +120,6 @@ def test_a_signal_in_the_last_batch_lets_the_run_finish(cache: Path, whole_run: 
     assert result(tmp_path / "run") == result(whole_run)
 
 
-def change_bit(folder: Path) -> None:
-    data = bytearray((folder / "state.safetensors").read_bytes())
-    data[-100] ^= 1
-    (folder / "state.safetensors").write_bytes(data)
-
-
-def change_settings(folder: Path) -> None:
-    state = folder / "state.json"
-    state.write_text(state.read_text().replace('"lr": 0.01', '"lr": 0.02'))
-
-
 def change_shape(folder: Path) -> None:
     state, tensors = folder / "state.json", folder / "state.safetensors"
     old = hash_file(tensors)
@@ -138,11 +128,11 @@ def change_shape(folder: Path) -> None:
 
 
 DAMAGE: dict[str, Callable[[Path], Any]] = {
-    "bit": change_bit,
+    "bit": lambda folder: flip_byte(folder / "state.safetensors"),
     "no state": lambda folder: (folder / "state.json").unlink(),
     "half a state": lambda folder: (folder / "state.json").write_text('{"state": {'),
     "no tensors": lambda folder: (folder / "state.safetensors").unlink(),
-    "other run": change_settings,
+    "other run": lambda folder: change(folder / "state.json", {"settings": {}}),
     "shape": change_shape,
     "all": lambda folder: [(path / "state.json").write_text("{}") for path in folder.parent.iterdir()],
 }

@@ -86,12 +86,9 @@ def test_batches_of_a_device_are_the_hosts(cache: Path, monkeypatch: pytest.Monk
                 assert torch.equal(getattr(batch, name), getattr(host, name))
 
 
-@pytest.mark.parametrize("mode", ["shared", "target"])
-def test_training_with_a_devices_draws_learns_what_the_host_learns_and_goes_on_to_the_same_bytes(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
-):
+def test_training_with_a_devices_draws_learns(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sampling, "drawn_on_device", lambda device: True)
-    changes = {"negatives_mode": mode, "transform": "center"}
+    changes = {"negatives_mode": "shared", "transform": "center"}
     train(config(cache, tmp_path / "whole", **changes))
     stop_at(5, config(cache, tmp_path / "run", **changes))
     assert train(config(cache, tmp_path / "run", **changes))["resumed"]
