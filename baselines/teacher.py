@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -9,16 +10,13 @@ import numpy.typing as npt
 
 from x2static.baselines.request import Request, Result
 from x2static.durable.errors import X2StaticError
-from x2static.machine.device import pick_device
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import Cache
-from x2static.schemas.encoding import LAST, Precision
-from x2static.stage1_encode.encoder import Encoder
+from x2static.schemas.encoding import LAST, EncodeConfig, Precision
+from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.origin import Origin, find_teacher, recorded_config
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
-from x2static.stage1_encode.text.default import DefaultPreparer
-from x2static.stage1_encode.text.segmentation import SentenceSplitter, default_words
+from x2static.stage1_encode.teacher.teacher import Teacher
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 TEXTS_AT_ONCE = 2048  # sorted by length together
@@ -81,15 +79,11 @@ class TeacherSentences:
         trust_remote_code: bool = False,
     ) -> "TeacherSentences":
         """Load a teacher: a folder, "demo", or an id on the hub. Raises X2StaticError: there is none, or no device."""
-        where = pick_device(device)
-        precision, _ = pick_precision(precision, None, where)
-        files = TeacherFiles.find(model, None)
-        teacher = Teacher(files, precision, where, trust_remote_code)
-        # What cuts sentences and words has nothing to do here: a text is one context.
-        words = default_words()
-        preparer = DefaultPreparer(teacher.tokenizer, SentenceSplitter("en"), words, "sentence", teacher.window, 0, 0)
-        encoder = Encoder(preparer, teacher)
-        return cls(files, precision, encoder, trust_remote_code)
+        settings = {"device": device, "precision": precision, "trust_remote_code": trust_remote_code}
+        # A text is one context here; the settings of corpus and cache have nothing to do.
+        config = EncodeConfig.model_validate({"model": model, "corpus": ("",), "cache": Path(), **settings})
+        chosen = ChosenTeacher(config)
+        return cls(chosen.files, chosen.precision, chosen.load(), trust_remote_code)
 
     @classmethod
     def of_cache(

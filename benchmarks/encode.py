@@ -23,15 +23,13 @@ from typing import Any
 
 import torch
 
-from x2static.machine.device import pick_device
 from x2static.machine.processes import alone, peak_rss
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.corpora.paragraphs import open_stream
 from x2static.stage1_encode.encode import encode as run_stage
-from x2static.stage1_encode.encoder import load_encoder, shared_cores
+from x2static.stage1_encode.encoder import ChosenTeacher, shared_cores
 from x2static.stage1_encode.pools.word_sums import WordSums
-from x2static.stage1_encode.teacher.files import TeacherFiles, resolve_model
-from x2static.stage1_encode.teacher.teacher import pick_precision
+from x2static.stage1_encode.teacher.files import resolve_model
 from x2static.stage1_encode.text.preparation import PORTION, prepared
 
 Figures = dict[str, float]
@@ -54,13 +52,13 @@ def config_of(arguments: dict[str, Any], cache: str) -> EncodeConfig:
 def bare(arguments: dict[str, Any], lanes: int = 0) -> Figures:
     """Time the forward pass alone over every n-th of stage one's batches, so many at once (0: as many as stage one)."""
     config = config_of(arguments, "unused")
-    device, files = pick_device(config.device), TeacherFiles.find(config.model, None)
-    encoder = load_encoder(config, files, pick_precision(config.precision, config.compat, device)[0], device)
+    teacher = ChosenTeacher(config)
+    encoder = teacher.load()
     teacher_rss, paragraphs = peak_rss(), paragraphs_of(arguments)
     batches: list[list[Any]] = []
     for start in range(0, len(paragraphs), config.unit):
         unit = [(start, paragraphs[start : start + config.unit])]
-        portions = (text for _, text in prepared(unit, encoder.preparer, 1, PORTION[device.type]))
+        portions = (text for _, text in prepared(unit, encoder.preparer, 1, PORTION[teacher.device.type]))
         batches += [batch for ready in encoder.batches(portions) for batch in ready]
     batches = batches[:: arguments["bare_every"]]
     inputs = [encoder.teacher.inputs(batch) for batch in batches]
@@ -69,7 +67,7 @@ def bare(arguments: dict[str, Any], lanes: int = 0) -> Figures:
         for part in (inputs[: len(inputs) // 10 + 1], inputs):  # the first warms up
             started = time.perf_counter()
             list(pool.map(lambda pair: encoder.teacher.forward(*pair).shape, part))
-            if device.type == "cuda":
+            if teacher.device.type == "cuda":
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - started
     tokens = sum(len(window.pieces) for batch in batches for window in batch)

@@ -7,11 +7,10 @@ from typing import Any
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import package_version
 from x2static.schemas.cache import Cache, begin_cache, may_become_cache
-from x2static.schemas.encoding import LAST, ContextOptions, EncodeConfig, Encoding, Precision, differences
+from x2static.schemas.encoding import LAST, ContextOptions, Encoding, differences
 from x2static.schemas.manifest import Manifest, Plan
-from x2static.stage1_encode.encoder import Encoder
+from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import log_skipped
-from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
 
@@ -27,14 +26,12 @@ def check_folder(folder: Path, append: bool) -> None:
         raise X2StaticError(f"--append: no cache in {folder} to add to; leave out --append to make one")
 
 
-def encoding_of(
-    config: EncodeConfig, files: TeacherFiles, precision: Precision, behaviour: Mapping[str, Any]
-) -> Encoding:
+def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encoding:
     """Put together all that can change a vector; `behaviour` is what only a loaded teacher tells (`Encoder`).
 
     The layer is that asked for, by its one name. Raises X2StaticError: there is no such layer.
     """
-    layer = config.layer
+    config, files, layer = teacher.config, teacher.files, teacher.config.layer
     if layer != LAST:
         layer = canonical_layer(layer, claimed_layers(read_config(files.folder, config.trust_remote_code)))
     return Encoding(
@@ -44,18 +41,18 @@ def encoding_of(
         layer=str(layer),
         words=choose_words(config.compat, config.language).sha256,
         sentences=SentenceSplitter(config.language).name,
-        precision=precision,
+        precision=teacher.precision,
         **config.model_dump(include=set(ContextOptions.model_fields)),
         **behaviour,
     )
 
 
-def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> None:
+def check_encoding(cache: Cache, teacher: ChosenTeacher) -> None:
     """Refuse a cache that was made otherwise, before the teacher is loaded.
 
     Raises X2StaticError: with each field that differs, and both values; or the cache is a sample of another.
     """
-    if problems := encoding_differences(cache, config, files, precision):
+    if problems := encoding_differences(cache, teacher):
         raise X2StaticError(
             f"{cache.path}: this cache was made otherwise (cache != asked for): {'; '.join(problems)}. "
             "Ask for the same again, or use another --cache"
@@ -68,13 +65,12 @@ def check_encoding(cache: Cache, config: EncodeConfig, files: TeacherFiles, prec
             )
 
 
-def encoding_differences(cache: Cache, config: EncodeConfig, files: TeacherFiles, precision: Precision) -> list[str]:
+def encoding_differences(cache: Cache, teacher: ChosenTeacher) -> list[str]:
     """Return in which fields a cache's encoding differs from what is asked for, with both values."""
-    theirs = cache.manifest.encoding
+    theirs, config = cache.manifest.encoding, teacher.config
     # The same files have the same window, attention and width; other files are refused for their hashes.
     behaviour = theirs.model_dump(include={"window", "attention", "dim"})
-    problems = differences(theirs, encoding_of(config, files, precision, behaviour))
-    if not problems:
+    if not (problems := differences(theirs, _encoding_of(teacher, behaviour))):
         return []
     names = [cache.segmentation().name, choose_words(config.compat, config.language).name]
     if names[0] != names[1]:  # the hashes alone tell nobody which library to install
@@ -97,8 +93,9 @@ def check_teacher(cache: Cache, encoder: Encoder) -> None:
         )
 
 
-def create(config: EncodeConfig, encoding: Encoding, files: TeacherFiles, plans: dict[int, Plan]) -> Cache:
+def create(teacher: ChosenTeacher, behaviour: Mapping[str, Any], plans: dict[int, Plan]) -> Cache:
     """Write all that comes before the first shard."""
+    config, files, encoding = teacher.config, teacher.files, _encoding_of(teacher, behaviour)
     manifest = Manifest(
         format=1,
         teacher=files.name,

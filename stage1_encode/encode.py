@@ -13,32 +13,20 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import commit_folder, folder_bytes, only_writer, remove_leftovers
-from x2static.machine.device import pick_device
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import MANIFEST, Cache, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan
 from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, shard_name, staged_folder
-from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, encoding_of
+from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
-from x2static.stage1_encode.encoder import Encoder, load_encoder
-from x2static.stage1_encode.plan.planning import (
-    Part,
-    check_appendable,
-    match,
-    plan_all,
-    plan_rest,
-    planned_paragraphs,
-    write_plans,
-)
+from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
+from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs, write_plans
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
-from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.teacher import pick_precision
 from x2static.stage1_encode.text.preparation import pick_workers
 from x2static.stage1_encode.worker import Engine, Job, Staged, Worker, run_here
 
@@ -65,22 +53,19 @@ def encode(
         X2StaticError: the model, the corpus or the cache cannot be used as asked; what is committed stays.
     """
     started = time.perf_counter()
-    files = TeacherFiles.find(config.model, config.revision)
-    device = pick_device(config.device)
-    precision, why = pick_precision(config.precision, config.compat, device)
-    load = partial(load_encoder, config, files, precision, device, wanted_words(pools))
+    teacher, words = ChosenTeacher(config), wanted_words(pools)
     part = Part.of(config.part)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache) as corpora, only_writer(config.cache, "cache"):
         loaded: Encoder | None = None
         if (config.cache / MANIFEST).is_file():
             cache = Cache.open(config.cache)
-            check_encoding(cache, config, files, precision)
+            check_encoding(cache, teacher)
             cache.segmentation()
         else:
             planned = plan_all(corpora)
-            loaded = load()
-            cache = create(config, encoding_of(config, files, precision, loaded.behaviour), files, planned)
+            loaded = teacher.load(words)
+            cache = create(teacher, loaded.behaviour, planned)
             if config.encoders > 1:
                 loaded = None  # each of them loads the teacher; here it would take memory
         plans, markers = _prepare(config, corpora, cache)
@@ -92,11 +77,13 @@ def encode(
         else:
             if resumed:
                 logger.info("%s: going on after %d shards", whose, len(resumed))
-            logger.info("precision: %s, because %s", precision, why)
-            sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, device)
-            work.do(
-                jobs, sources, lambda: Worker(cache, plans, sources, loaded or load(), pools, processes), engine, report
-            )
+            logger.info("precision: %s, because %s", teacher.precision, teacher.why)
+            sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, teacher.device)
+
+            def worker() -> Worker:
+                return Worker(cache, plans, sources, loaded or teacher.load(words), pools, processes)
+
+            work.do(jobs, sources, worker, engine, report)
     for number, plan in enumerate(plans):  # of files, their planning says it
         read = (marker for index, marker in markers.items() if marker.plan == number and index not in resumed)
         if n_skipped := sum(marker.unit.skipped for marker in read):
@@ -128,15 +115,12 @@ def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache) -> tuple
     and is removed.
     """
     plans = cache.plans()
-    sources = match(config, corpora, cache.path, plans)
     markers, damaged = cache.committed()
-    if config.append:
-        check_appendable(cache.path, plans, markers, sources)
+    added = plan_rest(config, match(config, corpora, cache.path, plans), cache.path, plans, markers)
     for index, reason in damaged.items():
         logger.warning("shard %s is encoded again: %s", shard_name(index), reason)
         shutil.rmtree(cache.shards_folder / shard_name(index))
     remove_leftovers(cache.shards_folder)
-    added = plan_rest(config, sources, cache.path, plans, markers)
     write_plans(cache, added)
     return [*plans, *added.values()], markers
 
@@ -182,12 +166,7 @@ class Work:
         return tuple(name for name, stored in there.items() if stored is None)
 
     def do(
-        self,
-        jobs: list[Job],
-        sources: Sequence[Source],
-        load: Callable[[], Worker],
-        engine: Engine,
-        report: Report = silent,
+        self, jobs: list[Job], sources: Sequence[Source], load: Callable[[], Worker], engine: Engine, report: Report
     ) -> None:
         """Do jobs with an engine, to which `load` gives a worker in this process, if it wants one.
 

@@ -12,14 +12,14 @@ import numpy.typing as npt
 import torch
 
 from x2static.durable.errors import X2StaticError
-from x2static.machine.device import ResultStream, Trimmer
-from x2static.schemas.encoding import EncodeConfig, Precision
+from x2static.machine.device import ResultStream, Trimmer, pick_device
+from x2static.schemas.encoding import LAST, EncodeConfig
 from x2static.schemas.shard import CONTEXTS
 from x2static.stage1_encode.pools.contexts import ContextMeans, Contexts
 from x2static.stage1_encode.pools.pool import Accumulator, Pool, Shape, States, UnitPool
 from x2static.stage1_encode.teacher.batches import Batches, cut
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.teacher import Teacher
+from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
 from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.paper import PaperPreparer
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words, log_words
@@ -138,8 +138,8 @@ class Encoder:
 
         def take(batch: list[Window]) -> tuple[int, Parts]:
             if all_layers:
-                layers = self.teacher.layers(batch)
-                states = States(self.teacher.picked(layers), layers)
+                layers, chosen = self.teacher.layers(batch), self.teacher.layer
+                states = States(layers[-1 if chosen == LAST else chosen], layers)
             else:
                 states = States(self.teacher.states(batch))
             rows, width, _ = states.chosen.shape
@@ -220,29 +220,38 @@ class Encoder:
         logger.warning("out of memory on the device: going on with batches of %d pieces", self.max_tokens)
 
 
-def load_encoder(
-    config: EncodeConfig, files: TeacherFiles, precision: Precision, device: torch.device, wanted: Sequence[str] = ()
-) -> Encoder:
-    """Load the teacher, and put what cuts text before it; `wanted` are the words whose occurrences are looked at.
+class ChosenTeacher:
+    """The teacher that a configuration asks for: found, and not loaded yet."""
 
-    Raises X2StaticError: the teacher cannot be loaded, does not hold what `--compat paper` reads at once, or has no
-    embeddings for special tokens, which a text may name there.
-    """
-    log_words(config.compat, config.language)
-    teacher = Teacher(files, precision, device, config.trust_remote_code, config.layer, config.compile)
-    tokenizer, splitter = teacher.tokenizer, SentenceSplitter(config.language)
-    limits = (config.min_sentences, config.min_characters)
-    preparer: Preparer
-    if config.compat is None:
-        words = choose_words(config.compat, config.language)
-        numbers = {word: number for number, word in enumerate(wanted)}
-        preparer = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, numbers)
-    else:
-        teacher.check_ids(parse_special=True)
-        preparer = PaperPreparer(tokenizer, splitter, config.context, *limits)
-        if preparer.window > teacher.window:
-            raise X2StaticError(
-                f"--compat paper reads {preparer.window} pieces at once, this teacher holds {teacher.window}; "
-                "leave --compat out, or choose another teacher"
-            )
-    return Encoder(preparer, teacher)
+    def __init__(self, config: EncodeConfig, files: TeacherFiles | None = None) -> None:
+        """Find it, unless its files are; raises X2StaticError: they or the device are not there."""
+        self.config, self.files = config, files or TeacherFiles.find(config.model, config.revision)
+        self.device = pick_device(config.device)
+        self.precision, self.why = pick_precision(config.precision, config.compat, self.device)
+
+    def load(self, wanted: Sequence[str] = ()) -> Encoder:
+        """Load it, and put what cuts text before it; `wanted` are the words whose occurrences are looked at.
+
+        Raises X2StaticError: it cannot be loaded, does not hold what `--compat paper` reads at once, or has no
+        embeddings for special tokens, which a text may name there.
+        """
+        config, words = self.config, choose_words(self.config.compat, self.config.language)
+        log_words(config.compat, config.language)
+        teacher = Teacher(
+            self.files, self.precision, self.device, config.trust_remote_code, config.layer, config.compile
+        )
+        tokenizer, splitter = teacher.tokenizer, SentenceSplitter(config.language)
+        limits = (config.min_sentences, config.min_characters)
+        preparer: Preparer
+        if config.compat is None:
+            numbers = {word: number for number, word in enumerate(wanted)}
+            preparer = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, numbers)
+        else:
+            teacher.check_ids(parse_special=True)
+            preparer = PaperPreparer(tokenizer, splitter, config.context, *limits)
+            if preparer.window > teacher.window:
+                raise X2StaticError(
+                    f"--compat paper reads {preparer.window} pieces at once, this teacher holds {teacher.window}; "
+                    "leave --compat out, or choose another teacher"
+                )
+        return Encoder(preparer, teacher)

@@ -4,7 +4,6 @@ import logging
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +43,9 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
     cache = Cache.open(folder)
     with only_writer(folder, "cache"):
         leftovers = _remove_leftovers(cache)
-        state = _inspect(cache)
+        markers, damaged, dropped, strangers = _inspect(cache)
         mended = _mend_segmentation(cache)
-        plans, markers, n_sound = cache.plans(), state.markers, len(state.markers)
+        plans, n_sound = cache.plans(), len(markers)
         part = Part.of(origin.part)
         if missing := set(part.missing(plans, markers)):
             needed = [number for number, shards in enumerate(plan_shards(plans)) if missing.intersection(shards)]
@@ -58,15 +57,15 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
         else:
             logger.info("%s: every shard is there and whole, nothing is encoded", folder)
         planned = {index for shards in plan_shards(plans) for index in shards}
-        for index in state.damaged.keys() - planned:  # none will be encoded in its place
+        for index in damaged.keys() - planned:  # none will be encoded in its place
             shutil.rmtree(cache.shards_folder / shard_name(index))
     return {
         "shards": len(markers),
         "shards_encoded": len(markers) - n_sound,
-        "damaged": list(state.damaged.values()),
-        "pools_dropped": state.dropped,
+        "damaged": list(damaged.values()),
+        "pools_dropped": dropped,
         "leftovers": leftovers,
-        "strangers": state.strangers,
+        "strangers": strangers,
         "segmentation_mended": mended,
         "seconds": round(time.perf_counter() - started, 3),
         "cache_bytes": folder_bytes(folder),
@@ -88,22 +87,13 @@ def _remove_leftovers(cache: Cache) -> list[str]:
     return sorted(path.relative_to(cache.path).as_posix() for path in leftovers)
 
 
-@dataclass
-class _State:
-    """What a cache holds."""
-
-    markers: dict[int, Marker] = field(default_factory=dict)  # of the sound shards
-    damaged: dict[int, str] = field(default_factory=dict)  # what ails the others
-    dropped: list[str] = field(default_factory=list)  # the pools that were damaged
-    strangers: list[str] = field(default_factory=list)  # files that are nobody's
-
-
-def _inspect(cache: Cache) -> _State:
+def _inspect(cache: Cache) -> tuple[dict[int, Marker], dict[int, str], list[str], list[str]]:
     """Hash every shard, and drop damaged pools.
 
-    Raises X2StaticError: a shard is from another encoding, or a newer version of x2static.
+    Returns the markers of the sound shards, what ails the others, the pools that were damaged, and files that are
+    nobody's. Raises X2StaticError: a shard is from another encoding, or a newer version of x2static.
     """
-    state = _State()
+    markers, damaged, dropped, strangers = dict[int, Marker](), dict[int, str](), list[str](), list[str]()
     for index in cache.indices():
         name = f"shard {shard_name(index)}"
         try:
@@ -112,28 +102,22 @@ def _inspect(cache: Cache) -> _State:
         except DamagedShard as error:
             problems = [str(error).partition("; ")[0]]
         if problems:
-            state.damaged[index] = f"{name}: {', '.join(problems)}"
-            logger.warning("%s", state.damaged[index])
+            damaged[index] = f"{name}: {', '.join(problems)}"
+            logger.warning("%s", damaged[index])
             continue
         for pool, lines in shard.pool_damage().items():
-            shard = _without_pool(shard, pool)
-            state.dropped.append(f"{name}: {pool}, since {', '.join(lines)}")
+            pools = {other: kept for other, kept in shard.marker.pools.items() if other != pool}
+            shard = Shard(shard.folder, shard.marker.model_copy(update={"pools": pools}))
+            write_atomically(shard.folder / MARKER, canonical_json(shard.marker.model_dump()))
+            shutil.rmtree(shard.folder / pool, ignore_errors=True)
+            dropped.append(f"{name}: {pool}, since {', '.join(lines)}")
             again = f"`x2static encode --{POOLS[pool].option}`" if pool in POOLS else "with what it was made with"
-            logger.warning("%s is dropped; encode it again (%s, as before)", state.dropped[-1], again)
-        state.markers[index] = shard.marker
+            logger.warning("%s is dropped; encode it again (%s, as before)", dropped[-1], again)
+        markers[index] = shard.marker
         for line in shard.strangers():
-            state.strangers.append(f"{name}: {line}")
+            strangers.append(f"{name}: {line}")
             logger.warning("%s: %s; it stays, move it away", name, line)
-    return state
-
-
-def _without_pool(shard: Shard, name: str) -> Shard:
-    """Forget a pool of a shard, first in its marker."""
-    pools = {other: pool for other, pool in shard.marker.pools.items() if other != name}
-    marker = shard.marker.model_copy(update={"pools": pools})
-    write_atomically(shard.folder / MARKER, canonical_json(marker.model_dump()))
-    shutil.rmtree(shard.folder / name, ignore_errors=True)
-    return Shard(shard.folder, marker)
+    return markers, damaged, dropped, strangers
 
 
 def _mend_segmentation(cache: Cache) -> bool:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from x2static.machine.device import pick_device
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UNCOUNTED, Marker, Plan, Unit
@@ -20,12 +19,10 @@ from x2static.schemas.shard import CONTEXTS, stage_shard
 from x2static.stage1_encode.cache_folder import check_teacher
 from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
-from x2static.stage1_encode.encoder import EncodedUnit, Encoder, load_encoder
+from x2static.stage1_encode.encoder import ChosenTeacher, EncodedUnit, Encoder
 from x2static.stage1_encode.plan.planning import match
 from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
-from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.teacher import pick_precision
 from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
 
 
@@ -124,13 +121,12 @@ class Worker:
 @contextmanager
 def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]:
     """Load the teacher and open the corpora in one of `config.encoders` processes; another one owns the folder."""
-    cache, device = Cache.open(config.cache), pick_device(config.device)
+    cache = Cache.open(config.cache)
     plans = cache.plans()
-    precision, _ = pick_precision(config.precision, config.compat, device)
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
-        files = TeacherFiles.find(config.model, config.revision)
-        encoder = load_encoder(config, files, precision, device, wanted_words(pools))
-        processes = max(1, pick_workers(config.workers, device) // config.encoders)
+        teacher = ChosenTeacher(config)
+        encoder = teacher.load(wanted_words(pools))
+        processes = max(1, pick_workers(config.workers, teacher.device) // config.encoders)
         yield Worker(cache, plans, match(config, corpora, cache.path, plans), encoder, pools, processes)
 
 

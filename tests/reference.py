@@ -33,15 +33,7 @@ class Row:
     vector: Vector  # (dim,) float32
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Paragraphs with fewer sentences or fewer characters are dropped."""
-
-    sentences: int = 0
-    characters: int = 0
-
-
-NO_FILTER = Filter()
+Limits = tuple[int, int]  # paragraphs with fewer sentences or fewer characters are dropped
 
 
 class Reader:
@@ -93,9 +85,8 @@ def _without_special_tokens(folder: Path) -> Tokenizer:
     """Return the tokenizer with special tokens that no text can name; added ones that are not special stay text."""
     rules = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     rules |= {"post_processor": None, "truncation": None, "padding": None}
-    names = {
-        token["content"]: f"\0 no text says {token['content']}" for token in rules["added_tokens"] if token["special"]
-    }
+    special = [token["content"] for token in rules["added_tokens"] if token["special"]]
+    names = {token: f"\0 no text says {token}" for token in special}
     for token in rules["added_tokens"]:
         token["content"] = names.get(token["content"], token["content"])
     model = rules["model"]
@@ -126,9 +117,7 @@ def assert_close(vector: npt.NDArray[np.floating], expected: Vector, what: objec
 def assert_apart(vector: npt.NDArray[np.floating], other: Vector) -> None:
     """Check that two vectors differ by two and a half times what `assert_close` lets pass, or more."""
     length = float(np.linalg.norm(other))
-    assert float(np.abs(vector.astype(np.float32) - other).max()) > 2.5e-3 * length, (
-        "the input does not tell them apart"
-    )
+    assert float(np.abs(vector.astype(np.float32) - other).max()) > 2.5e-3 * length, "the input tells nothing apart"
 
 
 def cosine(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> float:
@@ -194,7 +183,7 @@ def default_contexts(reader: Reader, text: str, bounds: list[tuple[int, int]]) -
 
 
 def default_rows(
-    reader: Reader, paragraphs: list[str], rules: WordSegmentation, context: str, keep: Filter = NO_FILTER
+    reader: Reader, paragraphs: list[str], rules: WordSegmentation, context: str, least: Limits = (0, 0)
 ) -> list[Row]:
     """Return the rows that DESIGN asks for without `--compat`."""
     rows: list[Row] = []
@@ -202,7 +191,7 @@ def default_rows(
     for line in paragraphs:
         text = line.strip()  # a paragraph is its line without the space around it
         bounds = sentence_bounds(text)
-        if len(bounds) < keep.sentences or len(text) < keep.characters:
+        if len(bounds) < least[0] or len(text) < least[1]:
             continue
         number += 1
         sentences = [text[start:stop] for start, stop in bounds]
@@ -284,14 +273,14 @@ def compat_sentence(reader: Reader, words: list[str]) -> tuple[list[str], Vector
     return words, mean(list(reader.states(read)))
 
 
-def compat_rows(reader: Reader, paragraphs: list[str], context: str, keep: Filter = NO_FILTER) -> list[Row]:
+def compat_rows(reader: Reader, paragraphs: list[str], context: str, least: Limits = (0, 0)) -> list[Row]:
     """Return the rows that DESIGN's table asks for under `--compat paper`."""
     rows: list[Row] = []
     number = -1
     for line in paragraphs:
         text = line.strip()
         sentences = compat_sentences(text.lower().split())
-        if max(len(sentences), len(sentence_bounds(text))) < keep.sentences or len(text) < keep.characters:
+        if max(len(sentences), len(sentence_bounds(text))) < least[0] or len(text) < least[1]:
             continue
         number += 1
         if context == "paragraph":

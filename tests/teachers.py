@@ -143,10 +143,8 @@ def _modernbert() -> Tokens:
     rules.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     rules.add_tokens(SPACES)
     rules.add_special_tokens(["[UNK]", "[CLS]", "[SEP]", "[PAD]", AddedToken("[MASK]", lstrip=True)])
-    rules.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        special_tokens=[(token, rules.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
-    )
+    ends = [(token, rules.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    rules.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     names = {f"{kind}_token": f"[{kind.upper()}]" for kind in ("unk", "cls", "sep", "pad", "mask")}
     return hf.PreTrainedTokenizerFast(tokenizer_object=rules, **names)
 
@@ -202,14 +200,8 @@ SIZES = {"hidden_size": DIM, "num_hidden_layers": 2, "num_attention_heads": 2, "
 RMS_SIZES = {**SIZES, "num_key_value_heads": 1}  # one key for two query heads
 # Positions are counted from the one after the padding's id.
 AFTER_PADDING = {**SIZES, "more": 2, "type_vocab_size": 1}
-BART = {
-    "d_model": DIM,
-    **{
-        f"{side}_{what}": size
-        for side in ("encoder", "decoder")
-        for what, size in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 2 * DIM))
-    },
-}
+HALF = {"layers": 2, "attention_heads": 2, "ffn_dim": 2 * DIM}  # encoder or decoder
+BART = {f"encoder_{what}": size for what, size in HALF.items()} | {f"decoder_{what}": HALF[what] for what in HALF}
 T5 = {
     "window": "",
     "d_model": DIM,
@@ -221,16 +213,10 @@ T5 = {
 }
 GPT2 = {"window": "n_positions", "n_embd": DIM, "n_layer": 2, "n_head": 2}
 DISTILBERT = {"dim": DIM, "n_layers": 2, "n_heads": 2, "hidden_dim": 2 * DIM}
-DEBERTA_V3 = {
-    "relative_attention": True,
-    "position_buckets": 8,
-    "norm_rel_ebd": "layer_norm",
-    "share_att_key": True,
-    "pos_att_type": ["p2c", "c2p"],
-    "max_relative_positions": -1,
-    "position_biased_input": False,
-    "type_vocab_size": 0,
-}
+MODERNBERT = SIZES | {"local_attention": 8, "num_hidden_layers": 4}
+RELATIVE = {"relative_attention": True, "max_relative_positions": -1, "position_buckets": 8, **SIZES}
+SHARED = {"share_att_key": True, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm", **RELATIVE}
+DEBERTA_V3 = {"position_biased_input": False, "type_vocab_size": 0, **SHARED}
 CLS, SEP, START, STOP = ("[CLS]",), ("[SEP]",), ("<s>",), ("</s>",)
 
 EVERY_FAMILY = {
@@ -243,20 +229,13 @@ EVERY_FAMILY = {
     "distilbert": Family("bert", _of("DistilBert", **DISTILBERT), CLS, SEP),
     "albert": Family("albert", _of("Albert", embedding_size=16, **SIZES), CLS, SEP),
     "electra": Family("bert", _of("Electra", embedding_size=16, **SIZES), CLS, SEP),
-    "deberta-v3": Family("deberta", _of("DebertaV2", **SIZES, **DEBERTA_V3), CLS, SEP, bfloat16=True),
+    "deberta-v3": Family("deberta", _of("DebertaV2", **DEBERTA_V3), CLS, SEP, bfloat16=True),
     # its window is eight times what its local layers see: the second and third of every three
-    "modernbert": Family(
-        "modernbert",
-        _of("ModernBert", local_attention=8, **SIZES | {"num_hidden_layers": 4}),
-        CLS,
-        SEP,
-        layers=4,
-        bfloat16=True,
-    ),
+    "modernbert": Family("modernbert", _of("ModernBert", **MODERNBERT), CLS, SEP, layers=4, bfloat16=True),
     "t5": Family("t5", _of("T5", **T5), (), STOP, bfloat16=True),
     "t5-encoder": Family("t5", _of("T5", "EncoderModel", **T5, feed_forward_proj="gated-gelu"), (), STOP),
-    "bart": Family("roberta", _of("Bart", **BART), START, STOP),
-    "mbart": Family("mbart", _of("MBart", "ForConditionalGeneration", **BART), (), ("</s>", "en_XX")),
+    "bart": Family("roberta", _of("Bart", d_model=DIM, **BART), START, STOP),
+    "mbart": Family("mbart", _of("MBart", "ForConditionalGeneration", d_model=DIM, **BART), (), ("</s>", "en_XX")),
     "llama": Family("llama", _of("Llama", "ForCausalLM", **RMS_SIZES), START, (), bfloat16=True),
     "qwen3": Family("qwen", _of("Qwen3", **RMS_SIZES, head_dim=16), (), ()),
     "gpt-neox": Family("gpt-neox", _of("GPTNeoX", **SIZES), (), ()),

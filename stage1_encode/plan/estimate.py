@@ -6,18 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from x2static.machine.device import pick_device
 from x2static.schemas.cache import MANIFEST, Cache, plan_shards
-from x2static.schemas.encoding import EncodeConfig, Precision
+from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan
 from x2static.stage1_encode.cache_folder import check_encoding, check_folder
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
-from x2static.stage1_encode.encoder import Encoder, load_encoder
-from x2static.stage1_encode.plan.planning import Part, check_appendable, match, plan_all, plan_rest, planned_paragraphs
+from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
+from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
-from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.teacher import pick_precision
 from x2static.stage1_encode.text.windows import PreparedText
 
 SAMPLE_UNITS, SAMPLE_PARAGRAPHS = 16, 1024
@@ -32,13 +29,11 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
     cache_bytes of all that is asked for (with `part` of the part, with `append` of the new corpora), seconds for what
     is left of it, tokens_per_second as measured here, free_bytes of the disk.
     """
-    files = TeacherFiles.find(config.model, config.revision)
-    device = pick_device(config.device)
-    precision, _ = pick_precision(config.precision, config.compat, device)
+    teacher = ChosenTeacher(config)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
-        plans, sources, markers = _planned(config, corpora, files, precision)
-        encoder = load_encoder(config, files, precision, device, wanted_words(pools))
+        plans, sources, markers = _planned(teacher, corpora)
+        encoder = teacher.load(wanted_words(pools))
         sample, n_sampled = _sample(plans, sources, encoder)
     rate = _tokens_per_second(encoder, sample)
     part = Part.of(config.part)
@@ -68,21 +63,17 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
     }
 
 
-def _planned(
-    config: EncodeConfig, corpora: list[Corpus], files: TeacherFiles, precision: Precision
-) -> tuple[list[Plan], list[Source], dict[int, Marker]]:
+def _planned(teacher: ChosenTeacher, corpora: list[Corpus]) -> tuple[list[Plan], list[Source], dict[int, Marker]]:
     """Return the plans of the cache as it would be, the corpora that are asked for, and the markers that are there."""
+    config = teacher.config
     if not (config.cache / MANIFEST).is_file():
         plans = list(plan_all(corpora).values())
         return plans, [Source(corpora[number], plan.identity, (number,)) for number, plan in enumerate(plans)], {}
     cache = Cache.open(config.cache)
-    check_encoding(cache, config, files, precision)
+    check_encoding(cache, teacher)
     markers, _ = cache.committed()
     plans = cache.plans()
-    sources = match(config, corpora, cache.path, plans)
-    if config.append:
-        check_appendable(cache.path, plans, markers, sources)
-    plans += plan_rest(config, sources, cache.path, plans, markers).values()
+    plans += plan_rest(config, match(config, corpora, cache.path, plans), cache.path, plans, markers).values()
     return plans, match(config, corpora, cache.path, plans), markers
 
 

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
-from x2static.machine.device import pick_device
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import ContextOptions, EncodeConfig, PlanOptions
 from x2static.schemas.manifest import Plan
 from x2static.stage1_encode.cache_folder import encoding_differences
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
-from x2static.stage1_encode.encoder import Encoder, load_encoder
+from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import corpus_groups
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.teacher import pick_precision
 
 
 @dataclass(frozen=True)
@@ -101,12 +99,9 @@ def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str]
         files = TeacherFiles.find(config.model, config.revision)
     except X2StaticError as error:
         raise X2StaticError(f"{error}; {cache.path} needs it, name it where it is now with --model") from error
-    device = pick_device(config.device)
-    precision, _ = pick_precision(config.precision, config.compat, device)
-    if problems := encoding_differences(cache, config, files, precision):
+    if problems := encoding_differences(cache, ChosenTeacher(config, files)):
         raise X2StaticError(
             f"{cache.path}: what is here would encode otherwise than the cache was made (cache != here): "
             f"{'; '.join(problems)}. Name its teacher with --model, and use the versions in its manifest.json"
         )
-    changed = config.model_copy(update=otherwise)
-    return load_encoder(changed, files, pick_precision(changed.precision, changed.compat, device)[0], device, wanted)
+    return ChosenTeacher(config.model_copy(update=otherwise), files).load(wanted)

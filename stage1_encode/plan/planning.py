@@ -72,6 +72,8 @@ def plan_rest(
     config: EncodeConfig, sources: list[Source], cache: Path, old: list[Plan], markers: dict[int, Marker]
 ) -> dict[int, Plan]:
     """Return the plans that a raised --limit or an appended corpus adds to a cache's `old` ones, by number, if any."""
+    if config.append:
+        _check_appendable(cache, old, markers, sources)
     added: list[Plan] = []
     for source in sources:
         if not source.plans:
@@ -161,7 +163,7 @@ def _appended(corpora: list[Corpus], cache: Path, plans: list[Plan], groups: lis
     return [Source(*parts) for parts in zip(corpora, identities, known, strict=True)]
 
 
-def check_appendable(cache: Path, plans: list[Plan], markers: dict[int, Marker], sources: list[Source]) -> None:
+def _check_appendable(cache: Path, plans: list[Plan], markers: dict[int, Marker], sources: list[Source]) -> None:
     """Refuse to append to a cache that is not finished; what was begun of the corpora to append need not be."""
     appended = {number for source in sources for number in source.plans}
     for number, shards in enumerate(plan_shards(plans)):

@@ -162,11 +162,8 @@ class StoredSums:
         if n_with_sums < len(shards) or not shards:
             if n_with_sums or (cache.path / "ase").is_dir():  # what 0.1.0 kept, in a form that is not read any more
                 logger.warning(
-                    "%s: %d of %d shards have word sums; run the `x2static encode --ase` that made them again to "
-                    "complete them; until then the teacher reads the corpus again",
-                    cache.path,
-                    n_with_sums,
-                    len(shards),
+                    f"{cache.path}: {n_with_sums} of {len(shards)} shards have word sums; run the `x2static encode "
+                    "--ase` that made them again to complete them; until then the teacher reads the corpus again"
                 )
             return None
         for shard in shards:

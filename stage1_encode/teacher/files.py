@@ -77,7 +77,7 @@ def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
 def _downloaded_before(model: str, revision: str | None, cause: Exception) -> tuple[Path, str | None]:
     for weights in WEIGHTS:
         try:
-            folder = _snapshot(model, revision, weights, local_files_only=True)
+            folder = _snapshot(model, revision, weights, offline=True)
         except OSError:  # not downloaded, or not all of it
             continue
         if any(folder.rglob(weights)):
@@ -85,13 +85,10 @@ def _downloaded_before(model: str, revision: str | None, cause: Exception) -> tu
     raise hub.unreachable(f"model {model}", cause, WAYS_OUT) from cause
 
 
-def _snapshot(model: str, revision: str | None, weights: str, local_files_only: bool = False) -> Path:
+def _snapshot(model: str, revision: str | None, weights: str, offline: bool = False) -> Path:
+    wanted = [*MODEL_FILES, weights]
     folder = huggingface_hub.snapshot_download(
-        model,
-        revision=revision,
-        allow_patterns=[*MODEL_FILES, weights],
-        ignore_patterns=IGNORED,
-        local_files_only=local_files_only,
+        model, revision=revision, allow_patterns=wanted, ignore_patterns=IGNORED, local_files_only=offline
     )
     return Path(folder)
 

@@ -18,15 +18,8 @@ ENCODERS = ("t5", "mt5", "umt5")
 BLOCK_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 MAX_WINDOW = 8192  # pieces; attention takes memory with the square of it
 DEFAULT_WINDOW = 512  # for a teacher whose configuration names no limit (T5)
-LIMITS = (
-    "max_position_embeddings",
-    "max_encoder_position_embeddings",
-    "n_positions",
-    "n_ctx",
-    "max_seq_len",
-    "max_sequence_length",
-    "seq_length",
-)
+POSITIONS = ("max_position_embeddings", "max_encoder_position_embeddings", "n_positions")
+LIMITS = (*POSITIONS, "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
 
 
 def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:

@@ -120,10 +120,6 @@ class Teacher:
         """
         return self._layers(*self.inputs(batch))
 
-    def picked(self, layers: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """Return what `states` returns, out of the states of all layers."""
-        return layers[-1 if self.layer == LAST else self.layer]
-
     def inputs(self, batch: list[Window]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a batch's pieces and attention mask, each (len(batch), width) int64, on the device."""
         width = padded_width(max(len(window.pieces) for window in batch), self.window)

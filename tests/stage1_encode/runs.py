@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.reference import Row
 from tests.teachers import english_sentence
@@ -14,6 +15,7 @@ from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.teacher.teacher import Teacher
 
 
 def paragraphs(count: int, seed: int = 0) -> list[str]:
@@ -52,6 +54,11 @@ def config_of(model: Path, corpus: Path | str | tuple[Path | str, ...], cache: P
 def run(model: Path, corpus: Path | str | tuple[Path | str, ...], cache: Path, **options: Any) -> dict[str, float]:
     """Encode; the figures come back."""
     return encode(config_of(model, corpus, cache, **options))
+
+
+def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail from now on where a teacher is loaded."""
+    monkeypatch.setattr(Teacher, "__init__", lambda *_: pytest.fail("the teacher is loaded"))
 
 
 def as_options(config: EncodeConfig) -> list[str]:

@@ -7,12 +7,10 @@ from itertools import product
 import pytest
 
 from tests.reference import (
-    Filter,
     Reader,
     assert_apart,
     assert_rows_equal,
     compat_rows,
-    compat_sentences,
     cut_windows,
     default_rows,
     sentence_bounds,
@@ -63,10 +61,10 @@ LONG = [
 ]
 
 
-def expected_rows(reader: Reader, paragraphs: list[str], context: str, compat: str | None, encoded: Encoded):
+def expected_rows(reader, paragraphs: list[str], context: str, compat: str | None, encoded: Encoded, least=(0, 0)):
     if compat == "paper":
-        return compat_rows(reader, paragraphs, context)
-    return default_rows(reader, paragraphs, encoded.rules, context)
+        return compat_rows(reader, paragraphs, context, least)
+    return default_rows(reader, paragraphs, encoded.rules, context, least)
 
 
 # --- the reference itself --------------------------------------------------------------------------------------------
@@ -78,7 +76,6 @@ def expected_rows(reader: Reader, paragraphs: list[str], context: str, compat: s
         ([3, 2, 9, 1], 4, [[0, 0, 0], [1, 1], [2] * 4, [2] * 4, [2, 3]]),
         ([2, 2, 1], 4, [[0, 0, 1, 1], [2]]),
         ([4, 0, 4], 4, [[0] * 4, [2] * 4]),
-        ([8, 1], 4, [[0] * 4, [0] * 4, [1]]),
         ([5], 4, [[0] * 4, [0]]),
         ([0, 0], 4, []),
     ],
@@ -87,17 +84,11 @@ def test_the_reference_cuts_windows_as_design_says(lengths, room, windows):
     assert cut_windows(lengths, room) == windows
 
 
-def test_the_reference_cuts_compat_sentences_after_stops_only():
-    assert compat_sentences("a . b c. ? ! d".split()) == [["a", "."], ["b", "c.", "?"], ["!"], ["d"]]
-
-
 # --- everything, against the reference -------------------------------------------------------------------------------
 
 
 @every_way
-def test_rows_words_counts_and_vectors_are_the_references(
-    readers: Readers, encode: Encode, monkeypatch: pytest.MonkeyPatch, family, context, compat
-):
+def test_rows_words_counts_and_vectors_are_the_references(readers, encode, monkeypatch, family, context, compat):
     monkeypatch.setitem(PORTION, "cpu", 7)  # paragraphs: the unit has five portions
     reader = readers(family)
     paragraphs = PLAIN + LONG
@@ -117,9 +108,7 @@ def test_rows_words_counts_and_vectors_are_the_references(
 
 
 @two_ways
-def test_rows_stay_in_corpus_order_and_paragraphs_are_numbered_anew_in_each_unit(
-    readers: Readers, encode: Encode, context, compat
-):
+def test_rows_stay_in_corpus_order_and_paragraphs_are_numbered_anew_in_each_unit(readers, encode, context, compat):
     reader = readers("bert")
     encoded = encode(reader, PLAIN, context=context, compat=compat, unit=7)
     units = [PLAIN[start : start + 7] for start in range(0, len(PLAIN), 7)]
@@ -153,9 +142,7 @@ def test_a_paragraph_that_fills_the_window_exactly_is_read_in_one_piece(readers:
 
 @contexts
 @families
-def test_a_sentence_longer_than_the_window_is_the_mean_over_all_its_pieces(
-    readers: Readers, encode: Encode, family, context
-):
+def test_a_sentence_longer_than_the_window_is_the_mean_over_all_its_pieces(readers, encode, family, context):
     reader = readers(family, 24)
     endless = "Anna sees " + ", ".join(f"the cat of Rome and {number} dogs" for number in range(30))
     while not 1 <= len(reader.plain_pieces(endless + ".")) % reader.teacher.room <= reader.teacher.room // 2:
@@ -235,9 +222,7 @@ def test_hostile_text_survives_small_windows(readers: Readers, encode: Encode, f
 
 
 @pytest.mark.parametrize(("compat", "passing"), [(None, 2), ("paper", 3)])
-def test_the_filter_drops_what_has_fewer_sentences_or_characters_and_compat_counts_sentences_either_way(
-    readers: Readers, encode: Encode, compat, passing
-):
+def test_the_filter_drops_short_paragraphs_and_compat_counts_sentences_either_way(readers, encode, compat, passing):
     reader = readers("bert")
     three = "The dog sees. Anna reads it. Who draws?"
     two = "The dog sees the old cat in Rome. Anna reads the open book of Peter."
@@ -245,14 +230,10 @@ def test_the_filter_drops_what_has_fewer_sentences_or_characters_and_compat_coun
     stops = f"{short_stops} the old city"
     paragraphs = [two, three, three[:-1], three + " Yes.", short_stops, stops]
     assert [len(sentence_bounds(text)) for text in paragraphs] == [2, 3, 3, 4, 1, 1]
-    assert len(compat_sentences(stops.split())) == 3
     assert len(short_stops) < len(three) <= len(stops)
     encoded = encode(reader, paragraphs, compat=compat, min_sentences=3, min_characters=len(three))
-    limits = Filter(sentences=3, characters=len(three))
-    if compat == "paper":
-        expected = compat_rows(reader, paragraphs, "paragraph", limits)
-    else:
-        expected = default_rows(reader, paragraphs, encoded.rules, "paragraph", limits)
+    limits = (3, len(three))
+    expected = expected_rows(reader, paragraphs, "paragraph", compat, encoded, limits)
     assert {row.paragraph for row in expected} == set(range(passing))
     assert encoded.cache.shards()[0].marker.n_paragraphs == passing
     assert_rows_equal(encoded.rows, expected)

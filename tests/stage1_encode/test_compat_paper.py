@@ -57,9 +57,7 @@ def sized(reader: Reader, n_pieces: int, stops: tuple[int, ...] = ()) -> str:
 
 @contexts
 @families
-def test_every_peculiarity_and_every_length_about_the_windows_is_read_as_the_reference_reads_it(
-    readers: Readers, encode: Encode, family, context
-):
+def test_every_peculiarity_and_length_about_the_windows_is_as_in_the_reference(readers, encode, family, context):
     reader = readers(family)
     long = [sized(reader, size, stops=(490,)) for size in (500, 501, 520)]
     long += [sized(reader, 499, stops=(100, 490)), sized(reader, 640, stops=(480, 560, 600))]
@@ -72,9 +70,7 @@ def test_every_peculiarity_and_every_length_about_the_windows_is_read_as_the_ref
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_of_a_long_paragraph_500_pieces_are_read_the_last_replaced_and_spans_past_them_take_the_last_position(
-    readers: Readers, encode: Encode, family
-):
+def test_of_a_long_paragraph_500_pieces_are_read_and_spans_past_them_take_the_last(readers, encode, family):
     reader = readers(family)
     text = sized(reader, 640, stops=(480, 560, 600))
     ids, pieces = reader.ids(text), reader.pieces(text)
@@ -112,9 +108,7 @@ def test_with_gpt2_499_pieces_are_kept_and_targets_without_a_span_get_zeros(read
     assert not rows[4].vector.any(), "the first stop has no gap before it, and so ends no span"
 
 
-def test_in_sentence_context_all_pieces_are_averaged_special_tokens_and_the_space_before_one_included(
-    readers: Readers, encode: Encode
-):
+def test_in_sentence_context_all_pieces_are_averaged_special_tokens_and_the_space_before_one_included(readers, encode):
     reader = readers("roberta")
     assert reader.pieces("the old cat") == ["<s>", "Ġthe", "Ġold", "Ġcat", "Ġ", "</s>"]
     (row,) = encode(reader, ["The  OLD cat"], compat="paper", context="sentence").rows
@@ -123,9 +117,7 @@ def test_in_sentence_context_all_pieces_are_averaged_special_tokens_and_the_spac
     assert_apart(row.vector, states[1:-1].mean(axis=0))
 
 
-def test_the_teacher_runs_in_float16_unless_another_precision_is_asked_for_and_the_cache_says_so(
-    readers: Readers, encode: Encode
-):
+def test_the_teacher_runs_in_float16_unless_another_precision_is_asked_for_and_the_cache_says_so(readers, encode):
     reader, text = readers("bert"), "anna sees the dog . the old cat reads ."
     half = encode(reader, [text], compat="paper", precision="auto")
     full = encode(reader, [text], compat="paper")

@@ -12,24 +12,18 @@ import torch
 from transformers import AutoModel, PreTrainedModel
 
 from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.forks import Forks
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+from tests.stage1_encode.runs import as_options, config_of, files_of, no_teacher, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
-from x2static.stage1_encode.teacher.teacher import Teacher
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
-
-
-def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Teacher, "__init__", lambda *_: pytest.fail("the teacher is loaded"))
 
 
 @pytest.mark.parametrize(
@@ -41,9 +35,7 @@ def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"dtype": "int8"}, r"dtype: 'float16' != 'int8'"),
     ],
 )
-def test_a_cache_that_was_encoded_otherwise_is_refused_before_the_teacher_is_loaded(
-    change: dict[str, Any], message: str, teacher: Path, corpus: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cache_of_another_encoding_is_refused_before_loading(change, message, teacher, corpus, cache, monkeypatch):
     run(teacher, corpus, cache, limit=2)
     before = files_of(cache)
     no_teacher(monkeypatch)
@@ -54,9 +46,7 @@ def test_a_cache_that_was_encoded_otherwise_is_refused_before_the_teacher_is_loa
     assert files_of(cache) == before
 
 
-def test_another_teacher_is_refused_by_its_name_and_hashes_and_one_that_moved_is_the_same(
-    teacher: Path, readers: Readers, corpus: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_another_teacher_is_refused_by_name_and_hashes_not_one_that_moved(teacher, readers, corpus, cache, tmp_path):
     other = readers("gpt2").teacher.folder
     run(teacher, corpus, cache, limit=2)
     hashes = "; ".join(rf"{name}: '\w{{64}}' != '\w{{64}}'" for name in ("weights", "teacher_config", "tokenizer"))
@@ -66,9 +56,7 @@ def test_another_teacher_is_refused_by_its_name_and_hashes_and_one_that_moved_is
     assert run(tmp_path / "moved", corpus, cache)["shards"] == 2
 
 
-def test_a_second_encoder_of_a_cache_is_refused_while_the_first_runs(
-    forks: Forks, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_a_second_encoder_of_a_cache_is_refused_while_the_first_runs(forks, teacher, corpus, cache, tmp_path):
     config = config_of(teacher, corpus, cache, unit=5)
     answers = []
 
@@ -96,9 +84,7 @@ def test_a_folder_of_other_things_is_refused_and_not_touched(teacher: Path, corp
         run(teacher, corpus, cache / "plans" / "2027.txt")
 
 
-def test_a_run_killed_between_plans_and_manifest_starts_anew(
-    forks: Forks, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_a_run_killed_between_plans_and_manifest_starts_anew(forks, teacher, corpus, cache, tmp_path):
     arguments = as_options(config_of(teacher, corpus, cache, unit=1))
     status, output = forks.run(*arguments, kill=("x2static.schemas.cache:write_plan", "after", 1))
     assert status == -9, output
@@ -112,9 +98,7 @@ def test_a_run_killed_between_plans_and_manifest_starts_anew(
 
 
 @pytest.mark.parametrize("damaged", ["shard.json", "words.arrow"])
-def test_a_damaged_shard_is_encoded_again_alike(
-    damaged: str, teacher: Path, corpus: Path, cache: Path, log: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_shard_is_encoded_again_alike(damaged, teacher, corpus, cache, log):
     run(teacher, corpus, cache, unit=4)
     before = files_of(cache)
     (cache / "shards" / "000001" / damaged).unlink()
@@ -127,9 +111,7 @@ def test_a_damaged_shard_is_encoded_again_alike(
     assert not list((cache / "shards").glob(".tmp-*"))
 
 
-def test_shards_of_another_encoding_or_without_a_manifest_are_refused_and_kept(
-    teacher: Path, corpus: Path, cache: Path
-) -> None:
+def test_shards_of_another_encoding_or_without_a_manifest_are_refused_and_kept(teacher, corpus, cache):
     run(teacher, corpus, cache, unit=4)
     marker = cache / "shards" / "000001" / "shard.json"
     marker.write_text(json.dumps(json.loads(marker.read_bytes()) | {"encoding": "0" * 64}))
@@ -143,9 +125,7 @@ def test_shards_of_another_encoding_or_without_a_manifest_are_refused_and_kept(
     assert len(files_of(cache)) == len(before) - 1
 
 
-def test_a_finished_cache_asked_for_again_loads_no_teacher(
-    teacher: Path, corpus: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
-) -> None:
+def test_a_finished_cache_asked_for_again_loads_no_teacher(teacher, corpus, cache, monkeypatch, log):
     first = run(teacher, corpus, cache)
     before = files_of(cache)
     no_teacher(monkeypatch)
@@ -157,18 +137,7 @@ def test_a_finished_cache_asked_for_again_loads_no_teacher(
     assert files_of(cache) == before
 
 
-def test_progress_is_told_from_the_beginning_of_the_work(teacher: Path, corpus: Path, cache: Path) -> None:
-    run(teacher, corpus, cache, unit=2, limit=4)
-    told: list[Progress] = []
-    encode(config_of(teacher, corpus, cache, unit=2), told.append)
-    assert [(progress.done, progress.total, progress.unit) for progress in told] == [
-        (done, 10, "paragraphs") for done in (4, 6, 8, 10)
-    ]
-
-
-def test_paragraphs_below_the_filter_are_left_out_and_a_filter_that_leaves_nothing_is_an_error_each_time(
-    teacher: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_paragraphs_below_the_filter_are_left_out_and_nothing_left_is_an_error_each_time(teacher, cache, tmp_path):
     corpus = write_lines(tmp_path / "text.txt", ["Short. Text."] * 4 + ["One. Two. Three."] * 3)
     figures = run(teacher, corpus, cache, unit=2, min_sentences=3)
     assert (figures["shards"], figures["paragraphs"], figures["contexts"]) == (4, 3, 9)
@@ -194,9 +163,7 @@ def give_large(model: PreTrainedModel) -> None:
         (give_large, "int8", r"beyond float16 \(65504\)"),  # which training reads
     ],
 )
-def test_states_that_cannot_be_stored_stop_the_unit_and_leave_nothing_of_it(
-    change, dtype: str, message: str, teacher: Path, corpus: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_states_that_cannot_be_stored_leave_nothing(change, dtype, message, teacher, corpus, cache, tmp_path):
     broken = shutil.copytree(teacher, tmp_path / "broken")
     model = AutoModel.from_pretrained(teacher, dtype=torch.float32)
     with torch.no_grad():
@@ -229,9 +196,7 @@ def test_an_estimate_from_all_of_a_file_is_what_encoding_then_takes(teacher: Pat
     assert figures["free_bytes"] > 0
 
 
-def test_an_estimate_of_what_is_left_counts_what_is_there(
-    teacher: Path, corpus: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_estimate_of_what_is_left_counts_what_is_there(teacher, corpus, cache, monkeypatch):
     # So slow a machine that tenths of a second show.
     monkeypatch.setattr("x2static.stage1_encode.plan.estimate._tokens_per_second", lambda *_: 10.0)
     nothing = estimate(config_of(teacher, corpus, cache, min_characters=100_000))
@@ -247,13 +212,11 @@ def test_an_estimate_of_what_is_left_counts_what_is_there(
     assert (figures["units_left"], figures["seconds"]) == (0, 0)
 
 
-def test_an_estimate_samples_every_unit_of_several_corpora(
-    teacher: Path, corpus: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_an_estimate_samples_every_unit_of_several_corpora(teacher, corpus, cache, tmp_path):
     long = write_lines(tmp_path / "long.txt", [" ".join(paragraphs(6, seed=number)) for number in range(10)])
-    alone = estimate(config_of(teacher, corpus, cache, unit=3))["teacher_tokens"]
-    both = estimate(config_of(teacher, (corpus, long), cache, unit=3))["teacher_tokens"]
-    only_long = estimate(config_of(teacher, long, cache, unit=3))["teacher_tokens"]
+    corpora = (corpus, (corpus, long), long)
+    planned = [estimate(config_of(teacher, text, cache, unit=3)) for text in corpora]
+    alone, both, only_long = (figures["teacher_tokens"] for figures in planned)
     assert only_long > 4 * alone
     assert both == alone + only_long
 
@@ -294,6 +257,4 @@ def test_work_ahead_keeps_its_order_and_raises_where_the_item_would_be() -> None
     with pytest.raises(InterruptedError, match="at the third"):
         for item in ahead(items()):
             found.append(item)
-    assert found == [1, 2]
-    assert list(ahead(range(5))) == [0, 1, 2, 3, 4]
-    assert list(ahead([])) == []
+    assert (found, list(ahead(range(5))), list(ahead([]))) == ([1, 2], [0, 1, 2, 3, 4], [])

@@ -62,14 +62,6 @@ def test_every_family_is_read_as_an_unbatched_computation_reads_it(reader: Reade
     assert_rows_equal(encoded.rows, expected)
 
 
-@pytest.mark.exhaustive
-@families
-def test_neighbouring_positions_are_told_apart(reader: Reader):
-    states = reader.states([piece for piece, _ in reader.plain_pieces(prose(6, 3))][:40])
-    for position in range(len(states) - 4):
-        assert_apart(states[position : position + 4].mean(axis=0), states[position + 1 : position + 5].mean(axis=0))
-
-
 @each_once(name for name, family in EVERY_FAMILY.items() if family.bfloat16)
 def test_bfloat16_keeps_the_direction(reader: Reader, encode: Encode):
     encoded = encode(reader, PARAGRAPHS, precision="bfloat16")
@@ -205,9 +197,7 @@ def test_inner_layers_are_asked_for_only_where_they_are_needed(readers: Readers,
     assert asked[-1]
 
 
-def test_the_command_line_takes_a_layer_and_says_what_is_none(
-    readers: Readers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_the_command_line_takes_a_layer_and_says_what_is_none(readers, tmp_path, capsys):
     corpus = write_lines(tmp_path / "corpus.txt", PARAGRAPHS[:2])
     options = as_options(config_of(readers("roberta").teacher.folder, corpus, tmp_path / "cache"))
     assert command_line([*options, "--layer", "first"]) == 2

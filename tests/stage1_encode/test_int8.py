@@ -13,9 +13,7 @@ from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage2_train.trainer import train
 
 
-def test_rows_are_those_of_float16_to_half_a_scale_and_of_the_estimated_size(
-    teacher: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_rows_are_those_of_float16_to_half_a_scale_and_of_the_estimated_size(teacher, corpus, tmp_path):
     estimated, sizes = [], []
     for dtype in ("float16", "int8"):
         cache = tmp_path / dtype

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.forks import Forks
-from tests.stage1_encode.runs import files_of, paragraphs, run, write_lines
+from tests.stage1_encode.runs import files_of, no_teacher, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Progress
 from x2static.pipeline.caches import merge, sample
@@ -21,7 +20,6 @@ from x2static.schemas.manifest import UnitSample
 from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.repair import repair
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.teacher import Teacher
 from x2static.stage1_encode.text.segmentation import paper_words
 
 
@@ -53,10 +51,6 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Teacher, "__init__", lambda *_: pytest.fail("the teacher is loaded"))
-
-
 def refused(cache: Path, message: str, *corpora: Path, **options: Any) -> None:
     """Check that a repair is refused, and leaves all as it is."""
     before = files_of(cache)
@@ -78,7 +72,6 @@ def lose(cache: Path, *shards: int) -> None:
 
 DAMAGE: dict[str, Callable[[Path], None]] = {
     "a changed context": lambda shard: flip(shard / "contexts" / "c" / "0" / "0"),
-    "changed metadata": lambda shard: flip(shard / "contexts" / "zarr.json"),
     "a missing chunk": lambda shard: (shard / "contexts" / "c" / "0" / "0").unlink(),
     "half a marker": lambda shard: (shard / "shard.json").write_bytes((shard / "shard.json").read_bytes()[:100]),
     "an empty folder": lambda shard: [shutil.rmtree(shard), shard.mkdir()][0],
@@ -117,9 +110,7 @@ def test_several_bad_shards_and_leftovers_are_mended_at_once_and_strangers_stay(
     assert [(progress.done, progress.total) for progress in told] == [(4, 10), (6, 10), (8, 10), (10, 10)]
 
 
-def test_a_whole_cache_needs_neither_teacher_nor_corpus(
-    cache: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_whole_cache_needs_neither_teacher_nor_corpus(cache, corpus, monkeypatch):
     no_teacher(monkeypatch)
     monkeypatch.setattr(TeacherFiles, "find", lambda *_: pytest.fail("the teacher is looked for"))
     corpus.unlink()
@@ -131,9 +122,7 @@ def test_a_whole_cache_needs_neither_teacher_nor_corpus(
 
 
 @pytest.mark.parametrize("options", [{"dtype": "int8"}, {"context": "sentence", "compat": "paper"}, {"limit": 7}])
-def test_the_settings_are_those_of_the_cache(
-    options: dict[str, Any], teacher: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_the_settings_are_those_of_the_cache(options, teacher, corpus, tmp_path):
     cache = tmp_path / "cache"
     run(teacher, corpus, cache, unit=4, **options)
     lose(cache, 1)
@@ -147,9 +136,7 @@ def test_bad_text_is_treated_as_it_was(teacher: Path, tmp_path: Path) -> None:
     lose(tmp_path / "cache", 0, 1, 2, 3)
 
 
-def test_a_text_that_is_gone_or_changed_is_one_clear_line_and_one_that_moved_is_found_by_its_content(
-    cache: Path, corpus: Path, tmp_path: Path
-) -> None:
+def test_a_text_that_is_gone_or_changed_is_one_line_and_one_that_moved_is_found(cache, corpus, tmp_path):
     before = files_of(cache)
     flip(shard_of(cache, 2) / "words.arrow")
     moved = corpus.rename(corpus.with_name("moved.txt"))
@@ -162,9 +149,7 @@ def test_a_text_that_is_gone_or_changed_is_one_clear_line_and_one_that_moved_is_
     assert files_of(cache) == before
 
 
-def test_a_text_named_from_another_working_folder_is_found(
-    teacher: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_text_named_from_another_working_folder_is_found(teacher, corpus, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run(teacher, "corpus.txt", tmp_path / "cache", unit=5)
     (tmp_path / "elsewhere").mkdir()
@@ -173,9 +158,7 @@ def test_a_text_named_from_another_working_folder_is_found(
     lose(tmp_path / "cache", 1)
 
 
-def test_a_teacher_that_is_gone_or_another_is_one_clear_line_and_one_that_moved_is_named(
-    teacher: Path, corpus: Path, readers: Readers, tmp_path: Path
-) -> None:
+def test_a_teacher_that_is_gone_or_another_is_one_line_and_one_that_moved_is_named(teacher, corpus, readers, tmp_path):
     cache = tmp_path / "cache"
     shutil.copytree(teacher, tmp_path / "teacher")
     run(tmp_path / "teacher", corpus, cache, unit=5)
@@ -205,9 +188,7 @@ def test_a_damaged_shard_that_no_plan_asks_for_is_removed(cache: Path, monkeypat
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"\xff\xfe"])
-def test_the_word_segmentation_rules_are_mended(
-    content: bytes | None, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_word_segmentation_rules_are_mended(content, cache, monkeypatch):
     before = files_of(cache)
     rules = cache / "word_segmentation.json"
     rules.unlink() if content is None else rules.write_bytes(content)

@@ -34,9 +34,7 @@ def folder(readers: Readers, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("lengths", "width"), [([3, 16], 16), ([33], 34), ([65, 2], 68), ([129], 136)])
-def test_batches_are_padded_to_few_widths_but_never_beyond_the_window(
-    readers: Readers, lengths: list[int], width: int
-) -> None:
+def test_batches_are_padded_to_few_widths_but_never_beyond_the_window(readers, lengths, width):
     files = TeacherFiles.find(str(readers("bert").teacher.folder), None)
     teacher = Teacher(files, "float32", CPU, trust_remote_code=False)
     batch = [Window(np.full(length, 7), np.zeros((0, 3), np.int64)) for length in lengths]
@@ -70,9 +68,7 @@ def test_hashes_cover_several_weight_files_by_name_and_content_and_a_models_own_
 
 
 @pytest.mark.parametrize(("field", "value"), [("window", 400), ("attention", "eager"), ("dim", 31)])
-def test_a_teacher_that_behaves_otherwise_than_the_caches_is_refused(
-    field: str, value: object, folder: Path, tmp_path: Path
-) -> None:
+def test_a_teacher_that_behaves_otherwise_than_the_caches_is_refused(field, value, folder, tmp_path):
     corpus = write_lines(tmp_path / "corpus.txt", paragraphs(8))
     cache = tmp_path / "cache"
     run(folder, corpus, cache, unit=4)
@@ -193,9 +189,7 @@ def test_batches_are_read_side_by_side_and_taken_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("where", ["between two batches", "waiting for a batch"])
-def test_one_unit_is_read_at_a_time_and_one_left_early_leaves_nothing_behind(
-    where: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_unit_is_read_at_a_time_and_one_left_early_leaves_nothing_behind(where, monkeypatch):
     encoder = encoder_of(room=1000, max_tokens=8)
 
     def interrupt() -> None:
