@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass
 from inspect import GEN_RUNNING, getgeneratorstate
+from pathlib import Path
 from typing import Any
 
 import xxhash
@@ -32,6 +33,12 @@ class UnitText:
 def in_sample(share: float | None, seed: int, start: int, line: int = 0) -> bool:
     """Return whether a paragraph is in a sample of about this share (None: all), by its place: readers draw alike."""
     return share is None or xxhash.xxh3_64_intdigest(struct.pack("<qq", start, line), seed) < share * 2**64
+
+
+def file_states(paths: dict[str, Path]) -> dict[str, list[int]]:
+    """Return sizes and times of files, by their names."""
+    states = {name: path.stat() for name, path in paths.items()}
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
 
 
 class Corpus(ABC):
@@ -84,17 +91,9 @@ class Corpus(ABC):
         if not units and not first:
             sampled = " in the sample" if self.options.sample else ""
             raise X2StaticError(f"corpus {self.spec}: it holds no paragraph{sampled}; nothing to encode")
-        return Plan(
-            corpus=self.spec,
-            identity=identity,
-            seen=self.seen(),
-            licence=self.licence,
-            skipped=n_skipped,
-            first=first,
-            limit=limit,
-            units=tuple(units),
-            **self.options.model_dump(include=set(PlanOptions.model_fields)),
-        )
+        options = self.options.model_dump(include=set(PlanOptions.model_fields))
+        options |= {"skipped": n_skipped, "first": first, "limit": limit, "units": tuple(units)}
+        return Plan(corpus=self.spec, identity=identity, seen=self.seen(), licence=self.licence, **options)
 
     def _cut(self, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
         """Read on from a place; return the units of up to so many paragraphs, and how many were left out as bad."""
@@ -118,15 +117,8 @@ class Corpus(ABC):
         return units, n_skipped
 
     def _unit(self, start: tuple[int, int], stop: tuple[int, int], count: int, counted: bool = True) -> Unit:
-        return Unit(
-            source=self.names[start[0] // FILE],
-            start=start[0],
-            start_line=start[1],
-            stop=stop[0],
-            stop_line=stop[1],
-            paragraphs=count,
-            counted=counted,
-        )
+        places = {"start": start[0], "start_line": start[1], "stop": stop[0], "stop_line": stop[1]}
+        return Unit(source=self.names[start[0] // FILE], paragraphs=count, counted=counted, **places)
 
     def read(self, unit: Unit) -> UnitText:
         """Return the paragraphs of a unit, and the unit with their number; text must be what the plan says."""

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from x2static.schemas.cache import SPOOL
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit
 from x2static.stage1_encode import hub
-from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs
+from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs, file_states
 from x2static.stage1_encode.corpora.hub_rows import (
     HTTP_ERROR,
     ParquetRows,
@@ -73,11 +73,7 @@ class HubDataset(Corpus):
 
     def seen(self) -> dict[str, Any]:
         """Return what was asked for; of a local folder, also the sizes and times of its files."""
-        what: dict[str, Any] = {"spec": self.spec}
-        if self.local:
-            states = {name: path.stat() for name, path in self._files().items()}
-            what["files"] = {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
-        return what
+        return {"spec": self.spec, **({"files": file_states(self._files())} if self.local else {})}
 
     def identity(self) -> dict[str, Any]:
         """Return the data set's name and commit; of a local folder, the hashes of its files."""
@@ -105,15 +101,14 @@ class HubDataset(Corpus):
     def _cut(self, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
         """Return ranges of rows of Parquet files without a limit; of all else, read what is asked for, and cut that."""
         rows = self._connected()
-        if limit is None and isinstance(rows, ParquetRows):
-            return self._ranges(rows, start, None), 0
-        if not self._may_spool:
-            if limit is None:
-                raise X2StaticError(
-                    f"corpus {self.spec}: how long it is, is only known when it was read, since it is not in Parquet; "
-                    "--plan needs a --limit, or the text in a file"
-                )
+        counts = limit is None and isinstance(rows, ParquetRows)
+        if counts or (limit is not None and not self._may_spool):
             return self._ranges(rows, start, limit), 0
+        if not self._may_spool:
+            raise X2StaticError(
+                f"corpus {self.spec}: how long it is, is only known when it was read, since it is not in Parquet; "
+                "--plan needs a --limit, or the text in a file"
+            )
         logger.info("corpus %s: reading it into %s", self.spec, self._spool.folder)
         self._keeping = True
         try:
@@ -143,13 +138,11 @@ class HubDataset(Corpus):
         n_rows = max(1, round(self.options.unit / per_row)) if per_row else self.options.unit
         if limit is not None:
             total = min(total, start[0] + (ceil(limit / per_row) if per_row else len(values)))
-        units = []
-        place = start
-        while place[0] < total:
-            stop = min(place[0] + n_rows, total)
-            units.append(self._unit(place, (stop, 0), round(per_row * (stop - place[0])), counted=False))
-            place = (stop, 0)
-        return units
+        stops = [(min(row + n_rows, total), 0) for row in range(start[0], total, n_rows)]
+        return [
+            self._unit(place, stop, round(per_row * (stop[0] - place[0])), counted=False)
+            for place, stop in pairwise([start, *stops])
+        ]
 
     def _read(self, start: int, line: int) -> Paragraphs:
         """Yield the paragraphs from a row on, and an empty one for a row without any."""
@@ -176,8 +169,7 @@ class HubDataset(Corpus):
             yield from self._from_hub(max(start, here.total()))
 
     def _from_hub(self, start: int) -> Iterator[str | bytes | None]:
-        values = self._connected().values(start)
-        return (self._text(value, row) for row, value in enumerate(values, start))
+        return (self._text(value, row) for row, value in enumerate(self._connected().values(start), start))
 
     def _text(self, value: Any, row: int) -> str | bytes | None:
         if not isinstance(value, str | bytes | None):

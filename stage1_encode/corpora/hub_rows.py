@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -71,16 +72,16 @@ class ParquetRows:
         with open_parquet(self.paths[0]) as file:
             return list(file.schema_arrow.names)
 
-    def total(self) -> int:
-        """Return the number of all rows."""
-        while self._count_more():
-            pass
+    def total(self, enough: float = inf) -> int:
+        """Return the number of all rows, or of those that were counted once they are enough."""
+        while sum(self._counts) < enough and (paths := self.paths[len(self._counts) :][:FOOTERS_AT_ONCE]):
+            counts = [in_background(partial(_n_rows, path)) for path in paths]
+            self._counts += [count.result() for count in counts]
         return sum(self._counts)
 
     def values(self, start: int) -> Iterator[Any]:
         """Yield the values from row `start` on, a row group in memory at a time."""
-        while sum(self._counts) < start and self._count_more():
-            pass
+        self.total(start)
         first = 0
         for number, path in enumerate(self.paths):
             stop = first + self._counts[number] if number < len(self._counts) else None
@@ -88,8 +89,7 @@ class ParquetRows:
                 with open_parquet(path) as file:
                     if self.column not in file.schema_arrow.names:
                         raise X2StaticError(f"{path}: no column {self.column!r}, which the files before it have")
-                    for _, value in rows_from(file, self.column, max(0, start - first)):
-                        yield value
+                    yield from (value for _, value in rows_from(file, self.column, max(0, start - first)))
                     stop = first + file.metadata.num_rows
             first = stop
 
@@ -100,17 +100,10 @@ class ParquetRows:
         starts = [place * total // places for place in range(places)]
         return [value for start in starts for value in islice(self.values(start), length)]
 
-    def _count_more(self) -> bool:
-        """Read the footers of the next files; False if there are no more."""
 
-        def n_rows(path: str) -> int:
-            with open_parquet(path) as file:
-                return int(file.metadata.num_rows)
-
-        paths = self.paths[len(self._counts) :][:FOOTERS_AT_ONCE]
-        counts = [in_background(partial(n_rows, path)) for path in paths]
-        self._counts += [count.result() for count in counts]
-        return bool(paths)
+def _n_rows(path: str) -> int:
+    with open_parquet(path) as file:
+        return int(file.metadata.num_rows)
 
 
 class RangeFile(HfFileSystemFile):
@@ -129,8 +122,7 @@ def open_parquet(path: str) -> pq.ParquetFile:
     """Open a Parquet file, a local one or one on the hub."""
     if not path.startswith(HUB):
         return pq.ParquetFile(path)
-    source = RangeFile(HfFileSystem(), path, mode="rb", cache_type="none")
-    return pq.ParquetFile(cast(BinaryIO, source))
+    return pq.ParquetFile(cast(BinaryIO, RangeFile(HfFileSystem(), path, mode="rb", cache_type="none")))
 
 
 def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> ParquetRows | StreamedRows:
@@ -148,8 +140,7 @@ def may_pass(error: BaseException) -> bool:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, HfHubHTTPError):
-            status = cause.response.status_code
-            return status in (408, 429) or status >= 500
+            return cause.response.status_code in (408, 429) or cause.response.status_code >= 500
         if isinstance(cause, (FileNotFoundError, X2StaticError)):  # the latter has been tried again already
             return False
         if isinstance(cause, (HTTP_ERROR, ConnectionError, TimeoutError)):

@@ -12,7 +12,7 @@ from typing import Any
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.schemas.encoding import ReadingOptions, TextFormat
-from x2static.stage1_encode.corpora.corpus import FILE, Corpus, Paragraphs
+from x2static.stage1_encode.corpora.corpus import FILE, Corpus, Paragraphs, file_states
 from x2static.stage1_encode.corpora.formats import READERS, WITH_COLUMNS, format_of
 from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource
 
@@ -50,15 +50,11 @@ class LocalFiles(Corpus):
     def seen(self) -> dict[str, Any]:
         """Return where the files are, when they changed and how they are to be read."""
         try:
-            states = {name: path.stat() for name, path in self.files.paths.items()}
+            states = file_states(self.files.paths)
         except FileNotFoundError as error:
             raise X2StaticError(f"corpus {self.spec}: {error.filename} is gone, or a link to nowhere") from error
-        return {
-            "path": self.files.home,
-            "format": self.files.format,
-            "column": self.files.column,
-            "files": {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()},
-        }
+        what = {"path": self.files.home, "format": self.files.format, "column": self.files.column}
+        return {**what, "files": states}
 
     def identity(self) -> dict[str, Any]:
         """Return format, column and hashes of the files as they are stored."""
@@ -70,8 +66,7 @@ class LocalFiles(Corpus):
                 f"{name}: text in the format {text_format!r} has no column {column!r}; leave out #{column}, or name "
                 f"the --format ({', '.join(WITH_COLUMNS)})"
             )
-        what: dict[str, Any] = {"format": text_format}
-        what["column"] = column or "text" if text_format in WITH_COLUMNS else None
+        what = {"format": text_format, "column": column or "text" if text_format in WITH_COLUMNS else None}
         hashes = {name: hash_file(path) for name, path in self.files.paths.items()}
         if not self.files.alone:
             return {"kind": "files", **what, "files": hashes}

@@ -131,10 +131,8 @@ def match(config: EncodeConfig, corpora: list[Corpus], cache: Path, plans: list[
     if len(groups) != len(corpora):
         held = ", ".join(plans[group[0]].corpus for group in groups)
         raise _refusal(cache, [f"corpus: {held} != {', '.join(corpus.spec for corpus in corpora)}"])
-    return [
-        Source(corpus, _identity(corpus, [plans[group[-1]]]), tuple(group))
-        for corpus, group in zip(corpora, groups, strict=True)
-    ]
+    identities = (_identity(corpus, [plans[group[-1]]]) for corpus, group in zip(corpora, groups, strict=True))
+    return list(map(Source, corpora, identities, map(tuple, groups)))
 
 
 def _identity(corpus: Corpus, plans: list[Plan]) -> dict[str, Any]:
@@ -160,7 +158,7 @@ def _appended(corpora: list[Corpus], cache: Path, plans: list[Plan], groups: lis
             )
     _refuse_equal({corpus.spec: identity for corpus, identity in zip(corpora, identities, strict=True)})
     known = [tuple(group) for group in groups[len(groups) - begun :]] + [()] * (len(corpora) - begun)
-    return [Source(*parts) for parts in zip(corpora, identities, known, strict=True)]
+    return list(map(Source, corpora, identities, known))
 
 
 def _check_appendable(cache: Path, plans: list[Plan], markers: dict[int, Marker], sources: list[Source]) -> None:

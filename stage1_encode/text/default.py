@@ -99,8 +99,7 @@ def piece_bounds(ends: Ids, starts: Ids) -> Ids:
     before the word. Pieces come by the (n_pieces,) characters behind them, sentences by their (n_sentences,) first.
     """
     sentence = np.searchsorted(starts, np.maximum.accumulate(ends) - 1, side="right") - 1
-    bounds = np.searchsorted(np.maximum(sentence, 0), np.arange(len(starts) + 1))
-    return np.asarray(bounds, np.int64)
+    return np.asarray(np.searchsorted(np.maximum(sentence, 0), np.arange(len(starts) + 1)), np.int64)
 
 
 def cuts(bounds: Ids, room: int) -> Iterator[tuple[int, int]]:

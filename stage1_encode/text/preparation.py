@@ -55,17 +55,16 @@ def prepared(
     with process_pool(workers, _start, preparer) as pool:
         pending: deque[tuple[Unit, Future[PreparedText], bool]] = deque()
 
-        def first() -> tuple[Unit, PreparedText]:
-            unit, future, last = pending.popleft()
-            return unit, _packed(future.result(), last)
+        def ready(most: int) -> Iterator[tuple[Unit, PreparedText]]:
+            while len(pending) > most:
+                unit, future, last = pending.popleft()
+                yield unit, _packed(future.result(), last)
 
         try:
             for unit, texts, last in _portions(units, size):
                 pending.append((unit, pool.submit(_prepare, texts), last))
-                if len(pending) > workers:
-                    yield first()
-            while pending:
-                yield first()
+                yield from ready(workers)
+            yield from ready(0)
         except BrokenProcessPool as error:
             raise X2StaticError(
                 "a process that prepares text was killed (out of memory?); run the same command again to go on, with "

@@ -86,18 +86,14 @@ class SentenceSplitter:
     def spans(self, paragraph: str) -> list[tuple[int, int]]:
         """Return the sentences of a paragraph as [start, stop) in characters; sentences of white space are left out."""
         if self.language == "th":
-            return _thai_spans(paragraph)
+            ends = [0]
+            for gap in THAI_BREAK.finditer(paragraph):
+                if gap["mark"] or gap.start() - ends[-1] >= THAI_SENTENCE:
+                    ends.append(gap.end())
+            pairs = pairwise([*ends, len(paragraph)])
+            return [(start, stop) for start, stop in pairs if paragraph[start:stop].strip()]
         boundaries = sentencex.get_sentence_boundaries(self.language, paragraph)
         return [(item["start_index"], item["end_index"]) for item in boundaries if not item["text"].isspace()]
-
-
-def _thai_spans(paragraph: str) -> list[tuple[int, int]]:
-    ends = [0]
-    for gap in THAI_BREAK.finditer(paragraph):
-        if gap["mark"] or gap.start() - ends[-1] >= THAI_SENTENCE:
-            ends.append(gap.end())
-    ends.append(len(paragraph))
-    return [(start, stop) for start, stop in pairwise(ends) if paragraph[start:stop].strip()]
 
 
 def default_words() -> WordSegmentation:
@@ -113,14 +109,9 @@ def default_words() -> WordSegmentation:
 def _rules(apart: str) -> str:
     """Return the default rules with a regular expression of what is kept apart from letters beside it."""
     rules = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    rules.normalizer = normalizers.Sequence(
-        [
-            normalizers.Replace(Regex(r"[\p{Cc}\x{200B}]"), " "),
-            normalizers.Replace(Regex(r"(?![\x{200C}\x{200D}])\p{Cf}"), ""),
-            normalizers.NFC(),
-            normalizers.Lowercase(),
-        ]
-    )
+    spaces = normalizers.Replace(Regex(r"[\p{Cc}\x{200B}]"), " ")
+    marks = normalizers.Replace(Regex(r"(?![\x{200C}\x{200D}])\p{Cf}"), "")
+    rules.normalizer = normalizers.Sequence([spaces, marks, normalizers.NFC(), normalizers.Lowercase()])
     letters = r"\p{L}\p{M}\p{N}_\x{200C}\x{200D}"
     split = pre_tokenizers.Split(Regex(f"[^{letters}]|{apart}"), "isolated")
     rules.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), split])

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from itertools import product
 from typing import Any
 
 import pyarrow as pa
@@ -58,11 +59,16 @@ FORMATS = ["lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("unit", [1, 3, 100])
-def test_every_format_gives_the_same_paragraphs_in_units_of_any_size(form, unit, tmp_path):
-    corpus = corpus_of(tmp_path / "text", data_in(form), format=form, unit=unit)
-    assert read_all(corpus) == PARAGRAPHS
-    assert [len(texts) for texts in read(corpus, plan_of(corpus))][:-1] == [unit] * ((10 - 1) // unit)
+def test_every_format_gives_the_same_paragraphs_in_units_of_any_size_and_after_any_limit(form, tmp_path):
+    for unit in (1, 3, 100):
+        corpus = corpus_of(tmp_path / "text", data_in(form), format=form, unit=unit)
+        assert read_all(corpus) == PARAGRAPHS
+        assert [len(texts) for texts in read(corpus, plan_of(corpus))][:-1] == [unit] * ((10 - 1) // unit)
+    for limit in range(1, 10):
+        before, after = (corpus_at(tmp_path / "text", format=form, unit=4, limit=most) for most in (limit, None))
+        first = plan_of(before)
+        second = plan_of(after, limit, first.units[-1])
+        assert [text for unit in read(before, first) + read(after, second) for text in unit] == PARAGRAPHS
 
 
 @pytest.mark.parametrize("ending", COMPRESSORS)
@@ -75,47 +81,27 @@ def test_every_text_format_may_be_compressed_in_several_members(form, ending, tm
     assert read_all(nameless) == PARAGRAPHS
 
 
-@pytest.mark.parametrize("form", FORMATS)
-def test_a_plan_after_a_limit_goes_on_at_the_next_paragraph(form, tmp_path):
-    path = tmp_path / "text"
-    path.write_bytes(data_in(form))
-    for limit in range(1, 10):
-        before = corpus_at(path, format=form, unit=4, limit=limit)
-        first = plan_of(before)
-        after = corpus_at(path, format=form, unit=4)
-        second = plan_of(after, limit, first.units[-1])
-        assert [text for unit in read(before, first) + read(after, second) for text in unit] == PARAGRAPHS
-
-
-NAMES = {
-    "text.txt": "lines",
-    "text": "lines",
-    "wiki_00": "wikiextractor",
-    "text.jsonl": "jsonl",
-    "text.NDJSON": "jsonl",
-    "text.json": "jsonl",
-}
-
-
 @pytest.mark.parametrize(
-    ("name", "form", "ending"),
-    [(name, form, ending) for name, form in NAMES.items() for ending in ("", *COMPRESSORS)]
-    + [("text.parquet", "parquet", "")],
+    ("form", "names"),
+    [
+        ("lines", ["text.txt", "text"]),
+        ("wikiextractor", ["wiki_00"]),
+        ("jsonl", ["text.jsonl", "text.NDJSON", "text.json"]),
+        ("parquet", ["text.parquet"]),
+    ],
 )
-def test_the_format_is_known_by_the_ending_and_else_by_the_first_line(name, form, ending, tmp_path):
+def test_the_format_is_known_by_the_ending_and_else_by_the_first_line(form, names, tmp_path):
     data = data_in(form)
-    corpus = corpus_of(tmp_path / (name + ending), COMPRESSORS[ending](data) if ending else data)
-    assert plan_of(corpus).identity["format"] == form
-    assert read_all(corpus) == PARAGRAPHS
+    for name, ending in product(names, ("",) if form == "parquet" else ("", *COMPRESSORS)):
+        corpus = corpus_of(tmp_path / (name + ending), COMPRESSORS[ending](data) if ending else data)
+        assert plan_of(corpus).identity["format"] == form
+        assert read_all(corpus) == PARAGRAPHS
 
 
 def test_lines_of_a_paragraph_are_joined_by_spaces_and_lines_of_white_space_part_paragraphs(tmp_path):
     data = b"\xef\xbb\xbf\n\n one\r\n two \r\n\t\r\nthree\n\n\n\nfour\nfive"
-    assert read_all(corpus_of(tmp_path / "text", data, format="blank-lines", unit=1)) == [
-        "one two",
-        "three",
-        "four five",
-    ]
+    corpus = corpus_of(tmp_path / "text", data, format="blank-lines", unit=1)
+    assert read_all(corpus) == ["one two", "three", "four five"]
 
 
 def test_a_paragraph_of_lines_that_is_too_long_or_half_unreadable_is_bad_as_a_whole(tmp_path):
@@ -176,15 +162,19 @@ def test_a_bad_row_of_json_fails_with_file_and_line_or_is_left_out_and_counted(r
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_the_column_is_named_behind_the_path(form, tmp_path):
-    path = tmp_path / f"text.{form}"
-    rows = ["one", "two"]
+    path, rows = tmp_path / f"text.{form}", ["one", "two"]
     lines = "".join(json.dumps({"body": row}) + "\n" for row in rows).encode()
     path.write_bytes(lines if form == "jsonl" else parquet(rows, "body"))
     assert read_all(corpus_at(f"{path}#body")) == rows
-    with pytest.raises(X2StaticError, match=r"no column 'text'.*body"):
-        plan_of(corpus_at(path))
-    with pytest.raises(X2StaticError, match=r"no column 'other'.*body"):
-        plan_of(corpus_at(f"{path}#other"))
+    for spec, column in ((path, "text"), (f"{path}#other", "other")):
+        with pytest.raises(X2StaticError, match=rf"no column '{column}'.*body"):
+            plan_of(corpus_at(spec))
+
+
+def test_a_column_of_text_without_columns_is_refused(tmp_path):
+    (tmp_path / "text.txt").write_text("one\n")
+    with pytest.raises(X2StaticError, match=r"#body: text in the format 'lines' has no column 'body'; leave out #body"):
+        plan_of(corpus_at(f"{tmp_path}/text.txt#body"))
 
 
 def test_text_that_is_no_utf_8_in_parquet_is_treated_as_asked(tmp_path):
@@ -238,9 +228,3 @@ REFUSED = [
 def test_a_file_that_no_format_reads_is_refused_in_one_line(name, data, message, tmp_path):
     with pytest.raises(X2StaticError, match=rf"{re.escape(name)}\b.*{message}"):
         plan_of(corpus_of(tmp_path / name, data, on_bad_text="skip"))
-
-
-def test_a_column_of_text_without_columns_is_refused(tmp_path):
-    (tmp_path / "text.txt").write_text("one\n")
-    with pytest.raises(X2StaticError, match=r"#body: text in the format 'lines' has no column 'body'; leave out #body"):
-        plan_of(corpus_at(f"{tmp_path}/text.txt#body"))

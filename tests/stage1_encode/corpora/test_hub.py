@@ -234,27 +234,21 @@ def test_lines_that_are_too_long_are_counted_once_and_reported(limit, write, tea
         units_of(spec, tmp_path, max_paragraph_bytes=200)
 
 
-@pytest.mark.parametrize(
-    ("ending", "message"),
-    [
+def test_a_split_or_column_that_is_not_there_or_holds_no_text_is_named(parquet, tmp_path):
+    for ending, message in (
         (":test#text", r"Bad split: test|Unknown split|split"),
         (":train#body", r"no column 'body'; it has .*text"),
         (":train#n", r"column 'n' holds int in row 0, not text"),
-    ],
-)
-def test_a_split_or_column_that_is_not_there_or_holds_no_text_is_named(ending, message, parquet, tmp_path):
-    spec = parquet.removesuffix(":train#text") + ending
-    for limit in (None, 5):
-        with pytest.raises(X2StaticError, match=rf"^corpus {spec}: ({message})"):
-            units_of(spec, tmp_path, limit=limit)
-
-
-@pytest.mark.parametrize("limit", [None, 100])
-def test_a_later_file_without_the_column_is_named(limit, parquet, tmp_path):
+    ):
+        spec = parquet.removesuffix(":train#text") + ending
+        for limit in (None, 5):
+            with pytest.raises(X2StaticError, match=rf"^corpus {spec}: ({message})"):
+                units_of(spec, tmp_path, limit=limit)
     other = tmp_path / "data" / "train-00001-of-00002.parquet"
     pq.write_table(pa.table({"body": ["text"]}), other)
-    with pytest.raises(X2StaticError, match=rf"{other}: no column 'text', which the files before it have"):
-        units_of(parquet, tmp_path, limit=limit)
+    for limit in (None, 100):
+        with pytest.raises(X2StaticError, match=rf"{other}: no column 'text', which the files before it have"):
+            units_of(parquet, tmp_path, limit=limit)
 
 
 def test_a_spec_names_data_set_configuration_split_and_column_and_another_form_is_refused(tmp_path):

@@ -43,9 +43,13 @@ def test_a_raised_limit_goes_on_in_every_corpus_and_reads_no_paragraph_twice(tea
 def test_a_corpus_named_twice_and_two_files_with_the_same_text_are_refused(teacher, first, tmp_path):
     copy = tmp_path / "copy.txt"
     copy.write_bytes(first.read_bytes())
-    for other, message in ((first, r"named twice: .*first\.txt, .*first"), (copy, r"first\.txt and .*copy\.txt hold")):
+    for corpora, message in (
+        ((first, first), r"named twice: .*first\.txt, .*first"),
+        (("-", "-#text"), "the same corpus is named twice: -, -#text"),
+        ((first, copy), r"first\.txt and .*copy\.txt hold"),
+    ):
         with pytest.raises(X2StaticError, match=rf"--corpus: .*{message}"):
-            run(teacher, (first, other), tmp_path / "cache")
+            run(teacher, corpora, tmp_path / "cache")
         assert not (tmp_path / "cache" / "manifest.json").exists()
 
 
