@@ -9,7 +9,7 @@ import pytest
 
 from x2static.durable.errors import X2StaticError
 from x2static.stage1_encode import demo
-from x2static.stage1_encode.demo import demo_corpus, demo_teacher, gensim_data
+from x2static.stage1_encode.demo import demo_corpus, demo_teacher
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 
@@ -43,17 +43,15 @@ def find_instead(monkeypatch: pytest.MonkeyPatch, package: str, folder: Path | N
     monkeypatch.setattr(importlib.util, "find_spec", find)
 
 
-def test_the_demo_corpus_holds_half_a_million_words_of_paragraphs(corpus):
-    lines = corpus.read_text(encoding="utf-8").splitlines()
+def test_the_demo_corpus_holds_half_a_million_words_of_paragraphs_free_of_wiki_markup(corpus):
+    text = corpus.read_text(encoding="utf-8")
+    lines = text.splitlines()
     assert 530_000 < sum(len(line.split()) for line in lines) < 550_000
     assert all(line and line == line.strip() for line in lines)
     assert any(line.startswith("Anarchism is a political philosophy") for line in lines)
     assert "Hundreds of people have been forced to vacate their homes" in lines[-300]
-
-
-def test_the_demo_corpus_is_free_of_wiki_markup(corpus):
     markup = re.compile(r"'''?|^=+|\[\[|\]\]|\{\{|\}\}|<ref|^[#;|]", re.MULTILINE)
-    assert not markup.findall(corpus.read_text(encoding="utf-8"))
+    assert not markup.findall(text)
 
 
 def test_the_demo_corpus_is_made_once_in_the_users_cache_folder(corpus, tmp_path, monkeypatch):
@@ -67,12 +65,9 @@ def test_the_demo_corpus_is_made_once_in_the_users_cache_folder(corpus, tmp_path
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(X2StaticError, match=r"the demo corpus needs the package gensim; install it with: pip install"):
         demo_corpus()
-
-
-def test_gensim_without_its_test_data_is_refused(tmp_path, monkeypatch):
     find_instead(monkeypatch, "gensim", tmp_path)
     with pytest.raises(X2StaticError, match=r"--corpus demo: .*\.bz2 is missing; install it with"):
-        gensim_data()
+        demo_corpus()
 
 
 def test_the_demo_teacher_is_the_official_file_with_a_fast_tokenizer():
