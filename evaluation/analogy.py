@@ -44,9 +44,8 @@ def read_questions(path: Path) -> list[Question]:
             continue
         words = line.split()
         if len(words) != 4:
-            raise X2StaticError(
-                f"{where}: expected four words, or a section `: name`; got {len(words)}: {line.strip()!r}"
-            )
+            wanted = "four words, or a section `: name`"
+            raise X2StaticError(f"{where}: expected {wanted}; got {len(words)}: {line.strip()!r}")
         if section is None:
             raise X2StaticError(f"{where}: a question before the first section; put `: name` above it")
         questions.append(Question(section, (words[0], words[1], words[2]), words[3]))
@@ -79,10 +78,8 @@ class AnalogyScore(Score):
 def check_questions(vectors: WordVectors, datasets: Mapping[str, list[Question]]) -> None:
     """Raise X2StaticError where no question is covered; to look words up takes less long than to answer."""
     known = set(map(str.upper, vectors.words))
-    scores = []
-    for task, questions in datasets.items():
-        covered = sum(known.issuperset(_words(question)) for question in questions)
-        scores.append(Score(task, None, covered, len(questions)))
+    covered = {task: sum(known.issuperset(_words(one)) for one in questions) for task, questions in datasets.items()}
+    scores = [Score(task, None, covered[task], len(questions)) for task, questions in datasets.items()]
     check_covered(scores, "analogy questions", vectors)
 
 

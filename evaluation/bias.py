@@ -94,9 +94,8 @@ def read_word_lists(path: Path) -> dict[str, WordLists]:
             for test, names in PUBLISHED.items():
                 content[test] = {letter: published[name] for letter, name in zip("XYAB", names, strict=True)}
         except KeyError as error:
-            raise X2StaticError(
-                f"{path}: no list {error}, so this is of another WEFE than >= 1.0; {expected}"
-            ) from None
+            message = f"{path}: no list {error}, so this is of another WEFE than >= 1.0; {expected}"
+            raise X2StaticError(message) from None
     try:
         return TypeAdapter(dict[str, WordLists]).validate_python(content)
     except ValidationError as error:
@@ -146,16 +145,9 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, draws: Draws) -
     require_modules("evaluate", "scipy")
     from scipy.stats import permutation_test  # an extra
 
-    p = permutation_test(
-        (x, y),
-        _difference,
-        n_resamples=math.inf if exact else draws.n,
-        batch=1000,
-        alternative="greater",
-        vectorized=True,
-        rng=np.random.default_rng(draws.seed),
-    ).pvalue
-    return replace(unscored, score=float(_difference(x, y) / both.std()), p=float(p), exact=exact)
+    n, rng = math.inf if exact else draws.n, np.random.default_rng(draws.seed)
+    tested = permutation_test((x, y), _difference, n_resamples=n, batch=1000, alternative="greater", rng=rng)
+    return replace(unscored, score=float(_difference(x, y) / both.std()), p=float(tested.pvalue), exact=exact)
 
 
 def _difference(x: Floats, y: Floats, axis: int = -1) -> Floats:

@@ -98,9 +98,8 @@ def spearman(human: Floats, values: Floats) -> float | None:
 
 def why_undefined(n_pairs: int, total: int) -> str:
     """Return for a warning why covered pairs have no correlation."""
-    return (
-        f"{n_pairs} of {total} pairs are covered" if n_pairs < 2 else f"all {n_pairs} cosines or human scores are equal"
-    )
+    few, equal = f"{n_pairs} of {total} pairs are covered", f"all {n_pairs} cosines or human scores are equal"
+    return few if n_pairs < 2 else equal
 
 
 def mean_of_known(values: Iterable[float | None]) -> float | None:

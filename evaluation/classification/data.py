@@ -59,8 +59,8 @@ def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None)
         home = next(iter(folders.values())).parent
         inside = sorted(path.name for path in home.iterdir() if path.is_dir() and not path.name.startswith("."))
         if others := [name for name in inside if name not in folders]:
-            names = ", ".join(PARTS)
-            logger.warning("%s: no classification task in %s, which has none of %s", home, ", ".join(others), names)
+            found = home, ", ".join(others), ", ".join(PARTS)
+            logger.warning("%s: no classification task in %s, which has none of %s", *found)
     if unknown := [name for name in tasks if name not in folders]:
         raise X2StaticError(f"{data}: no classification task {', '.join(unknown)}; there are {', '.join(folders)}")
     return [_read_task(folders[name], seed) for name in tasks]

@@ -48,8 +48,7 @@ class Examples:
 
     def __add__(self, other: "Examples") -> "Examples":
         """Return the texts of both."""
-        both = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Examples(*map(np.concatenate, both))
+        return Examples(*map(np.concatenate, zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def batches(self, size: int, random: np.random.Generator) -> Iterator[Batch]:
         """Yield every text once, in batches of `size` texts of about one length; both in random order."""
@@ -65,13 +64,8 @@ class Examples:
             ids[inside] = self.ids[(starts[rows, None] + positions)[inside]]
             # A batch has half as many distinct words as words, and each is multiplied by the filters once.
             words, places = np.unique(ids, return_inverse=True)
-            yield Batch(
-                words=torch.from_numpy(words),
-                ids=torch.from_numpy(places.reshape(ids.shape)),
-                inside=torch.from_numpy(inside[:, 1:-1]),
-                labels=torch.from_numpy(self.labels[rows]),
-                rows=rows,
-            )
+            of, labels = torch.from_numpy, self.labels[rows]
+            yield Batch(of(words), of(places.reshape(ids.shape)), of(inside[:, 1:-1]), of(labels), rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,7 +98,13 @@ def evaluate_classification_runs(
         for run, of_run in enumerate(vectors, start=first_run):
             report(Progress(len(scores) * len(vectors) + len(runs), total, "classifiers", task.name))
             draw = int(np.random.SeedSequence([seed, run]).generate_state(1)[0])
-            runs.append(_run(of_task[id(of_run)], task, draw))
+            given, n_classes = of_task[id(of_run)], len(task.classes)
+            lr, epochs = choose(given.matrix, given.train, given.validation, n_classes, draw)
+            both = given.train + given.validation
+            network = next(islice(train(given.matrix, both, n_classes, lr, draw), epochs - 1, None))
+            compared = given.test.labels, predict(network, given.matrix, given.test)
+            figures = accuracy(*compared), macro_f1(*compared)
+            runs.append(ClassificationScore(task.name, *figures, lr, epochs, given.covered, given.total))
         scores.append(over_runs(runs))
     report(Progress(total, total, "classifiers"))
     return scores
@@ -117,16 +123,6 @@ def choose(matrix: Tensor, examples: Examples, validation: Examples, n_classes: 
             if epoch in EPOCHS:
                 qualities[lr, epoch] = accuracy(validation.labels, predict(network, matrix, validation))
     return min(qualities, key=lambda setting: (-qualities[setting], setting[1], setting[0]))
-
-
-def _run(inputs: Inputs, task: ClassificationTask, seed: int) -> ClassificationScore:
-    n_classes = len(task.classes)
-    lr, epochs = choose(inputs.matrix, inputs.train, inputs.validation, n_classes, seed)
-    both = inputs.train + inputs.validation
-    network = next(islice(train(inputs.matrix, both, n_classes, lr, seed), epochs - 1, None))
-    compared = inputs.test.labels, predict(network, inputs.matrix, inputs.test)
-    figures = accuracy(*compared), macro_f1(*compared)
-    return ClassificationScore(task.name, *figures, lr, epochs, inputs.covered, inputs.total)
 
 
 def fit_linear(vectors: Tensor, labels: Tensor, n_classes: int, strength: float) -> Tensor:
@@ -153,8 +149,8 @@ def fit_linear(vectors: Tensor, labels: Tensor, n_classes: int, strength: float)
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    slopes, constants = weights[:-1].detach() / scale, weights[-1:].detach()
-    return torch.cat([slopes, constants - mean @ slopes])
+    slopes = weights[:-1].detach() / scale
+    return torch.cat([slopes, weights[-1:].detach() - mean @ slopes])
 
 
 def predict_linear(weights: Tensor, vectors: Tensor) -> Classes:
@@ -193,9 +189,8 @@ def _encoded(encode: Encode, task: ClassificationTask) -> list[Tensor]:
     texts = [text for part in task.parts for text in part.texts]
     vectors = np.asarray(encode(texts))
     if vectors.ndim != 2 or len(vectors) != len(texts):
-        raise X2StaticError(
-            f"{task.name}: the encoder gave an array of shape {vectors.shape} for {len(texts)} sentences"
-        )
+        shape = f"an array of shape {vectors.shape} for {len(texts)} sentences"
+        raise X2StaticError(f"{task.name}: the encoder gave {shape}")
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         text = texts[int(np.argmin(finite))]

@@ -24,8 +24,7 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
             kinds = {"semantic": score.semantic, "syntactic": score.syntactic, "all": score}
             rows += [(f"{score.task}, {kind}", accuracy) for kind, accuracy in kinds.items() if accuracy]
         heads = [head for head, _ in rows]  # the same for all sets
-        columns[name] = [
-            f"{figure(one.score):<5} {figure(one.cos_mul):<5} ({one.covered}/{one.total})" for _, one in rows
-        ]
+        ones = [one for _, one in rows]
+        columns[name] = [f"{figure(one.score):<5} {figure(one.cos_mul):<5} ({one.covered}/{one.total})" for one in ones]
     figures = {name: figures_of(of_one) for name, of_one in scores.items()}
     return Results([score_table(heads, columns, NOTE)], figures)

@@ -1,6 +1,8 @@
 """Bias: effect sizes of association tests (WEAT) with their p-values."""
 
-from x2static.evaluation.bias import Association, WordLists, associate, read_tests
+from functools import partial
+
+from x2static.evaluation.bias import Association, associate, read_tests
 from x2static.evaluation.draws import PARTITIONS, Draws
 from x2static.evaluation.measures import figures_of, score_all
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
@@ -17,11 +19,7 @@ NOTE = (
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Run association tests on sets of word vectors; `score` is the effect size."""
     tests, draws = read_tests(config.data), Draws(config.resamples or PARTITIONS, config.seed)
-
-    def score(one: WordVectors, test: str, lists: WordLists) -> Association:
-        return associate(one, test, lists, draws)
-
-    results = for_each(vectors, lambda _, one: score_all(one, tests, score, "words"))
+    results = for_each(vectors, lambda _, one: score_all(one, tests, partial(associate, draws=draws), "words"))
     figures = {name: figures_of(of_one) for name, of_one in results.items()}
     columns = {}
     for name, of_one in results.items():

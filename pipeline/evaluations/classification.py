@@ -5,12 +5,8 @@ from statistics import fmean
 
 from x2static.evaluation.classification.data import read_tasks
 from x2static.evaluation.classification.network import BATCH, MEAN_LENGTH, Inputs
-from x2static.evaluation.classification.protocol import (
-    EPOCHS,
-    LEARNING_RATES,
-    ClassificationScore,
-    evaluate_classification_runs,
-)
+from x2static.evaluation.classification.protocol import EPOCHS, LEARNING_RATES, evaluate_classification_runs
+from x2static.evaluation.classification.protocol import ClassificationScore as Score
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
 from x2static.pipeline.tables import score_table
 from x2static.pipeline.terminal import ProgressLine
@@ -29,7 +25,7 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     tasks = read_tasks(config.data, config.seed)
     names = [task.name for task in tasks]
 
-    def score(name: str, one: WordVectors) -> list[ClassificationScore]:
+    def score(name: str, one: WordVectors) -> list[Score]:
         with ProgressLine(f"classification, {name}") as progress:
             return evaluate_classification_runs([one] * config.runs, config.data, config.seed, progress, names)
 
@@ -50,7 +46,7 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     return Results([table], figures, {"protocol": PROTOCOL})
 
 
-def _cell(score: ClassificationScore) -> str:
+def _cell(score: Score) -> str:
     f1 = _percent(score.macro_f1, score.macro_f1_deviation)
     return f"{f1} / {_percent(score.accuracy, score.accuracy_deviation)}"
 

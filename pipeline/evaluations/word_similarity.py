@@ -48,12 +48,11 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
 
 def similarity_table(scores: Scores) -> Table:
     """Return a table of word-similarity scores: a row a task, a column (score, coverage) a set of vectors."""
-    with_averages = {
-        name: [*of_one, SimilarityScore("average", average(of_one), 0, 0)] for name, of_one in scores.items()
-    }
+    means = {name: SimilarityScore("average", average(of_one), 0, 0) for name, of_one in scores.items()}
     intervals = any(score.interval for of_one in scores.values() for score in of_one)
     note = f"Spearman's rho{' [95 % interval]' if intervals else ''} (pairs covered/total)"
-    return _table(with_averages, lambda one: f"{figure(one.score):<6}", note)
+    rows = {name: [*of_one, means[name]] for name, of_one in scores.items()}
+    return _table(rows, lambda one: f"{figure(one.score):<6}", note)
 
 
 def difference_table(first: str, differences: Scores) -> Table:
@@ -84,10 +83,5 @@ def _table(scores: Scores, text: Callable[[SimilarityScore], str], note: str) ->
 
 
 def _difference(one: SimilarityScore) -> dict[str, Any]:
-    return {
-        "difference": one.score,
-        "interval": one.interval,
-        "clear": one.is_clear,
-        "covered": one.covered,
-        "total": one.total,
-    }
+    coverage = {"covered": one.covered, "total": one.total}
+    return {"difference": one.score, "interval": one.interval, "clear": one.is_clear, **coverage}

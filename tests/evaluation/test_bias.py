@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -16,9 +15,8 @@ DRAWS = Draws(2000, seed=1)
 
 
 def lists_of(x: int, y: int, a: int = 3, b: int = 4) -> WordLists:
-    return WordLists(
-        **{name: [f"{name.lower()}{i}" for i in range(n)] for name, n in zip("XYAB", (x, y, a, b), strict=True)}
-    )
+    sizes = {"X": x, "Y": y, "A": a, "B": b}
+    return WordLists(**{name: [f"{name.lower()}{i}" for i in range(n)] for name, n in sizes.items()})
 
 
 def random_vectors(lists: WordLists, seed: int = 0) -> WordVectors:
@@ -80,11 +78,9 @@ def test_lists_that_are_too_short_and_targets_that_are_all_alike_give_no_score_a
     lists = lists_of(3, 3, 3, 3)
     vectors = random_vectors(lists)
     words = {name: ["k", "l", *of_list[:1]] if name == few else of_list for name, of_list in lists}
-    with caplog.at_level(logging.WARNING):
-        result = associate(vectors, "rare", WordLists(**words), DRAWS)
-        matrix = vectors.matrix.copy()
-        matrix[:6] = matrix[0] * np.arange(1, 7, dtype=np.float32)[:, None]
-        alike = associate(WordVectors(vectors.words, matrix, vectors.counts), "t", lists, DRAWS)
+    result = associate(vectors, "rare", WordLists(**words), DRAWS)
+    vectors.matrix[:6] = vectors.matrix[0] * np.arange(1, 7, dtype=np.float32)[:, None]
+    alike = associate(vectors, "t", lists, DRAWS)
     assert (result.score, result.p, result.covered, result.total) == (None, None, 10, 12)
     assert f"rare: no score, of list {few} only 1 words are known" in caplog.text
     assert alike.score is None

@@ -1,6 +1,5 @@
 """Word similarity agrees with gensim's; where there is no score it says so; comparisons are honest."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +9,18 @@ from gensim.models import KeyedVectors
 from scipy.stats import spearmanr
 
 from x2static.durable.errors import X2StaticError
+from x2static.evaluation import word_similarity
 from x2static.evaluation.draws import Draws
 from x2static.evaluation.files import Pair
-from x2static.evaluation.intervals import draw_pairs
 from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.evaluation.word_similarity import (
     SimilarityScore,
     average,
+    draw_pairs,
     evaluate_word_similarity,
     paired_differences,
+    percentile_interval,
+    resampled_rhos,
     score_pairs,
     score_together,
 )
@@ -55,16 +57,6 @@ def test_words_are_looked_up_as_they_are_before_they_are_lower_cased():
     # "Paris" at 30 degrees is nearer than "Jerusalem" at 50; the lower-cased one at 80 would not be.
     vectors = plane(a=0, jerusalem=50, Paris=30, paris=80)
     assert score_pairs(vectors, "t", [Pair("a", "Paris", 2), Pair("a", "Jerusalem", 1)]).score == pytest.approx(1)
-
-
-def test_a_task_without_a_score_is_warned_of_beside_one_with(tmp_path, caplog):
-    (tmp_path / "known.tsv").write_text("a\tb\t2\na\tc\t1\n")
-    (tmp_path / "rare.tsv").write_text("x\ty\t2\na\tb\t1\n")
-    with caplog.at_level(logging.WARNING):
-        scores = evaluate_word_similarity(plane(a=0, b=10, c=30), tmp_path, Draws(100))
-    assert scores[1] == SimilarityScore("rare", None, 1, 2)
-    assert average(scores) == scores[0].score == pytest.approx(1)
-    assert "rare: no score, 1 of 2 pairs are covered" in caplog.text
 
 
 def test_the_average_counts_each_task_the_same():
@@ -203,3 +195,34 @@ def test_the_average_is_over_the_sets_that_are_named_or_else_all_but_parts_of_ot
         write(tmp_path / f"{name}.tsv", HUMAN + np.random.default_rng(seed).normal(size=N))
     first, _, mean = paired_differences(TWO, tmp_path, Draws(100), averaged=averaged)["other"]
     assert replace(mean, task=names[0]) == first
+
+
+def test_resampled_correlations_are_those_of_a_naive_loop_over_resamples_ties_or_not():
+    draw, draws = np.random.default_rng(1), Draws(200, seed=3)
+    human = np.round(draw.normal(size=83))
+    sets = [human + draw.normal(size=83), np.round(human + draw.normal(size=83), 1)]
+    rhos = resampled_rhos(human, sets, draws, "t")
+    drawn = np.concatenate(list(draw_pairs(83, draws, "t")))
+    for resampled, cosines in zip(rhos, sets, strict=True):
+        expected = [spearmanr(human[row], cosines[row]).statistic for row in drawn]
+        np.testing.assert_allclose(resampled, expected, atol=1e-12)
+    assert percentile_interval(rhos[0]) == pytest.approx(tuple(np.percentile(rhos[0], [2.5, 97.5])))
+
+
+def test_draws_depend_on_seed_and_data_set_and_on_nothing_else(monkeypatch):
+    def first(draws: Draws, task: str) -> bytes:
+        return np.concatenate(list(draw_pairs(7, draws, task))).tobytes()
+
+    drawn = first(Draws(31, 1), "a")
+    assert first(Draws(31, 2), "a") != drawn != first(Draws(31, 1), "b")
+    monkeypatch.setattr(word_similarity, "BLOCK_VALUES", 20)  # two resamples at a time
+    assert first(Draws(31, 1), "a") == drawn
+
+
+@pytest.mark.parametrize(("n", "there"), [(2, False), (3, False), (6, True)])
+def test_too_few_pairs_have_no_interval(n, there):
+    human = np.arange(n, dtype=np.float64)
+    cosines = np.array([0.1, 0.5, 0.3, 0.2, 0.7, 0.6])[:n]
+    rhos = resampled_rhos(human, [cosines], Draws(1000), "t")[0]
+    assert np.isnan(rhos).mean() == pytest.approx(n ** (1 - n), abs=0.05)  # every draw is the same pair
+    assert (percentile_interval(rhos) is not None) == there

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from x2static.evaluation.intervals import Interval
+from x2static.evaluation.word_similarity import Interval
 from x2static.evaluation.word_similarity import SimilarityScore as Score
 from x2static.pipeline.evaluations.word_similarity import difference_table, similarity_table
 from x2static.pipeline.tables import short_names

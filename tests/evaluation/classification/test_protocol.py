@@ -72,15 +72,13 @@ def test_runs_are_one_classifier_for_each_set_of_vectors_made_together_or_one_at
         write(tmp_path / f"{name}/all.tsv", trigram_rows(100, shuffled=True))
     sets, reports = [vectors(seed=1), vectors(seed=1), vectors(seed=2)], []
     together = evaluate_classification_runs(sets, tmp_path, seed=5, tasks=["A"], report=reports.append)
-    alone = [
-        evaluate_classification_runs([one], tmp_path, 5, tasks=["A"], first_run=run)[0] for run, one in enumerate(sets)
-    ]
+    alone = []
+    for run, one in enumerate(sets):
+        alone += evaluate_classification_runs([one], tmp_path, 5, tasks=["A"], first_run=run)
     assert alone[0].macro_f1 != alone[1].macro_f1, "each run has draws of its own"
     assert together == [over_runs(alone)]
-    assert [(report.done, report.total, report.detail) for report in reports] == [
-        *((done, 3, "A") for done in range(3)),
-        (3, 3, ""),
-    ]
+    expected = [(0, 3, "A"), (1, 3, "A"), (2, 3, "A"), (3, 3, "")]
+    assert [(report.done, report.total, report.detail) for report in reports] == expected
     assert evaluate_classification_runs(sets[:1], tmp_path, seed=6, tasks=["A"]) != alone[:1]
 
 
@@ -110,7 +108,6 @@ def test_macro_f1_equals_a_naive_loop(seed):
 def test_runs_are_averaged_with_their_standard_deviation():
     run = ClassificationScore("A", 0.5, 0.3, 1e-3, 9, 5, 6)
     both = over_runs([run, replace(run, accuracy=0.7, macro_f1=0.3, lr=1e-4, epochs=8)])
-    assert both == replace(
-        run, accuracy=0.6, runs=2, accuracy_deviation=pytest.approx(0.02**0.5), macro_f1_deviation=0.0
-    )
+    deviations = {"accuracy_deviation": pytest.approx(0.02**0.5), "macro_f1_deviation": 0.0}
+    assert both == replace(run, accuracy=0.6, runs=2, **deviations)
     assert over_runs([run]) == run
