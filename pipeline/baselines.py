@@ -10,16 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from x2static.baselines.request import Request, Result
+from x2static.durable import storage
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import (
-    canonical_json,
-    differing_settings,
-    hash_file,
-    only_writer,
-    recorded_settings,
-    remove_leftovers,
-    write_atomically,
-)
+from x2static.durable.storage import canonical_json, only_writer, remove_leftovers, write_atomically
 from x2static.machine.packages import package_version
 from x2static.machine.progress import Report, silent
 from x2static.schemas.baseline import METHODS, BaselineConfig
@@ -49,7 +42,7 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
 
         cache = Cache.open(config.cache)
     settings = _settings(config, cache)
-    recorded = recorded_settings(config.out, SETTINGS, "baseline")
+    recorded = storage.recorded_settings(config.out, SETTINGS, "baseline")
     if recorded is not None:
         _compare(config.out, recorded, settings)
         if (config.out / RUN).is_file():
@@ -121,7 +114,7 @@ def _settings(config: BaselineConfig, cache: "Cache | None") -> dict[str, Any]:
     for name in ("vocab", "vectors"):
         file = getattr(config, name)
         if file is not None and file.is_file():
-            settings[name] = f"xxh3 {hash_file(file)}"
+            settings[name] = f"xxh3 {storage.hash_file(file)}"
     if METHODS[config.name].reads_text:
         from x2static.baselines.text import identities  # brings the readers of stage one with it
 
@@ -137,8 +130,6 @@ def _compare(folder: Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None
     # An earlier version recorded what the method does not read, too.
     method = METHODS.get(str(theirs.get("name")))
     unread = BaselineConfig.model_fields.keys() - (method.reads if method else frozenset())
-    if differing := differing_settings({name: theirs[name] for name in theirs.keys() - unread}, ours):
-        raise X2StaticError(
-            f"{folder}: holds other vectors ({'; '.join(differing.values())}); give the same settings to go on with "
-            "them, or another --out"
-        )
+    if differing := storage.differing_settings({name: theirs[name] for name in theirs.keys() - unread}, ours):
+        what = f"holds other vectors ({'; '.join(differing.values())})"
+        raise X2StaticError(f"{folder}: {what}; give the same settings to go on with them, or another --out")

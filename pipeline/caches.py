@@ -54,9 +54,8 @@ class Group:
         for index, marker in _sound_markers(cache).items():
             shard = Shard(cache.shards_folder / shard_name(index), marker)
             if index >= self.n_shards:
-                raise X2StaticError(
-                    f"{shard.folder}: not one of the {self.n_shards} shards of its cache's plans; move it away"
-                )
+                what = f"not one of the {self.n_shards} shards of its cache's plans"
+                raise X2StaticError(f"{shard.folder}: {what}; move it away")
             known = self.shards.setdefault(index, shard)
             if known.marker.without_pools() != marker.without_pools():
                 names = [line.partition(":")[0] for line in differences(known.marker, marker)]
@@ -91,14 +90,11 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
                 f"{first.path} and {cache.path} were made otherwise (the one != the other): {'; '.join(problems)}; "
                 "only caches of equal encoding can be merged"
             )
-    groups: list[Group] = []
+    of_contents: dict[bytes, Group] = {}
     for cache in [first, *others]:
         plans = cache.plans()
-        group = next((group for group in groups if _contents(group.plans) == _contents(plans)), None)
-        if group is None:
-            group = Group([], plans, {})
-            groups.append(group)
-        group.add(cache)
+        of_contents.setdefault(canonical_json(_contents(plans)), Group([], plans, {})).add(cache)
+    groups = list(of_contents.values())
     _check_corpora(groups)
     plans = []
     shards: Shards = {}
@@ -123,10 +119,9 @@ def _check_corpora(groups: list[Group]) -> None:
             ours, theirs = _contents([other_plan, plan])
             values = []
             for name in ours:
-                pair = [ours[name], theirs[name]]
-                if pair[0] != pair[1]:
-                    shown = map(len, pair) if name == "units" else map(repr, pair)
-                    values.append(f"{name}: {' != '.join(map(str, shown))}")
+                if ours[name] != theirs[name]:
+                    show = len if name == "units" else repr
+                    values.append(f"{name}: {show(ours[name])} != {show(theirs[name])}")
             raise X2StaticError(
                 f"{other.name} and {group.name} hold the same corpus ({plan.corpus}), and are no parts of one cache "
                 f"({'; '.join(values) or 'another number of plans'}); it would count twice, leave one of them out"
@@ -179,10 +174,8 @@ def _write(folder: Path, like: Cache, plans: list[Plan], shards: Shards, copy: b
         cache = Cache.open(folder)
         same_plans = _contents(cache.plans()) == _contents(plans)
         if cache.manifest.fingerprint != like.manifest.fingerprint or not same_plans:
-            held = ", ".join(dict.fromkeys(plan.corpus for plan in cache.plans()))
-            raise X2StaticError(
-                f"{folder}: holds another cache (of {held}) than this command makes; name a new or empty folder"
-            )
+            held = f"another cache (of {', '.join(dict.fromkeys(plan.corpus for plan in cache.plans()))})"
+            raise X2StaticError(f"{folder}: holds {held} than this command makes; name a new or empty folder")
     with only_writer(folder, "cache"):
         if (folder / MANIFEST).is_file():
             cache = Cache.open(folder)
@@ -214,10 +207,8 @@ def _check_resumed(cache: Cache, shards: Shards, markers: dict[int, Marker]) -> 
     for index in markers.keys() & shards.keys():
         shard, marker = shards[index]
         if markers[index].without_pools() != marker.without_pools():
-            raise X2StaticError(
-                f"{cache.shards_folder / shard_name(index)}: another shard than {shard.folder}, which is to be here; "
-                "name a new or empty folder"
-            )
+            what = f"another shard than {shard.folder}, which is to be here"
+            raise X2StaticError(f"{cache.shards_folder / shard_name(index)}: {what}; name a new or empty folder")
         if not marker.pools.items() <= markers[index].pools.items():
             resumed.remove(index)
     return resumed
@@ -227,10 +218,8 @@ def _place(shards: Path, index: int, shard: Shard, marker: Marker, copy: bool) -
     """Give a cache a shard of another one, with a marker of its own; return whether its files could be linked."""
     damage = [*shard.damage(), *(line for lines in shard.pool_damage().values() for line in lines)]
     if damage:
-        raise X2StaticError(
-            f"{shard.folder}: {', '.join(damage)}; mend it by `x2static cache repair {shard.folder.parents[1]}`, then "
-            "run the same command again to go on"
-        )
+        mend = f"mend it by `x2static cache repair {shard.folder.parents[1]}`, then run the same command again to go on"
+        raise X2StaticError(f"{shard.folder}: {', '.join(damage)}; {mend}")
     with temporary_folder(staged_folder(shards, index)) as temporary:
         linked = [link_or_copy(shard.folder / name, temporary / name, copy) for name in marker.all_files()]
         (temporary / MARKER).write_bytes(canonical_json(marker.model_dump()))
@@ -243,10 +232,8 @@ def _sound_markers(cache: Cache) -> dict[int, Marker]:
     """Return the markers of a cache that others are made of. Raises X2StaticError: a shard is damaged."""
     markers, damaged = cache.committed()
     if damaged:
-        names = ", ".join(shard_name(index) for index in damaged)
-        raise X2StaticError(
-            f"{cache.path}: {len(damaged)} damaged shards ({names}); mend them by `x2static cache repair {cache.path}`"
-        )
+        what = f"{len(damaged)} damaged shards ({', '.join(shard_name(index) for index in damaged)})"
+        raise X2StaticError(f"{cache.path}: {what}; mend them by `x2static cache repair {cache.path}`")
     return markers
 
 

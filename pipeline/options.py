@@ -30,19 +30,11 @@ class Shell:
 
 def common(command: Command) -> Command:
     """Give a command its context, and the options --config, --json and --debug."""
-    decorators: list[Callable[[Any], Any]] = [
-        click.pass_context,
-        click.option(
-            "--config",
-            type=FOLDER,
-            is_eager=True,
-            expose_value=False,
-            callback=_read_config,
-            help="A TOML file; every option is also a key of it. Options on the command line win.",
-        ),
-        _switch("--json", "Print one JSON object on the last line of stdout."),
-        _switch("--debug", "Show the traceback of an error."),
-    ]
+    line = "A TOML file; every option is also a key of it. Options on the command line win."
+    config = click.option("--config", type=FOLDER, is_eager=True, expose_value=False, callback=_read_config, help=line)
+    json_line = _switch("--json", "Print one JSON object on the last line of stdout.")
+    debug = _switch("--debug", "Show the traceback of an error.")
+    decorators: list[Callable[[Any], Any]] = [click.pass_context, config, json_line, debug]
     for decorator in decorators:
         command = decorator(command)
     return command

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +16,7 @@ from x2static.durable.storage import canonical_json, read_json, write_atomically
 from x2static.evaluation.classification.data import ClassificationTask, read_tasks
 from x2static.evaluation.classification.protocol import accuracy, evaluate_sentence_classification, macro_f1
 from x2static.evaluation.files import Pair
-from x2static.evaluation.sentence_similarity import (
-    average_sentences,
-    correlate,
-    covered_pairs,
-    sentences_of,
-)
+from x2static.evaluation.sentence_similarity import average_sentences, correlate, covered_pairs, sentences_of
 from x2static.pipeline.terminal import ProgressLine
 from x2static.schemas.vectors import WordVectors
 
@@ -55,8 +50,7 @@ def saved_result(folder: Path | None, name: str, origin: Result, compute: Callab
 class TaskFigures:
     """What static vectors and their teacher reach on one task.
 
-    A figure is a dictionary: of classification `accuracy` and `macro_f1`, 0 to 1; of sentence pairs `spearman`, -1 to
-    1 or None where it is not defined.
+    Of classification `accuracy` and `macro_f1`, 0 to 1; of pairs `spearman`, -1 to 1 or None where it is not defined.
     """
 
     task: str  # its name
@@ -77,10 +71,10 @@ class TaskFigures:
     @property
     def share_of_fine_tuned(self) -> float | None:
         """The static vectors' figure over that of the teacher fine-tuned, if it was; None likewise."""
-        return self._share_of(self.fine_tuned) if self.fine_tuned else None
+        return self._share_of(self.fine_tuned or {})
 
     def _share_of(self, other: Result) -> float | None:
-        static, teacher = self.static[self.measure], other[self.measure]
+        static, teacher = self.static[self.measure], other.get(self.measure)
         return static / teacher if static is not None and teacher is not None and teacher > 0 else None
 
     def figures(self) -> Result:
@@ -151,17 +145,10 @@ class Comparison:
         def teacher() -> npt.NDArray[np.float64]:
             return self.sentences.encode(sentences_of(known)).astype(np.float64)
 
-        def static() -> npt.NDArray[np.float64]:
-            return average_sentences(self.vectors, known)
-
-        return TaskFigures(
-            name,
-            "spearman",
-            self._saved(f"{name}-teacher", setting | self._teacher_origin, score, teacher),
-            self._saved(f"{name}-static", setting | self._static_origin, score, static),
-            covered=len(known),
-            total=len(pairs),
-        )
+        of_teacher = self._saved(f"{name}-teacher", setting | self._teacher_origin, score, teacher)
+        static = partial(average_sentences, self.vectors, known)
+        of_static = self._saved(f"{name}-static", setting | self._static_origin, score, static)
+        return TaskFigures(name, "spearman", of_teacher, of_static, covered=len(known), total=len(pairs))
 
     def _saved(self, name: str, origin: Result, compute: Callable[[Any], Result], what: Any) -> Result:
         return saved_result(self.out, name, origin, lambda: compute(what))

@@ -48,21 +48,15 @@ def measure(measurement: Measurement, rounds: int = 3, report: Report = silent) 
 
     precision, _ = pick_precision(measurement.precision, None, torch.device("cpu"))
     rates: dict[str, list[float]] = {"static": [], "teacher": []}
-    for turn in range(rounds):
-        for name, work in (("static", static_rate), ("teacher", teacher_rate)):
-            report(Progress(2 * turn + (name == "teacher"), 2 * rounds, "measurements", name))
-            rates[name].append(alone(work, measurement))
+    for turn in range(2 * rounds):
+        name, work = (("static", static_rate), ("teacher", teacher_rate))[turn % 2]
+        report(Progress(turn, 2 * rounds, "measurements", name))
+        rates[name].append(alone(work, measurement))
     report(Progress(2 * rounds, 2 * rounds, "measurements"))
     static, teacher = median(rates["static"]), median(rates["teacher"])
-    return {
-        "sentences": len(measurement.sentences),
-        "cores": 1,
-        "precision": precision,
-        "static_per_second": static,
-        "teacher_per_second": teacher,
-        "ratio": static / teacher,
-        "rounds": rates,
-    }
+    figures: dict[str, Any] = {"sentences": len(measurement.sentences), "cores": 1, "precision": precision}
+    figures |= {"static_per_second": static, "teacher_per_second": teacher}
+    return figures | {"ratio": static / teacher, "rounds": rates}
 
 
 def machine() -> dict[str, Any]:
@@ -95,13 +89,12 @@ def teacher_rate(measurement: Measurement) -> float:
 
 
 def _rate(encode: Callable[[list[str]], Any], measurement: Measurement) -> float:
-    sentences = measurement.sentences
-    encode(sentences[:WARM])
+    encode(measurement.sentences[:WARM])
     done, seconds = 0, 0.0
     started = time.perf_counter()
     while seconds < measurement.least_seconds or not done:
-        encode(sentences)
-        done += len(sentences)
+        encode(measurement.sentences)
+        done += len(measurement.sentences)
         seconds = time.perf_counter() - started
     return done / seconds
 

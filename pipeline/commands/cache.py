@@ -73,7 +73,7 @@ def _ranges(numbers: list[int]) -> str:
     ranges: list[list[int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][-1] + 1:
-            ranges[-1] = [ranges[-1][0], number]
+            ranges[-1][1:] = [number]
         else:
             ranges.append([number])
     shown = ", ".join(" to ".join(map(str, ends)) for ends in ranges[:SHOWN_RANGES])
@@ -89,10 +89,8 @@ def verify(context: click.Context, folder: Path) -> None:
     problems = opened.verify()
     finish(context, {"shards": len(opened.indices()), "problems": problems}, *problems)
     if problems:
-        raise X2StaticError(
-            f"{folder}: {len(problems)} problems; `x2static cache repair {folder}` encodes again what is damaged or "
-            "missing, and nothing else"
-        )
+        repair_it = f"`x2static cache repair {folder}` encodes again what is damaged or missing, and nothing else"
+        raise X2StaticError(f"{folder}: {len(problems)} problems; {repair_it}")
     click.echo(f"{folder}: {len(opened.indices()):,} shards, every hash is right", err=True)
 
 
@@ -118,11 +116,9 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
 
     with ProgressLine("repair") as report:
         figures = run(folder, Origin(corpora=values.pop("corpus"), **values), report)
-    click.echo(
-        f"{folder}: {figures['shards']:,} shards, {len(figures['damaged']):,} of them were damaged, "
-        f"{figures['shards_encoded']:,} encoded in {duration(figures['seconds'])}"
-    )
-    finish(context, figures)
+    done = f"{figures['shards_encoded']:,} encoded in {duration(figures['seconds'])}"
+    line = f"{folder}: {figures['shards']:,} shards, {len(figures['damaged']):,} of them were damaged, {done}"
+    finish(context, figures, line)
 
 
 @cache.command()

@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 @option(CompareConfig, "cache", "Cache that all methods learn from.")
 @option(CompareConfig, "out", "Folder of the comparison.")
 @click.option(
-    "--baselines",
-    default="all",
-    show_default=True,
-    help=f"all, none, or some of {', '.join(COMPARED)}, with commas.",
+    "--baselines", default="all", show_default=True, help=f"all, none, or some of {', '.join(COMPARED)}, with commas."
 )
 @option(CompareConfig, "seeds", "Seeds of X2Static and of skip-gram; one for the rest.")
 @click.option("--layers", default="last", show_default=True, help="Layers of ase, with commas.")
@@ -81,10 +78,8 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     finish(context, {"tables": tables, "failures": comparison.failures, "seconds": round(seconds, 3)})
     if comparison.failures:
         names = ", ".join(comparison.failures)
-        raise X2StaticError(
-            f"{config.out}: {len(comparison.failures)} of the steps failed: {names}; the page says why, the same "
-            "command tries them again"
-        )
+        what = f"{len(comparison.failures)} of the steps failed: {names}"
+        raise X2StaticError(f"{config.out}: {what}; the page says why, the same command tries them again")
 
 
 def _config(context: click.Context, values: dict[str, Any], no_classification: bool) -> CompareConfig:

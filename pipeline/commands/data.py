@@ -65,9 +65,8 @@ def _chosen(context: click.Context, names: tuple[str, ...]) -> list[DataSet]:
     known = {name.lower(): data_set for name, data_set in SETS.items()}
     wanted = dict.fromkeys(name.lower() for name in names)
     if unknown := [name for name in names if name.lower() not in {*known, "all"}]:
-        raise click.UsageError(
-            f"no data set is called {', '.join(unknown)}; there are {', '.join(SETS)}, and all", context
-        )
+        what = f"no data set is called {', '.join(unknown)}"
+        raise click.UsageError(f"{what}; there are {', '.join(SETS)}, and all", context)
     return list(SETS.values()) if not wanted or "all" in wanted else [known[name] for name in wanted]
 
 
@@ -93,9 +92,8 @@ def list_command(context: click.Context, to: Path | None) -> None:
             "there": there,
         }
         state = "there" if there else "-"
-        click.echo(
-            f"{name:{names}}  {data_set.task:{tasks}}  {size(data_set.n_bytes):>8}  {state:5}  {data_set.licence}"
-        )
+        shown = f"{name:{names}}  {data_set.task:{tasks}}  {size(data_set.n_bytes):>8}  {state:5}"
+        click.echo(f"{shown}  {data_set.licence}")
     n_there = sum(bool(known["there"]) for known in sets.values())
     last = f"{n_there} of {len(SETS)} are in {folder}; x2static data fetch NAME... gets the others"
     finish(context, {"folder": str(folder), "sets": sets}, last)

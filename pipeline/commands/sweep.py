@@ -14,19 +14,8 @@ from x2static.evaluation.word_pairs import find_word_pairs
 from x2static.machine.packages import require
 from x2static.pipeline.commands.train import train
 from x2static.pipeline.options import DEFAULT, FOLDER, common, finish, given
-from x2static.pipeline.sweeps.settings import (
-    NOT_SWEPT,
-    SWEEPABLE,
-    Grid,
-    Range,
-    Source,
-    Space,
-    WrongGrid,
-    load_space,
-    parse,
-    parse_grid,
-    shown,
-)
+from x2static.pipeline.sweeps import settings as sweeps
+from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Source, Space, WrongGrid, parse_grid
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.training import PAPER
@@ -54,7 +43,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     stopped.
     """
     try:
-        grid, space = parse_grid(values["param"]), load_space(values["space"]) if values["space"] else None
+        grid, space = parse_grid(values["param"]), sweeps.load_space(values["space"]) if values["space"] else None
         fixed = _fixed(context, values, list(space or grid))
     except WrongGrid as error:
         raise click.UsageError(str(error), context) from error
@@ -72,7 +61,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     with only_writer(out, "sweep"):
         claim(out, "sweep.json", "sweep", identity)
         remove_leftovers(out / TRIALS)
-        source: Source = Grid(grid)
+        source: Source = sweeps.Grid(grid)
         if space is not None:
             from x2static.pipeline.sweeps.study import JOURNAL, Study
 
@@ -97,13 +86,10 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         raise X2StaticError(f"{out}: no trial has a score" + "".join(errors[:1]))
     path = str(out / TRIALS / best.name)
     click.echo(f"best: {path}")
-    result = {
-        "trials": len(ranking.results),
-        **{state: ranking.count(state) for state in ("complete", "pruned", "failed")},
-        "best": {"settings": best.settings, "score": ranking.scores[best.name], "path": path},
-        "seconds": round(time.monotonic() - started, 3),
-    }
-    finish(context, result)
+    counts = {state: ranking.count(state) for state in ("complete", "pruned", "failed")}
+    winner = {"settings": best.settings, "score": ranking.scores[best.name], "path": path}
+    seconds = round(time.monotonic() - started, 3)
+    finish(context, {"trials": len(ranking.results), **counts, "best": winner, "seconds": seconds})
 
 
 # The settings that all trials have in common.
@@ -118,7 +104,7 @@ def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> 
         name = field.removesuffix("_run")
         option = f"--{name.replace('_', '-')}"
         if field not in swept:
-            fixed[field] = parse(field, values[name], option)
+            fixed[field] = sweeps.parse(field, values[name], option)
         elif context.get_parameter_source(name) != DEFAULT:
             raise WrongGrid(f"{option} is given, and {field} is swept; give one of the two")
     if values["compat"] == "paper":
@@ -136,8 +122,7 @@ def _identity(
     sets = {path.stem: hash_file(path) for path in find_word_pairs(values["data"])}
     if unknown := sorted(set(select) - sets.keys()):
         raise X2StaticError(f"--select {', '.join(unknown)}: no such data set; there are {', '.join(sets)}")
-    vocab = fixed.get("vocab")
-    space = None
+    vocab, space = fixed.get("vocab"), None
     if values["space"]:
         space = {name: entry.model_dump() if isinstance(entry, Range) else entry for name, entry in swept.items()}
     return {
@@ -161,7 +146,7 @@ def _facts(ranking: "Ranking", fixed: dict[str, Any], values: dict[str, Any], se
     }
     if ranking.best is not None:
         settings = {**fixed, **ranking.best.settings}
-        facts["best"] = ", ".join(f"{name} {shown(ranking.best.settings[name])}" for name in ranking.names)
+        facts["best"] = ", ".join(f"{name} {sweeps.shown(ranking.best.settings[name])}" for name in ranking.names)
         facts["train it anew"] = _command(settings, values["cache"])
     return facts
 

@@ -147,8 +147,8 @@ def table_of(rows: "list[TaskFigures]") -> Table:
     lines: list[tuple[str, str, list[float | None]]] = []
     for row in rows:
         title = row.task if row.total is None else f"{row.task} ({row.covered}/{row.total})"
-        numbers = [row.teacher[row.measure], row.static[row.measure], row.share]
-        numbers += [row.fine_tuned[row.measure] if row.fine_tuned else None, row.share_of_fine_tuned]
+        tuned = row.fine_tuned[row.measure] if row.fine_tuned else None
+        numbers = [row.teacher[row.measure], row.static[row.measure], row.share, tuned, row.share_of_fine_tuned]
         lines.append((title, row.measure, numbers))
     for measure in dict.fromkeys(row.measure for row in rows):
         alike = [numbers for _, of_line, numbers in lines if of_line == measure]

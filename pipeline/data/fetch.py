@@ -5,16 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from x2static.durable import storage
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import (
-    TEMPORARY,
-    canonical_json,
-    commit_folder,
-    read_json,
-    remove_leftovers,
-    user_cache,
-    write_atomically,
-)
+from x2static.durable.storage import TEMPORARY, canonical_json, commit_folder, remove_leftovers, write_atomically
 from x2static.pipeline.data.convert import FORMS
 from x2static.pipeline.data.download import download
 from x2static.pipeline.data.sources import DataSet
@@ -25,18 +18,17 @@ CONVERSION = 1  # grows when a converter changes what it makes, so that it is ma
 
 def data_folder() -> Path:
     """Return where data is fetched to, and found: `x2static/data` in the user's cache folder."""
-    return user_cache() / "data"
+    return storage.user_cache() / "data"
 
 
 def is_there(folder: Path, data_set: DataSet) -> bool:
     """Return whether a folder holds a data set whole: of the pinned source, and unchanged since."""
     try:
         contents = {file.path: (folder / file.path).read_bytes() for file in data_set.files}
-        marker = read_json(folder / MARKERS / f"{data_set.name}.json")
+        marker = storage.read_json(folder / MARKERS / f"{data_set.name}.json")
     except IsADirectoryError as error:
-        raise X2StaticError(
-            f"{error.filename}: a folder has the place of a file of {data_set.name}; move it away"
-        ) from error
+        what = f"a folder has the place of a file of {data_set.name}"
+        raise X2StaticError(f"{error.filename}: {what}; move it away") from error
     except (FileNotFoundError, NotADirectoryError, X2StaticError):  # where the marker is damaged, it is fetched again
         return False
     expected = _description(data_set, contents)
@@ -59,10 +51,8 @@ def fetch(folder: Path, data_set: DataSet) -> bool:
     targets = {folder / path: data for path, data in contents.items()}
     for target, data in targets.items():
         if not marker.exists() and target.exists() and (not target.is_file() or target.read_bytes() != data):
-            raise X2StaticError(
-                f"{target}: there is another file of this name, which was not fetched; move it away, or fetch to "
-                "another folder with --to"
-            )
+            what = "there is another file of this name, which was not fetched"
+            raise X2StaticError(f"{target}: {what}; move it away, or fetch to another folder with --to")
     for place in {folder, marker.parent, *(target.parent for target in targets)}:
         remove_leftovers(place)
     home = next(iter(targets)).parent
@@ -84,13 +74,8 @@ def fetch(folder: Path, data_set: DataSet) -> bool:
 
 
 def _description(data_set: DataSet, contents: dict[str, bytes]) -> dict[str, Any]:
-    files = [
-        {
-            "path": file.path,
-            "sha256": hashlib.sha256(contents[file.path]).hexdigest(),
-            "source": file.url,
-            "source_sha256": file.sha256,
-        }
-        for file in data_set.files
-    ]
+    files = []
+    for file in data_set.files:
+        sha256 = hashlib.sha256(contents[file.path]).hexdigest()
+        files.append({"path": file.path, "sha256": sha256, "source": file.url, "source_sha256": file.sha256})
     return {"conversion": CONVERSION, "files": files, "licence": data_set.licence, "name": data_set.name}

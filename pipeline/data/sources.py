@@ -33,8 +33,7 @@ class DataSet:
 
 
 SETS: dict[str, DataSet] = {}
-for _name, _entry in tomllib.loads(
-    (files("x2static.pipeline.data") / "sources.toml").read_text(encoding="utf-8")
-).items():
+_TABLE = (files("x2static.pipeline.data") / "sources.toml").read_text(encoding="utf-8")
+for _name, _entry in tomllib.loads(_TABLE).items():
     _entry["files"] = tuple(RemoteFile(**file) for file in _entry["files"])
     SETS[_name] = DataSet(_name, **_entry)

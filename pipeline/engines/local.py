@@ -65,10 +65,8 @@ def _hand_out(
         finally:
             stop_all(children)
         if to_do and not n_staged:
-            raise X2StaticError(
-                f"{config.cache}: no encoder came to the end of a unit ({deaths[-1]}); run the same command again to "
-                "go on, with fewer --encoders"
-            )
+            what = f"no encoder came to the end of a unit ({deaths[-1]})"
+            raise X2StaticError(f"{config.cache}: {what}; run the same command again to go on, with fewer --encoders")
 
 
 def _encode(connection: Connection, config: EncodeConfig, pools: Sequence[Pool], number: int) -> None:

@@ -13,18 +13,14 @@ logger = logging.getLogger(__name__)
 # Writes a file, whole or not at all; returns the words that the format cannot hold, which it leaves out.
 Writer = Callable[[WordVectors, Path], list[str]]
 
-FORMATS: dict[str, Writer] = {
-    "word2vec": word2vec.write_text,
-    "word2vec-bin": word2vec.write_binary,
-}
+FORMATS: dict[str, Writer] = {"word2vec": word2vec.write_text, "word2vec-bin": word2vec.write_binary}
 
 
 def export(vectors: WordVectors, to: str, out: Path, force: bool = False) -> list[str]:
     """Write word vectors as a file of another format, whole or not at all; most frequent words first.
 
     `to` is a key of `FORMATS`; `force` replaces a file that is there. Returned are the words that the format cannot
-    hold; they are left out. Raises X2StaticError: the format is unknown, the file
-    is there already, or the format can hold none of the words.
+    hold. Raises X2StaticError: the format is unknown or can hold none of the words, or the file is there already.
     """
     if to not in FORMATS:
         raise X2StaticError(f"--to {to}: not a format that x2static writes; choose from {', '.join(FORMATS)}")

@@ -41,10 +41,9 @@ def test_encode_goes_on_after_a_full_disk(encode_options, small_cache, tmp_path)
     done = run_on_small_disk(["encode", *encode_options, "--cache", disk / "cache"], size, disk, copy)
     assert "first {1}" in done.stdout, done.stderr
     assert "second {0}" in done.stdout, done.stderr
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1
-    assert "the disk is full" in errors[0]
-    assert "run the same command again" in errors[0]
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "the disk is full" in error
+    assert "run the same command again" in error
     assert "Traceback" not in done.stderr
     assert "going on after" in done.stderr
     assert files_of(copy / "cache") == files_of(small_cache)

@@ -54,9 +54,8 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(phase, run, smal
 def test_a_signal_saves_the_state_and_exits_with_130(number, run, small_cache, uninterrupted, tmp_path):
     out = tmp_path / "run"
     command = ("train", "--cache", str(small_cache), "--out", str(out), *OPTIONS)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "x2static", *command], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
+    whole = [sys.executable, "-m", "x2static", *command]
+    process = subprocess.Popen(whole, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not list(out.glob("checkpoints/0*")):
         time.sleep(0.01)
     process.send_signal(number)
@@ -76,9 +75,8 @@ def test_training_needs_neither_transformers_nor_datasets(small_cache, uninterru
         "from x2static.pipeline.cli import run\n"
         "sys.exit(run(sys.argv[1:]))"
     )
-    command = ["train", "--cache", str(small_cache), "--out", str(tmp_path / "run"), *OPTIONS]
-    done = subprocess.run(
-        [sys.executable, "-c", without, *command], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    train = ["train", "--cache", str(small_cache), "--out", str(tmp_path / "run"), *OPTIONS]
+    command = [sys.executable, "-c", without, *train]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert result_of(tmp_path / "run") == uninterrupted

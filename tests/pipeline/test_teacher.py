@@ -17,10 +17,12 @@ from tests.pipeline.ran import run_here
 from tests.teachers import NOUNS, english_sentence, make_teacher
 from x2static.baselines import fine_tuning
 from x2static.baselines.teacher import TeacherSentences
+from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification.data import read_tasks
 from x2static.evaluation.classification.protocol import evaluate_sentence_classification
 from x2static.pipeline import cli, teacher_reference, teacher_speed
 from x2static.pipeline.commands.teacher import table_of
+from x2static.pipeline.teacher_reference import saved_result
 from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.text.segmentation import default_words
 
@@ -149,8 +151,6 @@ def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
     (line,) = [line for line in table_of([rows[2]] * 2).lines() if line.startswith("average")]
     assert line.split() == ["average", "spearman", "none", "none", "none"]
 
-
-def test_a_teacher_that_gets_nothing_right_leaves_no_share():
     nothing, something = {"accuracy": 0.0, "macro_f1": 0.0}, {"accuracy": 0.5, "macro_f1": 0.5}
     row = teacher_reference.TaskFigures("TASK", "accuracy", nothing, something, nothing)
     assert (row.share, row.share_of_fine_tuned) == (None, None)
@@ -261,3 +261,27 @@ def test_an_error_is_one_line_and_all_data_is_read_before_the_teacher_is_loaded(
     assert done.status == 1
     assert named in done.err
     assert done.err.splitlines()[-1].startswith("error: ")
+
+
+def test_a_result_is_made_once_for_each_origin_and_one_that_fails_is_not_saved(tmp_path):
+    folder, computed = tmp_path / "new" / "folder", []
+
+    def compute(value: int):
+        return lambda: (computed.append(value), {"value": value, "half": 1 / value})[1]
+
+    for _ in range(2):  # another run
+        assert saved_result(folder, "score", {"seed": 1}, compute(1)) == {"value": 1, "half": 1.0}
+        assert saved_result(folder, "score", {"seed": 2}, compute(2)) == {"value": 2, "half": 0.5}
+        assert saved_result(folder, "other", {"seed": 1}, compute(4)) == {"value": 4, "half": 0.25}
+        with pytest.raises(ZeroDivisionError):
+            saved_result(folder, "score", {"seed": 3}, compute(0))
+    assert computed == [1, 2, 4, 0, 0]
+    assert len(list(folder.iterdir())) == 3
+    for value in (1, 2):
+        assert saved_result(None, "score", {}, compute(value))["value"] == value
+    (path,) = folder.glob("other-*")  # one of another origin is not taken, a damaged one is named
+    path.write_text('{"origin": {"seed": 3}, "result": {"value": 9}}')
+    assert saved_result(folder, "other", {"seed": 1}, compute(5))["value"] == 5
+    path.write_text("{")
+    with pytest.raises(X2StaticError, match=rf"{path.name}: not valid JSON"):
+        saved_result(folder, "other", {"seed": 1}, compute(1))

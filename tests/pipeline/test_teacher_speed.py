@@ -59,15 +59,12 @@ def test_all_threads_of_a_measurement_stay_on_one_core():
     assert done.stdout.split() == ["True", "1", "false"], done.stderr
 
 
-def test_sentences_are_sampled_by_seed_from_those_that_hold_something():
+def test_sentences_are_read_line_by_line_and_sampled_by_seed_from_those_that_hold_something(tmp_path):
     texts = [f"sentence {number}" for number in range(50)] + [" ", ""]
     first = sample(texts, 0, 10)
     assert len(set(first)) == 10
     assert sample(texts, 0, 10) == first != sample(texts, 1, 10)
     assert sorted(sample(texts, 0, 100)) == sorted(texts[:50])
-
-
-def test_a_file_of_sentences_is_read_line_by_line(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("\ufeffone two\n\n three \n", encoding="utf-8")
     assert read_sentences(path) == ["one two", "", "three"]

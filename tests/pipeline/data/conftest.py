@@ -24,11 +24,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("certificate") / "localhost.pem"
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     subject = ["-subj", "/CN=localhost", "-addext", NAMES]
-    subprocess.run(
-        ["openssl", "req", "-x509", *kind, *subject, "-keyout", path, "-out", path.with_suffix(".crt")],
-        check=True,
-        capture_output=True,
-    )
+    command = ["openssl", "req", "-x509", *kind, *subject, "-keyout", path, "-out", path.with_suffix(".crt")]
+    subprocess.run(command, check=True, capture_output=True)
     path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
     return path
 
@@ -58,9 +55,8 @@ def make_set(server: Server, files: dict[str, bytes] | None = None, name: str = 
     """A data set that the server has."""
     files = files or {f"wordsim/{name}.tsv": PAIRS}
     server.answers |= {f"/{path}": sends(body) for path, body in files.items()}
-    return DataSet(
-        name, "word-similarity", "Two pairs", "CC0", tuple(remote(server, path, body) for path, body in files.items())
-    )
+    remotes = tuple(remote(server, path, body) for path, body in files.items())
+    return DataSet(name, "word-similarity", "Two pairs", "CC0", remotes)
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -53,8 +53,8 @@ def sends(
     body: bytes,
     status: int = 200,
     length: int | None = -1,
-    pause: float = 0.0,
-    stays: float = 0.0,
+    pause: float = 0,
+    stays: float = 0,
     location: str | None = None,
 ) -> Answer:
     """Send a body whose announced length is another (-1: its own, None: none), slowly, or without closing at its end.

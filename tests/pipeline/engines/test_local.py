@@ -64,7 +64,10 @@ def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(config, on
                 assert {id(one) for one in gc.get_objects() if type(one) is Teacher} <= others, "one too many"
                 os.kill(children[0].process.pid or 0, signal.SIGKILL)
             done.append(staged.job.shard)
+            shard = config.cache / "shards" / f"{staged.job.shard:06d}"
+            assert not shard.exists(), "what is staged is no shard until the owner says so"
             yield staged
+            assert shard.exists()
 
     figures = encode(config, engine=engine)
     assert sorted(done) == list(range(6))
@@ -115,18 +118,3 @@ def test_encoders_that_all_die_are_an_error_and_not_tried_for_ever(config, monke
     monkeypatch.setattr(Child, "__init__", killed)
     with pytest.raises(X2StaticError, match=r"killed by SIGKILL.*fewer --encoders"):
         encode(config, engine=find_engine("local", config, ()))
-
-
-def test_a_staged_unit_is_no_shard_until_the_owner_says_so(config):
-    n_staged = 0
-
-    def engine(load: Load, jobs: Iterable[Job]) -> Any:
-        nonlocal n_staged
-        for staged in load().run(jobs):
-            assert not (config.cache / "shards" / f"{staged.job.shard:06d}").exists()
-            n_staged += 1
-            yield staged
-            assert (config.cache / "shards" / f"{staged.job.shard:06d}").exists()
-
-    encode(config, engine=engine)
-    assert n_staged == 6
