@@ -2,16 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import Model, canonical_json, checked_model, read_json, write_atomically
-
-
-class Record(BaseModel):
-    """What is kept of a part, or a part of that."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
 
 
 def save(file: Path, record: BaseModel) -> None:

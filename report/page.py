@@ -2,9 +2,9 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from x2static.durable.storage import write_atomically
 from x2static.report.table import Table, plain_markdown, visible
@@ -12,8 +12,7 @@ from x2static.report.table import Table, plain_markdown, visible
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A picture."""
 
     name: str
@@ -27,8 +26,7 @@ class Picture:
         return base64.b64encode(self.png).decode()
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A part of a page: paragraphs, then points, tables, and pictures; without one of these it is not shown."""
 
     title: str
@@ -38,8 +36,7 @@ class Section:
     pictures: Sequence[Picture] = ()
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """A page: its title, what is to be known first (by what it is), and its sections. All text is plain."""
 
     title: str

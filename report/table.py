@@ -5,8 +5,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Value = str | int | float | None
 
@@ -19,8 +18,7 @@ FIGURES = re.compile(r"[-+]?\.?\d[\d\s.,eE+\-±%/()\[\]]*")
 DIRECTIONS = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A cell that is more than a value."""
 
     value: Value
@@ -28,8 +26,7 @@ class Cell:
     bold: bool = False
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column: its head, where its cells begin or end, and how its figures are written."""
 
     head: str
@@ -44,8 +41,7 @@ class Column:
         return cell if isinstance(cell, str) else figure(cell, self.digits, self.signed)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table."""
 
     columns: Sequence[Column]

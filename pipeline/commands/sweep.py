@@ -15,7 +15,7 @@ from x2static.machine.packages import require
 from x2static.pipeline.commands.train import train
 from x2static.pipeline.options import DEFAULT, FOLDER, common, finish, given
 from x2static.pipeline.sweeps import settings as sweeps
-from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Source, Space, WrongGrid, parse_grid
+from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space, WrongGrid, parse_grid
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.training import PAPER

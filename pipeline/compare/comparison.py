@@ -12,7 +12,7 @@ from x2static.machine.progress import Report
 from x2static.pipeline.caches import sample
 from x2static.pipeline.compare import curve, scores
 from x2static.pipeline.compare.plan import CompareConfig, Step, methods, steps_of
-from x2static.pipeline.compare.reference import read_tables
+from x2static.pipeline.compare.tables import read_tables
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.manifest import UnitSample
 from x2static.schemas.vectors import RUN

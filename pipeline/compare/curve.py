@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import (
@@ -25,8 +25,7 @@ HALVINGS = 6
 CURVES = ("x2static", "closed-form")  # of our methods; and ASE, if it is among the baselines
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """A size of the corpus."""
 
     units: int  # the first so many units of the cache
@@ -62,8 +61,7 @@ def sizes_of(config: CompareConfig, cache: Cache) -> list[Size]:
     return sizes
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A point of the curve: a size, and the step that makes the vectors of a method at it."""
 
     size: Size

@@ -1,24 +1,21 @@
 """What a comparison consists of: its configuration, its methods, and a step for each set of vectors that is made."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.baseline import METHODS, BaselineConfig
-from x2static.schemas.encoding import Layer, Precision
+from x2static.schemas.encoding import Layer, Precision, Record
 from x2static.schemas.training import TrainConfig
 
 Part = Literal["table3", "table4", "figure1"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
-class CompareConfig(BaseModel):
+class CompareConfig(Record):
     """What a user asks of `x2static compare`; the defaults stand here and nowhere else."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     out: Path
     # folders of finished vectors to compare; without one, X2Static is trained from the cache in three ways
@@ -69,15 +66,14 @@ MANY_SEEDS = ("x2static", "skipgram")
 VECTORS = "vectors"  # the folder, in that of the comparison
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """A way to word vectors, under a name that is unique and fit for a folder."""
 
     name: str
     label: str
     kind: Literal["train", "baseline", "run"]  # trained from the cache, a baseline, or a finished run
     # of TrainConfig or BaselineConfig, beyond what all have in common
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any]
     seeds: int = 1  # how many times it is made
     folder: Path | None = None  # of a finished run
 
@@ -101,8 +97,7 @@ class Method:
         return self.label if draws else f"{self.label} (deterministic)"
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One set of vectors, under a unique name."""
 
     name: str
@@ -143,7 +138,7 @@ def our_methods(seeds: int) -> list[Method]:
 
 def methods(config: CompareConfig) -> list[Method]:
     """Return the methods of a comparison, ours (or the finished runs) first. Raises X2StaticError: of one name."""
-    runs = [Method(f"run-{path.resolve().name}", path.resolve().name, "run", folder=path) for path in config.runs]
+    runs = [Method(f"run-{path.resolve().name}", path.resolve().name, "run", {}, folder=path) for path in config.runs]
     listed = runs or our_methods(config.seeds)
     for name in config.baselines:
         if name == "ase":

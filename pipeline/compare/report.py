@@ -1,7 +1,6 @@
 """The report of a comparison: what it came to, in the order in which it is read, as HTML, Markdown and CSV."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -12,12 +11,13 @@ import numpy as np
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import write_atomically
 from x2static.evaluation.word_similarity import SimilarityScore
-from x2static.pipeline.compare import reference, scores
+from x2static.pipeline.compare import scores
 from x2static.pipeline.compare.comparison import Comparison
 from x2static.pipeline.compare.curve import read_before
 from x2static.pipeline.compare.plan import Step
-from x2static.pipeline.compare.reference import heads_of
 from x2static.pipeline.compare.tables import (
+    CLASSIFICATION,
+    SIMILARITY,
     Entry,
     Figure,
     Figures,
@@ -25,6 +25,7 @@ from x2static.pipeline.compare.tables import (
     classification_figures,
     csv_of,
     difference_figures,
+    heads_of,
     similarity_figures,
 )
 from x2static.pipeline.compare.words import words_section
@@ -120,7 +121,7 @@ class Report:
             ),
             Section(
                 "Classification (table 4)",
-                [OF_THE_PAPER] if comparison.published.get(reference.CLASSIFICATION) else [],
+                [OF_THE_PAPER] if comparison.published.get(CLASSIFICATION) else [],
                 tables=[figures.table() for figures in classification],
             ),
             section_of_curve,
@@ -153,7 +154,7 @@ def _similarity(results: Results) -> list[Figures]:
     )
     tables = []
     if entries := results.similarity(results.pairs):
-        published = results.comparison.published.get(reference.SIMILARITY, [])
+        published = results.comparison.published.get(SIMILARITY, [])
         tables.append(similarity_figures("table3", caption, entries, published))
     if entries := results.similarity(results.common):
         tables.append(similarity_figures("table3-common", same, entries, []))
@@ -167,7 +168,7 @@ def _about_similarity(results: Results) -> list[str]:
         "Time is that of one seed's vectors, on the machine above; the making of the cache, which all methods but "
         "gensim's need, is not in it."
     ]
-    if results.comparison.published.get(reference.SIMILARITY):
+    if results.comparison.published.get(SIMILARITY):
         text.append(OF_THE_PAPER)
     if any(step.method.is_ase for step in results.steps):
         text.append("ASE reads the corpus with the teacher once for all layers: that time stands at the first of them.")
@@ -179,7 +180,7 @@ def _classification(results: Results) -> list[Figures]:
         "Macro-F1 and accuracy in per cent, a convolution over frozen vectors. Mean and standard deviation over seeds "
         "of vectors and classifiers. Time is that of all tasks. Bold: the best of a column."
     )
-    published = results.comparison.published.get(reference.CLASSIFICATION, [])
+    published = results.comparison.published.get(CLASSIFICATION, [])
     entries = results.classification()
     return [classification_figures(caption, entries, published)] if entries else []
 
@@ -238,7 +239,7 @@ def _curve(results: Results) -> tuple[Section, list[Figures]] | None:
         for one in results.pairs[point.step.name]:
             if (name := heads[one.task]) in sets:
                 same = shared.get(one.task)
-                figures[name] = replace(Figure.of(one.score), covered=one.covered, total=one.total)
+                figures[name] = Figure.of(one.score)._replace(covered=one.covered, total=one.total)
                 figures[f"{name} pairs"] = Figure(one.covered, f"{one.covered:,} of {one.total:,}")
                 figures[f"{name}, same pairs"] = Figure.of(same)
                 lines[name].setdefault(label, []).append((size.words, one.score, same))

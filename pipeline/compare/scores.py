@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from pydantic import BaseModel, ConfigDict
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json, hash_file
@@ -26,7 +25,8 @@ from x2static.evaluation.word_similarity import (
 from x2static.machine.progress import Report
 from x2static.pipeline import records
 from x2static.pipeline.compare.plan import CompareConfig, Step
-from x2static.pipeline.compare.reference import averaged
+from x2static.pipeline.compare.tables import averaged
+from x2static.schemas import encoding
 from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import RUN, WordVectors
 
@@ -36,17 +36,15 @@ TEACHER = "teacher"  # its record
 CLASSIFICATION = "classification"  # the folder in that of the data
 
 
-class Accuracy(BaseModel):
+class Accuracy(encoding.Record):
     """The result on one classification task, shares between 0 and 1."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", from_attributes=True)
 
     task: str
     accuracy: float
     macro_f1: float
 
 
-class Scored(records.Record):
+class Scored(encoding.Record):
     """Scores, and a hash of the data that they are from."""
 
     data: str
@@ -55,7 +53,7 @@ class Scored(records.Record):
     classes: tuple[Accuracy, ...] = ()
 
 
-class Record(records.Record):
+class Record(encoding.Record):
     """What is kept of one set of vectors."""
 
     vectors: str  # hash of the run.json that the scores belong to; of the teacher itself what `teacher_key` says
@@ -179,7 +177,7 @@ def score_classification(step: Step, config: CompareConfig, data: Data, report: 
 
 
 def _classes(data: str, began: float, scores: Sequence[Any]) -> Scored:
-    classes = tuple(map(Accuracy.model_validate, scores))
+    classes = tuple(Accuracy.model_validate(score, from_attributes=True) for score in scores)
     return Scored(data=data, seconds=round(time.monotonic() - began, 3), classes=classes)
 
 

@@ -1,22 +1,87 @@
-"""The tables of a comparison: figures by row and column, in the form of the paper's tables."""
+"""The tables of a comparison: figures by row and column, in the form of the paper's tables and with its figures."""
 
+import csv
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
+from x2static.durable.errors import X2StaticError
 from x2static.evaluation.word_similarity import SimilarityScore
-from x2static.pipeline.compare.reference import PAIRS, TASKS, Published, averaged, heads_of
 from x2static.pipeline.terminal import duration
 from x2static.report.table import Cell, Column, Table, figure
 
 COLUMNS = ("table", "source", "row", "column", "value", "deviation", "covered", "total", "text")  # of compare.csv
 MEASURES = {"F1": ("macro_f1", "f1"), "acc.": ("accuracy", "acc")}  # their fields, and the ends of the paper's columns
+SIMILARITY, CLASSIFICATION = "word_similarity.csv", "classification.csv"
+# Table 3: the paper's name of a data set, the column of its figures, and the names of its file.
+PAIRS = {
+    "RG-65": ("rg65", {"rg65", "rg-65"}),
+    "WS-353": ("ws353", {"ws353", "wordsim353", "ws-353"}),
+    "SL-999": ("sl999", {"simlex999", "sl999", "simlex-999"}),
+    "SV-3500": ("sv3500", {"simverb3500", "sv3500", "simverb-3500"}),
+    "RW-2034": ("rw2034", {"rw2034", "rw", "rareword"}),
+}
+# Table 4: the name of a task without what is no letter or digit, and the paper's name.
+TASKS = {"cr": "CR", "mr": "MR", "mpqa": "MPQA", "subj": "SUBJ", "trec": "TREC", "sst5": "SST-5"}
 
 
-@dataclass(frozen=True)
-class Figure:
+def heads_of(data_sets: Iterable[str]) -> dict[str, str]:
+    """Return the heads of data sets of word pairs: the paper's own first, by its names and in its order."""
+    names = list(dict.fromkeys(data_sets))
+    heads = {name: head for head, (_, files) in PAIRS.items() for name in names if name.lower() in files}
+    return heads | {name: name for name in names if name not in heads}
+
+
+def averaged(data_sets: Sequence[str]) -> list[str]:
+    """Return the data sets that the average is over: the paper's, if any is there; else all."""
+    return [name for name, head in heads_of(data_sets).items() if head in PAIRS] or list(data_sets)
+
+
+class Published(NamedTuple):
+    """A row of one of the paper's tables: what it is of, and its figures by the names of the columns."""
+
+    label: str
+    figures: dict[str, float]
+
+
+def read_tables(folder: Path | None) -> dict[str, list[Published]]:
+    """Return the rows of both tables, by their files' names. Raises X2StaticError: the folder has neither file."""
+    if folder is None:
+        return {}
+    files = [folder / name for name in (SIMILARITY, CLASSIFICATION) if (folder / name).is_file()]
+    if not files:
+        raise X2StaticError(f"{folder}: no {SIMILARITY} and no {CLASSIFICATION} here; --reference takes their folder")
+    return {file.name: read_published(file) for file in files}
+
+
+def read_published(file: Path) -> list[Published]:
+    """Return the rows of a CSV file; what is no `method`, `parent` or `dim` is a figure. Raises X2StaticError."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise X2StaticError(f"{file}: not valid UTF-8; save the file as UTF-8") from error
+    reader = csv.DictReader(text.splitlines())
+    if not {"method", "parent", "dim"} <= set(reader.fieldnames or ()):
+        raise X2StaticError(f"{file}: expected the columns method, parent, dim and figures in its first line")
+    published = []
+    for number, row in enumerate(reader, start=2):
+        if None in row or None in row.values():
+            raise X2StaticError(f"{file}, line {number}: not as many columns as the first line has")
+        parts = [row.pop(name).strip() for name in ("method", "parent", "dim")]
+        try:
+            figures = {name: float(value) for name, value in row.items() if value.strip()}
+        except ValueError as error:
+            raise X2StaticError(f"{file}, line {number}: a figure is no number ({error})") from error
+        if not all(map(math.isfinite, figures.values())):
+            raise X2StaticError(f"{file}, line {number}: a figure is not finite")
+        published.append(Published(", ".join(part for part in parts if part), figures))
+    return published
+
+
+class Figure(NamedTuple):
     """A figure in a table."""
 
     value: float | None = None
@@ -32,8 +97,7 @@ class Figure:
         return cls(value, figure(value))
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row of figures, by the heads of their columns; it may have none in some."""
 
     label: str
@@ -45,8 +109,7 @@ class Row:
         return self.figures.get(head, Figure())
 
 
-@dataclass(frozen=True)
-class Figures:
+class Figures(NamedTuple):
     """A table of figures."""
 
     name: str
@@ -96,8 +159,7 @@ def csv_of(tables: Sequence[Figures], neighbours: Sequence[Table]) -> str:
     return Table([Column(name) for name in COLUMNS], lines).csv()
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A method with what it came to, for a row of table 3 or 4."""
 
     label: str
@@ -120,7 +182,7 @@ def similarity_figures(name: str, caption: str, entries: Sequence[Entry], publis
         by_seed = [{one.task: one.score for one in seed} for seed in entry.seeds]
         for one in entry.seeds[0]:
             mean = over_seeds([seed.get(one.task) for seed in by_seed], 3)
-            figures[heads[one.task]] = replace(mean, covered=one.covered, total=one.total)
+            figures[heads[one.task]] = mean._replace(covered=one.covered, total=one.total)
         # Of a seed that lacks one of these sets there is none: a mean over fewer is of another kind, and no rival.
         values = [[seed[task] for task in over if seed.get(task) is not None] for seed in by_seed]
         figures["average"] = over_seeds([fmean(some) if len(some) == len(over) > 0 else None for some in values], 3)

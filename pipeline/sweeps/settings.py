@@ -4,14 +4,14 @@ import hashlib
 import itertools
 import re
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
+from x2static.schemas.encoding import Record
 from x2static.schemas.training import TrainConfig
 
 # Where a trial reads and writes, and how: these are the sweep's own, or change nothing that is learned.
@@ -66,10 +66,8 @@ def parse_grid(texts: tuple[str, ...]) -> dict[str, list[Any]]:
     return grid
 
 
-class Range(BaseModel):
+class Range(Record):
     """The values from `low` to `high`, both included."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     low: int | float
     high: int | float
@@ -141,29 +139,15 @@ def trial_name(settings: Settings) -> str:
     return name[: LONGEST_NAME - 9] + "-" + hashlib.sha256(canonical_json(settings)).hexdigest()[:8]
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """Settings for a trial, and what the source knows them by."""
 
     settings: Settings
     number: int
 
 
-class Source(Protocol):
-    """Gives settings, and hears what came of them."""
-
-    names: list[str]
-    total: int
-
-    def ask(self) -> Draw | None:
-        """Return the next settings, None where there are no more."""
-
-    def tell(self, draw: Draw, state: str, score: float | None) -> None:
-        """Hear how the trial of a draw ended ("complete", "pruned", "failed"), and its score if it has one."""
-
-
 class Grid:
-    """Every combination of some values, the last setting's values in the inner loop.
+    """A source of settings: every combination of some values, the last setting's values in the inner loop.
 
     Optuna's GridSampler shuffles the cells, and importing Optuna takes 2.9 s of a sweep's start (docs/LOG.md,
     2026-11-28).
@@ -177,8 +161,8 @@ class Grid:
         self._draws = (Draw(dict(zip(values, cell, strict=True)), number) for number, cell in enumerate(cells))
 
     def ask(self) -> Draw | None:
-        """Return the next cell, None after the last."""
+        """Return the next settings, None where there are no more."""
         return next(self._draws, None)
 
     def tell(self, draw: Draw, state: str, score: float | None) -> None:
-        """Learn nothing: a grid is what it is."""
+        """Hear how the trial of a draw ended ("complete", "pruned", "failed"), its score too; a grid learns nothing."""

@@ -11,14 +11,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from x2static.pipeline.sweeps.settings import Draw, Range, Space, parse
+from x2static.pipeline.sweeps.settings import Draw, Grid, Range, Space, parse
 
 JOURNAL = "study.jsonl"  # in the folder of the sweep
 REPEATS = "retried"  # attribute of a trial that repeats one that failed: its number
 
 
-class Study:
-    """Proposals of Optuna's tree-structured Parzen estimator.
+class Study(Grid):
+    """In the place of a grid's cells, proposals of Optuna's tree-structured Parzen estimator.
 
     Every trial draws from a generator of its own, keyed by the seed and the trial's number. So a study that was killed
     and goes on proposes what it would have proposed, as far as trials end in the same order.

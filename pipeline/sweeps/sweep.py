@@ -14,7 +14,7 @@ from x2static.durable.errors import Interrupted
 from x2static.machine.processes import ready, stop_all
 from x2static.machine.progress import Progress, Report
 from x2static.pipeline import records
-from x2static.pipeline.sweeps.settings import Draw, Source, shown, trial_name
+from x2static.pipeline.sweeps.settings import Draw, Grid, shown, trial_name
 from x2static.pipeline.sweeps.trial import TRIALS, Result, Worker, record_of
 from x2static.schemas.training import TrainConfig
 
@@ -33,7 +33,7 @@ class Sweep:
 
     out: Path  # its folder, whose lock the caller holds
     fixed: dict[str, Any]
-    source: Source
+    source: Grid
     data: Path | None
     select: tuple[str, ...]  # names of the data sets that count; all where there is none
     jobs: int

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import LOCK
@@ -17,6 +17,7 @@ from x2static.machine.processes import Child
 from x2static.pipeline import records
 from x2static.pipeline.cli import message
 from x2static.pipeline.sweeps.settings import Settings
+from x2static.schemas.encoding import Record
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
 
@@ -28,7 +29,7 @@ class Pruned(X2StaticError):  # noqa: N818
     """The sweep stopped a trial that had learned too little."""
 
 
-class TaskScore(records.Record):
+class TaskScore(Record):
     """The result on one data set: Spearman's rho or None, pairs covered and pairs there are."""
 
     score: float | None
@@ -36,19 +37,17 @@ class TaskScore(records.Record):
     total: int
 
 
-class Result(BaseModel):
+class Result(Record):
     """What came of a trial."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     settings: Settings
     # "complete" has scores; "pruned" was stopped by its loss; "failed" ended with an error
     state: Literal["complete", "pruned", "failed"]
-    scores: dict[str, TaskScore] = {}
-    losses: list[float] = []  # mean loss of each finished epoch; none for an objective without epochs
+    scores: dict[str, TaskScore] = Field(default_factory=dict)
+    losses: list[float] = Field(default_factory=list)  # mean loss of each finished epoch, where there are epochs
     seconds: float | None = None
-    figures: dict[str, Any] = {}  # what else the training came to: vocabulary, dim, steps, words_per_second and so on
+    figures: dict[str, Any] = Field(default_factory=dict)  # what else the training came to: vocabulary, dim and so on
     error: str | None = None
 
     def score(self, select: tuple[str, ...]) -> float | None:
@@ -127,7 +126,10 @@ def _run(trial: Result, config: TrainConfig, data: Path | None, connection: Conn
                 pass
         figures = train(config, after_epoch=after_epoch)
         vectors = WordVectors.load(config.out)
-        scores = {one.task: TaskScore.model_validate(one) for one in evaluate_word_similarity(vectors, data)}
+        scores = {
+            one.task: TaskScore.model_validate(one, from_attributes=True)
+            for one in evaluate_word_similarity(vectors, data)
+        }
     except Interrupted as error:
         return error
     except Pruned as error:

@@ -33,11 +33,8 @@ def config_of(tmp_path: Path, cache: Path, **options: Any) -> CompareConfig:
 def test_sizes_are_halves_of_the_cache_or_those_of_the_option_and_the_whole(cache: Path, tmp_path: Path):
     opened = Cache.open(cache)
     sizes = sizes_of(config_of(tmp_path, cache), opened)
-    assert [(size.units, size.paragraphs, size.whole) for size in sizes] == [
-        (1, 60, False),
-        (2, 120, False),
-        (4, 240, True),
-    ]
+    expected = [(1, 60, False), (2, 120, False), (4, 240, True)]
+    assert [(size.units, size.paragraphs, size.whole) for size in sizes] == expected
     assert sizes[-1].cache == cache
     totals = [shard.marker.n_words for shard in opened.shards()]
     assert [size.words for size in sizes] == [sum(totals[:units]) for units in (1, 2, 4)]
@@ -66,17 +63,7 @@ def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_eve
 
     monkeypatch.setattr(Encoder, "read", read_unit)
     cache, out = encoded / "cache", tmp_path / "out"
-    command = [
-        *ase_alone(encoded, tmp_path),
-        "--seeds",
-        "1",
-        "--layers",
-        "last,-1,0",
-        "--device",
-        "cpu",
-        "--sizes",
-        "2,4",
-    ]
+    command = [*ase_alone(encoded, tmp_path), *"--seeds 1 --layers last,-1,0 --device cpu --sizes 2,4".split()]
 
     def rows_of(part: str) -> list[dict[str, str]]:
         ran = compare(*command, "--only", part)

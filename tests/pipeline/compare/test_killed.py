@@ -38,19 +38,11 @@ def test_a_comparison_that_is_killed_again_and_again_ends_like_a_whole_one(
     command = f"{run} --cache {cache} --data {data} --min-count 5 --seeds 1 --threads 1 --only table3".split()
     command += ["--baselines", "skipgram,cbow", "--out"]
     for where, n in KILLS:
-        finished = {
-            name: state
-            for name, state in state_of(out).items()
-            if name.startswith("scores/") or name.endswith("run.json")
-        }
-        killed = subprocess.run(
-            [sys.executable, "-m", "tests.killing", where, "before", str(n), "compare", *command, str(out)],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        before = state_of(out)
+        finished = {name: before[name] for name in before if name.startswith("scores/") or name.endswith("run.json")}
+        arguments = [sys.executable, "-m", "tests.killing", where, "before", str(n), "compare", *command, str(out)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        killed = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert killed.returncode == -9, killed.stderr
         after = state_of(out)
         assert {name: after[name] for name in finished} == finished

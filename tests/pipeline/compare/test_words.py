@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from x2static.pipeline.compare.words import (
-    nearest,
-    neighbour_table,
-    principal_plane,
-    words_to_show,
-)
+from x2static.pipeline.compare.words import nearest, neighbour_table, principal_plane, words_to_show
 from x2static.schemas.vectors import WordVectors
 
 WORDS = [f"w{i}" for i in range(30)]
@@ -30,16 +25,13 @@ def test_neighbours_are_the_highest_cosines_among_the_common_words_alone():
     assert table.texts() == [["", "a", "b"], ["1", "p", "r"], ["2", "q", ""]]
 
 
-def test_chosen_words_that_all_know_are_shown(
+def test_chosen_words_that_all_know_are_shown_else_examples_then_words_of_several_frequencies(
     caplog: pytest.LogCaptureFixture,
 ):
     assert words_to_show(["w5"], WORDS) == ["w5"]
     assert not caplog.records
     assert words_to_show(["w5", "absent"], WORDS) == ["w5"]
     assert "--words absent: left out, not among the 30 most frequent" in caplog.text
-
-
-def test_without_a_choice_examples_come_first_then_words_of_several_frequencies():
     common = [*(f"c{'abcdefghij'[i // 10]}{'abcdefghij'[i % 10]}" for i in range(100)), "king"]
     words = words_to_show([], common)
     assert words[0] == "king"

@@ -59,9 +59,7 @@ def test_a_space_is_choices_and_ranges(tmp_path: Path):
     [
         ("cache=a,b", "no setting 'cache' to sweep over; there are objective, "),
         ("lr=0,1", "-p lr=0,1: lr cannot be '0': input should be greater than 0"),
-        ("negatives=5,few", "negatives cannot be 'few'"),
         ("negatives=none", "negatives cannot be 'none'"),
-        ("lr", "expected name=value,value"),
         ("lr=1,,2", "expected name=value,value"),
         ("lr=1 lr=2", "lr is given twice"),
     ],
@@ -85,7 +83,6 @@ def test_a_grid_that_makes_no_sense_is_refused(texts: str, said: str):
         ("lr = {low = 2, high = 1}", "low = 2.0 is above high = 1.0"),
         ("subsample = {low = 0, high = 1, log = true}", "log = true needs low above 0"),
         ("negatives = {low = 1, high = 2, step = 0.5}", "step = 0.5 has to be above 0, and whole"),
-        ("objective = {low = 1, high = 2}", "objective cannot be 1"),
     ],
 )
 def test_a_space_that_makes_no_sense_is_refused(text: str | None, said: str, tmp_path: Path):
