@@ -63,11 +63,12 @@ class Results:
         """Score all, and compare those of seed 0 with the first of them."""
         config = self.comparison.config
         vectors = scores.vectors_of_pairs(scored, config)
-        self.common = scores.common_scores(vectors, config)
+        self.common = scores.on_common_pairs(vectors, config)
         labels = {step.name: step.label for step in scored if step.seed == 0}
         if len(labels) > 1:
             self.first = next(iter(labels.values()))
-            differences = scores.differences_from_first({name: vectors[name] for name in labels}, config)
+            compared = {name: vectors[name] for name in labels}
+            differences = scores.on_common_pairs(compared, config, differences=True)
             self.differences = {labels[name]: of_one for name, of_one in differences.items()}
 
     def _seconds(self, steps: Sequence[Step]) -> float | None:
@@ -112,18 +113,11 @@ class Report:
         section_of_curve, curve_figures = curve or (Section(""), [])
         of_words = partial(words_section, [steps[0] for steps in results.methods], comparison.config.words)
         words = (comparison.attempt("words", of_words) if results.methods else None) or Section("")
+        about_classes = [OF_THE_PAPER] if comparison.published.get(CLASSIFICATION) else []
         sections = [
             Section("What wins", listed=_what_wins(results, similarity, classification)),
-            Section(
-                "Word similarity (table 3)",
-                _about_similarity(results),
-                tables=[figures.table() for figures in similarity],
-            ),
-            Section(
-                "Classification (table 4)",
-                [OF_THE_PAPER] if comparison.published.get(CLASSIFICATION) else [],
-                tables=[figures.table() for figures in classification],
-            ),
+            Section("Word similarity (table 3)", _about_similarity(results), (), [one.table() for one in similarity]),
+            Section("Classification (table 4)", about_classes, (), [one.table() for one in classification]),
             section_of_curve,
             comparison.attempt("losses", partial(_losses, results)) or Section(""),
             words,
@@ -227,7 +221,7 @@ def _curve(results: Results) -> tuple[Section, list[Figures]] | None:
         return None
 
     def on_common_pairs() -> Mapping[str, Sequence[SimilarityScore]]:
-        return scores.common_scores(scores.vectors_of_pairs([point.step for point in points], config), config)
+        return scores.on_common_pairs(scores.vectors_of_pairs([point.step for point in points], config), config)
 
     common = comparison.attempt("the curve's common pairs", on_common_pairs) if len(points) > 1 else None
     rows = []

@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -150,13 +149,11 @@ def record_of(step: Step, out: Path) -> Record:
 
 def score_similarity(step: Step, config: CompareConfig, data: Data) -> None:
     """Score a step by word similarity, unless that was done. Raises X2StaticError: no pair is covered."""
-    record = record_of(step, config.out)
-    if data.pairs is None or record.on("similarity", data.pairs):
-        return
-    began = time.monotonic()
-    scores = evaluate_word_similarity(WordVectors.load(step.folder), config.data)
-    scored = Scored(data=data.pairs, seconds=round(time.monotonic() - began, 3), pairs=tuple(scores))
-    records.save(file_of(config.out, step.name), record.model_copy(update={"similarity": scored}))
+    record, began = record_of(step, config.out), time.monotonic()
+    if data.pairs is not None and not record.on("similarity", data.pairs):
+        pairs = tuple(evaluate_word_similarity(WordVectors.load(step.folder), config.data))
+        scored = Scored(data=data.pairs, seconds=round(time.monotonic() - began, 3), pairs=pairs)
+        records.save(file_of(config.out, step.name), record.model_copy(update={"similarity": scored}))
 
 
 def score_classification(step: Step, config: CompareConfig, data: Data, report: Report) -> None:
@@ -228,28 +225,21 @@ def vectors_of_pairs(steps: Iterable[Step], config: CompareConfig) -> dict[str, 
     return {step.name: only(WordVectors.load(step.folder), words) for step in steps}
 
 
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Keep the evaluation from warning again of each data set that few pairs of are covered; the tables tell it."""
+def on_common_pairs(
+    vectors: Mapping[str, WordVectors], config: CompareConfig, differences: bool = False
+) -> dict[str, list[SimilarityScore]]:
+    """Return scores on the pairs that all sets of vectors cover, by name, or how far they are above the first set's.
+
+    The evaluation does not warn again of data sets that few pairs of are covered: the tables tell it. Raises
+    X2StaticError: no pair is covered by all.
+    """
     evaluation = logging.getLogger("x2static.evaluation")
     level = evaluation.level
     evaluation.setLevel(logging.ERROR)
     try:
-        yield
+        if not differences:
+            return score_together(vectors, config.data)
+        sets = averaged(list(read_datasets(config.data)))
+        return paired_differences(vectors, config.data, Draws(RESAMPLES), common=True, averaged=sets)
     finally:
         evaluation.setLevel(level)
-
-
-@_without_warnings()
-def common_scores(vectors: Mapping[str, WordVectors], config: CompareConfig) -> dict[str, list[SimilarityScore]]:
-    """Return scores on the pairs that all sets of vectors cover, by name. Raises X2StaticError: there are none."""
-    return score_together(vectors, config.data)
-
-
-@_without_warnings()
-def differences_from_first(
-    vectors: Mapping[str, WordVectors], config: CompareConfig
-) -> Mapping[str, list[SimilarityScore]]:
-    """Return how much better or worse than the first set of vectors the others are on the pairs that all cover."""
-    sets = averaged(list(read_datasets(config.data)))
-    return paired_differences(vectors, config.data, Draws(RESAMPLES), common=True, averaged=sets)
