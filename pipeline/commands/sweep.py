@@ -61,7 +61,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     with only_writer(out, "sweep"):
         claim(out, "sweep.json", "sweep", identity)
         remove_leftovers(out / TRIALS)
-        source: Source = sweeps.Grid(grid)
+        source = sweeps.Grid(grid)
         if space is not None:
             from x2static.pipeline.sweeps.study import JOURNAL, Study
 
