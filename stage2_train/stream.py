@@ -83,8 +83,8 @@ class Buffer:
         starts, word_starts = self.group_starts.numpy(), self.word_starts.numpy()
         picked = ranges(starts[groups], self.group_contexts[groups])
         lengths = word_starts[picked + 1] - word_starts[picked]
-        context_of = np.repeat(np.arange(len(picked)), lengths)
-        arrays = self.contexts.numpy()[picked], context_of, self.words.numpy()[ranges(word_starts[picked], lengths)]
+        of_contexts = self.words.numpy()[ranges(word_starts[picked], lengths)]
+        arrays = self.contexts.numpy()[picked], np.repeat(np.arange(len(picked)), lengths), of_contexts
         return Batch(*map(torch.from_numpy, arrays))
 
 

@@ -67,8 +67,8 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     cache = Cache.open(config.cache)
     objective = load_objective(config.objective)(config)
     _refuse_impossible(config, objective, cache)
-    begun = recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None
-    shards = choose_shards(cache, config.partial, begun and begun.get("shards"))
+    begun = (recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None) or {}
+    shards = choose_shards(cache, config.partial, begun.get("shards"))
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
     predecessor = None
     if config.continue_run is not None:

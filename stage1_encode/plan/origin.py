@@ -27,6 +27,11 @@ class Origin:
     trust_remote_code: bool  # let a model on the hub run its own Python code
     part: str | None = None  # "3/16" takes only this part of the units
 
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of a recorded configuration that are otherwise now."""
+        moved = {} if self.model is None else {"model": self.model, "revision": None}
+        return {"device": self.device, "trust_remote_code": self.trust_remote_code, **moved}
+
 
 def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
     """Return the configuration that a plan of a cache was made with, and would make its shards again.
@@ -89,9 +94,7 @@ def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str]
 
     `otherwise` are fields of the configuration that are to be otherwise than recorded: layer, precision.
     """
-    moved = {} if origin.model is None else {"model": origin.model, "revision": None}
-    now = {"device": origin.device, "trust_remote_code": origin.trust_remote_code, **moved}
-    config = recorded_config(cache, plan, **now)
+    config = recorded_config(cache, plan, **origin.changes())
     try:
         files = TeacherFiles.find(config.model, config.revision)
     except X2StaticError as error:
