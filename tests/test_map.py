@@ -27,6 +27,13 @@ def test_every_file_that_a_document_names_exists(document: str) -> None:
         assert name in (ROOT / file).read_text("utf-8"), f"{document}: {name} of {file}"
 
 
+@pytest.mark.parametrize("room", ["schemas", "stage1_encode", "stage2_train"])
+def test_the_map_names_every_file_of_the_stages(room: str) -> None:
+    text = (ROOT / "docs/ARCHITECTURE.md").read_text("utf-8")
+    files = [str(file.relative_to(ROOT / room)) for file in (ROOT / room).rglob("*.py") if file.name != "__init__.py"]
+    assert [file for file in files if f"`{file}`" not in text and f"`{room}/{file}`" not in text] == []
+
+
 def test_every_kill_point_of_the_tests_exists() -> None:
     points = {point for file in (ROOT / "tests").rglob("*.py") for point in KILL_POINT.findall(file.read_text("utf-8"))}
     assert len(points) > 5
