@@ -17,8 +17,8 @@ RESULT = ("vectors.safetensors", "vocabulary.arrow", "word_segmentation.json")
 PHASES = {
     "in the middle of an epoch": ("x2static.stage2_train.learner:Learner.learn", "after", 5),
     "while writing a checkpoint's tensors": ("x2static.stage2_train.checkpoint:write_tensors", "after", 4),
-    "between a checkpoint and its rename": ("x2static.stage2_train.checkpoint:commit_folder", "before", 4),
-    "just after a checkpoint": ("x2static.stage2_train.checkpoint:commit_folder", "after", 4),
+    "between a checkpoint and its rename": ("x2static.stage2_train.checkpoint:storage.commit_folder", "before", 4),
+    "just after a checkpoint": ("x2static.stage2_train.checkpoint:storage.commit_folder", "after", 4),
     "between the result's files": ("x2static.schemas.vectors:write_atomically", "after", 1),
 }
 

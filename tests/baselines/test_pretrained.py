@@ -56,6 +56,7 @@ def fasttext(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "name", [*KINDS, "euclidean_vectors.bin", "high_precision.kv.bin", "lee_fasttext.vec", "test_glove.txt"]
 )
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # gensim's
 def test_the_content_tells_the_format_and_the_vectors_are_as_gensim_reads_them(tmp_path, load, name):
     path = write(tmp_path / "vectors.xyz", name) if name in KINDS else gensim_data() / name
     made = load(path)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +19,14 @@ from x2static.schemas.vectors import WordVectors
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four units."""
+def four_units(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encoded(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def cache(four_units: Path, tmp_path: Path) -> Path:
+    """Four units, and no state of a method that ran before."""
+    return Path(shutil.copytree(four_units, tmp_path / "cache"))
 
 
 @pytest.fixture
