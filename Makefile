@@ -85,7 +85,8 @@ table4: install ## the same, of it classification
 	$(COMPARE) --only table4 $(ARGS)
 
 # A thread for each worker: workers that share the cores and wait for one another by spinning take three times as long.
-PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
+# Files in their order: the whole runs of tests/acceptance, few and long, begin first, so that no worker waits for them.
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: install-dev ## run the tests, but for the exhaustive ones
 	$(PYTEST) -m "not exhaustive" $(ARGS)
