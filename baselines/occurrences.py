@@ -74,6 +74,11 @@ class StateFile:
                 "units again that were in it"
             ) from error
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all of it, on the host."""
+        with self.opened() as file:
+            return {name: torch.from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+
     def write(self, units: set[int], words: Sequence[str], tensors: dict[str, Tensor]) -> None:
         """Write it anew: a reader, or a run after a crash, finds the old one or the new one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,12 +98,15 @@ def gather(request: Request, words: Sequence[str], state: WordState, file: State
     markers = request.needed_cache().committed()[0]
     units = file.units() & markers.keys()
     n_before = len(units)
-    if units:
-        with file.opened() as stored:
-            state.tensors = {name: torch.from_numpy(stored.get_tensor(name)) for name in stored.keys()}  # noqa: SIM118
-    if missing := sorted(markers.keys() - units):
+    if not (missing := sorted(markers.keys() - units)):
+        state.tensors = file.tensors()
+    else:
         with _opened(request, words, missing) as (encoder, corpora):
-            _make_room(request.config.name, state, encoder, len(words))
+            _check_room(request.config.name, state, encoder, len(words))
+            if units:
+                state.tensors = {name: tensor.to(encoder.teacher.device) for name, tensor in file.tensors().items()}
+            else:
+                state.tensors = state.empty(encoder.shape, len(words))
             texts = ((shard, corpora[markers[shard].plan].read(markers[shard].unit).paragraphs) for shard in missing)
             total = sum(marker.unit.paragraphs for marker in markers.values())
             n_read = sum(markers[shard].unit.paragraphs for shard in units)
@@ -120,8 +128,8 @@ def gather(request: Request, words: Sequence[str], state: WordState, file: State
     return n_before
 
 
-def _make_room(method: str, state: WordState, encoder: Encoder, n_words: int) -> None:
-    """Put a state, which may be from a file, on the teacher's device; refuse what does not fit before hours of work."""
+def _check_room(method: str, state: WordState, encoder: Encoder, n_words: int) -> None:
+    """Refuse a state that does not fit on the teacher's device, before it is read and before hours of work."""
     device = encoder.teacher.device
     # On the device "meta" tensors have a size, and take no memory.
     planned = state.empty(replace(encoder.shape, device=torch.device("meta")), n_words)
@@ -132,10 +140,6 @@ def _make_room(method: str, state: WordState, encoder: Encoder, n_words: int) ->
             f"of memory here {MOST_MEMORY:.0%} are for them; make the vocabulary smaller with --max-vocab or "
             "--min-count"
         )
-    if state.tensors:  # empty ones beside these would take twice the memory
-        state.tensors = {name: tensor.to(device) for name, tensor in state.tensors.items()}
-    else:
-        state.tensors = state.empty(encoder.shape, n_words)
     encoder.expect(n_bytes)
 
 

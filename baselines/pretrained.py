@@ -264,9 +264,11 @@ def _fasttext_rows(
     """Yield words with the means of their own rows and those of their n-grams: shortest, longest, buckets of these."""
     from gensim.models.fasttext import ft_ngram_hashes  # an extra
 
+    _, longest, n_buckets = ngrams
+
     def vector(number: int, word: bytes) -> Vector:
         rows = [number]
-        if all(ngrams) and word != b"</s>":  # the one word that fastText gives none
+        if longest and n_buckets and word != b"</s>":  # the one word that fastText gives none
             rows += [len(words) + bucket for bucket in ft_ngram_hashes(word.decode(), *ngrams)]
         mean: Vector = matrix[rows].mean(axis=0, dtype=np.float32)
         return mean

@@ -57,7 +57,8 @@ def read_texts(
         vectors[start : start + len(part)] = encoded.contexts()
     report(Progress(len(texts), len(texts), unit))
     if not np.isfinite(vectors).all():
-        raise X2StaticError(f"{unit}: the teacher's states are not finite; try --precision float32, check its weights")
+        where = f"model {encoder.teacher.name}, {unit}"
+        raise X2StaticError(f"{where}: the teacher's states are not finite; try --precision float32, check its weights")
     return vectors
 
 

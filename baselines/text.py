@@ -71,17 +71,21 @@ def write_text(request: Request, longest_line: int = LONGEST_LINE) -> Text:
     file = request.folder / "text.txt"
     with open_atomically(file) as out:
         text = (_from_files if request.config.corpus else _from_cache)(request, file, out, longest_line)
-        if white := [word for word in text.words if not word or WHITE.search(word)]:
-            raise X2StaticError(
-                f"the vocabulary holds the word {white[0]!r}: gensim's reader ends words at white space; leave such "
-                "words out by a --vocab file"
-            )
     logger.info("text: %s words in %s lines", f"{text.n_words:,}", f"{text.n_lines:,}")
     text.origin |= {"text_words": text.n_words, "text_lines": text.n_lines}
     return text
 
 
+def _refuse_white_space(words: list[str]) -> None:
+    if white := [word for word in words if not word or WHITE.search(word)]:
+        raise X2StaticError(
+            f"the vocabulary holds the word {white[0]!r}: gensim's reader ends words at white space; leave such words "
+            "out by a --vocab file"
+        )
+
+
 def _from_cache(request: Request, file: Path, out: BinaryIO, longest: int) -> Text:
+    _refuse_white_space(request.words)
     vocabulary, cache = pa.array(request.words, pa.string()), request.needed_cache()
     text = Text(file, request.words, request.counts, cache.segmentation())
     for shard in cache.shards():
@@ -140,6 +144,7 @@ def _from_files(request: Request, file: Path, out: BinaryIO, longest: int) -> Te
                 lines = [words[start : start + longest] for start in range(0, len(words), longest)]
                 text.write(out, [" ".join(line) for line in lines], np.array([len(line) for line in lines], np.int64))
     text.words = _vocabulary(request, counts)
+    _refuse_white_space(text.words)
     text.counts = np.array([counts[word] for word in text.words], np.int64)
     if request.words:
         text.origin["words_absent"] = len(request.words) - len(text.words)
@@ -166,9 +171,11 @@ def _vocabulary(request: Request, counts: Counter[str]) -> list[str]:
     least = 1 if request.cache is not None else request.config.min_count
     chosen = [word for word in candidates if counts[word] >= least]
     if not chosen:
+        highest = max((counts[word] for word in candidates), default=0)
+        lower = "" if request.cache is not None else "lower --min-count, "
         raise X2StaticError(
             f"corpus {', '.join(request.config.corpus)}: no word of the vocabulary occurs {least} times or more; the "
-            f"highest count is {max((counts[word] for word in candidates), default=0)}; lower --min-count, give more "
-            "text of the same language, and a --vocab file as words are cut (lower-cased)"
+            f"highest count is {highest}; {lower}give more text of the same language, and a --vocab file as words are "
+            "cut (lower-cased)"
         )
     return sorted(chosen, key=lambda word: (-counts[word], word))[: request.config.max_vocab]

@@ -232,7 +232,8 @@ def _sound_markers(cache: Cache) -> dict[int, Marker]:
     """Return the markers of a cache that others are made of. Raises X2StaticError: a shard is damaged."""
     markers, damaged = cache.committed()
     if damaged:
-        what = f"{len(damaged)} damaged shards ({', '.join(shard_name(index) for index in damaged)})"
+        names = ", ".join(map(shard_name, list(damaged)[:5])) + (", ..." if len(damaged) > 5 else "")
+        what = f"{len(damaged)} damaged shards ({names})"
         raise X2StaticError(f"{cache.path}: {what}; mend them by `x2static cache repair {cache.path}`")
     return markers
 

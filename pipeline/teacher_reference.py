@@ -120,13 +120,14 @@ class Comparison:
             right = np.searchsorted(classes, task.test.labels)
             return {"accuracy": accuracy(right, predicted), "macro_f1": macro_f1(right, predicted)}
 
-        teacher = self._saved(f"{task.name}-teacher", linear | self._teacher_origin, classify, encode)
-        static = self._saved(f"{task.name}-static", linear | self._static_origin, classify, self.vectors.encode)
+        name, by_static = task.name, partial(classify, self.vectors.encode)
+        teacher = saved_result(self.out, f"{name}-teacher", linear | self._teacher_origin, partial(classify, encode))
+        static = saved_result(self.out, f"{name}-static", linear | self._static_origin, by_static)
         fine_tuned = None
         if self.fine_tuning:
             origin = {**data, "classifier": "fine-tuned", "settings": asdict(self.fine_tuning), **self._weights_origin}
-            fine_tuned = self._saved(f"{task.name}-fine-tuned", origin, tune, self.fine_tuning)
-        return TaskFigures(task.name, "accuracy", teacher, static, fine_tuned)
+            fine_tuned = saved_result(self.out, f"{name}-fine-tuned", origin, partial(tune, self.fine_tuning))
+        return TaskFigures(name, "accuracy", teacher, static, fine_tuned)
 
     def compare_pairs(self, name: str, pairs: list[Pair]) -> TaskFigures:
         """Score the vectors and the teacher on sentence pairs, called `name`, by the cosines of sentence vectors.
@@ -145,13 +146,10 @@ class Comparison:
         def teacher() -> npt.NDArray[np.float64]:
             return self.sentences.encode(sentences_of(known)).astype(np.float64)
 
-        of_teacher = self._saved(f"{name}-teacher", setting | self._teacher_origin, score, teacher)
+        of_teacher = saved_result(self.out, f"{name}-teacher", setting | self._teacher_origin, partial(score, teacher))
         static = partial(average_sentences, self.vectors, known)
-        of_static = self._saved(f"{name}-static", setting | self._static_origin, score, static)
+        of_static = saved_result(self.out, f"{name}-static", setting | self._static_origin, partial(score, static))
         return TaskFigures(name, "spearman", of_teacher, of_static, covered=len(known), total=len(pairs))
-
-    def _saved(self, name: str, origin: Result, compute: Callable[[Any], Result], what: Any) -> Result:
-        return saved_result(self.out, name, origin, lambda: compute(what))
 
     def test_texts(self, tasks: Sequence[str] | None = None) -> list[str]:
         """Return the texts of the tasks' test parts. Raises X2StaticError: the data cannot be used."""

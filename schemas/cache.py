@@ -142,7 +142,8 @@ class Cache:
             self.segmentation()
         except X2StaticError as error:
             problems.append(str(error))
-        problems += [f"shard {shard_name(index)}: missing" for index in missing_shards(self.plans(), self.indices())]
+        lost = missing_shards(self.plans(), set(self.indices()))
+        problems += [f"shard {shard_name(index)}: missing" for index in lost]
         return problems + [f"{path.name}: half-written" for path in sorted(self.shards_folder.glob(f"{TEMPORARY}*"))]
 
 
@@ -152,9 +153,9 @@ def plan_shards(plans: list[Plan]) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(stops)]
 
 
-def missing_shards(plans: list[Plan], markers: Container[int]) -> list[int]:
-    """Return which shards the plans ask for beyond those with a marker."""
-    return [index for shards in plan_shards(plans) for index in shards if index not in markers]
+def missing_shards(plans: list[Plan], present: Container[int]) -> list[int]:
+    """Return which shards the plans ask for beyond those that are present."""
+    return [index for shards in plan_shards(plans) for index in shards if index not in present]
 
 
 def totals(markers: Iterable[Marker]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The configuration of stage two."""
 
-from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -12,11 +12,25 @@ from x2static.schemas.encoding import Record
 ObjectiveName = Literal["negative-sampling", "closed-form"]
 
 # Table 1 of the paper, and what its text and code say beside it: these stay, whatever the defaults become.
-_SPACE = {"objective": "negative-sampling", "transform": "none", "dim": None, "init": "uniform"}
-_DESCENT = {"epochs": 1, "lr": 1e-3, "schedule": "constant", "warmup": 0.0}
-_SAMPLING = {"negatives": 10, "negatives_mode": "target", "noise_power": 0.5, "subsample": 5e-6}
-_WORDS = {"min_count": 10, "max_vocab": 750_000, "batch_size": 128}
-PAPER: Mapping[str, Any] = {**_SPACE, **_DESCENT, **_SAMPLING, **_WORDS}
+PAPER = MappingProxyType(
+    {
+        "objective": "negative-sampling",
+        "transform": "none",
+        "dim": None,
+        "init": "uniform",
+        "epochs": 1,
+        "lr": 1e-3,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "negatives": 10,
+        "negatives_mode": "target",
+        "noise_power": 0.5,
+        "subsample": 5e-6,
+        "min_count": 10,
+        "max_vocab": 750_000,
+        "batch_size": 128,
+    }
+)
 
 
 class TrainConfig(Record):

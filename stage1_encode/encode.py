@@ -28,6 +28,7 @@ from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs, write_plans
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
 from x2static.stage1_encode.text.preparation import pick_workers
+from x2static.stage1_encode.text.segmentation import log_words
 from x2static.stage1_encode.worker import Engine, Job, Staged, Worker, run_here
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ def encode(
             if resumed:
                 logger.info("%s: going on after %d shards", whose, len(resumed))
             logger.info("precision: %s, because %s", teacher.precision, teacher.why)
+            log_words(config.compat, config.language)
             sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, teacher.device)
 
             def worker() -> Worker:

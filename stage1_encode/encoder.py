@@ -22,7 +22,7 @@ from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
 from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.paper import PaperPreparer
-from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words, log_words
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
 from x2static.stage1_encode.text.windows import PreparedText, Preparer, UnitWords, Window
 
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
@@ -236,7 +236,6 @@ class ChosenTeacher:
         embeddings for special tokens, which a text may name there.
         """
         config, words = self.config, choose_words(self.config.compat, self.config.language)
-        log_words(config.compat, config.language)
         teacher = Teacher(
             self.files, self.precision, self.device, config.trust_remote_code, config.layer, config.compile
         )

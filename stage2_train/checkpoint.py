@@ -83,7 +83,7 @@ def whole_tensors(folder: Path, checkpoint: Checkpoint) -> Path:
     """Return the file of a checkpoint's vectors and moments. Raises X2StaticError: it is not what was written."""
     file = folder / TENSORS
     if not file.is_file() or storage.hash_file(file) != checkpoint.xxh3:
-        raise X2StaticError(f"{file} is not what was written; the run is damaged, train it again")
+        raise X2StaticError(f"{file} is not what was written")
     return file
 
 
@@ -114,8 +114,6 @@ class RunFolder:
     def __init__(self, path: Path, settings: dict[str, Any], predecessor: "Predecessor | None") -> None:
         """Take a folder that is free or this run's: one with the same settings, all that can change its vectors."""
         self.path, self.settings, self.predecessor = path, settings, predecessor
-        if predecessor is not None:
-            self.settings["continue"] = predecessor.content
         self._refuse_others()
 
     def _refuse_others(self) -> None:
@@ -224,7 +222,10 @@ class Predecessor:
     @cached_property
     def tensors(self) -> Path:
         """The file of its vectors and moments. Raises X2StaticError: it is not what was written."""
-        return whole_tensors(self.newest, self.checkpoint)
+        try:
+            return whole_tensors(self.newest, self.checkpoint)
+        except X2StaticError as error:
+            raise _error(self.folder, f"the run is damaged ({error})") from error
 
     @cached_property
     def content(self) -> str:
@@ -260,14 +261,19 @@ class Predecessor:
 
     def carry_over(self, learner: Learner, vocabulary: Vocabulary) -> None:
         """Replace rows and moments of the words that both know, and the step count; other words stay as they are."""
-        copy_rows(self.tensors, learner, torch.from_numpy(self.rows_in(vocabulary).astype(np.int64)))
+        file, rows = self.tensors, torch.from_numpy(self.rows_in(vocabulary).astype(np.int64))
+        try:
+            copy_rows(file, learner, rows)
+        except X2StaticError as error:
+            raise _error(self.folder, f"the run is damaged ({error})") from error
         learner.steps = self.checkpoint.state.steps
 
     def record(self, vocabulary: Vocabulary) -> dict[str, Any]:
         """Return what is recorded of it in the run.json of a run with this vocabulary, which continues it."""
         carried = int(np.count_nonzero(self.rows_in(vocabulary) >= 0))
-        words = {"words_carried_over": carried, "words_new": len(vocabulary) - carried}
-        words["words_dropped"] = len(self.words) - carried
+        new, dropped = len(vocabulary) - carried, len(self.words) - carried
+        logger.info("%s: %s words carried over, %s new, %s dropped", self.folder, carried, new, dropped)
+        words = {"words_carried_over": carried, "words_new": new, "words_dropped": dropped}
         return {"run": str(self.folder), "content": self.content, "steps": self.checkpoint.state.steps, **words}
 
 

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from x2static.durable.errors import DamagedShard, X2StaticError
 from x2static.schemas.cache import Cache, missing_shards
@@ -33,7 +34,7 @@ def choose_shards(cache: Cache, partial: bool = False, recorded: str | None = No
     missing = [] if partial else missing_shards(cache.plans(), shards)
     if missing:
         what = f"{len(missing)} of {len(shards) + len(missing)} shards are missing (the first is {missing[0]})"
-        hint = "finish `x2static encode` first (its command goes on where it stopped), or train with --partial"
+        hint = "finish `x2static encode` first (its command goes on where it stopped), or `x2static train --partial`"
         raise X2StaticError(f"{cache.path}: {what}; {hint}")
     if partial:
         logger.info("training on %s committed shards of %s (--partial)", f"{len(shards):,}", cache.path)
@@ -50,9 +51,9 @@ def list_numbers(numbers: Iterable[int]) -> str:
     return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
 
 
-def parse_numbers(text: str) -> list[int]:
+def parse_numbers(text: Any) -> list[int]:
     """Return the numbers that `list_numbers` wrote. Raises X2StaticError: it did not write this."""
-    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", str(text)):
+    if not isinstance(text, str) or not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
         raise X2StaticError(f"not a list of shards: {text!r}; settings.json of the run is damaged, give another --out")
     spans = [part.partition("-") for part in text.split(",")]
     return [number for first, _, last in spans for number in range(int(first), int(last or first) + 1)]

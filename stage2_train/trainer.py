@@ -74,8 +74,7 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     if config.continue_run is not None:
         predecessor = Predecessor.open(config.continue_run)
         predecessor.check(config.out, cache, config.transform, config.dim)
-    settings = _settings(config, objective, cache, shards)
-    settings["vocab"] = allowed.sha256 if allowed is not None else None
+    settings = _settings(config, objective, cache, shards, allowed, predecessor)
     run = RunFolder(config.out, settings, predecessor)
     figures = run.figures()
     if figures is not None:
@@ -124,7 +123,8 @@ def _refuse_impossible(config: TrainConfig, objective: BaseObjective, cache: Cac
     """Refuse what would be found only after a while, or never."""
     dim, epochs, contexts = config.dim, config.epochs, cache.manifest.encoding.dim
     if dim is not None and dim > contexts:
-        raise X2StaticError(f"{cache.path}: --dim {dim} asked for, but its contexts have {contexts} dimensions")
+        hint = f"give {contexts} or less, or leave out --dim"
+        raise X2StaticError(f"{cache.path}: --dim {dim} asked for, but its contexts have {contexts} dimensions; {hint}")
     if objective.takes_steps and config.warmup >= epochs:
         hint = "it counts epochs: ask for less (0.1 is a tenth of an epoch), or for more epochs"
         raise X2StaticError(f"--warmup {config.warmup:g} is not shorter than the training (--epochs {epochs}); {hint}")
@@ -139,13 +139,23 @@ def _refuse_fewer_epochs(config: TrainConfig, begun: int) -> None:
         raise X2StaticError(f"{where}; ask for {begun} or more, or give another --out")
 
 
-def _settings(config: TrainConfig, objective: BaseObjective, cache: Cache, shards: dict[int, Shard]) -> dict[str, Any]:
-    """Return what identifies a run: all that can change its vectors, but for files of words and runs it begins with.
+def _settings(
+    config: TrainConfig,
+    objective: BaseObjective,
+    cache: Cache,
+    shards: dict[int, Shard],
+    allowed: WordList | None,
+    predecessor: Predecessor | None,
+) -> dict[str, Any]:
+    """Return what identifies a run: all that can change its vectors.
 
     The number of epochs counts only where earlier steps depend on it, the shards' numbers only where not all are meant.
     """
     content, settings = content_of(list(shards.values())), config.model_dump(mode="json", exclude=NO_SETTINGS)
     settings |= {"cache_content": content, "encoding": cache.manifest.fingerprint}
+    settings["vocab"] = allowed.sha256 if allowed is not None else None
+    if predecessor is not None:
+        settings["continue"] = predecessor.content
     if objective.takes_steps and config.schedule != "constant":
         settings["epochs"] = config.epochs
     if config.partial:
@@ -179,7 +189,6 @@ class Training:
         self.config, self.objective, self.run, self.stream, self.report = config, objective, run, stream, report
         vocabulary = stream.vocabulary
         self.words, self.epochs = vocabulary.total, config.epochs if objective.takes_steps else 1  # words in an epoch
-        self.draws = draws_of(config.seed, vocabulary.counts, config.subsample, config.noise_power, stream.device)
         began = time.monotonic()
         if objective.takes_steps and pays(stream.device, len(vocabulary) * stream.dim):
             compiling()  # while the cache is read for the first time
@@ -213,16 +222,19 @@ class Training:
         transform = fit_transform(config.transform, config.dim, moments(), self.run.settings["cache_content"])
         if self.objective.takes_steps:
             transform.save(file)
+            logger.info("%s: fitted on %s words", file, f"{self.words:,}")
         return transform
 
     def go_on(self, after_epoch: AfterEpoch) -> None:
         """Train from the state to the last epoch's end."""
+        config, counts, device = self.config, self.stream.vocabulary.counts, self.stream.device
+        draws = draws_of(config.seed, counts, config.subsample, config.noise_power, device)
         vectors, started = self.learner.vectors, time.monotonic() - self.state.seconds
         waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()
         with StopRequest() as stop:
             drawn = (
-                (position, len(batch.words), self.objective.draw(batch, position, self.draws, vectors), after)
+                (position, len(batch.words), self.objective.draw(batch, position, draws, vectors), after)
                 for position, batch, after in self.stream.batches(self.state.position, self.epochs, self.transform)
             )
             several = ahead(iter(lambda: list(islice(drawn, BATCHES_AHEAD)), []))
@@ -250,7 +262,7 @@ class Training:
                         raise Interrupted(f"stopped by {signal.name}; the state is saved in {path}, {hint}")
                 if ended and after.epoch < self.epochs:
                     after_epoch(self.state.losses)
-        if self.state.steps < FEW_STEPS and not self.objective.needs_words:
+        if self.state.steps < FEW_STEPS and not self.objective.needs_words and self.run.predecessor is None:
             hint = "train for more --epochs, or by --objective closed-form --transform whiten"
             logger.warning("%d steps are too few to learn much from; %s", self.state.steps, hint)
 
@@ -274,9 +286,9 @@ class Training:
         state.epoch_targets += len(targets)
 
     def _end_epoch(self, epoch: int) -> None:
-        state, expected = self.state, self.words * (epoch + 1)
-        if state.words != expected:
-            raise self.stream.miscount(state.words, expected)
+        state = self.state
+        if (words := state.words - self.words * epoch) != self.words:  # those of the epochs before were right
+            raise self.stream.miscount(words, self.words)
         if not state.epoch_targets:
             why = f"--subsample {self.config.subsample:g} is too low for {self.words} words"
             raise X2StaticError(f"epoch {epoch + 1} kept no target: {why}; raise it, or give 0 to keep all")

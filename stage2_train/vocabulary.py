@@ -94,6 +94,8 @@ def build_vocabulary(
         if len(table) < LITTLE_KNOWN * n_words:
             what = f"only {len(table):,} of its {n_words:,} words occur in the corpus"
             logger.warning("%s: %s; is it the vocabulary of another cache?", allowed.file, what)
+        elif absent := n_words - len(table):
+            logger.info("%s: %s of its %s words do not occur", allowed.file, f"{absent:,}", f"{n_words:,}")
     highest = pc.max(table["count"]).as_py() or 0
     table = table.filter(pc.greater_equal(table["count"], min_count))
     if not len(table):

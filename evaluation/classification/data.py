@@ -68,6 +68,8 @@ def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None)
 
 def find_tasks(data: Path | None) -> dict[str, Path]:
     """Return the folder of each task by the task's name, see `find_files`."""
+    if data is not None and not data.is_dir():  # a task is a folder
+        raise X2StaticError(f"{data}: no such folder; --data takes {CLASSIFICATION.expected}")
     return {file.parent.name: file.parent for file in find_files(CLASSIFICATION, data)}
 
 

@@ -70,14 +70,11 @@ def info(context: click.Context, folder: Path) -> None:
 
 def _ranges(numbers: list[int]) -> str:
     """Return ascending numbers in few words: "0 to 4, 6, 8 to 9", "1, 4, 7, 10, 13, 16, 19, 22 and others"."""
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][-1] + 1:
-            ranges[-1][1:] = [number]
-        else:
-            ranges.append([number])
-    shown = ", ".join(" to ".join(map(str, ends)) for ends in ranges[:SHOWN_RANGES])
-    return shown + (" and others" if len(ranges) > SHOWN_RANGES else "")
+    from x2static.stage2_train.shards import list_numbers
+
+    spans = list_numbers(numbers).split(",")
+    shown = ", ".join(spans[:SHOWN_RANGES]).replace("-", " to ")
+    return shown + (" and others" if len(spans) > SHOWN_RANGES else "")
 
 
 @cache.command()
@@ -160,10 +157,10 @@ def sample(context: click.Context, source: Path, out: Path, every: int | None, f
 
 
 def _finish_derived(context: click.Context, out: Path, figures: dict[str, Any]) -> None:
-    click.echo(
+    line = (
         f"{out}: {figures['shards']:,} shards ({figures['shards_resumed']:,} were there, "
         f"{figures['shards_linked']:,} linked, {figures['shards_copied']:,} copied), "
         f"{figures['contexts']:,} contexts, {figures['words']:,} words, {size(figures['cache_bytes'])}, "
         + ("complete" if figures["complete"] else f"not complete: `x2static cache info {out}` says what is missing")
     )
-    finish(context, figures)
+    finish(context, figures, line)

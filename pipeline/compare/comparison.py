@@ -75,17 +75,15 @@ class Comparison:
                 self.attempt(step.name, partial(scores.score_similarity, step, config, self.data))
         if wants_table4 and self.data.classes is not None:
             for step in steps:
-                with self._progress(f"{step.label}, classification") as report:
-                    self.attempt(step.name, partial(scores.score_classification, step, config, self.data, report))
+                score = partial(scores.score_classification, step, config, self.data)
+                self.attempt(step.name, score, f"{step.label}, classification")
             if config.baselines and self.whole is not None:
-                with self._progress("teacher, classification") as report:
-                    score = partial(scores.score_teacher, self.whole, config, self.data, report)
-                    self.attempt(scores.TEACHER, score)
+                of_teacher = partial(scores.score_teacher, self.whole, config, self.data)
+                self.attempt(scores.TEACHER, of_teacher, "teacher, classification")
 
     def _make(self, step: Step) -> bool:
         """Make the vectors of a step; return whether they are there."""
-        with self._progress(step.label) as report:
-            folder = self.attempt(step.name, partial(scores.make_vectors, step, self.config, report))
+        folder = self.attempt(step.name, partial(scores.make_vectors, step, self.config), step.label)
         if folder is None:
             self._missing.add(step.name)
         return folder is not None
@@ -95,15 +93,12 @@ class Comparison:
         for size in self.sizes[:-1]:
             size.folder.mkdir(parents=True, exist_ok=True)
             name = f"sample of {size.units} units"
-            with self._progress(name) as report:
-                units = UnitSample(kind="first", n=size.units)
-                self.attempt(name, partial(sample, whole.path, size.cache, units, report=report))
+            self.attempt(name, partial(sample, whole.path, size.cache, UnitSample(kind="first", n=size.units)), name)
         for point in self.points:
             step, n_units = point.step, point.size.units
             if step.method.is_ase and not (step.folder / RUN).is_file():
-                with self._progress(f"{step.label}, {n_units} units") as report:
-                    bring = partial(curve.bring_sums, point, self.sizes, self.config, whole, report)
-                    self.attempt(f"sums of {n_units} units", bring)
+                bring = partial(curve.bring_sums, point, self.sizes, self.config, whole)
+                self.attempt(f"sums of {n_units} units", bring, f"{step.label}, {n_units} units")
             if self._make(step):
                 self.attempt(step.name, partial(scores.score_similarity, step, self.config, self.data))
 
@@ -119,10 +114,16 @@ class Comparison:
         records = {name: self.attempt(name, read) for name, read in reads.items()}
         return {name: record for name, record in records.items() if record is not None}
 
-    def attempt(self, name: str, work: Callable[[], Result]) -> Result | None:
-        """Do a piece of work; an error is noted, and the others go on, unless the disk is full or broken."""
+    def attempt(self, name: str, work: Callable[..., Result], title: str | None = None) -> Result | None:
+        """Do a piece of work; an error is noted, and the others go on, unless the disk is full or broken.
+
+        Work with a title takes a `report`, which is shown under it.
+        """
         try:
-            return work()
+            if title is None:
+                return work()
+            with self._progress(title) as report:
+                return work(report=report)
         except Interrupted:
             raise
         except Exception as error:  # whatever a method comes to, the others are compared

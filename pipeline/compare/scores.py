@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xxhash
+from pydantic import ConfigDict
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json, hash_file
@@ -37,6 +38,8 @@ CLASSIFICATION = "classification"  # the folder in that of the data
 
 class Accuracy(encoding.Record):
     """The result on one classification task, shares between 0 and 1."""
+
+    model_config = ConfigDict(extra="ignore")  # version 0.1.0 wrote deviations, too
 
     task: str
     accuracy: float
@@ -149,11 +152,13 @@ def record_of(step: Step, out: Path) -> Record:
 
 def score_similarity(step: Step, config: CompareConfig, data: Data) -> None:
     """Score a step by word similarity, unless that was done. Raises X2StaticError: no pair is covered."""
-    record, began = record_of(step, config.out), time.monotonic()
-    if data.pairs is not None and not record.on("similarity", data.pairs):
-        pairs = tuple(evaluate_word_similarity(WordVectors.load(step.folder), config.data))
-        scored = Scored(data=data.pairs, seconds=round(time.monotonic() - began, 3), pairs=pairs)
-        records.save(file_of(config.out, step.name), record.model_copy(update={"similarity": scored}))
+    record = record_of(step, config.out)
+    if data.pairs is None or record.on("similarity", data.pairs):
+        return
+    began, vectors = time.monotonic(), WordVectors.load(step.folder)
+    pairs = tuple(evaluate_word_similarity(vectors, config.data))
+    scored = Scored(data=data.pairs, seconds=round(time.monotonic() - began, 3), pairs=pairs)
+    records.save(file_of(config.out, step.name), record.model_copy(update={"similarity": scored}))
 
 
 def score_classification(step: Step, config: CompareConfig, data: Data, report: Report) -> None:

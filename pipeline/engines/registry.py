@@ -1,11 +1,17 @@
 """The engines of `x2static encode`: each is a file here with a function `engine`, and its name in ENGINES."""
 
 import importlib
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:  # all of it is imported when an engine is asked for: `x2static encode --help` is to be quick
+    from x2static.schemas.encoding import EncodeConfig
+    from x2static.stage1_encode.pools.pool import Pool
+    from x2static.stage1_encode.worker import Engine
 
 ENGINES = ("local",)
 
 
-def find_engine(name: str, *arguments: Any) -> Any:
-    """Return an engine (`stage1_encode/worker.py`) for a configuration and pools; its file is imported only now."""
-    return importlib.import_module(f"x2static.pipeline.engines.{name}").engine(*arguments)
+def find_engine(name: str, config: "EncodeConfig", pools: "Sequence[Pool]") -> "Engine":
+    """Return an engine for a configuration and pools."""
+    return cast("Engine", importlib.import_module(f"x2static.pipeline.engines.{name}").engine(config, pools))

@@ -43,7 +43,8 @@ def write_binary(vectors: WordVectors, out: Path) -> list[str]:
 
 
 def _write(vectors: WordVectors, out: Path, lines: Callable[[list[str], Matrix], Iterator[bytes]]) -> list[str]:
-    rows = [row for row, word in enumerate(vectors.words) if word and not UNWRITABLE.search(word)]
+    left_out = {row for row, word in enumerate(vectors.words) if not word or UNWRITABLE.search(word)}
+    rows = [row for row in range(len(vectors)) if row not in left_out]
     if not rows:
         raise X2StaticError(f"{out}: the format can hold none of the {len(vectors)} words; nothing was written")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -52,5 +53,4 @@ def _write(vectors: WordVectors, out: Path, lines: Callable[[list[str], Matrix],
         for start in range(0, len(rows), BLOCK_ROWS):
             block = rows[start : start + BLOCK_ROWS]
             file.write(b"".join(lines([vectors.words[row] for row in block], vectors.matrix[block])))
-    written = set(rows)
-    return [word for row, word in enumerate(vectors.words) if row not in written]
+    return [vectors.words[row] for row in sorted(left_out)]

@@ -1,7 +1,7 @@
 """The rows of a data set, over a network that fails now and then: Parquet files by row groups, others by reading on.
 
 The library's own streaming state skips and repeats rows (datasets#8145, #8308), so positions are numbers of rows. Rows
-that can only be read from the beginning are kept in the cache, in `RowSpool`.
+that are read from the beginning, of a stream or up to a limit, are kept in the cache, in `RowSpool`.
 """
 
 import logging
@@ -149,7 +149,9 @@ def may_pass(error: BaseException) -> bool:
     return False
 
 
-def rows_retried(read_from: Callable[[int], Iterable[Any]], start: int, what: str) -> Iterator[tuple[int, Any]]:
+def rows_retried(
+    read_from: Callable[[int], Iterable[Any]], start: int, what: str, place: str = ": row {}"
+) -> Iterator[tuple[int, Any]]:
     """Yield (row, value) from a row on; when the network fails, go on with the row in hand, up to five times."""
     row, failures = start, 0
     while True:
@@ -164,14 +166,15 @@ def rows_retried(read_from: Callable[[int], Iterable[Any]], start: int, what: st
             seconds = RETRY_WAITS[failures]
             failures += 1
             tries = f"trying again in {seconds:g} seconds ({failures} of {len(RETRY_WAITS)})"
-            logger.warning("%s: row %d: the network failed (%s); %s", what, row, first_line(error)[:200], tries)
+            where = what + place.format(row)
+            logger.warning("%s: the network failed (%s); %s", where, first_line(error)[:200], tries)
             time.sleep(seconds)
 
 
 def retried(call: Callable[[], Result], what: str) -> Result:
     """Return what a call returns, tried again while the network fails; it raises what the call raises."""
     # A thread that hangs cannot be interrupted, waiting for it can.
-    ((_, result),) = rows_retried(lambda _: [in_background(call).result()], 0, what)
+    ((_, result),) = rows_retried(lambda _: [in_background(call).result()], 0, what, place="")
     return cast(Result, result)
 
 

@@ -116,8 +116,11 @@ def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
         except UnicodeEncodeError as error:
             raise X2StaticError(f"corpus {spec!a}: the file name {str(item)!a} is no valid UTF-8; rename it") from error
     if not paths:
+        what = "no such file"
+        if Path(path).exists():
+            what = "the folder holds no file" if home.is_dir() else "neither a file nor a folder; pipe it in"
         raise X2StaticError(
-            f"corpus {spec}: no such file (hidden ones are not read); name one, a folder, a pattern such as "
+            f"corpus {spec}: {what} (hidden ones are not read); name one, a folder, a pattern such as "
             "'texts/**/*.jsonl.gz', hf://name/config:split#column, demo, or - for a pipe"
         )
     return FileSet(paths, str(home.resolve()), text_format, column or None, alone)

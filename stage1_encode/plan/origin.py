@@ -15,6 +15,7 @@ from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import corpus_groups
 from x2static.stage1_encode.teacher.files import TeacherFiles
+from x2static.stage1_encode.text.segmentation import log_words
 
 
 @dataclass(frozen=True)
@@ -104,4 +105,5 @@ def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str]
             f"{cache.path}: what is here would encode otherwise than the cache was made (cache != here): "
             f"{'; '.join(problems)}. Name its teacher with --model, and use the versions in its manifest.json"
         )
+    log_words(config.compat, config.language)
     return ChosenTeacher(config.model_copy(update=otherwise), files).load(wanted)

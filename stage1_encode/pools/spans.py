@@ -1,5 +1,7 @@
 """Spans of pieces in a batch, of contexts or of occurrences of words: their states, added up or averaged."""
 
+from functools import cached_property
+
 import numpy as np
 from torch import Tensor
 
@@ -25,9 +27,12 @@ class Spans:
         self.numbers: Ids = numbers  # (n_spans,) int64, the context or word of each
         self.lengths: Ids = stops - starts  # (n_spans,) int64, pieces of each
         self._positions = to_device(ranges(starts, self.lengths), states.device)
-        self._owners = self.of_pieces(np.arange(len(numbers)))
         weights = (1 / self.lengths).astype(np.float32) if averaged else None
         self._weights = None if weights is None else to_device(np.repeat(weights, self.lengths), states.device)
+
+    @cached_property
+    def _owners(self) -> Tensor:
+        return self.of_pieces(np.arange(len(self.numbers)))
 
     def of_pieces(self, values: Ids) -> Tensor:
         """Return, for each piece, the value of its span, (n_pieces,) int64 on the device, of (n_spans,) int64."""

@@ -18,8 +18,15 @@ ENCODERS = ("t5", "mt5", "umt5")
 BLOCK_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 MAX_WINDOW = 8192  # pieces; attention takes memory with the square of it
 DEFAULT_WINDOW = 512  # for a teacher whose configuration names no limit (T5)
-POSITIONS = ("max_position_embeddings", "max_encoder_position_embeddings", "n_positions")
-LIMITS = (*POSITIONS, "n_ctx", "max_seq_len", "max_sequence_length", "seq_length")
+LIMITS = (
+    "max_position_embeddings",
+    "max_encoder_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "max_sequence_length",
+    "seq_length",
+)
 
 
 def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
@@ -111,13 +118,13 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
     head = f"{whole.base_model_prefix}."  # before the names of a model that was saved with its head
     kept = (name.removeprefix(head) for name in loading["unexpected_keys"])
     beyond = sorted(name for name in kept if BLOCK_NUMBER.sub("#", name) in blocks)
-    problem = (
-        "lack {} of the model's tensors" if lacking else "hold {} tensors of layers that config.json does not have"
-    )
+    problem, end = "hold {} tensors of layers that config.json does not have", ""
+    if lacking:
+        problem, end = "lack {} of the model's tensors", ", or are not complete"
     if named := lacking or beyond:
         raise X2StaticError(
             f"model {folder}: its weight files {problem.format(len(named))} ({', '.join(named[:3])}); they do not "
-            "belong to this config.json, or are not complete"
+            f"belong to this config.json{end}"
         )
 
 

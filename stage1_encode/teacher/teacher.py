@@ -67,7 +67,7 @@ class Teacher:
         keep_few_kernels()
         self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)  # cuts text into its pieces
         self.device = device
-        self._name = files.name
+        self.name = files.name
         self._model = load_model(files.folder, getattr(torch, precision), trust_remote_code)
         self._call: Callable[..., Any] = self._model
         self.attention = str(self._model.config._attn_implementation)  # its attention implementation
@@ -90,13 +90,13 @@ class Teacher:
         self.window = held_window(self._model, self.tokenizer.max_length, self._padding)
         if self.window <= self.tokenizer.n_special:
             raise X2StaticError(
-                f"model {self._name}: it holds {self.window} pieces, {self.tokenizer.n_special} of them special "
+                f"model {self.name}: it holds {self.window} pieces, {self.tokenizer.n_special} of them special "
                 "tokens; there is no room for text"
             )
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
         if compiled:  # for any number and width of windows, and for all of the cores or some
             self._call = torch.compile(self._model, dynamic=True)
-            self._try((2, 3), f"--compile: torch cannot compile {self._name} here", "; leave --compile out")
+            self._try((2, 3), f"--compile: torch cannot compile {self.name} here", "; leave --compile out")
 
     @cached_property
     def n_layers(self) -> int:
@@ -143,19 +143,19 @@ class Teacher:
         largest = self.tokenizer.largest_id(parse_special)
         if largest >= self._rows:
             raise X2StaticError(
-                f"model {self._name}: its tokenizer has ids up to {largest}, its embedding matrix {self._rows} rows; "
+                f"model {self.name}: its tokenizer has ids up to {largest}, its embedding matrix {self._rows} rows; "
                 "they are not of one model"
             )
 
     def _layers(self, pieces: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs = self._call(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
         if not outputs.hidden_states:
-            raise X2StaticError(f"model {self._name}: it gives the states of its last layer alone; use --layer {LAST}")
+            raise X2StaticError(f"model {self.name}: it gives the states of its last layer alone; use --layer {LAST}")
         return (*outputs.hidden_states[:-1], outputs.last_hidden_state)
 
     def _probe_dim(self) -> int:
         """Return the width of the states, or say why there are none."""
-        problem = f"model {self._name}: {type(self._model).__name__} gives no hidden states for text"
+        problem = f"model {self.name}: {type(self._model).__name__} gives no hidden states for text"
         return self._try((1, 1), problem).shape[-1]
 
     def _try(self, shape: tuple[int, int], problem: str, remedy: str = "") -> torch.Tensor:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.stage1_encode.forks import Forks
-from tests.stage1_encode.runs import files_of
 from tests.teachers import make_teacher
 
 
@@ -67,6 +66,3 @@ def small_cache(run: Run, encode_options: tuple[str, ...], tmp_path_factory: pyt
     done = run("encode", *encode_options, "--cache", folder)
     assert done.status == 0, done.said
     return folder
-
-
-__all__ = ["Ran", "Run", "files_of"]

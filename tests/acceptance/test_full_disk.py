@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import files_of
 from tests.conftest import ROOT
+from tests.stage1_encode.runs import files_of
 
 # A disk of our own, in a mount namespace of our own, that goes away with the shell.
 SCRIPT = """

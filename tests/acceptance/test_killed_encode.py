@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.conftest import files_of
+from tests.stage1_encode.runs import files_of
 
 PHASES = {
     "in the middle of the teacher": ("x2static.stage1_encode.pools.contexts:ContextMeans.add", "after", 60),

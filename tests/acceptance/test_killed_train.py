@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import Run, files_of
+from tests.acceptance.conftest import Run
 from tests.conftest import ROOT
+from tests.stage1_encode.runs import files_of
 
 OPTIONS = ("--epochs", "2", "--min-count", "3", "--batch-size", "16", "--checkpoint-minutes", "0")
 RESULT = ("vectors.safetensors", "vocabulary.arrow", "word_segmentation.json")

@@ -45,6 +45,16 @@ def test_a_toy_task_is_learnt_by_every_weight_below_the_head(sentences, monkeypa
     assert all("pooler" in name for name in same), same
 
 
+def test_the_learning_rate_rises_to_its_highest_and_falls_towards_zero(sentences, monkeypatch):
+    rates, step = [], torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self, *rest: (rates.append(self.param_groups[0]["lr"]), step(self, *rest))
+    )
+    fine_tune(sentences, *toy_task(20, 0), [], FineTuning(lr=1e-3, epochs=1, batch_size=1, warmup=0.2))
+    assert np.array(rates[:5]) / 1e-3 == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    assert np.array(rates[4:]) / 1e-3 == pytest.approx(np.linspace(1, 1 / 16, 16))
+
+
 def test_a_run_repeats_exactly_for_a_seed_and_leaves_teacher_and_random_state_as_they_were(sentences):
     drawn = random.Random(2)
     texts = [english_sentence(drawn) for _ in range(64)]

@@ -47,10 +47,14 @@ def load(tmp_path: Path):
 @pytest.fixture
 def fasttext(tmp_path: Path) -> Path:
     """A .bin as fastText writes it: a trained model, one word of which is </s>."""
+    return save_fasttext(tmp_path, min_n=2)
+
+
+def save_fasttext(folder: Path, min_n: int) -> Path:
     sentences = [["walking", "walked", "naïve", "</s>", "새"], ["a", "walking", "of", "</s>"]] * 20
-    model = FastText(sentences, vector_size=7, bucket=50, min_n=2, max_n=4, min_count=1, epochs=1, workers=1)
-    save_facebook_model(model, str(tmp_path / "model.bin"))
-    return tmp_path / "model.bin"
+    model = FastText(sentences, vector_size=7, bucket=50, min_n=min_n, max_n=4, min_count=1, epochs=1, workers=1)
+    save_facebook_model(model, str(folder / "model.bin"))
+    return folder / "model.bin"
 
 
 @pytest.mark.parametrize(
@@ -71,9 +75,11 @@ def test_the_content_tells_the_format_and_the_vectors_are_as_gensim_reads_them(t
     np.testing.assert_array_equal(load(gzip.compress(path.read_bytes())).matrix, made.matrix)
 
 
-@pytest.mark.parametrize("name", ["lee_fasttext_new.bin", "crime-and-punishment.bin", "toy-model.bin", "own"])
-def test_a_bin_of_fasttext_gives_the_vectors_with_ngrams_and_the_counts(fasttext, load, name):
+@pytest.mark.parametrize("name", ["lee_fasttext_new.bin", "crime-and-punishment.bin", "toy-model.bin", "own", "minn 0"])
+def test_a_bin_of_fasttext_gives_the_vectors_with_ngrams_and_the_counts(fasttext, load, name, tmp_path):
     path = fasttext if name == "own" else gensim_data() / name
+    if name == "minn 0":
+        path = save_fasttext(tmp_path, min_n=0)
     made, keyed = load(path), load_facebook_vectors(path)
     assert made.origin["file"]["format"] == "fasttext-bin"
     assert made.words == keyed.index_to_key

@@ -2,9 +2,11 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.bias import PUBLISHED, WordLists, associate, read_tests, read_word_lists
@@ -61,6 +63,30 @@ def test_too_many_partitions_are_drawn_and_agree_with_all_of_them():
     assert first.score == pytest.approx(effect, abs=1e-6)
     assert first.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 5000))
     assert first == again != other
+
+
+@pytest.mark.parametrize(("n", "exact"), [(184_755, False), (184_756, True)])
+def test_p_is_exact_where_as_many_are_asked_for_as_there_are_partitions(n, exact, monkeypatch):
+    lists = lists_of(10, 10)  # 184,756 partitions
+    asked = []
+
+    def permutation_test(*_, n_resamples, **__):
+        asked.append(n_resamples)
+        return SimpleNamespace(pvalue=0.5)
+
+    monkeypatch.setattr(scipy.stats, "permutation_test", permutation_test)
+    assert associate(random_vectors(lists, seed=3), "t", lists, Draws(n)).exact == exact
+    assert asked == [np.inf if exact else n]
+
+
+def test_what_is_drawn_is_never_impossible():
+    lists = lists_of(10, 10)
+    vectors = random_vectors(lists)
+    towards = vectors.matrix[20:23].mean(axis=0) - vectors.matrix[23:].mean(axis=0)
+    matrix = vectors.matrix.copy()
+    matrix[:10], matrix[10:20] = towards, -towards  # the most unequal partition
+    extreme = WordVectors(vectors.words, matrix + 1e-3 * vectors.matrix, vectors.counts)
+    assert associate(extreme, "t", lists, Draws(500)).p == pytest.approx(1 / 501)
 
 
 def test_unknown_words_are_left_out_and_words_that_are_one_in_the_vocabulary_count_once():

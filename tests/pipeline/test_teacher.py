@@ -235,7 +235,7 @@ def test_wrong_usage_is_told_before_anything_is_loaded(more, named, capsys):
         ("no-rules", [], "without word segmentation rules", True),
         ("vectors", ["--tasks", "ANIMALS,PLANTS"], "no classification task PLANTS", True),
         ("vectors", ["--model", "./nothing"], "model ./nothing: no such folder", True),
-        ("vectors", ["--data", "nothing"], "nothing: no such file or folder", False),
+        ("vectors", ["--data", "nothing"], "nothing: no such folder", False),
         ("vectors", ["--pairs", "nothing.tsv"], "No such file or directory (nothing.tsv)", False),
         ("vectors", ["--pairs", "bad.tsv"], "bad.tsv, line 1: expected 3 columns", False),
         ("vectors", ["--pairs", "like.tsv", "--pairs", "like.csv"], "like.csv: two tasks of one name; rename", False),

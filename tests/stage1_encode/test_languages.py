@@ -1,5 +1,6 @@
 """Text of many scripts through stage one and stage two: Korean, Chinese, Japanese, Thai, and from right to left."""
 
+import json
 import subprocess
 import sys
 
@@ -100,3 +101,25 @@ def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(teacher, 
     with pytest.raises(X2StaticError, match=r"words are cut by: rjieba [\d.]+ != rules of the tokenizers library"):
         run(teacher, corpus, tmp_path / "cache", language="zh")
     assert files_of(tmp_path / "cache") == before
+
+
+@pytest.mark.parametrize("language", ["zh", "ja", "th"])
+def test_the_cache_and_the_log_say_what_cut_the_words(teacher, tmp_path, caplog, language):
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
+    with caplog.at_level("INFO", "x2static.stage1_encode"):
+        run(teacher, corpus, tmp_path / "cache", language=language)
+    rules = Cache.open(tmp_path / "cache").segmentation()
+    assert f"words: cut by {rules.name}" in caplog.messages
+    stored = json.loads(rules.rules)
+    assert stored["versions"] == LIBRARIES[stored["segmenter"]].versions
+
+
+@pytest.mark.usefixtures("without_segmenters")
+@pytest.mark.parametrize("language", ["zh", "ja", "th"])
+def test_without_the_library_the_log_says_what_a_word_is_then(teacher, tmp_path, caplog, language):
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
+    run(teacher, corpus, tmp_path / "cache", language=language)
+    [message] = [message for message in caplog.messages if message.startswith("words: ")]
+    assert "by itself" in message
+    assert "is-not-called-so is not installed" in message
+    assert f"pip install 'x2static[{language}]'" in message

@@ -3,6 +3,7 @@
 import functools
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,3 +200,26 @@ def test_what_is_raised_after_an_epoch_ends_the_run(cache: Path, whole_run: Path
     assert train(config(cache, tmp_path / "run"), after_epoch=enough)["resumed"]
     assert result(tmp_path / "run") == result(whole_run)
     assert heard == [WordVectors.load(whole_run).run["losses"][:1]]
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_those_before_it_and_the_run_goes_on_after(
+    cache: Path, whole_run: Path, tmp_path: Path
+):
+    wish = config(cache, tmp_path / "run", checkpoint_minutes=0)
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(checkpoint, "write_tensors", at(4, full, checkpoint.write_tensors))
+        train(wish)
+    assert [path.name for path in sorted((wish.out / "checkpoints").iterdir())] == ["0000000002", "0000000003"]
+    with single_thread():
+        assert train(wish)["resumed"]
+    assert result(wish.out) == result(whole_run)
+
+
+def test_training_works_outside_the_main_thread(cache: Path, whole_run: Path, tmp_path: Path):
+    with ThreadPoolExecutor(1) as thread, single_thread():
+        thread.submit(train, config(cache, tmp_path / "run")).result()
+    assert result(tmp_path / "run") == result(whole_run)

@@ -159,6 +159,8 @@ def test_a_run_is_not_continued_into_itself(cache: Path, whole_run: Path):
 
 def test_the_transform_counts_in_the_identity_and_a_missing_one_is_refused(small: Path, tmp_path: Path):
     train(config(small, tmp_path / "old", transform="center", epochs=1))
+    train(config(small, tmp_path / "next", transform="center", epochs=1, continue_run=tmp_path / "old", seed=5))
+    assert (tmp_path / "next" / TRANSFORM).read_bytes() == (tmp_path / "old" / TRANSFORM).read_bytes()
     whole = Predecessor.open(tmp_path / "old").content
     (tmp_path / "old" / TRANSFORM).unlink()
     assert Predecessor.open(tmp_path / "old").content != whole

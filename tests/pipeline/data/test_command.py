@@ -8,6 +8,7 @@ import pytest
 from tests.pipeline.data.conftest import make_set, tree
 from tests.pipeline.data.server import sends
 from tests.pipeline.ran import run_here
+from x2static.durable.storage import only_writer
 from x2static.pipeline import cli
 from x2static.pipeline.data.sources import SETS
 
@@ -105,3 +106,10 @@ def test_a_folder_in_the_place_of_a_file_is_named(server, instead, home, capsys)
         done = run_here(capsys, ["data", command])
         assert done.status == 1
         assert f"{home}/wordsim/tiny.tsv: a folder has the place of a file of tiny; move it away" in done.err
+
+
+def test_two_fetches_at_once_are_kept_apart(server, instead, home, capsys):
+    instead(make_set(server))
+    with only_writer(home, "data folder"):
+        assert cli.run(["data", "fetch"]) == 1
+    assert "another x2static process is writing" in capsys.readouterr().err

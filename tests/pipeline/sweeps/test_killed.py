@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,11 +67,21 @@ def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(
     assert result(trials / LONG) == whole
 
 
-def test_a_signal_to_the_group_stops_the_trials_with_their_state_saved(
-    met: tuple["subprocess.Popen[str]", list[str]], whole: tuple[bytes, bytes], tmp_path: Path
+@pytest.mark.parametrize(
+    "send",
+    [
+        pytest.param(lambda process: os.killpg(process.pid, signal.SIGINT), id="Ctrl-C, to the group"),
+        pytest.param(lambda process: process.terminate(), id="SIGTERM", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_a_signal_stops_the_trials_with_their_state_saved(
+    send: Callable[["subprocess.Popen[str]"], None],
+    met: tuple["subprocess.Popen[str]", list[str]],
+    whole: tuple[bytes, bytes],
+    tmp_path: Path,
 ):
     process, command = met
-    os.killpg(process.pid, signal.SIGINT)
+    send(process)
     _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "run the same command again to go on" in errors

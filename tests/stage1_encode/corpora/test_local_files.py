@@ -96,7 +96,10 @@ def test_the_cache_is_no_part_of_the_folder_that_it_lies_in(teacher, folder, tmp
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        *((name, "no such file") for name in ("empty", "*.nothing", "missing#text", "pipe")),
+        ("empty", r"the folder holds no file \(hidden ones are not read\)"),
+        ("*.nothing", "no such file"),
+        ("missing#text", "no such file"),
+        ("pipe", "neither a file nor a folder; pipe it in"),
         ("blank", "it holds no paragraph; nothing to encode"),
         ("linked", r"\S+link is gone, or a link to nowhere"),
     ],
