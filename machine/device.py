@@ -61,7 +61,6 @@ class ResultStream:
     """Copies results to the host on a stream of its own, beside the teacher's. A CPU's streams do nothing."""
 
     def __init__(self, device: torch.device) -> None:
-        """Make the stream on a device."""
         self._module: ModuleType = torch.get_device_module(device)
         self._stream = self._module.Stream()
 

@@ -29,18 +29,15 @@ class StopRequest:
     """Turns SIGINT and SIGTERM into a flag while it is entered; Python lets it do so in the main thread alone."""
 
     def __init__(self) -> None:
-        """Begin without a signal."""
         self.signal: signal.Signals | None = None
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> "StopRequest":
-        """Set the handlers."""
         if threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._receive) for each in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Put the handlers of before back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -38,7 +38,6 @@ class UnitSample(Record):
     n: int  # the number
 
     def __str__(self) -> str:
-        """Return it in words."""
         return f"one unit in {self.n}" if self.kind == "every" else f"the first {self.n} units"
 
 

@@ -12,25 +12,11 @@ from x2static.schemas.encoding import Record
 ObjectiveName = Literal["negative-sampling", "closed-form"]
 
 # Table 1 of the paper, and what its text and code say beside it: these stay, whatever the defaults become.
-PAPER = MappingProxyType(
-    {
-        "objective": "negative-sampling",
-        "transform": "none",
-        "dim": None,
-        "init": "uniform",
-        "epochs": 1,
-        "lr": 1e-3,
-        "schedule": "constant",
-        "warmup": 0.0,
-        "negatives": 10,
-        "negatives_mode": "target",
-        "noise_power": 0.5,
-        "subsample": 5e-6,
-        "min_count": 10,
-        "max_vocab": 750_000,
-        "batch_size": 128,
-    }
-)
+_SPACE = {"transform": "none", "dim": None, "init": "uniform"}
+_STEPS = {"epochs": 1, "lr": 1e-3, "schedule": "constant", "warmup": 0.0, "batch_size": 128}
+_SAMPLING = {"negatives": 10, "negatives_mode": "target", "noise_power": 0.5, "subsample": 5e-6}
+_WORDS = {"min_count": 10, "max_vocab": 750_000}
+PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, **_SAMPLING, **_WORDS})
 
 
 class TrainConfig(Record):

@@ -64,11 +64,9 @@ class WordVectors:
         return np.divide(self.matrix, np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
     def __len__(self) -> int:
-        """Return the number of words."""
         return len(self.words)
 
     def __contains__(self, word: object) -> bool:
-        """Return whether the vocabulary holds a word."""
         return word in self.index
 
     def __getitem__(self, word: str) -> npt.NDArray[np.float32]:

@@ -18,7 +18,7 @@ NAN, INFINITE = float("nan"), float("inf")
 
 
 # What the configuration may become.
-OTHERS = ("closed-form", "center", 64, "zeros", 9, 0.5, "cosine", 0.25, 3, "shared", 0.75, 0.1, 2, 7, 1)
+OTHERS = ("closed-form", "center", 64, "zeros", 9, 0.5, "cosine", 0.25, 1, 3, "shared", 0.75, 0.1, 2, 7)
 DEFAULTS = {name: (Any, value) for name, value in zip(PAPER, OTHERS, strict=True)}
 OtherDefaults = create_model("OtherDefaults", __base__=TrainConfig, **DEFAULTS)
 
