@@ -32,11 +32,7 @@ def test_a_cache_without_shards_opens_and_misses_them_all(tmp_path):
     [
         ("manifest.json", None, r"no cache here \(manifest\.json is missing\)"),
         ("manifest.json", b"{", r"manifest\.json: not valid JSON"),
-        (
-            "manifest.json",
-            {"format": 2, "surprise": 1},
-            r"this version of x2static writes \(format, surprise\)",
-        ),
+        ("manifest.json", {"format": 2, "surprise": 1}, r"this version of x2static writes \(format, surprise\)"),
         ("manifest.json", {"encoding": encoding().model_dump() | {"window": "wide"}}, r"\(encoding\.window\)"),
         ("manifest.json", {"encoding": encoding(window=128).model_dump()}, "fingerprint does not fit its encoding"),
         ("plans/0.json", {"unit": "ten"}, r"0\.json: not what this version of x2static writes \(unit\)"),

@@ -98,11 +98,7 @@ def test_the_default_rules_are_those_of_the_caches_that_exist():
             "彼女 は 新しい コンピューター を iphone と 2 台 買っ た 。",
         ),
         ("ja", "学生か\u3099本\u00adを", "学生 が 本 を"),
-        (
-            "th",
-            "ฉันไปอ่านหนังสือที่ห้องสมุดกับ COVID-19ในปี 2563 ต่าง ๆ",
-            "ฉัน ไป อ่านหนังสือ ที่ ห้องสมุด กับ covid - 19 ใน ปี 2563 ต่าง ๆ",
-        ),
+        ("th", "ฉันไปอ่านหนังสือที่ห้องสมุดกับ COVID-19ในปี 2563 ต่าง ๆ", "ฉัน ไป อ่านหนังสือ ที่ ห้องสมุด กับ covid - 19 ใน ปี 2563 ต่าง ๆ"),
     ],
 )
 def test_a_segmenter_cuts_what_has_no_spaces_and_leaves_the_rest(language, text, words):

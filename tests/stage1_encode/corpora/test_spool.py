@@ -70,11 +70,7 @@ def test_a_raised_limit_needs_no_input_and_takes_the_same_one(pipe, text, cache)
 
 @pytest.mark.parametrize(
     "change",
-    [
-        lambda data: data + b"More.\n",
-        lambda data: data[:-7],
-        lambda data: b"X" + data[1:],
-    ],
+    [lambda data: data + b"More.\n", lambda data: data[:-7], lambda data: b"X" + data[1:]],
     ids=["longer", "shorter", "changed"],
 )
 def test_other_text_is_refused_and_the_cache_stays(change, pipe, text, cache, tmp_path):
