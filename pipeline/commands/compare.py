@@ -16,7 +16,7 @@ from x2static.durable.storage import claim, only_writer
 from x2static.machine.packages import package_version, require
 from x2static.pipeline.compare.plan import COMPARED, CompareConfig
 from x2static.pipeline.options import FOLDER, build, common, finish, given, option, options
-from x2static.pipeline.terminal import ProgressLine, duration
+from x2static.pipeline.terminal import duration
 from x2static.schemas.baseline import METHODS
 
 if TYPE_CHECKING:
@@ -59,15 +59,13 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     config = _config(context, values, no_classification)
     teachers = ["encode"] if any("model" in METHODS[name].reads for name in config.baselines) else []
     require("train", "compare", *teachers)  # now, not after hours of training
-    from x2static.pipeline.cli import message
-    from x2static.pipeline.compare.comparison import COMPARISON, Comparison, identity
+    from x2static.pipeline.compare.comparison import COMPARISON, Comparison
     from x2static.pipeline.compare.report import Report
 
     started = time.monotonic()
-    ours = identity(config)
-    comparison = Comparison(config, ProgressLine, message)  # refuses before the folder is claimed
+    comparison = Comparison(config)  # refuses before the folder is claimed
     with only_writer(config.out, "comparison"):
-        claim(config.out, COMPARISON, "comparison", ours)
+        claim(config.out, COMPARISON, "comparison", comparison.identity)
         comparison.run()
         report = Report(comparison, _facts(comparison))
         report.write(config.out, results)

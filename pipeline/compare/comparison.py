@@ -3,16 +3,16 @@
 import errno
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
 from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.machine.progress import Report
 from x2static.pipeline.caches import sample
+from x2static.pipeline.cli import message
 from x2static.pipeline.compare import curve, scores
 from x2static.pipeline.compare.plan import CompareConfig, Step, methods, steps_of
 from x2static.pipeline.compare.tables import read_tables
+from x2static.pipeline.terminal import ProgressLine
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.manifest import UnitSample
 from x2static.schemas.vectors import RUN
@@ -22,46 +22,37 @@ logger = logging.getLogger(__name__)
 
 COMPARISON = "comparison.json"  # what the vectors of a comparison have in common, in its folder
 TROUBLES_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-Progress = Callable[[str], AbstractContextManager[Report]]
 Result = TypeVar("Result")
-
-
-def identity(config: CompareConfig) -> dict[str, Any]:
-    """Return what all vectors of a comparison have in common. Raises X2StaticError: the cache is not whole."""
-    if config.cache is None:
-        return {"cache_content": None}
-    content = content_of(list(choose_shards(Cache.open(config.cache)).values()))
-    return {"cache_content": content, "min_count": config.min_count, "max_vocab": config.max_vocab}
 
 
 class Comparison:
     """A comparison under way; its folder's lock is the caller's."""
 
-    def __init__(self, config: CompareConfig, progress: Progress, describe: Callable[[Exception], str]) -> None:
+    def __init__(self, config: CompareConfig) -> None:
         """Plan, and read all input: what is wrong with it (X2StaticError) is said now, not after hours of training."""
-        self.config, self._progress, self._describe = config, progress, describe
+        self.config = config
+        self.identity: dict[str, Any] = {"cache_content": None}  # what all vectors of the comparison have in common
+        # the cache; None where only finished runs are compared
+        self.whole = Cache.open(config.cache) if config.cache is not None else None
+        if self.whole is not None:
+            content = content_of(list(choose_shards(self.whole).values()))
+            self.identity = {"cache_content": content, **config.model_dump(include={"min_count", "max_vocab"})}
         self.data = scores.Data(config)
         self.published = read_tables(config.reference)  # rows of the paper's tables, by the names of their files
         self.steps = [step for method in methods(config) for step in steps_of(method, config)]
-        # the cache; None where only finished runs are compared
-        self.whole = Cache.open(config.cache) if config.cache is not None else None
         self.sizes = curve.sizes_of(config, self.whole) if self.whole is not None else []
         self.points = curve.points_of(config, self.sizes)
         self.failures: dict[str, str] = {}  # what went wrong in this call, by the names of the steps
         self._missing: set[str] = set()  # steps whose vectors could not be made as asked for; others may be there
         if "figure1" in config.only and len(self.sizes) < 2:
             what = f"the cache has {self.sizes[0].units} units" if self.sizes else "there is no cache"
-            raise X2StaticError(
-                f"--only figure1: a curve needs two sizes, and {what}; give --sizes, or a --cache of more units "
-                "(`x2static encode --unit`)"
-            )
+            more = "give --sizes, or a --cache of more units (`x2static encode --unit`)"
+            raise X2StaticError(f"--only figure1: a curve needs two sizes, and {what}; {more}")
         if self.whole is not None and config.words:
             known = set(curve.words_of(self.whole, config))
             if missing := [word for word in config.words if word not in known]:
-                raise X2StaticError(
-                    f"--words {', '.join(missing)}: not in the cache's vocabulary of {len(known):,} words; see their "
-                    "spelling, and --min-count"
-                )
+                what = f"not in the cache's vocabulary of {len(known):,} words; see their spelling, and --min-count"
+                raise X2StaticError(f"--words {', '.join(missing)}: {what}")
 
     def run(self) -> None:
         """Do what is left to do. Raises Interrupted by a signal, with the state saved."""
@@ -122,13 +113,13 @@ class Comparison:
         try:
             if title is None:
                 return work()
-            with self._progress(title) as report:
+            with ProgressLine(title) as report:
                 return work(report=report)
         except Interrupted:
             raise
         except Exception as error:  # whatever a method comes to, the others are compared
             if isinstance(error, OSError) and error.errno in TROUBLES_OF_ALL:
                 raise
-            self.failures[name] = self._describe(error)
+            self.failures[name] = message(error)
             logger.warning("%s: %s", name, self.failures[name])
             return None

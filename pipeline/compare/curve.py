@@ -5,16 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from x2static.durable import storage
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import (
-    TEMPORARY,
-    canonical_json,
-    link_or_copy,
-    only_writer,
-    read_json,
-    remove_leftovers,
-    write_atomically,
-)
 from x2static.machine.progress import Report
 from x2static.pipeline.compare.plan import CompareConfig, Step, methods, our_methods, steps_of
 from x2static.schemas.cache import Cache, totals
@@ -38,12 +30,12 @@ class Size(NamedTuple):
     def seconds(self) -> float:
         """Return how long the teacher read for ASE's sums of this size, beyond those of the size before it."""
         file = self.folder / READING
-        return float(read_json(file)["seconds"]) if file.is_file() else 0.0
+        return float(storage.read_json(file)["seconds"]) if file.is_file() else 0.0
 
     def keep_seconds(self, seconds: float) -> None:
         """Write down how long the teacher has read."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / READING, canonical_json({"seconds": round(seconds, 3)}))
+        storage.write_atomically(self.folder / READING, storage.canonical_json({"seconds": round(seconds, 3)}))
 
 
 def sizes_of(config: CompareConfig, cache: Cache) -> list[Size]:
@@ -123,17 +115,11 @@ def carry(source: Path, target: Path) -> bool:
     """Give a corpus the file of sums of a smaller one that it begins with; return whether it had none."""
     if not source.is_file():
         return False
-    with only_writer(target.parent, "baseline's state"):
+    with storage.only_writer(target.parent, "baseline's state"):
         if target.is_file():
             return False
-        remove_leftovers(target.parent)
-        temporary = target.with_name(TEMPORARY + target.name)
-        link_or_copy(source, temporary)
+        storage.remove_leftovers(target.parent)
+        temporary = target.with_name(storage.TEMPORARY + target.name)
+        storage.link_or_copy(source, temporary)
         temporary.replace(target)
     return True
-
-
-def read_before(sizes: Sequence[Size]) -> tuple[float, int]:
-    """Return what the whole cache took over of ASE's sums of smaller sizes: the teacher's seconds, and units."""
-    seconds = sizes[-1].seconds() if sizes else 0.0
-    return (seconds, max((size.units for size in sizes if not size.whole), default=0)) if seconds else (0.0, 0)

@@ -13,15 +13,10 @@ from pydantic import ConfigDict
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json, hash_file
+from x2static.evaluation import word_similarity
 from x2static.evaluation.draws import RESAMPLES, Draws
 from x2static.evaluation.word_pairs import find_word_pairs
-from x2static.evaluation.word_similarity import (
-    SimilarityScore,
-    evaluate_word_similarity,
-    paired_differences,
-    read_datasets,
-    score_together,
-)
+from x2static.evaluation.word_similarity import SimilarityScore, evaluate_word_similarity, read_datasets
 from x2static.machine.progress import Report
 from x2static.pipeline import records
 from x2static.pipeline.compare.plan import CompareConfig, Step
@@ -222,29 +217,27 @@ def only(vectors: WordVectors, words: Iterable[str]) -> WordVectors:
     return WordVectors([vectors.words[row] for row in rows], vectors.matrix[rows], vectors.counts[rows])
 
 
-def vectors_of_pairs(steps: Iterable[Step], config: CompareConfig) -> dict[str, WordVectors]:
-    """Return of each step's vectors those that word similarity needs, by the names of the steps."""
-    pairs = [pair for of_one in read_datasets(config.data).values() for pair in of_one]
-    words = {word for pair in pairs for word in (pair.first, pair.second)}
-    words |= {word.lower() for word in words}
-    return {step.name: only(WordVectors.load(step.folder), words) for step in steps}
-
-
 def on_common_pairs(
-    vectors: Mapping[str, WordVectors], config: CompareConfig, differences: bool = False
-) -> dict[str, list[SimilarityScore]]:
-    """Return scores on the pairs that all sets of vectors cover, by name, or how far they are above the first set's.
+    steps: Iterable[Step], config: CompareConfig, differences: bool = False
+) -> tuple[dict[str, list[SimilarityScore]], dict[str, list[SimilarityScore]]]:
+    """Return scores on the pairs that all cover and, with `differences`, how much more those of seed 0 are.
 
-    The evaluation does not warn again of data sets that few pairs of are covered: the tables tell it. Raises
-    X2StaticError: no pair is covered by all.
+    Both by the names of the steps; the differences are from the first step of seed 0. The evaluation does not warn
+    again of data sets that few pairs of are covered: the tables tell it. Raises X2StaticError: all cover no pair.
     """
+    datasets = read_datasets(config.data)
+    words = {word for pairs in datasets.values() for pair in pairs for word in (pair.first, pair.second)}
+    words |= {word.lower() for word in words}
+    vectors = {step.name: only(WordVectors.load(step.folder), words) for step in steps}
+    compared = {step.name: vectors[step.name] for step in steps if step.seed == 0}
     evaluation = logging.getLogger("x2static.evaluation")
     level = evaluation.level
     evaluation.setLevel(logging.ERROR)
     try:
-        if not differences:
-            return score_together(vectors, config.data)
-        sets = averaged(list(read_datasets(config.data)))
-        return paired_differences(vectors, config.data, Draws(RESAMPLES), common=True, averaged=sets)
+        scores = word_similarity.score_together(vectors, config.data)
+        if not differences or len(compared) < 2:
+            return scores, {}
+        sets, draws = averaged(list(datasets)), Draws(RESAMPLES)
+        return scores, word_similarity.paired_differences(compared, config.data, draws, common=True, averaged=sets)
     finally:
         evaluation.setLevel(level)

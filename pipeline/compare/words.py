@@ -43,10 +43,8 @@ def words_section(steps: Sequence[Step], chosen: Sequence[str]) -> Section:
             )
             points, shares = principal_plane(vectors, mapped)
             pictures.append(Picture("map", caption, word_map(points, mapped, shares), wide=True))
-    text = (
-        f"Nearest neighbours by cosine among the {len(common):,} most frequent words that all methods have, seed 0 of "
-        "each."
-    )
+    among = f"the {len(common):,} most frequent words that all methods have"
+    text = f"Nearest neighbours by cosine among {among}, seed 0 of each."
     tables = [neighbour_table(word, {method: near[word] for method, near in columns.items()}) for word in words]
     return Section("Words and their neighbours", [text], (), tables, pictures)
 
