@@ -18,19 +18,13 @@ VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sent
 
 
 def check_folder(folder: Path, append: bool) -> None:
-    """Refuse a folder that is neither a cache, nor the beginning of one, nor empty; to append, it must be a cache.
-
-    Raises X2StaticError: it is a file, or holds other things.
-    """
+    """Refuse a folder that is neither a cache, nor the beginning of one, nor empty; to append, it must be a cache."""
     if may_become_cache(folder) and append:
         raise X2StaticError(f"--append: no cache in {folder} to add to; leave out --append to make one")
 
 
 def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encoding:
-    """Put together all that can change a vector; `behaviour` is what only a loaded teacher tells (`Encoder`).
-
-    The layer is that asked for, by its one name. Raises X2StaticError: there is no such layer.
-    """
+    """Put together all that can change a vector; `behaviour` is what only a loaded teacher tells (`Encoder`)."""
     config, files, layer = teacher.config, teacher.files, teacher.config.layer
     if layer != LAST:
         layer = canonical_layer(layer, claimed_layers(read_config(files.folder, config.trust_remote_code)))
@@ -48,10 +42,7 @@ def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encodi
 
 
 def check_encoding(cache: Cache, teacher: ChosenTeacher) -> None:
-    """Refuse a cache that was made otherwise, before the teacher is loaded.
-
-    Raises X2StaticError: with each field that differs, and both values; or the cache is a sample of another.
-    """
+    """Refuse a cache that was made otherwise, with all that differs, or a sample, before the teacher is loaded."""
     if problems := encoding_differences(cache, teacher):
         raise X2StaticError(
             f"{cache.path}: this cache was made otherwise (cache != asked for): {'; '.join(problems)}. "
@@ -72,19 +63,16 @@ def encoding_differences(cache: Cache, teacher: ChosenTeacher) -> list[str]:
     behaviour = theirs.model_dump(include={"window", "attention", "dim"})
     if not (problems := differences(theirs, _encoding_of(teacher, behaviour))):
         return []
-    names = [cache.segmentation().name, choose_words(config.compat, config.language).name]
-    if names[0] != names[1]:  # the hashes alone tell nobody which library to install
-        problems.append(f"words are cut by: {names[0]} != {names[1]}")
+    held, asked = cache.segmentation().name, choose_words(config.compat, config.language).name
+    if held != asked:  # the hashes alone tell nobody which library to install
+        problems.append(f"words are cut by: {held} != {asked}")
     if cache.manifest.teacher != config.model:
         problems.insert(0, f"model: {cache.manifest.teacher!r} != {config.model!r}")
     return problems
 
 
 def check_teacher(cache: Cache, encoder: Encoder) -> None:
-    """Compare what only a loaded teacher tells; another version of transformers may choose another attention.
-
-    Raises X2StaticError: with each field that differs, and both values.
-    """
+    """Refuse a teacher that behaves otherwise once loaded; another transformers may choose another attention."""
     theirs = cache.manifest.encoding
     if problems := differences(theirs, theirs.model_copy(update=encoder.behaviour)):
         raise X2StaticError(

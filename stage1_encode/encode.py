@@ -1,7 +1,7 @@
 """Stage one as a whole: corpora through the teacher, once, into the shards of a cache.
 
 One process owns the cache's folder while it holds the lock: it alone writes manifest and plans, removes leftovers, and
-gives a shard its name (`_commit`). It makes a job of each unit that has no shard yet, or lacks a pool, and gives the
+gives a shard its name (`Work.do`). It makes a job of each unit that has no shard yet, or lacks a pool, and gives the
 jobs to an engine. The engine's workers, in this process or in others, write only what they stage: the folder
 `.tmp-NNNNNN` of a unit, which one worker has at a time. So whatever is killed, and whenever, a shard is whole or
 absent; what a dead worker staged is thrown away, and its unit is another's, or the next call's.
@@ -22,14 +22,13 @@ from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan
 from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, shard_name, staged_folder
 from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create
-from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs, write_plans
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
 from x2static.stage1_encode.text.preparation import pick_workers
 from x2static.stage1_encode.text.segmentation import log_words
-from x2static.stage1_encode.worker import Engine, Job, Staged, Worker, run_here
+from x2static.stage1_encode.worker import Engine, Job, Worker, run_here
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +38,13 @@ def encode(
 ) -> dict[str, int | float]:
     """Encode what is not encoded yet; asked again for a finished cache, only say so.
 
-    Args:
-        config: what to encode, how and where to.
-        report: called with the progress in paragraphs.
-        pools: what is taken from the teacher's states besides the contexts; shards that lack it get it.
-        engine: brings jobs to workers; one worker in this process, if nothing else is given.
+    `report` is called with the progress in paragraphs. `pools` are taken from the teacher's states besides the
+    contexts; shards that lack one get it. `engine` brings jobs to workers.
 
-    Returns:
-        shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second, padding (as a
-        share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts the
-        whole cache or, with `part`, the shards of the part.
-
-    Raises:
-        X2StaticError: the model, the corpus or the cache cannot be used as asked; what is committed stays.
+    Returns shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second, padding (as
+    a share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts the whole
+    cache or, with `part`, the shards of the part. Raises X2StaticError: the model, the corpus or the cache cannot be
+    used as asked; what is committed stays.
     """
     started = time.perf_counter()
     teacher, words = ChosenTeacher(config), wanted_words(pools)
@@ -69,7 +62,14 @@ def encode(
             cache = create(teacher, loaded.behaviour, planned)
             if config.encoders > 1:
                 loaded = None  # each of them loads the teacher; here it would take memory
-        plans, markers = _prepare(config, corpora, cache)
+        plans, (markers, damaged) = cache.plans(), cache.committed()
+        added = plan_rest(config, match(config, corpora, cache.path, plans), cache.path, plans, markers)
+        for index, reason in damaged.items():  # without a valid marker there is no shard
+            logger.warning("shard %s is encoded again: %s", shard_name(index), reason)
+            shutil.rmtree(cache.shards_folder / shard_name(index))
+        remove_leftovers(cache.shards_folder)
+        write_plans(cache, added)
+        plans += added.values()
         resumed = set(filter(part.takes, markers))
         work = Work(cache, plans, markers, pools, part)
         whose = f"{cache.path}: part {part}" if config.part else str(cache.path)
@@ -110,23 +110,6 @@ def encode(
     }
 
 
-def _prepare(config: EncodeConfig, corpora: list[Corpus], cache: Cache) -> tuple[list[Plan], dict[int, Marker]]:
-    """Check what a cache holds, tidy it up and plan what is asked for.
-
-    Returns all its plans, and the markers of its valid shards by number. A shard without a valid marker does not exist,
-    and is removed.
-    """
-    plans = cache.plans()
-    markers, damaged = cache.committed()
-    added = plan_rest(config, match(config, corpora, cache.path, plans), cache.path, plans, markers)
-    for index, reason in damaged.items():
-        logger.warning("shard %s is encoded again: %s", shard_name(index), reason)
-        shutil.rmtree(cache.shards_folder / shard_name(index))
-    remove_leftovers(cache.shards_folder)
-    write_plans(cache, added)
-    return [*plans, *added.values()], markers
-
-
 @dataclass
 class Work:
     """What there is to do for a cache, and the doing of it; the caller owns the folder."""
@@ -140,10 +123,7 @@ class Work:
     n_padded: int = 0  # the same, with padding
 
     def jobs(self) -> list[Job]:
-        """Return a job for each unit of the part that has no shard yet, or whose shard lacks a pool.
-
-        Raises X2StaticError: a shard has a pool of other settings.
-        """
+        """Return a job for each unit of the part that has no shard yet, or whose shard lacks a pool."""
         names = [pool.name for pool in self.pools]
         jobs: list[Job] = []
         for number, (plan, shards) in enumerate(zip(self.plans, plan_shards(self.plans), strict=True)):
@@ -156,7 +136,7 @@ class Work:
         return jobs
 
     def _lacking(self, index: int, marker: Marker) -> tuple[str, ...]:
-        """Return the pools that a shard lacks."""
+        """Return the pools that a shard lacks. Raises X2StaticError: it has one of other settings."""
         shard = Shard(self.cache.shards_folder / shard_name(index), marker)
         there = {pool.name: shard.pool(pool.name) for pool in self.pools}
         for pool in self.pools:
@@ -189,22 +169,17 @@ class Work:
                 started = time.perf_counter()
                 report(Progress(read, total, "paragraphs", about=not counted))
                 for staged in results:
-                    self._commit(staged)
+                    job, shards = staged.job, self.cache.shards_folder
+                    if job.marker is not None:
+                        commit_pools(shards, job.shard, job.pools)
+                    else:
+                        # A damaged shard of this number, which `repair` leaves until there is a better one, goes now.
+                        commit_folder(staged_folder(shards, job.shard), shards / shard_name(job.shard), replace=True)
+                    self.markers[job.shard] = staged.marker
+                    self.n_read, self.n_padded = self.n_read + staged.n_read, self.n_padded + staged.n_padded
                     n_paragraphs = staged.marker.unit.paragraphs
-                    read, total = read + n_paragraphs, total + n_paragraphs - staged.job.unit.paragraphs
+                    read, total = read + n_paragraphs, total + n_paragraphs - job.unit.paragraphs
                     rate = f"{self.n_read / (time.perf_counter() - started):,.0f} tokens/s"
                     report(Progress(read, total, "paragraphs", rate, about=not counted and read != total))
         finally:
             remove_leftovers(self.cache.shards_folder)
-
-    def _commit(self, staged: Staged) -> None:
-        """Give a shard, or what is added to one, its name."""
-        shards, index = self.cache.shards_folder, staged.job.shard
-        if staged.job.marker is not None:
-            commit_pools(shards, index, staged.job.pools)
-        else:
-            # A damaged shard of this number, which `repair` leaves until there is a better one, goes now.
-            commit_folder(staged_folder(shards, index), shards / shard_name(index), replace=True)
-        self.markers[index] = staged.marker
-        self.n_read += staged.n_read
-        self.n_padded += staged.n_padded

@@ -2,11 +2,11 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy.typing as npt
 import torch
@@ -49,10 +49,7 @@ class EncodedUnit:
 
     def contexts(self) -> npt.NDArray[Any]:
         """Wait for the context vectors and return them, (n_contexts, dim), whatever they are."""
-        means = self.pools[CONTEXTS]
-        if not isinstance(means, ContextMeans):
-            raise TypeError(f"{CONTEXTS} are {type(means).__name__}")
-        return means.read()
+        return cast(ContextMeans, self.pools[CONTEXTS]).read()
 
 
 @contextmanager
@@ -76,13 +73,9 @@ class Encoder:
     """
 
     def __init__(self, preparer: Preparer, teacher: Teacher, max_tokens: int | None = None) -> None:
-        """Put what cuts text before a teacher.
-
-        `max_tokens` are the pieces in a batch, padding included; None for what suits the device. They are halved where
-        its memory runs out.
-        """
         self.preparer, self.teacher = preparer, teacher
         device = teacher.device
+        # pieces in a batch, padding included; halved where the device's memory runs out
         self.max_tokens = max_tokens or MAX_TOKENS[device.type]
         self.n_tokens = self.n_padded = 0  # pieces that were read, without and with padding
         self.lanes = min(MOST_LANES, torch.get_num_threads()) if device.type == "cpu" else 1
@@ -107,10 +100,7 @@ class Encoder:
         self._trimmer = Trimmer(n_bytes)
 
     def encode(self, portions: Iterable[PreparedText], unit: str, pools: Sequence[Pool] = (Contexts(),)) -> EncodedUnit:
-        """Run the teacher over a unit, as `read` does, and let pools take what they want.
-
-        An accelerator may still be at it when this returns; `UnitPool.write` waits for it.
-        """
+        """Let pools take what they want of a unit, as `read` does; `UnitPool.write` waits for what still goes on."""
         begun = {pool.name: pool.begin(self.shape) for pool in pools}
         n_read, n_padded = self.n_tokens, self.n_padded
         words = self.read(portions, unit, list(begun.values()), any(pool.all_layers for pool in pools))
@@ -123,9 +113,13 @@ class Encoder:
     ) -> UnitWords:
         """Run the teacher over a unit, give its states to accumulators, and return its words; one unit at a time.
 
-        Each portion, in corpus order, is asked for when the teacher is about to need it. Raises X2StaticError: the
-        device has not the memory for one window; `unit` is named.
+        Each portion, in corpus order, is asked for when the teacher is about to need it. What accumulators take of a
+        batch they take in its lane: the states then go where they were made, before the lane's next batch. They add it
+        in one order, however many lanes there are. Raises X2StaticError: the device has not the memory for one window;
+        `unit` is named.
         """
+        if self._reading:
+            raise RuntimeError(f"{unit}: another unit is being read")
         words = UnitWords()
 
         def begun() -> Iterator[PreparedText]:
@@ -136,39 +130,7 @@ class Encoder:
                 words.add(text)
                 yield text
 
-        def take(batch: list[Window]) -> tuple[int, Parts]:
-            if all_layers:
-                layers, chosen = self.teacher.layers(batch), self.teacher.layer
-                states = States(layers[-1 if chosen == LAST else chosen], layers)
-            else:
-                states = States(self.teacher.states(batch))
-            rows, width, _ = states.chosen.shape
-            return rows * width, [accumulator.take(batch, states) for accumulator in accumulators]
-
-        with closing(self._read(begun(), unit, take)) as results:
-            for parts in results:
-                for accumulator, part in zip(accumulators, parts, strict=True):
-                    accumulator.add(part)
-        return words
-
-    def batches(self, portions: Iterable[PreparedText]) -> Iterator[list[list[Window]]]:
-        """Yield the batches that each portion of a unit lets the teacher read, whatever else is still to come."""
-        batches = Batches(self.teacher.window)
-        for text in portions:
-            yield batches.add(text.packed, text.last, self.max_tokens)
-            if text.last:  # an error in reading on is not this unit's
-                return
-
-    def _read(
-        self, portions: Iterable[PreparedText], unit: str, take: Callable[[list[Window]], tuple[int, Parts]]
-    ) -> Generator[Parts, None, None]:
-        """Yield what is taken of each batch, in one order however many lanes there are.
-
-        It is taken in the lane: the states themselves then go where they were made, before the lane's next batch.
-        """
-        if self._reading:
-            raise RuntimeError(f"{unit}: another unit is being read")
-        coming, waiting = self.batches(portions), deque[list[Window]]()
+        coming, waiting = self.batches(begun()), deque[list[Window]]()
         with shared_cores(self.lanes):
             try:
                 while True:
@@ -178,9 +140,9 @@ class Encoder:
                         if not waiting:
                             break
                         batch = waiting.popleft()
-                        self._reading.append((batch, self._threads.submit(take, batch)))
+                        self._reading.append((batch, self._threads.submit(self._take, batch, accumulators, all_layers)))
                     if not self._reading:
-                        return
+                        return words
                     wait([self._reading[0][1]])  # interrupted here, it is still one that `_drop` waits for
                     batch, result = self._reading.popleft()
                     if isinstance(result.exception(), torch.OutOfMemoryError):
@@ -193,11 +155,30 @@ class Encoder:
                     n_padded, parts = result.result()
                     self.n_padded += n_padded
                     self.n_tokens += sum(len(window.pieces) for window in batch)
-                    yield parts
+                    for accumulator, part in zip(accumulators, parts, strict=True):
+                        accumulator.add(part)
                     del result, parts
                     self._trimmer.after_batch()
             finally:
                 self._drop()
+
+    def batches(self, portions: Iterable[PreparedText]) -> Iterator[list[list[Window]]]:
+        """Yield the batches that each portion of a unit lets the teacher read, whatever else is still to come."""
+        batches = Batches(self.teacher.window)
+        for text in portions:
+            yield batches.add(text.packed, text.last, self.max_tokens)
+            if text.last:  # an error in reading on is not this unit's
+                return
+
+    def _take(self, batch: list[Window], accumulators: Sequence[Accumulator], all_layers: bool) -> tuple[int, Parts]:
+        """Read a batch; return its pieces with padding, and what is taken of its states."""
+        if all_layers:
+            layers, chosen = self.teacher.layers(batch), self.teacher.layer
+            states = States(layers[-1 if chosen == LAST else chosen], layers)
+        else:
+            states = States(self.teacher.states(batch))
+        rows, width, _ = states.chosen.shape
+        return rows * width, [accumulator.take(batch, states) for accumulator in accumulators]
 
     def _drop(self) -> list[list[Window]]:
         """Drop what was begun, wait until nothing of it runs, and return the dropped batches."""
@@ -212,10 +193,8 @@ class Encoder:
             torch.cuda.empty_cache()
         longest = len(batch[0].pieces)
         if len(batch) == 1:
-            raise X2StaticError(
-                f"{unit}: the device's memory does not hold one window of {longest} pieces; choose --device cpu, or a "
-                "smaller teacher"
-            )
+            problem = f"the device's memory does not hold one window of {longest} pieces"
+            raise X2StaticError(f"{unit}: {problem}; choose --device cpu, or a smaller teacher")
         self.max_tokens = max(longest, len(batch) * longest // 2)
         logger.warning("out of memory on the device: going on with batches of %d pieces", self.max_tokens)
 
@@ -236,21 +215,17 @@ class ChosenTeacher:
         embeddings for special tokens, which a text may name there.
         """
         config, words = self.config, choose_words(self.config.compat, self.config.language)
-        teacher = Teacher(
-            self.files, self.precision, self.device, config.trust_remote_code, config.layer, config.compile
-        )
+        options = (config.trust_remote_code, config.layer, config.compile)
+        teacher = Teacher(self.files, self.precision, self.device, *options)
         tokenizer, splitter = teacher.tokenizer, SentenceSplitter(config.language)
         limits = (config.min_sentences, config.min_characters)
-        preparer: Preparer
         if config.compat is None:
             numbers = {word: number for number, word in enumerate(wanted)}
-            preparer = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, numbers)
-        else:
-            teacher.check_ids(parse_special=True)
-            preparer = PaperPreparer(tokenizer, splitter, config.context, *limits)
-            if preparer.window > teacher.window:
-                raise X2StaticError(
-                    f"--compat paper reads {preparer.window} pieces at once, this teacher holds {teacher.window}; "
-                    "leave --compat out, or choose another teacher"
-                )
-        return Encoder(preparer, teacher)
+            default = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, numbers)
+            return Encoder(default, teacher)
+        teacher.check_ids(parse_special=True)
+        paper = PaperPreparer(tokenizer, splitter, config.context, *limits)
+        if paper.window > teacher.window:
+            problem = f"--compat paper reads {paper.window} pieces at once, this teacher holds {teacher.window}"
+            raise X2StaticError(f"{problem}; leave --compat out, or choose another teacher")
+        return Encoder(paper, teacher)

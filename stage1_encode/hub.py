@@ -25,8 +25,7 @@ def answered(call: Callable[[], Result], seconds: float | None) -> Result:
     future = in_background(call)
     if wait([future], seconds).not_done:
         raise TimeoutError(f"no answer within {seconds:g} seconds")
-    error = future.exception()
-    if error is None:
+    if (error := future.exception()) is None:
         return future.result()
     if isinstance(error, (HfHubHTTPError, ValueError)) or disk_is_full(error):
         raise error

@@ -30,14 +30,10 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
     A damaged shard stays until its successor is whole. A damaged pool is dropped: what was asked of it is not recorded.
     Run again after it was stopped, this goes on.
 
-    Returns:
-        shards, shards_encoded, damaged (a line for each damaged shard), pools_dropped (likewise), leftovers (names that
-        were removed), strangers (a line for each file in a shard that is not its own; they stay), segmentation_mended,
-        seconds, cache_bytes.
-
-    Raises:
-        X2StaticError: the cache holds shards of another encoding, or teacher or text are not found as they were;
-            no shard is removed then.
+    Returns shards, shards_encoded, damaged (a line for each damaged shard), pools_dropped (likewise), leftovers (names
+    that were removed), strangers (a line for each file in a shard that is not its own; they stay), segmentation_mended,
+    seconds, cache_bytes. Raises X2StaticError: the cache holds shards of another encoding, or teacher or text are not
+    found as they were; no shard is removed then.
     """
     started = time.perf_counter()
     cache = Cache.open(folder)
@@ -56,8 +52,7 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
                 work.do(work.jobs(), sources, lambda: worker, run_here, report)
         else:
             logger.info("%s: every shard is there and whole, nothing is encoded", folder)
-        planned = {index for shards in plan_shards(plans) for index in shards}
-        for index in damaged.keys() - planned:  # none will be encoded in its place
+        for index in damaged.keys() - set(range(plan_shards(plans)[-1].stop)):  # none will be encoded in its place
             shutil.rmtree(cache.shards_folder / shard_name(index))
     return {
         "shards": len(markers),
@@ -88,10 +83,9 @@ def _remove_leftovers(cache: Cache) -> list[str]:
 
 
 def _inspect(cache: Cache) -> tuple[dict[int, Marker], dict[int, str], list[str], list[str]]:
-    """Hash every shard, and drop damaged pools.
+    """Hash every shard, and drop damaged pools; X2StaticError: a shard is of another encoding, or a newer x2static.
 
-    Returns the markers of the sound shards, what ails the others, the pools that were damaged, and files that are
-    nobody's. Raises X2StaticError: a shard is from another encoding, or a newer version of x2static.
+    Returns the markers of the sound shards, what ails the others, the pools that were damaged, and nobody's files.
     """
     markers, damaged, dropped, strangers = dict[int, Marker](), dict[int, str](), list[str](), list[str]()
     for index in cache.indices():

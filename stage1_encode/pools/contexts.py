@@ -37,13 +37,12 @@ BatchSums = tuple[Ids, Ids, torch.Tensor]
 class ContextMeans(UnitPool):
     """The mean of the teacher's states over the pieces of each context, added up in float32 on the teacher's device.
 
-    A context that lies in one window, as nearly all do, is stored as soon as its batch is read; only those that are
-    spread over several keep a float32 sum, so that a unit takes hardly more memory than what is stored of it.
+    A context of one window, as nearly all are, is stored as soon as its batch is read; only those that are spread over
+    several keep a float32 sum, so that a unit takes hardly more memory than what is stored of it.
     """
 
     def __init__(self, shape: Shape, dtype: Dtype | None) -> None:
-        """Start without contexts, for a number format on the disk."""
-        self._dtype = dtype
+        self._dtype = dtype  # number format on the disk
         # int8 is made of the float32 means, not of what float16 leaves of them
         held = torch.float16 if dtype == "float16" else torch.float32
         self._means = torch.zeros((0, shape.dim), dtype=held, device=shape.device)  # with rows to spare
@@ -107,20 +106,12 @@ class ContextMeans(UnitPool):
         return self._ended[0].numpy()
 
     def write(self, folder: Path, unit: str) -> None:
-        """Write them into a shard's folder.
-
-        Raises X2StaticError: the teacher gave values that are not finite, or too large for float16.
-        """
+        """Write them into a shard's folder. Raises X2StaticError: values are not finite, or too large for float16."""
         largest = float(self._ended[1].numpy())
         if not np.isfinite(largest):
-            raise X2StaticError(
-                f"{unit}: the teacher's states are not finite; try --precision float32, and check the model's weights"
-            )
-        with np.errstate(over="ignore"):
-            fits = np.isfinite(np.float16(largest))
-        if not fits:  # nor does int8, since all that is read back is float16
-            raise X2StaticError(
-                f"{unit}: context vectors reach {largest:.3g}, beyond float16 (65504); choose another layer (--layer), "
-                "or a normalised model"
-            )
+            remedy = "try --precision float32, and check the model's weights"
+            raise X2StaticError(f"{unit}: the teacher's states are not finite; {remedy}")
+        if largest >= 65520:  # float16 rounds it to infinity; nor does int8 hold it, since all is read back as float16
+            remedy = "choose another layer (--layer), or a normalised model"
+            raise X2StaticError(f"{unit}: context vectors reach {largest:.3g}, beyond float16 (65504); {remedy}")
         write_contexts(folder, self.read(), self._dtype or "float16")

@@ -46,8 +46,7 @@ class States:
     """The states of a batch, (rows, width, dim) each; shorter windows are padded on the right."""
 
     chosen: torch.Tensor  # those of the layer that the cache is of
-    # those of every layer, the embeddings first; empty where no pool looks at them
-    layers: tuple[torch.Tensor, ...] = ()
+    layers: tuple[torch.Tensor, ...] = ()  # of every layer, the embeddings first; empty where no pool looks at them
 
 
 class Accumulator(ABC):
@@ -76,10 +75,7 @@ class UnitPool(Accumulator):
 
     @abstractmethod
     def write(self, folder: Path, unit: str) -> None:
-        """Wait for it, and write it into a folder of the pool's name in the shard's.
-
-        Raises X2StaticError: the teacher gave values that cannot be stored; `unit` is named.
-        """
+        """Wait for it, and write it into the pool's folder in the shard's; X2StaticError: `unit` cannot be stored."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +85,7 @@ class Pool(ABC):
     name: ClassVar[str]  # the folder of its arrays in a shard
     option: ClassVar[str] = ""  # of `x2static encode`, which asks for it
     all_layers: ClassVar[bool] = False  # whether it looks at the states of every layer
-    # those whose occurrences it looks at, see `Window.occurrences`; pools of one run look at the same
-    words: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()  # whose occurrences it looks at (`Window.occurrences`); the same in all pools of a run
 
     @classmethod
     def of(cls, config: EncodeConfig, value: Any) -> "Pool":

@@ -14,12 +14,10 @@ class Spans:
     """The spans of a batch; its states are (rows, width, dim), of any float type, and padding is not read."""
 
     def __init__(self, spans: list[Ids], states: Tensor, averaged: bool = False) -> None:
-        """Look where they are.
+        """Take the spans of each window, in the order of the rows, (n, 3) rows (number, start, stop) in its pieces.
 
-        Args:
-            spans: of each window, in the order of the rows, (n, 3) rows (number, start, stop), in pieces of the window.
-            states: of the batch, or others of their shape and device.
-            averaged: whether each state counts divided by the pieces of its span, so that sums are means.
+        `states` are those of the batch, or others of their shape and device. With `averaged`, each state counts divided
+        by the pieces of its span, so that sums are means.
         """
         width = states.shape[1]
         shifted = [one + np.array([0, row * width, row * width]) for row, one in enumerate(spans)]

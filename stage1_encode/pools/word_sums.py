@@ -45,10 +45,7 @@ class WordSums(Pool):
 
     @classmethod
     def of(cls, config: EncodeConfig, listed: Sequence[str]) -> "WordSums":
-        """Choose listed words; what is no single word is left out, and it is said.
-
-        Raises X2StaticError: none is left, or the mode is one in which words and pieces do not meet.
-        """
+        """Choose the single words of a list. Raises X2StaticError: there is none, or words and pieces do not meet."""
         if config.compat:
             raise X2StaticError(
                 f"--ase does not go with --compat {config.compat}: that mode joins words anew before the teacher reads "
@@ -84,8 +81,7 @@ def batch_sums(batch: list[Window], layers: tuple[torch.Tensor, ...]) -> BatchWo
     spans = occurrences(batch, layers[0])
     words, place, counts = np.unique(spans.numbers, return_inverse=True, return_counts=True)
     owners = spans.of_pieces(place)
-    size = (len(layers), len(words), layers[0].shape[2])
-    sums = torch.zeros(size, dtype=torch.float64, device=layers[0].device)
+    sums = layers[0].new_zeros((len(layers), len(words), layers[0].shape[2]), dtype=torch.float64)
     for layer, of_layer in zip(layers, sums, strict=True):
         of_layer.index_add_(0, owners, spans.pieces(layer).double())
     return words, counts, sums
@@ -102,10 +98,8 @@ class UnitWordSums(UnitPool):
     """The sums of a unit."""
 
     def __init__(self, words: tuple[str, ...], shape: Shape) -> None:
-        """Start with zeros."""
-        size = (shape.n_layers, len(words), shape.dim)
         # (n_layers, n_words, dim) float64 on the teacher's device
-        self.sums = torch.zeros(size, dtype=torch.float64, device=shape.device)
+        self.sums = torch.zeros(shape.n_layers, len(words), shape.dim, dtype=torch.float64, device=shape.device)
         self.counts = torch.zeros(len(words), dtype=torch.int64)  # (n_words,) int64 on the host
         self._words, self._number = words, {word: number for number, word in enumerate(words)}
         self._here: set[int] = set()  # the numbers of the words that are in the unit
@@ -136,8 +130,7 @@ class UnitWordSums(UnitPool):
             raise X2StaticError(f"{unit}: a layer's states are not finite; try --precision float32")
         (folder / NAME).mkdir()
         words = pa.array([self._words[row] for row in rows], pa.string())
-        table = pa.table([words, self.counts.numpy()[rows]], schema=LEXICON_SCHEMA)
-        write_table(folder / NAME / "words.arrow", table)
+        write_table(folder / NAME / "words.arrow", pa.table([words, self.counts.numpy()[rows]], schema=LEXICON_SCHEMA))
         chunks = (1, min(CHUNK_WORDS, max(len(rows), 1)), sums.shape[2])
         stored = create_array(folder / NAME, "sums", sums.shape, "float64", chunks)
         for layer, values in enumerate(sums):
@@ -153,10 +146,7 @@ class StoredSums:
 
     @classmethod
     def open(cls, cache: Cache, words: list[str]) -> "StoredSums | None":
-        """Return them; None where a shard lacks the sums of a word that is in it, and it is said which.
-
-        Raises X2StaticError: they are damaged.
-        """
+        """Return them; None, and it is said, where a shard lacks those of a word in it. X2StaticError: damaged ones."""
         shards, wanted = cache.shards(), set(words)
         n_with_sums = sum(shard.pool(NAME) is not None for shard in shards)
         if n_with_sums < len(shards) or not shards:

@@ -14,8 +14,7 @@ def padded_width(longest: int, window: int) -> int:
     """Return how many pieces wide a batch is made for its longest window, and a teacher's window: few widths.
 
     A CPU's matrix library prepares code for every shape it meets. So many widths between one power of two and the next
-    (16 read 2 % more pieces a second than 32 and 5 % more than 64: docs/LOG.md, 2026-11-21), and one number of rows for
-    each.
+    (16 read 2 % more pieces a second than 32, 5 % more than 64: docs/LOG.md, 2026-11-21), and one number of rows each.
     """
     step = max(1, (1 << (longest - 1).bit_length()) // (2 * WIDTHS_PER_OCTAVE))
     return max(longest, min(-(-longest // step) * step, window))
@@ -51,17 +50,12 @@ class Batches:
     """
 
     def __init__(self, window: int) -> None:
-        """Begin a unit, for a teacher that holds so many pieces in a window."""
-        self._window = window
+        self._window = window  # pieces that the teacher holds
         self._portions: list[PackedWindows] = []
-        # Of the windows that wait: their portion, number in it, and length.
-        self._waiting: Ids = np.zeros((0, 3), np.int64)
+        self._waiting: Ids = np.zeros((0, 3), np.int64)  # of windows that wait: their portion, number in it, and length
 
     def add(self, windows: PackedWindows, last: bool, max_tokens: int) -> list[list[Window]]:
-        """Take in the windows of a portion and return batches, longest windows first; all, if the unit ends with it.
-
-        `max_tokens` is that of `cut`.
-        """
+        """Take in a portion; return batches of it, as `cut` does, and of what waits; all, if the unit ends with it."""
         portion = np.full(len(windows), len(self._portions))
         self._portions.append(windows)
         new = np.stack([portion, np.arange(len(windows)), windows.lengths], axis=1)
@@ -69,22 +63,15 @@ class Batches:
         lengths = self._waiting[:, 2]
         batches = _cut(lengths, max_tokens, self._window)
         if not last:
-            batches = self._fullest(batches, lengths, max_tokens, windows)
+            batches = self._fullest(batches, lengths, max_tokens, SHARE_READ_AT_ONCE * windows.lengths.sum())
         ready = [self._waiting[batch] for batch in batches]
         self._waiting = np.delete(self._waiting, np.concatenate([np.zeros(0, np.int64), *batches]), axis=0)
         return [[self._portions[portion][number] for portion, number, _ in batch] for batch in ready]
 
-    def _fullest(self, batches: list[Ids], lengths: Ids, max_tokens: int, windows: PackedWindows) -> list[Ids]:
-        """Return which of the batches that are cut now leave, in their order."""
-        padding = []
-        for batch in batches:
-            width = padded_width(int(lengths[batch[0]]), self._window)
-            padding.append(1 - lengths[batch].sum() / (max(1, max_tokens // width) * width))
-        room = SHARE_READ_AT_ONCE * windows.lengths.sum()
-        leaving = []
-        for one in np.argsort(padding, kind="stable").tolist():
-            if room <= 0:
-                break
-            leaving.append(one)
-            room -= lengths[batches[one]].sum()
-        return [batches[one] for one in sorted(leaving)]
+    def _fullest(self, batches: list[Ids], lengths: Ids, max_tokens: int, wanted: float) -> list[Ids]:
+        """Return the batches with the least padding, until they have the pieces that are wanted, in their order."""
+        widths = np.array([padded_width(int(lengths[batch[0]]), self._window) for batch in batches], np.int64)
+        n_pieces = np.array([lengths[batch].sum() for batch in batches], np.int64)
+        by_padding = np.argsort(1 - n_pieces / (np.maximum(1, max_tokens // widths) * widths), kind="stable")
+        before = np.cumsum(n_pieces[by_padding]) - n_pieces[by_padding]
+        return [batches[one] for one in np.sort(by_padding[before < wanted])]

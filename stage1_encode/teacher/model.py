@@ -1,6 +1,7 @@
 """The teacher's model: configuration, weights, window, and why what does not read text is refused."""
 
 import re
+from bisect import bisect_left
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,13 @@ BLOCK_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 MAX_WINDOW = 8192  # pieces; attention takes memory with the square of it
 DEFAULT_WINDOW = 512  # for a teacher whose configuration names no limit (T5)
 LIMITS = (
-    "max_position_embeddings",
-    "max_encoder_position_embeddings",
-    "n_positions",
-    "n_ctx",
-    "max_seq_len",
-    "max_sequence_length",
-    "seq_length",
-)
+    "max_position_embeddings max_encoder_position_embeddings n_positions n_ctx max_seq_len max_sequence_length "
+    "seq_length"
+).split()
 
 
 def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
-    """Read a model's configuration.
-
-    Raises X2StaticError: it is none, needs code that is not allowed to run, or is that of a model that reads more than
-    text.
-    """
+    """Read a model's configuration. Raises X2StaticError: it needs code that may not run, or reads more than text."""
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # the model's own code fails as it likes
@@ -50,11 +42,8 @@ def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
 
 def text_config(config: PretrainedConfig) -> PretrainedConfig:
     """Return the part of a configuration that is the text encoder's; most have one part."""
-    for name in ("encoder", "text_config"):
-        part = getattr(config, name, None)
-        if isinstance(part, PretrainedConfig):
-            return part
-    return config
+    parts = (getattr(config, name, None) for name in ("encoder", "text_config"))
+    return next((part for part in parts if isinstance(part, PretrainedConfig)), config)
 
 
 def claimed_layers(config: PretrainedConfig) -> int | None:
@@ -64,10 +53,9 @@ def claimed_layers(config: PretrainedConfig) -> int | None:
 
 
 def canonical_layer(layer: Layer, n_layers: int | None) -> Layer:
-    """Return the one name of a layer: "last", or its number from 0 (the embeddings) to below the last one's.
+    """Return the one name of a layer: "last", or its number, 0 (the embeddings) to below the last one's.
 
-    Negative numbers count from the end. Raises X2StaticError: the model has no such layer, or its configuration does
-    not say how many it has.
+    Negative numbers count from the end. Raises X2StaticError: there is no such layer, or it is not known (None).
     """
     if layer == LAST:
         return LAST
@@ -129,15 +117,12 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
 
 
 def held_window(model: PreTrainedModel, max_length: int | None, padding: int) -> int:
-    """Return the most pieces that a model on the processor reads without an error.
+    """Return the most pieces that a model on the processor reads without an error; X2StaticError: it reads nothing.
 
     At most the smallest of the limits that its configuration and its tokenizer's (`max_length`) name. A
     sentence-transformers folder's own max_seq_length is none of them: it is where that library cuts texts, often far
     below what the model holds. It is tried, because the claim may be wrong: RoBERTa's 514 positions hold 512 pieces,
-    and its positions are counted over what is not `padding`. Rotary positions have no table that could end, so there
-    the claim stands.
-
-    Raises X2StaticError: it reads nothing.
+    and its positions are counted over what is not `padding`. Rotary positions have no table that could end: believed.
     """
     values = [max_length, *(getattr(text_config(model.config), name, None) for name in LIMITS)]
     claims = [value for value in values if isinstance(value, int) and value > 0]
@@ -151,13 +136,9 @@ def held_window(model: PreTrainedModel, max_length: int | None, padding: int) ->
     for shortfall in range(min(3, claim)):
         if _holds(model, claim - shortfall, piece):
             return claim - shortfall
-    works, fails = 0, claim
-    while fails - works > 1:
-        middle = (works + fails) // 2
-        works, fails = (middle, fails) if _holds(model, middle, piece) else (works, middle)
-    if not works:
-        raise X2StaticError(f"the teacher reads no text of any length up to {claim} pieces")
-    return works
+    if held := bisect_left(range(1, claim), True, key=lambda length: not _holds(model, length, piece)):
+        return held
+    raise X2StaticError(f"the teacher reads no text of any length up to {claim} pieces")
 
 
 class _Entered(Exception):  # noqa: N818  # what is raised to stop, not an error
@@ -173,8 +154,8 @@ def _holds(model: PreTrainedModel, length: int, piece: int) -> bool:
 
     n_layers = claimed_layers(model.config)
     lists = (module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers)
-    blocks = next(lists, None)
-    hook = blocks[1].register_forward_pre_hook(stop) if blocks is not None and len(blocks) > 1 else None
+    blocks = next(lists, nn.ModuleList())
+    hook = blocks[1].register_forward_pre_hook(stop) if len(blocks) > 1 else None
     pieces = torch.full((1, length), piece)
     try:
         model(input_ids=pieces, attention_mask=torch.ones_like(pieces))

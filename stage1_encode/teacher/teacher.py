@@ -34,10 +34,9 @@ def pick_precision(
 def keep_few_kernels() -> None:
     """Let a CPU's matrix library keep the code of the last few shapes, not that of the last 1,024 in every thread.
 
-    It took 2 MB a shape, 130 MB of an encode, and came to lie between the states, so that the next batch's did not fit
-    into the holes: 8 in a thread instead of 16 are 5 % faster (docs/LOG.md, 2026-11-21 and 22). A layer has three to
-    eight kinds of products, and batches of one shape come one after the other. The libraries read these settings at
-    the first product of the process; a user's own ones stay.
+    It took 2 MB a shape, 130 MB of an encode, and lay between the states, so that the next batch's did not fit into the
+    holes: 8 in a thread instead of 16 are 5 % faster (docs/LOG.md, 2026-11-21 and 22). A layer has three to eight kinds
+    of products. The libraries read this at the first product of the process; a user's own settings stay.
     """
     os.environ.setdefault("LRU_CACHE_CAPACITY", "8")  # ideep's, between torch and oneDNN; in each thread
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
@@ -66,33 +65,27 @@ class Teacher:
         """
         keep_few_kernels()
         self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)  # cuts text into its pieces
-        self.device = device
-        self.name = files.name
+        self.device, self.name = device, files.name
         self._model = load_model(files.folder, getattr(torch, precision), trust_remote_code)
         self._call: Callable[..., Any] = self._model
         self.attention = str(self._model.config._attn_implementation)  # its attention implementation
         self._rows = len(self._model.get_input_embeddings().weight)  # type: ignore[arg-type]  # it is a tensor
         self.check_ids(parse_special=False)
         self._padding = self.tokenizer.padding if self.tokenizer.padding < self._rows else 0
-        # the layer whose states it gives: "last", or a number below that of the last; 0 is the embeddings
-        self.layer: Layer = LAST
+        self.layer: Layer = LAST  # whose states it gives, by its one name (`canonical_layer`)
         self.dim = self._probe_dim()  # width of that layer's states
         if layer != LAST:
             claimed = claimed_layers(self._model.config)
             if claimed != self.n_layers:
-                raise X2StaticError(
-                    f"--layer {layer}: config.json names {claimed} layers, the model has states of {self.n_layers}; "
-                    f"use --layer {LAST}"
-                )
+                problem = f"config.json names {claimed} layers, the model has states of {self.n_layers}"
+                raise X2StaticError(f"--layer {layer}: {problem}; use --layer {LAST}")
             self.layer = canonical_layer(layer, claimed)
             self.dim = self._probe_dim()
         # pieces that it holds, special tokens included
         self.window = held_window(self._model, self.tokenizer.max_length, self._padding)
         if self.window <= self.tokenizer.n_special:
-            raise X2StaticError(
-                f"model {self.name}: it holds {self.window} pieces, {self.tokenizer.n_special} of them special "
-                "tokens; there is no room for text"
-            )
+            held = f"{self.window} pieces, {self.tokenizer.n_special} of them special tokens"
+            raise X2StaticError(f"model {self.name}: it holds {held}; there is no room for text")
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
         if compiled:  # for any number and width of windows, and for all of the cores or some
             self._call = torch.compile(self._model, dynamic=True)
@@ -114,21 +107,16 @@ class Teacher:
 
     @torch.inference_mode()
     def layers(self, batch: list[Window]) -> tuple[torch.Tensor, ...]:
-        """Return every layer's states of a batch, each as `states` gives them: embeddings first, the last one last.
-
-        n_layers + 1 of them. The last is what the model itself calls its last states, behind its final norm.
-        """
+        """Return the states of a batch in all n_layers + 1 layers; the last are those behind the model's final norm."""
         return self._layers(*self.inputs(batch))
 
     def inputs(self, batch: list[Window]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a batch's pieces and attention mask, each (len(batch), width) int64, on the device."""
-        width = padded_width(max(len(window.pieces) for window in batch), self.window)
-        pieces = np.full((len(batch), width), self._padding, np.int64)
-        mask = np.zeros((len(batch), width), np.int64)
-        for row, window in enumerate(batch):
-            pieces[row, : len(window.pieces)] = window.pieces
-            mask[row, : len(window.pieces)] = 1
-        return to_device(pieces, self.device), to_device(mask, self.device)
+        lengths = np.array([len(window.pieces) for window in batch])
+        mask = np.arange(padded_width(int(lengths.max()), self.window)) < lengths[:, None]
+        pieces = np.full(mask.shape, self._padding, np.int64)
+        pieces[mask] = np.concatenate([window.pieces for window in batch])
+        return to_device(pieces, self.device), to_device(mask.astype(np.int64), self.device)
 
     @torch.inference_mode()
     def forward(self, pieces: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -142,10 +130,8 @@ class Teacher:
         """Refuse a tokenizer with ids that the embedding matrix has no row for; `parse_special` as when encoding."""
         largest = self.tokenizer.largest_id(parse_special)
         if largest >= self._rows:
-            raise X2StaticError(
-                f"model {self.name}: its tokenizer has ids up to {largest}, its embedding matrix {self._rows} rows; "
-                "they are not of one model"
-            )
+            problem = f"its tokenizer has ids up to {largest}, its embedding matrix {self._rows} rows"
+            raise X2StaticError(f"model {self.name}: {problem}; they are not of one model")
 
     def _layers(self, pieces: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs = self._call(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
