@@ -86,10 +86,9 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         raise X2StaticError(f"{out}: no trial has a score" + "".join(errors[:1]))
     path = str(out / TRIALS / best.name)
     click.echo(f"best: {path}")
-    counts = {state: ranking.count(state) for state in ("complete", "pruned", "failed")}
     winner = {"settings": best.settings, "score": ranking.scores[best.name], "path": path}
     seconds = round(time.monotonic() - started, 3)
-    finish(context, {"trials": len(ranking.results), **counts, "best": winner, "seconds": seconds})
+    finish(context, {"trials": len(ranking.results), **ranking.states, "best": winner, "seconds": seconds})
 
 
 # The settings that all trials have in common.
@@ -138,7 +137,7 @@ def _identity(
 
 def _facts(ranking: "Ranking", fixed: dict[str, Any], values: dict[str, Any], seconds: float) -> dict[str, str]:
     """Return what a reader of the results wants to know, by what it is."""
-    counts = [f"{ranking.count(state)} {state}" for state in ("complete", "pruned", "failed") if ranking.count(state)]
+    counts = [f"{count} {state}" for state, count in ranking.states.items() if count]
     facts = {
         "cache": str(values["cache"]),
         "trials": ", ".join(counts) + f"; this call took {duration(seconds)}",

@@ -17,17 +17,14 @@ class CompareConfig(Record):
     """What a user asks of `x2static compare`; the defaults stand here and nowhere else."""
 
     out: Path
-    # folders of finished vectors to compare; without one, X2Static is trained from the cache in three ways
-    runs: tuple[Path, ...] = ()
+    runs: tuple[Path, ...] = ()  # finished vectors to compare; without, X2Static is trained from the cache three ways
     cache: Path | None = None  # the cache that all methods learn from; None where only finished runs are compared
     baselines: tuple[str, ...] = ()  # names of competing methods
-    # how many times the methods that draw are made, each with a seed of its own: X2Static and skip-gram
-    seeds: int = Field(default=3, ge=1, le=100)
+    seeds: int = Field(default=3, ge=1, le=100)  # how many times what draws is made: X2Static and skip-gram
     layers: tuple[Layer, ...] = ("last",)  # layers of the teacher whose mean contextual vectors are compared (`ase`)
     only: tuple[Part, ...] = ()  # the parts of the comparison to work on; all where there is none
     classification: bool = True  # whether vectors are scored by classification, which takes minutes for each
-    # corpus sizes of the curve, in units of the cache; n, n/2, n/4 ... n/32 where there is none.
-    sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()  # of the curve, in units; n, n/2 ... n/32 where there is none
     words: tuple[str, ...] = ()  # whose nearest neighbours are shown; some frequent words where there is none
     data: Path | None = None  # the evaluation data; None for what comes with gensim
     reference: Path | None = None  # folder of the paper's figures, `word_similarity.csv` and `classification.csv`
@@ -66,8 +63,7 @@ class Method(NamedTuple):
     name: str
     label: str
     kind: Literal["train", "baseline", "run"]  # trained from the cache, a baseline, or a finished run
-    # of TrainConfig or BaselineConfig, beyond what all have in common
-    settings: dict[str, Any]
+    settings: dict[str, Any]  # of TrainConfig or BaselineConfig, beyond what all have in common
     seeds: int = 1  # how many times it is made
     folder: Path | None = None  # of a finished run
 

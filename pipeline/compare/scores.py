@@ -2,10 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xxhash
@@ -34,7 +33,7 @@ CLASSIFICATION = "classification"  # the folder in that of the data
 class Accuracy(encoding.Record):
     """The result on one classification task, shares between 0 and 1."""
 
-    model_config = ConfigDict(extra="ignore")  # version 0.1.0 wrote deviations, too
+    model_config = ConfigDict(extra="ignore", from_attributes=True)  # version 0.1.0 wrote deviations, too
 
     task: str
     accuracy: float
@@ -169,13 +168,9 @@ def score_classification(step: Step, config: CompareConfig, data: Data, report: 
         return
     began, vectors = time.monotonic(), WordVectors.load(step.folder)
     scores = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
-    scored = _classes(data.classes, began, scores)
+    seconds = round(time.monotonic() - began, 3)
+    scored = Scored.model_validate({"data": data.classes, "seconds": seconds, "classes": scores})
     records.save(file_of(config.out, step.name), record.model_copy(update={"classification": scored}))
-
-
-def _classes(data: str, began: float, scores: Sequence[Any]) -> Scored:
-    classes = tuple(Accuracy.model_validate(score, from_attributes=True) for score in scores)
-    return Scored(data=data, seconds=round(time.monotonic() - began, 3), classes=classes)
 
 
 def teacher_key(cache: Cache, config: CompareConfig) -> str:
@@ -203,8 +198,9 @@ def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Repor
     origin = Origin(config.model, config.corpus, config.device, config.trust_remote_code)
     sentences = TeacherSentences.of_cache(cache, origin, config.precision)
     scores = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
-    scored = _classes(data.classes, began, scores)
-    record = Record(vectors=key, seconds=scored.seconds, vocabulary=0, dim=sentences.teacher.dim, classification=scored)
+    seconds = round(time.monotonic() - began, 3)
+    scored = Scored.model_validate({"data": data.classes, "seconds": seconds, "classes": scores})
+    record = Record(vectors=key, seconds=seconds, vocabulary=0, dim=sentences.teacher.dim, classification=scored)
     records.save(file_of(config.out, TEACHER), record)
     return record
 

@@ -27,14 +27,13 @@ class Ranking:
         The names are those of the settings that were swept.
         """
         self.names, self.select = names, select
-        self.scores = {result.name: result.score(select) for result in results}
-
-        def key(result: Result) -> tuple[int, float, str]:
-            score = self.scores[result.name]
-            return STATES.index(result.state), -score if score is not None else 2.0, result.name
-
-        self.results = sorted(results, key=key)
-        self.best = next((result for result in self.results if self.scores[result.name] is not None), None)
+        scores = self.scores = {row.name: row.score(select) for row in results}
+        self.results = sorted(
+            results,
+            key=lambda row: (STATES.index(row.state), scores[row.name] is None, -(scores[row.name] or 0), row.name),
+        )
+        self.best = next((row for row in self.results if scores[row.name] is not None), None)
+        self.states = {state: sum(row.state == state for row in results) for state in STATES}  # how many ended so
         sets = {name for result in results for name in result.scores}
         self.sets = sorted(sets, key=lambda name: (not self.counts(name), name))  # those that count first
 
@@ -42,18 +41,13 @@ class Ranking:
         """Return whether a data set is part of the score."""
         return not self.select or name in self.select
 
-    def count(self, state: str) -> int:
-        """Return how many trials ended in a state."""
-        return sum(result.state == state for result in self.results)
-
     def errors(self) -> list[str]:
         """Return each error of trials that failed once, after who had it."""
         trials: dict[str, list[str]] = {}
         for row in self.results:
             if row.state == "failed" and row.error is not None:
                 trials.setdefault(row.error, []).append(row.name)
-        more = {error: f" and {len(names) - 1} more" if len(names) > 1 else "" for error, names in trials.items()}
-        return [f"{names[0]}{more[error]}: {error}" for error, names in trials.items()]
+        return [f"{one}{f' and {len(more)} more' if more else ''}: {error}" for error, (one, *more) in trials.items()]
 
     def table(self, sets: bool = True, ends: bool = True) -> Table:
         """Return a table of all trials, best first; with the scores of single data sets, and with how trials ended.
@@ -61,9 +55,8 @@ class Ranking:
         A data set that is no part of the score stands in brackets.
         """
         rows = self.results
-        columns = [
-            (Column("score"), [figure(self.scores[row.name]) if row.state == "complete" else "" for row in rows])
-        ]
+        scored = [figure(self.scores[row.name]) if row.state == "complete" else "" for row in rows]
+        columns = [(Column("score"), scored)]
         for name in self.names:
             values = [row.settings.get(name) for row in rows]
             column = Column(name, "left" if any(isinstance(value, str) for value in values) else "right")

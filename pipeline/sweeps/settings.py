@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -39,10 +40,8 @@ def parse(name: str, value: Any, where: str) -> Any:
     info = TrainConfig.model_fields[name]
     adapter: TypeAdapter[Any] = TypeAdapter(Annotated[(info.annotation, Field(), *info.metadata)])  # type: ignore[arg-type]
     if isinstance(value, str) and value.lower() == "none":
-        try:
+        with suppress(ValidationError):  # then it is a word like another: `transform` has a "none" of its own
             return adapter.validate_python(None)
-        except ValidationError:
-            pass  # then it is a word like another: `transform` has a "none" of its own
     try:
         parsed = adapter.validate_python(value)
     except ValidationError as error:
@@ -91,9 +90,8 @@ def load_space(file: Path) -> Space:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongGrid(f"{where}: not valid TOML: {error}") from error
     if not entries:
-        raise WrongGrid(
-            f"{where}: no setting in it; expected such lines as lr = {{low = 1e-4, high = 1e-1, log = true}}"
-        )
+        example = "lr = {low = 1e-4, high = 1e-1, log = true}"
+        raise WrongGrid(f"{where}: no setting in it; expected such lines as {example}")
     space: Space = {}
     for text, entry in entries.items():
         name = known_name(text, where)
@@ -154,7 +152,6 @@ class Grid:
     """
 
     def __init__(self, values: dict[str, list[Any]]) -> None:
-        """Take the values of each setting."""
         self.names = list(values)
         cells = list(itertools.product(*values.values()))
         self.total = len(cells)

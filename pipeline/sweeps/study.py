@@ -9,7 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from x2static.pipeline.sweeps.settings import Draw, Grid, Range, Space, parse
 
@@ -38,21 +38,18 @@ class Study(Grid):
         for lock in journal.parent.glob(f"{journal.name}.lock*"):  # of a killed sweep, whose folder is the caller's now
             lock.unlink()
         storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
-        self._study = optuna.create_study(
-            storage=storage, study_name="sweep", direction="maximize", load_if_exists=True
-        )
-        trials = self._study.get_trials(deepcopy=False)
+        study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
+        self._study, trials = study, study.get_trials(deepcopy=False)
         for trial in trials:
             if trial.state == TrialState.RUNNING and not self._is_whole(trial):  # killed while it was being proposed
-                self._study.tell(trial.number, state=TrialState.FAIL)
+                study.tell(trial.number, state=TrialState.FAIL)
         whole = [trial for trial in trials if self._is_whole(trial)]
-        unfinished = [trial for trial in whole if trial.state == TrialState.RUNNING]
-        self._unfinished = [self._draw(trial.number, trial.params) for trial in unfinished]
+        self._unfinished = [self._draw(trial) for trial in whole if trial.state == TrialState.RUNNING]
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
         repeated = {trial.user_attrs.get(REPEATS) for trial in (*whole, *waiting)}
         for trial in whole:
             if retry_failed and trial.state == TrialState.FAIL and trial.number not in repeated:
-                self._study.enqueue_trial(trial.params, user_attrs={REPEATS: trial.number})
+                study.enqueue_trial(trial.params, user_attrs={REPEATS: trial.number})
 
     def ask(self) -> Draw | None:
         """Return what an earlier call left unfinished, what is to be tried again, then proposals; None at the end."""
@@ -64,8 +61,7 @@ class Study(Grid):
             return None
         digest = hashlib.sha256(f"{self._seed} {len(trials)}".encode()).digest()
         self._study.sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4]))  # numpy takes 32 bits
-        trial = self._study.ask(self._distributions)
-        return self._draw(trial.number, trial.params)
+        return self._draw(self._study.ask(self._distributions))
 
     def tell(self, draw: Draw, state: str, score: float | None) -> None:
         """Note how a trial ended; one without a score has failed."""
@@ -77,8 +73,8 @@ class Study(Grid):
     def _is_whole(self, trial: FrozenTrial) -> bool:
         return trial.params.keys() == self._distributions.keys()
 
-    def _draw(self, number: int, params: dict[str, Any]) -> Draw:
-        return Draw({name: parse(name, params[name], "Optuna") for name in self.names}, number)
+    def _draw(self, trial: Trial | FrozenTrial) -> Draw:
+        return Draw({name: parse(name, trial.params[name], "Optuna") for name in self.names}, trial.number)
 
 
 def _distribution(entry: list[Any] | Range) -> BaseDistribution:

@@ -58,10 +58,8 @@ class Sweep:
             logger.info("stopping; %d trials save their state", n_busy)
             stop_all(self._workers)
             self._workers.clear()
-            raise Interrupted(
-                f"stopped, the state of {n_busy} trials saved in {time.monotonic() - started:.0f} s; run the same "
-                "command again to go on"
-            ) from error
+            saved = f"the state of {n_busy} trials saved in {time.monotonic() - started:.0f} s"
+            raise Interrupted(f"stopped, {saved}; run the same command again to go on") from error
         finally:  # whatever happens, they save what they do and end
             stop_all(self._workers)
 
@@ -91,7 +89,8 @@ class Sweep:
             if worker is None:
                 worker = Worker(self.jobs)
                 self._workers.append(worker)
-            worker.run(trial, config, self.data)
+            worker.trial, worker.losses = trial, []
+            worker.send((trial, config, self.data))
         return [worker for worker in self._workers if worker.trial is not None]
 
     def _config(self, trial: Result) -> TrainConfig:

@@ -42,8 +42,7 @@ class Result(Record):
 
     name: str
     settings: Settings
-    # "complete" has scores; "pruned" was stopped by its loss; "failed" ended with an error
-    state: Literal["complete", "pruned", "failed"]
+    state: Literal["complete", "pruned", "failed"]  # it has scores; was stopped by its loss; ended with an error
     scores: dict[str, TaskScore] = Field(default_factory=dict)
     losses: list[float] = Field(default_factory=list)  # mean loss of each finished epoch, where there are epochs
     seconds: float | None = None
@@ -74,20 +73,14 @@ def load_all(out: Path) -> list[Result]:
 class Worker(Child):
     """A process that runs one trial after another, one of a few that share the threads of this machine.
 
-    It says the losses so far (list[float]) after each epoch, and hears whether to go on; then the trial's Result, or
-    Interrupted where a signal stopped it with its state saved.
+    It is sent a trial, all its settings and the data sets. It says the losses so far (list[float]) after each epoch,
+    and hears whether to go on; then the trial's Result, or Interrupted where a signal stopped it with its state saved.
     """
 
     def __init__(self, jobs: int) -> None:
-        """Start the process, one of so many."""
         super().__init__(_work, jobs)
         self.trial: Result | None = None  # what is known of it before it ends
         self.losses: list[float] = []  # of the trial, as far as it has come
-
-    def run(self, trial: Result, config: TrainConfig, data: Path | None) -> None:
-        """Give the process a trial, which has none now, with all its settings and the data sets."""
-        self.trial, self.losses = trial, []
-        self.send((trial, config, data))
 
 
 def _work(connection: Connection, jobs: int) -> None:
@@ -98,12 +91,14 @@ def _work(connection: Connection, jobs: int) -> None:
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // jobs))
+    logging.getLogger("x2static").setLevel(logging.INFO)
     while True:
         trial, config, data = connection.recv()
-        handler = _log_to(config.out.with_name(f"{trial.name}.log"))
+        file = config.out.with_name(f"{trial.name}.log")  # several trials on one terminal would be a muddle
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(file, encoding="utf-8", delay=True)
+        logging.basicConfig(handlers=[handler], format="%(asctime)s %(levelname)s %(message)s", force=True)
         connection.send(_run(trial, config, data, connection))
-        logging.getLogger().removeHandler(handler)
-        handler.close()
 
 
 def _run(trial: Result, config: TrainConfig, data: Path | None, connection: Connection) -> Result | Interrupted:
@@ -126,10 +121,8 @@ def _run(trial: Result, config: TrainConfig, data: Path | None, connection: Conn
                 pass
         figures = train(config, after_epoch=after_epoch)
         vectors = WordVectors.load(config.out)
-        scores = {
-            one.task: TaskScore.model_validate(one, from_attributes=True)
-            for one in evaluate_word_similarity(vectors, data)
-        }
+        evaluated = evaluate_word_similarity(vectors, data)
+        scores = {one.task: TaskScore.model_validate(one, from_attributes=True) for one in evaluated}
     except Interrupted as error:
         return error
     except Pruned as error:
@@ -142,13 +135,3 @@ def _run(trial: Result, config: TrainConfig, data: Path | None, connection: Conn
     ended = {"state": "complete", "scores": scores, "losses": vectors.run["losses"], "seconds": figures["seconds"]}
     others = {key: figures[key] for key in FIGURES if key not in ("loss", "seconds")}
     return trial.model_copy(update={**ended, "figures": others})
-
-
-def _log_to(file: Path) -> logging.Handler:
-    """Write what a trial logs to a file; several trials on one terminal would be a muddle."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(file, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger().addHandler(handler)
-    logging.getLogger("x2static").setLevel(logging.INFO)
-    return handler

@@ -17,7 +17,7 @@ from tests.teachers import make_teacher
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import silent
 from x2static.pipeline.baselines import make
-from x2static.pipeline.compare.curve import sizes_of
+from x2static.pipeline.compare.comparison import sizes_of
 from x2static.pipeline.compare.plan import CompareConfig
 from x2static.pipeline.compare.scores import Data, score_teacher
 from x2static.schemas.baseline import BaselineConfig

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from x2static.pipeline.compare.words import nearest, neighbour_table, principal_plane, words_to_show
+from x2static.pipeline.compare.report import nearest, neighbour_table, principal_plane, words_to_show
 from x2static.schemas.vectors import WordVectors
 
 WORDS = [f"w{i}" for i in range(30)]
