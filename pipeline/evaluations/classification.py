@@ -37,10 +37,9 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
         f1, accuracy = fmean(score.macro_f1 for score in of_one), fmean(score.accuracy for score in of_one)
         known = sum(score.covered for score in of_one) / sum(score.total for score in of_one)
         columns[name] = [*map(_cell, of_one), f"{_percent(f1)} / {_percent(accuracy)}", f"{known:.1%}"]
-        of_tasks = {score.task: {"score": score.accuracy, **asdict(score)} for score in of_one}
-        for of_task in of_tasks.values():
-            del of_task["task"]
-        figures[name] = {"tasks": of_tasks, "average": accuracy, "average_macro_f1": f1}
+        of_tasks = [{"score": score.accuracy, **asdict(score)} for score in of_one]
+        tasks_of = {of_task.pop("task"): of_task for of_task in of_tasks}
+        figures[name] = {"tasks": tasks_of, "average": accuracy, "average_macro_f1": f1}
     how = f", mean ± standard deviation of {config.runs} runs" if config.runs > 1 else ""
     table = score_table([*names, "average", "words known"], columns, f"macro-F1 / accuracy, in %{how}")
     return Results([table], figures, {"protocol": PROTOCOL})

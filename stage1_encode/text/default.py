@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,7 +51,11 @@ class DefaultPreparer:
         """
         if not len(pieces):
             return
-        bounds = piece_bounds(places[:, 1], np.array([start for start, _ in spans]))
+        # Sentence i has pieces [bounds[i], bounds[i + 1]). A piece belongs to the sentence of its last character: those
+        # of some tokenizers begin with the space before the word.
+        ends = np.maximum.accumulate(places[:, 1])
+        sentences = np.searchsorted([start for start, _ in spans], ends - 1, side="right") - 1
+        bounds: Ids = np.searchsorted(np.maximum(sentences, 0), np.arange(len(spans) + 1))
         contexts = np.full(len(spans), -1, np.int64)
         listed: list[tuple[int, int, int]] = []  # word, first character, the one behind the last
         for number, (begin, end) in enumerate(spans):
@@ -92,16 +97,6 @@ def piece_spans(places: Ids, characters: Ids) -> Ids:
     return np.stack([characters[:, 0], first, last], axis=1)[first < last]
 
 
-def piece_bounds(ends: Ids, starts: Ids) -> Ids:
-    """Return where the sentences begin among the pieces: sentence i has pieces [bounds[i], bounds[i + 1]).
-
-    A piece belongs to the sentence of its last character, because the pieces of some tokenizers begin with the space
-    before the word. Pieces come by the (n_pieces,) characters behind them, sentences by their (n_sentences,) first.
-    """
-    sentence = np.searchsorted(starts, np.maximum.accumulate(ends) - 1, side="right") - 1
-    return np.asarray(np.searchsorted(np.maximum(sentence, 0), np.arange(len(starts) + 1)), np.int64)
-
-
 def cuts(bounds: Ids, room: int) -> Iterator[tuple[int, int]]:
     """Cut pieces into windows of at most `room`, at sentence ends where possible: yield [start, stop) of each.
 
@@ -109,10 +104,8 @@ def cuts(bounds: Ids, room: int) -> Iterator[tuple[int, int]]:
     a window of its own and is cut into runs of `room` pieces; others may follow behind its last run.
     """
     begin = 0
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        if stop - begin <= room:
-            continue
-        if start > begin:
+    for start, stop in pairwise(bounds.tolist()):
+        if begin < start and stop - begin > room:
             yield begin, start
             begin = start
         while stop - begin > room:

@@ -84,8 +84,8 @@ def _portions(units: Iterable[tuple[Unit, list[str]]], size: int) -> Iterator[tu
 
 
 def _packed(text: PreparedText, last: bool) -> PreparedText:
-    text.pack()
-    text.last = last
+    """Pack the windows of a portion, and let go of what they were made of."""
+    _, text.windows, text.last = text.packed, [], last
     return text
 
 

@@ -28,14 +28,13 @@ class Window:
 
 
 class PackedWindows:
-    """Windows in three arrays; each window is made when it is asked for.
+    """Windows, in corpus order, in three arrays; each is made when it is asked for, of slices of them.
 
     Thousands of small arrays lie between all that was made and freed with them, and keep its memory from going back
     (docs/LOG.md, 2026-11-21).
     """
 
     def __init__(self, windows: Sequence[Window]) -> None:
-        """Pack windows."""
         nothing = np.zeros((0, 3), np.int64)
         pieces = np.concatenate([nothing[:, 0], *(window.pieces for window in windows)])
         self.spans: Ids = np.concatenate([nothing, *(window.spans for window in windows)])  # (n, 3) int64
@@ -47,16 +46,13 @@ class PackedWindows:
         self._ends = np.cumsum(np.vstack([np.zeros(3, np.int64), counts]), axis=0)
 
     def __len__(self) -> int:
-        """Return the number of windows."""
         return len(self.lengths)
 
     def __getitem__(self, number: int) -> Window:
-        """Return a window, whose arrays are slices of those of all."""
         parts = zip(self._arrays, *self._ends[number : number + 2].tolist(), strict=True)
         return Window(*(values[start:stop] for values, start, stop in parts))
 
     def __iter__(self) -> Iterator[Window]:
-        """Yield the windows, in corpus order."""
         return map(self.__getitem__, range(len(self)))
 
 
@@ -64,7 +60,6 @@ class Lexicon(dict[str, int]):
     """Number of each distinct word, in the order in which they were first asked for."""
 
     def __missing__(self, word: str) -> int:
-        """Number a new word."""
         number = self[word] = len(self)
         return number
 
@@ -106,10 +101,6 @@ class PreparedText:
         """The windows, packed when they are first asked for."""
         return PackedWindows(self.windows)
 
-    def pack(self) -> None:
-        """Pack the windows, and let go of what they were made of."""
-        _, self.windows = self.packed, []
-
 
 class Preparer(Protocol):
     """Cuts paragraphs into windows and words; the ways to do so are `default.py` and `paper.py`."""
@@ -126,7 +117,6 @@ class UnitWords:
     """The words and contexts of a unit, put together from its portions, as its shard holds them."""
 
     def __init__(self) -> None:
-        """Start without words."""
         self._lexicon = Lexicon()
         self._word_ids, self._paragraphs = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         self._ends = [np.zeros(1, np.int32)]
