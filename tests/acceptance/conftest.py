@@ -1,31 +1,14 @@
 """The command line as a user runs it, and the cache that several tests start from: the demo corpus, a tiny teacher."""
 
-import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.pipeline.ran import Ran
 from tests.stage1_encode.forks import Forks
 from tests.teachers import make_teacher
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a run of the command line left behind."""
-
-    status: int  # exit status; negative for the signal that ended it
-    said: str  # all that it printed and logged
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The object that it printed."""
-        value: dict[str, Any] = json.loads(next(line for line in self.said.splitlines() if line.startswith("{")))
-        return value
-
 
 Run = Callable[..., Ran]
 
@@ -38,13 +21,12 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def run(user_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Run `x2static ARGUMENTS` in a process of its own; with `kill=(where, moment, n)` it dies there by kill -9."""
+    """Run `x2static ARGUMENTS` in a process of its own; with `kill=(where, moment, n)` it dies there by kill -9.
+
+    All that it printed and logged is what is said on stdout.
+    """
     forks = Forks(tmp_path_factory.mktemp("forks"), {})
-
-    def call(*arguments: str | Path, kill: tuple[str, str, int] | None = None) -> Ran:
-        return Ran(*forks.run(*map(str, arguments), **({"kill": kill} if kill else {})))
-
-    yield call
+    yield lambda *arguments, **kill: Ran(*forks.run(*map(str, arguments), **kill), err="")
     forks.close()
 
 
@@ -64,5 +46,5 @@ def small_cache(run: Run, encode_options: tuple[str, ...], tmp_path_factory: pyt
     """A cache of five shards that was encoded without interruption."""
     folder = tmp_path_factory.mktemp("small") / "cache"
     done = run("encode", *encode_options, "--cache", folder)
-    assert done.status == 0, done.said
+    assert done.status == 0, done.out
     return folder

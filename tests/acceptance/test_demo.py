@@ -1,23 +1,16 @@
 """`x2static demo`: on some of its texts what it shows, and on all of them the score that the README promises."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.pipeline.ran import run_here
 from tests.stage1_encode.runs import files_of
 from x2static.pipeline.commands import demo
-from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.vectors import WordVectors
 
 
 def test_a_second_demo_finds_everything_done_and_both_say_where_it_is(tmp_path, monkeypatch, capsys):
     whole = demo.encode_config
-
-    def some(folder: Path) -> EncodeConfig:
-        return whole(folder).model_copy(update={"limit": 150})
-
-    monkeypatch.setattr(demo, "encode_config", some)
+    monkeypatch.setattr(demo, "encode_config", lambda folder: whole(folder).model_copy(update={"limit": 150}))
     folder = tmp_path / "demo"
     first = run_here(capsys, ["demo", "--out", folder, "--json"])
     assert first.status == 0, first.err

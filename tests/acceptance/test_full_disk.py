@@ -20,13 +20,22 @@ cp -r {disk}/. {copy}
 """
 
 
-def run_on_small_disk(command: list[str | Path], size: str, disk: Path, copy: Path) -> subprocess.CompletedProcess[str]:
+def run_on_small_disk(command: list[str | Path], size: int, folder: Path) -> str:
+    """Run a command that fills the disk, and again with room on it, which is then copied; return what was logged."""
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
         pytest.skip("needs a mount namespace (unshare -rm) for a small disk of its own")
-    disk.mkdir()
+    (folder / "disk").mkdir()
     whole = " ".join(map(str, [sys.executable, "-m", "x2static", *command]))
-    script = SCRIPT.format(size=size, disk=disk, copy=copy, command=whole)
-    return subprocess.run(["unshare", "-rm", "sh", "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    script = SCRIPT.format(size=size, disk=folder / "disk", copy=folder / "copy", command=whole)
+    call = ["unshare", "-rm", "sh", "-c", script]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "first {1}" in done.stdout, done.stderr
+    assert "second {0}" in done.stdout, done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "the disk is full" in error
+    assert "run the same command again" in error
+    assert "Traceback" not in done.stderr
+    return done.stderr
 
 
 def bytes_on_disk(folder: Path) -> int:
@@ -36,30 +45,18 @@ def bytes_on_disk(folder: Path) -> int:
 
 
 def test_encode_goes_on_after_a_full_disk(encode_options, small_cache, tmp_path):
-    disk, copy = tmp_path / "disk", tmp_path / "copy"
-    size = str(3 * bytes_on_disk(small_cache / "shards" / "000000"))
-    done = run_on_small_disk(["encode", *encode_options, "--cache", disk / "cache"], size, disk, copy)
-    assert "first {1}" in done.stdout, done.stderr
-    assert "second {0}" in done.stdout, done.stderr
-    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert "the disk is full" in error
-    assert "run the same command again" in error
-    assert "Traceback" not in done.stderr
-    assert "going on after" in done.stderr
-    assert files_of(copy / "cache") == files_of(small_cache)
+    command = ["encode", *encode_options, "--cache", tmp_path / "disk" / "cache"]
+    said = run_on_small_disk(command, 3 * bytes_on_disk(small_cache / "shards" / "000000"), tmp_path)
+    assert "going on after" in said
+    assert files_of(tmp_path / "copy" / "cache") == files_of(small_cache)
 
 
 def test_train_goes_on_after_a_full_disk(run, small_cache, tmp_path):
-    disk, copy, plain = tmp_path / "disk", tmp_path / "copy", tmp_path / "plain"
+    plain = tmp_path / "plain"
     command = ["train", "--cache", small_cache, "--min-count", "3", "--batch-size", "16", "--checkpoint-minutes", "0"]
     assert run(*command, "--out", plain).status == 0
     checkpoint = bytes_on_disk(sorted(plain.glob("checkpoints/*"))[-1])
-    size = str(int(2.5 * checkpoint))  # room for two checkpoints, not for the one being written beside them
-    done = run_on_small_disk([*command, "--out", disk / "run"], size, disk, copy)
-    assert "first {1}" in done.stdout, done.stderr
-    assert "second {0}" in done.stdout, done.stderr
-    assert "the disk is full" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "going on at" in done.stderr
+    size = int(2.5 * checkpoint)  # room for two checkpoints, not for the one being written beside them
+    assert "going on at" in run_on_small_disk([*command, "--out", tmp_path / "disk" / "run"], size, tmp_path)
     for name in ("vectors.safetensors", "vocabulary.arrow"):
-        assert (copy / "run" / name).read_bytes() == (plain / name).read_bytes()
+        assert (tmp_path / "copy" / "run" / name).read_bytes() == (plain / name).read_bytes()

@@ -85,10 +85,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What stage one logs, also where the command line has set up logging before."""
     logger = logging.getLogger("x2static.stage1_encode")
     logger.addHandler(caplog.handler)
-    level = logger.level
-    logger.setLevel(logging.INFO)
+    caplog.set_level(logging.INFO, logger.name)
     yield caplog
-    logger.setLevel(level)
     logger.removeHandler(caplog.handler)
 
 

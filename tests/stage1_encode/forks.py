@@ -46,14 +46,9 @@ class Forks:
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self._output = folder / "output.txt"
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.stage1_encode.forks"],
-            cwd=ROOT,
-            env=os.environ | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command = [sys.executable, "-m", "tests.stage1_encode.forks"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._server = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, **pipes)
 
     def run(self, *arguments: str, **settings: Any) -> tuple[int, str]:
         """Run `x2static ARGUMENTS`; return its exit status (negative for a signal) and all that it printed."""
@@ -73,11 +68,8 @@ class Forks:
 
     def close(self) -> None:
         """End the server; it has nothing to save."""
-        assert self._server.stdin and self._server.stdout
-        self._server.kill()
-        self._server.stdin.close()
-        self._server.stdout.close()
-        self._server.wait()
+        with self._server:
+            self._server.kill()
 
 
 def serve() -> None:

@@ -6,15 +6,7 @@ from itertools import product
 
 import pytest
 
-from tests.reference import (
-    Reader,
-    assert_apart,
-    assert_rows_equal,
-    compat_rows,
-    cut_windows,
-    default_rows,
-    sentence_bounds,
-)
+from tests.reference import assert_apart, assert_rows_equal, compat_rows, cut_windows, default_rows, sentence_bounds
 from tests.stage1_encode.conftest import Encode, Readers
 from tests.stage1_encode.runs import Encoded, prose
 from tests.teachers import FAMILIES
@@ -24,7 +16,6 @@ CONTEXTS = ("paragraph", "sentence")
 # Each family and each way once; the other combinations are exhaustive.
 QUICK = {("bert", "paragraph", None), ("roberta", "sentence", None), ("gpt2", "paragraph", "paper")}
 
-contexts = pytest.mark.parametrize("context", CONTEXTS)
 families = pytest.mark.parametrize(
     "family", ["bert", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in FAMILIES if name != "bert")]
 )
@@ -35,7 +26,6 @@ every_way = pytest.mark.parametrize(
         for way in product(FAMILIES, CONTEXTS, (None, "paper"))
     ],
 )
-two_ways = pytest.mark.parametrize(("context", "compat"), [("paragraph", None), ("sentence", "paper")])
 
 
 def tokenised(seed: int, sentences: int) -> str:
@@ -67,9 +57,6 @@ def expected_rows(reader, paragraphs: list[str], context: str, compat: str | Non
     return default_rows(reader, paragraphs, encoded.rules, context, least)
 
 
-# --- the reference itself --------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("lengths", "room", "windows"),
     [
@@ -82,9 +69,6 @@ def expected_rows(reader, paragraphs: list[str], context: str, compat: str | Non
 )
 def test_the_reference_cuts_windows_as_design_says(lengths, room, windows):
     assert cut_windows(lengths, room) == windows
-
-
-# --- everything, against the reference -------------------------------------------------------------------------------
 
 
 @every_way
@@ -107,7 +91,7 @@ def test_rows_words_counts_and_vectors_are_the_references(readers, encode, monke
     assert shard.marker.n_tokens == reader.n_tokens - before
 
 
-@two_ways
+@pytest.mark.parametrize(("context", "compat"), [("paragraph", None), ("sentence", "paper")])
 def test_rows_stay_in_corpus_order_and_paragraphs_are_numbered_anew_in_each_unit(readers, encode, context, compat):
     reader = readers("bert")
     encoded = encode(reader, PLAIN, context=context, compat=compat, unit=7)
@@ -120,7 +104,7 @@ def test_rows_stay_in_corpus_order_and_paragraphs_are_numbered_anew_in_each_unit
 # --- windows ---------------------------------------------------------------------------------------------------------
 
 
-def windows_of(reader: Reader, text: str) -> list[list[int]]:
+def windows_of(reader, text: str) -> list[list[int]]:
     """Return the windows of a paragraph by the reference: the sentence of each piece."""
     last = [last for _, last in reader.plain_pieces(text)]
     lengths = [sum(start <= position < stop for position in last) for start, stop in sentence_bounds(text)]
@@ -140,7 +124,7 @@ def test_a_paragraph_that_fills_the_window_exactly_is_read_in_one_piece(readers:
     assert_rows_equal(encoded.rows, default_rows(reader, [fits, too_long], encoded.rules, "paragraph"))
 
 
-@contexts
+@pytest.mark.parametrize("context", CONTEXTS)
 @families
 def test_a_sentence_longer_than_the_window_is_the_mean_over_all_its_pieces(readers, encode, family, context):
     reader = readers(family, 24)
@@ -216,9 +200,6 @@ def test_hostile_text_survives_small_windows(readers: Readers, encode: Encode, f
     assert sum(len(windows_of(reader, text)) > 1 for text in paragraphs) > 20
     encoded = encode(reader, paragraphs)
     assert_rows_equal(encoded.rows, default_rows(reader, paragraphs, encoded.rules, "paragraph"))
-
-
-# --- what the filter drops -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("compat", "passing"), [(None, 2), ("paper", 3)])

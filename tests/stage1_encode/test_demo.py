@@ -1,9 +1,9 @@
 """Teacher and corpus that come with Python packages."""
 
-import importlib.util
 import re
-from importlib.machinery import ModuleSpec
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,14 +14,9 @@ from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 
 
-def needs(package: str) -> None:
-    if importlib.util.find_spec(package) is None:
-        pytest.skip(f"needs the package {package} (pip install 'x2static[demo]')")
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs("gensim")
+    pytest.importorskip("gensim")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user-cache")))
         return demo_corpus()
@@ -29,18 +24,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def find_instead(monkeypatch: pytest.MonkeyPatch, package: str, folder: Path | None) -> None:
     """Let the package's look-up find a folder, or nothing."""
-    original = importlib.util.find_spec
-
-    def find(name: str) -> ModuleSpec | None:
-        if name != package:
-            return original(name)
-        if folder is None:
-            return None
-        spec = ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations = [str(folder)]
-        return spec
-
-    monkeypatch.setattr(importlib.util, "find_spec", find)
+    spec = SimpleNamespace(submodule_search_locations=[str(folder)])
+    monkeypatch.setitem(sys.modules, package, folder and SimpleNamespace(__spec__=spec))
 
 
 def test_the_demo_corpus_holds_half_a_million_words_of_paragraphs_free_of_wiki_markup(corpus):
@@ -71,7 +56,7 @@ def test_the_demo_corpus_is_made_once_in_the_users_cache_folder(corpus, tmp_path
 
 
 def test_the_demo_teacher_is_the_official_file_with_a_fast_tokenizer():
-    needs(demo.TEACHER_PACKAGE)
+    pytest.importorskip(demo.TEACHER_PACKAGE)
     files = TeacherFiles.find("demo", None)
     assert (files.folder, files.weights) == (demo_teacher(), demo.TEACHER_SHA256)
     assert (files.name, files.revision) == ("demo", None)

@@ -5,20 +5,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoModel
 
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import as_options, config_of, files_of, no_teacher, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.processes import ahead
-from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
+from x2static.schemas.training import TrainConfig
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
+from x2static.stage2_train.trainer import train
 
 
 @pytest.fixture
@@ -59,12 +61,8 @@ def test_another_teacher_is_refused_by_name_and_hashes_not_one_that_moved(teache
 def test_a_second_encoder_of_a_cache_is_refused_while_the_first_runs(forks, teacher, corpus, cache, tmp_path):
     config = config_of(teacher, corpus, cache, unit=5)
     answers = []
-
-    def meanwhile(progress: Progress) -> None:
-        if not answers:  # the cache has been made, and nothing is encoded yet
-            answers.append(forks.run(*as_options(config)))
-
-    encode(config, meanwhile)
+    # At the first report the cache has been made, and nothing is encoded yet.
+    encode(config, lambda _: answers or answers.append(forks.run(*as_options(config))))
     ((status, output),) = answers
     assert status == 1
     assert output.startswith(f"error: {cache}: another x2static process is writing to this cache")
@@ -147,27 +145,18 @@ def test_paragraphs_below_the_filter_are_left_out_and_nothing_left_is_an_error_e
             run(teacher, corpus, tmp_path / "nothing", min_sentences=4)
 
 
-def give_nan(model: PreTrainedModel) -> None:
-    model.encoder.layer[1].output.dense.weight[3, 3] = torch.nan
-
-
-def give_large(model: PreTrainedModel) -> None:
-    model.encoder.layer[1].output.LayerNorm.weight[:] = 1e6
-
-
 @pytest.mark.parametrize(
-    ("change", "dtype", "message"),
+    ("part", "value", "dtype", "message"),
     [
-        (give_nan, "float16", "the teacher's states are not finite; try --precision"),
-        (give_large, "float16", r"context vectors reach \d\.?\d*e\+0[56], beyond float16 \(65504"),
-        (give_large, "int8", r"beyond float16 \(65504\)"),  # which training reads
+        ("dense", torch.nan, "float16", "the teacher's states are not finite; try --precision"),
+        ("LayerNorm", 1e6, "float16", r"context vectors reach \d\.?\d*e\+0[56], beyond float16 \(65504"),
+        ("LayerNorm", 1e6, "int8", r"beyond float16 \(65504\)"),  # which training reads
     ],
 )
-def test_states_that_cannot_be_stored_leave_nothing(change, dtype, message, teacher, corpus, cache, tmp_path):
+def test_states_that_cannot_be_stored_leave_nothing(part, value, dtype, message, teacher, corpus, cache, tmp_path):
     broken = shutil.copytree(teacher, tmp_path / "broken")
     model = AutoModel.from_pretrained(teacher, dtype=torch.float32)
-    with torch.no_grad():
-        change(model)
+    model.encoder.layer[1].output.get_submodule(part).weight.data.fill_(value)
     model.save_pretrained(broken)
     with pytest.raises(X2StaticError, match=rf"corpus\.txt, unit 0: .*{message}"):
         run(broken, corpus, cache, unit=4, dtype=dtype)
@@ -237,7 +226,7 @@ def test_the_length_of_a_stream_without_limit_is_not_estimated(teacher: Path, ca
     assert limited["teacher_tokens"] == run(teacher, f"hf://{data}", cache, unit=30)["teacher_tokens"]
 
 
-def test_the_length_of_parquet_files_is_estimated_until_they_were_read(teacher: Path, cache: Path, data: Path) -> None:
+def test_the_length_of_parquet_files_is_estimated_until_they_were_read(teacher: Path, cache: Path, data: Path):
     pq.write_table(pa.table({"text": paragraphs(30)}), data / "train.parquet")
     config = config_of(teacher, f"hf://{data}", cache, unit=8)
     before = estimate(config)
@@ -245,6 +234,60 @@ def test_the_length_of_parquet_files_is_estimated_until_they_were_read(teacher: 
     assert before["teacher_tokens"] == pytest.approx(encode(config)["teacher_tokens"], rel=0.2)
     after = estimate(config)
     assert (after["units_left"], after["paragraphs"], after["paragraphs_counted"], after["seconds"]) == (0, 30, True, 0)
+
+
+def vectors_of(cache: Path) -> np.ndarray:
+    """Return all context vectors of a cache, (n_contexts, dim) float64."""
+    return np.concatenate([shard.contexts().astype(float) for shard in Cache.open(cache).shards()])
+
+
+def test_int8_rows_are_near_those_of_float16_have_the_estimated_size_and_can_be_trained(teacher, corpus, tmp_path):
+    estimated, sizes = [], []
+    for dtype in ("float16", "int8"):
+        config = config_of(teacher, corpus, tmp_path / dtype, unit=5, dtype=dtype)
+        estimated.append(estimate(config)["cache_bytes"])
+        encode(config)
+        sizes.append(sum(path.stat().st_size for path in config.cache.glob("shards/0*/**/c/**/*") if path.is_file()))
+    vectors = vectors_of(tmp_path / "float16")
+    error = np.abs(vectors_of(tmp_path / "int8") - vectors)
+    scales = np.abs(vectors).max(axis=1, keepdims=True) / 127
+    assert (error <= scales * 0.51 + np.abs(vectors) * 2.0**-10).all()  # both are rounded to float16
+    assert error.max() > 0
+    rows, dim = vectors.shape
+    assert sizes == [rows * 2 * dim, rows * (dim + 4)]
+    assert estimated[0] - estimated[1] == rows * (dim - 4)
+    wide, narrow = (Cache.open(tmp_path / dtype).shards() for dtype in ("float16", "int8"))
+    for one, other in zip(wide, narrow, strict=True):
+        assert (one.words(), one.lexicon()) == (other.words(), other.lexicon())
+    assert train(TrainConfig(cache=tmp_path / "int8", out=tmp_path / "run", min_count=1, batch_size=4))["steps"] > 0
+
+
+@pytest.mark.exhaustive  # a compiler takes its time
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles for a CPU with g++")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")  # of its own parts
+def test_a_compiled_teacher_gives_the_same_vectors_in_a_cache_of_its_own_kind(teacher: Path, tmp_path: Path) -> None:
+    corpus, compiled = write_lines(tmp_path / "text.txt", paragraphs(40)), tmp_path / "compiled"
+    run(teacher, corpus, tmp_path / "eager", unit=20)
+    run(teacher, corpus, compiled, unit=20, limit=20, compile=True)
+    with pytest.raises(X2StaticError, match=r"made otherwise \(cache != asked for\): compile: True != False"):
+        run(teacher, corpus, compiled, unit=20)
+    run(teacher, corpus, compiled, unit=20, compile=True)
+    first, second = vectors_of(tmp_path / "eager"), vectors_of(compiled)
+    cosines = (first * second).sum(1) / np.linalg.norm(first, axis=1) / np.linalg.norm(second, axis=1)
+    assert len(first) == len(second) > 40
+    assert cosines.min() >= 0.9999
+
+
+@pytest.mark.exhaustive  # torch takes half a minute to find out
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_without_a_compiler_the_option_to_leave_out_is_named(teacher, corpus, cache, tmp_path, monkeypatch):
+    import torch._inductor.config as inductor
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))  # nothing compiled before counts
+    with pytest.raises(X2StaticError, match=r"--compile: torch cannot compile .* here \(.*\); leave --compile out"):
+        run(teacher, corpus, cache, compile=True)
 
 
 def test_work_ahead_keeps_its_order_and_raises_where_the_item_would_be() -> None:

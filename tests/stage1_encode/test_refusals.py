@@ -15,6 +15,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+IMAGE = {**TINY, "image_size": 8, "patch_size": 4}
 
 
 @pytest.fixture
@@ -186,31 +187,24 @@ def slow_tokenizer(folder: Path) -> None:
     hf.ByT5Tokenizer().save_pretrained(folder)
 
 
-def static_vectors(modules: str) -> Callable[[Path], None]:
-    return write("modules.json", modules, instead="config.json")
+def vit(folder: Path) -> None:
+    hf.ViTModel(hf.ViTConfig(**IMAGE)).save_pretrained(folder)
 
 
-def other_model(make: Callable[[], hf.PreTrainedModel]) -> Callable[[Path], None]:
-    return lambda folder: make().save_pretrained(folder)
+def clip(folder: Path) -> None:
+    config = hf.CLIPConfig(text_config={**TINY, "vocab_size": 300}, vision_config=IMAGE)
+    hf.CLIPModel(config).save_pretrained(folder)
 
 
-def vit() -> hf.PreTrainedModel:
-    return hf.ViTModel(hf.ViTConfig(**TINY, image_size=8, patch_size=4))
-
-
-def clip() -> hf.PreTrainedModel:
-    vision = {**TINY, "image_size": 8, "patch_size": 4}
-    return hf.CLIPModel(hf.CLIPConfig(text_config={**TINY, "vocab_size": 300}, vision_config=vision))
-
-
-def pair() -> hf.PreTrainedModel:
+def pair(folder: Path) -> None:
     bert = hf.BertConfig(vocab_size=300, **TINY)
     decoder = hf.BertConfig(vocab_size=300, **TINY, is_decoder=True, add_cross_attention=True)
-    return hf.EncoderDecoderModel(hf.EncoderDecoderConfig.from_encoder_decoder_configs(bert, decoder))
+    config = hf.EncoderDecoderConfig.from_encoder_decoder_configs(bert, decoder)
+    hf.EncoderDecoderModel(config).save_pretrained(folder)
 
 
 WEIGHTS, CANNOT = "model.safetensors", "it cannot be loaded: "
-NO_WEIGHTS = "it holds no weights (*.safetensors)"
+MODULES, NO_WEIGHTS = "modules.json", "it holds no weights (*.safetensors)"
 WORDS = '[{"idx": 0, "path": "0_Words", "type": "sentence_transformers.models.WordEmbeddings"}]'
 
 
@@ -232,11 +226,11 @@ WORDS = '[{"idx": 0, "path": "0_Words", "type": "sentence_transformers.models.Wo
         ("bert", slow_tokenizer, "its tokenizer (ByT5Tokenizer) is a slow one, which gives no character offsets"),
         ("deberta-v3", write("spm.model", "x", instead="tokenizer.json"), "pip install sentencepiece protobuf"),
         ("t5", set_in("tokenizer_config.json", model_max_length=1), "it holds 1 pieces, 1 of them special tokens"),
-        ("bert", static_vectors(WORDS), "WordEmbeddings, has no hidden states; it needs a Transformer"),
-        ("bert", static_vectors("{}"), "its modules.json is damaged ("),
-        ("bert", other_model(vit), "ViTModel reads pixel_values, not text"),
-        ("bert", other_model(clip), "it reads more than text (its config.json has vision_config); name a model of"),
-        ("bert", other_model(pair), CANNOT + "Unrecognized configuration class"),
+        ("bert", write(MODULES, WORDS, instead="config.json"), ", has no hidden states; it needs a Transformer"),
+        ("bert", write(MODULES, "{}", instead="config.json"), "its modules.json is damaged ("),
+        ("bert", vit, "ViTModel reads pixel_values, not text"),
+        ("bert", clip, "it reads more than text (its config.json has vision_config); name a model of"),
+        ("bert", pair, CANNOT + "Unrecognized configuration class"),
     ],
 )
 def test_a_model_folder_that_cannot_be_read_is_refused_with_the_reason(family, spoil, reason, copy_of, refusal):

@@ -1,11 +1,12 @@
-"""The teacher: what is refused, what is probed, and what happens when the device's memory runs out."""
+"""The teacher and its encoder: what is refused and probed, several batches at once, and memory that runs out."""
 
 import gc
-import json
+import os
 import shutil
 import threading
 import time
 import weakref
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,15 +15,17 @@ import pytest
 import torch
 
 from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.runs import paragraphs, run, write_lines
+from tests.stage1_encode.runs import changed, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
+from x2static.machine.device import ResultStream
 from x2static.schemas.cache import Cache
-from x2static.stage1_encode.encoder import Encoder
-from x2static.stage1_encode.pools.pool import Accumulator, States
+from x2static.stage1_encode.encoder import Encoder, shared_cores
+from x2static.stage1_encode.pools.contexts import ContextMeans
+from x2static.stage1_encode.pools.pool import Accumulator, Shape, States
 from x2static.stage1_encode.teacher.batches import padded_width
 from x2static.stage1_encode.teacher.files import TeacherFiles, config_sha256, weights_sha256
 from x2static.stage1_encode.teacher.model import held_window, load_model
-from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
+from x2static.stage1_encode.teacher.teacher import Teacher, keep_few_kernels, pick_precision
 from x2static.stage1_encode.text.windows import PreparedText, Window
 
 CPU = torch.device("cpu")
@@ -69,15 +72,12 @@ def test_hashes_cover_several_weight_files_by_name_and_content_and_a_models_own_
 
 @pytest.mark.parametrize(("field", "value"), [("window", 400), ("attention", "eager"), ("dim", 31)])
 def test_a_teacher_that_behaves_otherwise_than_the_caches_is_refused(field, value, folder, tmp_path):
-    corpus = write_lines(tmp_path / "corpus.txt", paragraphs(8))
-    cache = tmp_path / "cache"
+    corpus, cache = write_lines(tmp_path / "corpus.txt", paragraphs(8)), tmp_path / "cache"
     run(folder, corpus, cache, unit=4)
-    manifest = json.loads((cache / "manifest.json").read_text())
-    manifest["encoding"][field] = value
     encoding = Cache.open(cache).manifest.encoding.model_copy(update={field: value})
-    (cache / "manifest.json").write_text(json.dumps(manifest | {"fingerprint": encoding.fingerprint}))
-    for marker in cache.glob("shards/*/shard.json"):
-        marker.write_text(json.dumps(json.loads(marker.read_text()) | {"encoding": encoding.fingerprint}))
+    changed(cache, "manifest.json", encoding=encoding.model_dump(), fingerprint=encoding.fingerprint)
+    for shard in cache.glob("shards/0*"):
+        changed(shard, "shard.json", encoding=encoding.fingerprint)
     shutil.rmtree(cache / "shards" / "000001")
     with pytest.raises(X2StaticError, match=rf"{field}: {value!r} != "):
         run(folder, corpus, cache, unit=4)
@@ -96,12 +96,11 @@ def test_precision_is_chosen_by_what_the_processor_computes_with(monkeypatch: py
 
 
 def unit_of(lengths: list[int]) -> PreparedText:
-    windows = [
-        Window(np.arange(5, 5 + length), np.array([(number, 0, length)])) for number, length in enumerate(lengths)
-    ]
-    unit = PreparedText(windows)
-    for _ in lengths:
-        unit.add_context(["word"])
+    """Return a unit of one paragraph, each of whose contexts is a window of so many pieces, 5 and following."""
+    unit = PreparedText()
+    for length in lengths:
+        span = (unit.add_context(["word"]), 0, length)
+        unit.windows.append(Window(np.arange(5, 5 + length), np.array([span])))
     unit.n_paragraphs = 1
     return unit
 
@@ -110,8 +109,7 @@ class SmallDevice:
     """A teacher on a device that holds only so many pieces at once; the state of a piece is its id."""
 
     def __init__(self, room: int) -> None:
-        self.room, self.dim, self.device, self.window = room, 1, CPU, 512
-        self.n_layers = 0
+        self.room, self.dim, self.device, self.window, self.n_layers = room, 1, CPU, 512, 0
         self.sizes: list[int] = []
 
     def states(self, batch: list[Window]) -> torch.Tensor:
@@ -227,3 +225,36 @@ def test_a_teacher_goes_with_its_encoder() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_cores_are_shared_and_given_back() -> None:
+    torch.set_num_threads(4)
+    with pytest.raises(InterruptedError), shared_cores(3):
+        assert torch.get_num_threads() == 1
+        raise InterruptedError
+    assert torch.get_num_threads() == 4
+
+
+def test_few_kernels_are_kept_and_a_users_own_setting_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024"})
+    keep_few_kernels()
+    assert os.environ == {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024", "LRU_CACHE_CAPACITY": "8"}
+
+
+def test_the_cache_is_the_same_with_one_lane_and_with_three(teacher: Path, tmp_path: Path) -> None:
+    lines = [*paragraphs(40), " ".join(paragraphs(120, seed=1))]  # the last one fills several windows
+    corpus = write_lines(tmp_path / "t.txt", lines)
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        run(teacher, corpus, tmp_path / str(threads), unit=20)
+    assert files_of(tmp_path / "1") == files_of(tmp_path / "3")
+
+
+def test_a_context_without_pieces_is_zero_whatever_lay_in_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda self, size: torch.full(size, torch.nan, dtype=self.dtype))
+    means = ContextMeans(Shape(1, 3, CPU), "float16")
+    for size in (2, 1, 5):
+        window = Window(np.zeros(0, np.int64), np.zeros((0, 3), np.int64))
+        means.extend(PreparedText([window], ends=array("i", [0]) * size))
+    means.end(ResultStream(CPU))
+    np.testing.assert_array_equal(means.read(), np.zeros((8, 3), np.float16))

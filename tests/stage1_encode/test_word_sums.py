@@ -125,8 +125,7 @@ def test_killed_and_run_again_a_cache_is_that_of_a_whole_run(kill, teacher, fork
     assert forks.run(*arguments, kill=where)[0] == -9
     if finished:  # training and everything else goes on meanwhile
         assert not [shard.damage() for shard in Cache.open(config.cache).shards() if shard.damage()]
-    status, output = forks.run(*arguments)
-    assert status == 0, output
+    forks.succeed(*arguments)
     assert files_of(tmp_path / "cache") == files_of(tmp_path / "whole")
 
 
