@@ -17,7 +17,6 @@ from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
 
-Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 
@@ -69,9 +68,8 @@ class AnalogyScore(Score):
     """The accuracy on one file, over all its questions; `score` is by 3CosAdd."""
 
     cos_mul: float | None  # by 3CosMul
-    # over the sections that do not begin with `gram`, and over the others; None where the file has not both
-    semantic: Accuracy | None
-    syntactic: Accuracy | None
+    semantic: Accuracy | None  # over the sections that do not begin with `gram`; None where the file has not both kinds
+    syntactic: Accuracy | None  # over the others; None likewise
     sections: dict[str, Accuracy]  # of each section, in the order of the file
 
 
@@ -92,7 +90,7 @@ def score_questions(vectors: WordVectors, task: str, questions: list[Question]) 
     alike: dict[str, list[int]] = {}  # rows of the words that are one in another case, the most frequent first
     for row, word in enumerate(vectors.words):
         alike.setdefault(word.upper(), []).append(row)
-    covered: Flags = np.array([all(word in alike for word in _words(question)) for question in questions])
+    covered = np.array([all(word in alike for word in _words(question)) for question in questions])
     if not covered.any():
         logger.warning("%s: no score, none of the %d analogy questions is covered", task, len(questions))
     spelt = [[alike[word] for word in _words(question)] for question in compress(questions, covered)]
@@ -102,21 +100,17 @@ def score_questions(vectors: WordVectors, task: str, questions: list[Question]) 
     for method, answers in enumerate(answer(vectors.matrix, given, banned)):
         right[method, covered] = [row in rows for row, (*_, rows) in zip(answers, spelt, strict=True)]
 
-    def accuracy(among: Flags) -> Accuracy:
+    def accuracy(among: npt.NDArray[np.bool_]) -> Accuracy:
         counting = among & covered
         add, mul = right[:, counting].mean(axis=1).tolist() if counting.any() else (None, None)
         return Accuracy(add, mul, int(counting.sum()), int(among.sum()))
 
     sections = np.array([question.section for question in questions])
-    syntactic = np.char.startswith(sections, SYNTACTIC)
-    both_kinds = bool(syntactic.any() and not syntactic.all())
-    return AnalogyScore(
-        task,
-        **vars(accuracy(np.ones_like(covered))),
-        semantic=accuracy(~syntactic) if both_kinds else None,
-        syntactic=accuracy(syntactic) if both_kinds else None,
-        sections={name: accuracy(sections == name) for name in dict.fromkeys(sections.tolist())},
-    )
+    gram = np.char.startswith(sections, SYNTACTIC)
+    semantic, syntactic = (accuracy(~gram), accuracy(gram)) if gram.any() and not gram.all() else (None, None)
+    whole = vars(accuracy(np.ones_like(covered)))
+    by_section = {name: accuracy(sections == name) for name in dict.fromkeys(sections.tolist())}
+    return AnalogyScore(task, **whole, semantic=semantic, syntactic=syntactic, sections=by_section)
 
 
 def _words(question: Question) -> list[str]:
@@ -129,10 +123,8 @@ def answer(matrix: Floats, given: Rows, banned: Rows) -> Rows:
     With cosines shifted to 0..1, 3CosMul asks for the largest cos(d,b) cos(d,c) / (cos(d,a) + epsilon); its logarithm
     is a sum, as 3CosAdd cos(d,b) + cos(d,c) - cos(d,a) is one (Levy & Goldberg 2014, equations 3 and 4).
 
-    Args:
-        matrix: (n_words, dim) float32, of any lengths.
-        given: (n_questions, 3) int64, rows of a, b and c.
-        banned: (n_questions, most) int64, rows that are no answer, filled up with -1.
+    Of a matrix of any lengths, (n_words, dim) float32, `given` are the rows of a, b and c, (n_questions, 3) int64, and
+    `banned` those that are no answer, (n_questions, most) int64, filled up with -1.
     """
     used, places = np.unique(given, return_inverse=True)
     places = places.reshape(given.shape)

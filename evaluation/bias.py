@@ -1,7 +1,4 @@
-"""Bias: the Word Embedding Association Test (WEAT, Caliskan et al. 2017), effect sizes and permutation p-values.
-
-The word lists of a test are those of the paper, which the package WEFE ships, or the user's own.
-"""
+"""Bias: the Word Embedding Association Test (WEAT, Caliskan et al. 2017), effect sizes and permutation p-values."""
 
 import json
 import logging
@@ -13,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, TypeAdapter, ValidationError, model_validator
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.draws import PARTITIONS, Draws
@@ -45,10 +42,8 @@ PUBLISHED = {
 }
 
 
-class WordLists(BaseModel):
+class WordLists(BaseModel, extra="forbid", frozen=True, strict=True):
     """The four lists of a test: it expects the target words X nearer to the attribute words A, and Y nearer to B."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     X: list[str]
     Y: list[str]
@@ -93,9 +88,8 @@ def read_word_lists(path: Path) -> dict[str, WordLists]:
             content = {}
             for test, names in PUBLISHED.items():
                 content[test] = {letter: published[name] for letter, name in zip("XYAB", names, strict=True)}
-        except KeyError as error:
-            message = f"{path}: no list {error}, so this is of another WEFE than >= 1.0; {expected}"
-            raise X2StaticError(message) from None
+        except KeyError as key:
+            raise X2StaticError(f"{path}: no list {key}, so this is of another WEFE than >= 1.0; {expected}") from None
     try:
         return TypeAdapter(dict[str, WordLists]).validate_python(content)
     except ValidationError as error:
@@ -141,10 +135,10 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, draws: Draws) -
     if np.ptp(both) < SAME:
         logger.warning("%s: no score, all %d targets are associated alike", task, len(both))
         return unscored
-    exact = math.comb(len(both), len(x)) <= max(PARTITIONS, draws.n)
     require_modules("evaluate", "scipy")
     from scipy.stats import permutation_test  # an extra
 
+    exact = math.comb(len(both), len(x)) <= max(PARTITIONS, draws.n)
     n, rng = math.inf if exact else draws.n, np.random.default_rng(draws.seed)
     tested = permutation_test((x, y), _difference, n_resamples=n, batch=1000, alternative="greater", rng=rng)
     return replace(unscored, score=float(_difference(x, y) / both.std()), p=float(tested.pvalue), exact=exact)
@@ -152,5 +146,4 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, draws: Draws) -
 
 def _difference(x: Floats, y: Floats, axis: int = -1) -> Floats:
     # Of partitions of fixed sizes, in the same order as the paper's difference of sums.
-    difference: Floats = np.asarray(x.mean(axis=axis) - y.mean(axis=axis))
-    return difference
+    return np.asarray(x.mean(axis=axis) - y.mean(axis=axis))

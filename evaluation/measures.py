@@ -38,7 +38,7 @@ def figures_of(scores: Sequence[Score]) -> dict[str, Any]:
     tasks = {one.task: asdict(one) for one in scores}
     for figures in tasks.values():
         del figures["task"]
-    return {"tasks": tasks, "average": mean_of_known(one.score for one in scores)}
+    return {"tasks": tasks, "average": known_mean(one.score for one in scores)}
 
 
 def score_all(
@@ -62,10 +62,7 @@ def check_covered(scores: Sequence[Score], items: str, *vectors: WordVectors) ->
 
 
 def rows_of(vectors: WordVectors, words: Iterable[str]) -> list[int]:
-    """Return the rows of known words, looked up as they are written, else lower-cased.
-
-    Vectors are trained on lower-cased text, data sets are not ("Jerusalem").
-    """
+    """Return the rows of known words, as they are written ("Jerusalem") or else lower-cased, as trained text is."""
     rows = (vectors.index.get(word, vectors.index.get(word.lower())) for word in words)
     return [row for row in rows if row is not None]
 
@@ -73,21 +70,16 @@ def rows_of(vectors: WordVectors, words: Iterable[str]) -> list[int]:
 def unit(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return rows scaled to length 1, (n, dim) of the same type; rows of zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    scaled: npt.NDArray[Any] = rows / np.where(lengths > 0, lengths, 1).astype(rows.dtype)
-    return scaled
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1).astype(rows.dtype))
 
 
 def cosines(left: Floats, right: Floats) -> Floats:
     """Return the cosine of each pair of rows, (n,) float64 for two (n, dim) float64; 0 where a vector is all zeros."""
-    values: Floats = np.einsum("nd,nd->n", unit(left), unit(right))
-    return values
+    return np.asarray(np.einsum("nd,nd->n", unit(left), unit(right)))
 
 
 def spearman(human: Floats, values: Floats) -> float | None:
-    """Return Spearman's rho of what people say and cosines, both (n,) float64.
-
-    None is for fewer than two pairs, and where all cosines or all human scores are equal.
-    """
+    """Return Spearman's rho of human scores and cosines, (n,) float64; None if n < 2, or all of either are equal."""
     require_modules("evaluate", "scipy")
     from scipy.stats import spearmanr  # an extra
 
@@ -96,13 +88,12 @@ def spearman(human: Floats, values: Floats) -> float | None:
     return float(spearmanr(human, values).statistic)
 
 
-def why_undefined(n_pairs: int, total: int) -> str:
+def why_none(n: int, total: int) -> str:
     """Return for a warning why covered pairs have no correlation."""
-    few, equal = f"{n_pairs} of {total} pairs are covered", f"all {n_pairs} cosines or human scores are equal"
-    return few if n_pairs < 2 else equal
+    return f"{n} of {total} pairs are covered" if n < 2 else f"all {n} cosines or human scores are equal"
 
 
-def mean_of_known(values: Iterable[float | None]) -> float | None:
+def known_mean(values: Iterable[float | None]) -> float | None:
     """Return the mean of the values that are there, each counting the same; None where there is none."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

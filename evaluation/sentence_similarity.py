@@ -12,7 +12,7 @@ import numpy as np
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.files import SENTENCE_PAIRS, Pair, finite_score, numbered_lines
-from x2static.evaluation.measures import Floats, Score, cosines, spearman, why_undefined
+from x2static.evaluation.measures import Floats, Score, cosines, spearman, why_none
 from x2static.schemas.vectors import WordVectors, sif_weights
 
 logger = logging.getLogger(__name__)
@@ -23,10 +23,7 @@ ROUNDING = 1e-9  # share of a vector's length that is no more than rounding
 
 
 def read_sentence_pairs(path: Path) -> list[Pair]:
-    """Return the pairs of a data set, in order; its first line tells which form all lines have.
-
-    A line that begins with `#` is a pair like others: sentences do.
-    """
+    """Return the pairs of a file, those that begin with `#` too; its first line tells which form all lines have."""
     lines = [(where, line.split("\t")) for where, line in numbered_lines(path)]
     if not lines:
         raise X2StaticError(f"{path}: no sentence pairs in it; expected {EXPECTED}")
@@ -58,9 +55,7 @@ class SentenceScore(Score):
     """Spearman's rho of averaged vectors on one data set, over pairs with a known word in each sentence."""
 
     pearson: float | None  # Pearson's r of the same; None where the score is
-    # of averages weighted by a / (a + p(w)), their first principal component removed; None where it is not defined, and
-    # where the vectors come without counts
-    sif: Correlation | None
+    sif: Correlation | None  # of weighted ones, their first component removed; None where undefined or without counts
 
 
 def score_sentences(vectors: WordVectors, task: str, pairs: list[Pair]) -> SentenceScore:
@@ -87,10 +82,7 @@ def covered_pairs(vectors: WordVectors, pairs: Iterable[Pair]) -> list[Pair]:
 
 
 def average_sentences(vectors: WordVectors, pairs: list[Pair], weights: Floats | None = None) -> Floats:
-    """Return the mean of each sentence's known words, each occurrence counting, (2 n, dim) float64 for n covered pairs.
-
-    Weights of the words are (n_words,) float64; None is for ones.
-    """
+    """Return the mean of the known words of both sentences of n pairs, (2 n, dim) float64; weights are (n_words,)."""
     averages = np.empty((2 * len(pairs), vectors.dim))
     for number, sentence in enumerate(sentences_of(pairs)):
         rows = _rows(vectors, sentence)
@@ -113,7 +105,7 @@ def correlate(task: str, sentences: Floats, pairs: list[Pair], total: int) -> Co
     values = cosines(sentences[::2], sentences[1::2])
     rho = spearman(human, values)
     if rho is None:
-        logger.warning("%s: no score, %s", task, why_undefined(len(pairs), total))
+        logger.warning("%s: no score, %s", task, why_none(len(pairs), total))
         return None
     from scipy.stats import pearsonr  # an extra, which is there: `spearman` needs it too
 
@@ -121,12 +113,8 @@ def correlate(task: str, sentences: Floats, pairs: list[Pair], total: int) -> Co
 
 
 def without_first_component(vectors: Floats) -> Floats:
-    """Return vectors, (n, dim) float64, without their part along the first singular vector of all, not centred.
-
-    Of a vector that lies along it, zeros are left.
-    """
-    _, axes = np.linalg.eigh(vectors.T @ vectors)  # by ascending eigenvalue
-    first = axes[:, -1]
+    """Return vectors, (n, dim) float64, less their part along the first singular vector, not centred; or zeros."""
+    first = np.linalg.eigh(vectors.T @ vectors).eigenvectors[:, -1]  # by ascending eigenvalue
     rest: Floats = vectors - np.outer(vectors @ first, first)
     rest[np.linalg.norm(rest, axis=1) <= ROUNDING * np.linalg.norm(vectors, axis=1)] = 0
     return rest

@@ -6,7 +6,6 @@ and others have a header; SimLex-999, SimVerb-3500, the Rare Words and WordSim-3
 
 import csv
 from pathlib import Path
-from typing import NamedTuple
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.files import WORD_PAIRS, Pair, find_files, finite_score, number_in, numbered_lines
@@ -30,58 +29,47 @@ def read_word_pairs(path: Path) -> list[Pair]:
     The first line says how the file is laid out; every other line must be like it.
     """
     lines = [(where, line) for where, line in numbered_lines(path) if line[0] != "#"]
-    layout = Layout.of(*lines[0]) if lines else None
-    pairs = [layout.parse(where, line) for where, line in lines[layout.header :]] if layout else []
+    separator, n_columns, place, header = _layout(*lines[0]) if lines else ("", 0, 0, False)
+    pairs = []
+    for where, line in lines[header:]:
+        columns = _split(where, line, separator)
+        if len(columns) != n_columns or not columns[0] or not columns[1]:
+            expected = f"{n_columns} columns as in the first line, word and word first"
+            if n_columns == 3:
+                expected = SEPARATORS[separator].join(["word", "word", "score"])
+            raise X2StaticError(f"{where}: expected {expected}, got {len(columns)} columns: {line.strip()!r}")
+        pairs.append(Pair(columns[0], columns[1], finite_score(columns[place], where)))
     if not pairs:
         raise X2StaticError(f"{path}: no word pairs in it; expected lines of word<TAB>word<TAB>score")
     return pairs
 
 
-class Layout(NamedTuple):
-    """How the lines of a file are laid out; the first two columns are the words."""
+def _layout(where: str, line: str) -> tuple[str, int, int, bool]:
+    """Return the separator, of which several spaces are one; how many columns; which is the score; if it is a header.
 
-    separator: str  # a character between the columns; several spaces count as one
-    columns: int  # in each line
-    score: int  # column of the score, from 0
-    header: bool  # the first line names the columns
-
-    @classmethod
-    def of(cls, where: str, line: str) -> "Layout":
-        """Return the layout that the first line of a file tells.
-
-        Of three columns the third is the score, and a first line that has a name without a digit there, or a known name
-        of scores, is a header. Further columns are accepted where a header says which one is the score, or where they
-        are as published.
-        """
-        separator = next((separator for separator in SEPARATORS if separator in line.strip()), "\t")
-        columns = _split(where, line, separator)
-        n_columns, last = len(columns), columns[-1]
-        named = [place for place, name in enumerate(columns) if place >= 2 and name.casefold() in SCORE_NAMES]
-        if n_columns == 3:
-            # A name with a digit is rather a mistyped score (7,5), which would be lost without a word.
-            a_name = bool(last) and number_in(last) is None and not any(map(str.isdigit, last))
-            return cls(separator, 3, 2, header=bool(named) or a_name)
-        if len(named) == 1:
-            return cls(separator, n_columns, named[0], header=True)
-        numbers = [place for place, text in enumerate(columns) if place >= 2 and number_in(text) is not None]
-        if n_columns == SIMVERB_COLUMNS and len(columns[2]) == 1 and columns[2].isupper() and numbers == [3]:
-            return cls(separator, n_columns, 3, header=False)
-        if n_columns == RARE_WORDS_COLUMNS and len(numbers) == RARE_WORDS_COLUMNS - 2:
-            return cls(separator, n_columns, 2, header=False)
-        raise X2StaticError(
-            f"{where}: expected word<TAB>word<TAB>score, or more columns with a header that names the score; "
-            f"got {n_columns} columns: {line.strip()!r}"
-        )
-
-    def parse(self, where: str, line: str) -> Pair:
-        """Return the pair of a line. Raises X2StaticError: it is of another layout, or its score is no number."""
-        columns = _split(where, line, self.separator)
-        if len(columns) != self.columns or not columns[0] or not columns[1]:
-            expected = f"{self.columns} columns as in the first line, word and word first"
-            if self.columns == 3:
-                expected = SEPARATORS[self.separator].join(["word", "word", "score"])
-            raise X2StaticError(f"{where}: expected {expected}, got {len(columns)} columns: {line.strip()!r}")
-        return Pair(columns[0], columns[1], finite_score(columns[self.score], where))
+    The first two columns are the words. Of three columns the third is the score, and a first line that has a name
+    without a digit there, or a known name of scores, is a header. Further columns are accepted where a header says
+    which one is the score, or where they are as published.
+    """
+    separator = next((separator for separator in SEPARATORS if separator in line.strip()), "\t")
+    columns = _split(where, line, separator)
+    n_columns, last = len(columns), columns[-1]
+    named = [place for place, name in enumerate(columns) if place >= 2 and name.casefold() in SCORE_NAMES]
+    if n_columns == 3:
+        # A name with a digit is rather a mistyped score (7,5), which would be lost without a word.
+        a_name = bool(last) and number_in(last) is None and not any(map(str.isdigit, last))
+        return separator, 3, 2, bool(named) or a_name
+    if len(named) == 1:
+        return separator, n_columns, named[0], True
+    numbers = [place for place, text in enumerate(columns) if place >= 2 and number_in(text) is not None]
+    if n_columns == SIMVERB_COLUMNS and len(columns[2]) == 1 and columns[2].isupper() and numbers == [3]:
+        return separator, n_columns, 3, False
+    if n_columns == RARE_WORDS_COLUMNS and len(numbers) == RARE_WORDS_COLUMNS - 2:
+        return separator, n_columns, 2, False
+    raise X2StaticError(
+        f"{where}: expected word<TAB>word<TAB>score, or more columns with a header that names the score; "
+        f"got {n_columns} columns: {line.strip()!r}"
+    )
 
 
 def _split(where: str, line: str, separator: str) -> list[str]:

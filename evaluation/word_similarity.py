@@ -1,9 +1,8 @@
 """Word similarity: Spearman's rank correlation between the cosines of word pairs and what people say of them.
 
-One set of vectors is compared with another by the difference of their scores. Two intervals that overlap say little:
-both scores go up and down with the same pairs. So the difference itself is resampled, both sets on the same pairs.
-Intervals are percentile bootstraps (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13): 1,000
-resamples of 3,500 pairs take half a second on one core.
+Intervals are percentile bootstraps (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13). Of two
+sets of vectors the difference is resampled, both on the same pairs: that the intervals of their scores overlap says
+little, since both scores go up and down with the pairs.
 """
 
 import logging
@@ -18,16 +17,7 @@ import numpy.typing as npt
 
 from x2static.evaluation.draws import Draws
 from x2static.evaluation.files import Pair
-from x2static.evaluation.measures import (
-    Floats,
-    Score,
-    check_covered,
-    cosines,
-    mean_of_known,
-    rows_of,
-    spearman,
-    why_undefined,
-)
+from x2static.evaluation.measures import Floats, Score, check_covered, cosines, known_mean, rows_of, spearman, why_none
 from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.schemas.vectors import WordVectors
 
@@ -60,10 +50,7 @@ class SimilarityScore(Score):
 def evaluate_word_similarity(
     vectors: WordVectors, data: Path | None = None, draws: Draws | None = None
 ) -> list[SimilarityScore]:
-    """Score word vectors on every word similarity data set, pairs with an unknown word left out and counted.
-
-    `data` is what `find_word_pairs` takes; `draws` are the resamples for the intervals, None for none.
-    """
+    """Score word vectors on every data set of `find_word_pairs`, on the pairs they know; with draws, with intervals."""
     return score_together({"": vectors}, data, draws)[""]
 
 
@@ -72,43 +59,30 @@ def score_together(
 ) -> dict[str, list[SimilarityScore]]:
     """Score several sets of word vectors on the pairs that all cover, so that nobody gains by a small vocabulary.
 
-    Returns by the names of the sets a score a data set. Raises X2StaticError: no pair of any task is covered by all.
+    Returns by the names of the sets a score a data set, and warns of one that has none. Raises X2StaticError: no pair
+    of any task is covered by all.
     """
     scores: dict[str, list[SimilarityScore]] = {name: [] for name in vectors}
     for task, pairs in read_datasets(data).items():
         known = common_pairs(vectors.values(), pairs)
         for name, of_one in scores.items():
-            of_one.append(score_pairs(vectors[name], task, pairs, draws, known))
+            score, _ = _score_known([vectors[name]], task, known, len(pairs), draws)
+            if score.score is None:
+                logger.warning("%s: no score, %s", task, why_none(len(known), len(pairs)))
+            of_one.append(score)
     for of_one in scores.values():
         check_covered(of_one, "word pairs", *vectors.values())
     return scores
 
 
-def score_pairs(
-    vectors: WordVectors, task: str, pairs: list[Pair], draws: Draws | None = None, known: list[Pair] | None = None
-) -> SimilarityScore:
-    """Score word vectors on the known ones of pairs, None for those that they cover; no score is warned of."""
-    known = common_pairs([vectors], pairs) if known is None else known
-    human, values = _human_and_cosines(known, vectors)
-    score, interval = spearman(human, values[0]), None
-    if score is None:
-        logger.warning("%s: no score, %s", task, why_undefined(len(known), len(pairs)))
-    elif draws is not None:
-        interval = percentile_interval(resampled_rhos(human, values, draws, task)[0])
-    return SimilarityScore(task, score, len(known), len(pairs), interval)
-
-
 def average(scores: Iterable[SimilarityScore]) -> float | None:
-    """Return the mean score of the tasks that have one, each task counting the same; None where none has.
-
-    A part of another set does not count beside it: ws353-similarity counts where ws353 is not among the tasks.
-    """
+    """Return the mean score of the `whole_sets` that have one, each counting the same; None where none has."""
     by_task = {score.task: score.score for score in scores}
-    return mean_of_known(by_task[task] for task in whole_sets(by_task))
+    return known_mean(by_task[task] for task in whole_sets(by_task))
 
 
 def whole_sets(tasks: Iterable[str]) -> list[str]:
-    """Return the tasks that are no part of another; a part is called as the whole is, with more behind a dash."""
+    """Return the tasks that are no part of another of them, as ws353-similarity is of ws353."""
     names = list(tasks)
     return [name for name in names if not any(name.startswith(f"{other}-") for other in names)]
 
@@ -125,13 +99,27 @@ def common_pairs(vectors: Iterable[WordVectors], pairs: list[Pair]) -> list[Pair
     return pairs
 
 
-def _human_and_cosines(known: list[Pair], *vectors: WordVectors) -> tuple[Floats, list[Floats]]:
-    """Return what people say of known pairs and each set's cosines, (n_pairs,); only rows of pairs are copied."""
+def _score_known(
+    vectors: Sequence[WordVectors], task: str, known: list[Pair], total: int, draws: Draws | None
+) -> tuple[SimilarityScore, Floats | None]:
+    """Return the score of one set of vectors, or of two the second's minus the first's, on pairs that they cover.
+
+    After it comes the same of every resample, (n_resamples,); None without draws, and where there is no score.
+    """
+    human = np.array([pair.score for pair in known], np.float64)
     values = []
-    for one in vectors:
+    for one in vectors:  # only rows of pairs are copied
         first, second = rows_of(one, [pair.first for pair in known]), rows_of(one, [pair.second for pair in known])
         values.append(cosines(one.matrix[first].astype(np.float64), one.matrix[second].astype(np.float64)))
-    return np.array([pair.score for pair in known], np.float64), values
+    rhos = [rho for of_one in values if (rho := spearman(human, of_one)) is not None]
+    if len(rhos) < len(values):
+        return SimilarityScore(task, None, len(known), total), None
+    score = rhos[0] if len(rhos) == 1 else rhos[1] - rhos[0]
+    if draws is None:
+        return SimilarityScore(task, score, len(known), total), None
+    of_sets = resampled_rhos(human, values, draws, task)
+    resampled = of_sets[0] if len(rhos) == 1 else of_sets[1] - of_sets[0]
+    return SimilarityScore(task, score, len(known), total, percentile_interval(resampled)), resampled
 
 
 def paired_differences(
@@ -145,7 +133,6 @@ def paired_differences(
 
     Returns by the names of the others how much their scores are above the first one's: on each data set, and last the
     `average` over those that have an interval; without any, over those that have a difference.
-
     With `common`, the pairs are those that all sets cover, as in `score_together`, not those that the two cover. The
     average is over the data sets that are named in `averaged`; None is for all but parts of others.
     """
@@ -157,22 +144,9 @@ def paired_differences(
         results = []
         for task, pairs in sets.items():
             known = common_pairs(vectors.values() if common else [first, other], pairs)
-            results.append(_compare(first, other, task, known, len(pairs), draws))
+            results.append(_score_known([first, other], task, known, len(pairs), draws))
         compared[name] = [*(difference for difference, _ in results), _average(results, over)]
     return compared
-
-
-def _compare(
-    first: WordVectors, other: WordVectors, task: str, known: list[Pair], total: int, draws: Draws
-) -> tuple[SimilarityScore, Floats | None]:
-    """Return the difference on one data set and, where it is defined, those of its resamples, (n_resamples,)."""
-    human, values = _human_and_cosines(known, first, other)
-    before, after = (spearman(human, of_one) for of_one in values)
-    if before is None or after is None:
-        return SimilarityScore(task, None, len(known), total), None
-    rhos = resampled_rhos(human, values, draws, task)
-    resampled = rhos[1] - rhos[0]
-    return SimilarityScore(task, after - before, len(known), total, percentile_interval(resampled)), resampled
 
 
 def _average(results: list[tuple[SimilarityScore, Floats | None]], over: Collection[str]) -> SimilarityScore:
@@ -181,7 +155,7 @@ def _average(results: list[tuple[SimilarityScore, Floats | None]], over: Collect
     counting = [result for result in counting if result[0].interval is not None] or counting
     if not counting:
         return SimilarityScore("average", None, 0, 0)
-    mean = mean_of_known(one.score for one, _ in counting)
+    mean = known_mean(one.score for one, _ in counting)
     # Data sets are drawn on their own, so their resamples may be put together in any order: the given one.
     interval = percentile_interval(np.mean([resampled for _, resampled in counting], axis=0))
     covered, total = sum(one.covered for one, _ in counting), sum(one.total for one, _ in counting)
@@ -191,8 +165,7 @@ def _average(results: list[tuple[SimilarityScore, Floats | None]], over: Collect
 def resampled_rhos(human: Floats, cosines: Sequence[Floats], draws: Draws, task: str) -> Floats:
     """Return Spearman's rho of every resample, (n_sets, n_resamples), the same resamples for each set of vectors.
 
-    It is NaN where all cosines, or all human scores, of a resample are equal. `human` and each set's cosines are
-    (n_pairs,) of the same pairs, at least one.
+    It is NaN where all cosines or human scores of a resample are equal. Both are (n_pairs,), at least one pair.
     """
     from scipy.stats import rankdata  # an extra
 
@@ -210,10 +183,7 @@ def resampled_rhos(human: Floats, cosines: Sequence[Floats], draws: Draws, task:
 
 
 def draw_pairs(n_pairs: int, draws: Draws, task: str) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield which pairs were drawn, with replacement: blocks of (some resamples, n_pairs) int64.
-
-    They depend on the seed and on the name of the data set, and not on what other sets are there.
-    """
+    """Yield which pairs were drawn, with replacement, (some resamples, n_pairs) int64, by the seed and task alone."""
     generator = np.random.default_rng([draws.seed, zlib.crc32(task.encode())])
     block = max(1, BLOCK_VALUES // n_pairs)
     for first in range(0, draws.n, block):
@@ -221,10 +191,7 @@ def draw_pairs(n_pairs: int, draws: Draws, task: str) -> Iterator[npt.NDArray[np
 
 
 def percentile_interval(resampled: Floats) -> Interval | None:
-    """Return the interval between the percentiles that leave out (1 - LEVEL) / 2 on either side.
-
-    Of `resampled`, (n_resamples,), those that are NaN are left out; None where they are more than MAX_UNDEFINED.
-    """
+    """Return the middle LEVEL of (n_resamples,), NaN left out; None where those are more than MAX_UNDEFINED."""
     defined = resampled[~np.isnan(resampled)]
     if len(defined) < (1 - MAX_UNDEFINED) * len(resampled):
         return None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,12 +23,10 @@ class Part:
     texts: list[str]
 
     def __len__(self) -> int:
-        """Return the number of texts."""
         return len(self.texts)
 
 
-@dataclass(frozen=True)
-class ClassificationTask:
+class ClassificationTask(NamedTuple):
     """A data set in three parts, none of them empty; every label occurs in the first."""
 
     name: str
@@ -85,10 +84,7 @@ def _read_task(folder: Path, seed: int) -> ClassificationTask:
         if missing := [name for name in (TRAIN, TEST) if name not in files]:
             raise X2StaticError(f"{folder}: {' and '.join(missing)} missing; --data takes {CLASSIFICATION.expected}")
         train, test = _read(files[TRAIN]), _read(files[TEST])
-        if VALIDATION in files:
-            validation = _read(files[VALIDATION])
-        else:
-            train, validation = _take_share(train, 5, random)
+        train, validation = (train, _read(files[VALIDATION])) if VALIDATION in files else _take_share(train, 5, random)
     task = ClassificationTask(folder.name, train, validation, test)
     classes = ", ".join(map(str, task.classes))
     if len(task.classes) < 2:
@@ -98,10 +94,8 @@ def _read_task(folder: Path, seed: int) -> ClassificationTask:
             total = sum(map(len, task.parts))
             raise X2StaticError(f"{folder}: no text for the {name} part; {total} texts are too few, a class needs five")
         if unknown := sorted(set(part.labels) - set(task.classes)):
-            raise X2StaticError(
-                f"{folder}: the {name} part has the label {', '.join(map(str, unknown))}, which no training text has; "
-                f"those have {classes}"
-            )
+            labels = f"{', '.join(map(str, unknown))}, which no training text has; those have {classes}"
+            raise X2StaticError(f"{folder}: the {name} part has the label {labels}")
     return task
 
 
@@ -112,9 +106,8 @@ def _take_share(part: Part, of: int, random: np.random.Generator) -> tuple[Part,
     for label in sorted(set(part.labels)):
         rows = random.permutation(np.flatnonzero(labels == label))
         share[rows[: len(rows) // of]] = True
-    rest, taken = (
-        Part(list(compress(part.labels, rows)), list(compress(part.texts, rows))) for rows in (~share, share)
-    )
+    both = ~share, share
+    rest, taken = (Part(list(compress(part.labels, rows)), list(compress(part.texts, rows))) for rows in both)
     return rest, taken
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -34,21 +33,15 @@ class Batch(NamedTuple):
     words: Tensor  # (n_distinct,) int64, the rows of the matrix that occur
     ids: Tensor  # (n, longest + 2) int64, positions in `words`; UNKNOWN's before the text, and from its end on
     inside: Tensor  # (n, longest) bool, whether a position belongs to the text
-    labels: Tensor  # (n,) int64, classes from 0
     rows: Rows  # (n,) int64, which examples these are
 
 
-@dataclass(frozen=True, eq=False)
-class Examples:
+class Examples(NamedTuple):
     """Texts as rows of the matrix."""
 
     ids: Rows  # (n_tokens,) int64, the texts one after the other
     lengths: Rows  # (n,) int64, tokens of each text
     labels: Rows  # (n,) int64, classes from 0
-
-    def __add__(self, other: "Examples") -> "Examples":
-        """Return the texts of both."""
-        return Examples(*map(np.concatenate, zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def batches(self, size: int, random: np.random.Generator) -> Iterator[Batch]:
         """Yield every text once, in batches of `size` texts of about one length; both in random order."""
@@ -64,17 +57,14 @@ class Examples:
             ids[inside] = self.ids[(starts[rows, None] + positions)[inside]]
             # A batch has half as many distinct words as words, and each is multiplied by the filters once.
             words, places = np.unique(ids, return_inverse=True)
-            of, labels = torch.from_numpy, self.labels[rows]
-            yield Batch(of(words), of(places.reshape(ids.shape)), of(inside[:, 1:-1]), of(labels), rows)
+            of = torch.from_numpy
+            yield Batch(of(words), of(places.reshape(ids.shape)), of(inside[:, 1:-1]), rows)
 
 
-@dataclass(frozen=True, eq=False)
-class Inputs:
+class Inputs(NamedTuple):
     """A task as a classifier on given word vectors reads it."""
 
-    # (n_words + 1, dim) float32, the vectors of the task's words, scaled so that those of the words of the training
-    # part have a mean length of MEAN_LENGTH, and UNKNOWN's zeros
-    matrix: Tensor
+    matrix: Tensor  # (n_words + 1, dim) float32: UNKNOWN's zeros, and vectors of mean length MEAN_LENGTH over `train`
     train: Examples  # to train on
     validation: Examples  # to choose by
     test: Examples  # for the score alone
@@ -93,7 +83,6 @@ class Inputs:
             ids = []
             texts = [text.split() for text in part.texts]
             for word in chain.from_iterable(texts):
-                # Vectors are trained on lower-cased text, data sets are not.
                 row = vectors.index.get(word, vectors.index.get(word.lower()))
                 ids.append(UNKNOWN if row is None else numbers.setdefault(row, len(numbers) + 1))
             labels = np.searchsorted(task.classes, part.labels).astype(np.int64)
@@ -114,10 +103,7 @@ class Inputs:
 
 
 class Network:
-    """100 filters over three neighbouring words, ReLU, the maximum over all positions, dropout, a linear layer.
-
-    A text has as many positions as words; zeros stand beside its first and its last one.
-    """
+    """100 filters over every word and its neighbours or zeros, ReLU, the maximum of them, dropout, a linear layer."""
 
     def __init__(self, dim: int, n_classes: int, random: torch.Generator) -> None:
         """Draw the parameters, uniform within 1 / sqrt(inputs), as PyTorch's layers do."""
@@ -126,8 +112,7 @@ class Network:
             bound = 1 / math.sqrt(inputs)
             return torch.empty(shape).uniform_(-bound, bound, generator=random).requires_grad_()
 
-        # (dim, WIDTH * FILTERS) float32, those of the word before, of the word, and of the word after
-        self.filters = draw(WIDTH * dim, dim, WIDTH * FILTERS)
+        self.filters = draw(WIDTH * dim, dim, WIDTH * FILTERS)  # (dim, WIDTH * FILTERS) float32, the word before first
         self.bias = draw(WIDTH * dim, FILTERS)  # (FILTERS,) float32
         self.weights = draw(FILTERS, FILTERS, n_classes)  # (FILTERS, n_classes) float32
         self.offsets = draw(FILTERS, n_classes)  # (n_classes,) float32
@@ -154,8 +139,7 @@ class Network:
 def train(matrix: Tensor, examples: Examples, n_classes: int, lr: float, seed: int) -> Iterator[Network]:
     """Train a new network by Adam on the cross-entropy; yield it after every epoch, without end.
 
-    On the CPU, also where there is a GPU: the network is small, and the same seed gives the same network. The word
-    vectors, (n_words + 1, dim) float32, stay as they are.
+    On the CPU, also beside a GPU: it is small, and repeatable by its seed. The (n_words + 1, dim) float32 matrix stays.
     """
     order, draws = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     network = Network(matrix.shape[1], n_classes, draws)
@@ -163,7 +147,8 @@ def train(matrix: Tensor, examples: Examples, n_classes: int, lr: float, seed: i
     while True:
         for batch in examples.batches(BATCH, order):
             optimizer.zero_grad()
-            loss = F.cross_entropy(network.scores(matrix, batch, dropout=draws), batch.labels)
+            labels = torch.from_numpy(examples.labels[batch.rows])
+            loss = F.cross_entropy(network.scores(matrix, batch, dropout=draws), labels)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         yield network

@@ -17,7 +17,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.classification.data import ClassificationTask, read_tasks
+from x2static.evaluation.classification.data import read_tasks
 from x2static.evaluation.classification.network import Examples, Inputs, predict, train
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.vectors import WordVectors
@@ -100,7 +100,7 @@ def evaluate_classification_runs(
             draw = int(np.random.SeedSequence([seed, run]).generate_state(1)[0])
             given, n_classes = of_task[id(of_run)], len(task.classes)
             lr, epochs = choose(given.matrix, given.train, given.validation, n_classes, draw)
-            both = given.train + given.validation
+            both = Examples(*map(np.concatenate, zip(given.train, given.validation, strict=True)))
             network = next(islice(train(given.matrix, both, n_classes, lr, draw), epochs - 1, None))
             compared = given.test.labels, predict(network, given.matrix, given.test)
             figures = accuracy(*compared), macro_f1(*compared)
@@ -133,8 +133,7 @@ def fit_linear(vectors: Tensor, labels: Tensor, n_classes: int, strength: float)
     the same for vectors of any length. The problem is convex; L-BFGS over all the data solves it.
     """
     mean = vectors.mean(dim=0)
-    distance = float((vectors - mean).square().sum(dim=1).mean().sqrt())
-    scale = distance if distance > 0 else 1.0  # all vectors equal: the constants decide
+    scale = float((vectors - mean).square().sum(dim=1).mean().sqrt()) or 1.0  # all equal: the constants decide
     inputs = (vectors - mean) / scale
     weights = torch.zeros(vectors.shape[1] + 1, n_classes, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(
@@ -155,8 +154,7 @@ def fit_linear(vectors: Tensor, labels: Tensor, n_classes: int, strength: float)
 
 def predict_linear(weights: Tensor, vectors: Tensor) -> Classes:
     """Return the class of each vector, (n,) int64 for (n, dim) float64."""
-    classes: Classes = (vectors @ weights[:-1] + weights[-1]).argmax(dim=1).numpy()
-    return classes
+    return np.asarray((vectors @ weights[:-1] + weights[-1]).argmax(dim=1).numpy())
 
 
 def evaluate_sentence_classification(
@@ -169,7 +167,16 @@ def evaluate_sentence_classification(
     """
     scores = []
     for task in read_tasks(data, seed, tasks):
-        known, validation, test = _encoded(encode, task)
+        texts = [text for part in task.parts for text in part.texts]
+        vectors = np.array(encode(texts), np.float64)
+        if vectors.ndim != 2 or len(vectors) != len(texts):
+            shape = f"an array of shape {vectors.shape} for {len(texts)} sentences"
+            raise X2StaticError(f"{task.name}: the encoder gave {shape}")
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            bad = texts[int(np.argmin(finite))][:80]
+            raise X2StaticError(f"{task.name}: the vector of the sentence {bad!r} holds values that are not finite")
+        known, validation, test = torch.split(torch.from_numpy(vectors), list(map(len, task.parts)))
         labels = [torch.from_numpy(np.searchsorted(task.classes, part.labels)) for part in task.parts]
         qualities = {}
         for strength in STRENGTHS:
@@ -179,20 +186,6 @@ def evaluate_sentence_classification(
         weights = fit_linear(torch.cat([known, validation]), torch.cat(labels[:2]), len(task.classes), strength)
         compared = labels[2].numpy(), predict_linear(weights, test)
         figures = accuracy(*compared), macro_f1(*compared)
-        total = sum(len(text.split()) for part in task.parts for text in part.texts)
+        total = sum(len(text.split()) for text in texts)
         scores.append(ClassificationScore(task.name, *figures, strength, 0, total, total))
     return scores
-
-
-def _encoded(encode: Encode, task: ClassificationTask) -> list[Tensor]:
-    """Return the vectors of the three parts, (n, dim) float64."""
-    texts = [text for part in task.parts for text in part.texts]
-    vectors = np.asarray(encode(texts))
-    if vectors.ndim != 2 or len(vectors) != len(texts):
-        shape = f"an array of shape {vectors.shape} for {len(texts)} sentences"
-        raise X2StaticError(f"{task.name}: the encoder gave {shape}")
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        text = texts[int(np.argmin(finite))]
-        raise X2StaticError(f"{task.name}: the vector of the sentence {text[:80]!r} holds values that are not finite")
-    return list(torch.split(torch.from_numpy(vectors.astype(np.float64)), [len(part) for part in task.parts]))

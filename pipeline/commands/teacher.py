@@ -10,7 +10,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.evaluation.classification.data import find_tasks
 from x2static.evaluation.files import Pair
-from x2static.evaluation.measures import mean_of_known
+from x2static.evaluation.measures import known_mean
 from x2static.evaluation.sentence_similarity import read_sentence_pairs
 from x2static.machine.packages import require, require_modules
 from x2static.pipeline import teacher_speed
@@ -71,7 +71,7 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
         click.echo(table_of(rows).terminal())
         # Shares of accuracies and of correlations have no common mean.
         shares = {
-            measure: mean_of_known([row.share for row in rows if row.measure == measure])
+            measure: known_mean([row.share for row in rows if row.measure == measure])
             for measure in dict.fromkeys(row.measure for row in rows)
         }
         result |= {"tasks": {row.task: row.figures() for row in rows}, "share": shares}
@@ -155,7 +155,7 @@ def table_of(rows: "list[TaskFigures]") -> Table:
         if len(alike) > 1:
             # Of teacher and static vectors over the same tasks: those that have a share.
             counting = [numbers for numbers in alike if numbers[2] is not None]
-            means = [mean_of_known(numbers[place] for numbers in counting) for place in range(5)]
+            means = [known_mean(numbers[place] for numbers in counting) for place in range(5)]
             lines.append((over_some("average", len(counting), len(alike)), measure, means))
     cells = []
     for title, name, numbers in lines:

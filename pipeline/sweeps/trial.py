@@ -11,7 +11,7 @@ from pydantic import Field
 
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import LOCK
-from x2static.evaluation.measures import mean_of_known
+from x2static.evaluation.measures import known_mean
 from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.machine.processes import Child
 from x2static.pipeline import records
@@ -51,7 +51,7 @@ class Result(Record):
 
     def score(self, select: tuple[str, ...]) -> float | None:
         """Return the mean score over some data sets, those without a score left out; None where none has one."""
-        return mean_of_known(task.score for name, task in self.scores.items() if name in select or not select)
+        return known_mean(task.score for name, task in self.scores.items() if name in select or not select)
 
     @property
     def loss(self) -> float | None:

@@ -5,25 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gensim.models import KeyedVectors
 from scipy.stats import spearmanr
 
+from tests.evaluation.made import of_gensim, random_vectors
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation import word_similarity
+from x2static.evaluation import word_similarity as similarity
 from x2static.evaluation.draws import Draws
-from x2static.evaluation.files import Pair
 from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
-from x2static.evaluation.word_similarity import (
-    SimilarityScore,
-    average,
-    draw_pairs,
-    evaluate_word_similarity,
-    paired_differences,
-    percentile_interval,
-    resampled_rhos,
-    score_pairs,
-    score_together,
-)
+from x2static.evaluation.word_similarity import SimilarityScore, evaluate_word_similarity, paired_differences
 from x2static.schemas.vectors import WordVectors
 
 
@@ -31,11 +20,10 @@ from x2static.schemas.vectors import WordVectors
 def test_the_score_is_that_of_gensim(which, every):
     file = find_word_pairs(None)[which]
     words = sorted({word.lower() for pair in read_word_pairs(file) for word in pair[:2]})[::every]
-    matrix = np.random.default_rng(which).normal(size=(len(words), 16)).astype(np.float32)
-    (score,) = evaluate_word_similarity(WordVectors(words, matrix, np.ones(len(words), np.int64)), file)
-    keyed = KeyedVectors(16)
-    keyed.add_vectors(words, matrix)
-    assert score.score == pytest.approx(keyed.evaluate_word_pairs(str(file), case_insensitive=True)[1][0], abs=1e-6)
+    vectors = random_vectors(words)
+    (score,) = evaluate_word_similarity(vectors, file)
+    _, (expected, _), _ = of_gensim(vectors).evaluate_word_pairs(str(file), case_insensitive=True)
+    assert score.score == pytest.approx(expected, abs=1e-6)
     assert (score.covered < score.total) == (every == 3)
 
 
@@ -46,38 +34,51 @@ def plane(**angles: float) -> WordVectors:
     return WordVectors(list(angles), matrix, np.ones(len(angles), np.int64))
 
 
-def test_pairs_with_an_unknown_word_are_left_out_and_counted():
+def written(file: Path, pairs: list[tuple[str, str, float]]) -> Path:
+    file.write_text("".join(f"{one}\t{other}\t{score!r}\n" for one, other, score in pairs))
+    return file
+
+
+def scored(file: Path, vectors: WordVectors, pairs: list[tuple[str, str, float]]) -> SimilarityScore:
+    (score,) = evaluate_word_similarity(vectors, written(file, pairs))
+    return score
+
+
+def test_pairs_with_an_unknown_word_are_left_out_and_counted(tmp_path):
     vectors = plane(a=0, b=10, c=30, d=80)
-    pairs = [Pair("a", "b", 5), Pair("a", "c", 9), Pair("a", "d", 1)]  # ranks 2, 3, 1 for cosines of ranks 3, 2, 1
-    unknown = [Pair("a", "x", 99), Pair("x", "a", 99), Pair("x", "y", 99)]
-    assert score_pairs(vectors, "t", pairs + unknown) == SimilarityScore("t", pytest.approx(0.5), covered=3, total=6)
+    pairs = [("a", "b", 5), ("a", "c", 9), ("a", "d", 1)]  # ranks 2, 3, 1 for cosines of ranks 3, 2, 1
+    unknown = [("a", "x", 99), ("x", "a", 99), ("x", "y", 99)]
+    expected = SimilarityScore("t", pytest.approx(0.5), covered=3, total=6)
+    assert scored(tmp_path / "t.tsv", vectors, pairs + unknown) == expected
 
 
-def test_words_are_looked_up_as_they_are_before_they_are_lower_cased():
+def test_words_are_looked_up_as_they_are_before_they_are_lower_cased(tmp_path):
     # "Paris" at 30 degrees is nearer than "Jerusalem" at 50; the lower-cased one at 80 would not be.
     vectors = plane(a=0, jerusalem=50, Paris=30, paris=80)
-    assert score_pairs(vectors, "t", [Pair("a", "Paris", 2), Pair("a", "Jerusalem", 1)]).score == pytest.approx(1)
+    pairs = [("a", "Paris", 2), ("a", "Jerusalem", 1)]
+    assert scored(tmp_path / "t.tsv", vectors, pairs).score == pytest.approx(1)
 
 
 def test_the_average_counts_each_task_the_same():
     def of(**scores: float | None) -> list[SimilarityScore]:
         return [SimilarityScore(task.replace("_", "-"), score, 2, 900) for task, score in scores.items()]
 
-    assert average(of(a=0.5, b=None, c=0.1)) == pytest.approx(0.3)
-    assert average(of(b=None)) is None
-    assert average(of(ws_one=0.9, ws=0.5, ws_two=0.7)) == pytest.approx(0.5), "parts do not count beside the whole"
-    assert average(of(ws_one=0.9, ws_two=0.7)) == pytest.approx(0.8)
+    assert similarity.average(of(a=0.5, b=None, c=0.1)) == pytest.approx(0.3)
+    assert similarity.average(of(b=None)) is None
+    assert similarity.average(of(ws_one=0.9, ws=0.5, ws_two=0.7)) == pytest.approx(0.5), (
+        "parts do not count beside the whole"
+    )
+    assert similarity.average(of(ws_one=0.9, ws_two=0.7)) == pytest.approx(0.8)
 
 
 def test_together_all_are_scored_on_the_pairs_that_all_cover(tmp_path):
     pairs = [("a", "b", 5), ("a", "C", 4), ("a", "d", 3), ("b", "c", 2), ("b", "d", 1)]
-    (tmp_path / "t.tsv").write_text("".join(f"{one}\t{other}\t{score}\n" for one, other, score in pairs))
     sets = {"full": plane(a=0, b=50, c=10, d=20), "part": plane(a=0, b=10, c=40), "other": plane(b=0, c=5, a=50, d=7)}
-    scores = score_together(sets, tmp_path)
-    known = [Pair("a", "b", 5), Pair("a", "C", 4), Pair("b", "c", 2)]
+    scores = similarity.score_together(sets, written(tmp_path / "t.tsv", pairs))
+    known = [("a", "b", 5), ("a", "C", 4), ("b", "c", 2)]
     for name, vectors in sets.items():
-        assert scores[name] == [replace(score_pairs(vectors, "t", known), total=5)]
-    assert score_pairs(sets["full"], "t", [Pair(*pair) for pair in pairs]).score != scores["full"][0].score
+        assert scores[name] == [replace(scored(tmp_path / "t.tsv", vectors, known), total=5)]
+    assert scored(tmp_path / "t.tsv", sets["full"], pairs).score != scores["full"][0].score
 
 
 PARALLEL = np.outer(np.arange(1, 21, dtype=np.float32), np.array([0.3, -1.7, 0.9, 0.2, 1.1], np.float32))
@@ -91,11 +92,11 @@ PARALLEL = np.outer(np.arange(1, 21, dtype=np.float32), np.array([0.3, -1.7, 0.9
         (np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32), [1] * 19),
     ],
 )
-def test_equal_cosines_or_human_scores_give_no_score_and_a_warning(matrix, scores, caplog):
+def test_equal_cosines_or_human_scores_give_no_score_and_a_warning(tmp_path, matrix, scores, caplog):
     words = [f"w{i}" for i in range(20)]
     vectors = WordVectors(words, matrix, np.ones(20, np.int64))
-    pairs = [Pair(*two, score) for *two, score in zip(words, words[1:], scores, strict=False)]
-    assert score_pairs(vectors, "t", pairs) == SimilarityScore("t", None, 19, 19)
+    pairs = list(zip(words, words[1:], scores, strict=False))
+    assert scored(tmp_path / "t.tsv", vectors, pairs) == SimilarityScore("t", None, 19, 19)
     assert "equal" in caplog.text
 
 
@@ -105,7 +106,7 @@ def test_no_coverage_at_all_is_an_error(tmp_path):
     with pytest.raises(X2StaticError, match="none of the 2 word pairs of one is covered by the 2 words"):
         evaluate_word_similarity(sets["other"], tmp_path)
     with pytest.raises(X2StaticError, match="none of the 2 word pairs of one is covered by all 2 sets of vectors"):
-        score_together(sets, tmp_path)
+        similarity.score_together(sets, tmp_path)
 
 
 N = 120
@@ -126,8 +127,7 @@ def noisy(human: np.ndarray, noise: float, seed: int) -> np.ndarray:
 
 
 def write(path: Path, human: np.ndarray) -> Path:
-    path.write_text("".join(f"a{i}\tb{i}\t{score!r}\n" for i, score in enumerate(human.tolist())))
-    return path
+    return written(path, [(f"a{i}", f"b{i}", score) for i, score in enumerate(human.tolist())])
 
 
 HUMAN = np.random.default_rng(0).normal(size=N)
@@ -142,7 +142,7 @@ def test_the_difference_and_its_interval_are_those_of_a_naive_loop_over_the_pair
 
     people, *both = (values[4:] for values in (HUMAN, *cosines))
     resampled = []
-    for row in np.concatenate(list(draw_pairs(N - 4, Draws(200, 5), "pairs"))):
+    for row in np.concatenate(list(similarity.draw_pairs(N - 4, Draws(200, 5), "pairs"))):
         before, after = (spearmanr(people[row], values[row]).statistic for values in both)
         resampled.append(after - before)
     before, after = (spearmanr(people, values).statistic for values in both)
@@ -180,7 +180,7 @@ def test_with_common_the_differences_are_those_of_scores_on_the_pairs_that_all_c
     file = write(tmp_path / "pairs.tsv", HUMAN)
     left_out = {"first": (0,), "second": (1,), "third": (2, 3)}
     vectors = {name: of_cosines(noisy(HUMAN, 1, seed), out) for seed, (name, out) in enumerate(left_out.items())}
-    scores = {name: score for name, (score,) in score_together(vectors, file).items()}
+    scores = {name: score for name, (score,) in similarity.score_together(vectors, file).items()}
     compared = paired_differences(vectors, file, Draws(100), common=True)
     assert list(compared) == ["second", "third"]
     for name, (difference, _) in compared.items():
@@ -201,21 +201,21 @@ def test_resampled_correlations_are_those_of_a_naive_loop_over_resamples_ties_or
     draw, draws = np.random.default_rng(1), Draws(200, seed=3)
     human = np.round(draw.normal(size=83))
     sets = [human + draw.normal(size=83), np.round(human + draw.normal(size=83), 1)]
-    rhos = resampled_rhos(human, sets, draws, "t")
-    drawn = np.concatenate(list(draw_pairs(83, draws, "t")))
+    rhos = similarity.resampled_rhos(human, sets, draws, "t")
+    drawn = np.concatenate(list(similarity.draw_pairs(83, draws, "t")))
     for resampled, cosines in zip(rhos, sets, strict=True):
         expected = [spearmanr(human[row], cosines[row]).statistic for row in drawn]
         np.testing.assert_allclose(resampled, expected, atol=1e-12)
-    assert percentile_interval(rhos[0]) == pytest.approx(tuple(np.percentile(rhos[0], [2.5, 97.5])))
+    assert similarity.percentile_interval(rhos[0]) == pytest.approx(tuple(np.percentile(rhos[0], [2.5, 97.5])))
 
 
 def test_draws_depend_on_seed_and_data_set_and_on_nothing_else(monkeypatch):
     def first(draws: Draws, task: str) -> bytes:
-        return np.concatenate(list(draw_pairs(7, draws, task))).tobytes()
+        return np.concatenate(list(similarity.draw_pairs(7, draws, task))).tobytes()
 
     drawn = first(Draws(31, 1), "a")
     assert first(Draws(31, 2), "a") != drawn != first(Draws(31, 1), "b")
-    monkeypatch.setattr(word_similarity, "BLOCK_VALUES", 20)  # two resamples at a time
+    monkeypatch.setattr(similarity, "BLOCK_VALUES", 20)  # two resamples at a time
     assert first(Draws(31, 1), "a") == drawn
 
 
@@ -223,6 +223,6 @@ def test_draws_depend_on_seed_and_data_set_and_on_nothing_else(monkeypatch):
 def test_too_few_pairs_have_no_interval(n, there):
     human = np.arange(n, dtype=np.float64)
     cosines = np.array([0.1, 0.5, 0.3, 0.2, 0.7, 0.6])[:n]
-    rhos = resampled_rhos(human, [cosines], Draws(1000), "t")[0]
+    rhos = similarity.resampled_rhos(human, [cosines], Draws(1000), "t")[0]
     assert np.isnan(rhos).mean() == pytest.approx(n ** (1 - n), abs=0.05)  # every draw is the same pair
-    assert (percentile_interval(rhos) is not None) == there
+    assert (similarity.percentile_interval(rhos) is not None) == there

@@ -8,12 +8,8 @@ from scipy.special import logsumexp
 
 from tests.evaluation.classification.tasks import write
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.classification.protocol import (
-    STRENGTHS,
-    evaluate_sentence_classification,
-    fit_linear,
-    predict_linear,
-)
+from x2static.evaluation.classification import protocol
+from x2static.evaluation.classification.protocol import evaluate_sentence_classification
 
 DIM, CLASSES = 4, 3
 DIRECTIONS = np.random.default_rng(9).standard_normal((2, 16)).astype(np.float32)
@@ -30,12 +26,12 @@ def rows(n, turned=False):
     return [(int(number % 2 != turned), f"{number % 2} {number}") for number in range(n)]
 
 
-@pytest.mark.parametrize("strength", STRENGTHS[:2])
+@pytest.mark.parametrize("strength", protocol.STRENGTHS[:2])
 def test_the_weights_equal_those_that_scipy_finds(strength):
     random = np.random.default_rng(0)
     labels = random.integers(0, CLASSES, 200)
     vectors = random.standard_normal((200, DIM)) * 5 + labels[:, None] + 30
-    weights = fit_linear(torch.from_numpy(vectors), torch.from_numpy(labels), CLASSES, strength).numpy()
+    weights = protocol.fit_linear(torch.from_numpy(vectors), torch.from_numpy(labels), CLASSES, strength).numpy()
     mean = vectors.mean(axis=0)
     scale = np.sqrt(((vectors - mean) ** 2).sum(axis=1).mean())
     inputs = np.c_[(vectors - mean) / scale, np.ones(200)]
@@ -49,7 +45,8 @@ def test_the_weights_equal_those_that_scipy_finds(strength):
     fitted = np.r_[weights[:-1] * scale, weights[-1:] + mean @ weights[:-1]]
     assert loss(fitted.ravel()) == pytest.approx(best.fun, abs=1e-7)
     scores = inputs @ best.x.reshape(DIM + 1, CLASSES)
-    assert (predict_linear(torch.from_numpy(weights), torch.from_numpy(vectors)) == scores.argmax(axis=1)).mean() > 0.99
+    predicted = protocol.predict_linear(torch.from_numpy(weights), torch.from_numpy(vectors))
+    assert (predicted == scores.argmax(axis=1)).mean() > 0.99
 
 
 def test_vectors_that_tell_the_class_are_learned_whatever_their_scale(tmp_path):

@@ -8,13 +8,7 @@ import pytest
 from tests.evaluation.classification.tasks import trigram_rows, vectors, write
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification import network, protocol
-from x2static.evaluation.classification.protocol import (
-    ClassificationScore,
-    accuracy,
-    evaluate_classification_runs,
-    macro_f1,
-    over_runs,
-)
+from x2static.evaluation.classification.protocol import evaluate_classification_runs, over_runs
 
 
 def splits(folder, rows, test_rows):
@@ -30,9 +24,7 @@ def test_a_class_decided_by_the_order_of_three_words_is_learned(tmp_path):
     assert (score.task, score.runs, score.accuracy_deviation, score.covered) == ("A", 1, None, score.total)
 
 
-def test_nothing_depends_on_the_test_part_and_the_last_classifier_learns_from_the_validation_part(
-    tmp_path, monkeypatch
-):
+def test_nothing_depends_on_the_test_part_and_the_last_training_takes_the_validation_part_in(tmp_path, monkeypatch):
     trained = []
 
     def train(matrix, examples, *options):
@@ -101,12 +93,12 @@ def test_macro_f1_equals_a_naive_loop(seed):
     for of_class in set(labels.tolist()) | set(predicted.tolist()):  # one that is nowhere has none
         hits = int(((labels == of_class) & (predicted == of_class)).sum())
         f1s.append(2 * hits / int((labels == of_class).sum() + (predicted == of_class).sum()))
-    assert macro_f1(labels, predicted) == pytest.approx(sum(f1s) / len(f1s), abs=1e-12)
-    assert accuracy(labels, predicted) == np.mean(labels == predicted)
+    assert protocol.macro_f1(labels, predicted) == pytest.approx(sum(f1s) / len(f1s), abs=1e-12)
+    assert protocol.accuracy(labels, predicted) == np.mean(labels == predicted)
 
 
 def test_runs_are_averaged_with_their_standard_deviation():
-    run = ClassificationScore("A", 0.5, 0.3, 1e-3, 9, 5, 6)
+    run = protocol.ClassificationScore("A", 0.5, 0.3, 1e-3, 9, 5, 6)
     both = over_runs([run, replace(run, accuracy=0.7, macro_f1=0.3, lr=1e-4, epochs=8)])
     deviations = {"accuracy_deviation": pytest.approx(0.02**0.5), "macro_f1_deviation": 0.0}
     assert both == replace(run, accuracy=0.6, runs=2, **deviations)
