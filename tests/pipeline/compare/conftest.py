@@ -11,7 +11,6 @@ from tests.stage2_train.caches import make_cache
 
 PAPER = "method,parent,dim,rg65,ws353,sl999,sv3500,rw2034,average\nX2Static <para>,BERT,768,0.7,0.6,0.5,0.4,0.3,0.5\n"
 
-
 Compare = Callable[..., Ran]
 
 
@@ -46,19 +45,10 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def compare(capsys: pytest.CaptureFixture[str]) -> Compare:
-    def call(*arguments: str | Path) -> Ran:
-        return run_here(capsys, ["compare", *arguments])
-
-    return call
+    return lambda *arguments: run_here(capsys, ["compare", *arguments])
 
 
-def options(cache: Path, data: Path, out: Path) -> list[str]:
-    """A comparison of a few seconds."""
-    small = ["--baselines", "skipgram,cbow", "--seeds", "2", "--min-count", "5", "--threads", "1"]
-    return ["--cache", str(cache), "--data", str(data), "--out", str(out), *small]
-
-
-def state_of(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file of vectors and scores: its bytes, and when they were written."""
-    parts = ("vectors/", "scores/", "curve/")
+def state_of(folder: Path, *parts: str) -> dict[str, tuple[bytes, int]]:
+    """Every file of vectors and scores, or of some parts: its bytes, and when they were written."""
+    parts = parts or ("vectors/", "scores/", "curve/")
     return {name: state for name, state in state_of_all(folder).items() if name.startswith(parts)}

@@ -3,48 +3,39 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.evaluation.classification.tasks import write as write_task
-from tests.pipeline.compare.conftest import Compare, options, state_of
+from tests.pipeline.compare.conftest import state_of
 from tests.stage2_train.conftest import single_thread
 from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.machine import packages
-from x2static.machine.progress import Report
-from x2static.pipeline import records
+from x2static.pipeline import cli
 from x2static.pipeline.compare import scores
-from x2static.pipeline.compare.plan import CompareConfig, Step
-from x2static.pipeline.compare.scores import Record
-from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import WordVectors
 
 SEEDED = "x2static-seed0 x2static-seed1 closed-form x2static-paper skipgram-seed0 skipgram-seed1 cbow".split()
-Done = tuple[Path, list[str | Path]]
 
 
 @pytest.fixture(scope="module")
-def done(cache: Path, data: Path, published: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+def done(cache: Path, data: Path, published: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A whole comparison, not to be changed, and its options."""
-    from x2static.pipeline import cli
-
     out = tmp_path_factory.mktemp("compare") / "out"
-    command: list[str | Path] = [*options(cache, data, out), "--reference", published, "--words", "w05,w11"]
+    command = f"--cache {cache} --data {data} --out {out} --baselines skipgram,cbow --seeds 2 --min-count 5 --threads 1"
+    command += f" --reference {published} --words w05,w11"
     with single_thread():
-        assert cli.run(["compare", *map(str, command)]) == 0
-    return out, command
+        assert cli.run(["compare", *command.split()]) == 0
+    return out, command.split()
 
 
-def copied(done: Done, out: Path, data: Path | None = None) -> list[str | Path]:
-    """Copy the whole comparison; return the command that goes on with the copy, on other data where it is given."""
+def copied(done: tuple[Path, list[str]], out: Path, *changes: str | Path) -> list[str | Path]:
+    """Copy the whole comparison; return the command that goes on with the copy, with some options changed."""
     whole, command = done
     shutil.copytree(whole, out)
-    place = command.index("--data") + 1
-    changed = [out if one == str(whole) else one for one in command]
-    return [*changed[:place], data or changed[place], *changed[place + 1 :]]
+    return [*command, "--out", out, *changes]
 
 
 def lines(out: Path, table: str) -> list[dict[str, str]]:
@@ -55,7 +46,7 @@ def rows(out: Path, table: str, column: str) -> dict[str, str]:
     return {row["row"]: row["value"] for row in lines(out, table) if row["column"] == column}
 
 
-def test_every_method_is_made_with_as_many_seeds_as_it_gets(done):
+def test_every_method_is_made_with_as_many_seeds_as_it_gets_and_the_page_has_what_came_of_them(done, data):
     out, _ = done
     assert sorted(path.name for path in (out / "vectors").iterdir()) == sorted(SEEDED)
     text = (out / "compare.md").read_text()
@@ -64,9 +55,6 @@ def test_every_method_is_made_with_as_many_seeds_as_it_gets(done):
     seeds = [json.loads((out / "vectors" / name / "run.json").read_bytes())["configuration"] for name in SEEDED[:2]]
     assert [one["seed"] for one in seeds] == [0, 1]
 
-
-def test_the_page_has_the_scores_of_evaluate_curve_losses_map_and_neighbours(done, data):
-    out, _ = done
     seeds = [evaluate_word_similarity(WordVectors.load(out / "vectors" / f"skipgram-seed{s}"), data) for s in (0, 1)]
     expected = np.mean([one.score for seed in seeds for one in seed if one.task == "simlex999"])
     assert float(rows(out, "table3", "SL-999")["skip-gram (2 seeds)"]) == pytest.approx(expected)
@@ -88,7 +76,7 @@ def test_the_page_has_the_scores_of_evaluate_curve_losses_map_and_neighbours(don
     assert rows(out, "table3", "SL-999")["X2Static, closed form (deterministic)"] == whole
 
 
-def test_a_second_call_makes_nothing_anew_and_writes_the_page_elsewhere_too(done, compare: Compare, tmp_path: Path):
+def test_a_second_call_makes_nothing_anew_and_writes_the_page_elsewhere_too(done, compare, tmp_path):
     out, command = done
     before = state_of(out)
     assert compare(*command, "--results", tmp_path / "docs" / "RESULTS.md").status == 0
@@ -97,14 +85,14 @@ def test_a_second_call_makes_nothing_anew_and_writes_the_page_elsewhere_too(done
     assert (tmp_path / "docs" / "results" / "figure1.png").is_file()
 
 
-def test_other_data_is_scored_without_making_vectors_anew(done, compare: Compare, data: Path, tmp_path: Path):
+def test_other_data_is_scored_without_making_vectors_anew(done, compare, data, tmp_path):
     copy, other = tmp_path / "out", tmp_path / "data"
     shutil.copytree(data, other)
     (other / "wordsim" / "own.tsv").unlink()
-    command = copied(done, copy, other)
-    before = {name: state for name, state in state_of(copy).items() if name.startswith("vectors")}
-    assert compare(*command, "--only", "table3").status == 0
-    assert {name: state for name, state in state_of(copy).items() if name.startswith("vectors")} == before
+    command = copied(done, copy, "--data", other, "--only", "table3")
+    before = state_of(copy, "vectors/")
+    assert compare(*command).status == 0
+    assert state_of(copy, "vectors/") == before
     assert rows(copy, "table3", "own") == {}
     assert rows(copy, "figure1", "words") == {}  # its scores are of the data before
 
@@ -112,40 +100,36 @@ def test_other_data_is_scored_without_making_vectors_anew(done, compare: Compare
 @pytest.fixture
 def quick(cache: Path, data: Path, tmp_path: Path) -> list[str]:
     """Options of the smallest comparison."""
-    given = ["--cache", cache, "--data", data, "--out", tmp_path / "out", "--min-count", "5", "--threads", "1"]
-    return [*map(str, given), "--seeds", "1", "--only", "table3"]
+    options = f"--cache {cache} --data {data} --out {tmp_path}/out --min-count 5 --threads 1 --seeds 1 --only table3"
+    return options.split()
 
 
-@pytest.fixture
-def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def let_fail(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the making of one step fail."""
     original = scores.make_vectors
 
-    def let_fail(name: str) -> None:
-        def make(step: Step, config: CompareConfig, report: Report) -> Path:
-            if step.name == name:
-                raise ValueError("<b>no</b>")
-            return original(step, config, report)
+    def make(step, config, report):
+        if step.name == name:
+            raise ValueError("<b>no</b>")
+        return original(step, config, report)
 
-        monkeypatch.setattr(scores, "make_vectors", make)
-
-    return let_fail
+    monkeypatch.setattr(scores, "make_vectors", make)
 
 
-def test_a_method_that_fails_is_told_and_the_others_are_compared(quick, compare: Compare, fail, tmp_path: Path):
-    fail("cbow")
+def test_a_method_that_fails_is_told_and_the_others_are_compared(quick, compare, monkeypatch, tmp_path):
+    let_fail("cbow", monkeypatch)
     ran = compare(*quick, "--baselines", "skipgram,cbow", "--json")
     assert ran.status == 1
     assert ran.err.splitlines()[-1].startswith(f"error: {tmp_path / 'out'}: 1 of the steps failed: cbow; ")
     assert list(ran.json["failures"]) == ["cbow"]
     assert "&lt;b&gt;no" in (tmp_path / "out" / "compare.html").read_text()
     assert "skip-gram" in rows(tmp_path / "out", "table3", "average")
-    fail("nobody")
+    monkeypatch.undo()
     assert compare(*quick, "--baselines", "skipgram,cbow").status == 0  # the same command tries it again
 
 
-def test_differences_are_from_the_first_of_seed_0_that_is_there(quick, compare: Compare, fail, tmp_path: Path):
-    fail("x2static-seed0")
+def test_differences_are_from_the_first_of_seed_0_that_is_there(quick, compare, monkeypatch, tmp_path):
+    let_fail("x2static-seed0", monkeypatch)
     assert compare(*quick, "--seeds", "2", "--baselines", "none").status == 1
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "How much better or worse than X2Static, closed form (seed 0" in text
@@ -153,42 +137,44 @@ def test_differences_are_from_the_first_of_seed_0_that_is_there(quick, compare: 
     assert "X2Static, closed form" not in rows(tmp_path / "out", "differences", "average")
 
 
-def test_vectors_of_other_settings_are_not_shown_as_those_asked_for(done, compare: Compare, tmp_path: Path):
-    command = copied(done, tmp_path / "out")
+def test_vectors_of_other_settings_are_not_shown_as_those_asked_for(done, compare, tmp_path):
+    command = copied(done, tmp_path / "out", "--only", "table3", "--json")
     settings = tmp_path / "out" / "vectors" / "cbow" / "settings.json"
     settings.write_text(json.dumps(json.loads(settings.read_bytes()) | {"epochs": 9}))
-    ran = compare(*command, "--only", "table3", "--json")
+    ran = compare(*command)
     assert ran.status == 1
     assert "epochs: 9 there, 5 here" in ran.json["failures"]["cbow"]
     assert "CBOW" not in ran.json["tables"]["table3"]
     assert "skip-gram (2 seeds)" in ran.json["tables"]["table3"]
 
 
-def test_a_record_is_of_its_vectors_or_precision_and_a_damaged_one_ends_nothing(
-    done, cache: Path, compare: Compare, tmp_path: Path
-):
-    opened = Cache.open(cache)
-    own = opened.manifest.encoding.precision
-    record = Record(vectors=opened.manifest.fingerprint, seconds=1, vocabulary=0, dim=3)
-    records.save(scores.file_of(tmp_path, "teacher"), record)
-    assert scores.load(tmp_path, "another", record.vectors) is None
-    for precision, expected in (("auto", record), (own, record), ("float16", None)):
-        config = CompareConfig(out=tmp_path, cache=cache, precision=precision)
-        assert scores.load(tmp_path, "teacher", scores.teacher_key(opened, config)) == expected
-    command = copied(done, tmp_path / "out")
+def test_a_record_of_version_0_1_0_with_its_deviations_is_read(tmp_path):
+    task = {"task": "cr", "accuracy": 0.75, "macro_f1": 0.5}
+    deviations = {"accuracy_deviation": 0.0, "macro_f1_deviation": 0.0, "runs": 1}
+    classification = {"data": "d", "seconds": 1.5, "pairs": [], "classes": [task | deviations]}
+    record = {"vectors": "v", "seconds": 2.0, "vocabulary": 9, "dim": 3, "classification": classification}
+    file = scores.file_of(tmp_path, "x2static-0")
+    file.parent.mkdir()
+    file.write_text(json.dumps(record))
+    assert scores.load(tmp_path, "x2static-0", "v").classification.classes == (scores.Accuracy(**task),)
+    assert scores.load(tmp_path, "x2static-0", "other vectors") is None
+
+
+def test_a_damaged_record_ends_nothing(done, compare, tmp_path):
+    command = copied(done, tmp_path / "out", "--only", "table3", "--json")
     scores.file_of(tmp_path / "out", "teacher").write_text("[]")
-    ran = compare(*command, "--only", "table3", "--json")
+    ran = compare(*command)
     assert ran.status == 1
     assert list(ran.json["failures"]) == ["teacher"]
     assert "remove the file and run" in ran.json["failures"]["teacher"]
     assert "skip-gram (2 seeds)" in ran.json["tables"]["table3"]
 
 
-def run_of(folder: Path, cosines: dict[int, float]) -> Path:
+def run_of(folder: Path, cosines: list[float]) -> Path:
     """Vectors in the plane of which the words a0 and b0, a1 and b1 ... have these cosines."""
-    angles = np.arccos(np.array(list(cosines.values())))
+    angles = np.arccos(cosines)
     second = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    words = [f"{side}{pair}" for side in "ab" for pair in cosines]
+    words = [f"{side}{pair}" for side in "ab" for pair in range(len(cosines))]
     matrix = np.concatenate([np.tile([1.0, 0.0], (len(angles), 1)), second]).astype(np.float32)
     WordVectors(words, matrix, np.ones(len(words), np.int64)).save(folder)
     return folder
@@ -200,14 +186,14 @@ def of_runs(*runs: Path) -> list[str | Path]:
     return [*runs, "--baselines", "none", "--data", folder / "data", "--out", folder / "out", "--json"]
 
 
-def test_few_easy_pairs_win_nothing(compare: Compare, tmp_path: Path):
+def test_few_easy_pairs_win_nothing(compare, tmp_path):
     human = np.linspace(0, 0.9, 40)
     (tmp_path / "data").mkdir()
     pairs = [f"a{pair}\tb{pair}\t{score}\n" for pair, score in enumerate(human)]
     (tmp_path / "data" / "own.tsv").write_text("".join(pairs))
     drawn = np.random.default_rng(0).permutation(human[10:])
-    large = run_of(tmp_path / "large", dict(enumerate([*human[:10], *drawn])))
-    small = run_of(tmp_path / "small", dict(enumerate([*human[:8], human[9], human[8]])))
+    large = run_of(tmp_path / "large", [*human[:10], *drawn])
+    small = run_of(tmp_path / "small", [*human[:8], human[9], human[8]])
     ran = compare(*of_runs(large, small))
     assert ran.status == 0, ran.err
     own = {name: row["average"] for name, row in ran.json["tables"]["table3"].items()}
@@ -216,29 +202,28 @@ def test_few_easy_pairs_win_nothing(compare: Compare, tmp_path: Path):
     assert "large has the best average, 1.000 (on the pairs that all cover)" in text
 
 
-def test_what_could_not_be_tested_is_not_said_to_be_undecided(compare: Compare, tmp_path: Path):
+def test_what_could_not_be_tested_is_not_said_to_be_undecided(compare, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "own.tsv").write_text("a0\tb0\t1\na1\tb1\t2\n")
-    ran = compare(*of_runs(*(run_of(tmp_path / name, {0: 0.1, 1: 0.2}) for name in ("one", "two"))))
+    ran = compare(*of_runs(*(run_of(tmp_path / name, [0.1, 0.2]) for name in ("one", "two"))))
     assert ran.status == 0, ran.err
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "Too few pairs for an interval of the difference from one: two." in text
     assert "Not told apart" not in text
 
 
-def test_classification_alone_needs_no_word_pairs(compare: Compare, tmp_path: Path):
+def test_classification_alone_needs_no_word_pairs(compare, tmp_path):
     write_task(tmp_path / "data" / "classification" / "cr" / "all.tsv", [(i % 2, f"a{i % 2} b{i}") for i in range(30)])
-    command = of_runs(run_of(tmp_path / "one", {0: 0.1, 1: 0.2}))
+    command = of_runs(run_of(tmp_path / "one", [0.1, 0.2]))
     ran = compare(*command, "--only", "table4")
     assert ran.status == 0, ran.err
     assert list(ran.json["tables"]) == ["table4"]
     assert compare(*command).status == 1
 
 
-def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_told(done, compare: Compare, data: Path, tmp_path: Path):
-    (tmp_path / "data" / "wordsim").mkdir(parents=True)
-    shutil.copy(data / "wordsim" / "own.tsv", tmp_path / "data" / "wordsim")
-    ran = compare(*copied(done, tmp_path / "out", tmp_path / "data"), "--only", "figure1", "--json")
+def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_told(done, compare, data, tmp_path):
+    own = data / "wordsim" / "own.tsv"
+    ran = compare(*copied(done, tmp_path / "out", "--data", own, "--only", "figure1", "--json"))
     assert ran.status == 1
     assert "figure 1 is of SL-999 and RW-2034, and the data has none" in ran.json["failures"]["figure1"]
 
@@ -264,7 +249,7 @@ def test_a_figure_that_was_asked_for_and_cannot_be_drawn_is_told(done, compare: 
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line_and_leaves_nothing(
-    options: str, status: int, said: str, compare: Compare, cache: Path, data: Path, done, tmp_path: Path
+    options, status, said, compare, cache, data, done, tmp_path
 ):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
@@ -279,7 +264,7 @@ def test_what_makes_no_sense_is_refused_in_one_line_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_not_installed_is_said_before_anything_is_made(quick, compare: Compare, tmp_path: Path, monkeypatch):
+def test_what_is_not_installed_is_said_before_anything_is_made(quick, compare, tmp_path, monkeypatch):
     find = packages.find_spec
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "jinja2" else find(name))
     ran = compare(*quick)

@@ -15,7 +15,6 @@ from tests.stage2_train.caches import make_cache
 # A trial takes a tenth of a second with these, and its pairs are covered.
 SMALL = ("--compat", "paper", "--min-count", "5", "--subsample", "0", "--batch-size", "16")
 
-
 Sweep = Callable[..., Ran]
 
 
@@ -38,11 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sweep(cache: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
     """Run `x2static sweep --cache --data` with these options in this process; trials have processes of their own."""
-
-    def call(*options: str | Path) -> Ran:
-        return run_here(capsys, [*arguments(cache, data), *options])
-
-    return call
+    return lambda *options: run_here(capsys, [*arguments(cache, data), *options])
 
 
 def arguments(cache: Path, data: Path) -> list[str]:
@@ -51,15 +46,9 @@ def arguments(cache: Path, data: Path) -> list[str]:
 
 def start(arguments: list[str], **environment: str) -> "subprocess.Popen[str]":
     """Start the command line as the leader of a group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "x2static", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    where = {"cwd": ROOT, "env": {**os.environ, "OMP_NUM_THREADS": "1", **environment}}
+    return subprocess.Popen([sys.executable, "-m", "x2static", *arguments], **pipes, **where, start_new_session=True)
 
 
 def state_of(folder: Path) -> dict[str, tuple[bytes, int]]:
