@@ -11,8 +11,6 @@ from tests.stage2_train.caches import make_cache
 
 PAPER = "method,parent,dim,rg65,ws353,sl999,sv3500,rw2034,average\nX2Static <para>,BERT,768,0.7,0.6,0.5,0.4,0.3,0.5\n"
 
-Compare = Callable[..., Ran]
-
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -44,7 +42,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def compare(capsys: pytest.CaptureFixture[str]) -> Compare:
+def compare(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     return lambda *arguments: run_here(capsys, ["compare", *arguments])
 
 

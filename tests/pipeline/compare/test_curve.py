@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.evaluation.classification.tasks import write as write_task
-from tests.pipeline.compare.conftest import Compare, write_pairs
+from tests.pipeline.compare.conftest import write_pairs
 from tests.stage1_encode.runs import paragraphs, run, write_lines
 from tests.teachers import make_teacher
 from x2static.durable.errors import X2StaticError
@@ -19,26 +19,21 @@ from x2static.machine.progress import silent
 from x2static.pipeline.baselines import make
 from x2static.pipeline.compare.comparison import sizes_of
 from x2static.pipeline.compare.plan import CompareConfig
-from x2static.pipeline.compare.scores import Data, score_teacher
+from x2static.pipeline.compare.scores import Data, Record, score_teacher
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.encoder import Encoder
 
 
-def config_of(tmp_path: Path, cache: Path, **options: Any) -> CompareConfig:
-    return CompareConfig(out=tmp_path / "out", cache=cache, **options)
-
-
-def test_sizes_are_halves_of_the_cache_or_those_of_the_option_and_the_whole(cache: Path, tmp_path: Path):
+def test_sizes_are_halves_of_the_cache_or_those_of_the_option_and_the_whole(cache, tmp_path):
     opened = Cache.open(cache)
-    sizes = sizes_of(config_of(tmp_path, cache), opened)
-    expected = [(1, 60, False), (2, 120, False), (4, 240, True)]
-    assert [(size.units, size.paragraphs, size.whole) for size in sizes] == expected
+    sizes = sizes_of(CompareConfig(out=tmp_path, cache=cache), opened)
+    n_words = [shard.marker.n_words for shard in opened.shards()]
+    expected = [(units, 60 * units, sum(n_words[:units]), units == 4) for units in (1, 2, 4)]
+    assert [(size.units, size.paragraphs, size.words, size.whole) for size in sizes] == expected
     assert sizes[-1].cache == cache
-    totals = [shard.marker.n_words for shard in opened.shards()]
-    assert [size.words for size in sizes] == [sum(totals[:units]) for units in (1, 2, 4)]
-    assert [size.units for size in sizes_of(config_of(tmp_path, cache, sizes=(3, 1, 3)), opened)] == [1, 3, 4]
+    assert [one.units for one in sizes_of(CompareConfig(out=tmp_path, sizes=(3, 1, 3)), opened)] == [1, 3, 4]
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +47,11 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_every_unit_once(
-    encoded: Path, tmp_path: Path, compare: Compare, monkeypatch: pytest.MonkeyPatch
+    encoded, tmp_path, compare, monkeypatch
 ):
-    read: list[str] = []
-    original = Encoder.read
+    read, original = [], Encoder.read
 
-    def read_unit(self: Encoder, portions: Any, what: str, *arguments: Any, **options: Any) -> Any:
+    def read_unit(self, portions, what, *arguments, **options):
         read.append(what)
         return original(self, portions, what, *arguments, **options)
 
@@ -65,21 +59,17 @@ def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_eve
     cache, out = encoded / "cache", tmp_path / "out"
     command = [*ase_alone(encoded, tmp_path), *"--seeds 1 --layers last,-1,0 --device cpu --sizes 2,4".split()]
 
-    def rows_of(part: str) -> list[dict[str, str]]:
+    for part in ("figure1", "table3"):
         ran = compare(*command, "--only", part)
         assert ran.status == 0, ran.err
-        return list(csv.DictReader((out / "compare.csv").read_text().splitlines()))
-
-    rows = rows_of("figure1")
-    assert len(read) == len(set(read)) == 8
-    labels = ["X2Static", "X2Static, closed form", "ASE, last layer"]
-    points = {row["row"] for row in rows if row["table"] == "figure1"}
-    assert points == {f"{units} units, {label}" for units in (2, 4, 8) for label in labels}
-    assert float(time_of(rows, "ASE, last layer (deterministic)")["value"]) > 0  # of three calls of the teacher
-    rows = rows_of("table3")
-    assert float(time_of(rows, "ASE, last layer (deterministic)")["value"]) > 0
-    assert time_of(rows, "ASE, layer 0 (deterministic)")["text"] == "reused"
-    assert len(read) == 8
+        rows = list(csv.DictReader((out / "compare.csv").read_text().splitlines()))
+        assert len(read) == len(set(read)) == 8
+        times = {row["row"]: row for row in rows if (row["table"], row["column"]) == ("table3", "time")}
+        assert float(times["ASE, last layer (deterministic)"]["value"]) > 0  # of three calls of the teacher
+        labels = ["X2Static", "X2Static, closed form", "ASE, last layer"]
+        points = {row["row"] for row in rows if row["table"] == "figure1"}
+        assert points == {f"{units} units, {label}" for units in (2, 4, 8) for label in labels}
+    assert times["ASE, layer 0 (deterministic)"]["text"] == "reused"
     monkeypatch.undo()
     for folder, sample in ((out / "curve/2/ase-last", out / "curve/2/cache"), (out / "vectors/ase-last", cache)):
         vectors = WordVectors.load(folder)
@@ -99,15 +89,8 @@ def ase_alone(encoded: Path, tmp_path: Path) -> list[Any]:
     return [*options, "--baselines", "ase"]
 
 
-def time_of(rows: list[dict[str, str]], label: str) -> dict[str, str]:
-    (row,) = (row for row in rows if (row["table"], row["row"], row["column"]) == ("table3", label, "time"))
-    return row
-
-
-def test_seconds_that_the_teacher_read_before_a_failure_are_kept(
-    encoded: Path, tmp_path: Path, compare: Compare, monkeypatch: pytest.MonkeyPatch
-):
-    def add_up(*_: Any) -> Path:
+def test_seconds_that_the_teacher_read_before_a_failure_are_kept(encoded, tmp_path, compare, monkeypatch):
+    def add_up(*_):
         time.sleep(0.01)
         raise X2StaticError("no teacher")
 
@@ -121,19 +104,19 @@ def test_seconds_that_the_teacher_read_before_a_failure_are_kept(
     assert 0.01 <= seconds[0] < seconds[1]
 
 
-def test_the_teacher_that_is_scored_is_the_caches_and_a_score_is_of_its_precision(encoded: Path, tmp_path: Path):
+def test_the_teacher_that_is_scored_is_the_caches_and_a_score_is_of_its_precision(encoded, tmp_path):
     write_task(tmp_path / "data" / "classification" / "cr" / "all.tsv", [(i % 2, f"text {i}") for i in range(30)])
     (tmp_path / "out").mkdir()
     cache = Cache.open(encoded / "cache")
-    config = config_of(tmp_path, cache.path, data=tmp_path / "data", device="cpu", only=("table4",))
-    data = Data(config)
-    record = score_teacher(cache, config, data, silent)
-    assert record is not None
-    assert record.vectors == cache.manifest.fingerprint
-    assert score_teacher(cache, config, data, silent) == record
-    other = score_teacher(cache, config.model_copy(update={"precision": "bfloat16"}), data, silent)
-    assert other is not None
-    assert other.vectors == f"{cache.manifest.fingerprint} bfloat16"
-    wrong = make_teacher(tmp_path / "wrong", "roberta", 512).folder
+    fingerprint, own = cache.manifest.fingerprint, cache.manifest.encoding.precision
+    config = CompareConfig(out=tmp_path / "out", data=tmp_path / "data", device="cpu", only=("table4",))
+
+    def score(**changes: str) -> Record:
+        return score_teacher(cache, config.model_copy(update=changes), Data(config), silent)
+
+    record = score()
+    assert record.vectors == fingerprint
+    assert score() == score(precision=own) == record  # with the same seconds
+    assert score(precision="bfloat16").vectors == f"{fingerprint} bfloat16"
     with pytest.raises(X2StaticError, match="what is here would encode otherwise"):
-        score_teacher(cache, config.model_copy(update={"model": str(wrong)}), data, silent)
+        score(model=str(make_teacher(tmp_path / "wrong", "roberta", 512).folder))

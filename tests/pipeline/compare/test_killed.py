@@ -5,12 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tests.conftest import ROOT
-from tests.pipeline.compare.conftest import Compare, state_of
+from tests.pipeline.compare.conftest import state_of
 from tests.stage2_train.conftest import single_thread
 from x2static.schemas.vectors import WordVectors
 
@@ -23,16 +22,14 @@ KILLS = [
 ]
 
 
-def results(out: Path) -> dict[str, Any]:
+def results(out: Path) -> dict[str, object]:
     """Vectors and scores, without what depends on the clock."""
     files = sorted((out / "scores").glob("*.json"))
     scores = {file.stem: json.loads(file.read_bytes())["similarity"]["pairs"] for file in files}
     return scores | {name: (out / "vectors" / name / "vectors.safetensors").read_bytes() for name in METHODS}
 
 
-def test_a_comparison_that_is_killed_again_and_again_ends_like_a_whole_one(
-    cache: Path, data: Path, tmp_path: Path, compare: Compare
-):
+def test_a_comparison_that_is_killed_again_and_again_ends_like_a_whole_one(cache, data, tmp_path, compare):
     run, out = tmp_path / "run", tmp_path / "out"
     WordVectors([f"w{i:02d}" for i in range(20)], np.eye(20, 6, dtype=np.float32) + 1, np.ones(20, np.int64)).save(run)
     command = f"{run} --cache {cache} --data {data} --min-count 5 --seeds 1 --threads 1 --only table3".split()

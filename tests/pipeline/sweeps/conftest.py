@@ -15,8 +15,6 @@ from tests.stage2_train.caches import make_cache
 # A trial takes a tenth of a second with these, and its pairs are covered.
 SMALL = ("--compat", "paper", "--min-count", "5", "--subsample", "0", "--batch-size", "16")
 
-Sweep = Callable[..., Ran]
-
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -35,7 +33,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def sweep(cache: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> Sweep:
+def sweep(cache: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Run `x2static sweep --cache --data` with these options in this process; trials have processes of their own."""
     return lambda *options: run_here(capsys, [*arguments(cache, data), *options])
 

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from x2static.stage2_train.trainer import train
 
 EPOCHS = 60  # of a trial that is long enough to be met in the middle
 SHORT, LONG = "epochs=1", f"epochs={EPOCHS}"
+Sweeping = tuple["subprocess.Popen[str]", list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +30,27 @@ def whole(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes,
 
 
 @pytest.fixture
-def met(cache: Path, data: Path, tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+def trials(tmp_path: Path) -> Path:
+    return tmp_path / "out" / "trials"
+
+
+@pytest.fixture
+def met(cache: Path, data: Path, trials: Path) -> Iterator[Sweeping]:
     """A sweep whose first trial has ended and whose second has just written a checkpoint; and its command."""
-    out = tmp_path / "out"
-    command = [*arguments(cache, data), "--out", str(out), "-p", f"epochs=1,{EPOCHS}"]
+    command = [*arguments(cache, data), "--out", str(trials.parent), "-p", f"epochs=1,{EPOCHS}"]
     process = start(command)
-    trials = out / "trials"
-    while not ((trials / f"{SHORT}.json").exists() and list(trials.glob(f"{LONG}/checkpoints/0*"))):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+    wait_for_checkpoint(process, trials)
+    assert (trials / f"{SHORT}.json").exists()
     yield process, command
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+
+
+def wait_for_checkpoint(process: "subprocess.Popen[str]", trials: Path) -> None:
+    while not list(trials.glob(f"{LONG}/checkpoints/0*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
 
 
 def go_on(command: list[str]) -> str:
@@ -52,13 +61,10 @@ def go_on(command: list[str]) -> str:
     return output
 
 
-def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(
-    met: tuple["subprocess.Popen[str]", list[str]], whole: tuple[bytes, bytes], tmp_path: Path
-):
+def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(met, whole, trials):
     process, command = met
     process.kill()  # its trials are not killed: they end by themselves
     assert process.wait() == -signal.SIGKILL
-    trials = tmp_path / "out" / "trials"
     assert not (trials / f"{LONG}.json").exists()
     finished = state_of(trials / SHORT), (trials / f"{SHORT}.json").read_bytes()
     assert "2 complete" in go_on(command)
@@ -74,32 +80,21 @@ def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(
         pytest.param(lambda process: process.terminate(), id="SIGTERM", marks=pytest.mark.exhaustive),
     ],
 )
-def test_a_signal_stops_the_trials_with_their_state_saved(
-    send: Callable[["subprocess.Popen[str]"], None],
-    met: tuple["subprocess.Popen[str]", list[str]],
-    whole: tuple[bytes, bytes],
-    tmp_path: Path,
-):
+def test_a_signal_stops_the_trials_with_their_state_saved(send, met, whole, trials):
     process, command = met
     send(process)
     _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "run the same command again to go on" in errors
     assert "Traceback" not in errors
-    trials = tmp_path / "out" / "trials"
     assert not (trials / f"{LONG}.json").exists()
     go_on(command)
     assert result(trials / LONG) == whole
 
 
-def test_a_trial_whose_process_is_killed_has_failed_and_the_next_gets_a_new_one(
-    cache: Path, data: Path, tmp_path: Path
-):
-    out = tmp_path / "out"
-    process = start([*arguments(cache, data), "--out", str(out), "-p", f"epochs={EPOCHS},1"])
-    while not list(out.glob(f"trials/{LONG}/checkpoints/0*")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
+def test_a_trial_whose_process_is_killed_has_failed_and_the_next_gets_a_new_one(cache, data, trials):
+    process = start([*arguments(cache, data), "--out", str(trials.parent), "-p", f"epochs={EPOCHS},1"])
+    wait_for_checkpoint(process, trials)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(workers) == 1
