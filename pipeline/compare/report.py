@@ -22,7 +22,7 @@ from x2static.pipeline.compare.plan import Step
 from x2static.pipeline.compare.tables import Entry, Figure, Figures, Row
 from x2static.report.page import Page, Picture, Section
 from x2static.report.pictures import losses, size_curves, word_map
-from x2static.report.table import Column, Table
+from x2static.report.table import Column, Table, figure
 from x2static.schemas.vectors import WordVectors, read_vocabulary
 
 logger = logging.getLogger(__name__)
@@ -190,14 +190,15 @@ class Report:
         lines: dict[str, dict[str, list[tuple[float | None, ...]]]] = {name: {} for name in sets}
         for point in points:
             size, label = point.size, point.step.method.label
-            figures = {"paragraphs": Figure.of(size.paragraphs), "words": Figure.of(size.words)}
+            counts = {"paragraphs": size.paragraphs, "words": size.words}
+            figures = {head: Figure(count, figure(count)) for head, count in counts.items()}
             shared = {one.task: one.score for one in common[0][point.step.name]} if common else {}
             for one in self._pairs[point.step.name]:
                 if (name := heads[one.task]) in sets:
                     same = shared.get(one.task)
-                    figures[name] = Figure.of(one.score)._replace(covered=one.covered, total=one.total)
+                    figures[name] = Figure(one.score, figure(one.score), covered=one.covered, total=one.total)
                     figures[f"{name} pairs"] = Figure(one.covered, f"{one.covered:,} of {one.total:,}")
-                    figures[f"{name}, same pairs"] = Figure.of(same)
+                    figures[f"{name}, same pairs"] = Figure(same, figure(same))
                     lines[name].setdefault(label, []).append((size.words, one.score, same))
             # A label of its own for each row: CSV and JSON tell rows apart by nothing else.
             rows.append(Row(f"{size.units} unit{'s' if size.units > 1 else ''}, {label}", figures))

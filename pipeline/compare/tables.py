@@ -91,11 +91,6 @@ class Figure(NamedTuple):
     total: int | None = None  # pairs that there are
     bold: bool = False
 
-    @classmethod
-    def of(cls, value: float | None) -> "Figure":
-        """Return a figure that people read as it is."""
-        return cls(value, figure(value))
-
 
 class Row(NamedTuple):
     """A row of figures, by the heads of their columns; it may have none in some."""

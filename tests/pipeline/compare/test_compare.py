@@ -180,21 +180,20 @@ def run_of(folder: Path, cosines: list[float]) -> Path:
     return folder
 
 
-def of_runs(*runs: Path) -> list[str | Path]:
-    """The command that compares finished runs, on data beside them."""
+def of_runs(pairs: list[str], *runs: Path) -> list[str | Path]:
+    """The command that compares finished runs, on pairs that are written beside them."""
     folder = runs[0].parent
-    return [*runs, "--baselines", "none", "--data", folder / "data", "--out", folder / "out", "--json"]
+    (folder / "own.tsv").write_text("".join(pairs))
+    return [*runs, "--baselines", "none", "--data", folder / "own.tsv", "--out", folder / "out", "--json"]
 
 
 def test_few_easy_pairs_win_nothing(compare, tmp_path):
     human = np.linspace(0, 0.9, 40)
-    (tmp_path / "data").mkdir()
     pairs = [f"a{pair}\tb{pair}\t{score}\n" for pair, score in enumerate(human)]
-    (tmp_path / "data" / "own.tsv").write_text("".join(pairs))
     drawn = np.random.default_rng(0).permutation(human[10:])
     large = run_of(tmp_path / "large", [*human[:10], *drawn])
     small = run_of(tmp_path / "small", [*human[:8], human[9], human[8]])
-    ran = compare(*of_runs(large, small))
+    ran = compare(*of_runs(pairs, large, small))
     assert ran.status == 0, ran.err
     own = {name: row["average"] for name, row in ran.json["tables"]["table3"].items()}
     assert own["small"] > own["large"]
@@ -203,9 +202,8 @@ def test_few_easy_pairs_win_nothing(compare, tmp_path):
 
 
 def test_what_could_not_be_tested_is_not_said_to_be_undecided(compare, tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "own.tsv").write_text("a0\tb0\t1\na1\tb1\t2\n")
-    ran = compare(*of_runs(*(run_of(tmp_path / name, [0.1, 0.2]) for name in ("one", "two"))))
+    runs = [run_of(tmp_path / name, [0.1, 0.2]) for name in ("one", "two")]
+    ran = compare(*of_runs(["a0\tb0\t1\n", "a1\tb1\t2\n"], *runs))
     assert ran.status == 0, ran.err
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "Too few pairs for an interval of the difference from one: two." in text
@@ -214,7 +212,8 @@ def test_what_could_not_be_tested_is_not_said_to_be_undecided(compare, tmp_path)
 
 def test_classification_alone_needs_no_word_pairs(compare, tmp_path):
     write_task(tmp_path / "data" / "classification" / "cr" / "all.tsv", [(i % 2, f"a{i % 2} b{i}") for i in range(30)])
-    command = of_runs(run_of(tmp_path / "one", [0.1, 0.2]))
+    command = [run_of(tmp_path / "one", [0.1, 0.2]), *"--baselines none --json --data".split(), tmp_path / "data"]
+    command += ["--out", tmp_path / "out"]
     ran = compare(*command, "--only", "table4")
     assert ran.status == 0, ran.err
     assert list(ran.json["tables"]) == ["table4"]

@@ -1,26 +1,21 @@
-"""Figures in tables: means, deviations, the best, and the columns of the paper with its own figures."""
+"""Tables: means, deviations, the best, the paper's columns and figures; neighbours and map, by a naive computation."""
 
 import csv
 import io
 from pathlib import Path
 from statistics import stdev
 
+import numpy as np
 import pytest
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.word_similarity import SimilarityScore
+from x2static.pipeline.compare import tables
+from x2static.pipeline.compare.report import nearest, neighbour_table, principal_plane, words_to_show
 from x2static.pipeline.compare.scores import Accuracy
-from x2static.pipeline.compare.tables import (
-    Entry,
-    Figures,
-    Published,
-    classification_figures,
-    csv_of,
-    read_published,
-    read_tables,
-    similarity_figures,
-)
+from x2static.pipeline.compare.tables import Entry, Figures, Published
 from x2static.report.table import Column, Table
+from x2static.schemas.vectors import WordVectors
 
 
 def pairs(**scores: float | None) -> list[SimilarityScore]:
@@ -32,7 +27,7 @@ def classes(**scores: tuple[float, float]) -> list[Accuracy]:
 
 
 def similarity(*entries: Entry, published: tuple[Published, ...] = ()) -> Figures:
-    return similarity_figures("table3", "", entries, published)
+    return tables.similarity_figures("table3", "", entries, published)
 
 
 def bold(figures: Figures, column: str) -> list[bool]:
@@ -74,7 +69,7 @@ def test_the_best_of_a_column_is_marked_for_each_source_and_ties_share():
 def test_table_4_is_in_per_cent_in_the_papers_order_and_the_teacher_takes_the_bold_from_nobody():
     ours = Entry("a", [classes(sst5=(0.2, 0.4), cr=(0.8, 0.9), zz=(0.5, 0.5))], 3)
     teacher = Entry("t", [classes(cr=(0.9, 0.95))], 3, source="teacher")
-    figures = classification_figures("", [ours, teacher], [Published("p", {"cr_f1": 81.6, "avg_acc": 78.1})])
+    figures = tables.classification_figures("", [ours, teacher], [Published("p", {"cr_f1": 81.6, "avg_acc": 78.1})])
     heads = [f"{head} {measure}" for head in ("CR", "SST-5", "zz", "average") for measure in ("F1", "acc.")]
     assert figures.table().texts() == [
         ["method", *heads, "time"],
@@ -89,7 +84,7 @@ def test_table_4_is_in_per_cent_in_the_papers_order_and_the_teacher_takes_the_bo
 def test_all_figures_and_the_neighbours_are_in_the_csv_file():
     figures = similarity(Entry('a,"b"', [pairs(own=0.25), pairs(own=0.5)], 1), published=(Published("p", {}),))
     neighbours = Table([Column("", "left"), Column("m", "left")], [["1", "=w"]], "word")
-    rows = list(csv.reader(io.StringIO(csv_of([figures], [neighbours]))))
+    rows = list(csv.reader(io.StringIO(tables.csv_of([figures], [neighbours]))))
     assert rows[0] == ["table", "source", "row", "column", "value", "deviation", "covered", "total", "text"]
     deviation = str(stdev([0.25, 0.5]))
     assert rows[1] == ["table3", "here", 'a,"b"', "own", "0.375", deviation, "3", "4", "0.375 ± 0.177"]
@@ -99,12 +94,12 @@ def test_all_figures_and_the_neighbours_are_in_the_csv_file():
 
 def test_rows_are_named_by_method_parent_and_dimension_and_one_file_of_the_two_is_enough(tmp_path: Path):
     text = "method,parent,dim,rg65,average\nskip-gram,,768,0.8,\nX2Static,BERT,768,0.7,0.6\n"
-    assert read_tables(None) == {}
+    assert tables.read_tables(None) == {}
     with pytest.raises(X2StaticError, match="--reference takes their folder"):
-        read_tables(tmp_path)
+        tables.read_tables(tmp_path)
     (tmp_path / "word_similarity.csv").write_text(text)
     rows = [Published("skip-gram, 768", {"rg65": 0.8}), Published("X2Static, BERT, 768", {"rg65": 0.7, "average": 0.6})]
-    assert read_tables(tmp_path) == {"word_similarity.csv": rows}
+    assert tables.read_tables(tmp_path) == {"word_similarity.csv": rows}
 
 
 @pytest.mark.parametrize(
@@ -121,4 +116,38 @@ def test_another_form_is_refused(content: bytes, said: str, tmp_path: Path):
     file = tmp_path / "word_similarity.csv"
     file.write_bytes(content)
     with pytest.raises(X2StaticError, match=said):
-        read_published(file)
+        tables.read_published(file)
+
+
+WORDS = [f"w{i}" for i in range(30)]
+MATRIX = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
+VECTORS = WordVectors(WORDS, MATRIX, np.arange(30, 0, -1, dtype=np.int64))
+UNIT = MATRIX.astype(float) / np.linalg.norm(MATRIX.astype(float), axis=1, keepdims=True)
+
+
+def test_neighbours_are_the_highest_cosines_among_the_common_words_alone():
+    others = [place for place in range(3, 20) if place != 5]
+    expected = sorted(others, key=lambda place: -UNIT[place] @ UNIT[5])[:8]
+    assert nearest(VECTORS, WORDS[3:20], ["w5"]) == {"w5": [WORDS[place] for place in expected]}
+    table = neighbour_table("x", {"a": ["p", "q"], "b": ["r"]})
+    assert table.texts() == [["", "a", "b"], ["1", "p", "r"], ["2", "q", ""]]
+
+
+def test_chosen_words_that_all_know_are_shown_else_examples_then_words_of_several_frequencies(caplog):
+    assert words_to_show(["w5"], WORDS) == ["w5"]
+    assert not caplog.records
+    assert words_to_show(["w5", "absent"], WORDS) == ["w5"]
+    assert "--words absent: left out, not among the 30 most frequent" in caplog.text
+    common = [*(f"c{'abcdefghij'[i // 10]}{'abcdefghij'[i % 10]}" for i in range(100)), "king"]
+    words = words_to_show([], common)
+    assert words[0] == "king"
+    assert len(words) == len(set(words)) == 6
+    assert words_to_show([], []) == []
+
+
+def test_the_map_is_the_plane_of_most_variance():
+    points, shares = principal_plane(VECTORS, WORDS)
+    variances = np.linalg.eigvalsh(np.cov(UNIT.T))[::-1]
+    np.testing.assert_allclose(points.var(axis=0, ddof=1), variances[:2], rtol=1e-5)
+    np.testing.assert_allclose(shares, variances[:2] / variances.sum(), rtol=1e-5)
+    assert all(points[np.abs(points[:, axis]).argmax(), axis] > 0 for axis in (0, 1))

@@ -23,7 +23,6 @@ def test_a_grid_is_every_combination_the_last_setting_changing_first():
         ("dim=none,100", [None, 100]),
         ("transform=none,whiten", ["none", "whiten"]),
         ("vocab=None,words.txt", [None, "words.txt"]),
-        ("compat=none,paper", [None, "paper"]),
     ],
 )
 def test_values_are_those_of_the_setting(text: str, values: list[object]):
@@ -42,10 +41,8 @@ def test_names_of_trials_are_readable_and_differ_where_settings_do():
 
 def test_a_space_is_choices_and_ranges(tmp_path: Path):
     file = tmp_path / "space.toml"
-    file.write_text(
-        'lr = {low = 1e-4, high = 1, log = true}\nnegatives = {low = 5, high = 20, step = 5}\ndim = ["none", 50]\n'
-        "[min-count]\nlow = 1\nhigh = 9\n"
-    )
+    ranges = "lr = {low = 1e-4, high = 1, log = true}\nnegatives = {low = 5, high = 20, step = 5}"
+    file.write_text(f'{ranges}\ndim = ["none", 50]\n[min-count]\nlow = 1\nhigh = 9\n')
     assert load_space(file) == {
         "lr": Range(low=1e-4, high=1.0, log=True),
         "negatives": Range(low=5, high=20, step=5),

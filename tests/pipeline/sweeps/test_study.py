@@ -2,28 +2,22 @@
 
 from pathlib import Path
 
-from x2static.pipeline.sweeps.settings import Draw, Range, Space
+from x2static.pipeline.sweeps.settings import Range, Space
 from x2static.pipeline.sweeps.study import Study
 
-SPACE: Space = {
-    "lr": Range(low=1e-4, high=1e-1, log=True),
-    "negatives": Range(low=5, high=20, step=5),
-    "dim": [None, 8],
-}
+RANGES = {"lr": Range(low=1e-4, high=1e-1, log=True), "negatives": Range(low=5, high=20, step=5)}
+SPACE: Space = {**RANGES, "dim": [None, 8]}
 
 
 def study(journal: Path, total: int = 16, retry_failed: bool = False) -> Study:
     return Study(journal, SPACE, total, seed=3, retry_failed=retry_failed)
 
 
-def score(draw: Draw) -> float:
-    return -abs(draw.settings["lr"] - 0.01) - draw.settings["negatives"] / 1000
-
-
 def proposals(journal: Path, stop_after: int = 99, total: int = 16) -> list[dict[str, object]]:
     source, drawn = study(journal, total), []
     while len(drawn) < stop_after and (draw := source.ask()) is not None:
-        source.tell(draw, "complete", score(draw))
+        score = -abs(draw.settings["lr"] - 0.01) - draw.settings["negatives"] / 1000
+        source.tell(draw, "complete", score)
         drawn.append(draw.settings)
     return drawn
 

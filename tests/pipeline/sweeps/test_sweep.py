@@ -62,7 +62,6 @@ def test_the_table_and_the_parquet_file_are_sorted_and_have_the_scores_of_evalua
     lines = ran.out.splitlines()
     assert lines[0].split() == ["score", "lr", "epochs", "first", "second", "loss", "time", "state"]
     assert [line.split()[-1] for line in lines[1:7]] == ["complete"] * 4 + ["failed"] * 2
-    assert all(len(line) <= 120 for line in lines[:7])
     rows = pq.read_table(out / "sweep.parquet").to_pylist()
     scores = [row["score"] for row in rows[:4]]
     assert [float(line.split()[0]) for line in lines[1:5]] == pytest.approx(scores, abs=5e-4)
@@ -114,7 +113,6 @@ def test_a_finished_sweep_repeats_no_trial_but_what_failed_when_asked_and_a_grid
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [
-        ("-p speed=1,2", 2, "no setting 'speed'"),
         ("-p lr=1e-3 --lr 1e-2", 2, "--lr is given, and lr is swept"),
         ("-p lr=1e-3 --space nowhere.toml", 2, "nowhere.toml"),
         ("", 2, "give either -p"),
