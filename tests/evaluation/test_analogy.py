@@ -6,29 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gensim.models import KeyedVectors
 
-from x2static.durable.errors import X2StaticError
+from tests.evaluation.made import cosine, of_gensim, random_vectors
 from x2static.evaluation import analogy
 from x2static.evaluation.analogy import EPSILON, Question, read_questions, score_questions
 from x2static.evaluation.files import QUESTIONS, find_files
 from x2static.schemas.vectors import WordVectors
 
 
-def clustered(words: list[str], seed: int = 0, dim: int = 8) -> WordVectors:
-    """Random vectors of few dimensions and many lengths, so that some questions are answered rightly by chance."""
-    draw = np.random.default_rng(seed)
-    matrix = draw.normal(size=(len(words), dim)) * draw.uniform(0.1, 9, size=(len(words), 1))
-    return WordVectors(words, matrix.astype(np.float32), np.arange(len(words), 0, -1))
-
-
 def questions_of(n_words: int, n: int, seed: int = 0) -> list[Question]:
     draw = np.random.default_rng(seed)
-    picks = [draw.choice(n_words, 4, replace=False) for _ in range(n)]
-    return [
-        Question(f"{'gram' if i % 3 else 'x'}{i % 5}", tuple(f"w{k}" for k in p[:3]), f"w{p[3]}")
-        for i, p in enumerate(picks)
-    ]
+    words = [[f"w{k}" for k in draw.choice(n_words, 4, replace=False)] for _ in range(n)]
+    sections = [f"{'gram' if i % 3 else 'x'}{i % 5}" for i in range(n)]
+    return [Question(section, (a, b, c), d) for section, (a, b, c, d) in zip(sections, words, strict=True)]
 
 
 def written(path: Path, questions: list[Question]) -> Path:
@@ -39,21 +29,11 @@ def written(path: Path, questions: list[Question]) -> Path:
     return path
 
 
-def by_gensim(vectors, file):
-    model = KeyedVectors(vectors.dim)
-    model.add_vectors(vectors.words, vectors.matrix)
-    return model.evaluate_word_analogies(str(file), restrict_vocab=10**9)
-
-
 def naive(vectors: WordVectors, question: Question, multiply: bool = True) -> str:
     """The answer, a word at a time, in float64, as Levy & Goldberg write it."""
 
-    def cosine(one: str, other: str) -> float:
-        u, v = vectors[one].astype(float), vectors[other].astype(float)
-        return float(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
-
     def score(word: str) -> float:
-        a, b, c = (cosine(word, given) for given in question.given)
+        a, b, c = (cosine(vectors, word, given) for given in question.given)
         return (1 + b) / 2 * ((1 + c) / 2) / ((1 + a) / 2 + EPSILON) if multiply else b - a + c
 
     return max((word for word in vectors.words if word not in question.given), key=score)
@@ -65,10 +45,10 @@ def solvable(vectors: WordVectors, questions: list[Question]) -> list[Question]:
 
 
 def test_3cosadd_is_that_of_gensim_in_every_section(tmp_path):
-    vectors = clustered([f"w{i}" for i in range(60)])
+    vectors = random_vectors([f"w{i}" for i in range(60)])
     questions = solvable(vectors, questions_of(60, 200)) + questions_of(80, 50, seed=1)
     file = written(tmp_path / "q.txt", questions)
-    expected, sections = by_gensim(vectors, file)
+    expected, sections = of_gensim(vectors).evaluate_word_analogies(str(file), restrict_vocab=10**9)
     score = score_questions(vectors, "q", read_questions(file))
     assert score.score == pytest.approx(expected, abs=1e-12)
     assert 0.3 < expected < 0.7
@@ -81,13 +61,13 @@ def test_3cosadd_is_that_of_gensim_in_every_section(tmp_path):
 
 def test_gensim_ships_the_published_questions():
     (path,) = find_files(QUESTIONS, None)
-    score = score_questions(clustered(["athens", "greece", "oslo", "norway"]), "q", read_questions(path))
+    score = score_questions(random_vectors(["athens", "greece", "oslo", "norway"]), "q", read_questions(path))
     assert (score.covered, score.total) == (2, 19544)
     assert (len(score.sections), score.semantic.total, score.syntactic.total) == (14, 8869, 10675)
 
 
 def test_3cosmul_is_that_of_a_naive_loop():
-    vectors = clustered([f"w{i}" for i in range(50)], seed=2, dim=4)
+    vectors = random_vectors([f"w{i}" for i in range(50)], seed=2, dim=4)
     questions = questions_of(50, 120, seed=3)
     answers = [naive(vectors, question) for question in questions]
     score = score_questions(vectors, "t", [q._replace(answer=a) for q, a in zip(questions, answers, strict=True)])
@@ -96,13 +76,13 @@ def test_3cosmul_is_that_of_a_naive_loop():
 
 
 def test_the_result_does_not_depend_on_the_block_and_memory_is_bounded_by_the_megabytes(monkeypatch):
-    vectors = clustered([f"w{i}" for i in range(70)], seed=4)
+    vectors = random_vectors([f"w{i}" for i in range(70)], seed=4)
     questions = solvable(vectors, questions_of(70, 90, seed=5))
     whole = score_questions(vectors, "t", questions)
     for megabytes in (1e-9, 0.002):
         monkeypatch.setattr(analogy, "MEGABYTES", megabytes)
         assert score_questions(vectors, "t", questions) == whole
-    vectors = clustered([f"w{i}" for i in range(40_000)], dim=4)
+    vectors = random_vectors([f"w{i}" for i in range(40_000)], dim=4)
     questions = questions_of(40_000, 500)
     monkeypatch.setattr(analogy, "MEGABYTES", 2)
     tracemalloc.start()
@@ -117,10 +97,10 @@ def test_the_result_does_not_depend_on_the_block_and_memory_is_bounded_by_the_me
 def test_case_is_ignored_as_in_gensim(tmp_path):
     lower = [f"w{i}" for i in range(30)]
     words = lower + [word.upper() for word in lower[::2]] + ["W1x", "w1X"]
-    vectors = clustered(words, seed=6, dim=3)
+    vectors = random_vectors(words, seed=6, dim=3)
     questions = [q._replace(answer=q.answer.upper()) for q in questions_of(30, 300, seed=7)]
     file = written(tmp_path / "q.txt", questions)
-    expected, _ = by_gensim(vectors, file)
+    expected, _ = of_gensim(vectors).evaluate_word_analogies(str(file), restrict_vocab=10**9)
     assert score_questions(vectors, "q", read_questions(file)).score == pytest.approx(expected, abs=1e-12)
     assert expected > 0
 
@@ -145,19 +125,6 @@ def test_given_words_are_no_answers_and_zeros_are_no_error(vectors, question, ex
 
 
 def test_questions_without_coverage_are_warned_of(caplog):
-    score = score_questions(clustered(["a", "b", "c", "d"]), "rare", [Question("s", ("a", "b", "c"), "x")])
+    score = score_questions(random_vectors(["a", "b", "c", "d"]), "rare", [Question("s", ("a", "b", "c"), "x")])
     assert (score.score, score.cos_mul, score.covered, score.total) == (None, None, 0, 1)
     assert "rare: no score, none of the 1 analogy questions is covered" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (": s\na b c d\na b c\n", "line 3: expected four words, .* got 3: 'a b c'"),
-        ("\na b c d\n: s\n", "line 2: a question before the first section"),
-        (": s\n\n", "no questions in it"),
-    ],
-)
-def test_a_bad_file_is_refused_by_line(write, text, message):
-    with pytest.raises(X2StaticError, match=r"q\.txt.*" + message):
-        read_questions(write("q.txt", text))

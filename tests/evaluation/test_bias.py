@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from x2static.durable.errors import X2StaticError
-from x2static.evaluation.bias import PUBLISHED, WordLists, associate, read_tests, read_word_lists
+from tests.evaluation.made import cosine, of_gensim, random_vectors
+from x2static.evaluation.bias import PUBLISHED, WordLists, associate, read_tests
 from x2static.evaluation.draws import Draws
 from x2static.schemas.vectors import WordVectors
 
@@ -21,23 +21,16 @@ def lists_of(x: int, y: int, a: int = 3, b: int = 4) -> WordLists:
     return WordLists(**{name: [f"{name.lower()}{i}" for i in range(n)] for name, n in sizes.items()})
 
 
-def random_vectors(lists: WordLists, seed: int = 0) -> WordVectors:
-    words = [word for _, of_list in lists for word in of_list]
-    draw = np.random.default_rng(seed)
-    matrix = draw.normal(size=(len(words), 5)) * draw.uniform(0.1, 9, size=(len(words), 1))
-    return WordVectors(words, matrix.astype(np.float32), np.ones(len(words), np.int64))
+def vectors_of(lists: WordLists, seed: int = 0) -> WordVectors:
+    return random_vectors([word for _, of_list in lists for word in of_list], 5, seed)
 
 
 def naive(vectors: WordVectors, lists: WordLists) -> tuple[float, float]:
     """Effect size and exact p-value as the paper writes them, partitions by itertools."""
-
-    def cosine(word: str, other: str) -> float:
-        u, v = vectors[word].astype(float), vectors[other].astype(float)
-        return float(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
-
     s = {}
     for word in lists.X + lists.Y:
-        s[word] = np.mean([cosine(word, a) for a in lists.A]) - np.mean([cosine(word, b) for b in lists.B])
+        near_a, near_b = ([cosine(vectors, word, other) for other in others] for others in (lists.A, lists.B))
+        s[word] = np.mean(near_a) - np.mean(near_b)
     effect = (np.mean([s[x] for x in lists.X]) - np.mean([s[y] for y in lists.Y])) / np.std(list(s.values()))
     total = sum(s.values())
     observed = 2 * sum(s[x] for x in lists.X) - total
@@ -48,7 +41,7 @@ def naive(vectors: WordVectors, lists: WordLists) -> tuple[float, float]:
 @pytest.mark.parametrize(("x", "y"), [(2, 2), (5, 5), (3, 6), (7, 4)])
 def test_effect_size_and_exact_p_are_those_of_the_paper(x, y):
     lists = lists_of(x, y)
-    vectors = random_vectors(lists, x)
+    vectors = vectors_of(lists, x)
     result = associate(vectors, "t", lists, DRAWS)
     assert (result.score, result.p) == pytest.approx(naive(vectors, lists), abs=1e-6)
     assert result.exact
@@ -56,7 +49,7 @@ def test_effect_size_and_exact_p_are_those_of_the_paper(x, y):
 
 def test_too_many_partitions_are_drawn_and_agree_with_all_of_them():
     lists = lists_of(10, 10)  # 184,756 partitions
-    vectors = random_vectors(lists, seed=3)
+    vectors = vectors_of(lists, seed=3)
     first, again, other = (associate(vectors, "t", lists, Draws(5000, seed)) for seed in (5, 5, 6))
     effect, p = naive(vectors, lists)
     assert not first.exact
@@ -75,13 +68,13 @@ def test_p_is_exact_where_as_many_are_asked_for_as_there_are_partitions(n, exact
         return SimpleNamespace(pvalue=0.5)
 
     monkeypatch.setattr(scipy.stats, "permutation_test", permutation_test)
-    assert associate(random_vectors(lists, seed=3), "t", lists, Draws(n)).exact == exact
+    assert associate(vectors_of(lists, seed=3), "t", lists, Draws(n)).exact == exact
     assert asked == [np.inf if exact else n]
 
 
 def test_what_is_drawn_is_never_impossible():
     lists = lists_of(10, 10)
-    vectors = random_vectors(lists)
+    vectors = vectors_of(lists)
     towards = vectors.matrix[20:23].mean(axis=0) - vectors.matrix[23:].mean(axis=0)
     matrix = vectors.matrix.copy()
     matrix[:10], matrix[10:20] = towards, -towards  # the most unequal partition
@@ -91,7 +84,7 @@ def test_what_is_drawn_is_never_impossible():
 
 def test_unknown_words_are_left_out_and_words_that_are_one_in_the_vocabulary_count_once():
     lists = lists_of(4, 4)
-    vectors = random_vectors(lists)
+    vectors = vectors_of(lists)
     upper = [word.upper() for word in lists.Y]
     more = WordLists(X=["X0", *lists.X, "unknown"], Y=upper, A=["none", *lists.A], B=lists.B)
     whole, part = associate(vectors, "t", lists, DRAWS), associate(vectors, "t", more, DRAWS)
@@ -102,7 +95,7 @@ def test_unknown_words_are_left_out_and_words_that_are_one_in_the_vocabulary_cou
 @pytest.mark.parametrize("few", "XB")
 def test_lists_that_are_too_short_and_targets_that_are_all_alike_give_no_score_and_a_warning(few, caplog):
     lists = lists_of(3, 3, 3, 3)
-    vectors = random_vectors(lists)
+    vectors = vectors_of(lists)
     words = {name: ["k", "l", *of_list[:1]] if name == few else of_list for name, of_list in lists}
     result = associate(vectors, "rare", WordLists(**words), DRAWS)
     vectors.matrix[:6] = vectors.matrix[0] * np.arange(1, 7, dtype=np.float32)[:, None]
@@ -114,56 +107,25 @@ def test_lists_that_are_too_short_and_targets_that_are_all_alike_give_no_score_a
 
 
 SIZES = [(25, 25), (25, 25), (32, 25), (18, 25), (18, 8), (8, 8), (8, 8), (8, 8), (6, 7), (8, 8)]
-FOUR = {"X": ["a", "b"], "Y": ["c", "d"], "A": ["e", "f"], "B": ["g", "h"]}
-
-
-def test_own_lists_are_read_from_json_and_toml_alike_and_named_by_file_where_there_are_several(write, tmp_path):
-    write("bias/two.toml", "\n".join(["[test]", *(f"{name} = {words}" for name, words in FOUR.items())]))
-    one = write("bias/one.json", json.dumps({"test": FOUR}))
-    assert read_tests(one) == {"test": WordLists(**FOUR)}
-    assert read_tests(tmp_path) == dict.fromkeys(("one: test", "two: test"), WordLists(**FOUR))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "neither valid JSON nor TOML"),
-        ("[]", "no tests in it"),
-        ('{"na\udcefve": 1}', "neither valid JSON"),
-        ({"test": {"X": ["a"]}}, "test, Y: Field required"),
-        ({"test": FOUR | {"C": ["k"]}}, "test, C: Extra inputs"),
-        ({"test": FOUR | {"X": "ab"}}, "test, X: Input should be a valid list"),
-        ({"test": FOUR | {"X": ["a", "c"]}}, "test: 'c' stands more than once in X and Y; keep it once"),
-        ({"flowers": ["aster"]}, r"no list 'insects', so this is of another WEFE"),
-    ],
-)
-def test_bad_lists_are_refused(write, content, message):
-    file = write("lists.json", content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(X2StaticError, match=r"lists\.json: .*" + message):
-        read_word_lists(file)
 
 
 def test_a_file_of_the_published_lists_gives_the_tests_of_the_paper(write):
     names = {name for test in PUBLISHED.values() for name in test}
-    tests = read_word_lists(write("WEAT.json", json.dumps({name: [name, f"{name}_"] for name in names})))
+    tests = read_tests(write("WEAT.json", json.dumps({name: [name, f"{name}_"] for name in names})))
     assert list(tests) == list(PUBLISHED)
     assert tests["7 math/arts, male/female terms"].A == ["male_terms", "male_terms_"]
 
 
 def test_the_published_lists_and_the_effect_size_are_those_of_wefe():
     metrics = pytest.importorskip("wefe.metrics", reason="compares with WEFE", exc_type=ImportError)
-    from gensim.models import KeyedVectors
     from wefe.query import Query
     from wefe.word_embedding_model import WordEmbeddingModel
 
     for number, (name, lists) in enumerate(read_tests(None).items()):
         words = list(dict.fromkeys(word for _, of_list in lists for word in of_list))
-        matrix = np.random.default_rng(number).normal(size=(len(words), 10)).astype(np.float32)
-        vectors = WordVectors(words, matrix, np.ones(len(words), np.int64))
-        keyed = KeyedVectors(10)
-        keyed.add_vectors(words, matrix)
+        vectors = random_vectors(words, seed=number)
         query = Query([lists.X, lists.Y], [lists.A, lists.B], ["X", "Y"], ["A", "B"])
         # Targets times two, attributes times two: Caliskan et al. 2017, table 1.
         assert (len(lists.X), len(lists.A)) == SIZES[number] == (len(lists.Y), len(lists.B))
-        expected = metrics.WEAT().run_query(query, WordEmbeddingModel(keyed))["effect_size"]
+        expected = metrics.WEAT().run_query(query, WordEmbeddingModel(of_gensim(vectors)))["effect_size"]
         assert associate(vectors, name, lists, Draws(10)).score == pytest.approx(expected, abs=1e-6)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from x2static.durable.errors import X2StaticError
+from tests.evaluation.made import random_vectors
 from x2static.evaluation.files import Pair
 from x2static.evaluation.sentence_similarity import (
     SentenceScore,
-    read_sentence_pairs,
     score_sentences,
     without_first_component,
 )
@@ -16,13 +15,6 @@ from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.text.segmentation import default_words
 
 WORDS = [f"w{i}" for i in range(40)]
-
-
-def random_vectors(dim: int = 6, words: list[str] = WORDS) -> WordVectors:
-    draw = np.random.default_rng(0)
-    counts = np.sort(draw.integers(1, 10_000, len(words)))[::-1]
-    matrix = draw.normal(size=(len(words), dim)) + 0.5  # a common direction, for SIF to remove
-    return WordVectors(words, matrix.astype(np.float32), counts.astype(np.int64))
 
 
 def random_pairs(n: int) -> list[Pair]:
@@ -49,13 +41,13 @@ def naive(vectors: WordVectors, pairs: list[Pair], sif: bool) -> tuple[float, fl
         first = np.linalg.svd(np.array(averages))[2][0]
         averages = [vector - first * (first @ vector) for vector in averages]
     two = zip(averages[::2], averages[1::2], strict=True)
-    cosines = [float(u @ v / np.linalg.norm(u) / np.linalg.norm(v)) for u, v in two]
+    cosines = [u @ v / np.linalg.norm(u) / np.linalg.norm(v) for u, v in two]
     human = [pair.score for pair in pairs]
     return spearmanr(cosines, human).statistic, pearsonr(cosines, human).statistic
 
 
 def test_both_scores_are_those_of_a_plain_computation_over_pairs_with_known_words():
-    vectors, pairs = random_vectors(), random_pairs(60)
+    vectors, pairs = random_vectors(WORDS), random_pairs(60)
     score = score_sentences(vectors, "t", [*pairs, Pair("x y z", "w1", 5), Pair("w1", "x", 0)])
     assert (score.score, score.pearson) == pytest.approx(naive(vectors, pairs, sif=False), abs=1e-6)
     assert (score.sif.spearman, score.sif.pearson) == pytest.approx(naive(vectors, pairs, sif=True), abs=1e-6)
@@ -70,7 +62,7 @@ def test_text_is_cut_as_training_cut_it_or_else_lower_cased_at_white_space():
     words = ["a", "cat", "sat", "mat", "ran", ".", "cat."]
     last = Pair("ran", "sat", 3)
     pairs = [Pair("A cat.", "a mat", 1), Pair("The Cat sat.", "a cat", 2), last]
-    plain = random_vectors(words=words)
+    plain = random_vectors(words)
     ruled = WordVectors(words, plain.matrix, plain.counts, default_words())
     spaced = [Pair("a cat .", "a mat", 1), Pair("the cat sat .", "a cat", 2), last]
     assert score_sentences(ruled, "t", pairs) == score_sentences(plain, "t", spaced)
@@ -81,37 +73,10 @@ def test_text_is_cut_as_training_cut_it_or_else_lower_cased_at_white_space():
 
 def test_equal_human_scores_or_cosines_and_fewer_than_two_covered_pairs_give_no_score(caplog):
     equal = [pair._replace(score=1) for pair in random_pairs(9)]
-    line = random_vectors(dim=1)
+    line = random_vectors(WORDS, dim=1)
     alike = WordVectors(line.words, np.abs(line.matrix), line.counts)
-    for score in (score_sentences(random_vectors(), "t", equal), score_sentences(alike, "t", random_pairs(9))):
+    for score in (score_sentences(random_vectors(WORDS), "t", equal), score_sentences(alike, "t", random_pairs(9))):
         assert score == SentenceScore("t", None, 9, 9, None, None)
-    score = score_sentences(random_vectors(), "rare", [Pair("x", "y", 2), Pair("w1", "w2", 3)])
+    score = score_sentences(random_vectors(WORDS), "rare", [Pair("x", "y", 2), Pair("w1", "w2", 3)])
     assert score == SentenceScore("rare", None, 1, 2, None, None)
     assert "rare: no score, 1 of 2 pairs are covered" in caplog.text
-
-
-PLAIN = 'A "cat".\t#2 sat\t4.5\n'
-STS = 'main-news\tMSRvid\t2012test\t0001\t4.5\tA "cat".\t#2 sat\n'
-
-
-@pytest.mark.parametrize("text", [PLAIN * 2, STS + STS[:-1] + "\thttp://a.example\thttp://b.example\n"])
-def test_plain_files_and_the_sts_benchmark_give_the_same_pairs(write, text):
-    assert read_sentence_pairs(write("pairs", text)) == [Pair('A "cat".', "#2 sat", 4.5)] * 2
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,b,3\n", "line 1: expected 3 columns, got 1"),
-        (PLAIN + STS, "line 2: expected 3 columns, got 7"),
-        (STS + PLAIN, "line 2: expected 7 to 9 columns, as in the first line, got 3"),
-        ("\t".join("0123456789") + "\n", "line 1: expected 3 columns, got 10"),  # GLUE's, with a header
-        ("sentence1\tsentence2\tscore\n" + PLAIN, "line 1: the score 'score' is no finite number; mend or remove"),
-        (STS.replace("4.5", "nan"), "line 1: the score 'nan' is no finite number"),
-        (PLAIN + "a\t \t3\n", "line 2: a sentence is empty"),
-        ("", "no sentence pairs in it"),
-    ],
-)
-def test_a_bad_file_is_refused_by_line(write, text, message):
-    with pytest.raises(X2StaticError, match=r"p\.tsv.*" + message):
-        read_sentence_pairs(write("p.tsv", text))

@@ -77,16 +77,12 @@ def test_a_folder_without_the_files_of_a_task_is_warned_of(tmp_path, caplog):
     assert not caplog.records, "who asks for a task by name knows the others"
 
 
-def test_a_file_is_no_folder_of_tasks(tmp_path):
+def test_no_data_and_a_file_and_an_unknown_task_are_one_clear_line(tmp_path):
     file = write(tmp_path / "A/all.tsv", ROWS)
-    with pytest.raises(X2StaticError, match=r"all\.tsv: no such folder; --data takes"):
-        read_tasks(file, 0)
-
-
-def test_no_data_and_an_unknown_task_are_one_clear_line(tmp_path):
     with pytest.raises(X2StaticError, match="`x2static data fetch` gets some; or give --data"):
         read_tasks(None, 0)
-    write(tmp_path / "A/all.tsv", ROWS)
+    with pytest.raises(X2StaticError, match=r"all\.tsv: no such folder; --data takes"):
+        read_tasks(file, 0)
     with pytest.raises(X2StaticError, match="no classification task B, C; there are A"):
         read_tasks(tmp_path, 0, ["A", "B", "C"])
 
