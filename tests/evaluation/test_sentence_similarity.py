@@ -4,26 +4,17 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from tests.evaluation.made import random_vectors
+from tests.evaluation.made import WORDS, random_vectors
 from x2static.evaluation.files import Pair
-from x2static.evaluation.sentence_similarity import (
-    SentenceScore,
-    score_sentences,
-    without_first_component,
-)
+from x2static.evaluation.sentence_similarity import SentenceScore, score_sentences, without_first_component
 from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.text.segmentation import default_words
-
-WORDS = [f"w{i}" for i in range(40)]
 
 
 def random_pairs(n: int) -> list[Pair]:
     draw = np.random.default_rng(0)
-
-    def sentence() -> str:
-        return " ".join(draw.choice([*WORDS, "unknown"], draw.integers(3, 12)))
-
-    return [Pair(sentence(), sentence(), float(draw.integers(0, 6))) for _ in range(n)]
+    texts = [" ".join(draw.choice([*WORDS, "unknown"], draw.integers(3, 12))) for _ in range(2 * n)]
+    return [Pair(one, other, float(draw.integers(0, 6))) for one, other in zip(texts[:n], texts[n:], strict=True)]
 
 
 def naive(vectors: WordVectors, pairs: list[Pair], sif: bool) -> tuple[float, float]:
@@ -47,7 +38,7 @@ def naive(vectors: WordVectors, pairs: list[Pair], sif: bool) -> tuple[float, fl
 
 
 def test_both_scores_are_those_of_a_plain_computation_over_pairs_with_known_words():
-    vectors, pairs = random_vectors(WORDS), random_pairs(60)
+    vectors, pairs = random_vectors(), random_pairs(60)
     score = score_sentences(vectors, "t", [*pairs, Pair("x y z", "w1", 5), Pair("w1", "x", 0)])
     assert (score.score, score.pearson) == pytest.approx(naive(vectors, pairs, sif=False), abs=1e-6)
     assert (score.sif.spearman, score.sif.pearson) == pytest.approx(naive(vectors, pairs, sif=True), abs=1e-6)
@@ -73,10 +64,10 @@ def test_text_is_cut_as_training_cut_it_or_else_lower_cased_at_white_space():
 
 def test_equal_human_scores_or_cosines_and_fewer_than_two_covered_pairs_give_no_score(caplog):
     equal = [pair._replace(score=1) for pair in random_pairs(9)]
-    line = random_vectors(WORDS, dim=1)
+    line = random_vectors(dim=1)
     alike = WordVectors(line.words, np.abs(line.matrix), line.counts)
-    for score in (score_sentences(random_vectors(WORDS), "t", equal), score_sentences(alike, "t", random_pairs(9))):
+    for score in (score_sentences(random_vectors(), "t", equal), score_sentences(alike, "t", random_pairs(9))):
         assert score == SentenceScore("t", None, 9, 9, None, None)
-    score = score_sentences(random_vectors(WORDS), "rare", [Pair("x", "y", 2), Pair("w1", "w2", 3)])
+    score = score_sentences(random_vectors(), "rare", [Pair("x", "y", 2), Pair("w1", "w2", 3)])
     assert score == SentenceScore("rare", None, 1, 2, None, None)
     assert "rare: no score, 1 of 2 pairs are covered" in caplog.text

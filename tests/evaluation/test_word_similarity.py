@@ -65,9 +65,7 @@ def test_the_average_counts_each_task_the_same():
 
     assert similarity.average(of(a=0.5, b=None, c=0.1)) == pytest.approx(0.3)
     assert similarity.average(of(b=None)) is None
-    assert similarity.average(of(ws_one=0.9, ws=0.5, ws_two=0.7)) == pytest.approx(0.5), (
-        "parts do not count beside the whole"
-    )
+    assert similarity.average(of(ws_one=0.9, ws=0.5, ws_two=0.7)) == pytest.approx(0.5)  # no parts beside the whole
     assert similarity.average(of(ws_one=0.9, ws_two=0.7)) == pytest.approx(0.8)
 
 

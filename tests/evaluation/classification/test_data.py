@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.evaluation.classification.tasks import write
+from tests.evaluation.made import write
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification.data import read_tasks
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.evaluation.classification.tasks import vectors, write
+from tests.evaluation.made import random_vectors, write
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification import network
 from x2static.evaluation.classification.data import read_tasks
@@ -81,7 +81,7 @@ def task(tmp_path, texts):
 
 
 def test_words_are_looked_up_as_written_else_lower_cased_and_counted(tmp_path):
-    inputs = Inputs.of(vectors(["US", "us", "cat"]), task(tmp_path, ["US Cat cat", "us nowhere", ""]))
+    inputs = Inputs.of(random_vectors(["US", "us", "cat"]), task(tmp_path, ["US Cat cat", "us nowhere", ""]))
     assert inputs.train.ids.tolist() == [1, 2, 2, 3, UNKNOWN]
     assert inputs.train.lengths.tolist() == [3, 2, 0]
     assert (inputs.covered, inputs.total) == (12, 15)
@@ -89,7 +89,7 @@ def test_words_are_looked_up_as_written_else_lower_cased_and_counted(tmp_path):
 
 
 def test_the_scale_of_the_vectors_changes_nothing(tmp_path):
-    given = vectors(["a", "b", "c"])
+    given = random_vectors(["a", "b", "c"])
     larger = WordVectors(given.words, given.matrix * 1000, given.counts)
     one, other = (Inputs.of(of, task(tmp_path, ["a b", "c c x"])).matrix for of in (given, larger))
     torch.testing.assert_close(one, other)

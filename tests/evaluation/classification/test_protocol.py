@@ -1,4 +1,4 @@
-"""The protocol learns what can be learned, chooses without the test part, and repeats itself."""
+"""Both classifiers learn what can be learned and choose without the test part; the linear one is at its optimum."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from tests.evaluation.classification.tasks import trigram_rows, vectors, write
+from tests.evaluation.made import random_vectors, trigram_rows, write
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification import network, protocol
 from x2static.evaluation.classification.protocol import (
@@ -20,7 +20,7 @@ from x2static.evaluation.classification.protocol import (
 
 def test_a_class_decided_by_the_order_of_three_words_is_learned(tmp_path):
     write(tmp_path / "A/all.tsv", trigram_rows(400))
-    (score,) = evaluate_classification_runs([vectors()], tmp_path)
+    (score,) = evaluate_classification_runs([random_vectors(dim=32)], tmp_path)
     assert score.accuracy > 0.95
     assert score.macro_f1 > 0.95
     assert (score.task, score.runs, score.accuracy_deviation, score.covered) == ("A", 1, None, score.total)
@@ -38,7 +38,8 @@ def test_nothing_depends_on_the_test_part_and_the_last_training_takes_the_valida
     for folder, of_test in {"one": test_rows, "other": [(1 - label, text) for label, text in test_rows]}.items():
         for name, of_name in {"train": rows[40:], "dev": rows[:40], "test": of_test}.items():
             write(tmp_path / folder / f"A/{name}.tsv", of_name)
-    one, other = (evaluate_classification_runs([vectors()], tmp_path / name)[0] for name in ("one", "other"))
+    sets = [random_vectors(dim=32)]
+    one, other = (evaluate_classification_runs(sets, tmp_path / name)[0] for name in ("one", "other"))
     assert (one.lr, one.epochs) == (other.lr, other.epochs)
     assert one.accuracy == pytest.approx(1 - other.accuracy)  # the same predictions, of turned labels
     assert one.accuracy != other.accuracy
@@ -55,7 +56,7 @@ def test_the_best_rate_and_epoch_on_the_validation_part_are_chosen_and_of_equals
 def test_runs_are_one_classifier_for_each_set_of_vectors_made_together_or_one_at_a_time(tmp_path):
     for name in "BA":
         write(tmp_path / f"{name}/all.tsv", trigram_rows(100, shuffled=True))
-    sets, reports = [vectors(seed=1), vectors(seed=1), vectors(seed=2)], []
+    sets, reports = [random_vectors(seed=1), random_vectors(seed=1), random_vectors(seed=2)], []
     together = evaluate_classification_runs(sets, tmp_path, seed=5, tasks=["A"], report=reports.append)
     alone = []
     for run, one in enumerate(sets):
@@ -69,12 +70,12 @@ def test_runs_are_one_classifier_for_each_set_of_vectors_made_together_or_one_at
 
 def test_what_is_wrong_with_the_last_task_or_set_is_said_before_the_first_is_trained(tmp_path):
     write(tmp_path / "A/all.tsv", trigram_rows(20))
-    foreign, reports = vectors([f"x{number}" for number in range(60)]), []
+    foreign, reports = random_vectors([f"x{number}" for number in range(60)]), []
     with pytest.raises(X2StaticError, match="A: 0 of its"):
-        evaluate_classification_runs([vectors(), foreign], tmp_path, report=reports.append)
+        evaluate_classification_runs([random_vectors(), foreign], tmp_path, report=reports.append)
     write(tmp_path / "B/all.tsv", [(number % 2, "foreign words") for number in range(20)])
     with pytest.raises(X2StaticError, match="B: 0 of its 40 words"):
-        evaluate_classification_runs([vectors()], tmp_path, report=reports.append)
+        evaluate_classification_runs([random_vectors()], tmp_path, report=reports.append)
     assert reports == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.evaluation.classification.tasks import write as write_task
+from tests.evaluation.made import write as write_task
 from tests.pipeline.compare.conftest import state_of
 from tests.stage2_train.conftest import single_thread
 from x2static.evaluation.word_similarity import evaluate_word_similarity

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.evaluation.classification.tasks import write as write_task
+from tests.evaluation.made import write as write_task
 from tests.pipeline.compare.conftest import write_pairs
 from tests.stage1_encode.runs import paragraphs, run, write_lines
 from tests.teachers import make_teacher

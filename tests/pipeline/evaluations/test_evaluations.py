@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.evaluation.classification.tasks import trigram_rows, vectors, write
+from tests.evaluation.made import random_vectors, trigram_rows, write
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.evaluations import analogy, bias, classification, sentence_similarity
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results
@@ -87,7 +87,7 @@ def test_sentence_similarity_plain_and_weighted(tmp_path):
 def test_classification_has_deviations_over_several_runs(tmp_path, runs):
     for name in "AB":
         write(tmp_path / f"{name}/all.tsv", trigram_rows(20, shuffled=True))
-    results = classification.run({"short": vectors(dim=4)}, config(tmp_path, runs=runs))
+    results = classification.run({"short": random_vectors(dim=4)}, config(tmp_path, runs=runs))
     lines = lines_of(results)
     assert [line.split()[0] for line in lines[1:4]] == ["A", "B", "average"]
     assert lines[1].count("±") == (2 if runs == 2 else 0)
