@@ -176,9 +176,8 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
         with FileLock(folder / LOCK, timeout=0):
             yield
     except Timeout as error:
-        raise X2StaticError(
-            f"{folder}: another x2static process is writing to this {what}; wait for it to end, or use another folder"
-        ) from error
+        writing = f"another x2static process is writing to this {what}"
+        raise X2StaticError(f"{folder}: {writing}; wait for it to end, or use another folder") from error
 
 
 def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | None:
@@ -192,10 +191,8 @@ def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | 
     if not (folder / record).is_file():
         names = {path.name for path in folder.glob("*")} - {LOCK}  # and a killed writer's leftovers do no harm
         if foreign := sorted(name for name in names if not name.startswith(TEMPORARY)):
-            raise X2StaticError(
-                f"{folder}: not empty and no {what} ({record} is missing, {foreign[0]} is there); give --out a new or "
-                "empty folder"
-            )
+            why = f"not empty and no {what} ({record} is missing, {foreign[0]} is there)"
+            raise X2StaticError(f"{folder}: {why}; give --out a new or empty folder")
         return None
     settings = read_json(folder / record)
     if not isinstance(settings, dict):
@@ -206,15 +203,13 @@ def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | 
 def claim(folder: Path, record: str, what: str, settings: Mapping[str, Any]) -> None:
     """Make a folder this work's own, or see that it is; the caller holds its lock.
 
-    `settings` are all that must be equal to go on, by name; the other arguments are those of `recorded_settings`.
-    Raises X2StaticError: it holds other things, or was claimed with other settings; both values are named.
+    `settings` are all that must be equal to go on, by name; the rest is as in `recorded_settings`. X2StaticError: it
+    holds other things, or was claimed with other settings, whose values are named beside these.
     """
     recorded = recorded_settings(folder, record, what)
     if recorded is not None and (differing := differing_settings(recorded, settings)):
-        raise X2StaticError(
-            f"{folder}: holds another {what} ({'; '.join(differing.values())}); give the same settings to go on with "
-            "it, or another --out for a new one"
-        )
+        remedy = "give the same settings to go on with it, or another --out for a new one"
+        raise X2StaticError(f"{folder}: holds another {what} ({'; '.join(differing.values())}); {remedy}")
     remove_leftovers(folder)
     if recorded is None:
         write_atomically(folder / record, canonical_json(settings))

@@ -50,11 +50,12 @@ class Cache:
 
     def segmentation(self) -> WordSegmentation:
         """Return the rules. Raises X2StaticError: they are missing, or not those that the shards were cut by."""
-        rules, expected = WordSegmentation.load(self.path / SEGMENTATION), self.manifest.encoding.words
+        file, expected = self.path / SEGMENTATION, self.manifest.encoding.words
+        rules = WordSegmentation.load(file)
         if rules.sha256 != expected:
+            hashes = f"sha256 {rules.sha256}, expected {expected}"
             raise X2StaticError(
-                f"{self.path / SEGMENTATION}: not the rules that this cache was made with (sha256 {rules.sha256}, "
-                f"expected {expected}); put the original file back"
+                f"{file}: not the rules that this cache was made with ({hashes}); put the original file back"
             )
         return rules
 
@@ -95,10 +96,8 @@ class Cache:
         """Open one shard. Raises DamagedShard, or X2StaticError: it is of another encoding, or a newer x2static."""
         shard = Shard.open(self.shards_folder / shard_name(index))
         if shard.marker.encoding != self.manifest.fingerprint:
-            raise X2StaticError(
-                f"{shard.folder}: the shard belongs to another encoding than the cache's manifest; was it copied here? "
-                "Move it away"
-            )
+            other = "the shard belongs to another encoding than the cache's manifest"
+            raise X2StaticError(f"{shard.folder}: {other}; was it copied here? Move it away")
         return shard
 
     def shards(self) -> list[Shard]:
@@ -107,8 +106,8 @@ class Cache:
 
     def origin(self, content: str) -> dict[str, Any]:
         """Return what vectors record of the cache; `content` is that of the shards that they are made from."""
-        ours = self.manifest
-        return {"content": content, "encoding": ours.fingerprint, "teacher": ours.teacher, "revision": ours.revision}
+        teacher = self.manifest.model_dump(include={"teacher", "revision"})
+        return {"content": content, "encoding": self.manifest.fingerprint, **teacher}
 
     def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
         """Return the markers of the shards that are there, and of each damaged one, why it does not count."""
@@ -134,17 +133,18 @@ class Cache:
                 lines = [str(error)]
             else:
                 lines = [*shard.damage(), *shard.strangers()]
-                for pool, of_pool in shard.pool_damage().items():
-                    remedy = f"`x2static cache repair` drops the pool {pool}, encode it again"
-                    lines += [f"{line}; {remedy}" for line in of_pool]
+                for pool, damaged in shard.pool_damage().items():
+                    lines += [
+                        f"{line}; `x2static cache repair` drops the pool {pool}, encode it again" for line in damaged
+                    ]
             problems += [f"shard {shard_name(index)}: {line}" for line in lines]
         try:
             self.segmentation()
         except X2StaticError as error:
             problems.append(str(error))
-        lost = missing_shards(self.plans(), set(self.indices()))
+        lost, half = missing_shards(self.plans(), set(self.indices())), self.shards_folder.glob(f"{TEMPORARY}*")
         problems += [f"shard {shard_name(index)}: missing" for index in lost]
-        return problems + [f"{path.name}: half-written" for path in sorted(self.shards_folder.glob(f"{TEMPORARY}*"))]
+        return problems + [f"{path.name}: half-written" for path in sorted(half)]
 
 
 def plan_shards(plans: list[Plan]) -> list[range]:
@@ -181,9 +181,8 @@ def may_become_cache(folder: Path) -> bool:
         return False
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     if foreign := [name for name in names if not UNFINISHED.fullmatch(name)]:
-        raise X2StaticError(
-            f"{folder}: the folder holds other things ({', '.join(foreign[:3])}); name a new or empty one"
-        )
+        others = ", ".join(foreign[:3])
+        raise X2StaticError(f"{folder}: the folder holds other things ({others}); name a new or empty one")
     return True
 
 

@@ -110,8 +110,7 @@ class WordSegmentation:
     """A normalizer and a pre-tokenizer, so that users of the vectors split text exactly as training did."""
 
     def __init__(self, rules: str) -> None:
-        """Keep the rules: JSON of a `tokenizers.Tokenizer`, or of SegmenterRules."""
-        self.rules = rules
+        self.rules = rules  # JSON of a `tokenizers.Tokenizer`, or of SegmenterRules
         self._is_default = self.sha256 == DEFAULT_RULES
 
     def __reduce__(self) -> tuple[type["WordSegmentation"], tuple[str]]:
@@ -141,9 +140,8 @@ class WordSegmentation:
             content = json.loads(self.rules)
             return SegmenterRules.model_validate(content) if "segmenter" in content else None
         except (json.JSONDecodeError, ValidationError) as error:
-            raise X2StaticError(
-                f"word segmentation rules: not what this version of x2static reads ({first_line(error)})"
-            ) from error
+            reason = f"not what this version of x2static reads ({first_line(error)})"
+            raise X2StaticError(f"word segmentation rules: {reason}") from error
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -158,14 +156,12 @@ class WordSegmentation:
             return None
         needed = _described(rules.versions)
         if (library := LIBRARIES.get(rules.segmenter)) is None:
-            raise X2StaticError(
-                f"word segmentation: this x2static does not know {rules.segmenter} ({needed}); use a newer one"
-            )
+            unknown = f"this x2static does not know {rules.segmenter} ({needed})"
+            raise X2StaticError(f"word segmentation: {unknown}; use a newer one")
         if library.missing:
-            raise X2StaticError(
-                f"word segmentation: the words were cut by {needed}, but {' and '.join(library.missing)} cannot be "
-                f"found here; pip install {' '.join(f'{name}=={version}' for name, version in rules.versions.items())}"
-            )
+            missing = f"the words were cut by {needed}, but {' and '.join(library.missing)} cannot be found here"
+            pins = " ".join(f"{name}=={version}" for name, version in rules.versions.items())
+            raise X2StaticError(f"word segmentation: {missing}; pip install {pins}")
         if (here := library.versions) != rules.versions:
             logger.warning("words were cut by %s, here is %s, which may cut some otherwise", needed, _described(here))
         run, longest, cut = re.compile(rules.runs), rules.longest_run, library.load(**rules.settings)

@@ -75,8 +75,8 @@ def stage_shard(
 ) -> Marker:
     """Write a shard, or further pools of one, under a temporary name, and return its marker as written.
 
-    `settings` are what was asked of each further pool, `words` what is no pool's: `commit_folder` gives the whole its
-    name. Without words, `commit_pools` gives the pools theirs. Counts and hashes of the marker are filled in.
+    `settings` are what was asked of each further pool, `words` what is no pool's. `commit_folder` gives the whole its
+    name; without words, `commit_pools` gives the pools theirs. Counts and hashes of the marker are filled in.
     """
     with temporary_folder(staged_folder(shards, index)) as folder:
         zarr.create_group(folder)
@@ -187,14 +187,13 @@ class Shard:
         return pool if pool and all((self.folder / file).is_file() for file in pool.files) else None
 
     def _damage(self, files: Mapping[str, str]) -> list[str]:
-        problems = []
+        lines = []
         for name, expected in sorted(files.items()):
-            path = self.folder / name
-            if not path.is_file():
-                problems.append(f"{name} is missing")
-            elif hash_file(path) != expected:
-                problems.append(f"{name} has changed since it was written")
-        return problems
+            if not (self.folder / name).is_file():
+                lines.append(f"{name} is missing")
+            elif hash_file(self.folder / name) != expected:
+                lines.append(f"{name} has changed since it was written")
+        return lines
 
     def strangers(self) -> list[str]:
         """Return a line for each file in the folder that the marker does not list."""

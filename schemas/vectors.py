@@ -35,10 +35,8 @@ class WordVectors:
         """Raise X2StaticError if the lengths differ, a word occurs twice, or a value is not finite."""
         rows = len(self.matrix)
         if self.matrix.ndim != 2 or rows != len(self.words) or rows != len(self.counts):
-            raise X2StaticError(
-                f"word vectors do not fit together: {len(self.words)} words, {len(self.counts)} counts, "
-                f"matrix of shape {self.matrix.shape}"
-            )
+            sizes = f"{len(self.words)} words, {len(self.counts)} counts, matrix of shape {self.matrix.shape}"
+            raise X2StaticError(f"word vectors do not fit together: {sizes}")
         if len(self.index) != rows:
             twice = next(word for row, word in enumerate(self.words) if self.index[word] != row)
             raise X2StaticError(f"the vocabulary holds the word {twice!r} more than once")
@@ -132,13 +130,9 @@ class WordVectors:
         except (OSError, KeyError, SafetensorError) as error:
             raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
         rules = folder / SEGMENTATION
-        return cls(
-            words=vocabulary["word"].to_pylist(),
-            matrix=matrix,
-            counts=vocabulary["count"].to_numpy(),
-            segmentation=WordSegmentation.load(rules) if rules.is_file() else None,
-            run=read_json(folder / RUN),
-        )
+        words, counts = vocabulary["word"].to_pylist(), vocabulary["count"].to_numpy()
+        segmentation = WordSegmentation.load(rules) if rules.is_file() else None
+        return cls(words, matrix, counts, segmentation, read_json(folder / RUN))
 
 
 def read_vocabulary(folder: Path) -> pa.Table:
