@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.data.server import Server, sends
+from x2static.pipeline.commands import data
 from x2static.pipeline.data import download
 from x2static.pipeline.data.sources import DataSet, RemoteFile
 
@@ -65,16 +66,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-Tables = Callable[..., None]
-
-
 @pytest.fixture
-def instead(monkeypatch: pytest.MonkeyPatch) -> Tables:
+def instead(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put other data sets into the command line's table."""
-
-    def put(*data_sets: DataSet) -> None:
-        from x2static.pipeline.commands import data
-
-        monkeypatch.setattr(data, "SETS", {data_set.name: data_set for data_set in data_sets})
-
-    return put
+    return lambda *data_sets: monkeypatch.setattr(data, "SETS", {data_set.name: data_set for data_set in data_sets})

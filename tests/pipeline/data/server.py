@@ -15,7 +15,6 @@ class Server:
     """A server; `answers` maps a path to what is done about it, `requests` lists the paths that were asked for."""
 
     def __init__(self, certificate: Path | None) -> None:
-        """Listen on a port of its own; without a certificate, in the clear."""
         self.answers: dict[str, Answer] = {}
         self.requests: list[str] = []
         outer = self
@@ -43,19 +42,13 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 def sends(
-    body: bytes,
-    status: int = 200,
-    length: int | None = -1,
-    pause: float = 0,
-    stays: float = 0,
-    location: str | None = None,
+    body: bytes, status: int = 200, length: int | None = -1, pause: float = 0, stays: float = 0, location: str = ""
 ) -> Answer:
     """Send a body whose announced length is another (-1: its own, None: none), slowly, or without closing at its end.
 
@@ -66,7 +59,7 @@ def sends(
         handler.send_response(status)
         if length is not None:
             handler.send_header("Content-Length", str(len(body) if length < 0 else length))
-        if location is not None:
+        if location:
             handler.send_header("Location", location)
         handler.end_headers()
         for piece in [body[at : at + 1] for at in range(len(body))] if pause else [body]:

@@ -1,5 +1,6 @@
 """`x2static data`: what is shown, and the one line where something is wrong."""
 
+import re
 import socket
 from dataclasses import replace
 
@@ -47,9 +48,8 @@ def test_one_refused_set_does_not_keep_the_others(server, instead, home, capsys)
     instead(bad, good)
     done = run_here(capsys, ["data", "fetch"])
     assert done.status == 1
-    line = done.err.splitlines()[-1]
-    assert "1 of 2 data sets were refused: bad: https://" in line
-    assert bad.files[0].sha256 in line
+    expected = f"1 of 2 data sets were refused: bad: https://.*{bad.files[0].sha256}"
+    assert re.search(expected, done.err.splitlines()[-1])
     assert set(tree(home)) == {"wordsim/tiny.tsv", "fetched/tiny.json"}
 
 
@@ -57,21 +57,19 @@ def test_without_a_network_one_line_says_what_to_do_and_nothing_else_is_tried(se
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     data_set = make_set(server)
-    (file,) = data_set.files
-    away = replace(data_set, files=(replace(file, url=f"https://localhost:{port}/a"),))
-    instead(away, make_set(server, name="other"))
+    away = replace(data_set.files[0], url=f"https://localhost:{port}/a")
+    instead(replace(data_set, files=(away,)), make_set(server, name="other"))
     assert cli.run(["data", "fetch"]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert "no connection" in line
-    assert "--data DIR" in line
+    assert re.search(r"no connection .*refused.*without a network.*--data DIR.*gensim", line)
     assert tree(home) == {}
     assert server.requests == []
 
 
 def test_an_unknown_name_is_wrong_usage_and_the_known_ones_are_named(capsys):
-    assert cli.run(["data", "fetch", "rg65", "rg66"]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "no data set is called rg66; there are rg65, ws353" in said
+    done = run_here(capsys, ["data", "fetch", "rg65", "rg66"])
+    assert done.status == 2
+    assert "no data set is called rg66; there are rg65, ws353" in " ".join(done.err.split())
 
 
 def test_list_shows_task_size_licence_and_whether_a_set_is_there(server, instead, capsys):
@@ -91,12 +89,11 @@ def test_list_shows_task_size_licence_and_whether_a_set_is_there(server, instead
 
 def test_path_prints_the_folder_once_something_is_there(server, instead, home, capsys):
     instead(make_set(server))
-    assert cli.run(["data", "path"]) == 1
-    assert "nothing was fetched yet; run `x2static data fetch`" in capsys.readouterr().err
+    done = run_here(capsys, ["data", "path"])
+    assert done.status == 1
+    assert "nothing was fetched yet; run `x2static data fetch`" in done.err
     assert cli.run(["data", "fetch"]) == 0
-    capsys.readouterr()
-    assert cli.run(["data", "path"]) == 0
-    assert capsys.readouterr().out == f"{home}\n"
+    assert run_here(capsys, ["data", "path"]).out == f"{home}\n"
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(server, instead, home, capsys):

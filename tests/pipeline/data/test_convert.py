@@ -18,11 +18,8 @@ from x2static.pipeline.data.convert import FORMS
         ("labelled_latin1", b"1 souffl\xe9 \x85 \x97 good\x85bad\n0 x\n", "1\tsoufflé \x97 good bad\n0\tx\n"),
         ("questions", ": capitals\r\nAthens Greece Oslo Norway\r\n", ": capitals\nAthens Greece Oslo Norway\n"),
         # Sentences with commas, quotes and tabs are kept apart.
-        (
-            "sentence_pairs",
-            'A plane.,"Say ""no"", man.",5.0\r\n"a\tb","c\nd",0.25\r\n',
-            'A plane.\tSay "no", man.\t5.0\na b\tc d\t0.25\n',
-        ),
+        ("sentence_pairs", 'Go.,"Say ""no"", man.",5.0\r\n', 'Go.\tSay "no", man.\t5.0\n'),
+        ("sentence_pairs", '"a\tb","c\nd",0.25\r\n', "a b\tc d\t0.25\n"),
         ("named_lists", '{"flowers": ["rose"]}', '{"flowers": ["rose"]}'),
     ],
 )

@@ -1,18 +1,17 @@
 """A fetched set is there whole, with a marker that knows it, or it is not there."""
 
 import hashlib
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.killing import die_at
 from tests.pipeline.data.conftest import PAIRS, make_set, tree
 from tests.pipeline.data.server import sends
 from x2static.durable.errors import X2StaticError
@@ -36,11 +35,10 @@ def test_a_fetched_set_is_read_like_a_data_folder_and_its_marker_names_source_li
     assert file.stem == "tiny"
     assert read_word_pairs(file) == [Pair("sea", "ocean", 9.5), Pair("cat", "stone", 0.5)]
     assert set(tree(tmp_path)) == {"wordsim/tiny.tsv", "fetched/tiny.json"}
-    marker = read_json(tmp_path / "fetched" / "tiny.json")
-    assert marker["licence"] == "CC0"
-    (source,) = marker["files"]
-    assert (source["source"], source["source_sha256"]) == (data_set.files[0].url, data_set.files[0].sha256)
-    assert source["sha256"] == hashlib.sha256(CONVERTED).hexdigest()
+    source, sha256 = data_set.files[0], hashlib.sha256(CONVERTED).hexdigest()
+    known = {"path": source.path, "sha256": sha256, "source": source.url, "source_sha256": source.sha256}
+    marker = {"conversion": 1, "files": [known], "licence": "CC0", "name": "tiny"}
+    assert read_json(tmp_path / "fetched" / "tiny.json") == marker
     # The second time nothing is asked for and nothing written.
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     server.requests.clear()
@@ -91,41 +89,34 @@ def test_of_a_set_with_one_bad_file_nothing_is_left_and_what_others_keep_there_s
     assert mine.read_text() == notes.read_text() == "mine"
 
 
-FETCH = """
-import json, sys
-from pathlib import Path
-from tests.killing import die_at
-from x2static.pipeline.data.fetch import fetch
-from x2static.pipeline.data.sources import DataSet, RemoteFile
-folder, values, *where = sys.argv[1:]
-if where:
-    die_at(where[0], where[1], int(where[2]))
-values = json.loads(values)
-fetch(Path(folder), DataSet(**values | {"files": tuple(RemoteFile(**file) for file in values["files"])}))
-"""
+def fetch_and_die(folder: Path, data_set: DataSet, *where: Any) -> None:
+    if where:
+        die_at(*where)
+    fetch(folder, data_set)
 
 
-def child(folder: Path, data_set: DataSet, *where: str) -> subprocess.Popen[bytes]:
+def child(folder: Path, data_set: DataSet, *where: str | int) -> SpawnProcess:
     """Fetch a set in a process of its own, which dies by kill -9 at a chosen call: see `tests.killing`."""
-    command = [sys.executable, "-c", FETCH, folder, json.dumps(asdict(data_set)), *where]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = get_context("spawn").Process(target=fetch_and_die, args=(folder, data_set, *where))
+    process.start()
+    return process
 
 
 @pytest.mark.parametrize(
     ("where", "left"),
     [
-        (("x2static.pipeline.data.fetch:download", "after", "2"), DOWNLOADS),
-        (("x2static.pipeline.data.fetch:commit_folder", "before", "1"), {".tmp-TWO/train.tsv", ".tmp-TWO/test.tsv"}),
-        (("x2static.pipeline.data.fetch:commit_folder", "after", "1"), set(PARTS)),
-        (("x2static.pipeline.data.fetch:write_atomically", "before", "1"), set(PARTS)),
+        (("x2static.pipeline.data.fetch:download", "after", 2), DOWNLOADS),
+        (("x2static.pipeline.data.fetch:commit_folder", "before", 1), {".tmp-TWO/train.tsv", ".tmp-TWO/test.tsv"}),
+        (("x2static.pipeline.data.fetch:commit_folder", "after", 1), set(PARTS)),
+        (("x2static.pipeline.data.fetch:write_atomically", "before", 1), set(PARTS)),
     ],
 )
 def test_a_kill_leaves_a_set_whole_or_absent_and_the_next_fetch_mends_it(server, tmp_path, where, left):
     data_set = make_set(server, PARTS)
     folder, whole = tmp_path / "killed", tmp_path / "whole"
-    folder.mkdir()
-    whole.mkdir()
-    assert child(folder, data_set, *where).wait() == -signal.SIGKILL
+    killed = child(folder, data_set, *where)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     assert set(tree(folder)) == left
     assert not is_there(folder, data_set)
     assert fetch(folder, data_set)
@@ -138,10 +129,10 @@ def test_what_came_before_a_kill_in_the_middle_of_a_download_is_not_asked_for_ag
     server.answers["/classification/TWO/test.tsv"] = sends(PAIRS[:5], length=14, stays=30)
     process = child(tmp_path, data_set)
     while len(server.requests) < 2:
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    process.join()
     assert all(path.startswith(".tmp-downloads/") for path in tree(tmp_path))
     make_set(server, PARTS)
     server.requests.clear()
