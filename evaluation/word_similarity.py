@@ -59,8 +59,7 @@ def score_together(
 ) -> dict[str, list[SimilarityScore]]:
     """Score several sets of word vectors on the pairs that all cover, so that nobody gains by a small vocabulary.
 
-    Returns by the names of the sets a score a data set, and warns of one that has none. Raises X2StaticError: no pair
-    of any task is covered by all.
+    Returns by the names of the sets a score a data set. Raises X2StaticError: no pair of any task is covered by all.
     """
     scores: dict[str, list[SimilarityScore]] = {name: [] for name in vectors}
     for task, pairs in read_datasets(data).items():
@@ -129,12 +128,11 @@ def paired_differences(
     common: bool = False,
     averaged: Collection[str] | None = None,
 ) -> dict[str, list[SimilarityScore]]:
-    """Compare each set of word vectors with the first.
+    """Return by their names how much the scores of all sets of word vectors but the first are above the first one's.
 
-    Returns by the names of the others how much their scores are above the first one's: on each data set, and last the
-    `average` over those that have an interval; without any, over those that have a difference.
-    With `common`, the pairs are those that all sets cover, as in `score_together`, not those that the two cover. The
-    average is over the data sets that are named in `averaged`; None is for all but parts of others.
+    After each data set comes the `average` over those that have an interval; without any, that have a difference. With
+    `common`, the pairs are those that all sets cover, as in `score_together`, not those that the two cover. The average
+    is over the data sets that are named in `averaged`; None is for all but parts of others.
     """
     (_, first), *others = vectors.items()
     sets = read_datasets(data)
@@ -155,11 +153,10 @@ def _average(results: list[tuple[SimilarityScore, Floats | None]], over: Collect
     counting = [result for result in counting if result[0].interval is not None] or counting
     if not counting:
         return SimilarityScore("average", None, 0, 0)
-    mean = known_mean(one.score for one, _ in counting)
     # Data sets are drawn on their own, so their resamples may be put together in any order: the given one.
     interval = percentile_interval(np.mean([resampled for _, resampled in counting], axis=0))
     covered, total = sum(one.covered for one, _ in counting), sum(one.total for one, _ in counting)
-    return SimilarityScore("average", mean, covered, total, interval)
+    return SimilarityScore("average", known_mean(one.score for one, _ in counting), covered, total, interval)
 
 
 def resampled_rhos(human: Floats, cosines: Sequence[Floats], draws: Draws, task: str) -> Floats:

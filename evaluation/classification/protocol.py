@@ -18,7 +18,7 @@ from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.classification.data import read_tasks
-from x2static.evaluation.classification.network import Examples, Inputs, predict, train
+from x2static.evaluation.classification.network import Examples, Inputs, Rows, predict, train
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.vectors import WordVectors
 
@@ -27,7 +27,6 @@ EPOCHS = range(8, 17)
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the penalty, for vectors at a mean square distance of 1 from their mean
 MOST_STEPS = 500  # of L-BFGS
 
-Classes = npt.NDArray[np.int64]
 Encode = Callable[[list[str]], npt.NDArray[np.float32]]
 
 
@@ -47,12 +46,12 @@ class ClassificationScore:
     macro_f1_deviation: float | None = None  # the same of the macro-F1
 
 
-def accuracy(labels: Classes, predicted: Classes) -> float:
+def accuracy(labels: Rows, predicted: Rows) -> float:
     """Return the share of predictions, (n,), that are right."""
     return float((labels == predicted).mean())
 
 
-def macro_f1(labels: Classes, predicted: Classes) -> float:
+def macro_f1(labels: Rows, predicted: Rows) -> float:
     """Return the mean over the classes of F1 = 2 TP / (2 TP + FP + FN); labels and predictions are (n,), from 0.
 
     A class that is neither among the labels nor among the predictions has none and is left out, as in scikit-learn.
@@ -118,8 +117,7 @@ def choose(matrix: Tensor, examples: Examples, validation: Examples, n_classes: 
     """
     qualities: dict[tuple[float, int], float] = {}
     for lr in LEARNING_RATES:
-        networks = train(matrix, examples, n_classes, lr, seed)
-        for epoch, network in enumerate(islice(networks, EPOCHS[-1]), start=1):
+        for epoch, network in enumerate(islice(train(matrix, examples, n_classes, lr, seed), EPOCHS[-1]), start=1):
             if epoch in EPOCHS:
                 qualities[lr, epoch] = accuracy(validation.labels, predict(network, matrix, validation))
     return min(qualities, key=lambda setting: (-qualities[setting], setting[1], setting[0]))
@@ -152,7 +150,7 @@ def fit_linear(vectors: Tensor, labels: Tensor, n_classes: int, strength: float)
     return torch.cat([slopes, weights[-1:].detach() - mean @ slopes])
 
 
-def predict_linear(weights: Tensor, vectors: Tensor) -> Classes:
+def predict_linear(weights: Tensor, vectors: Tensor) -> Rows:
     """Return the class of each vector, (n,) int64 for (n, dim) float64."""
     return np.asarray((vectors @ weights[:-1] + weights[-1]).argmax(dim=1).numpy())
 
