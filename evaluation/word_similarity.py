@@ -130,7 +130,7 @@ def paired_differences(
 ) -> dict[str, list[SimilarityScore]]:
     """Return by their names how much the scores of all sets of word vectors but the first are above the first one's.
 
-    After each data set comes the `average` over those that have an interval; without any, that have a difference. With
+    After all data sets comes the `average` over those that have an interval; without any, that have a difference. With
     `common`, the pairs are those that all sets cover, as in `score_together`, not those that the two cover. The average
     is over the data sets that are named in `averaged`; None is for all but parts of others.
     """
