@@ -186,8 +186,7 @@ def default_rows(
     reader: Reader, paragraphs: list[str], rules: WordSegmentation, context: str, least: Limits = (0, 0)
 ) -> list[Row]:
     """Return the rows that DESIGN asks for without `--compat`."""
-    rows: list[Row] = []
-    number = -1
+    rows, number = [], -1
     for line in paragraphs:
         text = line.strip()  # a paragraph is its line without the space around it
         bounds = sentence_bounds(text)
@@ -224,9 +223,7 @@ def compat_sentences(words: list[str]) -> list[list[str]]:
 
 def compat_ids(reader: Reader, ids: list[int], limit: int) -> list[int]:
     """Return what of a text's ids the teacher reads; the end token keeps its place, where there is one."""
-    if len(ids) <= limit:
-        return ids
-    return ids[: limit - 1] + list(reader.teacher.end)
+    return ids if len(ids) <= limit else ids[: limit - 1] + list(reader.teacher.end)
 
 
 def compat_spans(reader: Reader, pieces: list[str]) -> list[tuple[int, int]]:
@@ -261,22 +258,14 @@ def compat_paragraph(reader: Reader, text: str) -> list[tuple[list[str], Vector]
         if span >= len(spans):
             rows.append((targets[span], np.zeros(states.shape[1], np.float32)))
             continue
-        start = min(len(read) - 1, spans[span][0])
-        stop = min(len(read), spans[span][1])
+        start, stop = min(len(read) - 1, spans[span][0]), min(len(read), spans[span][1])
         rows.append((targets[span], mean(list(states[start:stop]))))
     return rows
 
 
-def compat_sentence(reader: Reader, words: list[str]) -> tuple[list[str], Vector]:
-    """Return (target words, vector) of a sentence: the mean over all that the teacher read."""
-    read = compat_ids(reader, reader.ids(" ".join(words)), 200)
-    return words, mean(list(reader.states(read)))
-
-
 def compat_rows(reader: Reader, paragraphs: list[str], context: str, least: Limits = (0, 0)) -> list[Row]:
     """Return the rows that DESIGN's table asks for under `--compat paper`."""
-    rows: list[Row] = []
-    number = -1
+    rows, number = [], -1
     for line in paragraphs:
         text = line.strip()
         sentences = compat_sentences(text.lower().split())
@@ -286,6 +275,9 @@ def compat_rows(reader: Reader, paragraphs: list[str], context: str, least: Limi
         if context == "paragraph":
             found = compat_paragraph(reader, text)
         else:
-            found = [compat_sentence(reader, words) for words in sentences]
+            found = []
+            for words in sentences:  # the mean over all that the teacher reads
+                read = compat_ids(reader, reader.ids(" ".join(words)), 200)
+                found.append((words, mean(list(reader.states(read)))))
         rows += [Row(number, words, vector) for words, vector in found]
     return rows

@@ -13,11 +13,16 @@ from math import log
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers as hf
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 FAMILIES = ("bert", "roberta", "gpt2")  # those of the paper; EVERY_FAMILY has all
+# A test of each of them: the first, the others where all is tested.
+families = pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[] if name == "bert" else pytest.mark.exhaustive) for name in FAMILIES]
+)
 DIM = 32
 WINDOW = 64  # pieces; short, so that paragraphs go on in further windows
 # Wide enough that every position and piece has a state of its own, so that an off-by-one shows; narrow enough that
@@ -93,20 +98,19 @@ def word_pieces(*special: str) -> dict[str, int]:
     return {piece: number for number, piece in enumerate(pieces)}
 
 
+def pairs(cut: pre_tokenizers.PreTokenizer, size: int, special: list[str], alphabet: list[str]) -> Any:
+    """Return vocabulary, special tokens first, and merges of a BPE that is trained on what a pre-tokenizer cuts."""
+    rules = Tokenizer(models.BPE())
+    rules.pre_tokenizer = cut
+    options = {"special_tokens": special, "initial_alphabet": alphabet, "show_progress": False}
+    rules.train_from_iterator(training_text(), trainers.BpeTrainer(vocab_size=size, **options))
+    return rules.get_vocab(), [tuple(pair) for pair in json.loads(rules.to_str())["model"]["merges"]]
+
+
 def byte_level(*special: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return vocabulary and merges of a byte-level BPE, the special tokens first."""
-    rules = Tokenizer(models.BPE())
-    rules.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    options = {"special_tokens": list(special), "initial_alphabet": alphabet, "show_progress": False}
-    trainer = trainers.BpeTrainer(vocab_size=600, **options)
-    rules.train_from_iterator(training_text(), trainer)
-    return rules.get_vocab(), merges_of(rules)
-
-
-def merges_of(rules: Tokenizer) -> list[tuple[str, str]]:
-    """Return the merges of a trained BPE, in their order."""
-    return [tuple(pair) for pair in json.loads(rules.to_str())["model"]["merges"]]
+    return pairs(pre_tokenizers.ByteLevel(add_prefix_space=False), 600, list(special), alphabet)
 
 
 def unigrams(*special: str) -> list[tuple[str, float]]:
@@ -125,12 +129,8 @@ def unigrams(*special: str) -> list[tuple[str, float]]:
 
 def metaspace(*special: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Return vocabulary and merges of a BPE over whole texts that falls back to bytes."""
-    rules = Tokenizer(models.BPE())
-    rules.pre_tokenizer = pre_tokenizers.Metaspace()
     bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=[*special, *bytes_], show_progress=False)
-    rules.train_from_iterator(training_text(), trainer)
-    return rules.get_vocab(), merges_of(rules)
+    return pairs(pre_tokenizers.Metaspace(), 700, [*special, *bytes_], [])
 
 
 def _with_added(tokenizer: Tokens, *tokens: AddedToken) -> Tokens:
@@ -202,15 +202,8 @@ RMS_SIZES = {**SIZES, "num_key_value_heads": 1}  # one key for two query heads
 AFTER_PADDING = {**SIZES, "more": 2, "type_vocab_size": 1}
 HALF = {"layers": 2, "attention_heads": 2, "ffn_dim": 2 * DIM}  # encoder or decoder
 BART = {f"encoder_{what}": size for what, size in HALF.items()} | {f"decoder_{what}": HALF[what] for what in HALF}
-T5 = {
-    "window": "",
-    "d_model": DIM,
-    "d_kv": 16,
-    "d_ff": 2 * DIM,
-    "num_layers": 2,
-    "num_decoder_layers": 1,
-    "num_heads": 2,
-}
+T5 = {"window": "", "d_model": DIM, "d_kv": 16, "d_ff": 2 * DIM}
+T5 |= {"num_layers": 2, "num_decoder_layers": 1, "num_heads": 2}
 GPT2 = {"window": "n_positions", "n_embd": DIM, "n_layer": 2, "n_head": 2}
 DISTILBERT = {"dim": DIM, "n_layers": 2, "n_heads": 2, "hidden_dim": 2 * DIM}
 MODERNBERT = SIZES | {"local_attention": 8, "num_hidden_layers": 4}

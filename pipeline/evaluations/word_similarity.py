@@ -3,17 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from x2static.evaluation import word_similarity
 from x2static.evaluation.draws import Draws
 from x2static.evaluation.measures import figures_of
-from x2static.evaluation.word_similarity import (
-    SimilarityScore,
-    average,
-    evaluate_word_similarity,
-    paired_differences,
-    read_datasets,
-    score_together,
-    whole_sets,
-)
+from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
 from x2static.pipeline.tables import over_some, score_table
 from x2static.report.table import Table, figure
@@ -26,18 +19,18 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Score sets of word vectors and, where intervals are wanted, compare each with the first."""
     draws = Draws(config.resamples, config.seed) if config.resamples else None
     if config.common:
-        scores = score_together(vectors, config.data, draws)
+        scores = word_similarity.score_together(vectors, config.data, draws)
     else:
-        read_datasets(config.data)
-        scores = for_each(vectors, lambda _, one: evaluate_word_similarity(one, config.data, draws))
+        word_similarity.read_datasets(config.data)
+        scores = for_each(vectors, lambda _, one: word_similarity.evaluate_word_similarity(one, config.data, draws))
     tables, figures = [similarity_table(scores)], {}
     for name, of_one in scores.items():
-        figures[name] = figures_of(of_one) | {"average": average(of_one)}
+        figures[name] = figures_of(of_one) | {"average": word_similarity.average(of_one)}
         if draws is None:
             for of_task in figures[name]["tasks"].values():
                 del of_task["interval"]
     if draws and len(vectors) > 1:
-        differences = paired_differences(vectors, config.data, draws, config.common)
+        differences = word_similarity.paired_differences(vectors, config.data, draws, config.common)
         tables.append(difference_table(next(iter(vectors)), differences))
         for name, of_name in differences.items():
             *tasks, mean = of_name
@@ -48,7 +41,7 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
 
 def similarity_table(scores: Scores) -> Table:
     """Return a table of word-similarity scores: a row a task, a column (score, coverage) a set of vectors."""
-    means = {name: SimilarityScore("average", average(of_one), 0, 0) for name, of_one in scores.items()}
+    means = {name: SimilarityScore("average", word_similarity.average(of_one), 0, 0) for name, of_one in scores.items()}
     intervals = any(score.interval for of_one in scores.values() for score in of_one)
     note = f"Spearman's rho{' [95 % interval]' if intervals else ''} (pairs covered/total)"
     rows = {name: [*of_one, means[name]] for name, of_one in scores.items()}
@@ -74,7 +67,7 @@ def _table(scores: Scores, text: Callable[[SimilarityScore], str], note: str) ->
             coverage = f" ({one.covered}/{one.total})" if one.total or one.task != "average" else ""
             cells.append(f"{text(one)}{ends}{coverage}".rstrip())
         heads = [one.task for one in of_one]
-        whole = whole_sets(heads[:-1])
+        whole = word_similarity.whole_sets(heads[:-1])
         counting = sum(one.score is not None for one in of_one if one.task in whole)
         columns[name] = [*cells[:-1], over_some(cells[-1], counting, len(whole))]
     if parts := [task for task in heads[:-1] if task not in whole]:

@@ -57,10 +57,18 @@ class DefaultPreparer:
         sentences = np.searchsorted([start for start, _ in spans], ends - 1, side="right") - 1
         bounds: Ids = np.searchsorted(np.maximum(sentences, 0), np.arange(len(spans) + 1))
         contexts = np.full(len(spans), -1, np.int64)
+        wanted = self.word_numbers
         listed: list[tuple[int, int, int]] = []  # word, first character, the one behind the last
         for number, (begin, end) in enumerate(spans):
-            has_pieces = bounds[number] < bounds[number + 1]
-            if has_pieces and (words := self._words(text[begin:end], begin, listed)):
+            if bounds[number] == bounds[number + 1]:
+                continue
+            if wanted:
+                found = self.segmentation.occurrences(text[begin:end])
+                words = [word for word, _, _ in found]
+                listed += [(wanted[word], begin + at, begin + to) for word, at, to in found if word in wanted]
+            else:
+                words = self.segmentation.split(text[begin:end])
+            if words:
                 contexts[number] = unit.add_context(words)
         occurrences = piece_spans(places, np.array(listed, np.int64).reshape(-1, 3))
         for start, stop in cuts(bounds, self.window - self.tokenizer.n_special):
@@ -73,15 +81,6 @@ class DefaultPreparer:
                 here = occurrences[(start <= occurrences[:, 1]) & (occurrences[:, 1] < stop)]
                 here = np.stack([here[:, 0], here[:, 1] + shift, np.minimum(here[:, 2], stop) + shift], axis=1)
                 unit.windows.append(Window(self.tokenizer.with_special(pieces[start:stop]), rows, here))
-
-    def _words(self, sentence: str, begin: int, listed: list[tuple[int, int, int]]) -> list[str]:
-        """Return the words of a sentence that begins at a character of the text; list those whose occurrences count."""
-        numbers = self.word_numbers
-        if not numbers:
-            return self.segmentation.split(sentence)
-        occurrences = self.segmentation.occurrences(sentence)
-        listed += [(numbers[word], begin + start, begin + stop) for word, start, stop in occurrences if word in numbers]
-        return [word for word, _, _ in occurrences]
 
 
 def piece_spans(places: Ids, characters: Ids) -> Ids:

@@ -9,16 +9,13 @@ import pytest
 from tests.reference import assert_apart, assert_rows_equal, compat_rows, cut_windows, default_rows, sentence_bounds
 from tests.stage1_encode.conftest import Encode, Readers
 from tests.stage1_encode.runs import Encoded, prose
-from tests.teachers import FAMILIES
+from tests.teachers import FAMILIES, families
 from x2static.stage1_encode.text.preparation import PORTION
 
 CONTEXTS = ("paragraph", "sentence")
 # Each family and each way once; the other combinations are exhaustive.
 QUICK = {("bert", "paragraph", None), ("roberta", "sentence", None), ("gpt2", "paragraph", "paper")}
 
-families = pytest.mark.parametrize(
-    "family", ["bert", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in FAMILIES if name != "bert")]
-)
 every_way = pytest.mark.parametrize(
     ("family", "context", "compat"),
     [

@@ -8,13 +8,7 @@ import pytest
 
 from tests.reference import Reader, assert_apart, assert_close, assert_rows_equal, compat_rows
 from tests.stage1_encode.conftest import Encode, Readers
-from tests.teachers import FAMILIES
-
-# The first of each; the others are exhaustive.
-families = pytest.mark.parametrize(
-    "family", ["bert", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in FAMILIES[1:])]
-)
-contexts = pytest.mark.parametrize("context", ["paragraph", "sentence"])
+from tests.teachers import families
 
 SMALL = [
     'Hello, World!  "It\'s" 3.5%\tU.S.A. co-operate \u2028 (Straße) İz',
@@ -55,7 +49,7 @@ def sized(reader: Reader, n_pieces: int, stops: tuple[int, ...] = ()) -> str:
     return text
 
 
-@contexts
+@pytest.mark.parametrize("context", ["paragraph", "sentence"])
 @families
 def test_every_peculiarity_and_length_about_the_windows_is_as_in_the_reference(readers, encode, family, context):
     reader = readers(family)

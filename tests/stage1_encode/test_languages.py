@@ -1,6 +1,7 @@
 """Text of many scripts through stage one and stage two: Korean, Chinese, Japanese, Thai, and from right to left."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -12,63 +13,53 @@ from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.schemas.segmentation import LIBRARIES, Library
 from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.segmentation import SPACELESS, log_words
 
-# Three paragraphs each, and words that a reader of the language would name.
 TEXTS = {
-    "ko": (
-        [
-            "서울은 대한민국의 수도이다. 한강이 도시를 가로지른다. 인구는 약 940만 명이다.",
-            "학생은 도서관에서 책을 읽는다. 그는 IT 회사에서 일한다! 오늘은 날씨가 좋다.",
-            "기계 학습에는 많은 자료가 필요하다. 왜 그럴까? 아무도 모른다.",
-        ],
-        ["서울은", "도서관에서", "940만", "it"],
-    ),
-    "zh": (
-        [
-            "我昨天在图书馆看了一本关于历史的书。北京是中国的首都。今天天气很好！",
-            "科学家发现了一种新的方法。他们正在研究生命的起源。你知道Python吗？",
-            "上海的地铁每天运送乘客。这个问题的答案并不简单。我们去公园散步吧！",
-        ],
-        ["图书馆", "科学家", "地铁", "python"],
-    ),
-    "ja": (
-        [
-            "東京は日本の首都である。人口は約1400万人だ。電車が速い！",
-            "彼女は新しいコンピューターを買った。これはPythonの本です。学生は本を読みました。",
-            "今日は天気がいい。公園を散歩しましょう！この問題の答えは簡単ではない。",
-        ],
-        ["東京", "コンピューター", "散歩", "python"],
-    ),
-    "th": (
-        [
-            "เมื่อวานนี้ฉันไปอ่านประวัติศาสตร์ที่ห้องสมุดของมหาวิทยาลัยใหญ่ กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทยและมีประชากรมาก",
-            "นักวิทยาศาสตร์ค้นพบวิธีใหม่ในการวัดระยะทางระหว่างดวงดาวที่อยู่ไกลมาก นักเรียนเขียนโปรแกรมภาษา Python ในปี 2563",
-            "วันนี้อากาศดีมากเราจึงไปเดินเล่นที่สวนสาธารณะใกล้บ้านกับเพื่อนสองคน คำตอบของคำถามนี้ไม่ง่ายเลย",
-        ],
-        ["ห้องสมุด", "นักวิทยาศาสตร์", "สวนสาธารณะ", "python"],
-    ),
-    "ar": (
-        [
-            "القاهرة عاصمة مصر. زار الطلاب المتحف الكبير أمس. هل زرت المتحف؟",
-            "قرأت كتابًا عن تاريخ Berlin في المكتبة. كان الجو جميلا! ذهبنا إلى الحديقة.",
-        ],
-        ["المتحف", "المكتبة", "berlin", "؟"],
-    ),
+    "ko": [
+        "서울은 대한민국의 수도이다. 한강이 도시를 가로지른다. 인구는 약 940만 명이다.",
+        "학생은 도서관에서 책을 읽는다. 그는 IT 회사에서 일한다! 오늘은 날씨가 좋다.",
+    ],
+    "zh": [
+        "我昨天在图书馆看了一本关于历史的书。北京是中国的首都。今天天气很好！",
+        "科学家发现了一种新的方法。他们正在研究生命的起源。你知道Python吗？",
+    ],
+    "ja": [
+        "東京は日本の首都である。人口は約1400万人だ。電車が速い！",
+        "彼女は新しいコンピューターを買った。これはPythonの本です。学生は本を読みました。",
+    ],
+    "th": [
+        "เมื่อวานนี้ฉันไปอ่านประวัติศาสตร์ที่ห้องสมุดของมหาวิทยาลัยใหญ่ กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทยและมีประชากรมาก",
+        "นักวิทยาศาสตร์ค้นพบวิธีใหม่ในการวัดระยะทางระหว่างดวงดาวที่อยู่ไกลมาก นักเรียนเขียนโปรแกรมภาษา Python ในปี 2563",
+    ],
+    "ar": [
+        "القاهرة عاصمة مصر. زار الطلاب المتحف الكبير أمس. هل زرت المتحف؟",
+        "قرأت كتابًا عن تاريخ Berlin في المكتبة. كان الجو جميلا! ذهبنا إلى الحديقة.",
+    ],
+}
+# Those that a reader of the language would name.
+WORDS = {
+    "ko": ["서울은", "도서관에서", "940만", "it"],
+    "zh": ["图书馆", "科学家", "python"],
+    "ja": ["東京", "コンピューター", "python"],
+    "th": ["ห้องสมุด", "นักวิทยาศาสตร์", "python"],
+    "ar": ["المتحف", "المكتبة", "berlin", "؟"],
 }
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_words_of_every_language_are_encoded_and_vectors_split_as_the_cache_did(readers, forks, tmp_path, language):
-    texts, words = TEXTS[language]
+def test_words_of_every_language_are_encoded_and_vectors_split_like_the_cache(readers, forks, tmp_path, language, log):
+    texts = TEXTS[language]
     corpus = write_lines(tmp_path / "corpus.txt", texts)
     run(readers("roberta").teacher.folder, corpus, tmp_path / "cache", unit=1, language=language, min_sentences=2)
-
     rules = Cache.open(tmp_path / "cache").segmentation()
+    assert (f"words: cut by {rules.name}" in log.messages) is (language in SPACELESS)
+    if language in SPACELESS:
+        assert json.loads(rules.rules)["versions"] == LIBRARIES[SPACELESS[language].segmenter].versions
     rows = texts_of(tmp_path / "cache")
     assert len(rows) >= 2 * len(texts)  # sentences: the filter dropped none of the paragraphs
     assert " ".join(rows).split(" ") == [word for text in texts for word in rules.split(text)]
-    assert not set(words) - set(" ".join(rows).split(" "))
-
+    assert not set(WORDS[language]) - set(" ".join(rows).split(" "))
     run_folder = tmp_path / "run"
     training = ("--objective", "closed-form", "--min-count", "1")
     forks.succeed("train", "--cache", str(tmp_path / "cache"), "--out", str(run_folder), *training)
@@ -78,7 +69,7 @@ def test_words_of_every_language_are_encoded_and_vectors_split_as_the_cache_did(
 
 
 def test_training_on_segmented_words_needs_no_segmenter(teacher, tmp_path):
-    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"][0])
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"])
     run(teacher, corpus, tmp_path / "cache", language="zh")
     without = (
         "import sys\n"
@@ -94,7 +85,7 @@ def test_training_on_segmented_words_needs_no_segmenter(teacher, tmp_path):
 
 
 def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(teacher, tmp_path, monkeypatch):
-    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"][0])
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["zh"])
     run(teacher, corpus, tmp_path / "cache", language="zh", limit=1)
     before = files_of(tmp_path / "cache")
     monkeypatch.setitem(LIBRARIES, "rjieba", Library(("no-such-package",), lambda hmm: list))
@@ -103,23 +94,10 @@ def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(teacher, 
     assert files_of(tmp_path / "cache") == before
 
 
-@pytest.mark.parametrize("language", ["zh", "ja", "th"])
-def test_the_cache_and_the_log_say_what_cut_the_words(teacher, tmp_path, caplog, language):
-    corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
-    with caplog.at_level("INFO", "x2static.stage1_encode"):
-        run(teacher, corpus, tmp_path / "cache", language=language)
-    rules = Cache.open(tmp_path / "cache").segmentation()
-    assert f"words: cut by {rules.name}" in caplog.messages
-    stored = json.loads(rules.rules)
-    assert stored["versions"] == LIBRARIES[stored["segmenter"]].versions
-
-
 @pytest.mark.usefixtures("without_segmenters")
-@pytest.mark.parametrize("language", ["zh", "ja", "th"])
-def test_without_the_library_the_log_says_what_a_word_is_then(teacher, tmp_path, caplog, language):
-    corpus = write_lines(tmp_path / "corpus.txt", TEXTS[language][0])
-    run(teacher, corpus, tmp_path / "cache", language=language)
-    [message] = [message for message in caplog.messages if message.startswith("words: ")]
-    assert "by itself" in message
-    assert "is-not-called-so is not installed" in message
-    assert f"pip install 'x2static[{language}]'" in message
+@pytest.mark.parametrize("language", SPACELESS)
+def test_without_the_library_the_log_says_what_a_word_is_then(caplog, language):
+    log_words(None, language)
+    (message,) = caplog.messages
+    expected = r"words: .*by itself.*is-not-called-so is not installed; .*pip install 'x2static\[%s]'"
+    assert re.match(expected % language, message)

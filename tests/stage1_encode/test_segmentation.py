@@ -11,7 +11,6 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from x2static.schemas.segmentation import DEFAULT_RULES, WordSegmentation
-from x2static.stage1_encode.text.paper import paper_sentences
 from x2static.stage1_encode.text.segmentation import (
     SPACELESS,
     SentenceSplitter,
@@ -63,20 +62,7 @@ def test_words_are_lower_cased_runs_and_single_marks(text, words):
     assert default_words().split(text) == words.split()
 
 
-def test_the_papers_sentences_end_with_a_stop_word():
-    words = "a b . c ? . d.e f".split()
-    assert paper_sentences(words) == [["a", "b", "."], ["c", "?"], ["."], ["d.e", "f"]]
-    assert paper_sentences([]) == []
-
-
-def test_sentences_cover_a_paragraph_without_its_empty_parts():
-    text = "Dr. Smith paid 3.50 dollars. Was it 😀 enough? Yes!"
-    spans = SentenceSplitter("en").spans(text)
-    assert [text[start:stop].strip() for start, stop in spans] == [
-        "Dr. Smith paid 3.50 dollars.",
-        "Was it 😀 enough?",
-        "Yes!",
-    ]
+def test_no_sentence_is_empty_and_the_version_decides_where_they_end():
     assert SentenceSplitter("en").spans("   ") == []
     assert SentenceSplitter("en").name == SentenceSplitter("ko").name == f"sentencex {version('sentencex')}"
 
@@ -92,11 +78,7 @@ def test_the_default_rules_are_those_of_the_caches_that_exist():
     [
         ("zh", "我昨天在图书馆看了3本Python书。卡拉OK！", "我 昨天 在 图书馆 看 了 3 本 python 书 。 卡拉 ok ！"),
         ("zh", "北京\u00ad大学的学生们", "北京大学 的 学生 们"),
-        (
-            "ja",
-            "彼女は新しいコンピューターをiPhoneと2台買った。",
-            "彼女 は 新しい コンピューター を iphone と 2 台 買っ た 。",
-        ),
+        ("ja", "新しいコンピューターをiPhoneと2台買った。", "新しい コンピューター を iphone と 2 台 買っ た 。"),
         ("ja", "学生か\u3099本\u00adを", "学生 が 本 を"),
         ("th", "ฉันไปอ่านหนังสือที่ห้องสมุดกับ COVID-19ในปี 2563 ต่าง ๆ", "ฉัน ไป อ่านหนังสือ ที่ ห้องสมุด กับ covid - 19 ใน ปี 2563 ต่าง ๆ"),
     ],
@@ -124,7 +106,7 @@ def test_without_the_library_words_are_characters_or_what_is_written_as_one(lang
 
 
 @pytest.mark.parametrize(
-    ("text", "occurrences"),
+    ("text", "expected"),
     [
         ("Don't", [("don", 0, 3), ("'", 3, 4), ("t", 4, 5)]),
         ("cafe\u0301 x", [("café", 0, 5), ("x", 6, 7)]),
@@ -138,8 +120,18 @@ def test_without_the_library_words_are_characters_or_what_is_written_as_one(lang
         (" \u00ad", []),
     ],
 )
-def test_occurrences_count_the_characters_of_the_text_itself(text, occurrences):
-    assert default_words().occurrences(text) == occurrences
+def test_occurrences_count_the_characters_of_the_text_itself(text, expected):
+    assert default_words().occurrences(text) == expected
+
+
+def occurrences(rules: WordSegmentation, text: str) -> list[tuple[str, int, int]]:
+    """Return the occurrences of words in a text, which are its words, in order and apart."""
+    found = rules.occurrences(text)
+    assert [word for word, _, _ in found] == rules.split(text)
+    edges = [0, *(edge for _, start, stop in found for edge in (start, stop)), len(text)]
+    assert edges == sorted(edges)
+    assert all(start < stop for _, start, stop in found)
+    return found
 
 
 BY_THE_LIBRARY = WordSegmentation(default_words().rules + "\n")  # the same rules with another hash: no short way
@@ -157,11 +149,7 @@ def test_the_short_way_through_ascii_is_what_the_library_makes_of_it(text):
 @settings(deadline=None)
 @pytest.mark.parametrize("rules", [default_words(), paper_words()], ids=["default", "paper"])
 def test_each_word_is_what_its_own_characters_are_split_into(rules, text):
-    found = rules.occurrences(text)
-    assert [word for word, _, _ in found] == rules.split(text)
-    edges = [edge for _, start, stop in found for edge in (start, stop)]
-    assert edges == sorted(edges)
-    assert all(0 <= start < stop <= len(text) for _, start, stop in found)
+    found = occurrences(rules, text)
     # Out of order, a mark may be composed with a character that it does not stand beside.
     assume(in_canonical_order(text))
     assert [rules.split(text[start:stop]) for _, start, stop in found] == [[word] for word, _, _ in found]
@@ -174,17 +162,15 @@ def test_a_segmenter_loses_no_character_and_knows_the_place_of_each(language, da
     letters = letters_of(language)
     text = data.draw(st.text(st.sampled_from(letters) | st.sampled_from(TRICKY), max_size=20))
     rules = rules_of(language)
-    found = rules.occurrences(text)
-    assert [word for word, _, _ in found] == rules.split(text)
+    found = occurrences(rules, text)
     assert "".join(word for word, _, _ in found) == "".join(default_words().split(text))
-    edges = [edge for _, start, stop in found for edge in (start, stop)]
-    assert edges == sorted(edges)
     assume(in_canonical_order(text))
     places = ["".join(default_words().split(text[start:stop])) for _, start, stop in found]
     assert places == [word for word, _, _ in found]
 
 
 SENTENCES = {
+    "en": ["Dr. Smith paid 3.50 dollars.", "Was it 😀 enough?", "Yes!"],
     "ko": ["서울은 대한민국의 수도이다.", "인구는 약 940만 명이다.", "한강이 도시를 가로지를까?"],
     "zh": ["北京是中国的首都。", "他说：“今天天气很好。”", "我们去公园吧！", "你去吗？"],
     "ja": ["東京は日本の首都である。", "人口は約1400万人だ！", "本当ですか？"],
