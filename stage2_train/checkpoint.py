@@ -102,12 +102,6 @@ def copy_rows(file: Path, learner: Learner, rows: Tensor) -> None:
                 target[part[part >= 0].to(target.device)] = values.to(target)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write float32 tensors, wherever they live, to a file."""
-    with path.open("wb") as file:
-        write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
-
-
 class RunFolder:
     """The folder that one run owns."""
 
@@ -153,7 +147,8 @@ class RunFolder:
         final = folder / f"{state.batches:010d}"
         folder.mkdir(exist_ok=True)
         with storage.temporary_folder(folder / f"{storage.TEMPORARY}{final.name}") as temporary:
-            write_tensors(temporary / TENSORS, learner.tensors())
+            with (temporary / TENSORS).open("wb") as file:
+                write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in learner.tensors().items()})
             checkpoint = Checkpoint(state=state, settings=self.settings, xxh3=storage.hash_file(temporary / TENSORS))
             (temporary / STATE).write_bytes(storage.canonical_json(checkpoint.model_dump()))
             storage.commit_folder(temporary, final)

@@ -37,7 +37,7 @@ class Gradient:
     """A gradient that is zero but for some rows, as the sums that it consists of.
 
     Row r of it is the sum of slope * context over its pairs, starts[r] ... starts[r + 1] - 1, and, where a word of a
-    pool is in it, that word's row of `pool_values`.
+    pool is in it, that word's row of the pool's values.
     """
 
     rows: Tensor  # (n_rows,) int64, rows of the vocabulary, ascending, each once
@@ -45,17 +45,18 @@ class Gradient:
     context_of: Tensor  # (n_pairs,) int64, rows of `contexts`
     slopes: Tensor  # (n_pairs,), in the vectors' dtype
     contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
-    pool_row: Tensor | None = None  # (n_rows,) int64, the row of `pool_values` that is in it, or -1; None for no pool
-    pool_values: Tensor | None = None  # (n_pool, dim), in the vectors' dtype; None for no pool
+    # (n_rows,) int64, the row of the pool's values that is in it, or -1; and these values, (n_pool, dim), likewise
+    pool: tuple[Tensor, Tensor] | None = None
 
     def values(self) -> Tensor:
         """Return the sums, (n_rows, dim); always added up in the same order, so the bits repeat."""
         values = functional.embedding_bag(
             self.context_of, self.contexts, offsets=self.starts[:-1], mode="sum", per_sample_weights=self.slopes
         )
-        if self.pool_row is not None and self.pool_values is not None:
-            pooled = self.pool_row >= 0
-            values[pooled] += self.pool_values[self.pool_row[pooled]]
+        if self.pool is not None:
+            pool_row, pool_values = self.pool
+            pooled = pool_row >= 0
+            values[pooled] += pool_values[pool_row[pooled]]
         return values
 
 
@@ -83,14 +84,8 @@ def score_pairs(vectors: Tensor, contexts: Tensor, words: Tensor, context_of: Te
     """Return u_w . c of pairs of a word and a context, (n_pairs,), by their rows (n_pairs,) int64."""
     if pays(vectors.device, vectors.numel(), vectors.dtype):
         return compiled_scores(vectors, contexts, words, context_of)
-    pieces = [
-        torch.linalg.vecdot(
-            vectors.index_select(0, words[first : first + PAIRS_AT_ONCE]),
-            contexts.index_select(0, context_of[first : first + PAIRS_AT_ONCE]),
-        )
-        for first in range(0, len(words), PAIRS_AT_ONCE)
-    ]
-    return torch.cat(pieces)
+    pieces = zip(torch.split(words, PAIRS_AT_ONCE), torch.split(context_of, PAIRS_AT_ONCE), strict=True)
+    return torch.cat([torch.linalg.vecdot(vectors.index_select(0, w), contexts.index_select(0, c)) for w, c in pieces])
 
 
 def runs(words: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,29 +119,27 @@ class Learner:
         return {"vectors": self.vectors, "first_moment": self.first, "second_moment": self.second}
 
     def learn(self, targets: Targets, lr: float) -> float:
-        """Take one step, and return the summed loss before it; where it is not finite, nothing moved."""
-        loss, gradient = targets.loss_and_gradient(self.vectors)
-        if math.isfinite(loss):
-            self.update(gradient, lr)
-        return loss
+        """Take one step, and return the summed loss before it; where it is not finite, nothing moved.
 
-    def update(self, gradient: Gradient, lr: float) -> None:
-        """Move the rows that have a gradient, be it zero; leave the others and their moments alone."""
+        Rows that have a gradient move, be it zero; the others and their moments are left alone.
+        """
+        loss, gradient = targets.loss_and_gradient(self.vectors)
+        if not math.isfinite(loss):
+            return loss
         self.steps += 1
         step_size = lr * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)  # bias corrections included
         # PyTorch raises on a factor that the dtype cannot hold; the largest one shows in the vectors just as well.
         step_size = min(step_size, torch.finfo(self.vectors.dtype).max)
         fast = pays(self.vectors.device, self.vectors.numel(), self.vectors.dtype)
         (self.update_compiled if fast else self.update_plain)(gradient, step_size)
+        return loss
 
     def update_plain(self, gradient: Gradient, step_size: float) -> None:
         """Move the rows by the operations of PyTorch."""
-        all_values = gradient.values()
         # On an accelerator each piece is ten launches.
         at_once = ROWS_AT_ONCE if self.vectors.device.type == "cpu" else len(gradient.rows)
-        for start in range(0, len(gradient.rows), at_once):
-            rows = gradient.rows[start : start + at_once]
-            values = all_values[start : start + at_once]
+        pieces = zip(torch.split(gradient.rows, at_once), torch.split(gradient.values(), at_once), strict=True)
+        for rows, values in pieces:
             first = self.first.index_select(0, rows).lerp_(values, 1 - BETA1)
             second = self.second.index_select(0, rows).mul_(BETA2).addcmul_(values, values, value=1 - BETA2)
             self.first.index_copy_(0, rows, first)
@@ -158,9 +151,7 @@ class Learner:
     def update_compiled(self, gradient: Gradient, step_size: float) -> None:
         """Do what `update_plain` does."""
         share_threads()
-        pool_row, pool_values = gradient.pool_row, gradient.pool_values
-        if pool_row is None or pool_values is None:
-            pool_row, pool_values = torch.full_like(gradient.rows, -1), gradient.contexts[:0]
+        pool_row, pool_values = gradient.pool or (torch.full_like(gradient.rows, -1), gradient.contexts[:0])
         _update(
             (self.vectors.numpy(), self.first.numpy(), self.second.numpy()),
             gradient.rows.numpy(),

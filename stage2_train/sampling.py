@@ -53,8 +53,7 @@ def keep_probabilities(counts: npt.NDArray[np.int64], threshold: float) -> npt.N
     if threshold == 0:
         return np.ones(len(counts))
     ratios = threshold / (counts / counts.sum())  # t / f
-    probabilities: npt.NDArray[np.float64] = np.minimum(1.0, np.sqrt(ratios) + ratios)
-    return probabilities
+    return np.asarray(np.minimum(1.0, np.sqrt(ratios) + ratios))
 
 
 def drawn_on_device(device: torch.device) -> bool:
@@ -63,68 +62,51 @@ def drawn_on_device(device: torch.device) -> bool:
 
 
 @dataclass(frozen=True)
-class HostDraws:
+class Draws:
     """The draws of a training, for a batch at a time; equal positions give equal draws.
 
-    By NumPy, in one thread: PyTorch would wait for its threads, which are busy with training. Words are drawn by an
-    exact inverse transform: `torch.multinomial` is limited to 2^24 categories and biased on large vocabularies. The
-    22,000 draws of a batch take 2 ms.
+    On the host by NumPy, in one thread: PyTorch would wait for its threads, which are busy with training. The 22,000
+    draws of a batch take 2 ms there, as long as it takes to launch what draws them on an accelerator and what learns
+    from them (docs/SCALE.md); an accelerator therefore draws by the same rules, from numbers of its own kind of device.
+    Words are drawn by an exact inverse transform: `torch.multinomial` is limited to 2^24 categories and biased on large
+    vocabularies.
     """
 
     seed: int  # of the run
-    keep: npt.NDArray[np.float64]  # (vocabulary,) float64, probability to stay of an occurrence of each word
-    cumulative: npt.NDArray[np.float64]  # (vocabulary,) float64, weights of the noise distribution, added up
+    keep: Tensor  # (vocabulary,) float64, probability to stay of an occurrence of each word
+    cumulative: Tensor  # (vocabulary,) float64, weights of the noise distribution, added up
+
+    @classmethod
+    def of(
+        cls, seed: int, counts: npt.NDArray[np.int64], threshold: float, power: float, device: torch.device
+    ) -> "Draws":
+        """Return the draws of a run that trains on a device, its words having these counts, (vocabulary,), positive.
+
+        Targets are subsampled by the threshold; negatives are drawn in proportion to count to the `power`.
+        """
+        arrays = keep_probabilities(counts, threshold), np.cumsum(counts.astype(np.float64) ** power)
+        return cls(seed, *(torch.from_numpy(array).to(device) for array in arrays))
 
     def subsample(self, words: Tensor, position: Position) -> Tensor:
         """Return the places of the occurrences that stay, ascending, (n_kept,) int64, out of words (n,) int32."""
-        numbers = generator(self.seed, Draw.SUBSAMPLING, position)
-        return torch.from_numpy(np.flatnonzero(numbers.random(len(words)) < self.keep[words.numpy()]))
+        if drawn_on_device(self.keep.device):  # places, too: a mask would make the host wait at each use
+            stays = self._device_numbers((len(words),), Draw.SUBSAMPLING, position) < self.keep[words.long()]
+            return stays.nonzero()[:, 0]
+        numbers = generator(self.seed, Draw.SUBSAMPLING, position).random(len(words))
+        return torch.from_numpy(np.flatnonzero(numbers < self.keep.numpy()[words.numpy()]))
 
     def noise(self, shape: tuple[int, ...], position: Position) -> Tensor:
         """Return words drawn from the noise distribution, int64 rows of the vocabulary."""
-        points = generator(self.seed, Draw.NEGATIVES, position).random(shape) * self.cumulative[-1]
-        rows: npt.NDArray[np.int64] = np.searchsorted(self.cumulative, points, side="right")
-        # A point just below the end may be rounded up to it.
-        return torch.from_numpy(np.minimum(rows, len(self.cumulative) - 1, out=rows))
+        last = len(self.cumulative) - 1  # a point just below the end may be rounded up to it
+        if drawn_on_device(self.keep.device):
+            points = self._device_numbers(shape, Draw.NEGATIVES, position) * self.cumulative[-1]
+            return torch.searchsorted(self.cumulative, points, right=True).clamp_(max=last)
+        cumulative = self.cumulative.numpy()
+        points = generator(self.seed, Draw.NEGATIVES, position).random(shape) * cumulative[-1]
+        rows = np.searchsorted(cumulative, points, side="right")
+        return torch.from_numpy(np.minimum(rows, last, out=rows))
 
-
-@dataclass(frozen=True)
-class DeviceDraws:
-    """Draws on an accelerator, by the rules of the host's, from numbers of its own kind of device.
-
-    A host would take as long to draw a batch as to launch what draws it here and what learns from it (docs/SCALE.md).
-    """
-
-    seed: int  # of the run
-    keep: Tensor  # as on the host, but on the device
-    cumulative: Tensor
-
-    def subsample(self, words: Tensor, position: Position) -> Tensor:
-        """Return the places of the occurrences that stay; a mask would make the host wait at each use."""
-        stays = self._uniform((len(words),), Draw.SUBSAMPLING, position) < self.keep[words.long()]
-        return stays.nonzero()[:, 0]
-
-    def noise(self, shape: tuple[int, ...], position: Position) -> Tensor:
-        """Return words drawn from the noise distribution."""
-        points = self._uniform(shape, Draw.NEGATIVES, position) * self.cumulative[-1]
-        rows = torch.searchsorted(self.cumulative, points, right=True)
-        return rows.clamp_(max=len(self.cumulative) - 1)
-
-    def _uniform(self, shape: tuple[int, ...], draw: Draw, position: Position) -> Tensor:
+    def _device_numbers(self, shape: tuple[int, ...], draw: Draw, position: Position) -> Tensor:
         numbers = torch.Generator(self.keep.device)
         numbers.manual_seed(int(generator(self.seed, draw, position).integers(2**63)))
         return torch.rand(shape, dtype=torch.float64, device=numbers.device, generator=numbers)
-
-
-Draws = HostDraws | DeviceDraws
-
-
-def draws_of(seed: int, counts: npt.NDArray[np.int64], threshold: float, power: float, device: torch.device) -> Draws:
-    """Return the draws of a run that trains on a device, its words having these counts, (vocabulary,), all positive.
-
-    Targets are subsampled by the threshold; negatives are drawn in proportion to count to the `power`.
-    """
-    keep, cumulative = keep_probabilities(counts, threshold), np.cumsum(counts.astype(np.float64) ** power)
-    if not drawn_on_device(device):
-        return HostDraws(seed, keep, cumulative)
-    return DeviceDraws(seed, torch.from_numpy(keep).to(device), torch.from_numpy(cumulative).to(device))

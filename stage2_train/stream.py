@@ -14,15 +14,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from x2static.durable.errors import REMEDY, X2StaticError
+from x2static.durable.errors import REMEDY, Interrupted, X2StaticError
 from x2static.machine.device import to_device
 from x2static.machine.processes import ahead
+from x2static.machine.progress import Progress, Report, StopRequest
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import Context
 from x2static.schemas.shard import Shard, ranges
 from x2static.stage2_train import sampling
 from x2static.stage2_train.sampling import Draw, Position, generator, permutation
-from x2static.stage2_train.transform import IDENTITY, Transform
+from x2static.stage2_train.transform import IDENTITY, Moments, Transform, pieces
 from x2static.stage2_train.vocabulary import Vocabulary
 
 Item = TypeVar("Item")
@@ -45,7 +46,6 @@ class Block:
     stop: int
 
     def __len__(self) -> int:
-        """Return the number of contexts."""
         return self.stop - self.start
 
 
@@ -66,9 +66,8 @@ class Buffer:
     group_starts: Tensor  # (n_groups + 1,) int64; group g is the contexts group_starts[g] ... group_starts[g + 1] - 1.
     word_starts: Tensor  # (n_contexts + 1,) int64, likewise the words of a context
     words: Tensor  # (n_words,) int32, rows of the vocabulary; words outside it are gone
-    # (n_groups,) int64, the contexts of each group; on the host, which need not wait for sizes then
-    group_contexts: Ints
-    group_words: Ints  # (n_groups,) int64, the words of each group, on the host
+    group_contexts: Ints  # (n_groups,) int64, the contexts of each group, on the host: it need not wait for sizes then
+    group_words: Ints  # (n_groups,) int64, the words of each group, likewise
 
     def gather(self, groups: Ints) -> Batch:
         """Copy the groups of these numbers, (n,), in this order.
@@ -137,31 +136,46 @@ class Stream:
         Each has its own position and the one behind it; behind an epoch's last batch that is the first of the next
         epoch. Raises X2StaticError: a shard is damaged.
         """
-        for first, n_buffers, buffer in ahead(self._buffers(start, epochs, transform.to(self.device))):
+        for first, behind, buffer in ahead(self._buffers(start, epochs, transform.in_float32(self.device))):
             order = permutation(len(buffer.group_contexts), generator(self._seed, Draw.PARAGRAPHS, first))
             n_batches = -(-len(order) // self._batch_size)
             for number in range(max(start, first).batch, n_batches):
-                if number + 1 < n_batches:
-                    after = first._replace(batch=number + 1)
-                elif first.buffer + 1 < n_buffers:
-                    after = Position(first.epoch, first.buffer + 1)
-                else:
-                    after = Position(first.epoch + 1)
+                after = first._replace(batch=number + 1) if number + 1 < n_batches else behind
                 groups = order[number * self._batch_size : (number + 1) * self._batch_size]
                 yield first._replace(batch=number), buffer.gather(groups), after
             del buffer  # before the next but one is read, or there would be three
 
-    def _buffers(self, start: Position, epochs: int, transform: Transform) -> Iterator[tuple[Position, int, Buffer]]:
-        """Yield the position of each buffer from `start` on, how many its epoch has, and the buffer."""
+    def _buffers(
+        self, start: Position, epochs: int, transform: Transform
+    ) -> Iterator[tuple[Position, Position, Buffer]]:
+        """Yield each buffer from `start` on, with its position and the one behind it."""
         for epoch in range(start.epoch, epochs):
             plan = self.plan(epoch)
             for number in range(start.buffer if epoch == start.epoch else 0, len(plan)):
-                yield Position(epoch, number), len(plan), self._read(plan[number], transform, self.device)
+                behind = Position(epoch, number + 1) if number + 1 < len(plan) else Position(epoch + 1)
+                yield Position(epoch, number), behind, self._read(plan[number], transform, self.device)
 
     def in_order(self) -> Iterator[Buffer]:
         """Yield the whole cache once, unshuffled, contexts as they are. Raises X2StaticError: a shard is damaged."""
         read = partial(self._read, transform=IDENTITY, device=CPU)
         yield from self.waited(ahead(map(read, self._pack(range(len(self._blocks))))))
+
+    def moments(self, report: Report, of_words: bool) -> Moments:
+        """Add up the whole cache; `of_words`: also the contexts of each word. Raises Interrupted: by a signal."""
+        moments = Moments(len(self.vocabulary), self.dim, of_words)
+        with StopRequest() as stop:
+            for buffer in self.in_order():
+                for rows in pieces(len(buffer.contexts)):
+                    starts = buffer.word_starts[rows.start : rows.stop + 1]
+                    words = buffer.words[starts[0] : starts[-1]]
+                    moments.add(buffer.contexts[rows].double(), starts.diff(), words)
+                report(Progress(moments.n_targets, self.vocabulary.total, "words", "moments of the contexts"))
+                if stop.signal is not None:
+                    hint = "nothing of them is kept, run the same command again to start over"
+                    raise Interrupted(f"stopped by {stop.signal.name} while the contexts were added up; {hint}")
+        if not np.array_equal(moments.counts.numpy(), self.vocabulary.counts):
+            raise self.miscount(moments.n_targets, self.vocabulary.total)
+        return moments
 
     def miscount(self, words: int, counted: int) -> X2StaticError:
         """Return the error of a cache whose shards hold other words than their lexicons count."""
@@ -199,8 +213,7 @@ class Stream:
         """Read blocks into one buffer; refuse damaged shards, and contexts too far from the mean for float16."""
         n_contexts = sum(map(len, blocks))
         contexts = torch.empty((n_contexts, transform.width(self.dim)), dtype=torch.float16, device=device)
-        groups, of_words = [], []
-        row = 0
+        groups, of_words, row = [], [], 0
         for block in blocks:
             self._read_contexts(block, transform, contexts[row : row + len(block)])
             groups.append(row + group_starts(block, self._context)[:-1])
@@ -276,8 +289,7 @@ def cut(shard: Shard, context: Context, longest: int) -> list[Block]:
     if len(whole) <= longest:
         return [whole] if len(whole) else []
     boundaries = group_starts(whole, context)
-    blocks = []
-    begin = 0
+    blocks, begin = [], 0
     while begin < len(boundaries) - 1:
         end = max(begin + 1, int(np.searchsorted(boundaries, boundaries[begin] + longest, side="right")) - 1)
         blocks.append(Block(shard, int(boundaries[begin]), int(boundaries[end])))

@@ -17,17 +17,15 @@ from x2static.machine.packages import package_version
 from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress, Report, StopRequest, silent
 from x2static.schemas.cache import Cache, content_of
-from x2static.schemas.shard import Shard
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train.checkpoint import RUN_OF_TRAIN, SETTINGS, TRANSFORM, Predecessor, RunFolder, TrainingState
 from x2static.stage2_train.learner import Learner, Targets, compiling, pays
-from x2static.stage2_train.moments import Moments, fit_transform, gather
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
-from x2static.stage2_train.sampling import Position, draws_of
+from x2static.stage2_train.sampling import Draws, Position
 from x2static.stage2_train.shards import choose_shards, list_numbers
 from x2static.stage2_train.stream import CPU, Stream
-from x2static.stage2_train.transform import IDENTITY, Transform
+from x2static.stage2_train.transform import IDENTITY, Moments, Transform, fit_transform
 from x2static.stage2_train.vocabulary import WordList, build_vocabulary
 
 # What cannot change the vectors, or is known by its content (vocab, cache, continue, partial) or what it sets (compat).
@@ -52,16 +50,12 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     `report` hears how many words were read, `after_epoch` the mean losses after each epoch but the last, its checkpoint
     written (an objective without steps has no epochs); what it raises ends the training, which can go on later.
 
-    Returns:
-        vocabulary, dim, epochs, steps, targets, loss (mean of the last epoch; None without steps), seconds,
-        words_per_second (of the vocabulary, those subsampled away too), data_wait (share of the seconds spent waiting
-        for data); `resumed`, whether this call went on from a checkpoint; `finished_before`, whether there was nothing
-        left to do, and then nothing was touched.
-
-    Raises:
-        X2StaticError: input that cannot be used.
-        Interrupted: by SIGINT or SIGTERM, after the state was saved.
-        OSError: the result or a checkpoint cannot be written.
+    Returns vocabulary, dim, epochs, steps, targets, loss (mean of the last epoch; None without steps), seconds,
+    words_per_second (of the vocabulary, those subsampled away too), data_wait (share of the seconds spent waiting for
+    data); `resumed`, whether this call went on from a checkpoint; `finished_before`, whether there was nothing left to
+    do, and then nothing was touched.
+    Raises X2StaticError: input that cannot be used; Interrupted: by SIGINT or SIGTERM, after the state was saved;
+    OSError: the result or a checkpoint cannot be written.
     """
     device = pick_device(config.device)
     cache = Cache.open(config.cache)
@@ -74,7 +68,17 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     if config.continue_run is not None:
         predecessor = Predecessor.open(config.continue_run)
         predecessor.check(config.out, cache, config.transform, config.dim)
-    settings = _settings(config, objective, cache, shards, allowed, predecessor)
+    # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
+    # depend on it, the shards' numbers only where not all are meant.
+    settings = config.model_dump(mode="json", exclude=NO_SETTINGS)
+    settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
+    settings["vocab"] = allowed.sha256 if allowed is not None else None
+    if predecessor is not None:
+        settings["continue"] = predecessor.content
+    if objective.takes_steps and config.schedule != "constant":
+        settings["epochs"] = config.epochs
+    if config.partial:
+        settings["shards"] = list_numbers(shards)
     run = RunFolder(config.out, settings, predecessor)
     figures = run.figures()
     if figures is not None:
@@ -139,30 +143,6 @@ def _refuse_fewer_epochs(config: TrainConfig, begun: int) -> None:
         raise X2StaticError(f"{where}; ask for {begun} or more, or give another --out")
 
 
-def _settings(
-    config: TrainConfig,
-    objective: BaseObjective,
-    cache: Cache,
-    shards: dict[int, Shard],
-    allowed: WordList | None,
-    predecessor: Predecessor | None,
-) -> dict[str, Any]:
-    """Return what identifies a run: all that can change its vectors.
-
-    The number of epochs counts only where earlier steps depend on it, the shards' numbers only where not all are meant.
-    """
-    content, settings = content_of(list(shards.values())), config.model_dump(mode="json", exclude=NO_SETTINGS)
-    settings |= {"cache_content": content, "encoding": cache.manifest.fingerprint}
-    settings["vocab"] = allowed.sha256 if allowed is not None else None
-    if predecessor is not None:
-        settings["continue"] = predecessor.content
-    if objective.takes_steps and config.schedule != "constant":
-        settings["epochs"] = config.epochs
-    if config.partial:
-        settings["shards"] = list_numbers(shards)
-    return settings
-
-
 def learning_rate(words: float, peak: float, kind: str, warmup: float, total: int) -> float:
     """Return the rate at a position, which is in words of the vocabulary seen, like the warm-up and the whole training.
 
@@ -193,12 +173,10 @@ class Training:
         if objective.takes_steps and pays(stream.device, len(vocabulary) * stream.dim):
             compiling()  # while the cache is read for the first time
 
-        @once
-        def moments() -> Moments:
-            return gather(stream, report, objective.needs_words)
-
+        moments = once(lambda: stream.moments(report, objective.needs_words))
         self.transform = self._space(moments)
         self.learner = Learner.zeros((len(vocabulary), self.transform.width(stream.dim)), stream.device)
+        self.vectors = self.learner.vectors[:, : self.transform.dim(stream.dim)]  # without bias, (vocabulary, dim)
         state = run.load(self.learner)
         self.resumed = state is not None
         if state is None:
@@ -228,7 +206,7 @@ class Training:
     def go_on(self, after_epoch: AfterEpoch) -> None:
         """Train from the state to the last epoch's end."""
         config, counts, device = self.config, self.stream.vocabulary.counts, self.stream.device
-        draws = draws_of(config.seed, counts, config.subsample, config.noise_power, device)
+        draws = Draws.of(config.seed, counts, config.subsample, config.noise_power, device)
         vectors, started = self.learner.vectors, time.monotonic() - self.state.seconds
         waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()
@@ -303,11 +281,6 @@ class Training:
     def _too_high(self, what: str) -> X2StaticError:
         hint = f"the learning rate {self.config.lr:g} is probably too high: lower --lr, and give another --out"
         return X2StaticError(f"{what}; {hint}")
-
-    @property
-    def vectors(self) -> torch.Tensor:
-        """The vectors without their bias, (vocabulary, dim)."""
-        return self.learner.vectors[:, : self.transform.dim(self.stream.dim)]
 
     def figures(self) -> dict[str, Any]:
         """Return what the training came to."""

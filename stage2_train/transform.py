@@ -1,19 +1,94 @@
-"""The space of a training: an affine map of the contexts, fitted once for a run and kept in its folder."""
+"""The space of a training: an affine map of the contexts, fitted once for a run and kept in its folder.
 
+It is solved from sums over the targets of the cache, like the closed forms: float64, added up in one pass.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.nn import functional
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically
 from x2static.schemas.vectors import write_arrays
+from x2static.stage2_train.learner import runs
 
-Kind = Literal["none", "center", "whiten"]
+# Share of the covariance that is replaced by a multiple of the identity of equal trace, as Ledoit and Wolf do. Their
+# share falls with the number of contexts per dimension; a constant keeps vectors of different corpora comparable. At
+# 1 % it floors only directions with less than a hundredth of the average variance, which small corpora cannot estimate.
+SHRINKAGE = 0.01
+ROWS_AT_ONCE = 4096  # contexts, or words, that are held in float64 at a time
+
+
+class Moments:
+    """Sums over the targets of a cache, in float64. All in PyTorch: so its number of threads is the one that counts.
+
+    The sums of the words take 8 bytes x vocabulary x dim (4.6 GB for 750,000 words of 768 dimensions), all else little;
+    a transform alone does not need them.
+    """
+
+    def __init__(self, vocabulary: int, dim: int, of_words: bool) -> None:
+        """Begin with nothing; `of_words`: whether to add up the contexts of each word."""
+        self.n_targets = 0
+        self.contexts = torch.zeros(dim, dtype=torch.float64)  # sum of each target's context
+        self.squares = self.contexts.new_zeros(dim, dim)  # sum of their outer products with themselves
+        self.words = self.contexts.new_zeros(vocabulary, dim) if of_words else None  # sums of each word's contexts
+        self.counts = torch.zeros(vocabulary, dtype=torch.int64)  # occurrences
+
+    def add(self, contexts: Tensor, lengths: Tensor, words: Tensor) -> None:
+        """Add contexts, (n, dim) float64, with their targets: rows of the vocabulary, lengths[i] of context i."""
+        if not len(words):
+            return
+        weighted = contexts * lengths[:, None]
+        self.n_targets += len(words)
+        self.contexts += weighted.sum(0)
+        self.squares += weighted.T @ contexts
+        ordered, order = torch.sort(words.long(), stable=True)
+        rows, starts = runs(ordered)
+        self.counts[rows] += starts.diff()
+        if self.words is not None:
+            context_of = torch.repeat_interleave(lengths).index_select(0, order)
+            self.words[rows] += functional.embedding_bag(context_of, contexts, starts[:-1], mode="sum")
+
+    @property
+    def mean(self) -> Tensor:
+        """m, the mean of the contexts weighted by their numbers of targets; (dim,)."""
+        return self.contexts / self.n_targets
+
+    @property
+    def second_moment(self) -> Tensor:
+        """Mean of c c^T, not centred, weighted likewise; (dim, dim)."""
+        return self.squares / self.n_targets
+
+    def covariance(self) -> Tensor:
+        """Return S, the covariance of the contexts, weighted likewise and shrunk; (dim, dim).
+
+        It is (1 - SHRINKAGE) S' + SHRINKAGE (trace S' / dim) I, which has an inverse whatever the number of contexts.
+        Raises X2StaticError: all contexts are equal.
+        """
+        second = self.second_moment
+        covariance = second - torch.outer(self.mean, self.mean)
+        # What float64 leaves of a difference of equal numbers is no variance.
+        if float(covariance.trace()) <= 1e-12 * float(second.trace()):
+            raise X2StaticError("all contexts of the cache are equal; nothing can be learned, check the teacher")
+        identity = torch.eye(len(covariance), dtype=covariance.dtype)
+        return (1 - SHRINKAGE) * covariance + SHRINKAGE * covariance.trace() / len(covariance) * identity
+
+    def differences(self, rows: slice) -> Tensor:
+        """Return m_w - m for some words, m_w being the mean over the contexts of w, an occurrence each; (n, dim)."""
+        if self.words is None:
+            raise ValueError("the contexts of each word were not added up")
+        return self.words[rows] / self.counts[rows, None] - self.mean
+
+
+def pieces(n_rows: int) -> Iterator[slice]:
+    """Yield the rows of a matrix, some at a time."""
+    for start in range(0, n_rows, ROWS_AT_ONCE):
+        yield slice(start, start + ROWS_AT_ONCE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,17 +152,35 @@ class Transform:
         if self.shift is None and self.matrix is None:
             return contexts
         into = contexts.new_ones((len(contexts), self.width(contexts.shape[1])))
-        into[:, : self.dim(contexts.shape[1])] = self._in_float32.map_contexts(contexts.float())
+        into[:, : self.dim(contexts.shape[1])] = self.map_contexts(contexts.float())
         return into
 
-    @cached_property
-    def _in_float32(self) -> "Transform":
-        return self.to(torch.float32)
-
-    def to(self, place: torch.device | torch.dtype) -> "Transform":
-        """Return the same transform on a device, or of a dtype."""
-        shift, matrix = (None if part is None else part.to(place) for part in (self.shift, self.matrix))
+    def in_float32(self, device: torch.device) -> "Transform":
+        """Return the same transform, in float32 on a device, where it can be applied."""
+        shift, matrix = (None if part is None else part.to(device).float() for part in (self.shift, self.matrix))
         return replace(self, shift=shift, matrix=matrix)
 
 
 IDENTITY = Transform()  # of contexts as they are
+
+
+def fit_transform(kind: str, dim: int | None, moments: Moments, content: str) -> Transform:
+    """Solve for a transform of a kind to `dim` dimensions (None for all), of the cache with this content."""
+    second = moments.second_moment if kind == "none" else moments.covariance()
+    matrix = None
+    if dim is not None:
+        variances, axes = torch.linalg.eigh(second)  # ascending
+        matrix = axes.flip(1)[:, :dim].contiguous()
+        if kind == "whiten":
+            matrix = matrix / variances.flip(0)[:dim].sqrt()
+    elif kind == "whiten":
+        matrix = symmetric_power(second, -0.5)
+    if kind == "none":
+        return Transform(matrix=matrix, fitted_on=content)
+    return Transform(moments.mean, matrix, bias=True, fitted_on=content)
+
+
+def symmetric_power(matrix: Tensor, power: float) -> Tensor:
+    """Return a power of a symmetric, positive definite matrix, (dim, dim)."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return torch.mm(vectors * values**power, vectors.T)

@@ -35,7 +35,6 @@ class Vocabulary:
     counts: npt.NDArray[np.int64]  # (n,) int64, occurrences in the cache
 
     def __len__(self) -> int:
-        """Return the number of words."""
         return len(self.counts)
 
     @cached_property

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from x2static.stage2_train.moments import Moments, pieces, symmetric_power
 from x2static.stage2_train.objectives.objective import BaseObjective, Counts
-from x2static.stage2_train.transform import Transform
+from x2static.stage2_train.transform import Moments, Transform, pieces, symmetric_power
 
 
 class Objective(BaseObjective):
@@ -45,7 +44,7 @@ def solve(moments: Moments, transform: Transform) -> tuple[Tensor, Tensor]:
 def write_optimum(moments: Moments, transform: Transform, log_odds: npt.NDArray[np.float64], vectors: Tensor) -> None:
     """Write the optimum of negative sampling.
 
-    With k negatives of probability q_w, for targets of which the share p_w is w, it is where a score is
+    With k negatives of probability q_w, for targets (those kept) of which the share p_w is w, it is where a score is
     log p_w p(c | w) / (k q_w p(c)); so the score at c = m, the bias, is
 
         b_w = log p_w / (k q_w) - u_w A^T (m_w - m) / 2.

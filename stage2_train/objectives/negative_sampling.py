@@ -20,12 +20,11 @@ from torch.nn import functional
 from x2static.machine.device import has_bfloat16
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train.learner import Gradient, Targets, runs, score_pairs
-from x2static.stage2_train.moments import Moments
 from x2static.stage2_train.objectives.closed_form import write_optimum
 from x2static.stage2_train.objectives.objective import BaseObjective, Counts
 from x2static.stage2_train.sampling import Draw, Draws, Position, generator, keep_probabilities
 from x2static.stage2_train.stream import Batch
-from x2static.stage2_train.transform import Transform
+from x2static.stage2_train.transform import Moments, Transform
 
 CLAMP = 20.0  # scores are cut to [-20, 20], as in the reference implementation
 # A CPU's matrix library makes code for every shape it meets, which takes as long as the product itself: 6.6 ms a batch
@@ -39,7 +38,6 @@ class Objective(BaseObjective):
     loss_settings = ("negatives", "noise_power", "subsample")
 
     def __init__(self, config: TrainConfig) -> None:
-        """Take how vectors begin, and which negatives are drawn."""
         self.init, self.seed = config.init, config.seed
         self.negatives, self.noise_power, self.subsample = config.negatives, config.noise_power, config.subsample
         self.pool = config.pool if config.negatives_mode == "shared" else None
@@ -49,21 +47,14 @@ class Objective(BaseObjective):
     def begin(self, vectors: Tensor, counts: Counts, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write uniform vectors in +-1/width, zeros, or the optimum for Gaussian contexts; a bias begins at 0."""
         if self.init == "closed-form":
-            write_optimum(moments(), transform, self.log_odds(counts), vectors)
+            targets = counts * keep_probabilities(counts, self.subsample)
+            noise = counts.astype(np.float64) ** self.noise_power
+            log_odds = np.log(targets / targets.sum()) - np.log(self.negatives * noise / noise.sum())
+            write_optimum(moments(), transform, log_odds, vectors)
         elif self.init == "uniform":
             vectors.copy_(torch.from_numpy(uniform_vectors(self.seed, *vectors.shape)))
             if transform.bias:
                 vectors[:, -1] = 0
-
-    def log_odds(self, counts: Counts) -> npt.NDArray[np.float64]:
-        """Return log p_w / (k q_w), (vocabulary,).
-
-        p_w is the share of w among the targets that subsampling keeps, q_w its probability as one of k negatives.
-        """
-        targets = counts * keep_probabilities(counts, self.subsample)
-        noise = counts.astype(np.float64) ** self.noise_power
-        odds: npt.NDArray[np.float64] = np.log(targets / targets.sum()) - np.log(self.negatives * noise / noise.sum())
-        return odds
 
     def draw(self, batch: Batch, position: Position, draws: Draws, like: Tensor) -> Targets:
         """Return the words that subsampling keeps, with their negatives."""
@@ -134,7 +125,7 @@ class SharedNegatives(Targets):
         starts = functional.pad(torch.searchsorted(words, rows), (0, 1), value=len(words))
         pool_row = torch.full_like(rows, -1)
         pool_row[torch.searchsorted(rows, self.pool)] = torch.arange(len(self.pool), device=rows.device)
-        gradient = Gradient(rows, starts, context_of, slopes / len(self), self.contexts, pool_row, pool_values)
+        gradient = Gradient(rows, starts, context_of, slopes / len(self), self.contexts, (pool_row, pool_values))
         return float(positive + negative), gradient
 
     def _negatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,10 +16,9 @@ from torch import Tensor
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.training import ObjectiveName, TrainConfig
 from x2static.stage2_train.learner import Targets
-from x2static.stage2_train.moments import Moments
 from x2static.stage2_train.sampling import Draws, Position
 from x2static.stage2_train.stream import Batch
-from x2static.stage2_train.transform import Transform
+from x2static.stage2_train.transform import Moments, Transform
 
 Counts = npt.NDArray[np.int64]
 

@@ -12,9 +12,9 @@ from x2static.schemas.cache import Cache, begin_cache
 from x2static.schemas.manifest import Plan
 from x2static.schemas.shard import MARKER, shard_name
 from x2static.schemas.training import TrainConfig
-from x2static.stage2_train.moments import SHRINKAGE
-from x2static.stage2_train.sampling import Draws, draws_of
+from x2static.stage2_train.sampling import Draws
 from x2static.stage2_train.stream import Stream
+from x2static.stage2_train.transform import SHRINKAGE
 from x2static.stage2_train.vocabulary import Vocabulary, build_vocabulary
 
 DIM = 512  # so that a buffer of 1 MB, the smallest, holds but 976 contexts
@@ -103,7 +103,7 @@ def opened(path: Path, **changes: object) -> tuple[TrainConfig, Stream, Vocabula
 
 def draws(wish: TrainConfig, counts: np.ndarray) -> Draws:
     """The draws of a run on a CPU."""
-    return draws_of(wish.seed, counts, wish.subsample, wish.noise_power, torch.device("cpu"))
+    return Draws.of(wish.seed, counts, wish.subsample, wish.noise_power, torch.device("cpu"))
 
 
 def result(out: Path) -> tuple[bytes, bytes]:

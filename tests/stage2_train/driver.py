@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -25,12 +26,10 @@ def train_apart(wish: TrainConfig, where: str = "", n: int = 0) -> int:
 
 def at(n: int, event: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:
     """Let something happen before the n-th call of a function."""
-    calls = 0
+    calls = count(1)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == n:
+        if next(calls) == n:
             event()
         return function(*args, **kwargs)
 

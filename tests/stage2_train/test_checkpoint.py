@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
-import torch
 
 from tests.schemas.caches import change, flip_byte
 from tests.stage2_train.caches import config, result
@@ -18,7 +19,7 @@ from tests.stage2_train.driver import at, stop_at, train_apart
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.schemas.training import TrainConfig
-from x2static.schemas.vectors import WordVectors
+from x2static.schemas.vectors import WordVectors, write_arrays
 from x2static.stage2_train import checkpoint, trainer
 from x2static.stage2_train.checkpoint import TRANSFORM, checkpoints
 from x2static.stage2_train.learner import Learner, Targets
@@ -53,30 +54,28 @@ def runs(cache: Path, whole_run: Path, tmp_path_factory: pytest.TempPathFactory)
     return lambda kind, out: (settings(kind, out), whole_run if kind == "plain" else whole(kind))
 
 
-@pytest.mark.parametrize(
-    ("kind", "where", "n", "minutes", "resumed"),
-    [
-        ("plain", LEARN, 21, 60, True),  # in the second epoch: the checkpoint of the first epoch's end is left
-        ("plain", LEARN, 9, 0, True),  # in the first, with a checkpoint after every batch
-        ("plain", "x2static.stage2_train.checkpoint:write_tensors", 5, 0, True),
-        ("plain", "x2static.durable.storage:commit_folder", 5, 0, True),
-        ("whitened", "x2static.stage2_train.transform:Transform.save", 1, 60, False),  # the moments are added up
-        ("whitened", BEGIN, 1, 60, False),  # the transform is there, the first vectors are not
-        ("whitened", LEARN, 21, 60, True),
-        ("scheduled", LEARN, 4, 0, True),  # within the warm-up
-        ("scheduled", LEARN, 17, 0, True),
-        ("continued", LEARN, 4, 60, False),  # before its first checkpoint
-        ("continued", LEARN, 20, 60, True),
-    ],
-)
-def test_a_killed_run_goes_on_to_the_same_bytes(
-    runs: Runs, tmp_path: Path, kind: str, where: str, n: int, minutes: float, resumed: bool
-):
+KILLED = [
+    ("plain", LEARN, 21, 60, True),  # in the second epoch: the checkpoint of the first epoch's end is left
+    ("plain", LEARN, 9, 0, True),  # in the first, with a checkpoint after every batch
+    ("plain", "x2static.stage2_train.checkpoint:write_arrays", 5, 0, True),
+    ("plain", "x2static.durable.storage:commit_folder", 5, 0, True),
+    ("whitened", "x2static.stage2_train.transform:Transform.save", 1, 60, False),  # the moments are added up
+    ("whitened", BEGIN, 1, 60, False),  # the transform is there, the first vectors are not
+    ("whitened", LEARN, 21, 60, True),
+    ("scheduled", LEARN, 4, 0, True),  # within the warm-up
+    ("scheduled", LEARN, 17, 0, True),
+    ("continued", LEARN, 4, 60, False),  # before its first checkpoint
+    ("continued", LEARN, 20, 60, True),
+]
+
+
+@pytest.mark.parametrize(("kind", "where", "n", "minutes", "resumed"), KILLED)
+def test_a_killed_run_goes_on(runs: Runs, tmp_path: Path, kind: str, where: str, n: int, minutes: float, resumed: bool):
     wish, whole = runs(kind, tmp_path / "run")
     assert train_apart(wish.model_copy(update={"checkpoint_minutes": minutes}), where, n) == -signal.SIGKILL
     assert not (wish.out / "run.json").exists()
     leftovers = list((wish.out / "checkpoints").glob(".tmp-*"))
-    assert len(leftovers) == where.endswith(("write_tensors", "commit_folder"))
+    assert len(leftovers) == where.endswith(("write_arrays", "commit_folder"))
     assert (wish.out / TRANSFORM).exists() == (kind == "whitened" and not where.endswith("Transform.save"))
     assert train(wish)["resumed"] == resumed
     assert result(wish.out) == result(whole)
@@ -124,7 +123,8 @@ def test_a_signal_in_the_last_batch_lets_the_run_finish(cache: Path, whole_run: 
 def change_shape(folder: Path) -> None:
     state, tensors = folder / "state.json", folder / "state.safetensors"
     old = hash_file(tensors)
-    checkpoint.write_tensors(tensors, dict.fromkeys(("vectors", "first_moment", "second_moment"), torch.zeros(3, 2)))
+    with tensors.open("wb") as file:
+        write_arrays(file, dict.fromkeys(("vectors", "first_moment", "second_moment"), np.zeros((3, 2), np.float32)))
     state.write_text(state.read_text().replace(old, hash_file(tensors)))
 
 
@@ -202,16 +202,11 @@ def test_what_is_raised_after_an_epoch_ends_the_run(cache: Path, whole_run: Path
     assert heard == [WordVectors.load(whole_run).run["losses"][:1]]
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_those_before_it_and_the_run_goes_on_after(
-    cache: Path, whole_run: Path, tmp_path: Path
-):
+def test_a_checkpoint_that_cannot_be_written_leaves_those_before_it(cache: Path, whole_run: Path, tmp_path: Path):
     wish = config(cache, tmp_path / "run", checkpoint_minutes=0)
-
-    def full() -> None:
-        raise OSError(28, "No space left on device")
-
+    full = Mock(side_effect=OSError(28, "No space left on device"))
     with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(checkpoint, "write_tensors", at(4, full, checkpoint.write_tensors))
+        patch.setattr(checkpoint, "write_arrays", at(4, full, write_arrays))
         train(wish)
     assert [path.name for path in sorted((wish.out / "checkpoints").iterdir())] == ["0000000002", "0000000003"]
     with single_thread():

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -55,14 +56,11 @@ def damaged(**changes: object) -> Callable[[Path], None]:
 
 # what is done to the cache, the settings, the message
 Case = tuple[Callable[[Path], Any], dict[str, Any], str]
+MISSING = r"1 of 3 shards are missing \(the first is 1\).*finish `x2static encode`.*--partial"
 AT_ONCE: list[Case] = [
     (lambda cache: (cache / "manifest.json").unlink(), {}, "no cache here"),
     (lambda cache: shutil.rmtree(cache / "shards"), {}, "the cache holds no shards yet; finish `x2static encode`"),
-    (
-        lambda cache: shutil.rmtree(cache / "shards" / shard_name(1)),
-        {},
-        r"1 of 3 shards are missing \(the first is 1\).*finish `x2static encode`.*--partial",
-    ),
+    (lambda cache: shutil.rmtree(cache / "shards" / shard_name(1)), {}, MISSING),
     (lambda cache: (cache / SEGMENTATION).write_text("x"), {}, "not the rules that this cache was made with"),
     (nothing, {"min_count": 10**6}, "lower --min-count"),
     (nothing, {"dim": DIM + 1}, f"--dim {DIM + 1} asked for, but its contexts have {DIM} dimensions"),
@@ -73,9 +71,7 @@ AT_ONCE: list[Case] = [
 
 
 @pytest.mark.parametrize("case", AT_ONCE)
-def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
-    case: Case, cache_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_what_is_refused_makes_no_folder(case: Case, cache_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     change, changes, message = case
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     change(cache_copy)
@@ -84,25 +80,17 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
     assert not (tmp_path / "run").exists()
 
 
+NOT_FINITE = "000001: context 301 .*not finite.*x2static cache repair DIR"
+TOO_FAR = f"000001: context {NO_WORDS} is too far from the mean.*--transform none"
+A_ROW_LESS = {"paragraphs": FULL.paragraphs[:-1], "word_offsets": FULL.word_offsets[:-1]}
 ON_THE_WAY: list[Case] = [
-    *(
-        (damaged(contexts=context_of(301, bad)), {}, r"000001: context 301 .*not finite.*x2static cache repair DIR")
-        for bad in (np.nan, np.inf, -np.inf)
-    ),
+    *((damaged(contexts=context_of(301, bad)), {}, NOT_FINITE) for bad in (np.nan, np.inf, -np.inf)),
     (damaged(word_ids=np.full_like(FULL.word_ids, 77)), {}, "000001: words.arrow names word 77"),
-    (
-        damaged(paragraphs=FULL.paragraphs[:-1], word_offsets=FULL.word_offsets[:-1]),
-        {},
-        f"000001: words.arrow has {len(FULL.contexts) - 1} rows",
-    ),
+    (damaged(**A_ROW_LESS), {}, f"000001: words.arrow has {len(FULL.contexts) - 1} rows"),
     (damaged(contexts=FULL.contexts[:, :100]), {}, "000001: contexts .* have shape"),
     (damaged(counts=FULL.counts + 1), {}, "their lexicons count"),
     (damaged(counts=FULL.counts + 1), {"objective": "closed-form"}, "their lexicons count"),
-    (
-        damaged(contexts=context_of(NO_WORDS, 60_000)),
-        {"transform": "whiten"},
-        f"000001: context {NO_WORDS} is too far from the mean.*--transform none",
-    ),
+    (damaged(contexts=context_of(NO_WORDS, 60_000)), {"transform": "whiten"}, TOO_FAR),
     (all_equal, {"objective": "closed-form"}, "all contexts of the cache are equal"),
     (nothing, {"subsample": 1e-30}, "epoch 1 kept no target: --subsample 1e-30 is too low"),
     (nothing, {"lr": 1e38}, r"the loss is not finite in epoch 1, step \d.*lower --lr"),
@@ -130,9 +118,7 @@ OTHER_RUNS: list[Case] = [
 
 @pytest.mark.parametrize("case", OTHER_RUNS)
 @pytest.mark.parametrize("finished", [True, False])
-def test_another_run_in_a_folder_is_refused_by_what_differs_and_left_alone(
-    finished: bool, case: Case, cache_copy: Path, whole_run: Path, tmp_path: Path
-):
+def test_another_run_is_refused_and_kept(finished: bool, case: Case, cache_copy: Path, whole_run: Path, tmp_path: Path):
     change, changes, message = case
     out = Path(shutil.copytree(whole_run, tmp_path / "run"))
     if not finished:
@@ -145,15 +131,14 @@ def test_another_run_in_a_folder_is_refused_by_what_differs_and_left_alone(
 
 
 def test_a_vocabulary_file_is_known_by_its_words(cache: Path, tmp_path: Path):
-    first, second, third = (tmp_path / name for name in ("a.txt", "b.txt", "c.txt"))
-    first.write_text("w00\nw01\nw02\n")
-    second.write_text("w02\nw01\nw00\n")
-    third.write_text("w00\nw01\n")
-    out = tmp_path / "run"
-    assert train(config(cache, out, vocab=first))["vocabulary"] == 3
-    assert train(config(cache, out, vocab=second))["finished_before"]
+    wish = config(cache, tmp_path / "run", vocab=tmp_path / "words.txt")
+    wish.vocab.write_text("w00\nw01\nw02\n")
+    assert train(wish)["vocabulary"] == 3
+    wish.vocab.write_text("w02\nw01\nw00\n")
+    assert train(wish)["finished_before"]
+    wish.vocab.write_text("w00\nw01\n")
     with pytest.raises(X2StaticError, match="vocab: "):
-        train(config(cache, out, vocab=third))
+        train(wish)
 
 
 def test_folders_of_others_are_refused_and_one_with_a_lock_and_leftovers_is_free(cache: Path, tmp_path: Path):
@@ -178,10 +163,7 @@ def test_damaged_files_of_a_run_are_named(cache: Path, whole_run: Path, tmp_path
 
 
 def test_a_full_device_is_reported(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def learn(self: Learner, targets: object, lr: float) -> float:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(Learner, "learn", learn)
+    monkeypatch.setattr(Learner, "learn", Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory")))
     expected = r"run: the device's memory does not hold \d+ vectors.*a buffer of 1 MB; lower --max-vocab, --dim or"
     with pytest.raises(X2StaticError, match=expected):
         train(config(cache, tmp_path / "run"))

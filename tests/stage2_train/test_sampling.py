@@ -11,36 +11,33 @@ from tests.stage2_train.caches import config, opened, result
 from tests.stage2_train.driver import stop_at
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import sampling
-from x2static.stage2_train.sampling import DeviceDraws, Draw, Draws, HostDraws, Position, draws_of, generator
+from x2static.stage2_train.sampling import Draw, Draws, Position, generator
 from x2static.stage2_train.trainer import train
 from x2static.stage2_train.transform import IDENTITY, Transform
 
 COUNTS = np.array([40_000, 10_000, 2_500, 900, 400, 100, 49, 25, 10, 10])
 
 
-@pytest.fixture(params=[HostDraws, DeviceDraws])
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[Draws]:
-    """Each of the two ways to draw, which `make` then takes."""
-    monkeypatch.setattr(sampling, "drawn_on_device", lambda device: request.param is DeviceDraws)
-    drawn: type[Draws] = request.param
-    return drawn
+@pytest.fixture(params=["host", "device"])
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the two ways to draw."""
+    monkeypatch.setattr(sampling, "drawn_on_device", lambda device: request.param == "device")
 
 
 def make(counts: np.ndarray, seed: int = 3, threshold: float = 0.0, power: float = 0.5) -> Draws:
-    return draws_of(seed, counts, threshold, power, torch.device("cpu"))
+    return Draws.of(seed, counts, threshold, power, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 0.75, 1.0])
-def test_words_are_drawn_by_a_power_of_their_count(kind: type[Draws], power: float):
-    draws = make(COUNTS, power=power)
-    assert isinstance(draws, kind)
-    drawn = np.bincount(draws.noise((40_000, 5), Position(0)).flatten().numpy(), minlength=len(COUNTS))
+def test_words_are_drawn_by_a_power_of_their_count(kind: None, power: float):
+    drawn = make(COUNTS, power=power).noise((40_000, 5), Position(0)).flatten().numpy()
+    drawn = np.bincount(drawn, minlength=len(COUNTS))
     assert stats.chisquare(drawn, COUNTS**power / (COUNTS**power).sum() * 200_000).pvalue > 1e-3
     other = COUNTS ** (1 - power / 2)
     assert stats.chisquare(drawn, other / other.sum() * 200_000).pvalue < 1e-9  # the test can tell
 
 
-def test_occurrences_stay_with_their_probability(kind: type[Draws]):
+def test_occurrences_stay_with_their_probability(kind: None):
     counts, n_each = np.array([5000, 3000, 1500, 400, 100]), 20_000
     words = torch.arange(5, dtype=torch.int32).repeat_interleave(n_each)
     kept = make(counts, threshold=1e-2).subsample(words, Position(0))

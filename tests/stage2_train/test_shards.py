@@ -31,9 +31,7 @@ def straight(growing: Path, tmp_path: Path) -> Path:
     return tmp_path / "straight"
 
 
-@pytest.mark.parametrize(
-    ("numbers", "text"), [([0], "0"), ([0, 1, 2], "0-2"), ([0, 2, 3, 7, 9, 10], "0,2-3,7,9-10"), ([12], "12")]
-)
+@pytest.mark.parametrize(("numbers", "text"), [([0], "0"), ([0, 1, 2], "0-2"), ([0, 2, 3, 7, 9, 10], "0,2-3,7,9-10")])
 def test_lists_of_shards_are_short_and_can_be_read_back(numbers: list[int], text: str):
     assert list_numbers(numbers) == text
     assert parse_numbers(text) == numbers
@@ -41,9 +39,7 @@ def test_lists_of_shards_are_short_and_can_be_read_back(numbers: list[int], text
         parse_numbers(f"{text},")
 
 
-def test_partial_equals_a_run_on_a_whole_cache_of_the_committed_shards(
-    growing: Path, straight: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
+def test_partial_trains_what_is_there(growing: Path, straight: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     run = WordVectors.load(straight).run
     assert run["cache"]["content"] == content_of(Cache.open(growing).shards())
     assert run["cache"]["shards"] == "0,2"

@@ -30,13 +30,8 @@ def test_figures_and_run_json_say_how_the_vectors_came_about(cache: Path, tmp_pa
     assert run["words"] == vectors.counts.sum()
     assert 2 * run["words"] / figures["words_per_second"] == pytest.approx(figures["seconds"], abs=0.001)
     assert 0 < figures["targets"] < 2 * run["words"]
-    opened = Cache.open(cache)
-    assert run["cache"] == {
-        "content": content_of(opened.shards()),
-        "encoding": opened.manifest.fingerprint,
-        "teacher": "fake",
-        "revision": None,
-    }
+    content, encoding = content_of(Cache.open(cache).shards()), Cache.open(cache).manifest.fingerprint
+    assert run["cache"] == {"content": content, "encoding": encoding, "teacher": "fake", "revision": None}
     assert run["configuration"] == wish.model_dump(mode="json")
     assert run["versions"]["torch"] == torch.__version__
     assert (run["threads"], run["device"]) == (1, "cpu")
@@ -87,17 +82,17 @@ def test_a_finished_run_is_not_touched_wherever_its_cache_is(cache: Path, cache_
 COSINE = [0.1, 0.08535533905932738, 0.05, 0.014644660940672627, 0]
 
 
-@pytest.mark.parametrize(
-    ("kind", "warmup", "words", "rates"),
-    [
-        ("constant", 0, [0, 1.5, 500, 999.5, 5000], [0.1] * 5),
-        ("linear", 0, [0, 250, 500, 900, 1000, 1001], [0.1, 0.075, 0.05, 0.01, 0, 0]),
-        ("cosine", 0, [0, 250, 500, 750, 1000], COSINE),
-        ("constant", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.1, 0.1]),
-        ("linear", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.05, 0]),
-        ("cosine", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.05, 0]),
-    ],
-)
+RATES = [
+    ("constant", 0, [0, 1.5, 500, 999.5, 5000], [0.1] * 5),
+    ("linear", 0, [0, 250, 500, 900, 1000, 1001], [0.1, 0.075, 0.05, 0.01, 0, 0]),
+    ("cosine", 0, [0, 250, 500, 750, 1000], COSINE),
+    ("constant", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.1, 0.1]),
+    ("linear", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.05, 0]),
+    ("cosine", 250, [0, 100, 250, 625, 1000], [0, 0.04, 0.1, 0.05, 0]),
+]
+
+
+@pytest.mark.parametrize(("kind", "warmup", "words", "rates"), RATES)
 def test_rates_follow_their_kind(kind: str, warmup: float, words: list[float], rates: list[float]):
     assert [learning_rate(one, 0.1, kind, warmup, 1000) for one in words] == pytest.approx(rates, abs=1e-15)
     assert learning_rate(700, 0.1, kind, warmup, 1000) == 0.1 or kind != "constant"  # to the bit

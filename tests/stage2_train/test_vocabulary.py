@@ -53,15 +53,15 @@ def test_a_vocabulary_left_empty_names_the_highest_count(tmp_path: Path):
         build(shards=[])
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (None, "not a vocabulary of one word a line"),
-        (b"\xff\xfe\x00", "not a vocabulary of one word a line, in UTF-8"),
-        (b"\n  \n", "holds no word"),
-        (b"Zebra\n", "none of its 1 words occurs in the corpus.*'Zebra'"),
-    ],
-)
+OF_NO_USE = [
+    (None, "not a vocabulary of one word a line"),
+    (b"\xff\xfe\x00", "not a vocabulary of one word a line, in UTF-8"),
+    (b"\n  \n", "holds no word"),
+    (b"Zebra\n", "none of its 1 words occurs in the corpus.*'Zebra'"),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), OF_NO_USE)
 def test_a_vocabulary_file_that_is_of_no_use_is_refused(tmp_path: Path, data: bytes | None, message: str):
     file = tmp_path / "words.txt"
     if data is not None:

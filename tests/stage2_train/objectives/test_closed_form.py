@@ -12,13 +12,12 @@ from tests.stage2_train.caches import config, occurrences, opened, result, shrun
 from x2static.machine.progress import silent
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train import moments as sums
 from x2static.stage2_train import trainer
-from x2static.stage2_train.moments import fit_transform, gather, pieces
+from x2static.stage2_train import transform as spaces
 from x2static.stage2_train.objectives import negative_sampling
 from x2static.stage2_train.objectives.objective import BaseObjective
 from x2static.stage2_train.trainer import train
-from x2static.stage2_train.transform import Transform
+from x2static.stage2_train.transform import Transform, fit_transform, pieces
 
 SPACES = [("none", None), ("none", 5), ("center", None), ("center", 5), ("whiten", None), ("whiten", 5)]
 
@@ -56,7 +55,7 @@ def test_an_objective_is_a_class(small: Path, tmp_path: Path, monkeypatch: pytes
 def beginning(wish: TrainConfig) -> tuple[Transform, torch.Tensor, list[str], np.ndarray]:
     """The space of a run, the vectors it begins with, the words and their counts."""
     _, stream, vocabulary = opened(wish.cache, **wish.model_dump(exclude={"cache", "out"}))
-    moments = gather(stream, silent, of_words=True)
+    moments = stream.moments(silent, of_words=True)
     transform = fit_transform(wish.transform, wish.dim, moments, "")
     vectors = torch.zeros(len(vocabulary), transform.width(stream.dim))
     negative_sampling.Objective(wish).begin(vectors, vocabulary.counts, transform, lambda: moments)
@@ -76,7 +75,7 @@ def test_uniform_vectors_and_zeros_have_a_bias_of_zero(small: Path, init: str, l
 def test_the_closed_form_is_the_formula_on_all_contexts_at_once_alone_and_as_a_beginning(
     small: Path, tmp_path: Path, transform: str, dim: int | None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sums, "ROWS_AT_ONCE", 50 if dim else 1)  # several pieces of contexts, and of words
+    monkeypatch.setattr(spaces, "ROWS_AT_ONCE", 50 if dim else 1)  # several pieces of contexts, and of words
     changes = {"transform": transform, "dim": dim, "noise_power": 0.5, "min_count": 60}
     wish = config(small, tmp_path / "run", init="closed-form", **changes)
     space, vectors, words, counts = beginning(wish)

@@ -4,12 +4,12 @@ import math
 from itertools import islice
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
 
-from tests.stage2_train.caches import config, draws, opened
-from tests.stage2_train.objectives.batches import DIM, WORDS, batch_of
+from tests.stage2_train.caches import config, draws, opened, result
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import learner
@@ -23,6 +23,9 @@ from x2static.stage2_train.objectives.negative_sampling import (
 )
 from x2static.stage2_train.sampling import Position
 from x2static.stage2_train.stream import Batch
+from x2static.stage2_train.trainer import train
+
+WORDS, DIM, CONTEXTS, TARGETS = 50, 19, 12, 40
 
 
 class Plain:
@@ -88,20 +91,27 @@ def test_train_takes_exactly_these_steps(cache: Path, whole_run: Path):
     assert trained.run["targets"] == n_targets.sum()
 
 
+def batch_of(seed: int, shared: bool, dtype: torch.dtype = torch.float32) -> FreshNegatives | SharedNegatives:
+    """Forty targets; the last context has none."""
+    draw = torch.Generator().manual_seed(seed)
+    contexts = torch.randn(CONTEXTS, DIM, generator=draw, dtype=dtype)
+    context_of = torch.randint(0, CONTEXTS - 1, (TARGETS,), generator=draw)
+    if not shared:
+        return FreshNegatives(contexts, context_of, torch.randint(0, WORDS, (TARGETS, 4), generator=draw))
+    pool = torch.randperm(WORDS, generator=draw)[:9].sort().values
+    words = torch.randint(0, WORDS, (TARGETS,), generator=draw)
+    return SharedNegatives(contexts, context_of, words, pool, torch.rand(9, generator=draw, dtype=dtype), dtype)
+
+
 def plain_loss(vectors: torch.Tensor, batch: FreshNegatives | SharedNegatives) -> torch.Tensor:
-    """The formula word for word: every target against its own negatives, or against all of the pool."""
-    total = torch.zeros((), dtype=vectors.dtype)
-    for context_of, words in zip(batch.context_of.tolist(), batch.words.tolist(), strict=True):
-        if isinstance(batch, SharedNegatives):
-            target, negatives, weights = words, batch.pool.tolist(), batch.weights.tolist()
-        else:
-            target, *negatives = words
-            weights = [1] * len(negatives)
-        scores = torch.clamp(vectors @ batch.contexts[context_of], -20, 20)
-        total = total + torch.log(1 + torch.exp(-scores[target]))
-        for negative, weight in zip(negatives, weights, strict=True):
-            total = total + weight * torch.log(1 + torch.exp(scores[negative]))
-    return total / len(batch)
+    """The formula, every target scored against all words: weighted by how often they are its negatives."""
+    if isinstance(batch, SharedNegatives):
+        words, weights = batch.words, vectors.new_zeros(WORDS).index_put((batch.pool,), batch.weights)
+    else:
+        words, weights = batch.words[:, 0], torch.nn.functional.one_hot(batch.words[:, 1:], WORDS).sum(1)
+    scores = torch.clamp(batch.contexts[batch.context_of] @ vectors.T, -20, 20)
+    losses = torch.log(1 + torch.exp(-scores[torch.arange(len(batch)), words]))
+    return (losses + (weights * torch.log(1 + torch.exp(scores))).sum(1)).mean()
 
 
 def vectors_of(scale: float) -> torch.Tensor:
@@ -140,11 +150,11 @@ def test_over_many_draws_the_gradient_is_the_expectation_over_the_noise_distribu
     counts = np.arange(WORDS, 0, -1) ** 2
     share = torch.from_numpy(np.sqrt(counts) / np.sqrt(counts).sum())
     # Every word is a negative, with ten times its noise probability.
-    exact = torch.zeros_like(vectors)
-    for context_of, word in zip(batch.context_of.tolist(), batch.words.tolist(), strict=True):
-        context = batch.contexts[context_of]
-        exact[word] -= torch.sigmoid(-vectors[word] @ context) * context / len(batch)
-        exact += (10 * share * torch.sigmoid(vectors @ context))[:, None] * context / len(batch)
+    contexts = batch.contexts[batch.context_of]
+    scores = contexts @ vectors.T
+    slopes = 10 * share * torch.sigmoid(scores)
+    slopes[torch.arange(len(batch)), batch.words] -= torch.sigmoid(-scores)[torch.arange(len(batch)), batch.words]
+    exact = slopes.T @ contexts / len(batch)
     wish = config(Path(), Path(), negatives_mode=mode, pool=12, negatives=10, subsample=0)
     objective, drawing = Objective(wish), draws(wish, counts)
     words = Batch(batch.contexts, batch.context_of, batch.words.int())
@@ -160,3 +170,59 @@ def test_over_many_draws_the_gradient_is_the_expectation_over_the_noise_distribu
     far, near = distance(30), distance(repeats)
     assert near < 0.05
     assert far > 2 * near  # it is the mean that comes close
+
+
+# The compiled arithmetic against the plain one.
+
+
+def begin(seed: int) -> Learner:
+    vectors = torch.randn(WORDS, DIM, generator=torch.Generator().manual_seed(seed))
+    return Learner(vectors, torch.zeros_like(vectors), torch.zeros_like(vectors))
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile for vocabularies that are too small to pay for it."""
+    monkeypatch.setattr(learner, "FEWEST_VALUES", 0)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_ten_compiled_steps_are_plain_ones(shared: bool, compiled: None, monkeypatch: pytest.MonkeyPatch):
+    plain, fast, faster = begin(0), begin(0), begin(0)
+    for step in range(10):
+        batch = batch_of(step, shared)
+        loss = fast.learn(batch, 0.05)
+        torch.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))
+        assert faster.learn(batch, 0.05) == pytest.approx(loss, rel=1e-6)
+        torch.set_num_threads(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(learner, "FEWEST_VALUES", 10**9)
+            assert plain.learn(batch, 0.05) == pytest.approx(loss, rel=1e-5)
+    torch.testing.assert_close(fast.vectors, plain.vectors, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fast.first, plain.first, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(fast.second, plain.second, rtol=1e-4, atol=1e-8)
+    assert all(torch.equal(tensor, faster.tensors()[name]) for name, tensor in fast.tensors().items())
+    assert fast.steps == plain.steps == 10
+    assert (fast.vectors - begin(0).vectors).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_numbers_that_are_not_finite_come_through_compiled_scores(bad: float, compiled: None):
+    vectors = begin(0).vectors
+    vectors[3, 2] = bad
+    scores = score_pairs(vectors, torch.ones(1, DIM), torch.tensor([3, 4]), torch.tensor([0, 0]))
+    assert not math.isfinite(scores[0])
+    assert scores[1] == pytest.approx(float(vectors[4].sum()), rel=1e-5)
+
+
+def test_compiled_runs_go_on(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    changes = {"negatives_mode": "shared", "pool": 16}
+    plain, once, twice = (config(cache, tmp_path / name, **changes) for name in ("plain", "once", "twice"))
+    train(plain)
+    monkeypatch.setattr(learner, "FEWEST_VALUES", 0)
+    train(once)
+    train(twice.model_copy(update={"epochs": 1}))
+    train(twice)
+    assert result(once.out) == result(twice.out)
+    ours, theirs = (WordVectors.load(run).matrix for run in (once.out, plain.out))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
