@@ -40,7 +40,6 @@ class Classifier(nn.Module):
     """A copy of a teacher in float32 whose states are averaged over each text's pieces, and a linear layer on top."""
 
     def __init__(self, sentences: TeacherSentences, n_classes: int) -> None:
-        """Load the copy, and draw the linear layer."""
         super().__init__()
         self.teacher = sentences.teacher  # gives pieces and masks
         self.model = load_model(sentences.files.folder, torch.float32, sentences.trust_remote_code)
@@ -79,10 +78,8 @@ def fine_tune(
     targets = np.asarray(labels, np.int64)
     if not len(targets) or len(targets) != len(texts) or targets.min() < 0:
         lowest = f", the lowest of which is {targets.min()}" if len(targets) else ""
-        raise X2StaticError(
-            f"fine-tuning: {len(texts)} texts and {len(targets)} labels{lowest}; it needs texts, and for each a label "
-            "from 0 on"
-        )
+        found = f"{len(texts)} texts and {len(targets)} labels{lowest}"
+        raise X2StaticError(f"fine-tuning: {found}; it needs texts, and for each a label from 0 on")
     teacher = sentences.teacher
     on_gpu = [teacher.device] if teacher.device.type == "cuda" else []
     with torch.random.fork_rng(devices=on_gpu):  # whoever calls keeps their own random state

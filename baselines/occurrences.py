@@ -37,8 +37,7 @@ class WordState(Accumulator):
     """What is kept of each word's contextual vectors, however many there are."""
 
     def __init__(self) -> None:
-        """Begin without tensors, which are on the teacher's device."""
-        self.tensors: dict[str, Tensor] = {}
+        self.tensors: dict[str, Tensor] = {}  # on the teacher's device
 
     @abstractmethod
     def empty(self, shape: Shape, n_words: int) -> dict[str, Tensor]:
@@ -69,10 +68,8 @@ class StateFile:
             with safe_open(self.path, framework="numpy") as file:
                 yield file
         except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise X2StaticError(
-                f"{self.path}: damaged ({error}); remove it and run the same command again: the teacher reads the "
-                "units again that were in it"
-            ) from error
+            advice = "remove it and run the same command again: the teacher reads the units again that were in it"
+            raise X2StaticError(f"{self.path}: damaged ({error}); {advice}") from error
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it, on the host."""
@@ -135,11 +132,10 @@ def _check_room(method: str, state: WordState, encoder: Encoder, n_words: int) -
     planned = state.empty(replace(encoder.shape, device=torch.device("meta")), n_words)
     n_bytes = sum(tensor.nbytes for tensor in planned.values())
     if n_bytes > MOST_MEMORY * (total := memory_of(device)):
-        raise X2StaticError(
-            f"{method}: what is kept of the words would take {n_bytes / 1e9:,.1f} GB, and of the {total / 1e9:,.1f} GB "
-            f"of memory here {MOST_MEMORY:.0%} are for them; make the vocabulary smaller with --max-vocab or "
-            "--min-count"
-        )
+        here = f"of the {total / 1e9:,.1f} GB of memory here {MOST_MEMORY:.0%} are for them"
+        advice = "make the vocabulary smaller with --max-vocab or --min-count"
+        what = f"what is kept of the words would take {n_bytes / 1e9:,.1f} GB"
+        raise X2StaticError(f"{method}: {what}, and {here}; {advice}")
     encoder.expect(n_bytes)
 
 
@@ -150,10 +146,8 @@ def _opened(
     """Find the teacher of a cache, and, by the numbers of their plans, the corpora of the units that are read."""
     cache = request.needed_cache()
     if compat := cache.manifest.encoding.compat:
-        raise X2StaticError(
-            f"{cache.path}: made with --compat {compat}, which joins words anew before the teacher reads them; "
-            f"{request.config.name} needs a cache without it"
-        )
+        why = f"made with --compat {compat}, which joins words anew before the teacher reads them"
+        raise X2StaticError(f"{cache.path}: {why}; {request.config.name} needs a cache without it")
     markers, plans = cache.committed()[0], cache.plans()
     with ExitStack() as stack:
         sources = find_sources(cache, plans, (markers[shard].plan for shard in shards), origin_of(request), stack)

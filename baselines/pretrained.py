@@ -40,6 +40,7 @@ REFUSED = {
     rb"\x93NUMPY": "is an array without words (of numpy); give a file of word2vec, GloVe or fastText",
     rb"PK\x03\x04": "is a zip archive; unpack it and name the file in it",
 }
+NO_VECTORS = "the file is damaged, or no file of word vectors"
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
 FASTTEXT_VERSION = 12
 # Parts of fastText's .bin, as its Args::save, Dictionary::save and Matrix::save write them.
@@ -73,10 +74,8 @@ def make(request: Request) -> Result:
             logger.warning("%s: %s rows left out: their words are %s", path, f"{count:,}", why)
     if not result.words:
         what = f"none of the {len(request.words):,} words asked for" if request.words else "no word that can be used"
-        raise X2StaticError(
-            f"{path}: {what} is among its {result.origin['rows_read']:,} rows; is it of the same language, in UTF-8, "
-            "and lower-cased where the vocabulary is?"
-        )
+        advice = "is it of the same language, in UTF-8, and lower-cased where the vocabulary is?"
+        raise X2StaticError(f"{path}: {what} is among its {result.origin['rows_read']:,} rows; {advice}")
     origin: dict[str, Any] = {
         "file": {"format": table.format, "xxh3": hash_file(path), **result.origin},
         "words_absent": max(0, len(request.words) - len(result.words)),
@@ -110,19 +109,16 @@ def _read(path: Path, table: Table, request: Request) -> Result:
         else:
             vector = numbers()
             if not np.isfinite(vector).all():
-                raise X2StaticError(
-                    f"{path}: row {n_read}, {word!r}: holds values that are not finite numbers of 32 bits; the file is "
-                    "damaged, get it again"
-                )
+                why = "holds values that are not finite numbers of 32 bits; the file is damaged, get it again"
+                raise X2StaticError(f"{path}: row {n_read}, {word!r}: {why}")
             vectors += vector.tobytes()
             counts[word] = count
             if len(counts) == most:
                 break
     else:
         if table.n_rows is not None and n_read < table.n_rows:
-            raise X2StaticError(
-                f"{path}: its header says {table.n_rows} words, it holds {n_read}; it was cut short, get it again"
-            )
+            what = f"its header says {table.n_rows} words, it holds {n_read}"
+            raise X2StaticError(f"{path}: {what}; it was cut short, get it again")
     matrix = np.frombuffer(vectors, np.float32).reshape(len(counts), table.dim)
     origin = {"rows_read": n_read, "rows_left_out": left_out}
     return Result(list(counts), np.array(list(counts.values()), np.int64), matrix, origin)
@@ -159,10 +155,8 @@ def open_table(path: Path) -> Table:
         return Table("word2vec-bin", dim, n_rows, _binary_rows(path, dim, n_rows))
     if dim := _trailing_numbers(first):
         return Table("glove", dim, None, _text_rows(path, dim, None))
-    raise X2StaticError(
-        f"{path}: {'is empty' if not head else 'holds no word vectors'}; --vectors takes text or binary of word2vec, "
-        "text of GloVe, .vec or .bin of fastText"
-    )
+    taken = "text or binary of word2vec, text of GloVe, .vec or .bin of fastText"
+    raise X2StaticError(f"{path}: {'holds no word vectors' if head else 'is empty'}; --vectors takes {taken}")
 
 
 def _trailing_numbers(line: bytes) -> int:
@@ -190,10 +184,8 @@ def _text_rows(path: Path, dim: int, n_rows: int | None) -> Iterator[Row]:
         name, *fields = data.replace(b"\t", b" ").rsplit(b" ", dim)
         name = name.strip()  # of a file whose columns two spaces part
         if len(fields) < dim or _trailing_numbers(name):
-            raise X2StaticError(
-                f"{path}, line {number}: expected a word and {dim} numbers, found {len(data.split()) - 1} after the "
-                "word; the file is damaged, or no file of word vectors"
-            )
+            what = f"expected a word and {dim} numbers, found {len(data.split()) - 1} after the word"
+            raise X2StaticError(f"{path}, line {number}: {what}; {NO_VECTORS}")
         yield name, partial(_numbers, path, number, fields), 0
 
 
@@ -202,7 +194,7 @@ def _numbers(path: Path, line: int, fields: list[bytes]) -> Vector:
         with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
             return np.array([float(item) for item in fields]).astype(np.float32)
     except ValueError as error:
-        raise X2StaticError(f"{path}, line {line}: {error}; the file is damaged, or no file of word vectors") from error
+        raise X2StaticError(f"{path}, line {line}: {error}; {NO_VECTORS}") from error
 
 
 def _binary_rows(path: Path, dim: int, n_rows: int) -> Iterator[Row]:
@@ -231,10 +223,8 @@ def _fasttext_table(path: Path) -> Table:
             _, version, dim, *others = ARGUMENTS.unpack_from(data)
             n_buckets, shortest, longest = others[7:10]
             if version > FASTTEXT_VERSION:
-                raise X2StaticError(
-                    f"{path}: this .bin of fastText is of version {version}, newer than {FASTTEXT_VERSION}; give its "
-                    ".vec file"
-                )
+                newer = f"of version {version}, newer than {FASTTEXT_VERSION}"
+                raise X2StaticError(f"{path}: this .bin of fastText is {newer}; give its .vec file")
             size, n_words, n_labels, _, pruned = DICTIONARY.unpack_from(data, ARGUMENTS.size)
             position = ARGUMENTS.size + DICTIONARY.size
             words: list[tuple[bytes, int]] = []  # with their counts; behind the words, labels
@@ -249,10 +239,9 @@ def _fasttext_table(path: Path) -> Table:
         position += MATRIX.size
         expected = (n_words + n_buckets, dim, n_words + n_labels)
         if (n_rows, columns, len(words)) != expected or len(data) < position + 4 * n_rows * columns:
-            raise X2StaticError(
-                f"{path}: damaged or cut short ({len(data)} bytes, {len(words)} words, a matrix of {n_rows} x "
-                f"{columns} for {n_words} words and {n_buckets} n-grams x {dim}); get it again"
-            )
+            found = f"{len(data)} bytes, {len(words)} words, a matrix of {n_rows} x {columns}"
+            wanted = f"{n_words} words and {n_buckets} n-grams x {dim}"
+            raise X2StaticError(f"{path}: damaged or cut short ({found} for {wanted}); get it again")
     matrix = np.memmap(path, "<f4", "r", position, (n_rows, columns))
     ngrams = (shortest, longest, n_buckets)
     return Table("fasttext-bin", dim, n_words, _fasttext_rows(matrix, words[:n_words], ngrams))

@@ -28,12 +28,8 @@ def make(request: Request) -> Result:
     """Return the first principal component of each word's contextual vectors at a layer, of length 1."""
     sketches = Sketches()
     n_before = gather(request, request.words, sketches, StateFile(request.folder / "sketches.safetensors"))
-    origin = {
-        "units_found": n_before,
-        "pooling": "first principal component, not centred",
-        "occurrences": int(sketches.tensors["counts"].sum()),
-        "rows_per_word": ROWS,
-    }
+    origin = {"units_found": n_before, "pooling": "first principal component, not centred"}
+    origin |= {"occurrences": int(sketches.tensors["counts"].sum()), "rows_per_word": ROWS}
     return result_of(request, sketches.components(), origin)
 
 
@@ -51,7 +47,6 @@ class Sketches(WordState):
     """
 
     def __init__(self) -> None:
-        """Begin with an empty buffer."""
         super().__init__()
         self._buffer: list[tuple[Tensor, Tensor]] = []  # words, (n,) int64, and their vectors, (n, dim) float32
 

@@ -140,11 +140,7 @@ def result_of(request: Request, matrix: npt.NDArray[np.float32], origin: dict[st
     rows = np.flatnonzero(matrix.any(axis=1))
     if not len(rows):
         raise X2StaticError(f"{cache.path}: none of the {len(request.words)} words of the vocabulary has a vector")
-    common = {
-        "teacher": cache.manifest.teacher,
-        "layer": request.config.layer,
-        "precision": precision_of(request),
-        "words_left_out": len(matrix) - len(rows),
-    }
+    read = {"teacher": cache.manifest.teacher, "layer": request.config.layer, "precision": precision_of(request)}
+    origin = {**read, "words_left_out": len(matrix) - len(rows), **origin}
     chosen = matrix if len(rows) == len(matrix) else matrix[rows]
-    return Result([request.words[row] for row in rows], request.counts[rows], chosen, common | origin)
+    return Result([request.words[row] for row in rows], request.counts[rows], chosen, origin)

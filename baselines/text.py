@@ -78,10 +78,8 @@ def write_text(request: Request, longest_line: int = LONGEST_LINE) -> Text:
 
 def _refuse_white_space(words: list[str]) -> None:
     if white := [word for word in words if not word or WHITE.search(word)]:
-        raise X2StaticError(
-            f"the vocabulary holds the word {white[0]!r}: gensim's reader ends words at white space; leave such words "
-            "out by a --vocab file"
-        )
+        why = "gensim's reader ends words at white space; leave such words out by a --vocab file"
+        raise X2StaticError(f"the vocabulary holds the word {white[0]!r}: {why}")
 
 
 def _from_cache(request: Request, file: Path, out: BinaryIO, longest: int) -> Text:

@@ -49,13 +49,10 @@ def make(request: Request) -> Result:
         case "fasttext":
             model = models.FastText(sg=1, window=config.window, min_n=SHORTEST, max_n=LONGEST, bucket=1, **arguments)
         case "sent2vec":
-            model = models.Word2Vec(
-                sg=0, cbow_mean=1, window=text.longest, shrink_windows=False, ns_exponent=0.5, **arguments
-            )
-            origin = {
-                "window": text.longest,
-                "missing": ["word n-grams and their dropout", "subsampling of targets alone"],
-            }
+            whole_lines = {"window": text.longest, "shrink_windows": False}
+            model = models.Word2Vec(sg=0, cbow_mean=1, ns_exponent=0.5, **whole_lines, **arguments)
+            missing = ["word n-grams and their dropout", "subsampling of targets alone"]
+            origin = {"window": text.longest, "missing": missing}
         case _:
             model = models.Word2Vec(sg=int(config.name == "skipgram"), cbow_mean=1, window=config.window, **arguments)
     model.build_vocab_from_freq(dict(zip(text.words, text.counts.tolist(), strict=True)), corpus_count=text.n_lines)
@@ -68,12 +65,8 @@ def make(request: Request) -> Result:
         logger.info("%d threads: gensim is reproducible with --threads 1 alone", model.workers)
     # Not in the main thread: Ctrl-C ends the process while gensim's threads still run, see pipeline/cli.py.
     in_background(lambda: _train(model, text, request.report)).result()
-    origin |= text.origin | {
-        "library": "gensim",
-        "learning_rate": model.alpha,
-        "threads": model.workers,
-        "reproducible": model.workers == 1,
-    }
+    origin |= text.origin | {"library": "gensim", "learning_rate": model.alpha}
+    origin |= {"threads": model.workers, "reproducible": model.workers == 1}
     return Result(text.words, text.counts, np.asarray(model.wv.vectors, np.float32), origin, text.segmentation)
 
 
