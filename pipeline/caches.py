@@ -4,7 +4,6 @@ Shards are linked or copied whole; a call that is killed can be made again.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +23,17 @@ from x2static.schemas.encoding import differences
 from x2static.schemas.manifest import Marker, Plan, UnitSample
 from x2static.schemas.shard import MARKER, Shard, shard_name, staged_folder
 
-# What may differ between plans of the same text: names and places on the machines that they were made on.
-NO_CONTENT = {"corpus", "seen", "licence"}
-
-# By number: the shard that the files come from, and the marker that they get.
-Shards = dict[int, tuple[Shard, Marker]]
+Shards = dict[int, tuple[Shard, Marker]]  # by number: the shard that the files come from, and the marker that they get
 
 
-@dataclass(frozen=True)
 class Group:
     """Caches of the same plans: parts of one cache, which keep the numbers of their shards."""
 
-    caches: list[Cache]  # in the order given
-    plans: list[Plan]  # those of the first
-    shards: dict[int, Shard]  # of all of them, by number
-
-    @property
-    def name(self) -> str:
-        """The folders, for errors."""
-        return ", ".join(str(cache.path) for cache in self.caches)
-
-    @property
-    def n_shards(self) -> int:
-        """How many shards the plans ask for."""
-        return sum(len(plan.units) for plan in self.plans)
+    def __init__(self, plans: list[Plan]) -> None:
+        self.plans = plans  # those of the first
+        self.n_shards = sum(len(plan.units) for plan in plans)  # that the plans ask for
+        self.folders: list[str] = []  # of the caches, in the order given
+        self.shards: dict[int, Shard] = {}  # of all of them, by number
 
     def add(self, cache: Cache) -> None:
         """Add the shards of a cache; refuse one that no plan asks for, or that is there already with other bytes."""
@@ -67,7 +53,7 @@ class Group:
                 )
             if len(known.marker.pools) < len(marker.pools):
                 self.shards[index] = shard
-        self.caches.append(cache)
+        self.folders.append(str(cache.path))
 
 
 def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = silent) -> dict[str, Any]:
@@ -93,13 +79,11 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     of_contents: dict[bytes, Group] = {}
     for cache in [first, *others]:
         plans = cache.plans()
-        of_contents.setdefault(canonical_json(_contents(plans)), Group([], plans, {})).add(cache)
-    groups = list(of_contents.values())
-    _check_corpora(groups)
-    plans = []
+        of_contents.setdefault(canonical_json(_contents(plans)), Group(plans)).add(cache)
+    _check_corpora(of_contents.values())
+    plans, begin = [], 0
     shards: Shards = {}
-    begin = 0
-    for group in groups:
+    for group in of_contents.values():
         for index, shard in group.shards.items():
             marker = shard.marker.model_copy(update={"plan": shard.marker.plan + len(plans)})
             shards[begin + index] = (shard, marker)
@@ -108,7 +92,7 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     return _write(out, first, plans, shards, copy, report)
 
 
-def _check_corpora(groups: list[Group]) -> None:
+def _check_corpora(groups: Iterable[Group]) -> None:
     """Refuse a corpus that two groups hold, with the fields in which the two plans differ, and both values."""
     known: dict[bytes, tuple[Group, Plan]] = {}
     for group in groups:
@@ -117,14 +101,12 @@ def _check_corpora(groups: list[Group]) -> None:
             if other is group:
                 continue
             ours, theirs = _contents([other_plan, plan])
-            values = []
-            for name in ours:
-                if ours[name] != theirs[name]:
-                    show = len if name == "units" else repr
-                    values.append(f"{name}: {show(ours[name])} != {show(theirs[name])}")
+            forms = {name: len if name == "units" else repr for name in ours if ours[name] != theirs[name]}
+            values = [f"{name}: {show(ours[name])} != {show(theirs[name])}" for name, show in forms.items()]
             raise X2StaticError(
-                f"{other.name} and {group.name} hold the same corpus ({plan.corpus}), and are no parts of one cache "
-                f"({'; '.join(values) or 'another number of plans'}); it would count twice, leave one of them out"
+                f"{', '.join(other.folders)} and {', '.join(group.folders)} hold the same corpus ({plan.corpus}), and "
+                f"are no parts of one cache ({'; '.join(values) or 'another number of plans'}); it would count twice, "
+                "leave one of them out"
             )
 
 
@@ -240,4 +222,4 @@ def _sound_markers(cache: Cache) -> dict[int, Marker]:
 
 def _contents(plans: Iterable[Plan]) -> list[dict[str, Any]]:
     """Return plans without the names and places that differ from machine to machine."""
-    return [plan.model_dump(mode="json", exclude=NO_CONTENT) for plan in plans]
+    return [plan.model_dump(mode="json", exclude={"corpus", "seen", "licence"}) for plan in plans]

@@ -4,6 +4,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
@@ -32,21 +33,15 @@ def common(command: Command) -> Command:
     """Give a command its context, and the options --config, --json and --debug."""
     line = "A TOML file; every option is also a key of it. Options on the command line win."
     config = click.option("--config", type=FOLDER, is_eager=True, expose_value=False, callback=_read_config, help=line)
-    json_line = _switch("--json", "Print one JSON object on the last line of stdout.")
-    debug = _switch("--debug", "Show the traceback of an error.")
-    decorators: list[Callable[[Any], Any]] = [click.pass_context, config, json_line, debug]
-    for decorator in decorators:
-        command = decorator(command)
-    return command
+    switch = partial(click.option, is_flag=True, expose_value=False, callback=_keep)
+    json_line = switch("--json", help="Print one JSON object on the last line of stdout.")
+    debug = switch("--debug", help="Show the traceback of an error.")
+    return debug(json_line(config(click.pass_context(command))))
 
 
-def _switch(name: str, help: str) -> Callable[[Command], Command]:  # noqa: A002
-    """Return an option that is a field of the Shell."""
-
-    def keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-        setattr(context.ensure_object(Shell), str(parameter.name), value)
-
-    return click.option(name, is_flag=True, expose_value=False, callback=keep, help=help)
+def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Set the field of the Shell that an option is called after."""
+    setattr(context.ensure_object(Shell), str(parameter.name), value)
 
 
 def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -55,15 +50,14 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise click.UsageError(f"--config {path}: {error.strerror}", context) from error
+        raise click.UsageError(f"--config {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--config {path}: not valid TOML: {error}", context) from error
+        raise click.UsageError(f"--config {path}: not valid TOML: {error}") from error
     known = {str(parameter.name): parameter for parameter in context.command.params if parameter.name != "config"}
     defaults = {name.replace("-", "_"): value for name, value in values.items()}
     if unknown := sorted(defaults.keys() - known):
-        raise click.UsageError(
-            f"--config {path}: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(known))}", context
-        )
+        keys = f"the keys are {', '.join(sorted(known))}"
+        raise click.UsageError(f"--config {path}: unknown key {', '.join(unknown)}; {keys}")
     for name, value in defaults.items():
         if getattr(known[name], "multiple", False) and isinstance(value, str):
             defaults[name] = [value]  # one corpus needs no list
@@ -87,12 +81,10 @@ def option(model: type[BaseModel], field: str, help: str, **extra: Any) -> Calla
     `extra` is passed on to click. The field `continue_run` is --continue, a word that Python has taken.
     """
     name, info = field.removesuffix("_run"), model.model_fields[field]
-    required = info.is_required()
-    attributes: dict[str, Any] = {"required": required, "help": help, **_type(info.annotation)}
-    if not required and info.annotation is bool:
-        attributes["default"] = info.default
-    elif not required:
-        attributes |= {"default": info.default, "show_default": info.default is not None}
+    attributes: dict[str, Any] = {"required": info.is_required(), "help": help, **_type(info.annotation)}
+    if not info.is_required():
+        shown = {} if info.annotation is bool else {"show_default": info.default is not None}
+        attributes |= {"default": info.default, **shown}
     return click.option("--" + name.replace("_", "-"), name, **(attributes | extra))
 
 
@@ -124,7 +116,7 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
         for item in error.errors():
             value = item["input"] if isinstance(item["input"], str) else json.dumps(item["input"], default=str)
             lines.append(f"--{str(item['loc'][0]).replace('_', '-')} {value}: {item['msg'].lower()}")
-        raise click.UsageError("; ".join(lines), click.get_current_context()) from error
+        raise click.UsageError("; ".join(lines)) from error
 
 
 def finish(context: click.Context, result: dict[str, Any], *lines: str) -> None:

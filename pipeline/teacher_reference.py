@@ -63,24 +63,16 @@ class TaskFigures:
     covered: int | None = None
     total: int | None = None  # all pairs; None likewise
 
-    @property
-    def share(self) -> float | None:
-        """The static vectors' figure over the teacher's; None where one is missing, or the teacher's is not above 0."""
-        return self._share_of(self.teacher)
-
-    @property
-    def share_of_fine_tuned(self) -> float | None:
-        """The static vectors' figure over that of the teacher fine-tuned, if it was; None likewise."""
-        return self._share_of(self.fine_tuned or {})
-
-    def _share_of(self, other: Result) -> float | None:
-        static, teacher = self.static[self.measure], other.get(self.measure)
+    def share_of(self, other: Result | None) -> float | None:
+        """Return the static vectors' figure over the teacher's; None where one is missing, or his is not above 0."""
+        static, teacher = self.static[self.measure], (other or {}).get(self.measure)
         return static / teacher if static is not None and teacher is not None and teacher > 0 else None
 
     def figures(self) -> Result:
         """Return all of it, as JSON has it."""
-        names = ("teacher", "fine_tuned", "static", "share", "share_of_fine_tuned", "covered", "total")
-        return {name: getattr(self, name) for name in names}
+        figures = {"teacher": self.teacher, "fine_tuned": self.fine_tuned, "static": self.static}
+        shares = {"share": self.share_of(self.teacher), "share_of_fine_tuned": self.share_of(self.fine_tuned)}
+        return figures | shares | {"covered": self.covered, "total": self.total}
 
 
 @dataclass(frozen=True)

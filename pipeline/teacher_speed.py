@@ -49,9 +49,9 @@ def measure(measurement: Measurement, rounds: int = 3, report: Report = silent) 
     precision, _ = pick_precision(measurement.precision, None, torch.device("cpu"))
     rates: dict[str, list[float]] = {"static": [], "teacher": []}
     for turn in range(2 * rounds):
-        name, work = (("static", static_rate), ("teacher", teacher_rate))[turn % 2]
+        name = ("static", "teacher")[turn % 2]
         report(Progress(turn, 2 * rounds, "measurements", name))
-        rates[name].append(alone(work, measurement))
+        rates[name].append(alone(rate, name, measurement))
     report(Progress(2 * rounds, 2 * rounds, "measurements"))
     static, teacher = median(rates["static"]), median(rates["teacher"])
     figures: dict[str, Any] = {"sentences": len(measurement.sentences), "cores": 1, "precision": precision}
@@ -68,27 +68,20 @@ def machine() -> dict[str, Any]:
     return {"processor": next(names, processor), "cores": os.cpu_count(), "threads": THREADS}
 
 
-def static_rate(measurement: Measurement) -> float:
-    """Return how many sentences a second averaged static vectors are made of, on one core."""
+def rate(name: str, measurement: Measurement) -> float:
+    """Return how many sentences a second averaged "static" vectors are made of, or the "teacher" reads, on one core."""
     stay_on_one_core()
-    return _rate(WordVectors.load(measurement.vectors).encode, measurement)
+    encode: Callable[[list[str]], Any]
+    if name == "static":
+        encode = WordVectors.load(measurement.vectors).encode
+    else:
+        import torch
 
+        from x2static.baselines.teacher import TeacherSentences
 
-def teacher_rate(measurement: Measurement) -> float:
-    """Return how many sentences a second the teacher reads, on one core."""
-    stay_on_one_core()
-    import torch
-
-    from x2static.baselines.teacher import TeacherSentences
-
-    torch.set_num_threads(THREADS)
-    sentences = TeacherSentences.load(
-        measurement.model, "cpu", measurement.precision, trust_remote_code=measurement.trust_remote_code
-    )
-    return _rate(sentences.encode, measurement)
-
-
-def _rate(encode: Callable[[list[str]], Any], measurement: Measurement) -> float:
+        torch.set_num_threads(THREADS)
+        settings = {"precision": measurement.precision, "trust_remote_code": measurement.trust_remote_code}
+        encode = TeacherSentences.load(measurement.model, "cpu", **settings).encode
     encode(measurement.sentences[:WARM])
     done, seconds = 0, 0.0
     started = time.perf_counter()

@@ -53,8 +53,7 @@ class ProgressLine:
     """A progress bar on a terminal; elsewhere a plain line every ten seconds and one at the end."""
 
     def __init__(self, title: str) -> None:
-        """Wait for the first report; the title says in a word what is being done."""
-        self.title = title
+        self.title = title  # what is being done, in a word
         self._bar: tqdm | None = None
         self._first: Progress | None = None
         self._latest: Progress | None = None
@@ -62,11 +61,9 @@ class ProgressLine:
         self._started = self._shown = time.monotonic()
 
     def __enter__(self) -> "ProgressLine":
-        """Return this."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Leave the last state standing."""
         if self._bar is not None:
             self._bar.close()
         elif self._latest is not None and kind is None and self._latest not in (self._first, self._last_line):
@@ -76,16 +73,13 @@ class ProgressLine:
         """Take a report."""
         self._first = self._first or progress
         self._latest = progress
-        if sys.stderr.isatty():
-            self._draw(progress)
-        elif time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
-            self._show(progress)
-
-    def _draw(self, progress: Progress) -> None:
+        if not sys.stderr.isatty():
+            if time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+                self._show(progress)
+            return
         if self._bar is None:
-            self._bar = tqdm(
-                total=progress.total, initial=progress.done, desc=self.title, unit=" " + progress.unit, file=sys.stderr
-            )
+            counts = {"total": progress.total, "initial": progress.done, "unit": f" {progress.unit}"}
+            self._bar = tqdm(desc=self.title, file=sys.stderr, **counts)
         self._bar.total = progress.total  # an estimate gets better on the way
         self._bar.set_postfix_str(progress.detail, refresh=False)
         self._bar.update(progress.done - self._bar.n)
@@ -97,8 +91,7 @@ class ProgressLine:
         position = f"{self.title}: {progress.done:,}"
         if progress.total:
             position += f" of {'about ' if progress.about else ''}{progress.total:,}"
-        position += f" {progress.unit}"
-        parts = [position, f"{duration(seconds)} so far"]
+        parts = [f"{position} {progress.unit}", f"{duration(seconds)} so far"]
         if progress.total:
             parts[0] += f" ({progress.done / progress.total:.0%})"
             if done_now > 0 and progress.done < progress.total:
@@ -108,12 +101,10 @@ class ProgressLine:
 
 def duration(seconds: float) -> str:
     """Return a time for people: "42 s", "3 min 05 s", "2 h 10 min"."""
-    whole = round(seconds)
-    if whole < 60:
+    minutes, whole = divmod(round(seconds), 60)
+    if not minutes:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{minutes} min {whole:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def size(n_bytes: float) -> str:

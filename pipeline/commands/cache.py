@@ -33,35 +33,27 @@ def info(context: click.Context, folder: Path) -> None:
     committed, damaged = opened.committed()
     markers, plans, missing = list(committed.values()), opened.plans(), opened.missing()
     manifest, encoding = opened.manifest, opened.manifest.encoding
-    figures: dict[str, Any] = {
-        "teacher": manifest.teacher,
-        "fingerprint": manifest.fingerprint,
-        "corpora": list(dict.fromkeys(plan.corpus for plan in plans)),
-        "sampled": [str(sampled) for sampled in plans[0].sampled] if plans else [],
-        "shards": len(markers),
-        "damaged": list(damaged.values()),
-        "missing": missing,
-        "complete": not missing,
-        **totals(markers),
-        "cache_bytes": folder_bytes(folder),
-        "free_bytes": shutil.disk_usage(folder).free,
-        "encoding": encoding.model_dump(),
-        "pools": dict(sorted(Counter(name for marker in markers for name in marker.pools).items())),
-    }
+    corpora = list(dict.fromkeys(plan.corpus for plan in plans))
+    sampled = [str(taken) for taken in plans[0].sampled] if plans else []
+    pools = dict(sorted(Counter(name for marker in markers for name in marker.pools).items()))
+    figures: dict[str, Any] = {"teacher": manifest.teacher, "fingerprint": manifest.fingerprint, "corpora": corpora}
+    figures |= {"sampled": sampled, "shards": len(markers), "damaged": list(damaged.values()), "missing": missing}
+    figures |= {"complete": not missing, **totals(markers), "cache_bytes": folder_bytes(folder)}
+    figures |= {"free_bytes": shutil.disk_usage(folder).free, "encoding": encoding.model_dump(), "pools": pools}
     done = "complete" if not missing else f"not complete ({len(missing):,} to do)"
+    read = f"{encoding.dim} dimensions, {encoding.precision}, windows of {encoding.window} pieces"
     lines = [
-        f"teacher     {manifest.teacher}, {encoding.dim} dimensions, {encoding.precision}, "
-        f"windows of {encoding.window} pieces",
+        f"teacher     {manifest.teacher}, {read}",
         f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),
-        f"corpus      {', '.join(figures['corpora'])}",
-        *(f"sample      {sampled} of a larger cache" for sampled in figures["sampled"]),
+        f"corpus      {', '.join(corpora)}",
+        *(f"sample      {taken} of a larger cache" for taken in sampled),
         f"shards      {len(markers):,}, {done}",
         f"paragraphs  {figures['paragraphs']:,} kept",
         f"contexts    {figures['contexts']:,}, {encoding.dtype}",
         f"words       {figures['words']:,}",
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {manifest.fingerprint}",
-        *(f"pool        {name}, of {count:,} shards" for name, count in figures["pools"].items()),
+        *(f"pool        {name}, of {count:,} shards" for name, count in pools.items()),
         *([f"missing     {_ranges(missing)}"] if missing else []),
         *(f"damaged     {reason}" for reason in damaged.values()),
     ]
@@ -148,7 +140,7 @@ def sample(context: click.Context, source: Path, out: Path, every: int | None, f
     Run the same command again to go on where it stopped.
     """
     if (every is None) == (first is None):
-        raise click.UsageError("give one of --every and --first", context)
+        raise click.UsageError("give one of --every and --first")
     from x2static.pipeline.caches import sample as run
 
     units = UnitSample(kind="first", n=first) if first is not None else UnitSample(kind="every", n=every or 1)
@@ -157,10 +149,8 @@ def sample(context: click.Context, source: Path, out: Path, every: int | None, f
 
 
 def _finish_derived(context: click.Context, out: Path, figures: dict[str, Any]) -> None:
-    line = (
-        f"{out}: {figures['shards']:,} shards ({figures['shards_resumed']:,} were there, "
-        f"{figures['shards_linked']:,} linked, {figures['shards_copied']:,} copied), "
-        f"{figures['contexts']:,} contexts, {figures['words']:,} words, {size(figures['cache_bytes'])}, "
-        + ("complete" if figures["complete"] else f"not complete: `x2static cache info {out}` says what is missing")
-    )
-    finish(context, figures, line)
+    resumed, linked, copied = (figures[f"shards_{become}"] for become in ("resumed", "linked", "copied"))
+    shards = f"{figures['shards']:,} shards ({resumed:,} were there, {linked:,} linked, {copied:,} copied)"
+    held = f"{figures['contexts']:,} contexts, {figures['words']:,} words, {size(figures['cache_bytes'])}"
+    done = "complete" if figures["complete"] else f"not complete: `x2static cache info {out}` says what is missing"
+    finish(context, figures, f"{out}: {shards}, {held}, {done}")

@@ -22,14 +22,14 @@ from x2static.schemas.baseline import METHODS
 if TYPE_CHECKING:
     from x2static.pipeline.compare.comparison import Comparison
 
+BASELINES = f"all, none, or some of {', '.join(COMPARED)}"
+
 
 @click.command()
 @click.argument("runs", type=FOLDER, nargs=-1)
 @option(CompareConfig, "cache", "Cache that all methods learn from.")
 @option(CompareConfig, "out", "Folder of the comparison.")
-@click.option(
-    "--baselines", default="all", show_default=True, help=f"all, none, or some of {', '.join(COMPARED)}, with commas."
-)
+@click.option("--baselines", default="all", show_default=True, help=f"{BASELINES}, with commas.")
 @option(CompareConfig, "seeds", "Seeds of X2Static and of skip-gram; one for the rest.")
 @click.option("--layers", default="last", show_default=True, help="Layers of ase, with commas.")
 @option(CompareConfig, "only", "Work on this part alone; may be given several times.")
@@ -71,12 +71,11 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
         report.write(config.out, results)
     seconds = time.monotonic() - started
     n_tables = len(report.figures) + len(report.neighbours)
-    click.echo(f"{config.out / 'compare.html'}: {n_tables} tables, in {duration(seconds)}")
+    line = f"{config.out / 'compare.html'}: {n_tables} tables, in {duration(seconds)}"
     tables = {figures.name: figures.values() for figures in report.figures}
-    finish(context, {"tables": tables, "failures": comparison.failures, "seconds": round(seconds, 3)})
+    finish(context, {"tables": tables, "failures": comparison.failures, "seconds": round(seconds, 3)}, line)
     if comparison.failures:
-        names = ", ".join(comparison.failures)
-        what = f"{len(comparison.failures)} of the steps failed: {names}"
+        what = f"{len(comparison.failures)} of the steps failed: {', '.join(comparison.failures)}"
         raise X2StaticError(f"{config.out}: {what}; the page says why, the same command tries them again")
 
 
@@ -89,19 +88,14 @@ def _config(context: click.Context, values: dict[str, Any], no_classification: b
             lists[name] = tuple(dict.fromkeys(part for part in parts if part))
     baselines = set(lists["baselines"])
     if not baselines <= {*COMPARED, "all", "none"} or (len(baselines) > 1 and baselines & {"all", "none"}):
-        raise click.UsageError(
-            f"--baselines {values['baselines']}: give all, none, or some of {', '.join(COMPARED)}; vectors from "
-            "elsewhere are made by `x2static baseline load` and given as a RUN",
-            context,
-        )
+        elsewhere = "vectors from elsewhere are made by `x2static baseline load` and given as a RUN"
+        raise click.UsageError(f"--baselines {values['baselines']}: give {BASELINES}; {elsewhere}")
     lists["baselines"] = {"all": COMPARED, "none": ()}.get(values["baselines"], lists["baselines"])
     config = build(CompareConfig, {**given(context, values), **lists, "classification": not no_classification})
     if config.cache is None and (config.baselines or not config.runs):
-        raise click.UsageError(
-            "give --cache, from which methods are made; or finished runs and --baselines none", context
-        )
+        raise click.UsageError("give --cache, from which methods are made; or finished runs and --baselines none")
     if no_classification and "table4" in config.only:
-        raise click.UsageError("--only table4 is classification, which --no-classification leaves out", context)
+        raise click.UsageError("--only table4 is classification, which --no-classification leaves out")
     return config
 
 

@@ -35,7 +35,7 @@ def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | Non
 
     What is there already is left as it is.
     """
-    chosen, folder = _chosen(context, names), to or data_folder()
+    chosen, folder = _chosen(names), to or data_folder()
     states: dict[str, str] = {}
     refused: dict[str, str] = {}
     with only_writer(folder, "data folder"):
@@ -60,13 +60,12 @@ def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | Non
     click.echo(f"now: x2static evaluate VECTORS --data {shlex.quote(str(folder))}", err=True)
 
 
-def _chosen(context: click.Context, names: tuple[str, ...]) -> list[DataSet]:
+def _chosen(names: tuple[str, ...]) -> list[DataSet]:
     """Return the sets of these names, each once; all where there is none, or "all". Refuse a name that is unknown."""
     known = {name.lower(): data_set for name, data_set in SETS.items()}
     wanted = dict.fromkeys(name.lower() for name in names)
     if unknown := [name for name in names if name.lower() not in {*known, "all"}]:
-        what = f"no data set is called {', '.join(unknown)}"
-        raise click.UsageError(f"{what}; there are {', '.join(SETS)}, and all", context)
+        raise click.UsageError(f"no data set is called {', '.join(unknown)}; there are {', '.join(SETS)}, and all")
     return list(SETS.values()) if not wanted or "all" in wanted else [known[name] for name in wanted]
 
 
@@ -82,19 +81,12 @@ def list_command(context: click.Context, to: Path | None) -> None:
     sets = {}
     names, tasks = max(map(len, SETS)), max(len(data_set.task) for data_set in SETS.values())
     for name, data_set in SETS.items():
-        there = is_there(folder, data_set)
-        sets[name] = {
-            "task": data_set.task,
-            "about": data_set.about,
-            "licence": data_set.licence,
-            "bytes": data_set.n_bytes,
-            "sources": [file.url for file in data_set.files],
-            "there": there,
-        }
-        state = "there" if there else "-"
-        shown = f"{name:{names}}  {data_set.task:{tasks}}  {size(data_set.n_bytes):>8}  {state:5}"
+        about = {key: getattr(data_set, key) for key in ("task", "about", "licence")}
+        sources, there = [file.url for file in data_set.files], is_there(folder, data_set)
+        sets[name] = {**about, "bytes": data_set.n_bytes, "sources": sources, "there": there}
+        shown = f"{name:{names}}  {data_set.task:{tasks}}  {size(data_set.n_bytes):>8}  {'there' if there else '-':5}"
         click.echo(f"{shown}  {data_set.licence}")
-    n_there = sum(bool(known["there"]) for known in sets.values())
+    n_there = sum(known["there"] for known in sets.values())
     last = f"{n_there} of {len(SETS)} are in {folder}; x2static data fetch NAME... gets the others"
     finish(context, {"folder": str(folder), "sets": sets}, last)
 

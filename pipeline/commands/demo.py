@@ -22,9 +22,8 @@ def encode_config(folder: Path) -> EncodeConfig:
 
 def train_config(folder: Path) -> TrainConfig:
     """Return the demo's stage two, chosen by measuring on half a million words (docs/LOG.md, 2026-11-21)."""
-    return TrainConfig(
-        cache=folder / "cache", out=folder / "vectors", objective="closed-form", transform="whiten", min_count=3
-    )
+    cache, out = folder / "cache", folder / "vectors"
+    return TrainConfig(cache=cache, out=out, objective="closed-form", transform="whiten", min_count=3)
 
 
 @click.command()

@@ -101,25 +101,20 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
 
         figures = estimate(config, pools)
         about = "" if figures["paragraphs_counted"] else "about "
-        finish(
-            context,
-            figures,
+        lines = [
             f"units          {figures['units']:,} ({figures['units_left']:,} to do)",
             f"paragraphs     {about}{figures['paragraphs']:,}",
             f"sentences      {figures['sentences']:,}",
             f"teacher tokens {figures['teacher_tokens']:,} ({figures['tokens_per_second']:,.0f} a second here)",
             f"time           {duration(figures['seconds'])}",
             f"cache          {size(figures['cache_bytes'])}, free {size(figures['free_bytes'])}",
-        )
+        ]
+        finish(context, figures, *lines)
         return
     from x2static.stage1_encode.encode import encode as run
 
     with ProgressLine("encode") as report:
         result = run(config, report, pools, find_engine(engine, config, pools))
-    finish(
-        context,
-        result,
-        f"{config.cache}: {result['shards']:,} shards ({result['shards_resumed']:,} were there), "
-        f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}, "
-        f"in {duration(result['seconds'])}",
-    )
+    shards = f"{result['shards']:,} shards ({result['shards_resumed']:,} were there)"
+    held = f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}"
+    finish(context, result, f"{config.cache}: {shards}, {held}, in {duration(result['seconds'])}")

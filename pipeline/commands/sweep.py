@@ -46,9 +46,9 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         grid, space = parse_grid(values["param"]), sweeps.load_space(values["space"]) if values["space"] else None
         fixed = _fixed(context, values, list(space or grid))
     except WrongGrid as error:
-        raise click.UsageError(str(error), context) from error
+        raise click.UsageError(str(error)) from error
     if (space is None) == (not grid):
-        raise click.UsageError("give either -p NAME=V1,V2 (once or more) or --space FILE", context)
+        raise click.UsageError("give either -p NAME=V1,V2 (once or more) or --space FILE")
     require("train", "sweep")
     from x2static.pipeline.sweeps.results import Ranking
     from x2static.pipeline.sweeps.sweep import Sweep

@@ -24,18 +24,15 @@ from x2static.schemas.vectors import WordVectors
 if TYPE_CHECKING:
     from x2static.pipeline.teacher_reference import Comparison, TaskFigures
 
+PAIRS = "A file of sentence<TAB>sentence<TAB>score, too. May be given several times."
+
 
 @click.command()
 @click.argument("vectors", type=FOLDER)
 @click.option("--model", default="demo", show_default=True, help="The teacher: a folder, an id on the hub, or demo.")
 @click.option("--data", type=FOLDER, help="A folder of classification tasks.")
 @click.option("--tasks", multiple=True, help="Only this task. May be given several times, or with commas.")
-@click.option(
-    "--pairs",
-    type=FOLDER,
-    multiple=True,
-    help="A file of sentence<TAB>sentence<TAB>score, too. May be given several times.",
-)
+@click.option("--pairs", type=FOLDER, multiple=True, help=PAIRS)
 @click.option("--out", type=FOLDER, help="Folder that keeps each result, to go on after a kill.")
 @click.option("--fine-tune", is_flag=True, help="Fine-tune the teacher on each task, too (minutes to hours).")
 @click.option("--speed", is_flag=True, help="Time both on one core (half a minute).")
@@ -54,7 +51,7 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     Both get the same linear classifier, on one vector a sentence: the mean of its words' vectors, and the mean of the
     teacher's last layer.
     """
-    _refuse_unused(context, values)
+    _refuse_unused(values)
     require("encode")
     if values["pairs"]:
         require_modules("evaluate", "scipy")
@@ -70,11 +67,11 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     if rows:
         click.echo(table_of(rows).terminal())
         # Shares of accuracies and of correlations have no common mean.
-        shares = {
-            measure: known_mean([row.share for row in rows if row.measure == measure])
-            for measure in dict.fromkeys(row.measure for row in rows)
-        }
-        result |= {"tasks": {row.task: row.figures() for row in rows}, "share": shares}
+        shares: dict[str, list[float | None]] = {}
+        for row in rows:
+            shares.setdefault(row.measure, []).append(row.share_of(row.teacher))
+        means = {measure: known_mean(of_measure) for measure, of_measure in shares.items()}
+        result |= {"tasks": {row.task: row.figures() for row in rows}, "share": means}
     if values["speed"]:
         sentences = sentences or teacher_speed.sample(comparison.test_texts(tasks), values["seed"])
         result["speed"] = speed = _speed(vectors, comparison, values, sentences)
@@ -85,17 +82,17 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     finish(context, result)
 
 
-def _refuse_unused(context: click.Context, values: dict[str, Any]) -> None:
+def _refuse_unused(values: dict[str, Any]) -> None:
     """Refuse options that lack another one. Raises click.UsageError: the option, and what to give."""
     if values["data"] is None and not values["pairs"] and not values["text"]:
-        raise click.UsageError("give --data a folder of classification tasks, --pairs, or --speed --text FILE", context)
+        raise click.UsageError("give --data a folder of classification tasks, --pairs, or --speed --text FILE")
     if values["speed"] and values["data"] is None and not values["text"]:
-        raise click.UsageError("--speed needs sentences; give --text FILE, or --data", context)
+        raise click.UsageError("--speed needs sentences; give --text FILE, or --data")
     if values["text"] and not values["speed"]:
-        raise click.UsageError("--text holds the sentences for --speed; give both", context)
+        raise click.UsageError("--text holds the sentences for --speed; give both")
     for name in ("fine_tune", "tasks"):
         if values[name] and values["data"] is None:
-            raise click.UsageError(f"--{name.replace('_', '-')} is for classification; give --data, too", context)
+            raise click.UsageError(f"--{name.replace('_', '-')} is for classification; give --data, too")
 
 
 def _pairs(values: dict[str, Any], tasks: list[str] | None) -> dict[str, list[Pair]]:
@@ -117,9 +114,8 @@ def _comparison(vectors: Path, values: dict[str, Any]) -> "Comparison":
     from x2static.baselines.teacher import TeacherSentences
     from x2static.pipeline.teacher_reference import Comparison
 
-    sentences = TeacherSentences.load(
-        values["model"], values["device"], values["precision"], trust_remote_code=values["trust_remote_code"]
-    )
+    settings = {name: values[name] for name in ("model", "device", "precision", "trust_remote_code")}
+    sentences = TeacherSentences.load(**settings)
     tuning = FineTuning(seed=values["seed"]) if values["fine_tune"] else None
     return Comparison(loaded, sentences, values["data"], values["out"], tuning, values["seed"])
 
@@ -148,8 +144,8 @@ def table_of(rows: "list[TaskFigures]") -> Table:
     for row in rows:
         title = row.task if row.total is None else f"{row.task} ({row.covered}/{row.total})"
         tuned = row.fine_tuned[row.measure] if row.fine_tuned else None
-        numbers = [row.teacher[row.measure], row.static[row.measure], row.share, tuned, row.share_of_fine_tuned]
-        lines.append((title, row.measure, numbers))
+        numbers = [row.teacher[row.measure], row.static[row.measure], row.share_of(row.teacher)]
+        lines.append((title, row.measure, [*numbers, tuned, row.share_of(row.fine_tuned)]))
     for measure in dict.fromkeys(row.measure for row in rows):
         alike = [numbers for _, of_line, numbers in lines if of_line == measure]
         if len(alike) > 1:
