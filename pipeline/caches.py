@@ -1,7 +1,4 @@
-"""Caches made of caches: joined, or sampled, to try settings on and to draw quality against the size of the corpus.
-
-Shards are linked or copied whole; a call that is killed can be made again.
-"""
+"""Caches made of caches, of whole shards: joined, or sampled; a call that is killed can be made again."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -125,10 +122,9 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
     if not chosen or chosen[-1] >= n_units:
         raise X2StaticError(f"{cache.path}: it has {n_units} units; --{taken.kind} {taken.n} asks for more")
     if missing := [index for index in chosen if index not in markers]:
-        raise X2StaticError(
-            f"{cache.path}: of the units that the sample takes, {len(missing)} are missing (the first is "
-            f"{shard_name(missing[0])}); finish `x2static encode`, or take the --first {missing[0]} units"
-        )
+        what = f"of the units that the sample takes, {len(missing)} are missing (the first is {shard_name(missing[0])})"
+        finish = f"finish `x2static encode`, or take the --first {missing[0]} units"
+        raise X2StaticError(f"{cache.path}: {what}; {finish}")
     cut: list[Plan] = []
     shards: Shards = {}
     for plan, places in zip(plans, plan_shards(plans), strict=True):
@@ -144,13 +140,12 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
 
 
 def _write(folder: Path, like: Cache, plans: list[Plan], shards: Shards, copy: bool, report: Report) -> dict[str, Any]:
-    """Write a cache like another one, of other plans and shards; what an earlier call wrote stays.
+    """Write a cache like another one, of other plans and shards; what an earlier call for the same wrote stays.
 
-    The folder is new, empty, or what an earlier call for the same left or made. Every file is hashed before it is
-    taken, so damage does not spread; it is linked where the file system can do that and `copy` is false. `report` is
-    called with the progress in shards. Returned are shards, shards_resumed, shards_linked, shards_copied, complete,
-    paragraphs, contexts, words, teacher_tokens and cache_bytes. Raises X2StaticError: the folder holds something else,
-    or a shard of an input is damaged; what is written stays.
+    Every file is hashed before it is taken, so damage does not spread; it is linked where the file system can do that
+    and `copy` is false. Returned are shards, shards_resumed, shards_linked, shards_copied, complete, paragraphs,
+    contexts, words, teacher_tokens and cache_bytes. Raises X2StaticError: the folder holds something else, or a shard
+    of an input is damaged; what is written stays.
     """
     if not may_become_cache(folder):
         cache = Cache.open(folder)
@@ -172,15 +167,10 @@ def _write(folder: Path, like: Cache, plans: list[Plan], shards: Shards, copy: b
                 n_linked += _place(cache.shards_folder, index, shard, marker, copy)
                 markers[index] = marker
             report(Progress(len(markers), n_total, "shards"))
-    return {
-        "shards": len(markers),
-        "shards_resumed": len(resumed),
-        "shards_linked": n_linked,
-        "shards_copied": len(shards) - len(resumed & shards.keys()) - n_linked,
-        "complete": missing_shards(plans, markers) == [],
-        **totals(markers.values()),
-        "cache_bytes": folder_bytes(folder),
-    }
+    n_copied = len(shards.keys() - resumed) - n_linked
+    figures = {"shards": len(markers), "shards_resumed": len(resumed), "shards_linked": n_linked}
+    figures |= {"shards_copied": n_copied, "complete": missing_shards(plans, markers) == [], **totals(markers.values())}
+    return {**figures, "cache_bytes": folder_bytes(folder)}
 
 
 def _check_resumed(cache: Cache, shards: Shards, markers: dict[int, Marker]) -> set[int]:

@@ -24,6 +24,5 @@ def short_names(folders: list[Path]) -> dict[str, Path]:
         others = [other for other in folders if other != folder]
         tails = (folder.parts[-length:] for length in range(1, len(folder.parts)))
         unlike = (tail for tail in tails if all(other.parts[-len(tail) :] != tail for other in others))
-        tail = next(unlike, None)
-        names[str(folder if tail is None else Path(*tail))] = folder
+        names[str(Path(*next(unlike, folder.parts)))] = folder
     return names

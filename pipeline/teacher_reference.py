@@ -29,9 +29,8 @@ Result = dict[str, Any]  # as JSON has it
 def saved_result(folder: Path | None, name: str, origin: Result, compute: Callable[[], Result]) -> Result:
     """Return a result that takes long: the saved one, or a new one, which is then saved; without a folder, a new one.
 
-    The file's name begins with `name` and has a hash of the origin, all that can change the result, as JSON has it:
-    results of other settings stand beside one another, and none is taken for another. Raises X2StaticError: the file
-    is damaged.
+    The file's name has a hash of the origin, all that can change the result, as JSON has it: results of other settings
+    stand beside one another, and none is taken for another. Raises X2StaticError: the file is damaged.
     """
     if folder is None:
         return compute()
@@ -58,10 +57,8 @@ class TaskFigures:
     teacher: Result  # of the teacher's sentence vectors, classified by a linear classifier, or compared by cosine
     static: Result  # the same of the means of the static vectors
     fine_tuned: Result | None = None  # the teacher fine-tuned; None where that was not wanted, and of sentence pairs
-    # sentence pairs that both figures are over: each sentence has a word that the static vectors know; None of
-    # classification, where every text counts
-    covered: int | None = None
-    total: int | None = None  # all pairs; None likewise
+    covered: int | None = None  # pairs that both figures are over: the static vectors know a word of each sentence
+    total: int | None = None  # all pairs; both are None of classification, where every text counts
 
     def share_of(self, other: Result | None) -> float | None:
         """Return the static vectors' figure over the teacher's; None where one is missing, or his is not above 0."""
@@ -124,8 +121,8 @@ class Comparison:
     def compare_pairs(self, name: str, pairs: list[Pair]) -> TaskFigures:
         """Score the vectors and the teacher on sentence pairs, called `name`, by the cosines of sentence vectors.
 
-        The static vectors' figure is that of `evaluation.sentence_similarity`; the teacher, who could read all pairs,
-        is scored on the same ones. Raises X2StaticError: the vectors have no segmentation rules, or scipy is missing.
+        The teacher, who could read all pairs, is scored on those that `evaluation.sentence_similarity` takes. Raises
+        X2StaticError: the vectors have no segmentation rules, or scipy is missing.
         """
         self.vectors.split("")  # without rules the text would be cut in another way than training did
         known = covered_pairs(self.vectors, pairs)

@@ -36,11 +36,10 @@ class Measurement:
 
 
 def measure(measurement: Measurement, rounds: int = 3, report: Report = silent) -> dict[str, Any]:
-    """Time static vectors and the teacher on one core, in processes of their own that take turns.
+    """Time static vectors and the teacher on one core, in processes of their own (memory, threads) that take turns.
 
-    So each has its own memory and threads, and whoever else uses the machine is met by both. Returned are sentences;
-    static_per_second and teacher_per_second, the medians of the rounds, and every round's; ratio. Raises
-    X2StaticError: the vectors have no segmentation rules, or the teacher cannot be loaded.
+    So whoever else uses the machine is met by both. Returned are sentences; static_per_second and teacher_per_second,
+    the medians of the rounds, and every round's; ratio. Raises X2StaticError: no segmentation rules, or no teacher.
     """
     import torch  # here, so that the static vectors' process does without
 
@@ -93,10 +92,9 @@ def rate(name: str, measurement: Measurement) -> float:
 
 
 def stay_on_one_core() -> None:
-    """Keep every thread of this process, those of the libraries too, on one core.
+    """Keep every thread of this process, those that numpy started when it was loaded too, on one core.
 
-    Each thread has its own cores. Those that numpy started when it was loaded are there already; what is started
-    later is on the core of the thread that starts it.
+    Each thread has its own cores; what is started later is on the core of the thread that starts it.
     """
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["OMP_NUM_THREADS"] = str(THREADS)  # for what is loaded from now on

@@ -20,12 +20,6 @@ def encode_config(folder: Path) -> EncodeConfig:
     return EncodeConfig(model="demo", corpus=("demo",), cache=folder / "cache", min_sentences=1)
 
 
-def train_config(folder: Path) -> TrainConfig:
-    """Return the demo's stage two, chosen by measuring on half a million words (docs/LOG.md, 2026-11-21)."""
-    cache, out = folder / "cache", folder / "vectors"
-    return TrainConfig(cache=cache, out=out, objective="closed-form", transform="whiten", min_count=3)
-
-
 @click.command()
 @click.option("--out", type=FOLDER, default=Path("demo"), show_default=True, help="Folder to write to.")
 @common
@@ -38,15 +32,18 @@ def demo(context: click.Context, out: Path) -> None:
     from x2static.stage1_encode.encode import encode
     from x2static.stage2_train.trainer import train
 
+    cache, folder = out / "cache", out / "vectors"
+    # Stage two as measuring on half a million words had it (docs/LOG.md, 2026-11-21).
+    config = TrainConfig(cache=cache, out=folder, objective="closed-form", transform="whiten", min_count=3)
     started = time.perf_counter()
     click.echo("1. encode: Wikipedia and news that come with gensim, through all-MiniLM-L6-v2", err=True)
     with ProgressLine("encode") as report:
         encoded = encode(encode_config(out), report)
     click.echo("2. train: the whitened closed form, from the cache alone", err=True)
     with ProgressLine("train") as report:
-        trained = train(train_config(out), report)
+        trained = train(config, report)
     seconds = time.perf_counter() - started
-    vectors = WordVectors.load(out / "vectors")
+    vectors = WordVectors.load(folder)
     scores = evaluate_word_similarity(vectors)
     click.echo(similarity_table({"demo": scores}).terminal())
     click.echo("\nnearest neighbours")
@@ -55,7 +52,6 @@ def demo(context: click.Context, out: Path) -> None:
             near = ", ".join(other for other, _ in vectors.most_similar(word, 8))
             click.echo(f"  {word:<11} " + textwrap.shorten(near, 86, placeholder=" ..."))
     before = encoded["shards"] == encoded["shards_resumed"] and trained["finished_before"]
-    cache, folder = out / "cache", out / "vectors"
     tasks = {score.task: {"score": score.score, "covered": score.covered, "total": score.total} for score in scores}
     finish(
         context,
