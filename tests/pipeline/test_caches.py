@@ -1,27 +1,29 @@
 """Caches are joined and sampled by whole shards: parts to the cache they are of, other corpora one behind the other."""
 
 import errno
-import json
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from unittest.mock import DEFAULT, Mock
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.pipeline.ran import run_here
-from tests.schemas.caches import content, encoding, make_cache, marker, plan, write_shard
+from tests.schemas.caches import change, content, encoding, flip_byte, make_cache, marker, plan, write_shard
 from tests.stage1_encode.forks import shared_forks
 from tests.stage1_encode.runs import files_of
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json
 from x2static.machine.progress import Progress
 from x2static.pipeline import cli
 from x2static.pipeline.caches import merge, sample
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.manifest import Plan, UnitSample
+
+every, first = partial(UnitSample, kind="every"), partial(UnitSample, kind="first")
 
 
 def plan_of(name: str, units: int) -> Plan:
@@ -68,8 +70,7 @@ def test_parts_become_the_cache_that_they_are_parts_of_to_the_byte(whole, parts,
     assert data_of(tmp_path / "out") == data_of(whole)
     assert content_of(Cache.open(tmp_path / "out").shards()) == content_of(Cache.open(whole).shards())
     assert Cache.open(tmp_path / "out").verify() == []
-    assert (figures["shards"], figures["shards_linked"], figures["shards_copied"]) == (7, 7, 0)
-    assert figures["complete"]
+    assert figures.items() >= {"shards": 7, "shards_linked": 7, "shards_copied": 0, "complete": True}.items()
     (tmp_path / "out" / "shards" / "000002" / "words.arrow").unlink()  # what is damaged there is taken again
     (tmp_path / "out" / "shards" / "000003" / "shard.json").unlink()
     assert merge(tmp_path / "out", parts)["shards_linked"] == 2
@@ -77,12 +78,9 @@ def test_parts_become_the_cache_that_they_are_parts_of_to_the_byte(whole, parts,
 
 
 def test_files_are_linked_and_copied_where_asked_or_where_links_are_refused(whole, tmp_path, monkeypatch):
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
-
     merge(tmp_path / "linked", [whole])
     assert merge(tmp_path / "copied", [whole], copy=True)["shards_linked"] == 0
-    monkeypatch.setattr("os.link", refuse)
+    monkeypatch.setattr("os.link", Mock(side_effect=OSError(errno.EXDEV, "Invalid cross-device link")))
     assert merge(tmp_path / "elsewhere", [whole])["shards_copied"] == 7
     file = Path("shards", "000003", "words.arrow")
     for name in ("linked", "copied", "elsewhere"):
@@ -91,14 +89,9 @@ def test_files_are_linked_and_copied_where_asked_or_where_links_are_refused(whol
 
 
 def test_a_link_that_fails_for_another_reason_is_an_error_that_leaves_no_half_shard(parts, tmp_path, monkeypatch):
-    link, calls = os.link, iter(range(100))
-
-    def fill(*arguments: Path) -> None:
-        if next(calls) == 7:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        link(*arguments)
-
-    monkeypatch.setattr("os.link", fill)
+    made = [DEFAULT] * 7  # calls that go through to the real one
+    full = [*made, OSError(errno.ENOSPC, "No space left on device")]
+    monkeypatch.setattr("os.link", Mock(wraps=os.link, side_effect=full))
     with pytest.raises(OSError, match="No space left"):
         merge(tmp_path / "out", parts)
     assert not list(tmp_path.glob("out/**/.tmp-*"))
@@ -126,8 +119,7 @@ def test_other_corpora_are_appended_in_the_order_given(tmp_path):
 def test_parts_that_were_made_in_other_folders_find_each_other_among_other_corpora(parts, tmp_path):
     other = make_cache(tmp_path / "other", shards=2, plans=[plan_of("c.txt", 2)])
     file = parts[1] / "plans" / "0.json"
-    moved = {"corpus": "/elsewhere/corpus.txt", "seen": {"path": "/elsewhere/corpus.txt"}, "licence": "cc0"}
-    file.write_bytes(canonical_json(json.loads(file.read_bytes()) | moved))
+    change(file, {"corpus": "/elsewhere/corpus.txt", "seen": {"path": "/elsewhere/corpus.txt"}, "licence": "cc0"})
     assert merge(tmp_path / "out", [parts[0], other, *parts[1:]])["complete"]
     cache = Cache.open(tmp_path / "out")
     assert [plan.corpus for plan in cache.plans()] == ["corpus.txt", "c.txt"]
@@ -161,10 +153,8 @@ def test_the_same_unit_twice_is_taken_once_if_it_is_the_same_and_refused_otherwi
 
 def test_caches_of_another_encoding_are_refused_with_both_values(whole, tmp_path):
     other = make_cache(tmp_path / "other", shards=1, plans=[plan_of("c.txt", 1)])
-    manifest = json.loads((other / "manifest.json").read_bytes())
     changed = encoding(window=128, context="sentence")
-    manifest |= {"encoding": changed.model_dump(), "fingerprint": changed.fingerprint}
-    (other / "manifest.json").write_bytes(canonical_json(manifest))
+    change(other / "manifest.json", {"encoding": changed.model_dump(), "fingerprint": changed.fingerprint})
     refused(r"context: 'paragraph' != 'sentence'; window: 512 != 128; only caches of", tmp_path / "out", [whole, other])
     assert not (tmp_path / "out").exists()
 
@@ -172,8 +162,7 @@ def test_caches_of_another_encoding_are_refused_with_both_values(whole, tmp_path
 def test_the_same_corpus_in_other_units_is_refused_with_the_reason(whole, tmp_path):
     other = make_cache(tmp_path / "other", shards=2)
     refused(r"hold the same corpus \(corpus\.txt\), .*\(units: 7 != 2\); it would", tmp_path / "out", [whole, other])
-    longer = plan_of("b.txt", 1)
-    more = make_cache(tmp_path / "more", shards=7, plans=[*Cache.open(whole).plans(), longer])
+    more = make_cache(tmp_path / "more", shards=7, plans=[*Cache.open(whole).plans(), plan_of("b.txt", 1)])
     refused(r"hold the same corpus \(corpus\.txt\), .*\(another number of plans\)", tmp_path / "out", [whole, more])
 
 
@@ -181,11 +170,7 @@ def test_the_same_corpus_in_other_units_is_refused_with_the_reason(whole, tmp_pa
 def test_a_damaged_shard_is_refused_by_name_and_mended_goes_on(damage, parts, tmp_path):
     file = parts[1] / "shards" / "000004" / "words.arrow"
     shutil.copy(file, tmp_path / "aside")
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.unlink()
-    if damage == "changed":
-        file.write_bytes(data)
+    flip_byte(file) if damage == "changed" else file.unlink()
     refused(rf"000004.*`x2static cache repair {parts[1]}`", tmp_path / "out", parts)
     shutil.copy(tmp_path / "aside", file)
     assert merge(tmp_path / "out", parts)["complete"]
@@ -252,14 +237,6 @@ def test_caches_are_merged_and_sampled_where_the_libraries_of_stage_one_are_not(
     assert data_of(tmp_path / "out") == data_of(whole)
 
 
-def every(n: int) -> UnitSample:
-    return UnitSample(kind="every", n=n)
-
-
-def first(n: int) -> UnitSample:
-    return UnitSample(kind="first", n=n)
-
-
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Seven shards of two corpora, four and three."""
@@ -269,16 +246,12 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("taken", "shards", "corpora"),
-    [
-        (every(2), [0, 2, 4, 6], ["a.txt", "b.txt"]),
-        (every(3), [0, 3, 6], ["a.txt", "b.txt"]),
-        (every(7), [0], ["a.txt"]),
-        (first(5), [0, 1, 2, 3, 4], ["a.txt", "b.txt"]),
-    ],
-)
-def test_a_sample_holds_its_units_and_is_complete(taken, shards, corpora, source, tmp_path):
+SAMPLES = [(every(n=2), [0, 2, 4, 6]), (every(n=3), [0, 3, 6]), (every(n=7), [0]), (first(n=5), [0, 1, 2, 3, 4])]
+
+
+@pytest.mark.parametrize(("taken", "shards"), SAMPLES)
+def test_a_sample_holds_its_units_and_is_complete(taken, shards, source, tmp_path):
+    corpora = ["a.txt", "b.txt"] if max(shards) >= 4 else ["a.txt"]
     figures = sample(source, tmp_path / "out", taken)
     out, whole = Cache.open(tmp_path / "out"), Cache.open(source)
     assert (figures["shards"], figures["complete"], out.verify(), out.missing()) == (len(shards), True, [], [])
@@ -302,31 +275,30 @@ def test_a_sample_and_a_sample_of_it_say_what_they_are(source, tmp_path, capsys)
     assert "sample      one unit in 3 of a larger cache\n" in info.out
     assert "shards      3, complete\n" in info.out
     assert info.json["sampled"] == ["one unit in 3"]
-    sample(tmp_path / "out", tmp_path / "two", first(3))
-    assert {plan.sampled for plan in Cache.open(tmp_path / "two").plans()} == {(every(3), first(3))}
+    sample(tmp_path / "out", tmp_path / "two", first(n=3))
+    assert {plan.sampled for plan in Cache.open(tmp_path / "two").plans()} == {(every(n=3), first(n=3))}
     assert Cache.open(tmp_path / "two").verify() == []
-    sample(source, tmp_path / "all", every(1))
-    same = r"hold the same corpus \(a\.txt\), .*\(sampled: \[\] != \[\{"
-    refused(same, tmp_path / "merged", [source, tmp_path / "all"])
+    sample(source, tmp_path / "all", every(n=1))
+    refused(r"corpus \(a\.txt\), .*\(sampled: \[\] != \[\{", tmp_path / "merged", [source, tmp_path / "all"])
 
 
 def test_a_cache_is_sampled_while_it_is_being_encoded(source, tmp_path):
     shutil.rmtree(source / "shards" / "000005")
-    assert sample(source, tmp_path / "out", first(5))["complete"]
+    assert sample(source, tmp_path / "out", first(n=5))["complete"]
     with pytest.raises(X2StaticError, match=r"1 are missing \(the first is 000005\); finish .* --first 5 units"):
-        sample(source, tmp_path / "other", first(6))
-    assert sample(source, tmp_path / "even", every(2))["shards"] == 4
+        sample(source, tmp_path / "other", first(n=6))
+    assert sample(source, tmp_path / "even", every(n=2))["shards"] == 4
 
 
 def test_another_sample_is_not_mixed_in_and_no_more_units_are_taken_than_there_are(source, tmp_path):
-    sample(source, tmp_path / "out", every(2))
+    sample(source, tmp_path / "out", every(n=2))
     before = files_of(tmp_path / "out")
     with pytest.raises(X2StaticError, match="holds another cache"):
-        sample(source, tmp_path / "out", first(4))
+        sample(source, tmp_path / "out", first(n=4))
     with pytest.raises(X2StaticError, match=r"it has 7 units; --first 8 asks for more"):
-        sample(source, tmp_path / "other", first(8))
+        sample(source, tmp_path / "other", first(n=8))
     with pytest.raises(X2StaticError, match="is the cache itself"):
-        sample(source, source, first(4))
+        sample(source, source, first(n=4))
     assert files_of(tmp_path / "out") == before
 
 

@@ -5,8 +5,9 @@ import io
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,8 +21,7 @@ from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
 
-ENCODE = ("encode", "--model", "demo", "--corpus", "demo", "--cache", "x")
-TRAIN = ("train", "--cache", "x", "--out", "y")
+ENCODE, TRAIN = "encode --model demo --corpus demo --cache x", "train --cache x --out y"
 NOTHING = {"shards": 0, "shards_resumed": 0, "contexts": 0, "words": 0, "cache_bytes": 0, "seconds": 0}
 
 
@@ -45,52 +45,46 @@ def test_help_is_quick():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (["encode", "--model", "demo", "--corpus", "demo"], "--cache"),
-        ([*ENCODE, "--speed", "9"], "--speed"),
-        ([*ENCODE, "--unit", "0"], "--unit 0"),
-        ([*ENCODE, "--part", "4/3"], "--part 4/3: "),
-        ([*ENCODE, "--sample", "0"], "--sample 0.0: "),
-        ([*TRAIN, "--lr", "0"], "--lr 0.0: input should be greater than 0"),
-        ([*TRAIN, "--lr", "nan"], "--lr"),
-        ([*TRAIN, "--epochs", "two"], "two"),
-        ([*TRAIN, "--schedule", "steep"], "'steep' is not one of 'constant', 'linear', 'cosine'"),
-        (["export", "x", "--to", "excel", "--out", "y"], "excel"),
-        (["cache", "merge", "out"], "INPUTS"),
-        (["cache", "repair", "x", "--device", "abacus"], "--device"),
-        (["distill"], "distill"),
-    ],
-)
+WRONG = {
+    "encode --model demo --corpus demo": "--cache",
+    f"{ENCODE} --speed 9": "--speed",
+    f"{ENCODE} --unit 0": "--unit 0",
+    f"{ENCODE} --part 4/3": "--part 4/3: ",
+    f"{ENCODE} --sample 0": "--sample 0.0: ",
+    f"{TRAIN} --lr 0": "--lr 0.0: input should be greater than 0",
+    f"{TRAIN} --lr nan": "--lr",
+    f"{TRAIN} --epochs two": "two",
+    f"{TRAIN} --schedule steep": "'steep' is not one of 'constant', 'linear', 'cosine'",
+    "export x --to excel --out y": "excel",
+    "cache merge out": "INPUTS",
+    "cache repair x --device abacus": "--device",
+    "distill": "distill",
+}
+NOWHERE = """train --cache nowhere --out out
+evaluate nowhere
+export nowhere --to word2vec --out file
+cache info nowhere
+cache verify nowhere
+cache repair nowhere
+cache merge out nowhere
+cache sample nowhere out --first 1
+encode --model demo --corpus nowhere.txt --cache cache
+encode --model ./nowhere --corpus demo --cache cache"""
+
+
+@pytest.mark.parametrize(("arguments", "named"), WRONG.items())
 def test_wrong_usage_exits_with_2_and_names_the_option(arguments, named, capsys):
-    assert cli.run(arguments) == 2
+    assert cli.run(arguments.split()) == 2
     assert named in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["train", "--cache", "nowhere", "--out", "out"],
-        ["evaluate", "nowhere"],
-        ["export", "nowhere", "--to", "word2vec", "--out", "file"],
-        ["cache", "info", "nowhere"],
-        ["cache", "verify", "nowhere"],
-        ["cache", "repair", "nowhere"],
-        ["cache", "merge", "out", "nowhere"],
-        ["cache", "sample", "nowhere", "out", "--first", "1"],
-        ["encode", "--model", "demo", "--corpus", "nowhere.txt", "--cache", "cache"],
-        ["encode", "--model", "./nowhere", "--corpus", "demo", "--cache", "cache"],
-    ],
-)
+@pytest.mark.parametrize("arguments", NOWHERE.splitlines())
 def test_an_error_is_one_line_that_names_the_place_and_exits_with_1(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.run(arguments) == 1
-    err = capsys.readouterr().err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
-    assert "nowhere" in err
-    assert list(tmp_path.iterdir()) == []
+    done = run_here(capsys, arguments.split())
+    assert (done.status, done.err.count("\n"), list(tmp_path.iterdir())) == (1, 1, [])
+    assert done.err.startswith("error: ")
+    assert "nowhere" in done.err
 
 
 @pytest.mark.parametrize(
@@ -114,10 +108,7 @@ def test_every_error_becomes_one_line(error, text):
     [(KeyboardInterrupt(), 130), (Interrupted("saved"), 130), (ZeroDivisionError(), 1), (X2StaticError("no"), 1)],
 )
 def test_exit_states(error, status, monkeypatch, capsys):
-    def fail(*args: object, **kwargs: object) -> None:
-        raise error
-
-    monkeypatch.setattr("x2static.schemas.cache.Cache.open", fail)
+    monkeypatch.setattr("x2static.schemas.cache.Cache.open", Mock(side_effect=error))
     assert cli.run(["cache", "info", "anywhere"]) == status
     assert "Traceback" not in capsys.readouterr().err
     assert cli.run(["cache", "info", "anywhere", "--debug"]) == status
@@ -134,12 +125,8 @@ def config_file(folder: Path, text: str) -> str:
 def training_configs(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
     """The configurations that training was called with."""
     configs: list[TrainConfig] = []
-
-    def train(config: TrainConfig, report: object) -> dict[str, object]:
-        configs.append(config)
-        return {"vocabulary": 1, "dim": 1, "loss": None, "finished_before": True, "seconds": 0}
-
-    monkeypatch.setattr("x2static.stage2_train.trainer.train", train)
+    result = {"vocabulary": 1, "dim": 1, "loss": None, "finished_before": True, "seconds": 0}
+    monkeypatch.setattr("x2static.stage2_train.trainer.train", lambda config, _: configs.append(config) or result)
     return configs
 
 
@@ -150,13 +137,10 @@ def test_options_can_stand_in_a_toml_file_and_the_command_line_wins(tmp_path, tr
     assert training_configs == [expected]
 
 
-def test_compat_paper_keeps_what_is_not_asked_for_and_options_win_wherever_they_stand(
-    tmp_path, monkeypatch, training_configs
-):
+def test_compat_paper_keeps_what_is_not_asked_for_wherever_it_stands(tmp_path, monkeypatch, training_configs):
     # Every default that a user could have meant differs from the paper's; click was given the old ones.
-    monkeypatch.setattr(
-        "x2static.schemas.training.PAPER", {"lr": 7.0, "epochs": 70, "min_count": 700, "warmup": 0.7, "dim": 77}
-    )
+    paper = {"lr": 7.0, "epochs": 70, "min_count": 700, "warmup": 0.7, "dim": 77}
+    monkeypatch.setattr("x2static.schemas.training.PAPER", paper)
     file = config_file(tmp_path, 'compat = "paper"\nmin-count = 10\n')  # in a file, equal to the default
     options = ["--cache", "c", "--out", "o", "--config", file]
     assert cli.run(["train", *options, "--lr", "0.001"]) == 0  # equal to the default, and asked for all the same
@@ -166,9 +150,7 @@ def test_compat_paper_keeps_what_is_not_asked_for_and_options_win_wherever_they_
 
 
 @pytest.mark.parametrize(("corpus", "expected"), [('["a.txt", "b.txt"]', ("a.txt", "b.txt")), ('"a.txt"', ("a.txt",))])
-def test_a_toml_file_gives_one_corpus_or_several_and_json_is_one_object(
-    corpus, expected, tmp_path, monkeypatch, capsys
-):
+def test_a_toml_file_gives_one_corpus_or_several_and_json(corpus, expected, tmp_path, monkeypatch, capsys):
     configs: list[EncodeConfig] = []
     monkeypatch.setattr("x2static.stage1_encode.encode.encode", lambda config, *_: configs.append(config) or NOTHING)
     file = config_file(tmp_path, f'model = "demo"\ncorpus = {corpus}\ncache = "c"\njson = true\n')
@@ -178,15 +160,10 @@ def test_a_toml_file_gives_one_corpus_or_several_and_json_is_one_object(
     assert "version" in figures
 
 
-WRONG = {
-    "learning-rate = 1\n": "learning_rate",
-    "lr = = 1\n": "not valid TOML",
-    None: "No such file",
-    "lr = 0\n": "--lr",
-}
+FILES = {"learning-rate = 1": "learning_rate", "lr = = 1": "not valid TOML", None: "No such file", "lr = 0": "--lr"}
 
 
-@pytest.mark.parametrize(("text", "named"), WRONG.items())
+@pytest.mark.parametrize(("text", "named"), FILES.items())
 def test_a_wrong_configuration_file_is_refused_by_name(text, named, tmp_path, capsys):
     file = config_file(tmp_path, text) if text is not None else str(tmp_path / "nowhere.toml")
     assert cli.run(["train", "--config", file, "--cache", "c", "--out", "o"]) == 2
@@ -216,9 +193,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch):
     with ProgressLine("encode") as report:
         report(Progress(100, 200, "paragraphs"))
         report(Progress(200, 200, "paragraphs", "9 tokens/s"))
-    assert "encode: 100%" in screen.getvalue()
-    assert "200/200" in screen.getvalue()
-    assert "9 tokens/s" in screen.getvalue()
+    assert all(shown in screen.getvalue() for shown in ("encode: 100%", "200/200", "9 tokens/s"))
 
 
 def test_durations_and_sizes_are_for_people():
@@ -231,32 +206,26 @@ def test_a_plan_is_a_table_of_what_a_run_would_take(monkeypatch, capsys):
     figures |= {"teacher_tokens": 11_000_000, "tokens_per_second": 17000.4, "seconds": 660.0}
     figures |= {"cache_bytes": 350_000_000, "free_bytes": 81_000_000_000}
     monkeypatch.setattr("x2static.stage1_encode.plan.estimate.estimate", lambda config, pools: figures)
-    assert cli.run([*ENCODE, "--plan"]) == 0
+    assert cli.run([*ENCODE.split(), "--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["units", "21", "(20", "to", "do)"]
-    assert lines[1].split() == ["paragraphs", "about", "165,104"]
-    assert lines[4].split() == ["time", "11", "min", "00", "s"]
-    assert lines[5].split()[1:] == ["350.0", "MB,", "free", "81.0", "GB"]
+    assert lines[:2] == ["units          21 (20 to do)", "paragraphs     about 165,104"]
+    assert lines[4:] == ["time           11 min 00 s", "cache          350.0 MB, free 81.0 GB"]
 
 
 def test_info_says_whether_a_cache_is_whole_and_names_missing_shards_in_few_words(tmp_path, capsys):
     cache = make_cache(tmp_path / "cache", shards=22)
-
-    def info() -> tuple[str, dict[str, Any]]:
-        done = run_here(capsys, ["cache", "info", cache, "--json"])
-        return done.out, done.json
-
-    figures = info()[1]
+    info = partial(run_here, capsys, ["cache", "info", cache, "--json"])
+    figures = info().json
     assert figures["command"] == "cache info"
     assert (figures["shards"], figures["complete"], figures["damaged"]) == (22, True, [])
     for name in [0, 1, 2, 5]:
         shutil.rmtree(cache / "shards" / f"{name:06d}")
     (cache / "shards" / "000021" / "words.arrow").unlink()
-    out, figures = info()
-    assert "missing     0 to 2, 5, 21\n" in out
-    assert "not complete (5 to do)" in out
-    assert "damaged     " in out
-    assert (figures["missing"], len(figures["damaged"])) == ([0, 1, 2, 5, 21], 1)
+    done = info()
+    assert "missing     0 to 2, 5, 21\n" in done.out
+    assert "not complete (5 to do)" in done.out
+    assert "damaged     " in done.out
+    assert (done.json["missing"], len(done.json["damaged"])) == ([0, 1, 2, 5, 21], 1)
     for name in range(7, 21, 2):
         shutil.rmtree(cache / "shards" / f"{name:06d}")
-    assert "missing     0 to 2, 5, 7, 9, 11, 13, 15, 17 and others\n" in info()[0]
+    assert "missing     0 to 2, 5, 7, 9, 11, 13, 15, 17 and others\n" in info().out

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import DEFAULT, Mock
 
 import numpy as np
 import pytest
@@ -34,10 +35,8 @@ def write_task(folder: Path, labels: tuple[int, ...], seed: int) -> None:
     """Write a task of 60 sentences whose label the first noun tells."""
     drawn = random.Random(seed)
     folder.mkdir(parents=True)
-    lines = []
-    for _ in range(60):
-        label = drawn.randrange(len(labels))
-        lines.append(f"{labels[label]}\tthe {NOUNS[label]} sees the {drawn.choice(NOUNS[4:])} .\n")
+    places = drawn.choices(range(len(labels)), k=60)
+    lines = [f"{labels[place]}\tthe {NOUNS[place]} sees the {drawn.choice(NOUNS[4:])} .\n" for place in places]
     (folder / "all.tsv").write_text("".join(lines), encoding="utf-8")
 
 
@@ -48,10 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_task(folder / "data" / "classification" / "ANIMALS", (0, 1), 0)
     write_task(folder / "data" / "classification" / "GAPS", (1, 5, 7), 1)  # labels need not follow one another
     words = ["the", ".", "sees", *NOUNS]
-    matrix = np.random.default_rng(0).normal(size=(len(words), 8)).astype(np.float32)
-    WordVectors(words, matrix, np.ones(len(words), np.int64), default_words()).save(folder / "vectors")
-    WordVectors(words, -matrix, np.ones(len(words), np.int64), default_words()).save(folder / "others")
-    WordVectors(words, matrix, np.ones(len(words), np.int64)).save(folder / "no-rules")
+    matrix, counts = np.random.default_rng(0).normal(size=(len(words), 8)), np.ones(len(words), np.int64)
+    for name, sign, rules in (("vectors", 1, default_words()), ("others", -1, default_words()), ("no-rules", 1, None)):
+        WordVectors(words, np.float32(sign * matrix), counts, rules).save(folder / name)
     return folder
 
 
@@ -146,44 +144,30 @@ def test_an_average_is_over_the_tasks_that_have_a_share_and_says_so():
         teacher_reference.TaskFigures(name, "spearman", {"spearman": of_teacher}, {"spearman": static}, None, 9, 9)
         for name, (of_teacher, static) in zip("abc", figures, strict=True)
     ]
-    (line,) = [line for line in table_of(rows).lines() if line.startswith("average")]
-    assert line.split() == ["average", "over", "2", "of", "3", "spearman", "0.600", "0.425", "67.9%"]
-    (line,) = [line for line in table_of([rows[2]] * 2).lines() if line.startswith("average")]
-    assert line.split() == ["average", "spearman", "none", "none", "none"]
+    for of, words in ((rows, "over 2 of 3 spearman 0.600 0.425 67.9%"), ([rows[2]] * 2, "spearman none none none")):
+        (line,) = [line for line in table_of(of).lines() if line.startswith("average")]
+        assert " ".join(line.split()) == f"average {words}"
 
     nothing, something = {"accuracy": 0.0, "macro_f1": 0.0}, {"accuracy": 0.5, "macro_f1": 0.5}
     row = teacher_reference.TaskFigures("TASK", "accuracy", nothing, something, nothing)
-    assert (row.share, row.share_of_fine_tuned) == (None, None)
+    assert (row.share_of(row.teacher), row.share_of(row.fine_tuned)) == (None, None)
 
 
 def test_a_killed_run_goes_on_after_the_last_result(folder, tmp_path, monkeypatch, capsys):
-    evaluate = evaluate_sentence_classification
-    calls: list[int] = []
-
-    def killed_at(number: int | None):
-        def call(*arguments):
-            calls.append(1)
-            if len(calls) == number:
-                raise KeyboardInterrupt
-            return evaluate(*arguments)
-
-        return call
-
     _, expected = ran(capsys, command(folder))
-    monkeypatch.setattr(teacher_reference, "evaluate_sentence_classification", killed_at(3))
+    evaluate = Mock(wraps=evaluate_sentence_classification, side_effect=[DEFAULT, DEFAULT, KeyboardInterrupt])
+    monkeypatch.setattr(teacher_reference, "evaluate_sentence_classification", evaluate)
     assert cli.run(command(folder, "--out", tmp_path)) == 130
     assert len(list(tmp_path.glob("*.json"))) == 2
-    monkeypatch.setattr(teacher_reference, "evaluate_sentence_classification", killed_at(None))
+    evaluate.side_effect = None
     for n_calls in (2, 0):
-        calls.clear()
+        evaluate.reset_mock()
         assert ran(capsys, command(folder, "--out", tmp_path))[1] == expected
-        assert len(calls) == n_calls
+        assert evaluate.call_count == n_calls
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-def test_other_vectors_seeds_and_methods_have_results_of_their_own_and_share_the_teachers(
-    folder, tmp_path, monkeypatch, capsys
-):
+def test_other_vectors_seeds_and_methods_have_results_of_their_own(folder, tmp_path, monkeypatch, capsys):
     def new_results(*more: object, vectors: str = "vectors") -> Counter[str]:
         before = set(tmp_path.glob("*.json"))
         ran(capsys, command(folder, "--out", tmp_path, "--tasks", "GAPS", *more, vectors=vectors))
@@ -199,7 +183,7 @@ def test_other_vectors_seeds_and_methods_have_results_of_their_own_and_share_the
 
 def test_speed_is_told_and_saved_of_the_tasks_or_of_any_text(folder, tmp_path, monkeypatch, capsys):
     measured = []
-    monkeypatch.setattr(teacher_speed, "measure", lambda what, report: (measured.append(what), SPEED)[1])
+    monkeypatch.setattr(teacher_speed, "measure", lambda what, report: measured.append(what) or SPEED)
     for _ in range(2):
         out, figures = ran(capsys, command(folder, "--speed", "--out", tmp_path))
     assert figures["speed"] == SPEED
@@ -213,61 +197,58 @@ def test_speed_is_told_and_saved_of_the_tasks_or_of_any_text(folder, tmp_path, m
     assert [sorted(what.sentences) for what in measured] == [sorted(tests), ["one", "two"]]
 
 
-@pytest.mark.parametrize(
-    ("more", "named"),
-    [
-        ([], "--data"),
-        (["--speed"], "--data"),
-        (["--data", "x", "--text", "y"], "--speed"),
-        (["--pairs", "x", "--fine-tune"], "--fine-tune is for classification; give --data"),
-        (["--speed", "--text", "x", "--tasks", "A"], "--tasks is for classification; give --data"),
-    ],
-)
+WRONG = {
+    "": "--data",
+    "--speed": "--data",
+    "--data x --text y": "--speed",
+    "--pairs x --fine-tune": "--fine-tune is for classification; give --data",
+    "--speed --text x --tasks A": "--tasks is for classification; give --data",
+}
+
+
+@pytest.mark.parametrize(("more", "named"), WRONG.items())
 def test_wrong_usage_is_told_before_anything_is_loaded(more, named, capsys):
-    assert cli.run(["teacher", "nowhere", *more]) == 2
+    assert cli.run(["teacher", "nowhere", *more.split()]) == 2
     assert named in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("vectors", "more", "named", "loaded"),
-    [
-        ("nowhere", [], "nowhere: no word vectors here", False),
-        ("no-rules", [], "without word segmentation rules", True),
-        ("vectors", ["--tasks", "ANIMALS,PLANTS"], "no classification task PLANTS", True),
-        ("vectors", ["--model", "./nothing"], "model ./nothing: no such folder", True),
-        ("vectors", ["--data", "nothing"], "nothing: no such folder", False),
-        ("vectors", ["--pairs", "nothing.tsv"], "No such file or directory (nothing.tsv)", False),
-        ("vectors", ["--pairs", "bad.tsv"], "bad.tsv, line 1: expected 3 columns", False),
-        ("vectors", ["--pairs", "like.tsv", "--pairs", "like.csv"], "like.csv: two tasks of one name; rename", False),
-        ("vectors", ["--pairs", "GAPS.tsv"], "GAPS.tsv: two tasks of one name; rename one", False),
-        ("vectors", ["--speed", "--text", "nothing.txt"], "nothing.txt: no such file; --text takes", False),
-        ("vectors", ["--speed", "--text", "empty.txt"], "there are no sentences to read; give --text", False),
-    ],
-)
-def test_an_error_is_one_line_and_all_data_is_read_before_the_teacher_is_loaded(
-    folder, vectors, more, named, loaded, tmp_path, monkeypatch, capsys
-):
-    def load(*_: Any, **__: Any) -> None:
-        raise NotImplementedError("the teacher was loaded")
+ERRORS = {  # by vectors and options
+    "no-rules": "without word segmentation rules",
+    "vectors --tasks ANIMALS,PLANTS": "no classification task PLANTS",
+    "vectors --model ./nothing": "model ./nothing: no such folder",
+}
+ERRORS_BEFORE_THE_TEACHER = {
+    "nowhere": "nowhere: no word vectors here",
+    "vectors --data nothing": "nothing: no such folder",
+    "vectors --pairs nothing.tsv": "No such file or directory (nothing.tsv)",
+    "vectors --pairs bad.tsv": "bad.tsv, line 1: expected 3 columns",
+    "vectors --pairs like.tsv --pairs like.csv": "like.csv: two tasks of one name; rename",
+    "vectors --pairs GAPS.tsv": "GAPS.tsv: two tasks of one name; rename one",
+    "vectors --speed --text nothing.txt": "nothing.txt: no such file; --text takes",
+    "vectors --speed --text empty.txt": "there are no sentences to read; give --text",
+}
 
-    if not loaded:
-        monkeypatch.setattr(TeacherSentences, "load", load)
+
+@pytest.mark.parametrize(("asked", "named"), (ERRORS | ERRORS_BEFORE_THE_TEACHER).items())
+def test_an_error_is_one_line_and_all_data_is_read_first(folder, asked, named, tmp_path, monkeypatch, capsys):
+    if asked in ERRORS_BEFORE_THE_TEACHER:
+        monkeypatch.setattr(TeacherSentences, "load", Mock(side_effect=NotImplementedError("the teacher was loaded")))
     monkeypatch.chdir(tmp_path)
     Path("bad.tsv").write_text("one\tother\n")
     Path("empty.txt").write_text("\n")
     for name in ("like.tsv", "like.csv", "GAPS.tsv"):
         Path(name).write_text("one\tother\t1\n")
+    vectors, *more = asked.split()
     done = run_here(capsys, command(folder, *more, vectors=vectors))
-    assert done.status == 1
+    assert (done.status, done.err.splitlines()[-1][:7]) == (1, "error: ")
     assert named in done.err
-    assert done.err.splitlines()[-1].startswith("error: ")
 
 
 def test_a_result_is_made_once_for_each_origin_and_one_that_fails_is_not_saved(tmp_path):
     folder, computed = tmp_path / "new" / "folder", []
 
     def compute(value: int):
-        return lambda: (computed.append(value), {"value": value, "half": 1 / value})[1]
+        return lambda: computed.append(value) or {"value": value, "half": 1 / value}
 
     for _ in range(2):  # another run
         assert saved_result(folder, "score", {"seed": 1}, compute(1)) == {"value": 1, "half": 1.0}
