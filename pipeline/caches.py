@@ -57,9 +57,8 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     """Join caches into one in the folder `out`; writing and figures are those of `_write`.
 
     Caches of equal plans are parts of one cache: their shards keep their numbers. Other plans are appended, in the
-    order given; what pools took of a unit goes with its shard. Run again after it was stopped, this goes on; run again
-    when an unfinished part has grown, it adds what is new. Raises X2StaticError: the caches do not belong together, or
-    one of them is damaged; both values where they differ.
+    order given. Run again after it was stopped, or when an unfinished part has grown, this adds what is missing. Raises
+    X2StaticError: the caches do not belong together, with both values where they differ, or one is damaged.
     """
     resolved = [path.resolve() for path in inputs]
     if len(set(resolved)) < len(resolved):
@@ -205,8 +204,8 @@ def _sound_markers(cache: Cache) -> dict[int, Marker]:
     markers, damaged = cache.committed()
     if damaged:
         names = ", ".join(map(shard_name, list(damaged)[:5])) + (", ..." if len(damaged) > 5 else "")
-        what = f"{len(damaged)} damaged shards ({names})"
-        raise X2StaticError(f"{cache.path}: {what}; mend them by `x2static cache repair {cache.path}`")
+        mend = f"mend them by `x2static cache repair {cache.path}`"
+        raise X2StaticError(f"{cache.path}: {len(damaged)} damaged shards ({names}); {mend}")
     return markers
 
 

@@ -124,15 +124,9 @@ def _identity(
     vocab, space = fixed.get("vocab"), None
     if values["space"]:
         space = {name: entry.model_dump() if isinstance(entry, Range) else entry for name, entry in swept.items()}
-    return {
-        **{name: value for name, value in fixed.items() if name not in NOT_SWEPT},
-        "vocab": hash_file(Path(vocab)) if vocab is not None else None,
-        "cache_content": content_of(shards),
-        "swept": sorted(swept),
-        "space": space,
-        "data": sets,
-        "select": sorted(select),
-    }
+    identity = {name: value for name, value in fixed.items() if name not in NOT_SWEPT}
+    identity |= {"vocab": None if vocab is None else hash_file(Path(vocab)), "cache_content": content_of(shards)}
+    return {**identity, "swept": sorted(swept), "space": space, "data": sets, "select": sorted(select)}
 
 
 def _facts(ranking: "Ranking", fixed: dict[str, Any], values: dict[str, Any], seconds: float) -> dict[str, str]:
@@ -153,9 +147,7 @@ def _facts(ranking: "Ranking", fixed: dict[str, Any], values: dict[str, Any], se
 def _command(settings: dict[str, Any], cache: Path) -> str:
     """Return the command that trains with some settings, those that are no default."""
     defaults = {parameter.name: parameter.default for parameter in train.params}
-    options = [
-        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
-        for name, value in settings.items()
-        if name in SWEEPABLE and value is not None and value != defaults[name]
-    ]
+    known = {name: value for name, value in settings.items() if name in SWEEPABLE and value is not None}
+    changed = {name: shlex.quote(str(value)) for name, value in known.items() if value != defaults[name]}
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in changed.items()]
     return " ".join(["x2static train", f"--cache {shlex.quote(str(cache))}", "--out DIR", *options])
