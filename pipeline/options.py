@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import click
 from click.core import ParameterSource
@@ -36,7 +36,7 @@ def common(command: Command) -> Command:
     switch = partial(click.option, is_flag=True, expose_value=False, callback=_keep)
     json_line = switch("--json", help="Print one JSON object on the last line of stdout.")
     debug = switch("--debug", help="Show the traceback of an error.")
-    return debug(json_line(config(click.pass_context(command))))
+    return cast(Command, debug(json_line(config(click.pass_context(command)))))
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:

@@ -79,8 +79,8 @@ def rate(name: str, measurement: Measurement) -> float:
         from x2static.baselines.teacher import TeacherSentences
 
         torch.set_num_threads(THREADS)
-        settings = {"precision": measurement.precision, "trust_remote_code": measurement.trust_remote_code}
-        encode = TeacherSentences.load(measurement.model, "cpu", **settings).encode
+        teacher = TeacherSentences.load(measurement.model, "cpu", measurement.precision, measurement.trust_remote_code)
+        encode = teacher.encode
     encode(measurement.sentences[:WARM])
     done, seconds = 0, 0.0
     started = time.perf_counter()
