@@ -49,7 +49,6 @@ class Corpus(ABC):
     _identity: dict[str, Any]  # of the text to read; absent before `connect`
 
     def __init__(self, spec: str, options: ReadingOptions) -> None:
-        """Name a corpus as the user did, and say how it is read and cut; nothing is read yet."""
         self.spec, self.options = spec, options
         self.rules = TextRules(f"corpus {spec}", options.on_bad_text, options.max_paragraph_bytes)
         self._open: Paragraphs | None = None

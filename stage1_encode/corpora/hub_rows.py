@@ -20,11 +20,9 @@ import pyarrow.parquet as pq
 from huggingface_hub import HfFileSystem
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.hf_file_system import HfFileSystemFile
-from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its __init__ names no __all__
-    build_hf_headers,
-    get_session,
-    hf_raise_for_status,
-)
+
+# Its __init__ names no __all__.
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.durable.storage import open_atomically, remove_leftovers

@@ -25,8 +25,7 @@ class FileSet:
     home: str  # what the names are relative to, to tell one place from another
     format: TextFormat  # how to read them, as the user says
     column: str | None = None  # where the text of a row stands, if the user says so
-    # whether this is a single file that was named as such; another name makes no other corpus of it
-    alone: bool = False
+    alone: bool = False  # whether it is a single file, named as such; another name makes no other corpus of it
 
 
 class LocalFiles(Corpus):
@@ -53,8 +52,7 @@ class LocalFiles(Corpus):
             states = file_states(self.files.paths)
         except FileNotFoundError as error:
             raise X2StaticError(f"corpus {self.spec}: {error.filename} is gone, or a link to nowhere") from error
-        what = {"path": self.files.home, "format": self.files.format, "column": self.files.column}
-        return {**what, "files": states}
+        return {"path": self.files.home, "format": self.files.format, "column": self.files.column, "files": states}
 
     def identity(self) -> dict[str, Any]:
         """Return format, column and hashes of the files as they are stored."""

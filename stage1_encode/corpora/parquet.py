@@ -18,7 +18,14 @@ def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragrap
         return
     try:
         with pq.ParquetFile(source.path) as file:
-            _check_column(source, file.schema_arrow)
+            names = file.schema_arrow.names
+            if source.column not in names:
+                raise X2StaticError(
+                    f"{source.name}: no column {source.column!r}; it has {', '.join(names)} (name one with PATH#column)"
+                )
+            kind = file.schema_arrow.field(source.column).type
+            if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in TEXT_TYPES:
+                raise X2StaticError(f"{source.name}: column {source.column!r} holds {kind}, not text")
             for row, value in rows_from(file, source.column, start):
                 texts = source.texts_of_row(value, f"row {row}")
                 yield from paragraphs_of_row(row, row + 1, texts, line if row == start else 0)
@@ -50,13 +57,3 @@ def _value(value: pa.Scalar) -> Any:
         if isinstance(value, pa.DictionaryScalar):
             value = value.value
         return value.as_buffer().to_pybytes()
-
-
-def _check_column(source: TextSource, schema: pa.Schema) -> None:
-    if source.column not in schema.names:
-        raise X2StaticError(
-            f"{source.name}: no column {source.column!r}; it has {', '.join(schema.names)} (name one with PATH#column)"
-        )
-    kind = schema.field(source.column).type
-    if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in TEXT_TYPES:
-        raise X2StaticError(f"{source.name}: column {source.column!r} holds {kind}, not text")

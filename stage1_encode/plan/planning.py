@@ -32,7 +32,6 @@ class Part:
         return cls(*map(int, text.split("/"))) if text else cls()
 
     def __str__(self) -> str:
-        """Return it as the user wrote it."""
         return f"{self.number}/{self.count}"
 
     def takes(self, shard: int) -> bool:

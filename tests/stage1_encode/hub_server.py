@@ -19,7 +19,6 @@ class Repository:
     names: dict[str, str] = field(default_factory=dict)  # branches and tags, and the commit of each
 
     def add(self, files: dict[str, bytes]) -> str:
-        """Add a commit and return its name."""
         name = hashlib.sha1(repr((len(self.commits), sorted(files.items()))).encode()).hexdigest()
         self.commits[name] = files
         return name
@@ -51,7 +50,6 @@ class Hub:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
         return f"http://127.0.0.1:{self._address[1]}"
 
     def open(self) -> None:
@@ -83,14 +81,11 @@ class Hub:
     def add_model(self, name: str, folder: Path, **more: bytes) -> str:
         """Put a model folder's files, and more, on the hub; return the commit."""
         files = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-        return self._add("models", name, files | {path.replace("__", "/"): data for path, data in more.items()})
+        files |= {path.replace("__", "/"): data for path, data in more.items()}
+        return self.repositories.setdefault(("models", name), Repository()).add(files)
 
     def add_dataset(self, name: str, files: dict[str, bytes]) -> str:
-        """Put a data set on the hub; return the commit."""
-        return self._add("datasets", name, files)
-
-    def _add(self, kind: str, name: str, files: dict[str, bytes]) -> str:
-        return self.repositories.setdefault((kind, name), Repository()).add(files)
+        return self.repositories.setdefault(("datasets", name), Repository()).add(files)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -128,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.json({"_id": "0", "id": name, "modelId": name, "sha": commit, "private": False, "siblings": siblings})
         elif what == "paths-info":
             asked = parse_qs(body.decode()).get("paths") or json.loads(body)["paths"]
-            self.json([_entry(path, files) for path in asked if _entry(path, files)])
+            self.json(list(filter(None, (_entry(path, files) for path in asked))))
         else:
             below = "/".join(rest[2:])
             within = [path for path in files if path.startswith(f"{below}/" if below else "")]

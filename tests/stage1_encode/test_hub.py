@@ -21,13 +21,9 @@ from x2static.stage1_encode.teacher.files import resolve_model
 
 
 @pytest.fixture
-def hub() -> Hub:
-    return shared_hub()
-
-
-@pytest.fixture(autouse=True)
-def _open_again(hub: Hub) -> Iterator[None]:
-    yield
+def hub() -> Iterator[Hub]:
+    hub = shared_hub()
+    yield hub
     hub.close()
     hub.open()
     hub.requests.clear()
@@ -43,10 +39,8 @@ def encode_options(model: str, corpus: Path | str, cache: Path, **options: objec
 
 
 def test_a_model_is_downloaded_without_needless_files_and_found_again_offline(hub, forks, teacher, corpus, tmp_path):
-    commit = hub.add_model(
-        "tiny/bert", teacher, **{"pytorch_model.bin": b"x", "onnx__config.json": b"{}", "a.h5": b"x"}
-    )
-
+    needless = {"pytorch_model.bin": b"x", "onnx__config.json": b"{}", "a.h5": b"x"}
+    commit = hub.add_model("tiny/bert", teacher, **needless)
     forks.succeed(*encode_options("tiny/bert", corpus, tmp_path / "online"))
     manifest = Cache.open(tmp_path / "online").manifest
     assert (manifest.teacher, manifest.revision) == ("tiny/bert", commit)
@@ -55,7 +49,6 @@ def test_a_model_is_downloaded_without_needless_files_and_found_again_offline(hu
     assert not [line for line in hub.requests if "onnx/" in line]
     run(teacher, corpus, tmp_path / "local")
     assert_same_rows(tmp_path / "online", tmp_path / "local")
-
     hub.close()
     forks.succeed(*encode_options("tiny/bert", corpus, tmp_path / "offline"))
     assert files_of(tmp_path / "offline") == files_of(tmp_path / "online")
@@ -147,31 +140,23 @@ def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub, forks, teacher, tm
     pq.write_table(pa.table({"text": ["\n".join(lines[i : i + 3]) for i in range(0, 9, 3)]}), sink)
     commit = hub.add_dataset("tiny/texts", {"data/train-00000-of-00001.parquet": sink.getvalue()})
     spec, cache = "hf://tiny/texts:train#text", tmp_path / "cache"
-
     forks.succeed(*encode_options(str(teacher), spec, cache, unit=4, limit=5))
     assert Cache.open(cache).plans()[0].identity["revision"] == commit
-
     # A commit that comes later does not change what the cache is made of.
     hub.add_dataset("tiny/texts", {"data/train-00000-of-00001.parquet": b"something else"})
     forks.succeed(*encode_options(str(teacher), spec, cache, unit=4))
     run(teacher, write_lines(tmp_path / "same.txt", lines), tmp_path / "local")
     assert_same_rows(cache, tmp_path / "local")
-
     status, output = forks.run(*encode_options(str(teacher), "hf://tiny/none", tmp_path / "other"))
     assert (status, len(output.splitlines())) == (1, 1)
     assert output.startswith("error: corpus hf://tiny/none: not on the Hugging Face hub (")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        *((name, "no such folder") for name in ("./nowhere", "/nowhere/at/all", "~/models/x", "a/b/c")),
-        ("not an id!", "neither a folder nor an id on the hub"),
-    ],
-)
-def test_what_can_be_no_id_is_not_asked_for_on_the_hub(hub, name, message):
-    with pytest.raises(X2StaticError, match=f"model {name}: {message}"):
-        resolve_model(name, None)
+def test_what_can_be_no_id_is_not_asked_for_on_the_hub(hub):
+    messages = dict.fromkeys(("./nowhere", "/nowhere/at/all", "~/models/x", "a/b/c"), "no such folder")
+    for name, message in (messages | {"not an id!": "neither a folder nor an id on the hub"}).items():
+        with pytest.raises(X2StaticError, match=f"model {name}: {message}"):
+            resolve_model(name, None)
     assert not hub.requests
 
 

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from itertools import product
 from typing import Any
 
 import pyarrow as pa
@@ -18,13 +17,9 @@ PARAGRAPHS = [f"Paragraph {number} of ten, ünïcode." for number in range(10)]
 
 def wiki(paragraphs: list[str]) -> str:
     """Return articles of up to three paragraphs each."""
-    docs = [paragraphs[start : start + 3] for start in range(0, len(paragraphs), 3)]
-    return "".join(
-        f'<doc id="{n}" url="https://x/?curid={n}" title="Title {n}">\nTitle {n}\n\n'
-        + "\n\n".join(doc)
-        + "\n\n</doc>\n"
-        for n, doc in enumerate(docs)
-    )
+    bodies = ["\n\n".join(paragraphs[start : start + 3]) for start in range(0, len(paragraphs), 3)]
+    head = '<doc id="{0}" url="https://x/?curid={0}" title="Title {0}">\nTitle {0}\n\n'
+    return "".join(f"{head.format(number)}{body}\n\n</doc>\n" for number, body in enumerate(bodies))
 
 
 def rows_of(paragraphs: list[str]) -> list[str | None]:
@@ -81,18 +76,14 @@ def test_every_text_format_may_be_compressed_in_several_members(form, ending, tm
     assert read_all(nameless) == PARAGRAPHS
 
 
-@pytest.mark.parametrize(
-    ("form", "names"),
-    [
-        ("lines", ["text.txt", "text"]),
-        ("wikiextractor", ["wiki_00"]),
-        ("jsonl", ["text.jsonl", "text.NDJSON", "text.json"]),
-        ("parquet", ["text.parquet"]),
-    ],
-)
-def test_the_format_is_known_by_the_ending_and_else_by_the_first_line(form, names, tmp_path):
+NAMES = ["text.txt lines", "text lines", "wiki_00 wikiextractor", "text.parquet parquet"]
+NAMES += ["text.jsonl jsonl", "text.NDJSON jsonl", "text.json jsonl"]
+
+
+@pytest.mark.parametrize(("name", "form"), [pair.split() for pair in NAMES])
+def test_the_format_is_known_by_the_ending_and_else_by_the_first_line(name, form, tmp_path):
     data = data_in(form)
-    for name, ending in product(names, ("",) if form == "parquet" else ("", *COMPRESSORS)):
+    for ending in ("",) if form == "parquet" else ("", *COMPRESSORS):
         corpus = corpus_of(tmp_path / (name + ending), COMPRESSORS[ending](data) if ending else data)
         assert plan_of(corpus).identity["format"] == form
         assert read_all(corpus) == PARAGRAPHS
@@ -178,9 +169,8 @@ def test_a_column_of_text_without_columns_is_refused(tmp_path):
 
 
 def test_text_that_is_no_utf_8_in_parquet_is_treated_as_asked(tmp_path):
-    bad = pa.StringArray.from_buffers(
-        3, pa.array([0, 3, 7, 10], pa.int32()).buffers()[1], pa.py_buffer(b"onea\xffb.two")
-    )
+    offsets = pa.array([0, 3, 7, 10], pa.int32()).buffers()[1]
+    bad = pa.StringArray.from_buffers(3, offsets, pa.py_buffer(b"onea\xffb.two"))
     path = tmp_path / "bad.parquet"
     for column in (bad, pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int32()), bad, safe=False)):
         pq.write_table(pa.table({"text": column}), path)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +35,16 @@ def _offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets-cache")
 
 
-def rows() -> tuple[list[str], list[str | None]]:
-    """Return the paragraphs, and the rows that hold them, with blank lines between."""
-    lines = paragraphs(22)
-    left, texts = iter(lines), []
-    for size in SIZES:
-        texts.append(None if size is None else "\n \n".join(next(left) for _ in range(size)))
-    assert not list(left)
-    return lines, texts
-
-
-LINES, ROWS = rows()
+LINES = paragraphs(22)
+left = iter(LINES)
+ROWS = [None if size is None else "\n \n".join(islice(left, size)) for size in SIZES]  # blank lines between
 
 
 def write_parquet(folder: Path, texts: list[str | None] = ROWS) -> str:
     folder.mkdir(exist_ok=True)
     for number, part in enumerate((texts[:4], texts[4:])):  # two files, several row groups
-        pq.write_table(
-            pa.table({"text": pa.array(part, pa.string()), "n": list(range(len(part)))}),
-            folder / f"train-{number:05d}-of-00002.parquet",
-            row_group_size=2,
-        )
+        table = pa.table({"text": pa.array(part, pa.string()), "n": list(range(len(part)))})
+        pq.write_table(table, folder / f"train-{number:05d}-of-00002.parquet", row_group_size=2)
     return f"hf://{folder}:train#text"
 
 
@@ -64,16 +54,13 @@ def write_jsonl(folder: Path, texts: list[str | None] = ROWS) -> str:
     return f"hf://{folder}:train#text"
 
 
-Write = Callable[..., str]
-
-
 @pytest.fixture(params=[write_parquet, write_jsonl])
-def write(request: pytest.FixtureRequest) -> Write:
-    return request.param  # type: ignore[no-any-return]
+def write(request: pytest.FixtureRequest) -> Any:
+    return request.param
 
 
 @pytest.fixture
-def spec(write: Write, tmp_path: Path) -> str:
+def spec(write: Callable[..., str], tmp_path: Path) -> str:
     return write(tmp_path / "data")
 
 
@@ -103,9 +90,7 @@ def test_each_line_of_a_row_is_a_paragraph_and_the_limit_counts_paragraphs_where
         units = units_of(spec, tmp_path, unit=unit, limit=limit)
         assert [text for texts, _ in units for text in texts] == LINES[:limit]
         assert all(len(texts) == unit for texts, _ in units[:-1])
-        assert [(bounds.paragraphs, bounds.counted) for _, bounds in units] == [
-            (len(texts), True) for texts, _ in units
-        ]
+        assert all(bounds.paragraphs == len(texts) and bounds.counted for texts, bounds in units)
 
 
 def test_rows_that_are_spooled_are_read_once_and_go_on_after_any_row(tmp_path, monkeypatch):

@@ -7,8 +7,10 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -101,12 +103,10 @@ def test_a_resume_requests_no_row_group_before_the_one_in_hand(parquet, forks, t
     run(teacher, write_lines(tmp_path / "same.txt", LINES), tmp_path / "lines", unit=4)
     assert_same_rows(tmp_path / "once", tmp_path / "lines")
     cache = tmp_path / "cache"
-    status, output = forks.run(
-        *options(teacher, cache), kill=("x2static.stage1_encode.encode:commit_folder", "after", 5)
-    )
+    kill = ("x2static.stage1_encode.encode:commit_folder", "after", 5)
+    status, output = forks.run(*options(teacher, cache), kill=kill)
     assert status == -9, output
     parquet.ranges.clear()
-
     forks.succeed(*options(teacher, cache))
     assert files_of(cache) == expected
     assert groups_sent(parquet) == [10, 12, 14, 16], "each once, and none before row 10"
@@ -145,25 +145,17 @@ def test_rows_from_all_over_are_few_and_those_of_small_data_sets_all(tmp_path):
     assert [list(rows.values(start)) for start in range(N_ROWS + 2)] == [TEXTS[start:] for start in range(N_ROWS + 2)]
 
 
-class FailsAt:
-    """Trouble with the text of a row group, so many times."""
-
-    def __init__(self, kind: str | int, first_row: int, times: int = 1) -> None:
-        self.kind, self.times = kind, times
-        self.group = next(group for group in ROW_GROUPS if group.first_row == first_row)
-
-    def __call__(self, path: str, first: int, last: int) -> str | int | None:
-        if not self.times or not self.group.touched(path, first, last):
-            return None
-        self.times -= 1
-        return self.kind
+def fails_at(kind: str, first_row: int, times: int) -> Callable[[str, int, int], str | None]:
+    """Return trouble with the text of a row group, so many times."""
+    (group,) = (group for group in ROW_GROUPS if group.first_row == first_row)
+    left = repeat(kind, times)
+    return lambda *sent: next(left, None) if group.touched(*sent) else None
 
 
 def planned_without_trouble(forks: Forks, teacher: Path, cache: Path) -> None:
     """Make the cache and its plan, so that what fails later is the reading of its units."""
-    status, output = forks.run(
-        *options(teacher, cache), kill=("x2static.stage1_encode.encode:planned_paragraphs", "before", 1)
-    )
+    kill = ("x2static.stage1_encode.encode:planned_paragraphs", "before", 1)
+    status, output = forks.run(*options(teacher, cache), kill=kill)
     assert status == -9, output
     assert Cache.open(cache).committed() == ({}, {})
 
@@ -172,7 +164,7 @@ def planned_without_trouble(forks: Forks, teacher: Path, cache: Path) -> None:
 def test_a_network_that_fails_for_a_while_is_tried_again_and_changes_nothing(kind, parquet, forks, teacher, tmp_path):
     expected = once(forks, teacher, tmp_path)
     planned_without_trouble(forks, teacher, tmp_path / "cache")
-    parquet.trouble = FailsAt(kind, first_row=8, times=2)
+    parquet.trouble = fails_at(kind, first_row=8, times=2)
     arguments = options(teacher, tmp_path / "cache")
     output = forks.succeed(*arguments, waits=[0.01] * 3, read_seconds=0.5)
     warnings = [line for line in output.splitlines() if line.startswith("warning: ")]
@@ -184,7 +176,7 @@ def test_a_network_that_fails_for_a_while_is_tried_again_and_changes_nothing(kin
 def test_a_network_that_stays_away_is_one_clear_line_and_the_next_run_goes_on(parquet, forks, teacher, tmp_path):
     expected = once(forks, teacher, tmp_path)
     planned_without_trouble(forks, teacher, tmp_path / "cache")
-    parquet.trouble = FailsAt("drop", first_row=8, times=1000)
+    parquet.trouble = fails_at("drop", first_row=8, times=1000)
     status, output = forks.run(*options(teacher, tmp_path / "cache"), waits=[0.01, 0.01])
     assert status == 1
     assert output.count("the network failed") == 2
@@ -198,7 +190,7 @@ def test_a_network_that_stays_away_is_one_clear_line_and_the_next_run_goes_on(pa
 
 
 def test_an_interrupt_ends_the_process_though_a_read_hangs(parquet, forks, teacher, tmp_path):
-    parquet.trouble = FailsAt("hang", first_row=10, times=1000)
+    parquet.trouble = fails_at("hang", first_row=10, times=1000)
     environment = {"HF_ENDPOINT": parquet.url, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "*"}
     process = subprocess.Popen(
         [sys.executable, "-m", "x2static", *options(teacher, tmp_path / "cache", limit=30)],
@@ -225,20 +217,14 @@ def test_an_interrupt_ends_the_process_though_a_read_hangs(parquet, forks, teach
     assert 0 not in groups_sent(parquet), "what was read before the interrupt is in the spool"
 
 
-@pytest.fixture
-def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that would have been waited."""
-    seconds: list[float] = []
-    monkeypatch.setattr(hub_rows.time, "sleep", seconds.append)
-    return seconds
-
-
-def test_five_tries_over_a_minute_follow_the_first_for_a_call_and_for_each_row(waited):
-    tries: dict[int, int] = {}
+def test_five_tries_over_a_minute_follow_the_first_for_a_call_and_for_each_row(monkeypatch):
+    waited: list[float] = []
+    monkeypatch.setattr(hub_rows.time, "sleep", waited.append)
+    tries: Counter[int] = Counter()
 
     def rows_from(start: int) -> Iterator[int]:
         for row in range(start, 10):
-            tries[row] = tries.get(row, 0) + 1
+            tries[row] += 1
             if row in (0, 4, 5) and tries[row] <= 5:
                 raise TimeoutError("slow")
             yield 10 * row

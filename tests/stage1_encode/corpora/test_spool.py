@@ -68,21 +68,16 @@ def test_a_raised_limit_needs_no_input_and_takes_the_same_one(pipe, text, cache)
     assert files_of(cache) == before
 
 
-@pytest.mark.parametrize(
-    "change",
-    [lambda data: data + b"More.\n", lambda data: data[:-7], lambda data: b"X" + data[1:]],
-    ids=["longer", "shorter", "changed"],
-)
-def test_other_text_is_refused_and_the_cache_stays(change, pipe, text, cache, tmp_path):
+def test_other_text_is_refused_and_the_cache_stays(pipe, text, cache, tmp_path):
     assert pipe(text, "--limit", "4")[0] == 0
-    before = files_of(cache)
-    other = tmp_path / "other"
-    other.write_bytes(change(text.read_bytes()))
-    status, output = pipe(other)
-    assert status == 1
-    assert "error: corpus -: standard input brings other text than the run before" in output
-    assert "(< /dev/null)" in output
-    assert files_of(cache) == before
+    before, data, other = files_of(cache), text.read_bytes(), tmp_path / "other"
+    for changed in (data + b"More.\n", data[:-7], b"X" + data[1:]):
+        other.write_bytes(changed)
+        status, output = pipe(other)
+        assert status == 1
+        assert "error: corpus -: standard input brings other text than the run before" in output
+        assert "(< /dev/null)" in output
+        assert files_of(cache) == before
 
 
 def test_a_run_killed_while_it_reads_its_input_needs_it_again_and_leaves_nothing(pipe, text, cache):
@@ -96,19 +91,12 @@ def test_a_run_killed_while_it_reads_its_input_needs_it_again_and_leaves_nothing
     assert spool_of(cache) == ["stdin"]
 
 
-@pytest.mark.parametrize(
-    "kill",
-    [
-        ("x2static.stage1_encode.corpora.sources:_write", "after", 1),
-        ("x2static.stage1_encode.encode:create", "before", 1),
-    ],
-    ids=["read", "before the cache is made"],
-)
-def test_a_run_killed_before_its_manifest_goes_on_without_input(kill, pipe, text, cache, tmp_path):
+@pytest.mark.parametrize(("step", "when"), [("corpora.sources:_write", "after"), ("encode:create", "before")])
+def test_a_run_killed_before_its_manifest_goes_on_without_input(step, when, pipe, text, cache):
     assert pipe(text)[0] == 0
     whole = files_of(cache)
     shutil.rmtree(cache)
-    assert pipe(text, kill=kill)[0] == -9
+    assert pipe(text, kill=(f"x2static.stage1_encode.{step}", when, 1))[0] == -9
     assert spool_of(cache) == ["stdin"]
     status, output = pipe(None)
     assert status == 0, output
@@ -135,9 +123,3 @@ def test_a_plan_reads_no_input_but_what_an_earlier_run_kept(pipe, text, cache, t
     status, output = pipe(other, "--plan")
     assert status == 0, output
     assert "units          4 (2 to do)" in output
-
-
-def test_standard_input_can_be_named_once(teacher, text, cache, forks):
-    arguments = as_options(config_of(teacher, ("-", "-#text"), cache))
-    status, output = forks.run(*arguments, stdin=str(text))
-    assert (status, "the same corpus is named twice: -, -#text" in output) == (1, True)

@@ -48,7 +48,11 @@ def times_of(folder: Path) -> dict[str, int]:
 def test_an_appended_corpus_leaves_what_was_there_and_gives_the_cache_of_both(old, new, teacher, cache, tmp_path):
     run(teacher, old, cache, unit=3)
     before, times = files_of(cache), times_of(cache)
+    config = config_of(teacher, new, cache, unit=3, append=True)
+    planned = estimate(config)
+    assert (planned["units"], planned["units_left"], planned["paragraphs"]) == (3, 3, 8), "what it adds"
     figures = append(teacher, new, cache)
+    assert estimate(config)["units_left"] == 0
     assert (figures["shards"], figures["shards_resumed"], figures["paragraphs"]) == (7, 4, 18)
     assert before.items() < files_of(cache).items()
     assert times.items() < times_of(cache).items()
@@ -157,12 +161,3 @@ def test_a_corpus_that_has_grown_is_refused_with_what_to_do(old, teacher, cache,
         with pytest.raises(X2StaticError, match=rf"^--append: {name} is not what it was when {cache} was .* its own"):
             append(teacher, name, cache)
     assert files_of(cache) == before
-
-
-def test_an_estimate_of_an_append_is_of_what_it_adds(old, new, teacher, cache):
-    run(teacher, old, cache, unit=3)
-    config = config_of(teacher, new, cache, unit=3, append=True)
-    figures = estimate(config)
-    assert (figures["units"], figures["units_left"], figures["paragraphs"]) == (3, 3, 8)
-    append(teacher, new, cache)
-    assert estimate(config)["units_left"] == 0
