@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.pipeline.data.conftest import make_set, tree
-from tests.pipeline.data.server import sends
+from tests.pipeline.data.conftest import make_set, sends, tree
 from tests.pipeline.ran import run_here
 from x2static.durable.storage import only_writer
 from x2static.pipeline import cli

@@ -7,8 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.pipeline.data.conftest import PAIRS, remote
-from tests.pipeline.data.server import Server, in_turn, sends
+from tests.pipeline.data.conftest import PAIRS, Server, in_turn, remote, sends
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.data import download as module
 from x2static.pipeline.data.download import Unreachable, download
@@ -98,15 +97,12 @@ def test_a_certificate_that_is_not_trusted_is_refused(server, file, tmp_path, mo
 def test_redirects_lead_to_https_alone(server, file, tmp_path):
     server.answers["/b.tsv"] = sends(b"", status=302, location=f"{server.url}/a.tsv")
     assert download(replace(file, url=f"{server.url}/b.tsv"), tmp_path / "one") == PAIRS
-    plain = Server(certificate=None)
-    try:
+    with Server(certificate=None) as plain:
         plain.answers["/a.tsv"] = sends(PAIRS)
         server.answers["/b.tsv"] = sends(b"", status=302, location=f"{plain.url}/a.tsv")
         with pytest.raises(X2StaticError, match=r"redirects to http://.*not https"):
             download(replace(file, url=f"{server.url}/b.tsv"), tmp_path / "two")
         assert plain.requests == []
-    finally:
-        plain.close()
 
 
 @pytest.mark.parametrize("scheme", ["http", "ftp", "file"])

@@ -1,19 +1,16 @@
 """A fetched set is there whole, with a marker that knows it, or it is not there."""
 
 import hashlib
+import re
 import signal
-import time
 from dataclasses import replace
 from multiprocessing import get_context
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.killing import die_at
-from tests.pipeline.data.conftest import PAIRS, make_set, tree
-from tests.pipeline.data.server import sends
+from tests.pipeline.data.conftest import PAIRS, make_set, sends, tree
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import read_json
 from x2static.evaluation.word_pairs import Pair, find_word_pairs, read_word_pairs
@@ -23,7 +20,7 @@ from x2static.pipeline.data.sources import DataSet
 
 CONVERTED = b"sea\tocean\t9.5\ncat\tstone\t0.5\n"
 PARTS = {"classification/TWO/train.tsv": PAIRS, "classification/TWO/test.tsv": PAIRS[:14]}
-DOWNLOADS = {f".tmp-downloads/{hashlib.sha256(body).hexdigest()}" for body in PARTS.values()}
+TRAIN, TEST = (f".tmp-downloads/{hashlib.sha256(body).hexdigest()}" for body in PARTS.values())
 
 
 def test_a_fetched_set_is_read_like_a_data_folder_and_its_marker_names_source_licence_and_hashes(server, tmp_path):
@@ -89,53 +86,35 @@ def test_of_a_set_with_one_bad_file_nothing_is_left_and_what_others_keep_there_s
     assert mine.read_text() == notes.read_text() == "mine"
 
 
-def fetch_and_die(folder: Path, data_set: DataSet, *where: Any) -> None:
-    if where:
-        die_at(*where)
+def fetch_and_die(folder: Path, data_set: DataSet, where: str, moment: str, n: int) -> None:
+    die_at(where, moment, n)
     fetch(folder, data_set)
 
 
-def child(folder: Path, data_set: DataSet, *where: str | int) -> SpawnProcess:
-    """Fetch a set in a process of its own, which dies by kill -9 at a chosen call: see `tests.killing`."""
-    process = get_context("spawn").Process(target=fetch_and_die, args=(folder, data_set, *where))
-    process.start()
-    return process
-
-
 @pytest.mark.parametrize(
-    ("where", "left"),
+    ("where", "moment", "n", "left", "asked_again"),
     [
-        (("x2static.pipeline.data.fetch:download", "after", 2), DOWNLOADS),
-        (("x2static.pipeline.data.fetch:commit_folder", "before", 1), {".tmp-TWO/train.tsv", ".tmp-TWO/test.tsv"}),
-        (("x2static.pipeline.data.fetch:commit_folder", "after", 1), set(PARTS)),
-        (("x2static.pipeline.data.fetch:write_atomically", "before", 1), set(PARTS)),
+        ("download:_get", "after", 2, {TRAIN, ".tmp-downloads/unnamed"}, 1),
+        ("fetch:download", "after", 2, {TRAIN, TEST}, 0),
+        ("fetch:commit_folder", "before", 1, {".tmp-TWO/train.tsv", ".tmp-TWO/test.tsv"}, 2),
+        ("fetch:commit_folder", "after", 1, set(PARTS), 2),
+        ("fetch:write_atomically", "before", 1, set(PARTS), 2),
     ],
 )
-def test_a_kill_leaves_a_set_whole_or_absent_and_the_next_fetch_mends_it(server, tmp_path, where, left):
+def test_a_kill_leaves_a_set_whole_or_absent_and_the_next_fetch_mends_it(
+    server, tmp_path, where, moment, n, left, asked_again
+):
     data_set = make_set(server, PARTS)
     folder, whole = tmp_path / "killed", tmp_path / "whole"
-    killed = child(folder, data_set, *where)
+    arguments = (folder, data_set, f"x2static.pipeline.data.{where}", moment, n)
+    killed = get_context("spawn").Process(target=fetch_and_die, args=arguments)
+    killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
-    assert set(tree(folder)) == left
+    assert {re.sub(r"tmp\w{8}$", "unnamed", path) for path in tree(folder)} == left
     assert not is_there(folder, data_set)
+    server.requests.clear()
     assert fetch(folder, data_set)
+    assert len(server.requests) == asked_again
     assert fetch(whole, data_set)
     assert tree(folder) == tree(whole)
-
-
-def test_what_came_before_a_kill_in_the_middle_of_a_download_is_not_asked_for_again(server, tmp_path):
-    data_set = make_set(server, PARTS)
-    server.answers["/classification/TWO/test.tsv"] = sends(PAIRS[:5], length=14, stays=30)
-    process = child(tmp_path, data_set)
-    while len(server.requests) < 2:
-        assert process.is_alive()
-        time.sleep(0.01)
-    process.kill()
-    process.join()
-    assert all(path.startswith(".tmp-downloads/") for path in tree(tmp_path))
-    make_set(server, PARTS)
-    server.requests.clear()
-    assert fetch(tmp_path, data_set)
-    assert server.requests == ["/classification/TWO/test.tsv"]
-    assert set(tree(tmp_path)) == {*PARTS, "fetched/tiny.json"}
