@@ -66,10 +66,8 @@ def _layout(where: str, line: str) -> tuple[str, int, int, bool]:
         return separator, n_columns, 3, False
     if n_columns == RARE_WORDS_COLUMNS and len(numbers) == RARE_WORDS_COLUMNS - 2:
         return separator, n_columns, 2, False
-    raise X2StaticError(
-        f"{where}: expected word<TAB>word<TAB>score, or more columns with a header that names the score; "
-        f"got {n_columns} columns: {line.strip()!r}"
-    )
+    expected = "word<TAB>word<TAB>score, or more columns with a header that names the score"
+    raise X2StaticError(f"{where}: expected {expected}; got {n_columns} columns: {line.strip()!r}")
 
 
 def _split(where: str, line: str, separator: str) -> list[str]:

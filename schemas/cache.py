@@ -53,10 +53,8 @@ class Cache:
         file, expected = self.path / SEGMENTATION, self.manifest.encoding.words
         rules = WordSegmentation.load(file)
         if rules.sha256 != expected:
-            hashes = f"sha256 {rules.sha256}, expected {expected}"
-            raise X2StaticError(
-                f"{file}: not the rules that this cache was made with ({hashes}); put the original file back"
-            )
+            why = f"not the rules that this cache was made with (sha256 {rules.sha256}, expected {expected})"
+            raise X2StaticError(f"{file}: {why}; put the original file back")
         return rules
 
     def plans(self) -> list[Plan]:
@@ -81,10 +79,11 @@ class Cache:
             stops = [(unit.stop, unit.stop_line) for unit in units]
             starts = [start, *stops[:-1]]
             if not units or not markers[-1].last or [(unit.start, unit.start_line) for unit in units] != starts:
-                raise X2StaticError(
-                    f"{file}: the corpus {values['corpus']} was not read to its end, or shards of it are damaged; "
+                why = f"the corpus {values['corpus']} was not read to its end, or shards of it are damaged"
+                remedy = (
                     "finish or repair the cache with x2static 0.1.0, which began it, or encode into another --cache"
                 )
+                raise X2StaticError(f"{file}: {why}; {remedy}")
             values["units"] = units
         return values
 

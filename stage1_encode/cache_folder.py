@@ -44,16 +44,13 @@ def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encodi
 def check_encoding(cache: Cache, teacher: ChosenTeacher) -> None:
     """Refuse a cache that was made otherwise, with all that differs, or a sample, before the teacher is loaded."""
     if problems := encoding_differences(cache, teacher):
-        raise X2StaticError(
-            f"{cache.path}: this cache was made otherwise (cache != asked for): {'; '.join(problems)}. "
-            "Ask for the same again, or use another --cache"
-        )
+        why = f"this cache was made otherwise (cache != asked for): {'; '.join(problems)}"
+        raise X2StaticError(f"{cache.path}: {why}. Ask for the same again, or use another --cache")
     for plan in cache.plans():
         if plan.sampled:
-            raise X2StaticError(
-                f"{cache.path}: this cache is a sample of another ({plan.corpus}: {plan.sampled[-1]}) and takes no "
-                "more text; encode into the cache that it was taken from, or use another --cache"
-            )
+            why = f"this cache is a sample of another ({plan.corpus}: {plan.sampled[-1]}) and takes no more text"
+            remedy = "encode into the cache that it was taken from, or use another --cache"
+            raise X2StaticError(f"{cache.path}: {why}; {remedy}")
 
 
 def encoding_differences(cache: Cache, teacher: ChosenTeacher) -> list[str]:
@@ -75,10 +72,8 @@ def check_teacher(cache: Cache, encoder: Encoder) -> None:
     """Refuse a teacher that behaves otherwise once loaded; another transformers may choose another attention."""
     theirs = cache.manifest.encoding
     if problems := differences(theirs, theirs.model_copy(update=encoder.behaviour)):
-        raise X2StaticError(
-            f"{cache.path}: this cache was made with a teacher that behaved otherwise (cache != now): "
-            f"{'; '.join(problems)}. Use the versions in its manifest.json, or another --cache"
-        )
+        why = f"this cache was made with a teacher that behaved otherwise (cache != now): {'; '.join(problems)}"
+        raise X2StaticError(f"{cache.path}: {why}. Use the versions in its manifest.json, or another --cache")
 
 
 def create(teacher: ChosenTeacher, behaviour: Mapping[str, Any], plans: dict[int, Plan]) -> Cache:

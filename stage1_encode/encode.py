@@ -141,10 +141,9 @@ class Work:
         there = {pool.name: shard.pool(pool.name) for pool in self.pools}
         for pool in self.pools:
             if (stored := there[pool.name]) and stored.settings != pool.settings:
-                raise X2StaticError(
-                    f"{shard.folder / pool.name}: was taken with other settings (other words); ask for the same, or "
-                    f"remove shards/*/{pool.name} of this cache: the teacher then reads all again"
-                )
+                remedy = f"remove shards/*/{pool.name} of this cache: the teacher then reads all again"
+                why = "was taken with other settings (other words)"
+                raise X2StaticError(f"{shard.folder / pool.name}: {why}; ask for the same, or {remedy}")
         return tuple(name for name, stored in there.items() if stored is None)
 
     def do(
@@ -157,10 +156,8 @@ class Work:
         """
         named = {number for source in sources for number in source.plans}
         if closed := [job for job in jobs if job.plan not in named]:
-            raise X2StaticError(
-                f"{self.cache.path}: {len(closed)} units lack {closed[0].pools[-1]}, and are of corpora that are in "
-                "the cache already; leave out --append and name all its corpora"
-            )
+            why = f"{len(closed)} units lack {closed[0].pools[-1]}, and are of corpora that are in the cache already"
+            raise X2StaticError(f"{self.cache.path}: {why}; leave out --append and name all its corpora")
         to_do = {job.shard for job in jobs}
         read = sum(self.markers[i].unit.paragraphs for i in filter(self.part.takes, self.markers) if i not in to_do)
         total, counted = planned_paragraphs(self.plans, self.markers, self.part)

@@ -47,10 +47,10 @@ class WordSums(Pool):
     def of(cls, config: EncodeConfig, listed: Sequence[str]) -> "WordSums":
         """Choose the single words of a list. Raises X2StaticError: there is none, or words and pieces do not meet."""
         if config.compat:
-            raise X2StaticError(
-                f"--ase does not go with --compat {config.compat}: that mode joins words anew before the teacher reads "
-                "them, and keeps words that the teacher never reads; leave one of the two out"
+            why = (
+                "that mode joins words anew before the teacher reads them, and keeps words that the teacher never reads"
             )
+            raise X2StaticError(f"--ase does not go with --compat {config.compat}: {why}; leave one of the two out")
         rules = choose_words(config.compat, config.language)
         cut = [(word, rules.split(word)) for word in listed]
         others = [word for word, words in cut if len(words) != 1]
@@ -158,10 +158,8 @@ class StoredSums:
             return None
         for shard in shards:
             if damage := shard.pool_damage().get(NAME):
-                raise X2StaticError(
-                    f"{shard.folder}: {', '.join(damage)}; run `x2static cache repair {cache.path}`, which drops it, "
-                    "and `x2static encode --ase` again"
-                )
+                remedy = f"run `x2static cache repair {cache.path}`, which drops it, and `x2static encode --ase` again"
+                raise X2StaticError(f"{shard.folder}: {', '.join(damage)}; {remedy}")
             summed = read_table(shard.folder / NAME / "words.arrow")["word"].to_pylist()
             if lacking := wanted.intersection(shard.lexicon()["word"].to_pylist()).difference(summed):
                 logger.info("%s: %d words have no sums there; they are added up beside it", shard.folder, len(lacking))

@@ -33,10 +33,9 @@ def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
         raise loading_error(folder, "it", error) from error
     senses = sorted(name for name in config.sub_configs if "text" not in name and name.endswith("_config"))
     if senses:
-        raise X2StaticError(
-            f"model {folder}: it reads more than text (its config.json has {', '.join(senses)}); name a model of text "
-            "alone, such as the language model that it was made from"
-        )
+        why = f"it reads more than text (its config.json has {', '.join(senses)})"
+        remedy = "name a model of text alone, such as the language model that it was made from"
+        raise X2StaticError(f"model {folder}: {why}; {remedy}")
     return config
 
 
@@ -63,10 +62,8 @@ def canonical_layer(layer: Layer, n_layers: int | None) -> Layer:
         raise X2StaticError(f"--layer {layer}: this model's config.json names no number of layers; use --layer {LAST}")
     number = layer + n_layers + 1 if layer < 0 else layer
     if not 0 <= number <= n_layers:
-        raise X2StaticError(
-            f"--layer {layer}: this teacher has layers 0 (its embeddings) to {n_layers} (the last), or -{n_layers + 1} "
-            "to -1 counted from the end"
-        )
+        counted = f"0 (its embeddings) to {n_layers} (the last), or -{n_layers + 1} to -1 counted from the end"
+        raise X2StaticError(f"--layer {layer}: this teacher has layers {counted}")
     return LAST if number == n_layers else number
 
 
@@ -110,10 +107,8 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
     if lacking:
         problem, end = "lack {} of the model's tensors", ", or are not complete"
     if named := lacking or beyond:
-        raise X2StaticError(
-            f"model {folder}: its weight files {problem.format(len(named))} ({', '.join(named[:3])}); they do not "
-            f"belong to this config.json{end}"
-        )
+        why = f"its weight files {problem.format(len(named))} ({', '.join(named[:3])})"
+        raise X2StaticError(f"model {folder}: {why}; they do not belong to this config.json{end}")
 
 
 def held_window(model: PreTrainedModel, max_length: int | None, padding: int) -> int:
