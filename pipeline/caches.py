@@ -44,10 +44,9 @@ class Group:
                 names = [line.partition(":")[0] for line in differences(known.marker, marker)]
                 files = sorted(name for name, value in known.marker.files.items() if value != marker.files.get(name))
                 unlike = [name for name in names if name != "files"] + files
-                raise X2StaticError(
-                    f"{known.folder} and {shard.folder} are the same unit of the same plan, and differ "
-                    f"({', '.join(unlike)}); remove the one that you do not want, or leave its cache out"
-                )
+                why = f"are the same unit of the same plan, and differ ({', '.join(unlike)})"
+                remedy = "remove the one that you do not want, or leave its cache out"
+                raise X2StaticError(f"{known.folder} and {shard.folder} {why}; {remedy}")
             if len(known.marker.pools) < len(marker.pools):
                 self.shards[index] = shard
         self.folders.append(str(cache.path))
@@ -68,10 +67,8 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     first, *others = [Cache.open(path) for path in inputs]
     for cache in others:
         if problems := differences(first.manifest.encoding, cache.manifest.encoding):
-            raise X2StaticError(
-                f"{first.path} and {cache.path} were made otherwise (the one != the other): {'; '.join(problems)}; "
-                "only caches of equal encoding can be merged"
-            )
+            why = f"were made otherwise (the one != the other): {'; '.join(problems)}"
+            raise X2StaticError(f"{first.path} and {cache.path} {why}; only caches of equal encoding can be merged")
     of_contents: dict[bytes, Group] = {}
     for cache in [first, *others]:
         plans = cache.plans()
