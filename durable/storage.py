@@ -203,8 +203,8 @@ def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | 
 def claim(folder: Path, record: str, what: str, settings: Mapping[str, Any]) -> None:
     """Make a folder this work's own, or see that it is; the caller holds its lock.
 
-    `settings` are all that must be equal to go on, by name; the rest is as in `recorded_settings`. X2StaticError: it
-    holds other things, or was claimed with other settings, whose values are named beside these.
+    `settings` are all that must be equal to go on, by name; the rest is as in `recorded_settings`. Raises
+    X2StaticError: it holds other things, or was claimed with other settings; both values are named.
     """
     recorded = recorded_settings(folder, record, what)
     if recorded is not None and (differing := differing_settings(recorded, settings)):

@@ -42,7 +42,7 @@ def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encodi
 
 
 def check_encoding(cache: Cache, teacher: ChosenTeacher) -> None:
-    """Refuse a cache that was made otherwise, with all that differs, or a sample, before the teacher is loaded."""
+    """Refuse a cache that was made otherwise, or is a sample of another, before the teacher is loaded."""
     if problems := encoding_differences(cache, teacher):
         why = f"this cache was made otherwise (cache != asked for): {'; '.join(problems)}"
         raise X2StaticError(f"{cache.path}: {why}. Ask for the same again, or use another --cache")

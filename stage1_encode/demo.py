@@ -16,7 +16,10 @@ INSTALL = "install it with: pip install 'x2static[demo]'"
 
 
 def demo_teacher() -> Path:
-    """Return the folder of all-MiniLM-L6-v2 in its package. Raises X2StaticError: that, or the official file, lacks."""
+    """Return the folder of all-MiniLM-L6-v2 in its package.
+
+    Raises X2StaticError: the package is not installed, or its weights are not the official ones.
+    """
     folder = _package_folder(TEACHER_PACKAGE, "the demo teacher") / "model"
     weights = folder / "model.safetensors"
     if not weights.is_file():

@@ -100,7 +100,10 @@ class Encoder:
         self._trimmer = Trimmer(n_bytes)
 
     def encode(self, portions: Iterable[PreparedText], unit: str, pools: Sequence[Pool] = (Contexts(),)) -> EncodedUnit:
-        """Let pools take what they want of a unit, as `read` does; `UnitPool.write` waits for what still goes on."""
+        """Run the teacher over a unit, as `read` does, and let pools take what they want.
+
+        An accelerator may still be at it when this returns; `UnitPool.write` waits for it.
+        """
         begun = {pool.name: pool.begin(self.shape) for pool in pools}
         n_read, n_padded = self.n_tokens, self.n_padded
         words = self.read(portions, unit, list(begun.values()), any(pool.all_layers for pool in pools))

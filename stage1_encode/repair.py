@@ -83,9 +83,10 @@ def _remove_leftovers(cache: Cache) -> list[str]:
 
 
 def _inspect(cache: Cache) -> tuple[dict[int, Marker], dict[int, str], list[str], list[str]]:
-    """Hash every shard, and drop damaged pools; X2StaticError: a shard is of another encoding, or a newer x2static.
+    """Hash every shard, and drop damaged pools.
 
-    Returns the markers of the sound shards, what ails the others, the pools that were damaged, and nobody's files.
+    Returns the markers of the sound shards, what ails the others, the pools that were damaged, and files that are
+    nobody's. Raises X2StaticError: a shard is of another encoding, or of a newer version of x2static.
     """
     markers, damaged, dropped, strangers = dict[int, Marker](), dict[int, str](), list[str](), list[str]()
     for index in cache.indices():

@@ -75,7 +75,7 @@ class UnitPool(Accumulator):
 
     @abstractmethod
     def write(self, folder: Path, unit: str) -> None:
-        """Wait for it, and write it into the pool's folder in the shard's; X2StaticError: `unit` cannot be stored."""
+        """Wait for it, and write it into a shard's folder. Raises X2StaticError: values of `unit` cannot be stored."""
 
 
 @dataclass(frozen=True)

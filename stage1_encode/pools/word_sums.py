@@ -45,7 +45,10 @@ class WordSums(Pool):
 
     @classmethod
     def of(cls, config: EncodeConfig, listed: Sequence[str]) -> "WordSums":
-        """Choose the single words of a list. Raises X2StaticError: there is none, or words and pieces do not meet."""
+        """Choose the single words of a list, and log what else is in it.
+
+        Raises X2StaticError: there are none, or the mode is one in which words and pieces do not meet.
+        """
         if config.compat:
             why = (
                 "that mode joins words anew before the teacher reads them, and keeps words that the teacher never reads"
@@ -146,7 +149,7 @@ class StoredSums:
 
     @classmethod
     def open(cls, cache: Cache, words: list[str]) -> "StoredSums | None":
-        """Return them; None, and it is said, where a shard lacks those of a word in it. X2StaticError: damaged ones."""
+        """Return them, or None where a shard lacks those of a word in it. Raises X2StaticError: they are damaged."""
         shards, wanted = cache.shards(), set(words)
         n_with_sums = sum(shard.pool(NAME) is not None for shard in shards)
         if n_with_sums < len(shards) or not shards:

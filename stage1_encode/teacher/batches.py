@@ -55,7 +55,7 @@ class Batches:
         self._waiting: Ids = np.zeros((0, 3), np.int64)  # of windows that wait: their portion, number in it, and length
 
     def add(self, windows: PackedWindows, last: bool, max_tokens: int) -> list[list[Window]]:
-        """Take in a portion; return batches of it, as `cut` does, and of what waits; all, if the unit ends with it."""
+        """Take in a portion, and return batches of what waits, as `cut` makes them; all, if the unit ends with it."""
         portion = np.full(len(windows), len(self._portions))
         self._portions.append(windows)
         new = np.stack([portion, np.arange(len(windows)), windows.lengths], axis=1)

@@ -94,7 +94,10 @@ def _snapshot(model: str, revision: str | None, weights: str, offline: bool = Fa
 
 
 def transformer_folder(folder: Path) -> Path:
-    """Return the folder, or where the transformer of a sentence-transformers one is; what follows that is not read."""
+    """Return where the transformer of a sentence-transformers folder is; of any other, the folder itself.
+
+    What follows it is not read: contexts are means of X2Static's own. Raises X2StaticError: it has no transformer.
+    """
     modules = folder / "modules.json"
     if (folder / "config.json").is_file() or not modules.is_file():
         return folder
@@ -116,7 +119,10 @@ def config_sha256(folder: Path) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """Return the sha256 of a model's weight file, over names and hashes of several; X2StaticError: there are none."""
+    """Return the sha256 of a model's weight file; of several, the sha256 over their names and hashes.
+
+    Raises X2StaticError: the folder holds no weights.
+    """
     files = next((files for pattern in WEIGHTS if (files := sorted(folder.glob(pattern)))), [])
     if not files:
         others = sorted(path.name for pattern in OTHER_WEIGHTS for path in folder.glob(pattern))

@@ -26,7 +26,7 @@ LIMITS = (
 
 
 def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
-    """Read a model's configuration. Raises X2StaticError: it needs code that may not run, or reads more than text."""
+    """Read a model's configuration. Raises X2StaticError: it cannot be read, or the model reads more than text."""
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # the model's own code fails as it likes
@@ -54,7 +54,7 @@ def claimed_layers(config: PretrainedConfig) -> int | None:
 def canonical_layer(layer: Layer, n_layers: int | None) -> Layer:
     """Return the one name of a layer: "last", or its number, 0 (the embeddings) to below the last one's.
 
-    Negative numbers count from the end. Raises X2StaticError: there is no such layer, or it is not known (None).
+    Negative numbers count from the end. Raises X2StaticError: there is no such layer, or `n_layers` is None.
     """
     if layer == LAST:
         return LAST
@@ -112,12 +112,13 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
 
 
 def held_window(model: PreTrainedModel, max_length: int | None, padding: int) -> int:
-    """Return the most pieces that a model on the processor reads without an error; X2StaticError: it reads nothing.
+    """Return the most pieces that a model on the processor reads without an error.
 
     At most the smallest of the limits that its configuration and its tokenizer's (`max_length`) name. A
     sentence-transformers folder's own max_seq_length is none of them: it is where that library cuts texts, often far
     below what the model holds. It is tried, because the claim may be wrong: RoBERTa's 514 positions hold 512 pieces,
-    and its positions are counted over what is not `padding`. Rotary positions have no table that could end: believed.
+    and its positions are counted over what is not `padding`. Rotary positions have no table that could end, so there
+    the claim stands. Raises X2StaticError: it reads nothing.
     """
     values = [max_length, *(getattr(text_config(model.config), name, None) for name in LIMITS)]
     claims = [value for value in values if isinstance(value, int) and value > 0]

@@ -23,7 +23,7 @@ def user_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def run(user_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Run `x2static ARGUMENTS` in a process of its own; with `kill=(where, moment, n)` it dies there by kill -9.
 
-    All that it printed and logged is what is said on stdout.
+    `out` holds all that it printed and logged.
     """
     forks = Forks(tmp_path_factory.mktemp("forks"), {})
     yield lambda *arguments, **kill: Ran(*forks.run(*map(str, arguments), **kill), err="")

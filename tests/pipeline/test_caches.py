@@ -223,12 +223,13 @@ def test_a_killed_merge_is_no_complete_cache_and_goes_on(phase, corpora, parts, 
     assert not list(out.rglob(".tmp-*"))
 
 
-def test_caches_are_merged_and_sampled_where_the_libraries_of_stage_one_are_not(whole, parts, tmp_path):
+def test_caches_are_merged_sampled_and_trained_on_where_the_libraries_of_stage_one_are_not(whole, parts, tmp_path):
     code = (
         "import sys\n"
         "for name in ('transformers', 'datasets', 'tokenizers', 'sentencex'): sys.modules[name] = None\n"
         "from x2static.pipeline.cli import run\n"
-        "sys.exit(run(['cache', 'merge', 'out', *sys.argv[1:]]) or run('cache sample out s --first 2'.split()))"
+        "others = 'cache sample out s --first 2', 'train --cache out --out run --min-count 1'\n"
+        "sys.exit(run(['cache', 'merge', 'out', *sys.argv[1:]]) or max(run(each.split()) for each in others))"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, *map(str, parts)]
