@@ -133,13 +133,22 @@ def test_loss_and_gradient_are_those_of_the_plain_formula_by_autograd(scale: flo
     assert gradient.rows.tolist() == sorted({*batch.words.flatten().tolist(), *pool})
 
 
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile, for vectors in float32, although the vocabulary is too small to pay for it."""
+    monkeypatch.setattr(learner, "FEWEST_VALUES", 0)
+
+
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_score_that_is_not_finite_shows_in_the_loss_despite_the_clamp(bad: float, shared: bool):
-    batch = batch_of(3, shared, torch.float64)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_score_that_is_not_finite_shows_in_the_loss_despite_the_clamp(
+    compiled: None, bad: float, shared: bool, dtype: torch.dtype
+):
+    batch = batch_of(3, shared, dtype)
     words = {*batch.words.flatten().tolist(), *(batch.pool.tolist() if isinstance(batch, SharedNegatives) else [])}
     for word in words:  # a target, or a negative
-        vectors = vectors_of(1.0)
+        vectors = vectors_of(1.0).to(dtype)
         vectors[word] = bad
         assert not np.isfinite(batch.loss_and_gradient(vectors)[0])
 
@@ -180,12 +189,6 @@ def begin(seed: int) -> Learner:
     return Learner(vectors, torch.zeros_like(vectors), torch.zeros_like(vectors))
 
 
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compile for vocabularies that are too small to pay for it."""
-    monkeypatch.setattr(learner, "FEWEST_VALUES", 0)
-
-
 @pytest.mark.parametrize("shared", [False, True])
 def test_ten_compiled_steps_are_plain_ones(shared: bool, compiled: None, monkeypatch: pytest.MonkeyPatch):
     plain, fast, faster = begin(0), begin(0), begin(0)
@@ -204,15 +207,6 @@ def test_ten_compiled_steps_are_plain_ones(shared: bool, compiled: None, monkeyp
     assert all(torch.equal(tensor, faster.tensors()[name]) for name, tensor in fast.tensors().items())
     assert fast.steps == plain.steps == 10
     assert (fast.vectors - begin(0).vectors).abs().max() > 0.1
-
-
-@pytest.mark.parametrize("bad", [math.inf, math.nan])
-def test_numbers_that_are_not_finite_come_through_compiled_scores(bad: float, compiled: None):
-    vectors = begin(0).vectors
-    vectors[3, 2] = bad
-    scores = score_pairs(vectors, torch.ones(1, DIM), torch.tensor([3, 4]), torch.tensor([0, 0]))
-    assert not math.isfinite(scores[0])
-    assert scores[1] == pytest.approx(float(vectors[4].sum()), rel=1e-5)
 
 
 def test_compiled_runs_go_on(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
