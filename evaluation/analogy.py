@@ -123,8 +123,8 @@ def answer(matrix: Floats, given: Rows, banned: Rows) -> Rows:
     With cosines shifted to 0..1, 3CosMul asks for the largest cos(d,b) cos(d,c) / (cos(d,a) + epsilon); its logarithm
     is a sum, as 3CosAdd cos(d,b) + cos(d,c) - cos(d,a) is one (Levy & Goldberg 2014, equations 3 and 4).
 
-    Of a matrix of any lengths, (n_words, dim) float32, `given` are the rows of a, b and c, (n_questions, 3) int64, and
-    `banned` those that are no answer, (n_questions, most) int64, filled up with -1.
+    The matrix is (n_words, dim) float32, with rows of any lengths; `given` are its rows of a, b and c, (n_questions, 3)
+    int64, and `banned` those that are no answer, (n_questions, most) int64, filled up with -1.
     """
     used, places = np.unique(given, return_inverse=True)
     places = places.reshape(given.shape)

@@ -113,10 +113,10 @@ def correlate(task: str, sentences: Floats, pairs: list[Pair], total: int) -> Co
 
 
 def without_first_component(vectors: Floats) -> Floats:
-    """Return vectors, (n, dim) float64, less their part along the first singular vector, not centred; or zeros."""
+    """Return vectors, (n, dim) float64, without their part along the first singular vector of all, not centred."""
     first = np.linalg.eigh(vectors.T @ vectors).eigenvectors[:, -1]  # by ascending eigenvalue
     rest: Floats = vectors - np.outer(vectors @ first, first)
-    rest[np.linalg.norm(rest, axis=1) <= ROUNDING * np.linalg.norm(vectors, axis=1)] = 0
+    rest[np.linalg.norm(rest, axis=1) <= ROUNDING * np.linalg.norm(vectors, axis=1)] = 0  # those along it
     return rest
 
 

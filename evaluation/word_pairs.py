@@ -45,7 +45,7 @@ def read_word_pairs(path: Path) -> list[Pair]:
 
 
 def _layout(where: str, line: str) -> tuple[str, int, int, bool]:
-    """Return the separator, of which several spaces are one; how many columns; which is the score; if it is a header.
+    """Return the separator (several spaces are one), how many columns, which is the score, whether it is a header.
 
     The first two columns are the words. Of three columns the third is the score, and a first line that has a name
     without a digit there, or a known name of scores, is a header. Further columns are accepted where a header says

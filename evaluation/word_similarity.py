@@ -162,7 +162,7 @@ def _average(results: list[tuple[SimilarityScore, Floats | None]], over: Collect
 def resampled_rhos(human: Floats, cosines: Sequence[Floats], draws: Draws, task: str) -> Floats:
     """Return Spearman's rho of every resample, (n_sets, n_resamples), the same resamples for each set of vectors.
 
-    It is NaN where all cosines or human scores of a resample are equal. Both are (n_pairs,), at least one pair.
+    It is NaN where all cosines or human scores of a resample are equal. Each is (n_pairs,), at least one pair.
     """
     from scipy.stats import rankdata  # an extra
 

@@ -139,7 +139,7 @@ class Network:
 def train(matrix: Tensor, examples: Examples, n_classes: int, lr: float, seed: int) -> Iterator[Network]:
     """Train a new network by Adam on the cross-entropy; yield it after every epoch, without end.
 
-    On the CPU, also beside a GPU: it is small, and repeatable by its seed. The (n_words + 1, dim) float32 matrix stays.
+    On the CPU, where so small a network is quick, and a seed always gives the same one. The vectors do not change.
     """
     order, draws = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     network = Network(matrix.shape[1], n_classes, draws)

@@ -1,6 +1,6 @@
 """A comparison as a whole: what is missing is made and scored, step after step, and one that fails ends no other.
 
-And quality against the size of the corpus (figure 1 of the paper): nested samples, and what is made of each.
+Figure 1 of the paper shows quality against the size of the corpus: its points are made of nested samples of the cache.
 """
 
 import errno
@@ -110,9 +110,10 @@ class Comparison:
         if self.whole is not None and self.config.baselines:
             load = partial(scores.load, self.config.out, scores.TEACHER, scores.teacher_key(self.whole, self.config))
             records[scores.TEACHER] = self.attempt(scores.TEACHER, load)
-        for step in [*self.steps, *(point.step for point in self.points)]:
-            if step.name not in self._missing and (step.folder / RUN).is_file():
-                records[step.name] = self.attempt(step.name, partial(scores.record_of, step, self.config.out))
+        # The curve's steps at the whole cache are the tables' own, which are read once.
+        for name, step in {step.name: step for step in [*self.steps, *(point.step for point in self.points)]}.items():
+            if name not in self._missing and (step.folder / RUN).is_file():
+                records[name] = self.attempt(name, partial(scores.record_of, step, self.config.out))
         return {name: record for name, record in records.items() if record is not None}
 
     def attempt(self, name: str, work: Callable[..., Result], title: str | None = None) -> Result | None:

@@ -17,10 +17,10 @@ class CompareConfig(Record):
     """What a user asks of `x2static compare`; the defaults stand here and nowhere else."""
 
     out: Path
-    runs: tuple[Path, ...] = ()  # finished vectors to compare; without, X2Static is trained from the cache three ways
+    runs: tuple[Path, ...] = ()  # folders of finished vectors; without any, X2Static is trained in three ways
     cache: Path | None = None  # the cache that all methods learn from; None where only finished runs are compared
     baselines: tuple[str, ...] = ()  # names of competing methods
-    seeds: int = Field(default=3, ge=1, le=100)  # how many times what draws is made: X2Static and skip-gram
+    seeds: int = Field(default=3, ge=1, le=100)  # how often X2Static and skip-gram, which draw at random, are made
     layers: tuple[Layer, ...] = ("last",)  # layers of the teacher whose mean contextual vectors are compared (`ase`)
     only: tuple[Part, ...] = ()  # the parts of the comparison to work on; all where there is none
     classification: bool = True  # whether vectors are scored by classification, which takes minutes for each

@@ -154,7 +154,7 @@ class Report:
         return [tables.classification_figures(caption, entries, published)] if entries else []
 
     def _what_wins(self, similarity: Sequence[Figures], classification: Sequence[Figures]) -> list[str]:
-        """Say which method is best, on the same pairs if it can be (few, easy pairs are no merit); what is chance."""
+        """Say which method is best, if possible on the same pairs (few easy pairs are no merit), and what is chance."""
         points = []
         by_name = {figures.name: figures for figures in similarity}
         common = by_name.get("table3-common")

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -214,12 +214,13 @@ def only(vectors: WordVectors, words: Iterable[str]) -> WordVectors:
 
 
 def on_common_pairs(
-    steps: Iterable[Step], config: CompareConfig, differences: bool = False
+    steps: Sequence[Step], config: CompareConfig, differences: bool = False
 ) -> tuple[dict[str, list[SimilarityScore]], dict[str, list[SimilarityScore]]]:
-    """Return scores on the pairs that all cover and, with `differences`, how much more those of seed 0 are.
+    """Return scores on the pairs that all steps cover and, with `differences`, how far they are above the first's.
 
-    Both by the names of the steps; the differences are from the first step of seed 0. The evaluation does not warn
-    again of data sets that few pairs of are covered: the tables tell it. Raises X2StaticError: all cover no pair.
+    Both are by the names of the steps; the differences are those of the steps of seed 0 from the first of them. The
+    evaluation does not warn again of data sets of which few pairs are covered: the tables tell it. Raises
+    X2StaticError: no pair is covered by all.
     """
     datasets = read_datasets(config.data)
     words = {word for pairs in datasets.values() for pair in pairs for word in (pair.first, pair.second)}
