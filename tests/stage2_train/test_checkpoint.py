@@ -21,7 +21,7 @@ from x2static.durable.storage import hash_file
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors, write_arrays
 from x2static.stage2_train import checkpoint, trainer
-from x2static.stage2_train.checkpoint import TRANSFORM, checkpoints
+from x2static.stage2_train.checkpoint import STATE, TENSORS, TRANSFORM, checkpoints
 from x2static.stage2_train.learner import Learner, Targets
 from x2static.stage2_train.trainer import train
 
@@ -121,33 +121,31 @@ def test_a_signal_in_the_last_batch_lets_the_run_finish(cache: Path, whole_run: 
 
 
 def change_shape(folder: Path) -> None:
-    state, tensors = folder / "state.json", folder / "state.safetensors"
-    old = hash_file(tensors)
-    with tensors.open("wb") as file:
+    with (folder / TENSORS).open("wb") as file:
         write_arrays(file, dict.fromkeys(("vectors", "first_moment", "second_moment"), np.zeros((3, 2), np.float32)))
-    state.write_text(state.read_text().replace(old, hash_file(tensors)))
+    change(folder / STATE, {"xxh3": hash_file(folder / TENSORS)})
 
 
-DAMAGE: dict[str, Callable[[Path], Any]] = {
-    "bit": lambda folder: flip_byte(folder / "state.safetensors"),
-    "no state": lambda folder: (folder / "state.json").unlink(),
-    "half a state": lambda folder: (folder / "state.json").write_text('{"state": {'),
-    "no tensors": lambda folder: (folder / "state.safetensors").unlink(),
-    "other run": lambda folder: change(folder / "state.json", {"settings": {}}),
-    "shape": change_shape,
-    "all": lambda folder: [(path / "state.json").write_text("{}") for path in folder.parent.iterdir()],
-}
+DAMAGE: list[Callable[[Path], Any]] = [
+    lambda folder: flip_byte(folder / TENSORS),
+    lambda folder: change(folder / STATE, None),
+    lambda folder: change(folder / STATE, b'{"state": {'),
+    lambda folder: change(folder / TENSORS, None),
+    lambda folder: change(folder / STATE, {"settings": {}}),  # another run's
+    change_shape,
+    lambda folder: [change(path / STATE, b"{}") for path in folder.parent.iterdir()],  # all
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
-    cache: Path, whole_run: Path, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    cache: Path, whole_run: Path, tmp_path: Path, damage: Callable[[Path], Any], caplog: pytest.LogCaptureFixture
 ):
     wish = config(cache, tmp_path / "run", checkpoint_minutes=0)
     stop_at(7, wish)
     newest = checkpoints(wish.out)[-1]
-    DAMAGE[damage](newest)
-    assert train(wish)["resumed"] == (damage != "all")
+    damage(newest)
+    assert train(wish)["resumed"] == (damage != DAMAGE[-1])
     assert f"{newest}: the checkpoint is damaged" in caplog.text
     assert result(wish.out) == result(whole_run)
     assert len(checkpoints(wish.out)) == 2
@@ -172,7 +170,7 @@ def test_checkpoints_are_written_by_time(cache: Path, whole_run: Path, tmp_path:
 
 def test_a_finished_run_grows_by_epochs(cache: Path, whole_run: Path, tmp_path: Path):
     out = tmp_path / "run"
-    first = train(config(cache, out, epochs=1))
+    assert not train(config(cache, out, epochs=1))["resumed"]
 
     def fail(self: WordVectors, folder: Path) -> None:
         (folder / "vectors.safetensors").write_bytes(b"half")
@@ -181,25 +179,19 @@ def test_a_finished_run_grows_by_epochs(cache: Path, whole_run: Path, tmp_path: 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(WordVectors, "save", fail)
         train(config(cache, out, epochs=2))
-    second = train(config(cache, out, epochs=2))
-    assert (first["resumed"], second["resumed"]) == (False, True)
-    assert second["epochs"] == 2
+    figures = train(config(cache, out, epochs=2))
+    assert (figures["resumed"], figures["epochs"]) == (True, 2)
     assert result(out) == result(whole_run)
 
 
 def test_what_is_raised_after_an_epoch_ends_the_run(cache: Path, whole_run: Path, tmp_path: Path):
-    heard: list[list[float]] = []
-
-    def enough(losses: list[float]) -> None:
-        heard.append(list(losses))
-        raise X2StaticError("enough")
-
+    enough = Mock(side_effect=X2StaticError("enough"))
     with pytest.raises(X2StaticError, match="enough"):
         train(config(cache, tmp_path / "run"), after_epoch=enough)
     assert not (tmp_path / "run" / "run.json").exists()
     assert train(config(cache, tmp_path / "run"), after_epoch=enough)["resumed"]
     assert result(tmp_path / "run") == result(whole_run)
-    assert heard == [WordVectors.load(whole_run).run["losses"][:1]]
+    enough.assert_called_once_with(WordVectors.load(whole_run).run["losses"][:1])
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_those_before_it(cache: Path, whole_run: Path, tmp_path: Path):

@@ -5,13 +5,12 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.schemas.caches import plan
+from tests.schemas.caches import change, plan
 from tests.stage2_train.caches import DIM, add_shard, config, make_cache, opened, result, shard_content
 from tests.stage2_train.test_refusals import other_words
 from x2static.durable.errors import Interrupted, X2StaticError
@@ -66,17 +65,12 @@ def test_epochs_and_draws_count_anew(grown: Path, whole_run: Path, tmp_path: Pat
     alone = train(config(grown, tmp_path / "alone", **changes))
     assert (figures["steps"], figures["targets"]) == (alone["steps"], alone["targets"])  # equal seed, equal draws
     assert result(wish.out)[0] != result(tmp_path / "alone")[0]
-    ours, theirs = set(vectors.words), set(old.words)
-    assert vectors.run["continued"] == {
-        "run": str(whole_run),
-        "content": Predecessor.open(whole_run).content,
-        "steps": old.run["steps"],
-        "words_carried_over": len(ours & theirs),
-        "words_new": len(ours - theirs),
-        "words_dropped": len(theirs - ours),
-    }
+    ours, theirs, content = set(vectors.words), set(old.words), Predecessor.open(whole_run).content
+    words = {"words_carried_over": len(ours & theirs), "words_new": len(ours - theirs)}
+    words["words_dropped"] = len(theirs - ours)
+    assert vectors.run["continued"] == {"run": str(whole_run), "content": content, "steps": old.run["steps"], **words}
     settings = json.loads((wish.out / "settings.json").read_text())
-    assert settings["continue"] == vectors.run["continued"]["content"]
+    assert settings["continue"] == content
     assert str(whole_run) not in json.dumps(settings)
 
 
@@ -100,7 +94,7 @@ def test_a_run_stopped_before_a_step_keeps_the_count(cache: Path, whole_run: Pat
     assert result(tmp_path / "run") == result(tmp_path / "whole")
 
 
-def test_the_run_that_is_continued_may_move_but_not_change(cache: Path, whole_run: Path, tmp_path: Path):
+def test_the_run_that_is_continued_may_move_and_not_change_or_be_this_one(cache: Path, whole_run: Path, tmp_path: Path):
     train(config(cache, tmp_path / "run", continue_run=whole_run, epochs=1))
     moved = Path(shutil.copytree(whole_run, tmp_path / "moved"))
     assert train(config(cache, tmp_path / "run", continue_run=moved, epochs=1))["finished_before"]
@@ -108,15 +102,13 @@ def test_the_run_that_is_continued_may_move_but_not_change(cache: Path, whole_ru
     for wish in (moved, None):
         with pytest.raises(X2StaticError, match=r"continue: '\w{64}' there, ('\w{64}'|None) here"):
             train(config(cache, tmp_path / "run", continue_run=wish, epochs=1))
+    with pytest.raises(X2StaticError, match="this is --out itself"):
+        train(config(cache, whole_run, continue_run=whole_run))
 
 
-def run_json(change: Callable[[dict[str, Any]], object]) -> Callable[[Path, Path], None]:
-    def rewrite(run: Path, cache: Path) -> None:
-        value = json.loads((run / "run.json").read_text())
-        change(value)
-        (run / "run.json").write_text(json.dumps(value))
-
-    return rewrite
+def configured(run: Path, **changes: object) -> None:
+    settings = json.loads((run / "run.json").read_text())["configuration"]
+    change(run / "run.json", {"configuration": settings | changes})
 
 
 OTHERWISE = "trained on .*cache .teacher fake., which was encoded otherwise than .*cache .teacher fake"
@@ -125,32 +117,27 @@ REFUSED: list[tuple[Callable[[Path, Path], object], str]] = [
     (lambda run, cache: (run / "run.json").unlink(), "no finished run here .*run its command again"),
     (lambda run, cache: (run / "run.json").write_text("{}"), "not what a run writes"),
     (lambda run, cache: shutil.rmtree(run / "checkpoints"), "no checkpoint any more"),
-    (run_json(lambda run: run.update(epochs=1)), "newest checkpoint is in epoch 3, but it finished with 1"),
+    (lambda run, cache: change(run / "run.json", {"epochs": 1}), "newest .* is in epoch 3, but it finished with 1"),
     (lambda run, cache: (newest(run) / "state.json").unlink(), "the run is damaged"),
     (lambda run, cache: (newest(run) / TENSORS).write_bytes(b"x"), f"{TENSORS} is not what was written"),
     (lambda run, cache: (run / "vocabulary.arrow").write_bytes(b"ARROW1"), "the run is damaged"),
-    (run_json(lambda run: run["configuration"].update(dim=9)), "another space .dim: 9 there, None here"),
-    (run_json(lambda run: run["configuration"].update(objective="closed-form")), "takes no steps.*--init closed-form"),
+    (lambda run, cache: configured(run, dim=9), "another space .dim: 9 there, None here"),
+    (lambda run, cache: configured(run, objective="closed-form"), "takes no steps.*--init closed-form"),
     (lambda run, cache: (shutil.rmtree(cache), make_cache(cache, context="sentence")), OTHERWISE),
     (lambda run, cache: other_words(cache), r"none of its \d+ words is in the vocabulary of this cache"),
 ]
 
 
-@pytest.mark.parametrize(("change", "message"), REFUSED)
+@pytest.mark.parametrize(("damage", "message"), REFUSED)
 def test_runs_that_cannot_be_continued_are_refused_and_no_folder_is_claimed(
-    cache_copy: Path, whole_run: Path, tmp_path: Path, change: Callable[[Path, Path], object], message: str
+    cache_copy: Path, whole_run: Path, tmp_path: Path, damage: Callable[[Path, Path], object], message: str
 ):
     run = Path(shutil.copytree(whole_run, tmp_path / "old"))
-    change(run, cache_copy)
+    damage(run, cache_copy)
     with pytest.raises(X2StaticError, match=f"{run}.*{message}") as caught:
         train(config(cache_copy, tmp_path / "run", continue_run=run))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_run_is_not_continued_into_itself(cache: Path, whole_run: Path):
-    with pytest.raises(X2StaticError, match="this is --out itself"):
-        train(config(cache, whole_run, continue_run=whole_run))
 
 
 def test_the_transform_counts_in_the_identity_and_a_missing_one_is_refused(small: Path, tmp_path: Path):
