@@ -12,6 +12,7 @@ from x2static.machine.processes import in_background
 
 PATIENCE_SECONDS = 5.0  # for each of model and data set, so that one line comes within 15 seconds, imports included
 UNREACHABLE = (OSError, HfHubHTTPError)
+HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]  # the base of all errors of its HTTP library
 
 Result = TypeVar("Result")
 

@@ -10,7 +10,7 @@ from typing import Any
 from x2static.durable.errors import DamagedShard, X2StaticError
 from x2static.durable.storage import TEMPORARY, canonical_json, folder_bytes, only_writer, remove, write_atomically
 from x2static.machine.progress import Report, silent
-from x2static.schemas.cache import Cache, plan_shards
+from x2static.schemas.cache import Cache, missing_shards, plan_shards
 from x2static.schemas.manifest import Marker
 from x2static.schemas.segmentation import SEGMENTATION
 from x2static.schemas.shard import MARKER, Shard, shard_name
@@ -43,7 +43,7 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
         mended = _mend_segmentation(cache)
         plans, n_sound = cache.plans(), len(markers)
         part = Part.of(origin.part)
-        if missing := set(part.missing(plans, markers)):
+        if missing := set(filter(part.takes, missing_shards(plans, markers))):
             needed = [number for number, shards in enumerate(plan_shards(plans)) if missing.intersection(shards)]
             with ExitStack() as stack:
                 sources = find_sources(cache, plans, needed, origin, stack)

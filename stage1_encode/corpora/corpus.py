@@ -89,7 +89,7 @@ class Corpus(ABC):
         units, n_skipped = self._cut(limit, (after.stop, after.stop_line) if after else (0, 0))
         if not units and not first:
             sampled = " in the sample" if self.options.sample else ""
-            raise X2StaticError(f"corpus {self.spec}: it holds no paragraph{sampled}; nothing to encode")
+            raise self.rules.refusal(f"it holds no paragraph{sampled}; nothing to encode")
         options = self.options.model_dump(include=set(PlanOptions.model_fields))
         options |= {"skipped": n_skipped, "first": first, "limit": limit, "units": tuple(units)}
         return Plan(corpus=self.spec, identity=identity, seen=self.seen(), licence=self.licence, **options)
@@ -132,10 +132,9 @@ class Corpus(ABC):
                 if self._place >= stop:
                     break
             if unit.counted and (self._place != stop or len(paragraphs) != unit.paragraphs):
-                raise X2StaticError(
-                    f"corpus {self.spec}: expected {unit.paragraphs} paragraphs from place {unit.start % FILE} of "
-                    f"{unit.source} on, found {len(paragraphs)}; the text has changed since it was planned"
-                )
+                planned = f"{unit.paragraphs} paragraphs from place {unit.start % FILE} of {unit.source} on"
+                found = f"found {len(paragraphs)}; the text has changed since it was planned"
+                raise self.rules.refusal(f"expected {planned}, {found}")
         if not unit.counted:  # nobody has read it before
             unit = unit.model_copy(update={"paragraphs": len(paragraphs), "counted": True, "skipped": n_skipped})
         return UnitText(paragraphs, unit)

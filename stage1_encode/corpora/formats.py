@@ -66,10 +66,9 @@ def read_wikiextractor(source: TextSource, start: int, line: int) -> Iterator[Pa
         elif text == END:
             inside = False
         elif text is not None and not inside:
-            source.bad(
-                f"the line at byte {raw.start} stands outside <doc ...> and </doc>; is this what WikiExtractor wrote? "
-                "(--format lines reads one paragraph a line, --on-bad-text skip leaves such lines out)"
-            )
+            where = f"the line at byte {raw.start} stands outside <doc ...> and </doc>"
+            ways = "--format lines reads one paragraph a line, --on-bad-text skip leaves such lines out"
+            source.bad(f"{where}; is this what WikiExtractor wrote? ({ways})")
             yield Paragraph(raw.start, 0, raw.stop, 0, None)
         else:
             heading, title = title, ""
@@ -100,10 +99,8 @@ def format_of(paths: dict[str, Path], name: str) -> TextFormat:
             examples.setdefault(guess, file)
     if len(examples) > 1:
         listed = ", ".join(f"{guess} ({file})" for guess, file in examples.items())
-        raise X2StaticError(
-            f"{name}: the files are of several formats: {listed}; name those of one format by a pattern such as "
-            "'FOLDER/**/*.jsonl', or read all alike with --format"
-        )
+        remedy = "name those of one format by a pattern such as 'FOLDER/**/*.jsonl', or read all alike with --format"
+        raise X2StaticError(f"{name}: the files are of several formats: {listed}; {remedy}")
     return next(iter(examples), "lines")
 
 

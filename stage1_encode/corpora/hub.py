@@ -24,15 +24,7 @@ from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit
 from x2static.stage1_encode import hub
 from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs, file_states
-from x2static.stage1_encode.corpora.hub_rows import (
-    HTTP_ERROR,
-    ParquetRows,
-    RowSpool,
-    StreamedRows,
-    open_rows,
-    retried,
-    rows_retried,
-)
+from x2static.stage1_encode.corpora.hub_rows import ParquetRows, Rows, RowSpool, open_rows, retried, rows_retried
 from x2static.stage1_encode.corpora.paragraphs import paragraphs_of_row
 
 WAYS_OUT = "a local text file (--corpus FILE) or --corpus demo"
@@ -68,7 +60,7 @@ class HubDataset(Corpus):
         self.subset = None if self.local or len(parts) < 3 else "/".join(parts[2:])
         self.split, self.column = match["split"] or "train", match["column"] or "text"
         self._cache, self._may_spool, self._keeping = cache, spool, False
-        self._rows: ParquetRows | StreamedRows | None = None
+        self._rows: Rows | None = None
         self._hub_answers = self.local
 
     def seen(self) -> dict[str, Any]:
@@ -92,7 +84,7 @@ class HubDataset(Corpus):
         try:
             info = hub.answered(lambda: huggingface_hub.dataset_info(self.name, timeout=seconds), seconds)
         except (RepositoryNotFoundError, ValueError) as error:
-            raise X2StaticError(f"corpus {self.spec}: not on the Hugging Face hub ({first_line(error)})") from error
+            raise self.rules.refusal(f"not on the Hugging Face hub ({first_line(error)})") from error
         except hub.UNREACHABLE as error:
             raise hub.unreachable(f"corpus {self.spec}", error, WAYS_OUT) from error
         self._hub_answers = True
@@ -105,10 +97,8 @@ class HubDataset(Corpus):
         if counts or (limit is not None and not self._may_spool):
             return self._ranges(rows, start, limit), 0
         if not self._may_spool:
-            raise X2StaticError(
-                f"corpus {self.spec}: how long it is, is only known when it was read, since it is not in Parquet; "
-                "--plan needs a --limit, or the text in a file"
-            )
+            why = "how long it is, is only known when it was read, since it is not in Parquet"
+            raise self.rules.refusal(f"{why}; --plan needs a --limit, or the text in a file")
         logger.info("corpus %s: reading it into %s", self.spec, self._spool.folder)
         self._keeping = True
         try:
@@ -117,7 +107,7 @@ class HubDataset(Corpus):
             self.close()
             self._keeping = False
 
-    def _ranges(self, rows: ParquetRows | StreamedRows, start: tuple[int, int], limit: int | None) -> list[Unit]:
+    def _ranges(self, rows: Rows, start: tuple[int, int], limit: int | None) -> list[Unit]:
         """Cut rows into ranges of about `unit` paragraphs each, as far as some rows let one know."""
 
         def counted() -> tuple[list[Any], int]:
@@ -131,7 +121,7 @@ class HubDataset(Corpus):
         except X2StaticError:
             raise
         except Exception as error:  # as in _read
-            raise X2StaticError(f"corpus {self.spec}: {first_line(error)}") from error
+            raise self.rules.refusal(first_line(error)) from error
         lenient = replace(self.rules, on_bad_text="skip")
         texts = [text for value in values for text in lenient.texts_of_row(self._text(value, 0), "") if text]
         per_row = (self.options.sample or 1) * len(texts) / max(len(values), 1)
@@ -139,10 +129,8 @@ class HubDataset(Corpus):
         if limit is not None:
             total = min(total, start[0] + (ceil(limit / per_row) if per_row else len(values)))
         stops = [(min(row + n_rows, total), 0) for row in range(start[0], total, n_rows)]
-        return [
-            self._unit(place, stop, round(per_row * (stop[0] - place[0])), counted=False)
-            for place, stop in pairwise([start, *stops])
-        ]
+        cuts = pairwise([start, *stops])
+        return [self._unit(place, stop, round(per_row * (stop[0] - place[0])), counted=False) for place, stop in cuts]
 
     def _read(self, start: int, line: int) -> Paragraphs:
         """Yield the paragraphs from a row on, and an empty one for a row without any."""
@@ -154,9 +142,8 @@ class HubDataset(Corpus):
         except X2StaticError:
             raise
         except Exception as error:  # files of every format, and the HTTP library of the day, fail in ways of their own
-            raise X2StaticError(
-                f"corpus {self.spec}: reading failed at row {row + 1}: {first_line(error)}; run again to go on there"
-            ) from error
+            why = f"reading failed at row {row + 1}: {first_line(error)}"
+            raise self.rules.refusal(f"{why}; run again to go on there") from error
 
     def _values(self, start: int) -> Iterator[str | bytes | None]:
         """Yield the texts of the rows from `start` on, from the spool as far as they are there, then from the hub."""
@@ -173,16 +160,14 @@ class HubDataset(Corpus):
 
     def _text(self, value: Any, row: int) -> str | bytes | None:
         if not isinstance(value, str | bytes | None):
-            raise X2StaticError(
-                f"corpus {self.spec}: column {self.column!r} holds {type(value).__name__} in row {row}, not text"
-            )
+            raise self.rules.refusal(f"column {self.column!r} holds {type(value).__name__} in row {row}, not text")
         return value
 
     @property
     def _spool(self) -> RowSpool:
         return RowSpool(self._cache / SPOOL / xxhash.xxh3_128_hexdigest(canonical_json(self._identity)))
 
-    def _connected(self) -> ParquetRows | StreamedRows:
+    def _connected(self) -> Rows:
         """Return the rows of the commit, from the hub."""
         if self._rows is not None:
             return self._rows
@@ -192,7 +177,7 @@ class HubDataset(Corpus):
         # The library would try twenty times, five seconds apart and unheard, before `rows_retried` gets to know.
         datasets.config.STREAMING_READ_MAX_RETRIES, datasets.config.STREAMING_READ_RETRY_INTERVAL = 1, 0
 
-        def opened() -> tuple[str | None, ParquetRows | StreamedRows, list[str]]:
+        def opened() -> tuple[str | None, Rows, list[str]]:
             builder = datasets.load_dataset_builder(self.name, self.subset, revision=revision)
             rows = open_rows(builder, self.split, self.column)
             return builder.info.license or None, rows, rows.columns()
@@ -200,12 +185,12 @@ class HubDataset(Corpus):
         try:
             self.licence, rows, columns = retried(opened, f"corpus {self.spec}")
         except (DatasetNotFoundError, FileNotFoundError, ValueError) as error:
-            raise X2StaticError(f"corpus {self.spec}: {first_line(error)}") from error
-        except (OSError, HTTP_ERROR) as error:
+            raise self.rules.refusal(first_line(error)) from error
+        except (OSError, hub.HTTP_ERROR) as error:
             if self.local:
                 raise
             raise hub.unreachable(f"corpus {self.spec}", error, WAYS_OUT) from error
         if self.column not in columns:
-            raise X2StaticError(f"corpus {self.spec}: no column {self.column!r}; it has {', '.join(sorted(columns))}")
-        self._rows, self.sequential = rows, isinstance(rows, StreamedRows)
+            raise self.rules.refusal(f"no column {self.column!r}; it has {', '.join(sorted(columns))}")
+        self._rows, self.sequential = rows, not isinstance(rows, ParquetRows)
         return rows

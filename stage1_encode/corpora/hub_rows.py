@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from math import inf
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeAlias, TypeVar, cast
 
 import datasets
 import pyarrow as pa
@@ -28,14 +28,15 @@ from x2static.durable.errors import X2StaticError, first_line
 from x2static.durable.storage import open_atomically, remove_leftovers
 from x2static.machine.processes import in_background
 from x2static.stage1_encode.corpora.parquet import rows_from
+from x2static.stage1_encode.hub import HTTP_ERROR
 
 HUB = "hf://"
 READ_SECONDS = 10.0  # without a byte from the server
 FOOTERS_AT_ONCE = 16  # a data set may have thousands of files
 RETRY_WAITS = (1.0, 3.0, 8.0, 18.0, 30.0)  # seconds before each try after the first: a minute together
-HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]  # the base of all errors of its HTTP library
 PART_BYTES = 32 << 20  # of text in a file of the spool; so much is read again after kill -9
 
+Rows: TypeAlias = "ParquetRows | StreamedRows"
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ def open_parquet(path: str) -> pq.ParquetFile:
     return pq.ParquetFile(cast(BinaryIO, RangeFile(HfFileSystem(), path, mode="rb", cache_type="none")))
 
 
-def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> ParquetRows | StreamedRows:
+def open_rows(builder: datasets.DatasetBuilder, split: str, column: str) -> Rows:
     """Return the rows of a split. Raises ValueError: there is no such split."""
     config = builder.config
     if builder.name == "parquet" and config.filters is None and getattr(config, "on_bad_files", "error") == "error":

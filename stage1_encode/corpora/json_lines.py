@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from itertools import takewhile
 
-from x2static.durable.errors import X2StaticError
 from x2static.stage1_encode.corpora.paragraphs import MEND, ByteLine, Paragraph, TextSource, paragraphs_of_row
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, which no text can hold
@@ -16,10 +15,8 @@ def read_json_lines(source: TextSource, start: int, line: int) -> Iterator[Parag
     """Yield the paragraphs from number `line` of the row at byte `start` on; null is a row without any."""
     for raw in source.lines(start):
         if not raw.start and raw.data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-            raise X2StaticError(
-                f"{source.name}: the file is one JSON array, not one object a line; rewrite it, for example with: "
-                "jq -c '.[]' FILE.json > FILE.jsonl"
-            )
+            remedy = "rewrite it, for example with: jq -c '.[]' FILE.json > FILE.jsonl"
+            raise source.refusal(f"the file is one JSON array, not one object a line; {remedy}")
         content = source.text(raw)
         if content != "":
             texts = [None] if content is None else _texts(source, raw, content)

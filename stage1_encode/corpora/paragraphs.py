@@ -73,9 +73,8 @@ def byte_lines(path: Path, start: int, longest: int, name: str) -> Iterator[Byte
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise X2StaticError(
-            f"{name}: the compressed file is damaged or cut short after byte {position} of its text ({error})"
-        ) from error
+        why = f"the compressed file is damaged or cut short after byte {position} of its text ({error})"
+        raise X2StaticError(f"{name}: {why}") from error
 
 
 class Paragraph(NamedTuple):
@@ -103,17 +102,20 @@ class TextRules:
     on_bad_text: OnBadText
     longest: int  # bytes of a paragraph, or of a line of JSON; a longer one is bad text
 
+    def refusal(self, problem: str) -> X2StaticError:
+        """Return the error that names the text and what is wrong with it."""
+        return X2StaticError(f"{self.name}: {problem}")
+
     def bad(self, problem: str) -> None:
         """Return if bad text is to be left out. Raises X2StaticError: it is not; with the problem."""
         if self.on_bad_text != "skip":
-            raise X2StaticError(f"{self.name}: {problem}")
+            raise self.refusal(problem)
 
     def too_long(self, what: str) -> None:
         """Treat something longer than a paragraph may be as bad text."""
-        self.bad(
-            f"{what} is longer than {self.longest} bytes; is it one paragraph, and --format the right one? "
-            "(--max-paragraph-bytes allows more, --on-bad-text skip leaves it out)"
-        )
+        ways = "--max-paragraph-bytes allows more, --on-bad-text skip leaves it out"
+        problem = f"{what} is longer than {self.longest} bytes"
+        self.bad(f"{problem}; is it one paragraph, and --format the right one? ({ways})")
 
     def decoded(self, data: bytes, where: str, start: int = 0) -> str | None:
         """Return bytes as text; None for bad text that is left out. Bytes are counted from `start`, for messages."""

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from x2static.durable.errors import X2StaticError, first_line
+from x2static.durable.errors import first_line
 from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource, paragraphs_of_row
 
 TEXT_TYPES = ("string", "large_string", "string_view", "null")
@@ -20,21 +20,18 @@ def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragrap
         with pq.ParquetFile(source.path) as file:
             names = file.schema_arrow.names
             if source.column not in names:
-                raise X2StaticError(
-                    f"{source.name}: no column {source.column!r}; it has {', '.join(names)} (name one with PATH#column)"
-                )
+                listed = ", ".join(names)
+                raise source.refusal(f"no column {source.column!r}; it has {listed} (name one with PATH#column)")
             kind = file.schema_arrow.field(source.column).type
             if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in TEXT_TYPES:
-                raise X2StaticError(f"{source.name}: column {source.column!r} holds {kind}, not text")
+                raise source.refusal(f"column {source.column!r} holds {kind}, not text")
             for row, value in rows_from(file, source.column, start):
                 texts = source.texts_of_row(value, f"row {row}")
                 yield from paragraphs_of_row(row, row + 1, texts, line if row == start else 0)
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise X2StaticError(
-            f"{source.name}: not a Parquet file, or damaged or cut short ({first_line(error)})"
-        ) from error
+        raise source.refusal(f"not a Parquet file, or damaged or cut short ({first_line(error)})") from error
 
 
 def rows_from(file: pq.ParquetFile, column: str, start: int) -> Iterator[tuple[int, Any]]:

@@ -40,19 +40,12 @@ def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
     A plan's own, since the corpora of a merged cache may have been cut otherwise each; of a corpus whose limit was
     raised, the latest. `changes` are fields that are to be otherwise: where teacher or text is now, the device.
     """
-    encoding = cache.manifest.encoding
-    values: dict[str, Any] = {
-        "model": cache.manifest.teacher,
-        "revision": cache.manifest.revision,
-        "corpus": (plan.corpus,),
-        "cache": cache.path,
-        "limit": None if plan.limit is None else plan.first + plan.limit,
-        "layer": encoding.layer,
-        "precision": encoding.precision,
-        "format": plan.identity.get("format", "auto"),
-        **encoding.model_dump(include=set(ContextOptions.model_fields)),
-        **plan.model_dump(include=set(PlanOptions.model_fields)),
-    }
+    manifest, encoding = cache.manifest, cache.manifest.encoding
+    limit = None if plan.limit is None else plan.first + plan.limit
+    values = {"corpus": (plan.corpus,), "cache": cache.path, "limit": limit}
+    values |= {"model": manifest.teacher, "revision": manifest.revision, "format": plan.identity.get("format", "auto")}
+    values |= encoding.model_dump(include={"layer", "precision", *ContextOptions.model_fields})
+    values |= plan.model_dump(include=set(PlanOptions.model_fields))
     return EncodeConfig.model_validate(values | changes)
 
 
@@ -84,10 +77,8 @@ def _find_corpus(cache: Cache, plan: Plan, origin: Origin, stack: ExitStack) -> 
         if identity == plan.identity:
             return corpus
         problems.append(f"{place} holds another text")
-    raise X2StaticError(
-        f"{cache.path}: the corpus {plan.corpus} is needed to encode its shards again, and is not found "
-        f"({'; '.join(problems)}); name it where it is now with --corpus"
-    )
+    why = f"the corpus {plan.corpus} is needed to encode its shards again, and is not found ({'; '.join(problems)})"
+    raise X2StaticError(f"{cache.path}: {why}; name it where it is now with --corpus")
 
 
 def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str] = (), **otherwise: Any) -> Encoder:
@@ -101,9 +92,8 @@ def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str]
     except X2StaticError as error:
         raise X2StaticError(f"{error}; {cache.path} needs it, name it where it is now with --model") from error
     if problems := encoding_differences(cache, ChosenTeacher(config, files)):
-        raise X2StaticError(
-            f"{cache.path}: what is here would encode otherwise than the cache was made (cache != here): "
-            f"{'; '.join(problems)}. Name its teacher with --model, and use the versions in its manifest.json"
-        )
+        why = f"what is here would encode otherwise than the cache was made (cache != here): {'; '.join(problems)}"
+        remedy = "Name its teacher with --model, and use the versions in its manifest.json"
+        raise X2StaticError(f"{cache.path}: {why}. {remedy}")
     log_words(config.compat, config.language)
     return ChosenTeacher(config.model_copy(update=otherwise), files).load(wanted)

@@ -8,7 +8,7 @@ from typing import Any
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
-from x2static.schemas.cache import Cache, missing_shards, plan_shards, write_plan
+from x2static.schemas.cache import Cache, plan_shards, write_plan
 from x2static.schemas.encoding import EncodeConfig, PlanOptions
 from x2static.schemas.manifest import Marker, Plan
 from x2static.stage1_encode.corpora.corpus import Corpus
@@ -37,10 +37,6 @@ class Part:
     def takes(self, shard: int) -> bool:
         """Return whether a shard, by its number, belongs to it."""
         return shard % self.count == self.number - 1
-
-    def missing(self, plans: list[Plan], markers: Container[int]) -> list[int]:
-        """Return which of its shards have no marker yet."""
-        return list(filter(self.takes, missing_shards(plans, markers)))
 
 
 def planned_paragraphs(
@@ -151,10 +147,8 @@ def _appended(corpora: list[Corpus], cache: Path, plans: list[Plan], groups: lis
             raise X2StaticError(f"--append: {cache} holds the text of {corpus.spec} already; leave it out")
         path = corpus.seen().get("path")
         if any(corpus.spec == plan.corpus or (path and path == plan.seen.get("path")) for plan in plans):
-            raise X2StaticError(
-                f"--append: {corpus.spec} is not what it was when {cache} was made from it, so text would be in there "
-                "twice; put the new text into a file of its own, and append that"
-            )
+            why = f"{corpus.spec} is not what it was when {cache} was made from it, so text would be in there twice"
+            raise X2StaticError(f"--append: {why}; put the new text into a file of its own, and append that")
     _refuse_equal({corpus.spec: identity for corpus, identity in zip(corpora, identities, strict=True)})
     known = [tuple(group) for group in groups[len(groups) - begun :]] + [()] * (len(corpora) - begun)
     return list(map(Source, corpora, identities, known))
@@ -165,10 +159,8 @@ def _check_appendable(cache: Path, plans: list[Plan], markers: dict[int, Marker]
     appended = {number for source in sources for number in source.plans}
     for number, shards in enumerate(plan_shards(plans)):
         if number not in appended and not all(shard in markers for shard in shards):
-            raise X2StaticError(
-                f"--append: {cache} is not finished: shards of {plans[number].corpus} are missing; first run the "
-                "`x2static encode` that it was made with again"
-            )
+            why = f"{cache} is not finished: shards of {plans[number].corpus} are missing"
+            raise X2StaticError(f"--append: {why}; first run the `x2static encode` that it was made with again")
 
 
 def _refuse_equal(identities: dict[str, dict[str, Any]]) -> None:
@@ -181,10 +173,8 @@ def _refuse_equal(identities: dict[str, dict[str, Any]]) -> None:
 
 
 def _refusal(cache: Path, problems: list[str]) -> X2StaticError:
-    return X2StaticError(
-        f"{cache}: this cache was made from something else (cache != asked for): {'; '.join(problems)}. "
-        "Ask for the same again, or use another --cache"
-    )
+    why = f"this cache was made from something else (cache != asked for): {'; '.join(problems)}"
+    return X2StaticError(f"{cache}: {why}. Ask for the same again, or use another --cache")
 
 
 def write_plans(cache: Cache, plans: dict[int, Plan]) -> None:
