@@ -47,9 +47,8 @@ def download(file: RemoteFile, folder: Path) -> bytes:
     waits = iter(RETRY_WAITS)
     while True:
         try:
-            path = pooch.retrieve(
-                file.url, f"sha256:{file.sha256}", fname=file.sha256, path=folder, downloader=partial(_get, file)
-            )
+            get = partial(_get, file)
+            path = pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=file.sha256, path=folder, downloader=get)
             return Path(path).read_bytes()
         except requests.HTTPError as error:
             answer: Any = error.response  # never None, whatever its type says: raise_for_status sets it
@@ -85,17 +84,10 @@ def _get(file: RemoteFile, url: str, out: str, pooch: Any, check_only: bool = Fa
     headers = {"User-Agent": f"x2static/{package_version('x2static')}", "Accept-Encoding": "identity"}
     deadline = time.monotonic() + DEADLINE
     size = 0
-    with (
-        requests.get(
-            url,
-            headers=headers,
-            hooks={"response": _refuse_plain_redirect},
-            stream=True,
-            timeout=TIMEOUT,
-            verify=paths.cafile or paths.capath or True,  # the system's certificates, else those of certifi
-        ) as response,
-        Path(out).open("wb") as target,
-    ):
+    hooks = {"response": _refuse_plain_redirect}
+    trusted = paths.cafile or paths.capath or True  # the system's certificates, else those of certifi
+    answer = requests.get(url, headers=headers, hooks=hooks, stream=True, timeout=TIMEOUT, verify=trusted)
+    with answer as response, Path(out).open("wb") as target:
         response.raise_for_status()
         while piece := response.raw.read1(PIECE):  # read() would wait for all of it
             if size == 0 and MARKUP.match(piece):

@@ -55,12 +55,8 @@ class Lengths:
     window = 512
 
     def prepare(self, paragraphs: list[str]) -> PreparedText:
-        return PreparedText(
-            [
-                Window(np.arange(len(text)), np.array([[number, 0, len(text)]]), np.zeros((number % 2, 3), np.int64))
-                for number, text in enumerate(paragraphs)
-            ]
-        )
+        windows = [Window(np.arange(len(text)), np.array([[0, 0, len(text)]])) for text in paragraphs]
+        return PreparedText(windows)
 
 
 def test_a_unit_is_prepared_in_portions_and_its_text_goes_with_the_last():
