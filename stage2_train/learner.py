@@ -66,10 +66,9 @@ class Targets(ABC):
 
     contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
     context_of: Tensor  # (n_targets,) int64, the context of each target
-    words: Tensor  # (n_targets, ...) int64, rows of the vocabulary
+    words: Tensor  # (n_targets, ...) int64, rows of the vocabulary; there may be no target
 
     def __len__(self) -> int:
-        """Return the number of targets; there may be none."""
         return len(self.words)
 
     @abstractmethod

@@ -222,14 +222,8 @@ class Stream:
         lengths, words = zip(*of_words, strict=True)
         starts = np.append(np.concatenate(groups), n_contexts)
         word_starts = np.append(0, np.cumsum(np.concatenate(lengths)))
-        return Buffer(
-            contexts=contexts,
-            group_starts=to_device(starts, device),
-            word_starts=to_device(word_starts, device),
-            words=to_device(np.concatenate(words), device),
-            group_contexts=np.diff(starts),
-            group_words=np.diff(word_starts[starts]),
-        )
+        on_device = (to_device(array, device) for array in (starts, word_starts, np.concatenate(words)))
+        return Buffer(contexts, *on_device, np.diff(starts), np.diff(word_starts[starts]))
 
     def _read_contexts(self, block: Block, transform: Transform, into: Tensor) -> None:
         rows = block.shard.contexts(block.start, block.stop)

@@ -172,7 +172,6 @@ class Training:
         began = time.monotonic()
         if objective.takes_steps and pays(stream.device, len(vocabulary) * stream.dim):
             compiling()  # while the cache is read for the first time
-
         moments = once(lambda: stream.moments(report, objective.needs_words))
         self.transform = self._space(moments)
         self.learner = Learner.zeros((len(vocabulary), self.transform.width(stream.dim)), stream.device)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from tests.schemas.caches import RULES, ShardContent, encoding, manifest, marker, plan, write_shard
@@ -33,19 +34,13 @@ def shard_content(index: int, paragraphs: int, dim: int, scale: float = 0.5) -> 
     contexts = np.zeros((rows, dim))
     np.add.at(contexts, np.repeat(np.arange(rows), lengths), meanings[drawn])
     contexts = scale * contexts / np.maximum(lengths, 1)[:, None] + 0.1 * draw.normal(size=(rows, dim))
-    distinct, first, inverse = np.unique(drawn, return_index=True, return_inverse=True)
-    order = np.argsort(first)  # the lexicon is in order of first occurrence
-    ids = np.argsort(order)[inverse]
-    return ShardContent(
-        contexts=contexts.astype(np.float16),
-        paragraphs=np.repeat(np.arange(paragraphs), sentences).astype(np.int32),
-        word_offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
-        word_ids=ids.astype(np.int32),
-        lexicon=[f"w{word:02d}" for word in distinct[order]],
-        counts=np.bincount(ids),
-        n_paragraphs=paragraphs,
-        n_tokens=rows,
-    )
+    encoded = pa.array([f"w{word:02d}" for word in drawn], pa.string()).dictionary_encode()  # by first occurrence
+    ids = encoded.indices.to_numpy()
+    words = {"word_ids": ids, "lexicon": encoded.dictionary.to_pylist(), "counts": np.bincount(ids)}
+    of_rows = {"paragraphs": np.repeat(np.arange(paragraphs), sentences).astype(np.int32)}
+    of_rows["word_offsets"] = np.append(0, np.cumsum(lengths)).astype(np.int32)
+    contexts = contexts.astype(np.float16)
+    return ShardContent(contexts=contexts, **of_rows, **words, n_paragraphs=paragraphs, n_tokens=rows)
 
 
 def write_cache(
