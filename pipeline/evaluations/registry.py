@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from x2static.evaluation import files
 from x2static.machine.packages import require_modules
@@ -75,8 +75,7 @@ def runner(task: str) -> "Callable[[dict[str, WordVectors], EvaluateConfig], Res
     if packages := EVALUATIONS[task].packages:
         require_modules(*packages)
     module = importlib.import_module(f"x2static.pipeline.evaluations.{task.replace('-', '_')}")
-    run: Callable[[dict[str, WordVectors], EvaluateConfig], Results] = module.run
-    return run
+    return cast("Callable[[dict[str, WordVectors], EvaluateConfig], Results]", module.run)
 
 
 def for_each(vectors: "dict[str, WordVectors]", do: "Callable[[str, WordVectors], Result]") -> dict[str, Result]:
