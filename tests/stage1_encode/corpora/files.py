@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Plan, Unit
-from x2static.stage1_encode.corpora.local_files import LocalFiles, find_files
+from x2static.stage1_encode.corpora.sources import LocalFiles, find_files
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": gzip.compress,

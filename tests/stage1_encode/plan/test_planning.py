@@ -9,7 +9,7 @@ import pytest
 from tests.stage1_encode.runs import files_of, paragraphs, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.stage1_encode.corpora.local_files import LocalFiles
+from x2static.stage1_encode.corpora.sources import LocalFiles
 
 
 @pytest.fixture
