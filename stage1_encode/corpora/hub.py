@@ -36,17 +36,14 @@ logger = logging.getLogger(__name__)
 
 
 class HubDataset(Corpus):
-    """A data set, a row of which may hold several paragraphs, one a line.
+    """A data set, a row of which may hold several paragraphs, one a line; "/" or "." begins the name of a local folder.
 
     Parquet files tell their number of rows, so without a limit a unit is a range of rows, and nothing is read to plan
-    it. Everything else is read into the cache's spool first, and planned and read from there.
+    it. Everything else is read into the spool in the folder `cache` first, and planned and read from there; without
+    `spool` (--plan), what would be kept is planned by an estimate.
     """
 
     def __init__(self, spec: str, options: ReadingOptions, cache: Path, spool: bool) -> None:
-        """Take the name apart; one that begins with "/" or "." is a local folder of data files.
-
-        Rows are kept in the folder `cache`; without `spool` (--plan), what would be kept is planned by an estimate.
-        """
         super().__init__(spec, options)
         match = PATTERN.fullmatch(spec)
         if not match:

@@ -1,8 +1,4 @@
-"""The corpora that a user names, opened: local files of any format and number, standard input, data sets.
-
-Files are read one after the other as one corpus. Standard input, which is read only once, is kept in the cache's
-`spool/`, and read as such a file.
-"""
+"""The corpora that a user names, opened; standard input, which is read only once, is kept in the cache's `spool/`."""
 
 import glob
 import io
@@ -201,15 +197,13 @@ def _below(folder: Path) -> Iterator[Path]:
 def _spooled(spec: str, files: FileSet, stream: BinaryIO | None) -> FileSet:
     """Return the file of standard input, written from the stream, which must bring the same text again, or none."""
     path = files.paths["-"]
-    if stream is None:
-        if not path.is_file():
-            why = "--plan would use standard input up, and leave nothing to encode"
-            remedy = "write the text to a file and name that, or run without --plan"
-            raise X2StaticError(f"corpus {spec}: {why}; {remedy}")
-        return files
-    block = b"" if stream.isatty() else stream.read(BLOCK)
+    block = b"" if stream is None or stream.isatty() else stream.read(BLOCK)
     if not block and path.is_file():
         return files
+    if stream is None:
+        why = "--plan would use standard input up, and leave nothing to encode"
+        remedy = "write the text to a file and name that, or run without --plan"
+        raise X2StaticError(f"corpus {spec}: {why}; {remedy}")
     if not block:
         what = "is a terminal" if stream.isatty() else "is empty"
         raise X2StaticError(f"corpus {spec}: standard input {what}; pipe text into it")

@@ -42,7 +42,7 @@ def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
     """
     manifest, encoding = cache.manifest, cache.manifest.encoding
     limit = None if plan.limit is None else plan.first + plan.limit
-    values = {"corpus": (plan.corpus,), "cache": cache.path, "limit": limit}
+    values: dict[str, Any] = {"corpus": (plan.corpus,), "cache": cache.path, "limit": limit}
     values |= {"model": manifest.teacher, "revision": manifest.revision, "format": plan.identity.get("format", "auto")}
     values |= encoding.model_dump(include={"layer", "precision", *ContextOptions.model_fields})
     values |= plan.model_dump(include=set(PlanOptions.model_fields))

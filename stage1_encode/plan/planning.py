@@ -67,8 +67,11 @@ def plan_rest(
     config: EncodeConfig, sources: list[Source], cache: Path, old: list[Plan], markers: dict[int, Marker]
 ) -> dict[int, Plan]:
     """Return the plans that a raised --limit or an appended corpus adds to a cache's `old` ones, by number, if any."""
-    if config.append:
-        _check_appendable(cache, old, markers, sources)
+    appended = {number for source in sources for number in source.plans}  # what was begun of them need not be finished
+    for number, shards in enumerate(plan_shards(old) if config.append else ()):
+        if number not in appended and not all(shard in markers for shard in shards):
+            why = f"{cache} is not finished: shards of {old[number].corpus} are missing"
+            raise X2StaticError(f"--append: {why}; first run the `x2static encode` that it was made with again")
     added: list[Plan] = []
     for source in sources:
         if not source.plans:
@@ -152,15 +155,6 @@ def _appended(corpora: list[Corpus], cache: Path, plans: list[Plan], groups: lis
     _refuse_equal({corpus.spec: identity for corpus, identity in zip(corpora, identities, strict=True)})
     known = [tuple(group) for group in groups[len(groups) - begun :]] + [()] * (len(corpora) - begun)
     return list(map(Source, corpora, identities, known))
-
-
-def _check_appendable(cache: Path, plans: list[Plan], markers: dict[int, Marker], sources: list[Source]) -> None:
-    """Refuse to append to a cache that is not finished; what was begun of the corpora to append need not be."""
-    appended = {number for source in sources for number in source.plans}
-    for number, shards in enumerate(plan_shards(plans)):
-        if number not in appended and not all(shard in markers for shard in shards):
-            why = f"{cache} is not finished: shards of {plans[number].corpus} are missing"
-            raise X2StaticError(f"--append: {why}; first run the `x2static encode` that it was made with again")
 
 
 def _refuse_equal(identities: dict[str, dict[str, Any]]) -> None:
