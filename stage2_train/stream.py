@@ -222,8 +222,11 @@ class Stream:
         lengths, words = zip(*of_words, strict=True)
         starts = np.append(np.concatenate(groups), n_contexts)
         word_starts = np.append(0, np.cumsum(np.concatenate(lengths)))
-        on_device = (to_device(array, device) for array in (starts, word_starts, np.concatenate(words)))
-        return Buffer(contexts, *on_device, np.diff(starts), np.diff(word_starts[starts]))
+        group_contexts, group_words = np.diff(starts), np.diff(word_starts[starts])
+        indices, word_indices, ids = (
+            to_device(array, device) for array in (starts, word_starts, np.concatenate(words))
+        )
+        return Buffer(contexts, indices, word_indices, ids, group_contexts, group_words)
 
     def _read_contexts(self, block: Block, transform: Transform, into: Tensor) -> None:
         rows = block.shard.contexts(block.start, block.stop)
