@@ -8,6 +8,7 @@ from x2static.pipeline.commands import demo
 from x2static.schemas.vectors import WordVectors
 
 
+@pytest.mark.exhaustive
 def test_a_second_demo_finds_everything_done_and_both_say_where_it_is(tmp_path, monkeypatch, capsys):
     whole = demo.encode_config
     monkeypatch.setattr(demo, "encode_config", lambda folder: whole(folder).model_copy(update={"limit": 150}))

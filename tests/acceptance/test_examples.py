@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 pytest.importorskip("gensim", reason="the demo corpus is gensim's")
 
 
+@pytest.mark.exhaustive
 def test_the_examples_distil_search_and_sweep(teacher, tmp_path):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = os.environ | {"PATH": path, "LIMIT": "200"}

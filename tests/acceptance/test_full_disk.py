@@ -44,6 +44,7 @@ def bytes_on_disk(folder: Path) -> int:
     return sum(-(-size // 4096) * 4096 for size in files)
 
 
+@pytest.mark.exhaustive
 def test_encode_goes_on_after_a_full_disk(encode_options, small_cache, tmp_path):
     command = ["encode", *encode_options, "--cache", tmp_path / "disk" / "cache"]
     said = run_on_small_disk(command, 3 * bytes_on_disk(small_cache / "shards" / "000000"), tmp_path)

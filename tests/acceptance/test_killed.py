@@ -60,7 +60,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(where, n, run, s
     assert len(uninterrupted) == len(RESULT)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive)])
 def test_a_signal_saves_the_state_and_exits_with_130(number, run, small_cache, uninterrupted, tmp_path):
     out = tmp_path / "run"
     command = ("train", "--cache", str(small_cache), "--out", str(out), *OPTIONS)

@@ -68,6 +68,7 @@ def test_the_vectors_are_those_of_gensim_on_the_same_sentences(tmp_path, name, a
     np.testing.assert_array_equal(vectors.matrix, plain.wv.vectors)
 
 
+@pytest.mark.exhaustive
 def test_the_words_are_the_caches_and_one_thread_and_one_seed_give_the_same_bytes_in_another_process(tmp_path, cache):
     driver = (
         "import sys; from pathlib import Path; from x2static.pipeline.baselines import make; "

@@ -18,6 +18,7 @@ from x2static.stage1_encode.text.segmentation import default_words
 SENTENCES = ["the cat sees the dog", "a river and a house", ""] * 20
 
 
+@pytest.mark.exhaustive
 def test_both_are_timed_in_processes_of_their_own(tmp_path):
     words = ["the", "cat", "dog", "river"]
     WordVectors(words, np.eye(4, dtype=np.float32), np.ones(4, np.int64), default_words()).save(tmp_path / "vectors")

@@ -55,18 +55,21 @@ def runs(cache: Path, whole_run: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 KILLED = [
-    ("plain", LEARN, 21, 60, True),  # in the second epoch: the checkpoint of the first epoch's end is left
-    ("plain", LEARN, 9, 0, True),  # in the first, with a checkpoint after every batch
+    ("plain", LEARN, 9, 0, True),  # in the first epoch, with a checkpoint after every batch
+    ("whitened", LEARN, 21, 60, True),  # in the second epoch: the checkpoint of the first epoch's end is left
+    ("scheduled", LEARN, 17, 0, True),
+    ("continued", LEARN, 4, 60, False),  # before its first checkpoint
+]
+ALSO_KILLED = [
+    ("plain", LEARN, 21, 60, True),
     ("plain", "x2static.stage2_train.checkpoint:write_arrays", 5, 0, True),
     ("plain", "x2static.durable.storage:commit_folder", 5, 0, True),
     ("whitened", "x2static.stage2_train.transform:Transform.save", 1, 60, False),  # the moments are added up
     ("whitened", BEGIN, 1, 60, False),  # the transform is there, the first vectors are not
-    ("whitened", LEARN, 21, 60, True),
     ("scheduled", LEARN, 4, 0, True),  # within the warm-up
-    ("scheduled", LEARN, 17, 0, True),
-    ("continued", LEARN, 4, 60, False),  # before its first checkpoint
     ("continued", LEARN, 20, 60, True),
 ]
+KILLED += [pytest.param(*case, marks=pytest.mark.exhaustive) for case in ALSO_KILLED]
 
 
 @pytest.mark.parametrize(("kind", "where", "n", "minutes", "resumed"), KILLED)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.conftest import ROOT
 from tests.pipeline.compare.conftest import state_of
@@ -29,6 +30,7 @@ def results(out: Path) -> dict[str, object]:
     return scores | {name: (out / "vectors" / name / "vectors.safetensors").read_bytes() for name in METHODS}
 
 
+@pytest.mark.exhaustive
 def test_a_comparison_that_is_killed_again_and_again_ends_like_a_whole_one(cache, data, tmp_path, compare):
     run, out = tmp_path / "run", tmp_path / "out"
     WordVectors([f"w{i:02d}" for i in range(20)], np.eye(20, 6, dtype=np.float32) + 1, np.ones(20, np.int64)).save(run)

@@ -75,6 +75,7 @@ def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(config, on
     assert files_of(config.cache) == once
 
 
+@pytest.mark.exhaustive
 def test_when_the_command_is_killed_its_encoders_end_and_the_next_call_goes_on(config, once):
     command = [sys.executable, "-m", "tests.killing", "x2static.stage1_encode.encode:commit_folder", "before", "3"]
     killed = subprocess.run([*command, *as_options(config)], cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
@@ -84,6 +85,7 @@ def test_when_the_command_is_killed_its_encoders_end_and_the_next_call_goes_on(c
     assert files_of(config.cache) == once
 
 
+@pytest.mark.exhaustive
 def test_an_interrupted_engine_stops_its_encoders_and_leaves_nothing_half_written(config):
     def engine(load: Load, jobs: Iterable[Job]) -> Any:
         for staged in find_engine("local", config, ())(load, jobs):

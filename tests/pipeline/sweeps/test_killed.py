@@ -73,11 +73,12 @@ def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(met, whole, trials
     assert result(trials / LONG) == whole
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "send",
     [
         pytest.param(lambda process: os.killpg(process.pid, signal.SIGINT), id="Ctrl-C, to the group"),
-        pytest.param(lambda process: process.terminate(), id="SIGTERM", marks=pytest.mark.exhaustive),
+        pytest.param(lambda process: process.terminate(), id="SIGTERM"),
     ],
 )
 def test_a_signal_stops_the_trials_with_their_state_saved(send, met, whole, trials):
@@ -92,6 +93,7 @@ def test_a_signal_stops_the_trials_with_their_state_saved(send, met, whole, tria
     assert result(trials / LONG) == whole
 
 
+@pytest.mark.exhaustive
 def test_a_trial_whose_process_is_killed_has_failed_and_the_next_gets_a_new_one(cache, data, trials):
     process = start([*arguments(cache, data), "--out", str(trials.parent), "-p", f"epochs={EPOCHS},1"])
     wait_for_checkpoint(process, trials)

@@ -160,7 +160,7 @@ def planned_without_trouble(forks: Forks, teacher: Path, cache: Path) -> None:
     assert Cache.open(cache).committed() == ({}, {})
 
 
-@pytest.mark.parametrize("kind", ["drop", "hang"])
+@pytest.mark.parametrize("kind", ["drop", pytest.param("hang", marks=pytest.mark.exhaustive)])
 def test_a_network_that_fails_for_a_while_is_tried_again_and_changes_nothing(kind, parquet, forks, teacher, tmp_path):
     expected = once(forks, teacher, tmp_path)
     planned_without_trouble(forks, teacher, tmp_path / "cache")
@@ -189,6 +189,7 @@ def test_a_network_that_stays_away_is_one_clear_line_and_the_next_run_goes_on(pa
     assert files_of(tmp_path / "cache") == expected
 
 
+@pytest.mark.exhaustive
 def test_an_interrupt_ends_the_process_though_a_read_hangs(parquet, forks, teacher, tmp_path):
     parquet.trouble = fails_at("hang", first_row=10, times=1000)
     environment = {"HF_ENDPOINT": parquet.url, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "*"}
