@@ -14,6 +14,7 @@ from tests.teachers import english_sentence
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
+from x2static.schemas.training import TrainConfig
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.teacher.teacher import Teacher
 
@@ -61,12 +62,13 @@ def no_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Teacher, "__init__", lambda *_: pytest.fail("the teacher is loaded"))
 
 
-def as_options(config: EncodeConfig) -> list[str]:
-    """Return the arguments of `x2static encode` for a configuration."""
-    arguments = ["encode"]
-    for name, value in config.model_dump(mode="json", exclude_defaults=True).items():
+def as_options(config: EncodeConfig | TrainConfig) -> list[str]:
+    """Return the arguments of `x2static encode` or `train` for a configuration."""
+    arguments = ["encode" if isinstance(config, EncodeConfig) else "train"]
+    for name, value in config.model_dump(mode="json", exclude_unset=True, by_alias=True).items():
         for item in value if isinstance(value, list) else [value]:
-            arguments += ["--" + name.replace("_", "-"), *([] if item is True else [str(item)])]
+            if item is not None and item is not False:
+                arguments += ["--" + name.replace("_", "-"), *([] if item is True else [str(item)])]
     return arguments
 
 

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from tests.schemas.caches import change, flip_byte
+from tests.stage1_encode.forks import shared_forks
+from tests.stage1_encode.runs import as_options
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.conftest import single_thread
-from tests.stage2_train.driver import at, stop_at, train_apart
+from tests.stage2_train.driver import at, stop_at
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.schemas.training import TrainConfig
@@ -75,7 +77,9 @@ KILLED += [pytest.param(*case, marks=pytest.mark.exhaustive) for case in ALSO_KI
 @pytest.mark.parametrize(("kind", "where", "n", "minutes", "resumed"), KILLED)
 def test_a_killed_run_goes_on(runs: Runs, tmp_path: Path, kind: str, where: str, n: int, minutes: float, resumed: bool):
     wish, whole = runs(kind, tmp_path / "run")
-    assert train_apart(wish.model_copy(update={"checkpoint_minutes": minutes}), where, n) == -signal.SIGKILL
+    options = as_options(wish.model_copy(update={"checkpoint_minutes": minutes}))
+    status, output = shared_forks().run(*options, kill=(where, "before", n))
+    assert status == -signal.SIGKILL, output
     assert not (wish.out / "run.json").exists()
     leftovers = list((wish.out / "checkpoints").glob(".tmp-*"))
     assert len(leftovers) == where.endswith(("write_arrays", "commit_folder"))
@@ -85,11 +89,6 @@ def test_a_killed_run_goes_on(runs: Runs, tmp_path: Path, kind: str, where: str,
     ours, theirs = WordVectors.load(wish.out).run, WordVectors.load(whole).run
     assert all(ours[key] == theirs[key] for key in ("losses", "steps", "targets"))
     assert not list((wish.out / "checkpoints").glob(".tmp-*"))
-
-
-def test_training_needs_none_of_the_libraries_of_stage_one(cache: Path, whole_run: Path, tmp_path: Path):
-    assert train_apart(config(cache, tmp_path / "run")) == 0
-    assert result(tmp_path / "run") == result(whole_run)
 
 
 @pytest.mark.parametrize("kind", ["whitened", "closed form"])

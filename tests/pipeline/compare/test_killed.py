@@ -1,16 +1,13 @@
 """Comparisons that are killed, and called again: what was whole stays as it is, and the end is that of a whole one."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
 from tests.pipeline.compare.conftest import state_of
+from tests.stage1_encode.forks import shared_forks
 from tests.stage2_train.conftest import single_thread
 from x2static.schemas.vectors import WordVectors
 
@@ -39,10 +36,8 @@ def test_a_comparison_that_is_killed_again_and_again_ends_like_a_whole_one(cache
     for where, n in KILLS:
         before = state_of(out)
         finished = {name: before[name] for name in before if name.startswith("scores/") or name.endswith("run.json")}
-        arguments = [sys.executable, "-m", "tests.killing", where, "before", str(n), "compare", *command, str(out)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        killed = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert killed.returncode == -9, killed.stderr
+        status, output = shared_forks().run("compare", *command, str(out), kill=(where, "before", n))
+        assert status == -9, output
         after = state_of(out)
         assert {name: after[name] for name in finished} == finished
     assert not (out / "compare.html").exists()
