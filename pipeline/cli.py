@@ -1,6 +1,5 @@
 """`x2static`: the commands, and what becomes of their errors."""
 
-import errno
 import importlib
 import os
 import signal
@@ -10,11 +9,11 @@ import traceback
 
 import click
 
-from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.machine.packages import extra_of, package_version
+from x2static.durable.errors import Interrupted
+from x2static.machine.packages import package_version
 from x2static.machine.processes import left_behind
 from x2static.pipeline.options import Shell
-from x2static.pipeline.terminal import log_to_stderr
+from x2static.pipeline.terminal import log_to_stderr, message
 
 COMMANDS = {
     "encode": "Run a corpus through the teacher once, into a cache.",
@@ -29,7 +28,6 @@ COMMANDS = {
     "cache": "Look at caches, check, repair, merge and sample them.",
     "demo": "From text to word vectors in a minute, without a network.",
 }
-FULL = "the disk is full{}; make room and run the same command again, what is committed stays"
 
 
 class Commands(click.Group):
@@ -78,23 +76,6 @@ def run(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         click.echo(f"error: {message(error)}", err=True)
         return 130 if isinstance(error, Interrupted) else 1
-
-
-def message(error: Exception) -> str:
-    """Return the one line that says what went wrong, where, and what to do."""
-    text = str(error)
-    if isinstance(error, X2StaticError):
-        return " ".join(text.split())
-    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name)):
-        text = f"this needs {error.name}: pip install 'x2static[{extra}]'"
-    elif isinstance(error, OSError) and error.errno is not None:
-        where = f" ({error.filename})" if error.filename else ""
-        text = FULL.format(where) if error.errno == errno.ENOSPC else f"{error.strerror}{where}"
-    elif "No space left on device" in text:  # zarrs reports the system's error in words of its own
-        text = FULL.format("")
-    else:
-        text = f"unexpected {type(error).__name__}: {text} (--debug shows where; please report it)"
-    return " ".join(text.split())
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
-"""What a person sees while a stage works: log lines and progress, on stderr."""
+"""What a person sees while a stage works, on stderr: log lines, progress, and what an error comes to."""
 
+import errno
 import logging
 import sys
 import time
@@ -11,9 +12,11 @@ import click
 from tqdm import tqdm
 
 from x2static.durable.errors import X2StaticError
+from x2static.machine.packages import extra_of
 from x2static.machine.progress import Progress
 
 SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
+FULL = "the disk is full{}; make room and run the same command again, what is committed stays"
 
 _about: ContextVar[str] = ContextVar("about", default="")
 
@@ -29,6 +32,23 @@ def about(name: str) -> Iterator[None]:
         raise
     finally:
         _about.reset(token)
+
+
+def message(error: Exception) -> str:
+    """Return the one line that says what went wrong, where, and what to do."""
+    text = str(error)
+    if isinstance(error, X2StaticError):
+        return " ".join(text.split())
+    if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name)):
+        text = f"this needs {error.name}: pip install 'x2static[{extra}]'"
+    elif isinstance(error, OSError) and error.errno is not None:
+        where = f" ({error.filename})" if error.filename else ""
+        text = FULL.format(where) if error.errno == errno.ENOSPC else f"{error.strerror}{where}"
+    elif "No space left on device" in text:  # zarrs reports the system's error in words of its own
+        text = FULL.format("")
+    else:
+        text = f"unexpected {type(error).__name__}: {text} (--debug shows where; please report it)"
+    return " ".join(text.split())
 
 
 class EchoHandler(logging.Handler):

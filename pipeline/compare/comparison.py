@@ -15,11 +15,10 @@ from x2static.durable import storage
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.progress import Report
 from x2static.pipeline.caches import sample
-from x2static.pipeline.cli import message
 from x2static.pipeline.compare import scores
 from x2static.pipeline.compare.plan import CompareConfig, Step, methods, our_methods, steps_of
 from x2static.pipeline.compare.tables import read_tables
-from x2static.pipeline.terminal import ProgressLine
+from x2static.pipeline.terminal import ProgressLine, message
 from x2static.schemas.cache import Cache, content_of, totals
 from x2static.schemas.manifest import UnitSample
 from x2static.schemas.vectors import RUN

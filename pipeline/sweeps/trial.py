@@ -15,8 +15,8 @@ from x2static.evaluation.measures import known_mean
 from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.machine.processes import Child
 from x2static.pipeline import records
-from x2static.pipeline.cli import message
 from x2static.pipeline.sweeps.settings import Settings
+from x2static.pipeline.terminal import message
 from x2static.schemas.encoding import Record
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors

@@ -17,7 +17,7 @@ from tests.schemas.caches import make_cache
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.progress import Progress
 from x2static.pipeline import cli
-from x2static.pipeline.terminal import ProgressLine, duration, size
+from x2static.pipeline.terminal import ProgressLine, duration, message, size
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
 
@@ -99,8 +99,8 @@ def test_an_error_is_one_line_that_names_the_place_and_exits_with_1(arguments, t
     ],
 )
 def test_every_error_becomes_one_line(error, text):
-    assert cli.message(error).startswith(text)
-    assert "\n" not in cli.message(error)
+    assert message(error).startswith(text)
+    assert "\n" not in message(error)
 
 
 @pytest.mark.parametrize(
