@@ -80,10 +80,8 @@ class Cache:
             starts = [start, *stops[:-1]]
             if not units or not markers[-1].last or [(unit.start, unit.start_line) for unit in units] != starts:
                 why = f"the corpus {values['corpus']} was not read to its end, or shards of it are damaged"
-                remedy = (
-                    "finish or repair the cache with x2static 0.1.0, which began it, or encode into another --cache"
-                )
-                raise X2StaticError(f"{file}: {why}; {remedy}")
+                remedy = "finish or repair the cache with x2static 0.1.0, which began it"
+                raise X2StaticError(f"{file}: {why}; {remedy}, or encode into another --cache")
             values["units"] = units
         return values
 
@@ -133,9 +131,8 @@ class Cache:
             else:
                 lines = [*shard.damage(), *shard.strangers()]
                 for pool, damaged in shard.pool_damage().items():
-                    lines += [
-                        f"{line}; `x2static cache repair` drops the pool {pool}, encode it again" for line in damaged
-                    ]
+                    remedy = f"`x2static cache repair` drops the pool {pool}, encode it again"
+                    lines += [f"{line}; {remedy}" for line in damaged]
             problems += [f"shard {shard_name(index)}: {line}" for line in lines]
         try:
             self.segmentation()

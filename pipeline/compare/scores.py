@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -168,9 +169,13 @@ def score_classification(step: Step, config: CompareConfig, data: Data, report: 
         return
     began, vectors = time.monotonic(), WordVectors.load(step.folder)
     scores = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
-    seconds = round(time.monotonic() - began, 3)
-    scored = Scored.model_validate({"data": data.classes, "seconds": seconds, "classes": scores})
+    scored = _classified(data.classes, began, scores)
     records.save(file_of(config.out, step.name), record.model_copy(update={"classification": scored}))
+
+
+def _classified(data: str, began: float, scores: Sequence[Any]) -> Scored:
+    seconds = round(time.monotonic() - began, 3)
+    return Scored.model_validate({"data": data, "seconds": seconds, "classes": scores})
 
 
 def teacher_key(cache: Cache, config: CompareConfig) -> str:
@@ -198,9 +203,8 @@ def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Repor
     origin = Origin(config.model, config.corpus, config.device, config.trust_remote_code)
     sentences = TeacherSentences.of_cache(cache, origin, config.precision)
     scores = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
-    seconds = round(time.monotonic() - began, 3)
-    scored = Scored.model_validate({"data": data.classes, "seconds": seconds, "classes": scores})
-    record = Record(vectors=key, seconds=seconds, vocabulary=0, dim=sentences.teacher.dim, classification=scored)
+    scored = _classified(data.classes, began, scores)
+    record = Record(vectors=key, seconds=scored.seconds, vocabulary=0, dim=sentences.teacher.dim, classification=scored)
     records.save(file_of(config.out, TEACHER), record)
     return record
 

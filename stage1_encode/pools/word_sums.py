@@ -50,10 +50,10 @@ class WordSums(Pool):
         Raises X2StaticError: there are none, or the mode is one in which words and pieces do not meet.
         """
         if config.compat:
-            why = (
-                "that mode joins words anew before the teacher reads them, and keeps words that the teacher never reads"
+            raise X2StaticError(
+                f"--ase does not go with --compat {config.compat}: that mode joins words anew before the teacher reads "
+                "them, and keeps words that the teacher never reads; leave one of the two out"
             )
-            raise X2StaticError(f"--ase does not go with --compat {config.compat}: {why}; leave one of the two out")
         rules = choose_words(config.compat, config.language)
         cut = [(word, rules.split(word)) for word in listed]
         others = [word for word, words in cut if len(words) != 1]

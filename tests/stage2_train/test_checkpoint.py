@@ -17,7 +17,7 @@ from tests.stage1_encode.forks import shared_forks
 from tests.stage1_encode.runs import as_options
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.conftest import single_thread
-from tests.stage2_train.driver import at, stop_at
+from tests.stage2_train.stops import at, stop_at
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.schemas.training import TrainConfig

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from tests.stage2_train.caches import config, opened, result
-from tests.stage2_train.driver import stop_at
+from tests.stage2_train.stops import stop_at
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import sampling
 from x2static.stage2_train.sampling import Draw, Draws, Position, generator

@@ -6,7 +6,7 @@ import pytest
 
 from tests.schemas.caches import plan
 from tests.stage2_train.caches import DIM, add_shard, config, result, shard_content, write_cache
-from tests.stage2_train.driver import stop_at
+from tests.stage2_train.stops import stop_at
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import only_writer
 from x2static.schemas.cache import Cache, content_of

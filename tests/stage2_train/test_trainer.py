@@ -6,7 +6,7 @@ import torch
 
 from tests.schemas.caches import RULES
 from tests.stage2_train.caches import config, result
-from tests.stage2_train.driver import stop_at
+from tests.stage2_train.stops import stop_at
 from tests.stage2_train.test_refusals import files
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Progress
