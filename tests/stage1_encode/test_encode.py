@@ -16,7 +16,9 @@ from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import as_options, config_of, files_of, no_teacher, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.processes import ahead
+from x2static.pipeline.caches import merge, sample
 from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import UnitSample
 from x2static.schemas.training import TrainConfig
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
@@ -260,6 +262,18 @@ def test_int8_rows_are_near_those_of_float16_have_the_estimated_size_and_can_be_
     for one, other in zip(wide, narrow, strict=True):
         assert (one.words(), one.lexicon()) == (other.words(), other.lexicon())
     assert train(TrainConfig(cache=tmp_path / "int8", out=tmp_path / "run", min_count=1, batch_size=4))["steps"] > 0
+
+
+def test_int8_caches_are_merged_sampled_verified_and_trained_on(teacher: Path, corpus: Path, tmp_path: Path) -> None:
+    other = write_lines(tmp_path / "other.txt", paragraphs(6, seed=1))
+    for name, text in (("one", corpus), ("two", other)):
+        run(teacher, text, tmp_path / name, unit=3, dtype="int8")
+    merge(tmp_path / "merged", [tmp_path / "one", tmp_path / "two"])
+    sample(tmp_path / "merged", tmp_path / "sample", UnitSample(kind="every", n=2))
+    for name in ("merged", "sample"):
+        assert Cache.open(tmp_path / name).verify() == []
+        wish = TrainConfig(cache=tmp_path / name, out=tmp_path / f"{name}-run", min_count=1, batch_size=4)
+        assert train(wish)["steps"] > 0
 
 
 @pytest.mark.exhaustive  # a compiler takes its time

@@ -123,3 +123,9 @@ def test_a_plan_reads_no_input_but_what_an_earlier_run_kept(pipe, text, cache, t
     status, output = pipe(other, "--plan")
     assert status == 0, output
     assert "units          4 (2 to do)" in output
+
+
+def test_standard_input_can_be_named_once(teacher, text, cache, forks):
+    arguments = as_options(config_of(teacher, ("-", "-#text"), cache))
+    status, output = forks.run(*arguments, stdin=str(text))
+    assert (status, "the same corpus is named twice: -, -#text" in output) == (1, True)

@@ -209,8 +209,9 @@ def test_ten_compiled_steps_are_plain_ones(shared: bool, compiled: None, monkeyp
     assert (fast.vectors - begin(0).vectors).abs().max() > 0.1
 
 
-def test_compiled_runs_go_on(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    changes = {"negatives_mode": "shared", "pool": 16}
+@pytest.mark.parametrize("mode", ["target", "shared"])
+def test_compiled_runs_go_on(mode: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    changes = {"negatives_mode": mode, "pool": 16}
     plain, once, twice = (config(cache, tmp_path / name, **changes) for name in ("plain", "once", "twice"))
     train(plain)
     monkeypatch.setattr(learner, "FEWEST_VALUES", 0)
