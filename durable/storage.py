@@ -42,8 +42,33 @@ def read_json(path: Path) -> Any:
     """Return what a JSON file holds. Raises X2StaticError: it is no JSON."""
     try:
         return json.loads(path.read_bytes())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number too long, nested too deeply
         raise X2StaticError(f"{path}: not valid JSON ({error}); the file is damaged") from error
+
+
+SEAL = "xxh3"  # the field of a sealed record in which its own hash stands
+
+
+def sealed_json(record: Mapping[str, Any]) -> bytes:
+    """Return the JSON text of a record with its seal: the xxh3 of the canonical JSON of all its other fields."""
+    return canonical_json({**record, SEAL: xxhash.xxh3_128_hexdigest(canonical_json(dict(record)))})
+
+
+def read_sealed(path: Path) -> Any:
+    """Return what `sealed_json` was given, or what a file without a seal, as x2static 0.1.0 wrote them, holds.
+
+    Raises X2StaticError: it is no JSON, or not what was written.
+    """
+    record = read_json(path)
+    if isinstance(record, dict) and SEAL in record:
+        seal = record.pop(SEAL)
+        try:
+            found = xxhash.xxh3_128_hexdigest(canonical_json(record))
+        except UnicodeEncodeError:  # half a surrogate pair, which no record of ours holds
+            found = ""
+        if seal != found:
+            raise X2StaticError(f"{path}: has changed since it was written (its {SEAL} does not fit); it is damaged")
+    return record
 
 
 def checked_model(path: Path, values: Any, model: type[Model]) -> Model:

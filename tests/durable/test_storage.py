@@ -79,6 +79,38 @@ def test_equal_values_have_one_json_text_and_it_is_read_back(tmp_path):
             storage.read_json(file)
 
 
+def test_a_sealed_record_with_any_bit_flipped_is_refused_or_says_the_same(tmp_path):
+    record = {"name": "a ü \N{SNOWMAN}", "rate": 1e-3, "counts": [1, 20, 300], "parts": {"x": None, "y": True}}
+    path, whole = tmp_path / "record.json", storage.sealed_json(record)
+    n_refused = 0
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        try:
+            found = storage.read_sealed(path)
+        except X2StaticError as error:
+            assert str(path) in str(error)
+            n_refused += 1
+        else:  # white space, an escape of the same letter, or the name of the seal itself
+            assert {name: found.get(name) for name in record} == record
+    assert n_refused > 0.9 * 8 * len(whole)
+    path.write_bytes(whole)
+    assert storage.read_sealed(path) == record
+
+
+def test_a_record_of_an_earlier_version_has_no_seal_and_is_read(tmp_path):
+    (tmp_path / "record.json").write_bytes(storage.canonical_json({"a": 1}))
+    assert storage.read_sealed(tmp_path / "record.json") == {"a": 1}
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5_000, '{"a": "\\ud800", "xxh3": "0"}', "\x00", ""])
+def test_what_no_record_holds_is_said_to_be_damaged(tmp_path, text):
+    (tmp_path / "record.json").write_text(text)
+    with pytest.raises(X2StaticError, match=r"record\.json: .*damaged"):
+        storage.read_sealed(tmp_path / "record.json")
+
+
 def test_leftovers_go_and_everything_else_stays(tmp_path):
     folder_with(tmp_path / ".tmp-000001", "half")
     for name in (".tmp-manifest.json", ".lock", "tmp-mine"):
