@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.files import QUESTIONS, numbered_lines
-from x2static.evaluation.measures import Score, check_covered, unit
+from x2static.evaluation.measures import MIN_PAIRS, Score, check_covered, unit
 from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
@@ -61,6 +61,11 @@ class Accuracy:
     cos_mul: float | None  # by 3CosMul
     covered: int  # questions of which all four words are known
     total: int  # all questions
+
+    @property
+    def too_few(self) -> bool:
+        """Whether the shares rest on too few questions to mean something."""
+        return self.covered < MIN_PAIRS
 
 
 @dataclass(frozen=True)

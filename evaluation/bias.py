@@ -22,6 +22,7 @@ from x2static.schemas.vectors import WordVectors
 logger = logging.getLogger(__name__)
 
 LEAST = 2  # known words in a list
+ENOUGH = 4  # known words in a list, to say something: 3 and 3 targets have 20 partitions, so p is 0.05 at the best
 SAME = 1e-6  # associations that differ by less are equal: parallel vectors stored in float32 differ by about 1e-8
 
 # Table 1 of the paper, in its order, by the names of the lists in the file WEAT.json of WEFE >= 1.0.
@@ -110,6 +111,11 @@ class Association(Score):
     p: float | None  # share of the partitions of X and Y together that are at least as far apart; None as the score
     exact: bool  # whether all partitions were tried, and not a sample
     known: dict[str, int]  # known words of each list
+
+    @property
+    def too_few(self) -> bool:
+        """Whether the test rests on too few words of some list."""
+        return min(self.known.values()) < ENOUGH
 
 
 def associate(vectors: WordVectors, task: str, lists: WordLists, draws: Draws) -> Association:

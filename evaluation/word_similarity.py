@@ -43,8 +43,8 @@ class SimilarityScore(Score):
 
     @property
     def is_clear(self) -> bool:
-        """Whether 0 lies outside the interval."""
-        return self.interval is not None and not self.interval.low <= 0 <= self.interval.high
+        """Whether 0 lies outside the interval, which is over enough pairs."""
+        return self.interval is not None and not self.too_few and not self.interval.low <= 0 <= self.interval.high
 
 
 def evaluate_word_similarity(
@@ -69,14 +69,13 @@ def score_together(
             if score.score is None:
                 logger.warning("%s: no score, %s", task, why_none(len(known), len(pairs)))
             of_one.append(score)
-    for of_one in scores.values():
-        check_covered(of_one, "word pairs", *vectors.values())
+    check_covered(next(iter(scores.values())), "word pairs", *vectors.values())  # all have the same pairs
     return scores
 
 
 def average(scores: Iterable[SimilarityScore]) -> float | None:
-    """Return the mean score of the `whole_sets` that have one, each counting the same; None where none has."""
-    by_task = {score.task: score.score for score in scores}
+    """Return the mean score of the `whole_sets` that have one over enough pairs, each counting the same, or None."""
+    by_task = {score.task: None if score.too_few else score.score for score in scores}
     return known_mean(by_task[task] for task in whole_sets(by_task))
 
 
@@ -130,7 +129,8 @@ def paired_differences(
 ) -> dict[str, list[SimilarityScore]]:
     """Return by their names how much the scores of all sets of word vectors but the first are above the first one's.
 
-    After all data sets comes the `average` over those that have an interval; without any, that have a difference. With
+    After all data sets comes the `average` over those that have an interval; without any, that have a difference; what
+    rests on too few pairs is in neither. With
     `common`, the pairs are those that all sets cover, as in `score_together`, not those that the two cover. The average
     is over the data sets that are named in `averaged`; None is for all but parts of others.
     """
@@ -148,7 +148,8 @@ def paired_differences(
 
 
 def _average(results: list[tuple[SimilarityScore, Floats | None]], over: Collection[str]) -> SimilarityScore:
-    counting = [(one, resampled) for one, resampled in results if one.task in over and resampled is not None]
+    enough = ((one, resampled) for one, resampled in results if one.task in over and not one.too_few)
+    counting = [(one, resampled) for one, resampled in enough if resampled is not None]
     # One set of too few pairs would take the interval of all others with it.
     counting = [result for result in counting if result[0].interval is not None] or counting
     if not counting:

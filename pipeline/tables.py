@@ -2,14 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from x2static.report.table import Column, Table, end_of
+from x2static.report.table import Column, Table, end_of, figure
+
+if TYPE_CHECKING:  # `evaluate --help` needs none of it
+    from x2static.evaluation.analogy import Accuracy
+    from x2static.evaluation.measures import Score
+
+FEW = "?"  # marks a score that rests on too few items
 
 
-def score_table(rows: Sequence[str], columns: Mapping[str, Sequence[str]], *notes: str) -> Table:
-    """Return a table of texts: what stands before each row, each set's cells by its name, and notes below."""
+def score_table(rows: Sequence[str], columns: Mapping[str, Sequence[str]], *notes: str, few: str = "") -> Table:
+    """Return a table of texts: what stands before each row, each set's cells by its name, and notes below.
+
+    Where a cell has the mark of scores that rest on too few items, a note says what are too `few`.
+    """
+    if any(FEW in cell for cells in columns.values() for cell in cells):
+        notes += (f"{FEW} rests on fewer than {few}: says little, and is in no average",)
     heads = [Column(end_of(head), "left") for head in ("", *columns)]
     return Table(heads, list(zip(rows, *columns.values(), strict=True)), notes=notes)
+
+
+def marked(score: "Score | Accuracy", signed: bool = False) -> str:
+    """Return the figure of a score, with a mark where it rests on too few items."""
+    return figure(score.score, signed=signed) + (FEW if score.too_few and score.score is not None else "")
 
 
 def over_some(cell: str, counting: int, tasks: int) -> str:

@@ -1,6 +1,7 @@
 """Classification data: folders of files of `label<TAB>tokenised text`; found, read, and split into three parts."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -11,6 +12,9 @@ import numpy as np
 
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.files import ALL, CLASSIFICATION, PARTS, TEST, TRAIN, VALIDATION, find_files, numbered_lines
+from x2static.evaluation.measures import MIN_PAIRS
+
+MIN_OF_CLASS = 5  # test texts of a class; of fewer, one text moves its recall by more than a fifth
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +47,12 @@ class ClassificationTask(NamedTuple):
     def classes(self) -> list[int]:
         """The labels, ascending."""
         return sorted(set(self.train.labels))
+
+    @property
+    def too_few(self) -> bool:
+        """Whether the test part has too few texts, of all classes or of one, for shares of right ones to say much."""
+        n_texts = Counter(self.test.labels)
+        return n_texts.total() < MIN_PAIRS or min(n_texts[label] for label in self.classes) < MIN_OF_CLASS
 
 
 def read_tasks(data: Path | None, seed: int, tasks: Sequence[str] | None = None) -> list[ClassificationTask]:

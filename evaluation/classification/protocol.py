@@ -41,6 +41,7 @@ class ClassificationScore:
     epochs: int  # chosen in the first run; 0 of a linear classifier
     covered: int  # tokens of the task's texts that have a vector (in the first run)
     total: int  # tokens of the task's texts
+    too_few: bool = False  # whether it rests on too few test texts to say much
     runs: int = 1
     accuracy_deviation: float | None = None  # standard deviation over the runs (by n - 1); None of a single run
     macro_f1_deviation: float | None = None  # the same of the macro-F1
@@ -103,7 +104,7 @@ def evaluate_classification_runs(
             network = next(islice(train(given.matrix, both, n_classes, lr, draw), epochs - 1, None))
             compared = given.test.labels, predict(network, given.matrix, given.test)
             figures = accuracy(*compared), macro_f1(*compared)
-            runs.append(ClassificationScore(task.name, *figures, lr, epochs, given.covered, given.total))
+            runs.append(ClassificationScore(task.name, *figures, lr, epochs, given.covered, given.total, task.too_few))
         scores.append(over_runs(runs))
     report(Progress(total, total, "classifiers"))
     return scores
@@ -185,5 +186,5 @@ def evaluate_sentence_classification(
         compared = labels[2].numpy(), predict_linear(weights, test)
         figures = accuracy(*compared), macro_f1(*compared)
         total = sum(len(text.split()) for text in texts)
-        scores.append(ClassificationScore(task.name, *figures, strength, 0, total, total))
+        scores.append(ClassificationScore(task.name, *figures, strength, 0, total, total, task.too_few))
     return scores

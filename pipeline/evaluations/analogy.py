@@ -2,9 +2,9 @@
 
 from x2static.evaluation.analogy import Accuracy, AnalogyScore, check_questions, read_questions, score_questions
 from x2static.evaluation.files import QUESTIONS, find_files
-from x2static.evaluation.measures import figures_of, score_all
+from x2static.evaluation.measures import MIN_PAIRS, figures_of, score_all
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
-from x2static.pipeline.tables import score_table
+from x2static.pipeline.tables import marked, score_table
 from x2static.report.table import figure
 from x2static.schemas.vectors import WordVectors
 
@@ -25,6 +25,6 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
             rows += [(f"{score.task}, {kind}", accuracy) for kind, accuracy in kinds.items() if accuracy]
         heads = [head for head, _ in rows]  # the same for all sets
         ones = [one for _, one in rows]
-        columns[name] = [f"{figure(one.score):<5} {figure(one.cos_mul):<5} ({one.covered}/{one.total})" for one in ones]
+        columns[name] = [f"{marked(one):<5} {figure(one.cos_mul):<5} ({one.covered}/{one.total})" for one in ones]
     figures = {name: figures_of(of_one) for name, of_one in scores.items()}
-    return Results([score_table(heads, columns, NOTE)], figures)
+    return Results([score_table(heads, columns, NOTE, few=f"{MIN_PAIRS} questions")], figures)

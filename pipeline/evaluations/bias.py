@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from x2static.evaluation.bias import Association, associate, read_tests
+from x2static.evaluation.bias import ENOUGH, Association, associate, read_tests
 from x2static.evaluation.draws import PARTITIONS, Draws
 from x2static.evaluation.measures import figures_of, score_all
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
-from x2static.pipeline.tables import over_some, score_table
+from x2static.pipeline.tables import marked, over_some, score_table
 from x2static.report.table import figure
 from x2static.schemas.vectors import WordVectors
 
@@ -23,11 +23,11 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     figures = {name: figures_of(of_one) for name, of_one in results.items()}
     columns = {}
     for name, of_one in results.items():
-        scored = sum(result.score is not None for result in of_one)
+        scored = sum(result.score is not None and not result.too_few for result in of_one)
         columns[name] = [*map(_cell, of_one), over_some(figure(figures[name]["average"]), scored, len(of_one))]
-    return Results([score_table([*tests, "average"], columns, NOTE)], figures)
+    return Results([score_table([*tests, "average"], columns, NOTE, few=f"{ENOUGH} known words of a list")], figures)
 
 
 def _cell(result: Association) -> str:
     drawn = " " if result.exact else "~"
-    return f"{figure(result.score):>6} p{drawn}{figure(result.p, 5):<7} ({result.covered}/{result.total})"
+    return f"{marked(result):>6} p{drawn}{figure(result.p, 5):<7} ({result.covered}/{result.total})"

@@ -1,10 +1,10 @@
 """Sentence similarity: averaged vectors, plain and with SIF weights."""
 
 from x2static.evaluation.files import SENTENCE_PAIRS, find_files
-from x2static.evaluation.measures import figures_of, score_all
+from x2static.evaluation.measures import MIN_PAIRS, figures_of, score_all
 from x2static.evaluation.sentence_similarity import read_sentence_pairs, score_sentences
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
-from x2static.pipeline.tables import score_table
+from x2static.pipeline.tables import FEW, score_table
 from x2static.report.table import figure
 from x2static.schemas.vectors import WordVectors
 
@@ -21,7 +21,8 @@ def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
         for score in of_one:
             sif = (score.sif.spearman, score.sif.pearson) if score.sif else (None, None)
             for rho, r in ((score.score, score.pearson), sif):
-                columns[name].append(f"{figure(rho):<6} {figure(r):<6} ({score.covered}/{score.total})")
+                mark = FEW if score.too_few and rho is not None else ""
+                columns[name].append(f"{figure(rho) + mark:<6} {figure(r):<6} ({score.covered}/{score.total})")
     heads = [f"{task}, {kind}" for task in datasets for kind in ("mean", "SIF")]
     figures = {name: figures_of(of_one) for name, of_one in scores.items()}
-    return Results([score_table(heads, columns, NOTE)], figures)
+    return Results([score_table(heads, columns, NOTE, few=f"{MIN_PAIRS} pairs")], figures)

@@ -5,11 +5,11 @@ from typing import Any
 
 from x2static.evaluation import word_similarity
 from x2static.evaluation.draws import Draws
-from x2static.evaluation.measures import figures_of
+from x2static.evaluation.measures import MIN_PAIRS, figures_of
 from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
-from x2static.pipeline.tables import over_some, score_table
-from x2static.report.table import Table, figure
+from x2static.pipeline.tables import marked, over_some, score_table
+from x2static.report.table import Table
 from x2static.schemas.vectors import WordVectors
 
 Scores = dict[str, list[SimilarityScore]]  # of each set of vectors, by its name
@@ -45,7 +45,7 @@ def similarity_table(scores: Scores) -> Table:
     intervals = any(score.interval for of_one in scores.values() for score in of_one)
     note = f"Spearman's rho{' [95 % interval]' if intervals else ''} (pairs covered/total)"
     rows = {name: [*of_one, means[name]] for name, of_one in scores.items()}
-    return _table(rows, lambda one: f"{figure(one.score):<6}", note)
+    return _table(rows, lambda one: f"{marked(one):<6}", note)
 
 
 def difference_table(first: str, differences: Scores) -> Table:
@@ -54,7 +54,7 @@ def difference_table(first: str, differences: Scores) -> Table:
         f"Spearman's rho minus that of {first}, on the same pairs [95 % interval] (pairs covered/total); "
         "* where 0 is outside the interval"
     )
-    return _table(differences, lambda one: figure(one.score, signed=True) + ("*" if one.is_clear else " "), note)
+    return _table(differences, lambda one: f"{marked(one, signed=True)}{'*' if one.is_clear else ' '}", note)
 
 
 def _table(scores: Scores, text: Callable[[SimilarityScore], str], note: str) -> Table:
@@ -68,13 +68,13 @@ def _table(scores: Scores, text: Callable[[SimilarityScore], str], note: str) ->
             cells.append(f"{text(one)}{ends}{coverage}".rstrip())
         heads = [one.task for one in of_one]
         whole = word_similarity.whole_sets(heads[:-1])
-        counting = sum(one.score is not None for one in of_one if one.task in whole)
+        counting = sum(one.score is not None and not one.too_few for one in of_one if one.task in whole)
         columns[name] = [*cells[:-1], over_some(cells[-1], counting, len(whole))]
     if parts := [task for task in heads[:-1] if task not in whole]:
         note += f"; the average is without parts of other sets: {', '.join(parts)}"
-    return score_table(heads, columns, note)
+    return score_table(heads, columns, note, few=f"{MIN_PAIRS} pairs")
 
 
 def _difference(one: SimilarityScore) -> dict[str, Any]:
-    coverage = {"covered": one.covered, "total": one.total}
+    coverage = {"covered": one.covered, "total": one.total, "too_few": one.too_few}
     return {"difference": one.score, "interval": one.interval, "clear": one.is_clear, **coverage}

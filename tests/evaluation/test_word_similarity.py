@@ -61,12 +61,20 @@ def test_words_are_looked_up_as_they_are_before_they_are_lower_cased(tmp_path):
 
 def test_the_average_counts_each_task_the_same():
     def of(**scores: float | None) -> list[SimilarityScore]:
-        return [SimilarityScore(task.replace("_", "-"), score, 2, 900) for task, score in scores.items()]
+        return [SimilarityScore(task.replace("_", "-"), score, 30, 900) for task, score in scores.items()]
 
     assert similarity.average(of(a=0.5, b=None, c=0.1)) == pytest.approx(0.3)
     assert similarity.average(of(b=None)) is None
     assert similarity.average(of(ws_one=0.9, ws=0.5, ws_two=0.7)) == pytest.approx(0.5)  # no parts beside the whole
     assert similarity.average(of(ws_one=0.9, ws_two=0.7)) == pytest.approx(0.8)
+
+
+def test_what_rests_on_few_pairs_is_in_no_average():
+    few, enough = (SimilarityScore(f"{n}", score, n, 900) for n, score in ((29, -0.9), (30, 0.5)))
+    assert (few.too_few, enough.too_few) == (True, False)
+    assert similarity.average([few, enough]) == 0.5
+    assert similarity.average([few]) is None
+    assert not replace(few, interval=similarity.Interval(-0.99, -0.8)).is_clear
 
 
 def test_together_all_are_scored_on_the_pairs_that_all_cover(tmp_path):
@@ -164,7 +172,7 @@ def test_a_set_of_too_few_pairs_for_an_interval_takes_not_that_of_the_average(tm
     assert replace(mean, task="many") == many
     (tmp_path / "many.tsv").unlink()
     few, mean = paired_differences(TWO, tmp_path, Draws(200))["other"]
-    assert replace(mean, task="few") == few
+    assert (few.score, mean.score) == (pytest.approx(2), None)
 
 
 def test_with_common_the_differences_are_those_of_scores_on_the_pairs_that_all_cover(tmp_path):

@@ -64,7 +64,7 @@ def evaluate(capsys: pytest.CaptureFixture[str]) -> Any:
 def test_one_set_of_vectors_has_its_tasks_at_the_top_too(evaluate, folders, data):
     table, figures = evaluate(folders[0], "--data", data)
     scores = evaluate_word_similarity(WordVectors.load(folders[0]), data)
-    tasks = {score.task: {"score": score.score, "covered": 40, "total": 40} for score in scores}
+    tasks = {score.task: {"score": score.score, "covered": 40, "total": 40, "too_few": False} for score in scores}
     of_one = {"tasks": tasks, "average": average(scores)}
     assert figures.pop("version")
     of_all = {"command": "evaluate", "task": "word-similarity", "vectors": {str(folders[0]): of_one}}
@@ -197,7 +197,10 @@ def test_a_warning_says_which_of_several_sets_it_is_about(tmp_path, capsys, fold
     (tmp_path / "two.tsv").write_text("w6\tw7\t1\nw1\tw2\t2\n")
     assert cli.run(["evaluate", *map(str, folders), "--data", str(tmp_path)]) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
-    assert warnings == ["warning: two/vectors: one: no score, 1 of 2 pairs are covered"]
+    about = ("one/vectors: one", "one/vectors: two", "two/vectors: one", "two/vectors: two", "three: one", "three: two")
+    assert [line.removeprefix("warning: ").rsplit(": ", 1)[0] for line in warnings] == [*about]
+    assert warnings[2] == "warning: two/vectors: one: no score, 1 of 2 pairs are covered"
+    assert warnings[5].endswith(" rests on 2 of 2 word pairs, too few to say much")
 
 
 def test_wrong_usage_is_told_before_anything_is_loaded(capsys):

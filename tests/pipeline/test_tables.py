@@ -25,27 +25,32 @@ def test_the_table_of_scores_has_a_column_a_set_of_vectors():
 
 
 def test_the_tables_say_which_tasks_are_parts_that_do_not_count_in_the_average():
-    table = similarity_table({"a": [Score("ws353", 0.5, 9, 9), Score("ws353-similarity", None, 1, 9)]})
+    table = similarity_table({"a": [Score("ws353", 0.5, 90, 90), Score("ws353-similarity", None, 10, 90)]})
     assert table.terminal().splitlines()[3] == "average           0.500"
     assert table.terminal().endswith("; the average is without parts of other sets: ws353-similarity")
-    tasks = [Score("t", 0.125, 9, 9), Score("t-part", 0.1, 5, 9), Score("u", None, 0, 9), Score("average", 0.125, 9, 9)]
+    tasks = [
+        Score("t", 0.125, 90, 90),
+        Score("t-part", 0.1, 50, 90),
+        Score("u", None, 00, 90),
+        Score("average", 0.125, 90, 90),
+    ]
     lines = difference_table("a", {"b": tasks}).terminal().splitlines()
-    assert lines[4] == "average  +0.125  (9/9) over 1 of 2"
+    assert lines[4] == "average  +0.125  (90/90) over 1 of 2"
     assert lines[-1].endswith("; the average is without parts of other sets: t-part")
 
 
 def test_differences_that_are_clear_have_a_star():
     differences = [
-        Score("t", 0.125, 9, 9, Interval(0.1, 0.2)),
-        Score("u", -0.1, 5, 9, Interval(-0.2, 0.1)),
-        Score("average", None, 14, 18),
+        Score("t", 0.125, 90, 90, Interval(0.1, 0.2)),
+        Score("u", -0.1, 50, 90, Interval(-0.2, 0.1)),
+        Score("average", None, 140, 180),
     ]
     lines = difference_table("base", {"other": differences}).terminal().splitlines()
     assert lines[:4] == [
         "         other",
-        "t        +0.125* [0.100, 0.200] (9/9)",
-        "u        -0.100  [-0.200, 0.100] (5/9)",
-        "average  none  (14/18)",
+        "t        +0.125* [0.100, 0.200] (90/90)",
+        "u        -0.100  [-0.200, 0.100] (50/90)",
+        "average  none  (140/180)",
     ]
     assert lines[4].startswith("Spearman's rho minus that of base, on the same pairs")
 

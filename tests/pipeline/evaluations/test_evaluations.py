@@ -7,6 +7,8 @@ import pytest
 
 from tests.evaluation.made import random_vectors, trigram_rows, write
 from x2static.durable.errors import X2StaticError
+from x2static.evaluation import analogy as evaluation_of_analogies
+from x2static.evaluation import measures
 from x2static.pipeline.evaluations import analogy, bias, classification, sentence_similarity
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results
 from x2static.schemas.vectors import WordVectors
@@ -28,11 +30,13 @@ def lines_of(results: Results) -> list[str]:
     return table.terminal().splitlines()
 
 
-def test_analogies_by_section_and_kind(tmp_path):
+def test_analogies_by_section_and_kind(tmp_path, monkeypatch):
+    monkeypatch.setattr(measures, "MIN_PAIRS", 2)
+    monkeypatch.setattr(evaluation_of_analogies, "MIN_PAIRS", 2)
     (tmp_path / "q.txt").write_text(": capitals\na b c d\na b c e\n: gram1-x\na b c x\n")
     results = analogy.run(two_sets(list("abcde")), config(tmp_path / "q.txt"))
     heads = ["capitals", "gram1-x", "q, semantic", "q, syntactic", "q, all"]
-    assert [line.strip().split("  ")[0] for line in lines_of(results)[1:-1]] == heads
+    assert [line.strip().split("  ")[0] for line in lines_of(results)[1:6]] == heads
     assert "(2/2)" in lines_of(results)[1]
     assert "none  none  (0/1)" in lines_of(results)[2]
     less, everything = (results.vectors[name]["tasks"]["q"] for name in ("less", "all"))
@@ -60,12 +64,20 @@ def test_bias_by_test(tmp_path, resamples):
     tasks = results.vectors["less"]["tasks"]
     assert (tasks["many"]["covered"], tasks["many"]["total"], tasks["many"]["exact"]) == (29, 30, False)
     known = {"X": 2, "Y": 2, "A": 2, "B": 1}
-    assert tasks["few"] == {"score": None, "p": None, "exact": True, "covered": 7, "total": 8, "known": known}
+    assert tasks["few"] == {
+        "score": None,
+        "p": None,
+        "exact": True,
+        "covered": 7,
+        "total": 8,
+        "known": known,
+        "too_few": True,
+    }
     p = results.vectors["all"]["tasks"]["many"]["p"]
     assert (p * 51 == pytest.approx(round(p * 51))) == (resamples == 50)
     assert f"p~{p:.5f}" in lines_of(results)[1]
     assert "none p none" in lines_of(results)[2]
-    assert lines_of(results)[-2].endswith(f"{tasks['many']['score']:.3f} over 1 of 2")
+    assert lines_of(results)[3].endswith(f"{tasks['many']['score']:.3f} over 1 of 2")
     assert results.vectors["less"]["average"] == tasks["many"]["score"]
 
 
@@ -74,19 +86,20 @@ def test_sentence_similarity_plain_and_weighted(tmp_path):
     sets = two_sets(list("abcde"))
     sets["no counts"] = WordVectors(sets["all"].words, sets["all"].matrix, np.zeros(5, np.int64))
     results = sentence_similarity.run(sets, config(tmp_path / "s.tsv"))
-    assert [line.split("  ")[0] for line in lines_of(results)[1:-1]] == ["s, mean", "s, SIF"]
+    assert [line.split("  ")[0] for line in lines_of(results)[1:3]] == ["s, mean", "s, SIF"]
     tasks = {name: figures["tasks"]["s"] for name, figures in results.vectors.items()}
     assert (tasks["less"]["covered"], tasks["less"]["total"]) == (3, 4)
     assert set(tasks["all"]["sif"]) == {"spearman", "pearson"}
     assert tasks["no counts"] == tasks["all"] | {"sif": None}
-    assert results.vectors["all"]["average"] == tasks["all"]["score"]
-    assert f"{tasks['all']['score']:.3f}" in lines_of(results)[1]
+    assert (tasks["all"]["too_few"], results.vectors["all"]["average"]) == (True, None)
+    assert f"{tasks['all']['score']:.3f}?" in lines_of(results)[1]
+    assert lines_of(results)[-1] == "? rests on fewer than 30 pairs: says little, and is in no average"
 
 
 @pytest.mark.parametrize("runs", [1, 2])
 def test_classification_has_deviations_over_several_runs(tmp_path, runs):
     for name in "AB":
-        write(tmp_path / f"{name}/all.tsv", trigram_rows(20, shuffled=True))
+        write(tmp_path / f"{name}/all.tsv", trigram_rows(20 if name == "A" else 160, shuffled=True))
     results = classification.run({"short": random_vectors(dim=4)}, config(tmp_path, runs=runs))
     lines = lines_of(results)
     assert [line.split()[0] for line in lines[1:4]] == ["A", "B", "average"]
@@ -97,6 +110,8 @@ def test_classification_has_deviations_over_several_runs(tmp_path, runs):
     figures = json.loads(json.dumps(results.vectors))["short"]
     assert results.figures["protocol"]["epochs"] == [8, 16]
     one, other = figures["tasks"].values()
-    assert figures["average"] == pytest.approx((one["accuracy"] + other["accuracy"]) / 2)
+    assert (one["too_few"], other["too_few"]) == (True, False)
+    assert figures["average"] == other["accuracy"]
+    assert (lines[1].endswith("?"), lines[3].endswith("over 1 of 2")) == (True, True)
     assert (one["runs"], one["score"]) == (runs, one["accuracy"])
     assert f"{100 * one['macro_f1']:.1f}" in lines[1]
