@@ -7,6 +7,7 @@ There are two forms: a pool for calls, and a `Child`, which is talked to and who
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,6 +16,8 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar, cast
+
+from x2static.machine.screen import screen
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -91,6 +94,7 @@ def stop_all(children: Sequence[Child]) -> None:
 def _begin(start: Callable[..., None] | None = None, *arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     threading.Thread(target=_follow_parent, daemon=True).start()
+    sys.stdout, sys.stderr = map(screen, (sys.stdout, sys.stderr))  # what libraries say there, names included
     if start:
         start(*arguments)
 

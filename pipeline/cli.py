@@ -9,9 +9,10 @@ import traceback
 
 import click
 
-from x2static.durable.errors import Interrupted
+from x2static.durable.errors import Interrupted, panics_caught
 from x2static.machine.packages import package_version
 from x2static.machine.processes import left_behind
+from x2static.machine.screen import screened
 from x2static.pipeline.options import Shell
 from x2static.pipeline.terminal import log_to_stderr, message
 
@@ -62,27 +63,47 @@ def run(arguments: list[str] | None = None) -> int:
     log_to_stderr()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        status = cli.main(arguments, prog_name="x2static", standalone_mode=False, obj=shell)
-        return status if isinstance(status, int) else 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; what is committed stays, run the same command again to go on", err=True)
-        return 130
-    except Exception as error:  # noqa: BLE001  # whatever it is, the user gets one line
-        if shell.debug:
-            traceback.print_exc()
-        click.echo(f"error: {message(error)}", err=True)
-        return 130 if isinstance(error, Interrupted) else 1
+    with screened():
+        try:
+            with panics_caught():
+                status = cli.main(arguments, prog_name="x2static", standalone_mode=False, obj=shell)
+            sys.stdout.flush()  # here, where it can be said that the disk is full
+            return status if isinstance(status, int) else 0
+        except click.ClickException as error:
+            error.message = " ".join(error.message.split())
+            error.show()
+            return error.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("interrupted; what is committed stays, run the same command again to go on", err=True)
+            return 130
+        except (BrokenPipeError, SystemExit):  # `| head` has seen enough; click makes the one of the other
+            return 1
+        except Exception as error:  # noqa: BLE001  # whatever it is, the user gets one line
+            if shell.debug:
+                traceback.print_exc()
+            click.echo(f"error: {message(error)}", err=True)
+            return 130 if isinstance(error, Interrupted) else 1
 
 
 def main() -> None:
     """Run the command line and exit."""
-    status = run()
+    for number in range(3):  # a file that is opened must not get the number of a stream that was closed
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    try:
+        status = run()
+    except OSError:  # stderr itself cannot be written to
+        status = 1
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError):  # it was closed
+            pass
+        except OSError:  # nobody reads, or it is full: Python would say so once more when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            status = status or 1
     if left_behind():  # it hangs in a read; Python aborts where such a thread wakes up while everything is taken down
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(status)
     sys.exit(status)

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
 
 from x2static.machine.packages import package_version
+from x2static.machine.screen import visible
 
 DEFAULT = ParameterSource.DEFAULT
 FOLDER = click.Path(path_type=Path)  # or a file
@@ -122,7 +123,8 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
 def finish(context: click.Context, result: dict[str, Any], *lines: str) -> None:
     """Print what a command has to say at its end, a line each and, if --json asks for it, its result as JSON."""
     for line in lines:
-        click.echo(line)
+        click.echo("\n".join(map(visible, line.split("\n"))))
     if context.ensure_object(Shell).json:
         command = context.command_path.partition(" ")[2]
-        click.echo(json.dumps({"command": command, "version": package_version("x2static"), **result}))
+        line = json.dumps({"command": command, "version": package_version("x2static"), **result})
+        click.echo(line.replace("\x7f", "\\u007f"))  # the one control character that JSON holds raw

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import extra_of
 from x2static.machine.progress import Progress
+from x2static.machine.screen import visible
 
 SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
 FULL = "the disk is full{}; make room and run the same command again, what is committed stays"
@@ -57,7 +58,7 @@ class EchoHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; warnings say that they are."""
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(prefix + _about.get() + record.getMessage(), file=sys.stderr)
+        tqdm.write(prefix + visible(_about.get() + " ".join(record.getMessage().split())), file=sys.stderr)
 
 
 def log_to_stderr() -> None:
@@ -73,7 +74,7 @@ class ProgressLine:
     """A progress bar on a terminal; elsewhere a plain line every ten seconds and one at the end."""
 
     def __init__(self, title: str) -> None:
-        self.title = title  # what is being done, in a word
+        self.title = visible(title)  # what is being done, in a word
         self._bar: tqdm | None = None
         self._first: Progress | None = None
         self._latest: Progress | None = None

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from x2static.durable.storage import write_atomically
-from x2static.report.table import Table, plain_markdown, visible
+from x2static.machine.screen import visible
+from x2static.report.table import Table, plain_markdown
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from x2static.machine.screen import visible
+
 Value = str | int | float | None
 
 WIDEST = 40  # characters of a name in a table
@@ -14,8 +16,6 @@ MARKUP = re.compile(r"([\\`*_\[\]|~#$!])")
 # A spreadsheet takes a text that begins so for a formula, unless it is nothing but figures.
 FORMULA = re.compile(r"[=+\-@\t\r\n]")
 FIGURES = re.compile(r"[-+]?\.?\d[\d\s.,eE+\-±%/()\[\]]*")
-# They turn the direction of what stands after them, beyond the cell.
-DIRECTIONS = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 
 
 class Cell(NamedTuple):
@@ -107,18 +107,6 @@ def figure(value: float | None, digits: int = 3, signed: bool = False) -> str:
 def end_of(text: str, longest: int = WIDEST) -> str:
     """Return at most so many characters of a text, its end: names of paths differ there."""
     return text if len(text) <= longest else "..." + text[3 - longest :]
-
-
-def visible(text: str, directions: bool = True) -> str:
-    r"""Return a text whose control characters do nothing: ESC is written `\x1b`.
-
-    So are those that turn the direction of writing, but where `directions` is false: a page keeps them in a cell.
-    """
-    shown = "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char
-        for char in text
-    )
-    return DIRECTIONS.sub(lambda match: f"\\u{ord(match[0]):04x}", shown) if directions else shown
 
 
 def display_width(text: str) -> int:

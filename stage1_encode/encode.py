@@ -89,7 +89,7 @@ def encode(
     for number, plan in enumerate(plans):  # of files, their planning says it
         read = (marker for index, marker in markers.items() if marker.plan == number and index not in resumed)
         if n_skipped := sum(marker.unit.skipped for marker in read):
-            logger.warning("%s: %d lines are too long and left out", plan.corpus, n_skipped)
+            logger.warning("%s: %d paragraphs are bad text and left out", plan.corpus, n_skipped)
     if config.part is None and not sum(marker.n_contexts for marker in markers.values()):
         raise X2StaticError(
             f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} "

@@ -22,6 +22,7 @@ from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
 from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.paper import PaperPreparer
+from x2static.stage1_encode.text.preparation import CarefulPreparer
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
 from x2static.stage1_encode.text.windows import PreparedText, Preparer, UnitWords, Window
 
@@ -221,14 +222,15 @@ class ChosenTeacher:
         options = (config.trust_remote_code, config.layer, config.compile)
         teacher = Teacher(self.files, self.precision, self.device, *options)
         tokenizer, splitter = teacher.tokenizer, SentenceSplitter(config.language)
+        skip = config.on_bad_text == "skip"
         limits = (config.min_sentences, config.min_characters)
         if config.compat is None:
             numbers = {word: number for number, word in enumerate(wanted)}
             default = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, numbers)
-            return Encoder(default, teacher)
+            return Encoder(CarefulPreparer(default, skip), teacher)
         teacher.check_ids(parse_special=True)
         paper = PaperPreparer(tokenizer, splitter, config.context, *limits)
         if paper.window > teacher.window:
             problem = f"--compat paper reads {paper.window} pieces at once, this teacher holds {teacher.window}"
             raise X2StaticError(f"{problem}; leave --compat out, or choose another teacher")
-        return Encoder(paper, teacher)
+        return Encoder(CarefulPreparer(paper, skip), teacher)

@@ -23,7 +23,7 @@ from x2static.stage1_encode.encoder import ChosenTeacher, EncodedUnit, Encoder
 from x2static.stage1_encode.plan.planning import match
 from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
-from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
+from x2static.stage1_encode.text.preparation import UnreadableParagraph, pick_workers, units_ahead
 
 
 @dataclass(frozen=True)
@@ -80,23 +80,29 @@ class Worker:
         Raises X2StaticError: a text cannot be read, or states cannot be stored; nothing of that unit is left.
         """
         texts = ((job, self._read(job)) for job in jobs)
-        units = (((job, text.unit), text.paragraphs) for job, text in texts)
+        units = (((job, text), text.paragraphs) for job, text in texts)
         device = self._encoder.teacher.device
         with ThreadPoolExecutor(1) as writer:
             writing: Future[Staged] | None = None
             try:
-                for (job, unit), portions in units_ahead(units, self._encoder.preparer, self._processes, device):
+                for (job, text), portions in units_ahead(units, self._encoder.preparer, self._processes, device):
                     pools = [pool for pool in self._pools if pool.name in job.pools]
                     name = f"{self._plans[job.plan].corpus}, unit {job.shard}"
                     encoded = self._encoder.encode(portions, name, pools)
                     before, writing = writing, None
                     if before:
                         yield before.result()
-                    writing = writer.submit(self._stage, job, unit, encoded, name)
+                    writing = writer.submit(self._stage, job, text.unit, encoded, name)
                     del encoded  # it goes with the writing, not when the next unit is encoded
-            except (Exception, KeyboardInterrupt):  # what the teacher has read is not lost with what follows it
+            except (
+                Exception,
+                KeyboardInterrupt,
+            ) as error:  # what the teacher has read is not lost with what follows it
                 if writing:
                     yield writing.result()
+                if isinstance(error, UnreadableParagraph):
+                    job, text = error.unit
+                    raise self._corpora[job.plan].unreadable(text.starts[error.number], error.problem) from error
                 raise
             if writing:
                 yield writing.result()
@@ -110,6 +116,8 @@ class Worker:
 
     def _stage(self, job: Job, unit: Unit, encoded: EncodedUnit, name: str) -> Staged:
         """Write what a unit became under a temporary name."""
+        if encoded.words.n_skipped:
+            unit = unit.model_copy(update={"skipped": unit.skipped + encoded.words.n_skipped})
         writes = {pool: partial(of_unit.write, unit=name) for pool, of_unit in encoded.pools.items()}
         settings = {pool.name: pool.settings for pool in self._pools if pool.name in writes and pool.name != CONTEXTS}
         new = Marker(plan=job.plan, unit=unit, last=job.last, encoding=self._fingerprint, **UNCOUNTED)

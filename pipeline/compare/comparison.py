@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from x2static.durable import storage
-from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.durable.errors import Interrupted, X2StaticError, panics_caught
 from x2static.machine.progress import Report
 from x2static.pipeline.caches import sample
 from x2static.pipeline.compare import scores
@@ -121,10 +121,8 @@ class Comparison:
         Work with a title takes a `report`, which is shown under it.
         """
         try:
-            if title is None:
-                return work()
-            with ProgressLine(title) as report:
-                return work(report=report)
+            with panics_caught(), ProgressLine(title or "") as report:
+                return work(report=report) if title else work()
         except Interrupted:
             raise
         except Exception as error:  # whatever a method comes to, the others are compared

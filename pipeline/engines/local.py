@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import X2StaticError, panics_caught
 from x2static.machine.processes import Child, ready, stop_all
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.pool import Pool
@@ -86,7 +86,7 @@ def _encode(connection: Connection, config: EncodeConfig, pools: Sequence[Pool],
             yield job
 
     try:
-        with open_worker(config, pools) as worker:
+        with panics_caught(), open_worker(config, pools) as worker:
             for staged in worker.run(jobs()):
                 with sending:
                     connection.send(staged)

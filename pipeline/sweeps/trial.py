@@ -9,7 +9,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import Field
 
-from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.durable.errors import Interrupted, X2StaticError, panics_caught
 from x2static.durable.storage import LOCK
 from x2static.evaluation.measures import known_mean
 from x2static.evaluation.word_similarity import evaluate_word_similarity
@@ -119,9 +119,10 @@ def _run(trial: Result, config: TrainConfig, data: Path | None, connection: Conn
             # A process that a killed sweep left behind may be about to save its state; past that, training says it.
             with suppress(Timeout), FileLock(config.out / LOCK, timeout=SECONDS_TO_LET_GO):
                 pass
-        figures = train(config, after_epoch=after_epoch)
-        vectors = WordVectors.load(config.out)
-        evaluated = evaluate_word_similarity(vectors, data)
+        with panics_caught():
+            figures = train(config, after_epoch=after_epoch)
+            vectors = WordVectors.load(config.out)
+            evaluated = evaluate_word_similarity(vectors, data)
         scores = {one.task: TaskScore.model_validate(one, from_attributes=True) for one in evaluated}
     except Interrupted as error:
         return error

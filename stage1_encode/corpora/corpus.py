@@ -2,6 +2,7 @@
 
 import struct
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Generator
 from dataclasses import dataclass
 from inspect import GEN_RUNNING, getgeneratorstate
@@ -28,6 +29,7 @@ class UnitText:
 
     paragraphs: list[str]  # in corpus order, before the filter
     unit: Unit  # the slice as it was read, its paragraphs counted
+    starts: "array[int]"  # of each paragraph, its place in the corpus
 
 
 def in_sample(share: float | None, seed: int, start: int, line: int = 0) -> bool:
@@ -122,13 +124,14 @@ class Corpus(ABC):
     def read(self, unit: Unit) -> UnitText:
         """Return the paragraphs of a unit, and the unit with their number; text must be what the plan says."""
         stop, n_skipped = (unit.stop, unit.stop_line), 0
-        paragraphs: list[str] = []
+        paragraphs, starts = list[str](), array("q")
         if (unit.start, unit.start_line) != stop:
             share, seed = self.options.sample, self.options.seed
             for paragraph in self._from(unit.start, unit.start_line):
                 n_skipped += paragraph.text is None
                 if paragraph.text and in_sample(share, seed, paragraph.start, paragraph.line):
                     paragraphs.append(paragraph.text)
+                    starts.append(paragraph.start)
                 if self._place >= stop:
                     break
             if unit.counted and (self._place != stop or len(paragraphs) != unit.paragraphs):
@@ -137,7 +140,12 @@ class Corpus(ABC):
                 raise self.rules.refusal(f"expected {planned}, {found}")
         if not unit.counted:  # nobody has read it before
             unit = unit.model_copy(update={"paragraphs": len(paragraphs), "counted": True, "skipped": n_skipped})
-        return UnitText(paragraphs, unit)
+        return UnitText(paragraphs, unit, starts)
+
+    def unreadable(self, start: int, problem: str) -> X2StaticError:
+        """Return the error for the paragraph at a place, which a library cannot take."""
+        place = f"the paragraph at place {start % FILE} of {self.names[start // FILE]}"
+        return self.rules.refusal(f"{place}: {problem}; --on-bad-text skip leaves it out")
 
     def _from(self, start: int, line: int) -> Paragraphs:
         """Yield all paragraphs from a place on; reading on where the last call ended costs nothing."""

@@ -86,7 +86,8 @@ def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str]
 
     `otherwise` are fields of the configuration that are to be otherwise than recorded: layer, precision.
     """
-    config = recorded_config(cache, plan, **origin.changes())
+    # What a library could not take was left out by whoever encoded it; the plan may be older than that decision.
+    config = recorded_config(cache, plan, **origin.changes(), on_bad_text="skip")
     try:
         files = TeacherFiles.find(config.model, config.revision)
     except X2StaticError as error:

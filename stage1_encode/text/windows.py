@@ -77,6 +77,7 @@ class PreparedText:
     # of each context, the occurrence behind its last one; a context without words is not made
     ends: "array[int]" = field(default_factory=lambda: array("i"))
     n_paragraphs: int = 0  # paragraphs that passed the filter
+    n_skipped: int = 0  # paragraphs that are left out because a library cannot take them
     last: bool = True  # whether the unit ends with them
 
     @property
@@ -121,6 +122,7 @@ class UnitWords:
         self._word_ids, self._paragraphs = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         self._ends = [np.zeros(1, np.int32)]
         self._n_words = self._n_paragraphs = 0
+        self.n_skipped = 0  # paragraphs that are left out because a library cannot take them
         self.n_contexts = self.n_tokens = 0  # so far; pieces that the teacher reads, special tokens included
 
     def add(self, text: PreparedText) -> None:
@@ -131,6 +133,7 @@ class UnitWords:
         self._ends.append(np.array(text.ends, np.int32) + np.int32(self._n_words))
         self._n_words += len(text.word_ids)
         self._n_paragraphs += text.n_paragraphs
+        self.n_skipped += text.n_skipped
         self.n_contexts += text.n_contexts
         self.n_tokens += text.n_tokens
 

@@ -75,16 +75,17 @@ def test_other_corpora_or_another_order_of_them_are_refused(teacher, first, seco
     ("change", "message"),
     [
         ({"unit": 4}, "unit: 3 != 4"),
-        ({"on_bad_text": "skip"}, "on_bad_text: 'fail' != 'skip'"),
+        ({"on_bad_text": "fail"}, "on_bad_text: 'replace' != 'fail'"),
         ({"sample": 0.5, "seed": 2**62}, "sample: None != 0.5; seed: 0 != 4611686018427387904"),
         ({"unit": 4, "limit": 2}, "unit: 3 != 4; limit: 5 paragraphs are planned already != 2"),
     ],
 )
 def test_what_changes_the_planning_is_refused_with_both_values(change, message, teacher, first, tmp_path):
-    run(teacher, first, tmp_path / "cache", unit=3, limit=5)
+    options = {"unit": 3, "limit": 5, "on_bad_text": "replace"}
+    run(teacher, first, tmp_path / "cache", **options)
     before = files_of(tmp_path / "cache")
     with pytest.raises(X2StaticError) as caught:
-        run(teacher, first, tmp_path / "cache", **({"unit": 3, "limit": 5} | change))
+        run(teacher, first, tmp_path / "cache", **(options | change))
     assert str(caught.value) == (
         f"{tmp_path / 'cache'}: this cache was made from something else (cache != asked for): {message}. "
         "Ask for the same again, or use another --cache"

@@ -1,0 +1,68 @@
+r"""What is written to a terminal: text, and nothing that a terminal obeys.
+
+Names, words and corpora are other people's: a title in a name (`\x1b]0;...\x07`), a cleared screen, a changed direction
+of writing. Everything that this process writes to stdout and stderr, warnings of libraries included, goes through here.
+"""
+
+import io
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, TextIO
+
+# They turn the direction of what stands after them.
+DIRECTIONS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# All that a terminal may obey, but for ends of lines, tabs, and the returns around a progress bar; half surrogates
+# stand for bytes of file names that are not UTF-8.
+CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+OBEYED = re.compile(rf"(?!^\r|\r$)[{CONTROLS}]")
+CURSOR_UP = re.compile(r"\n*(\x1b\[A)*")  # how tqdm moves among several bars, which it writes by itself
+
+
+def visible(text: str, directions: bool = True) -> str:
+    r"""Return a text whose control characters do nothing: ESC is written `\x1b`.
+
+    So are those that turn the direction of writing, but where `directions` is false: a page keeps them in a cell.
+    """
+    shown = "".join(_escaped(char) if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text)
+    return DIRECTIONS.sub(lambda match: _escaped(match[0]), shown) if directions else shown
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+class Screen:
+    """A text stream that is written to as any other, and shows control characters instead of sending them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text; characters that the stream's encoding lacks are escaped, too."""
+        if not CURSOR_UP.fullmatch(text):
+            text = OBEYED.sub(lambda match: _escaped(match[0]), text)
+        encoding = self.stream.encoding or "utf-8"
+        return self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+    def writelines(self, lines: list[str]) -> None:
+        """Write texts."""
+        for line in lines:
+            self.write(line)
+
+
+@contextmanager
+def screened() -> Iterator[None]:
+    """Let stdout and stderr be screens; one that is closed takes what is written, and it goes nowhere."""
+    with redirect_stdout(screen(sys.stdout)), redirect_stderr(screen(sys.stderr)):
+        yield
+
+
+def screen(stream: TextIO | None) -> Any:
+    """Return a stream as a screen; None, which stands for one that was closed, as one that nobody sees."""
+    return stream if isinstance(stream, Screen) else Screen(io.StringIO() if stream is None else stream)
