@@ -9,8 +9,9 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -19,6 +20,9 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from x2static.durable.errors import X2StaticError
+
+if sys.platform != "win32":
+    import fcntl
 
 LOCK = ".lock"  # in a folder that has one writer at a time
 TEMPORARY = ".tmp-"  # what a name begins with while its file or folder is not yet whole
@@ -88,18 +92,49 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing piece by piece; it gets its name when the block ends, and vanishes if the block fails."""
+    """Open a file for writing piece by piece; it gets its name when the block ends, and vanishes if the block fails.
+
+    Several processes may write one file; the last one's stays. What killed ones left of it goes.
+    """
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+    _remove_abandoned(path)
     try:
-        with temporary.open("wb") as file:
+        with _locked(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            if sys.platform == "win32":  # it renames no open file
+                file.close()
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def _locked(temporary: Path) -> BinaryIO:
+    """Open a temporary file anew, with a lock that tells it from those of killed processes."""
+    while True:
+        file = temporary.open("wb")
+        if sys.platform == "win32":
+            return file
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if temporary.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        file.close()  # taken for abandoned before it was locked
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of a file whose writers do not live: nobody holds their lock."""
+    with os.scandir(path.parent) as entries:
+        others = [entry.path for entry in entries if entry.name.startswith(f"{TEMPORARY}{path.name}-")]
+    for other in others:
+        with suppress(OSError), open(other, "rb") as file:  # noqa: PTH123 - as scandir gives it
+            if sys.platform != "win32":  # there, a file that is open cannot be removed
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(other)  # noqa: PTH108
 
 
 def link_or_copy(source: Path, target: Path, copy: bool = False) -> bool:

@@ -12,7 +12,7 @@ import click
 from x2static.durable.errors import Interrupted, panics_caught
 from x2static.machine.packages import package_version
 from x2static.machine.processes import left_behind
-from x2static.machine.screen import screened
+from x2static.machine.screen import screened, visible
 from x2static.pipeline.options import Shell
 from x2static.pipeline.terminal import log_to_stderr, message
 
@@ -70,8 +70,9 @@ def run(arguments: list[str] | None = None) -> int:
             sys.stdout.flush()  # here, where it can be said that the disk is full
             return status if isinstance(status, int) else 0
         except click.ClickException as error:
-            error.message = " ".join(error.message.split())
-            error.show()
+            text = visible(" ".join(error.format_message().split()))
+            begin = f"--config {shell.config}: " if shell.config and "--config" not in text else ""
+            click.UsageError(begin + text, getattr(error, "ctx", None)).show()
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted; what is committed stays, run the same command again to go on", err=True)
@@ -81,7 +82,7 @@ def run(arguments: list[str] | None = None) -> int:
         except Exception as error:  # noqa: BLE001  # whatever it is, the user gets one line
             if shell.debug:
                 traceback.print_exc()
-            click.echo(f"error: {message(error)}", err=True)
+            click.echo(f"error: {visible(message(error))}", err=True)
             return 130 if isinstance(error, Interrupted) else 1
 
 

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,37 @@ import click
 from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
 
+from x2static.durable.errors import first_line
 from x2static.machine.packages import package_version
 from x2static.machine.screen import visible
 
+LONGEST_CONFIG = 1 << 20  # bytes
 DEFAULT = ParameterSource.DEFAULT
-FOLDER = click.Path(path_type=Path)  # or a file
 Command = TypeVar("Command", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class Given(click.ParamType):
+    """A text or a path as every system can hold it: not empty, as a variable that is not set is, without NUL, UTF-8."""
+
+    def __init__(self, kind: type[str] | type[Path]) -> None:
+        self.kind = kind
+        self.name = "text" if kind is str else "path"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return the value as its kind."""
+        text = str(value)
+        if not text:
+            self.fail("it is empty (a variable that is not set?)", parameter, context)
+        if "\0" in text:
+            self.fail(f"{text!r} holds a NUL", parameter, context)
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            self.fail(f"{text!r} is not valid UTF-8, so no record can name it; rename it", parameter, context)
+        return self.kind(value)
+
+
+TEXT = Given(str)
+FOLDER = Given(Path)  # or a file
 
 
 @dataclass
@@ -28,6 +53,7 @@ class Shell:
 
     json: bool = False  # print one JSON object on the last line of stdout
     debug: bool = False  # show the traceback of an error
+    config: Path | None = None  # the file that options come from
 
 
 def common(command: Command) -> Command:
@@ -48,21 +74,39 @@ def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> No
 def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     if path is None:
         return
+    context.ensure_object(Shell).config = path
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            values = tomllib.loads(file.read(LONGEST_CONFIG).decode())
     except OSError as error:
         raise click.UsageError(f"--config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--config {path}: not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number too long, nested too deeply
+        raise click.UsageError(f"--config {path}: not valid TOML: {first_line(error)}") from error
     known = {str(parameter.name): parameter for parameter in context.command.params if parameter.name != "config"}
     defaults = {name.replace("-", "_"): value for name, value in values.items()}
     if unknown := sorted(defaults.keys() - known):
         keys = f"the keys are {', '.join(sorted(known))}"
         raise click.UsageError(f"--config {path}: unknown key {', '.join(unknown)}; {keys}")
-    for name, value in defaults.items():
-        if getattr(known[name], "multiple", False) and isinstance(value, str):
-            defaults[name] = [value]  # one corpus needs no list
+    defaults = {name: _typed(known[name], value, path) for name, value in defaults.items()}
     context.default_map = {**(context.default_map or {}), **defaults}
+
+
+def _typed(parameter: click.Parameter, value: Any, path: Path) -> Any:
+    """Return a value of a TOML file as the command line gives it: a number as text, so that 2.5 epochs are not 2."""
+    several = getattr(parameter, "multiple", False) or parameter.nargs != 1
+    if getattr(parameter, "is_flag", False):
+        expected = "true or false"
+        if isinstance(value, bool):
+            return value
+    else:
+        expected = "texts or numbers" if several else "a text or a number"
+        parts = value if several and isinstance(value, list) else [value]  # one corpus needs no list
+        if all(isinstance(part, (str, int, float)) and not isinstance(part, bool) for part in parts):
+            with suppress(ValueError):  # thousands of digits, which only a hexadecimal number can have here
+                return list(map(str, parts)) if several else str(value)
+    kinds = {dict: "a table", list: "a list", bool: "true or false", int: "a number", str: "a text"}
+    problem = f"expected {expected}, got {kinds.get(type(value), 'a date')}"
+    raise click.UsageError(f"--config {path}: --{str(parameter.name).replace('_', '-')}: {problem}")
 
 
 def options(model: type[BaseModel], /, **helps: str) -> Callable[[Command], Command]:
@@ -99,8 +143,8 @@ def _type(annotation: Any) -> dict[str, Any]:
     choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
     types = [part for part in parts if get_origin(part) is not Literal and part is not type(None)]
     if choices:
-        return {"type": str if types else click.Choice(choices)}
-    return {"type": FOLDER if types == [Path] else types[0]}
+        return {"type": TEXT if types else click.Choice(choices)}
+    return {"type": {Path: FOLDER, str: TEXT}.get(types[0], types[0])}
 
 
 def given(context: click.Context, values: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import claim, only_writer
 from x2static.machine.packages import package_version, require
 from x2static.pipeline.compare.plan import COMPARED, CompareConfig
-from x2static.pipeline.options import FOLDER, build, common, finish, given, option, options
+from x2static.pipeline.options import FOLDER, TEXT, build, common, finish, given, option, options
 from x2static.pipeline.terminal import duration
 from x2static.schemas.baseline import METHODS
 
@@ -29,13 +29,13 @@ BASELINES = f"all, none, or some of {', '.join(COMPARED)}"
 @click.argument("runs", type=FOLDER, nargs=-1)
 @option(CompareConfig, "cache", "Cache that all methods learn from.")
 @option(CompareConfig, "out", "Folder of the comparison.")
-@click.option("--baselines", default="all", show_default=True, help=f"{BASELINES}, with commas.")
+@click.option("--baselines", type=TEXT, default="all", show_default=True, help=f"{BASELINES}, with commas.")
 @option(CompareConfig, "seeds", "Seeds of X2Static and of skip-gram; one for the rest.")
-@click.option("--layers", default="last", show_default=True, help="Layers of ase, with commas.")
+@click.option("--layers", type=TEXT, default="last", show_default=True, help="Layers of ase, with commas.")
 @option(CompareConfig, "only", "Work on this part alone; may be given several times.")
 @click.option("--no-classification", is_flag=True, help="Leave out classification (table 4).")
-@click.option("--sizes", help="Units of the cache at the sizes of figure 1, with commas.")
-@click.option("--words", help="Words whose neighbours are shown, with commas.")
+@click.option("--sizes", type=TEXT, help="Units of the cache at the sizes of figure 1, with commas.")
+@click.option("--words", type=TEXT, help="Words whose neighbours are shown, with commas.")
 @option(CompareConfig, "data", "Evaluation data: a folder with wordsim/ and classification/; else gensim's sets.")
 @option(CompareConfig, "reference", "Folder of the paper's figures: word_similarity.csv, classification.csv.")
 @click.option("--results", type=FOLDER, help="Write the Markdown page there too.")

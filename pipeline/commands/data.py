@@ -10,7 +10,7 @@ from x2static.durable.storage import only_writer
 from x2static.pipeline.data.download import Unreachable
 from x2static.pipeline.data.fetch import data_folder, fetch, is_there
 from x2static.pipeline.data.sources import SETS, DataSet
-from x2static.pipeline.options import FOLDER, common, finish
+from x2static.pipeline.options import FOLDER, TEXT, common, finish
 from x2static.pipeline.terminal import size
 
 TO = click.option("--to", type=FOLDER, help="The folder, instead of x2static/data in the user's cache folder.")
@@ -27,7 +27,7 @@ def data() -> None:
 
 
 @data.command("fetch")
-@click.argument("names", metavar="[NAME...|all]", nargs=-1)
+@click.argument("names", type=TEXT, metavar="[NAME...|all]", nargs=-1)
 @TO
 @common
 def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | None) -> None:

@@ -8,7 +8,7 @@ import click
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import require
 from x2static.pipeline.engines.registry import ENGINES, find_engine
-from x2static.pipeline.options import FOLDER, build, common, finish, option, options
+from x2static.pipeline.options import FOLDER, TEXT, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
 
@@ -69,6 +69,7 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
 )
 @click.option(
     "--ase",
+    type=TEXT,
     metavar="FILE|all-in-eval",
     callback=_listed_words,
     help="Add up the contextual vectors of these words, at every layer, on the way: a file of one word a line, or the "

@@ -13,7 +13,7 @@ from x2static.durable.storage import claim, hash_file, only_writer, remove_lefto
 from x2static.evaluation.word_pairs import find_word_pairs
 from x2static.machine.packages import require
 from x2static.pipeline.commands.train import train
-from x2static.pipeline.options import DEFAULT, FOLDER, common, finish, given
+from x2static.pipeline.options import DEFAULT, FOLDER, TEXT, common, finish, given
 from x2static.pipeline.sweeps import settings as sweeps
 from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space, WrongGrid, parse_grid
 from x2static.pipeline.terminal import ProgressLine, duration
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--out", type=FOLDER, required=True, help="Folder of the sweep.")
-@click.option("-p", "--param", multiple=True, metavar="NAME=V1,V2", help="Values of a setting; several -p make a grid.")
+@click.option(
+    "-p", "--param", type=TEXT, multiple=True, metavar="NAME=V1,V2", help="Values of a setting; several -p make a grid."
+)
 @click.option("--space", type=FOLDER, help="TOML file of choices and ranges, from which Optuna proposes.")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Trials of a space.")
 @click.option("--data", type=FOLDER, help="A file of word pairs, or a folder of them; else gensim's sets.")
-@click.option("--select", metavar="SET,SET", help="Data sets that the score is the mean of; all by default.")
+@click.option("--select", type=TEXT, metavar="SET,SET", help="Data sets that the score is the mean of; all by default.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at a time.")
 @click.option("--prune", is_flag=True, help="Stop trials that have learned less than half of what others had.")
 @click.option("--retry-failed", is_flag=True, help="Try again what has failed.")

@@ -14,7 +14,7 @@ from x2static.evaluation.measures import known_mean
 from x2static.evaluation.sentence_similarity import read_sentence_pairs
 from x2static.machine.packages import require, require_modules
 from x2static.pipeline import teacher_speed
-from x2static.pipeline.options import FOLDER, common, finish, options
+from x2static.pipeline.options import FOLDER, TEXT, common, finish, options
 from x2static.pipeline.tables import over_some
 from x2static.pipeline.terminal import ProgressLine
 from x2static.report.table import Cell, Column, Table
@@ -29,9 +29,11 @@ PAIRS = "A file of sentence<TAB>sentence<TAB>score, too. May be given several ti
 
 @click.command()
 @click.argument("vectors", type=FOLDER)
-@click.option("--model", default="demo", show_default=True, help="The teacher: a folder, an id on the hub, or demo.")
+@click.option(
+    "--model", type=TEXT, default="demo", show_default=True, help="The teacher: a folder, an id on the hub, or demo."
+)
 @click.option("--data", type=FOLDER, help="A folder of classification tasks.")
-@click.option("--tasks", multiple=True, help="Only this task. May be given several times, or with commas.")
+@click.option("--tasks", type=TEXT, multiple=True, help="Only this task. May be given several times, or with commas.")
 @click.option("--pairs", type=FOLDER, multiple=True, help=PAIRS)
 @click.option("--out", type=FOLDER, help="Folder that keeps each result, to go on after a kill.")
 @click.option("--fine-tune", is_flag=True, help="Fine-tune the teacher on each task, too (minutes to hours).")

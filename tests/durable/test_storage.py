@@ -53,6 +53,32 @@ def test_a_file_written_in_pieces_has_its_name_only_when_it_is_whole(tmp_path):
     assert names(tmp_path) == []
 
 
+WRITE_AND_WAIT = """
+import sys
+from pathlib import Path
+from x2static.durable.storage import open_atomically
+
+with open_atomically(Path(sys.argv[1])) as file:
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_file_s_next_writer_removes_what_a_killed_one_left_and_nothing_of_a_living_one(tmp_path):
+    path = tmp_path / "v.txt"
+    for name in (".tmp-v.txt-1", ".tmp-v.txt-999999", ".tmp-other.txt-1"):  # one is of a number that lives again
+        (tmp_path / name).write_bytes(b"half")
+    command = [sys.executable, "-c", WRITE_AND_WAIT, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "begun\n"
+        storage.write_atomically(path, b"mine")
+        assert names(tmp_path) == [".tmp-other.txt-1", f".tmp-v.txt-{other.pid}", "v.txt"]
+        other.communicate("go on\n")
+    assert other.returncode == 0
+    assert names(tmp_path) == [".tmp-other.txt-1", "v.txt"]
+    assert path.read_bytes() == b""
+
+
 @pytest.mark.parametrize("old", [True, False])
 def test_a_folder_takes_its_place_with_all_it_holds_once_it_is_durable(tmp_path, monkeypatch, old):
     if old:
