@@ -11,7 +11,7 @@ from contextvars import ContextVar
 import click
 from tqdm import tqdm
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.packages import extra_of
 from x2static.machine.progress import Progress
 from x2static.machine.screen import visible
@@ -45,6 +45,11 @@ def message(error: Exception) -> str:
     elif isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
         text = FULL.format(where) if error.errno == errno.ENOSPC else f"{error.strerror}{where}"
+    elif isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        around = error.object[max(0, error.start - 60) : error.end + 60]
+        text = f"a name is not valid UTF-8, so no record can hold it ({around!r}); rename it"
+    elif isinstance(error, MemoryError) or "can't allocate memory" in text:  # numpy's, and torch's
+        text = f"this does not fit into memory ({first_line(error)}); ask for less (--pool, --max-vocab, --batch-size)"
     elif "No space left on device" in text:  # zarrs reports the system's error in words of its own
         text = FULL.format("")
     else:

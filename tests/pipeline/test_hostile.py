@@ -1,13 +1,20 @@
 """Whatever is typed or stands in a --config file, for every option of every command: one line that names it."""
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
+from tests.conftest import ROOT
 from tests.pipeline.ran import run_here
+from tests.schemas.caches import change, make_cache
+from x2static.durable import storage
 from x2static.pipeline import cli
 from x2static.pipeline.options import FOLDER, TEXT
+from x2static.pipeline.terminal import message
 
 CONTROLS = [*map(chr, (*range(0x20), *range(0x7F, 0xA0))), *"\u2028\u2029\u202e\u2066"]
 
@@ -106,3 +113,61 @@ def test_a_path_or_text_that_is_empty_or_not_utf_8_is_wrong_usage(typed, name, t
         assert said in error
         assert not any(char in error for char in CONTROLS)
     assert not list(tmp_path.iterdir())
+
+
+ENDS = {
+    ">/dev/full": (1, "error: the disk is full"),
+    "2>/dev/full": (0, ""),
+    ">&-": (0, ""),
+    "2>&-": (0, ""),
+    "| true": (0, ""),  # what is told of is the last one's
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_an_output_that_is_full_closed_or_left_early_is_a_line_or_silence(end):
+    code = shlex.quote("from x2static.pipeline.cli import main; main()")
+    command = ["bash", "-c", f"{shlex.quote(sys.executable)} -c {code} train --help {end}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    status, said = ENDS[end]
+    assert done.stderr.startswith(said)
+    assert (done.returncode, done.stderr.count("\n")) == (status, bool(said))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError("Unable to allocate 7.28 TiB"), "this does not fit into memory (Unable to allocate 7.28 TiB)"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "this does not fit into memory"),
+        (UnicodeEncodeError("utf-8", "bad\udcff.txt", 3, 4, "surrogates not allowed"), "a name is not valid UTF-8"),
+    ],
+)
+def test_what_the_system_cannot_take_is_no_defect(error, said):
+    assert message(error).startswith(said)
+
+
+def test_readers_of_a_cache_take_no_lock_that_could_refuse_its_writer(tmp_path, monkeypatch, capsys):
+    cache, held = make_cache(tmp_path / "cache"), list[Path]()
+    original = storage.FileLock
+
+    def lock(path, **options):
+        held.append(Path(path))
+        return original(path, **options)
+
+    monkeypatch.setattr(storage, "FileLock", lock)
+    assert run_here(capsys, ["cache", "info", cache]).status == 0
+    assert run_here(capsys, ["cache", "verify", cache]).status == 0
+    train = ["train", "--cache", cache, "--out", tmp_path / "run", "--objective", "closed-form", "--min-count", "1"]
+    assert run_here(capsys, train).status == 0
+    assert not [path for path in held if path.is_relative_to(cache)]
+
+
+def test_names_in_a_cache_that_somebody_else_made_are_shown_as_text(tmp_path, capsys):
+    cache, name = make_cache(tmp_path / "cache"), "\x1b]0;owned\x07\x9b2J\u202e\r<script>"
+    for file, key in (("manifest.json", "teacher"), ("plans/0.json", "corpus")):
+        change(cache / file, {key: name})
+    for options in ([], ["--json"]):
+        ran = run_here(capsys, ["cache", "info", cache, *options])
+        assert ran.status == 0
+        assert not [char for char in CONTROLS if char in ran.out + ran.err and char != "\n"]
+    assert ran.json["teacher"] == name
