@@ -85,6 +85,7 @@ class Encoding(ContextOptions):
     weights: str  # sha256 of the teacher's weight files, in the order of their names
     teacher_config: str  # sha256 of its config.json
     tokenizer: str  # sha256 of its tokenizer files
+    tokenizer_changes: str = ""  # where its rules are not those that the transformers library makes of these files
     layer: str  # which hidden states are averaged: "last", or a number from 0 to below the last one's
     window: int  # pieces that the teacher reads at once, special tokens included
     words: str  # sha256 of the word segmentation rules, which name the segmenter where there is one
@@ -97,9 +98,9 @@ class Encoding(ContextOptions):
     def fingerprint(self) -> str:
         """sha256 over every field: equal fingerprints, equal vectors for equal text.
 
-        `compile` is younger than caches that lack it, and counts only where it is set.
+        `compile` and `tokenizer_changes` are younger than caches that lack them, and count only where they are set.
         """
-        later = set() if self.compile else {"compile"}
+        later = {name for name in ("compile", "tokenizer_changes") if not getattr(self, name)}
         return hashlib.sha256(canonical_json(self.model_dump(exclude=later))).hexdigest()
 
 

@@ -56,8 +56,8 @@ def check_encoding(cache: Cache, teacher: ChosenTeacher) -> None:
 def encoding_differences(cache: Cache, teacher: ChosenTeacher) -> list[str]:
     """Return in which fields a cache's encoding differs from what is asked for, with both values."""
     theirs, config = cache.manifest.encoding, teacher.config
-    # The same files have the same window, attention and width; other files are refused for their hashes.
-    behaviour = theirs.model_dump(include={"window", "attention", "dim"})
+    # The same files have the same window, attention, width and tokenizer; other files are refused for their hashes.
+    behaviour = theirs.model_dump(include={"window", "attention", "dim", "tokenizer_changes"})
     if not (problems := differences(theirs, _encoding_of(teacher, behaviour))):
         return []
     held, asked = cache.segmentation().name, choose_words(config.compat, config.language).name

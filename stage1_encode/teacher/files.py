@@ -2,7 +2,8 @@
 
 import fnmatch
 import hashlib
-import json
+import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +11,24 @@ import huggingface_hub
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
 from x2static.durable.errors import X2StaticError, first_line
+from x2static.durable.storage import read_json
 from x2static.stage1_encode import hub
 from x2static.stage1_encode.demo import demo_teacher
+from x2static.stage1_encode.teacher.checks import WEIGHTS, check_folder
 from x2static.stage1_encode.text.tokenizer import tokenizer_sha256
 
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.py"]
 # Folders are for other uses (onnx/, 1_Pooling/), but for 0_Transformer/ of older sentence-transformers models.
 IGNORED = ["[!0]*/*", "0[!_]*/*", "*/*/*"]
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # the first of which a model has any
 OTHER_WEIGHTS = ("*.gguf", "*.onnx", "onnx/*.onnx", "*.h5", "*.msgpack", "*.ot")
-WAYS_OUT = "a local model folder (--model PATH) or --model demo"
+WAYS_OUT = "a local model folder (--model PATH; none has this name) or --model demo"
+# Models of the hub have an owner, OWNER/NAME, but for those that were there before owners were; no more can come.
+WITHOUT_OWNER = re.compile(
+    r"(albert|bert|camembert|ctrl|distilbert|distilgpt2|distilroberta|gpt2|openai-gpt|roberta|t5|transfo-xl|xlm|xlnet)"
+    r"(-[\w.-]+)?"
+)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,9 @@ class TeacherFiles:
         """Find a model: a folder, "demo", or an id on the hub. Raises X2StaticError: it is not there, or not whole."""
         folder, commit = resolve_model(model, revision)
         folder = transformer_folder(folder)
-        if not (folder / "config.json").is_file():
+        if not (folder / "config.json").exists():
             raise X2StaticError(f"model {model}: {folder} holds no config.json; it is not a Hugging Face model")
+        check_folder(folder)
         return cls(model, folder, commit, weights_sha256(folder), config_sha256(folder), tokenizer_sha256(folder))
 
 
@@ -49,13 +59,25 @@ def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
         return demo_teacher(), None
     if Path(model).is_dir():
         return Path(model), None
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+    if Path(model).exists():
+        raise X2StaticError(f"model {model}: this is a file; name the folder that it is in")
+    owner, slash, name = model.partition("/")
+    if (
+        model.startswith((".", "/", "~"))
+        or "/" in name
+        or "\\" in model
+        or (slash and (not name or Path(owner).is_dir()))
+    ):
         raise X2StaticError(f"model {model}: no such folder")
+    if not slash and not WITHOUT_OWNER.fullmatch(model):
+        why = "no such folder here, and ids have an owner, OWNER/NAME, all but the oldest as gpt2"
+        raise X2StaticError(f"model {model}: neither a folder nor an id on the hub ({why})")
     seconds = hub.PATIENCE_SECONDS
     try:
         info = hub.answered(lambda: huggingface_hub.model_info(model, revision=revision, timeout=seconds), seconds)
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise X2StaticError(f"model {model}: not on the Hugging Face hub ({first_line(error)})") from error
+        why = f"not on the Hugging Face hub ({first_line(error)}), and there is no such folder here"
+        raise X2StaticError(f"model {model}: {why}") from error
     except ValueError as error:
         raise X2StaticError(f"model {model}: neither a folder nor an id on the hub ({first_line(error)})") from error
     except hub.UNREACHABLE as error:
@@ -96,19 +118,28 @@ def _snapshot(model: str, revision: str | None, weights: str, offline: bool = Fa
 def transformer_folder(folder: Path) -> Path:
     """Return where the transformer of a sentence-transformers folder is; of any other, the folder itself.
 
-    What follows it is not read: contexts are means of X2Static's own. Raises X2StaticError: it has no transformer.
+    What follows it is not applied: contexts are means of X2Static's own; what would change them is said. Raises
+    X2StaticError: it has no transformer, or names one elsewhere.
     """
-    modules = folder / "modules.json"
-    if (folder / "config.json").is_file() or not modules.is_file():
+    path = folder / "modules.json"
+    if not path.is_file():
         return folder
     try:
-        first = json.loads(modules.read_text(encoding="utf-8"))[0]
-        kind, path = str(first["type"]).rpartition(".")[2], str(first["path"])
-    except (ValueError, LookupError, TypeError) as error:
+        modules = [(str(one["type"]).rpartition(".")[2], str(one["path"])) for one in read_json(path)]
+        kind, below = modules[0]
+    except (LookupError, TypeError, X2StaticError) as error:
         raise X2StaticError(f"model {folder}: its modules.json is damaged ({first_line(error)})") from error
+    if kind != "Transformer" and (folder / "config.json").is_file():
+        return folder
     if kind != "Transformer":
         raise X2StaticError(f"model {folder}: its first module, {kind}, has no hidden states; it needs a Transformer")
-    return folder / path
+    if Path(below).is_absolute() or ".." in Path(below).parts:
+        raise X2StaticError(f"model {folder}: its modules.json has the Transformer in {below}, outside of the folder")
+    kinds = [kind for kind, _ in modules]
+    if inner := kinds[1 : kinds.index("Pooling") if "Pooling" in kinds else 1]:
+        what = f"modules.json changes the states by {', '.join(inner)}; contexts are means of the Transformer's own"
+        logger.warning("model %s: %s", folder, what)
+    return folder / below
 
 
 def config_sha256(folder: Path) -> str:

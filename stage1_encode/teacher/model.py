@@ -12,10 +12,14 @@ from transformers.utils import logging as transformers_logging
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.encoding import LAST, Layer
-from x2static.stage1_encode.text.tokenizer import loading_error
+from x2static.stage1_encode.text.tokenizer_rules import json_object, loading_error, needs_code
 
 # Of these the encoder is published alone too (sentence-t5); read as a whole model, such files would lack the decoder.
 ENCODERS = ("t5", "mt5", "umt5")
+# Parts of the names of tensors that an adapter or a quantisation adds to a model's own.
+ADDED_PARTS = re.compile(
+    r"lora_|adapter|ia3_|prompt_enc|qweight|qzeros|weight_scale|\.scales?$|SCB$|absmax|quant_|zero_point"
+)
 BLOCK_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 MAX_WINDOW = 8192  # pieces; attention takes memory with the square of it
 DEFAULT_WINDOW = 512  # for a teacher whose configuration names no limit (T5)
@@ -26,7 +30,14 @@ LIMITS = (
 
 
 def read_config(folder: Path, trust_remote_code: bool) -> PretrainedConfig:
-    """Read a model's configuration. Raises X2StaticError: it cannot be read, or the model reads more than text."""
+    """Read a model's configuration.
+
+    Raises X2StaticError: it cannot be read, needs code that may not run, or the model reads more than text.
+    """
+    # A type that the library knows would be run by the library's code, without a word.
+    for file in ("config.json", "tokenizer_config.json"):
+        if json_object(folder, file).get("auto_map") and not trust_remote_code:
+            raise needs_code(folder, "it", f"auto_map in {file}")
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # the model's own code fails as it likes
@@ -103,6 +114,10 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
     head = f"{whole.base_model_prefix}."  # before the names of a model that was saved with its head
     kept = (name.removeprefix(head) for name in loading["unexpected_keys"])
     beyond = sorted(name for name in kept if BLOCK_NUMBER.sub("#", name) in blocks)
+    added = sorted(name for name in loading["unexpected_keys"] if ADDED_PARTS.search(name))
+    if added and not lacking:
+        why = f"its weight files hold {len(added)} tensors of an adapter or a quantisation ({', '.join(added[:3])})"
+        raise X2StaticError(f"model {folder}: {why}, which x2static does not apply; merge them, and save the model")
     problem, end = "hold {} tensors of layers that config.json does not have", ""
     if lacking:
         problem, end = "lack {} of the model's tensors", ", or are not complete"

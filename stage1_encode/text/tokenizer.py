@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from x2static.durable.errors import X2StaticError, first_line
+from x2static.stage1_encode.text.tokenizer_rules import PROBES, TOKENIZER_JSON, folder_rules, reported
 
 # Their order enters the hash of a tokenizer.
 TOKENIZER_FILES = (
@@ -34,6 +35,7 @@ class TeacherTokenizer:
     suffix: tuple[int, ...]  # ids that end every text
     padding: int  # id that fills batches up; masked, so any id serves where the teacher has none of its own
     max_length: int | None  # pieces that the tokenizer's configuration allows; None where it says nothing
+    changes: str = ""  # how the rules differ from what the transformers library makes of the folder
 
     @classmethod
     def load(cls, folder: Path, trust_remote_code: bool) -> "TeacherTokenizer":
@@ -41,29 +43,38 @@ class TeacherTokenizer:
         # Here: the processes that prepare text get a loaded one, and start without torch in a fifth of the time.
         from transformers import AutoTokenizer
 
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        except Exception as error:  # converters of the many formats fail as they like
-            sources = [path.name for path in sorted(folder.glob("*.model"))]
-            if "trust_remote_code" in str(error) or not sources or (folder / "tokenizer.json").is_file():
-                raise loading_error(folder, "its tokenizer", error) from error
-            raise X2StaticError(
-                f"model {folder}: it has no tokenizer.json, and {sources[0]} cannot be converted ({first_line(error)})"
-                "; pip install sentencepiece protobuf, or save the fast tokenizer with it"
-            ) from error
+        with reported(folder, "its tokenizer"):
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            except Exception as error:  # converters of the many formats fail as they like
+                sources = [path.name for path in sorted(folder.glob("*.model"))]
+                if "trust_remote_code" in str(error) or not sources or (folder / TOKENIZER_JSON).is_file():
+                    raise
+                raise X2StaticError(
+                    f"model {folder}: it has no tokenizer.json, and {sources[0]} cannot be converted "
+                    f"({first_line(error)}); pip install sentencepiece protobuf, or save the fast tokenizer with it"
+                ) from error
         if not tokenizer.is_fast:
             raise X2StaticError(
                 f"model {folder}: its tokenizer ({type(tokenizer).__name__}) is a slow one, which gives no character "
                 "offsets; words and sentences cannot be mapped to its pieces. Convert it to tokenizer.json"
             )
-        backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        backend.no_truncation()
-        backend.no_padding()
-        prefix, suffix = _special_ids(backend)
+        library = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        library.no_truncation()
+        library.no_padding()
+        backend, changes = folder_rules(folder, library)
+        # Names that tokenizer_config.json alone calls special are no commands in a text either.
+        known = set(_special_names(backend))
+        backend.add_special_tokens(
+            [name for name in _special_names(library) if name not in known and backend.token_to_id(name) is not None]
+        )
+        prefix, suffix = _special_ids(folder, backend)
         padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         length = tokenizer.model_max_length
+        if not isinstance(length, (int, float, type(None))):
+            raise X2StaticError(f"model {folder}: model_max_length in tokenizer_config.json is {length!r}, no number")
         max_length = int(length) if length and length < NO_LIMIT else None
-        return cls(backend, _without_commands(backend), prefix, suffix, int(padding or 0), max_length)
+        return cls(backend, _without_commands(backend), prefix, suffix, int(padding or 0), max_length, changes)
 
     @property
     def n_special(self) -> int:
@@ -110,17 +121,6 @@ def tokenizer_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def loading_error(folder: Path, what: str, error: Exception) -> X2StaticError:
-    """Return the error for what (the model, or a part of it) transformers does not load from a model's folder."""
-    if "trust_remote_code" in str(error):
-        code = ", ".join(path.name for path in sorted(folder.glob("*.py"))) or "named in its configuration"
-        return X2StaticError(
-            f"model {folder}: {what} needs Python code of its own ({code}); read it, and if it may run here, allow it "
-            "with --trust-remote-code"
-        )
-    return X2StaticError(f"model {folder}: {what} cannot be loaded: {first_line(error)}")
-
-
 def _special_names(backend: Tokenizer) -> dict[str, int]:
     return {token.content: piece for piece, token in backend.get_added_tokens_decoder().items() if token.special}
 
@@ -153,10 +153,15 @@ def _without_commands(backend: Tokenizer) -> Tokenizer:
     return Tokenizer.from_str(json.dumps(rules))
 
 
-def _special_ids(backend: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    bare = backend.encode("a", add_special_tokens=False).ids
-    full = backend.encode("a", add_special_tokens=True).ids
+def _special_ids(folder: Path, backend: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return what stands before and behind every text; a long one, which no special token is mistaken for, shows it."""
+    bare = backend.encode(PROBES[0], add_special_tokens=False).ids
+    full = backend.encode(PROBES[0], add_special_tokens=True).ids
     for start in range(len(full) - len(bare) + 1):
-        if full[start : start + len(bare)] == bare:
+        n_special = len(full) - len(bare)
+        if full[start : start + len(bare)] == bare and n_special == backend.num_special_tokens_to_add(is_pair=False):
             return tuple(full[:start]), tuple(full[start + len(bare) :])
-    raise X2StaticError(f"the tokenizer does not put special tokens around a text (pieces {bare} became {full})")
+    raise X2StaticError(
+        f"model {folder}: the post_processor of its tokenizer.json does not put special tokens around a text (the "
+        f"{len(bare)} pieces of a text become {len(full)})"
+    )
