@@ -97,4 +97,10 @@ def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str]
         remedy = "Name its teacher with --model, and use the versions in its manifest.json"
         raise X2StaticError(f"{cache.path}: {why}. {remedy}")
     log_words(config.compat, config.language)
-    return ChosenTeacher(config.model_copy(update=otherwise), files).load(wanted)
+    encoder = ChosenTeacher(config.model_copy(update=otherwise), files).load(wanted)
+    changes, theirs = encoder.teacher.tokenizer.changes, cache.manifest.encoding.tokenizer_changes
+    if changes != theirs:  # known once it is loaded
+        raise X2StaticError(
+            f"{cache.path}: this cache was made with other pieces ({theirs!r} != {changes!r}); make anew"
+        )
+    return encoder

@@ -1,5 +1,6 @@
 """What a model's folder must not hold, seen before any library opens its files: each is refused in one line."""
 
+import json
 import stat
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -15,15 +16,18 @@ WHOLE = ("model.safetensors", "pytorch_model.bin")  # what transformers looks fo
 READ = ("*.json", "*.py", *WEIGHTS, *TOKENIZER_FILES)  # what libraries open
 KINDS = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISCHR: "a device", stat.S_ISBLK: "a device"}
 
-# Sizes by the names that families have for them; those of the second line may be 0 or -1.
+# Sizes by the names that families have for them; the width comes first, those of LIMITS may be 0 or -1.
+WIDTHS = "hidden_size d_model n_embd dim".split()
 SIZES = (
-    "vocab_size hidden_size d_model n_embd dim embedding_size num_attention_heads n_head n_heads num_heads d_ff d_kv "
-    "intermediate_size hidden_dim head_dim encoder_attention_heads encoder_ffn_dim num_key_value_heads"
+    "vocab_size embedding_size num_attention_heads n_head n_heads num_heads d_ff d_kv intermediate_size hidden_dim "
+    "head_dim encoder_attention_heads encoder_ffn_dim num_key_value_heads"
 ).split()
 LIMITS = "max_position_embeddings n_positions n_ctx max_seq_len type_vocab_size max_relative_positions".split()
 LAYERS = "num_hidden_layers n_layer n_layers num_layers encoder_layers".split()
-MOST_LAYERS = 1000  # the deepest models have some hundred
-ANY_SIZE = 1 << 24  # what no model of any size is refused for: rotary positions need no weights
+MOST_LAYERS = 256  # the deepest models have half as many
+# Numbers in a matrix that no model is refused for, however small its weights: rotary positions need none.
+ANY_MATRIX = 1 << 26
+FLOATS = ("F64", "F32", "F16", "BF16")
 
 # What sentence-transformers gives to transformers, and no vector depends on.
 HARMLESS = (
@@ -75,15 +79,25 @@ def _check_weight_files(folder: Path, config: dict[str, Any]) -> None:
         return  # the hash of the weights says what is missing
     named = {path.name for path in folder.glob(pattern)}
     whole = WHOLE[WEIGHTS.index(pattern)]
-    index = folder / f"{whole}.index.json"
     if config.get("transformers_weights") not in (None, *named):
         where = config["transformers_weights"]
         raise X2StaticError(f"model {folder}: config.json takes the weights from {where!r}, not from its folder")
-    if whole in named or config.get("transformers_weights"):
-        return
+    if not (whole in named or config.get("transformers_weights")):
+        _check_index(folder, pattern, whole)
+    for path in sorted(folder.glob("*.safetensors")):
+        for name, tensor in _safetensors_header(path).items():
+            if isinstance(tensor, dict) and name.endswith("weight") and tensor.get("dtype", "F32") not in FLOATS:
+                what = f"{path.name} holds {name} as {tensor['dtype']}: it is quantised, which x2static does not apply"
+                raise X2StaticError(f"model {folder}: {what}; name the model that it was made from")
+
+
+def _check_index(folder: Path, pattern: str, whole: str) -> None:
+    """Refuse weights in several files whose index is not there, or names files elsewhere."""
+    index = folder / f"{whole}.index.json"
     if not index.is_file():
-        why = f"has {', '.join(sorted(named)[:3])}, but neither {whole} nor {index.name}"
-        raise X2StaticError(f"model {folder}: it {why}, which say what is loaded; download or save it whole")
+        names = ", ".join(sorted(path.name for path in folder.glob(pattern))[:3])
+        why = f"it has {names}, but neither {whole} nor {index.name}, which say what is loaded"
+        raise X2StaticError(f"model {folder}: {why}; download or save it whole")
     weight_map = json_object(folder, index.name).get("weight_map")
     if not isinstance(weight_map, dict):
         raise X2StaticError(f"model {folder}: its {index.name} has no weight_map; download or save it whole")
@@ -92,22 +106,36 @@ def _check_weight_files(folder: Path, config: dict[str, Any]) -> None:
             raise X2StaticError(f"model {folder}: its {index.name} takes {tensor} from {name!r}, not from its folder")
 
 
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    """Return what a weight file says of its tensors; of a damaged one nothing, the library says what is wrong."""
+    with path.open("rb") as file:
+        n_bytes = int.from_bytes(file.read(8), "little")
+        if n_bytes > path.stat().st_size:
+            return {}
+        try:
+            header = json.loads(file.read(n_bytes))
+        except (ValueError, RecursionError):
+            return {}
+    return header if isinstance(header, dict) else {}
+
+
 def _check_sizes(folder: Path, prefix: str, config: dict[str, Any]) -> None:
+    """Refuse numbers that are none, and those of matrices larger than all of the weights."""
     n_bytes = sum(path.stat().st_size for pattern in WEIGHTS for path in folder.glob(pattern))
-    for name in (*SIZES, *LAYERS, *LIMITS):
+    width = next((config[name] for name in WIDTHS if type(config.get(name)) is int), 1)
+    for name in (*WIDTHS, *SIZES, *LAYERS, *LIMITS):
         value = config.get(name)
         if value is None or isinstance(value, (list, dict)):
             continue  # the library knows what it stands for
-        most = MOST_LAYERS if name in LAYERS else max(n_bytes, ANY_SIZE)
         if isinstance(value, bool) or not isinstance(value, int):
             problem = "a whole number is expected"
-        elif value > most:
-            problem = f"its weights ({n_bytes} bytes) cannot be of such a model"
         elif value < 1 and name not in LIMITS:
             problem = "at least 1 is expected"
+        elif value > MOST_LAYERS if name in LAYERS else value * width > max(n_bytes, ANY_MATRIX):
+            problem = f"its weights ({n_bytes} bytes) cannot be of such a model"
         else:
             continue
-        raise X2StaticError(f"model {folder}: config.json says {prefix}{name} {str(value)[:40]!s}; {problem}")
+        raise X2StaticError(f"model {folder}: config.json says {prefix}{name} {str(value)[:40]}; {problem}")
 
 
 def _applied_settings(folder: Path) -> Iterator[tuple[str, Any]]:

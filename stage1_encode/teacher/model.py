@@ -88,6 +88,7 @@ def load_model(folder: Path, dtype: torch.dtype, trust_remote_code: bool) -> Pre
     config = read_config(folder, trust_remote_code)
     loader = AutoModelForTextEncoding if config.model_type in ENCODERS else AutoModel
     options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": trust_remote_code, "config": config}
+    options["ignore_mismatched_sizes"] = True  # they are named below
     try:
         whole: PreTrainedModel
         whole, loading = loader.from_pretrained(folder, output_loading_info=True, **options)
@@ -108,7 +109,11 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
     used = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     tensors = [*whole.named_parameters(remove_duplicate=False), *whole.named_buffers(remove_duplicate=False)]
     names = {name for name, tensor in tensors if id(tensor) in used and "pooler" not in name}
-    lacking = sorted(names & {*loading["missing_keys"], *(item[0] for item in loading["mismatched_keys"])})
+    for name, held, wanted in sorted(loading["mismatched_keys"]):
+        if name in names:
+            why = f"config.json asks for {name} of {list(wanted)} numbers, its weight files hold {list(held)}"
+            raise X2StaticError(f"model {folder}: it cannot be loaded: {why}")
+    lacking = sorted(names & set(loading["missing_keys"]))
     # Heads are left out without a word; blocks that the configuration does not have are another model's.
     blocks = {BLOCK_NUMBER.sub("#", name) for name in names if BLOCK_NUMBER.search(name)}
     head = f"{whole.base_model_prefix}."  # before the names of a model that was saved with its head

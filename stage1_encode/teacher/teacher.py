@@ -13,7 +13,7 @@ from x2static.machine.device import has_bfloat16, to_device
 from x2static.schemas.encoding import LAST, Layer, Precision
 from x2static.stage1_encode.teacher.batches import padded_width
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, held_window, load_model
+from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, held_window, load_model, read_config
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 from x2static.stage1_encode.text.windows import Window
 
@@ -64,6 +64,7 @@ class Teacher:
         not a row for each piece of its tokenizer.
         """
         keep_few_kernels()
+        read_config(files.folder, trust_remote_code)  # first, since the tokenizer's library reads it, too
         self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)  # cuts text into its pieces
         self.device, self.name = device, files.name
         self._model = load_model(files.folder, getattr(torch, precision), trust_remote_code)
@@ -86,6 +87,7 @@ class Teacher:
         if self.window <= self.tokenizer.n_special:
             held = f"{self.window} pieces, {self.tokenizer.n_special} of them special tokens"
             raise X2StaticError(f"model {self.name}: it holds {held}; there is no room for text")
+        self._check_states()
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
         if compiled:  # for any number and width of windows, and for all of the cores or some
             self._call = torch.compile(self._model, dynamic=True)
@@ -132,6 +134,16 @@ class Teacher:
         if largest >= self._rows:
             problem = f"its tokenizer has ids up to {largest}, its embedding matrix {self._rows} rows"
             raise X2StaticError(f"model {self.name}: {problem}; they are not of one model")
+
+    @torch.inference_mode()
+    def _check_states(self) -> None:
+        """Refuse a teacher that draws at random, as code of its own may with dropout, or gives nothing but zeros."""
+        pieces = torch.arange(min(16, self.window), device=self._model.device)[None] % self._rows
+        first, second = (self.forward(pieces, torch.ones_like(pieces)).float() for _ in range(2))
+        if not torch.allclose(first, second, rtol=0.01, atol=0.01, equal_nan=True):
+            raise X2StaticError(f"model {self.name}: it gives other states each time that it reads a text (dropout?)")
+        if not first.any():
+            raise X2StaticError(f"model {self.name}: its states are all zero; its weights are not those of a teacher")
 
     def _layers(self, pieces: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs = self._call(input_ids=pieces, attention_mask=mask, output_hidden_states=True)

@@ -11,13 +11,21 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from x2static.durable.errors import X2StaticError, first_line
-from x2static.stage1_encode.text.tokenizer_rules import PROBES, TOKENIZER_JSON, folder_rules, reported
+from x2static.stage1_encode.text.tokenizer_rules import (
+    PROBES,
+    TOKENIZER_JSON,
+    folder_rules,
+    json_object,
+    read_rules,
+    reported,
+)
 
 # Their order enters the hash of a tokenizer.
 TOKENIZER_FILES = (
     "tokenizer.json tokenizer_config.json special_tokens_map.json added_tokens.json vocab.txt vocab.json merges.txt "
     "spiece.model spm.model sentencepiece.bpe.model sentencepiece.model tokenizer.model bpe.codes"
 ).split()
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 TEXTS_AT_ONCE = 256
 NO_LIMIT = 1e9  # the library writes 1e30 where a tokenizer has no limit
 UNREACHABLE = "\uffff {}"  # no text gives this piece: spaces are cut off, or become another character
@@ -43,7 +51,10 @@ class TeacherTokenizer:
         # Here: the processes that prepare text get a loaded one, and start without torch in a fifth of the time.
         from transformers import AutoTokenizer
 
-        with reported(folder, "its tokenizer"):
+        own = read_rules(folder)
+        settings = {name: json_object(folder, name) for name in SETTINGS}
+        kind = settings["tokenizer_config.json"].get("tokenizer_class")
+        with reported(folder, "its tokenizer" + (f" ({kind} by tokenizer_config.json)" if kind and own else "")):
             try:
                 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
             except Exception as error:  # converters of the many formats fail as they like
@@ -62,7 +73,7 @@ class TeacherTokenizer:
         library = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         library.no_truncation()
         library.no_padding()
-        backend, changes = folder_rules(folder, library)
+        backend, changes = folder_rules(folder, own, library)
         # Names that tokenizer_config.json alone calls special are no commands in a text either.
         known = set(_special_names(backend))
         backend.add_special_tokens(
@@ -71,7 +82,7 @@ class TeacherTokenizer:
         prefix, suffix = _special_ids(folder, backend)
         padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         length = tokenizer.model_max_length
-        if not isinstance(length, (int, float, type(None))):
+        if length is not None and type(length) not in (int, float):
             raise X2StaticError(f"model {folder}: model_max_length in tokenizer_config.json is {length!r}, no number")
         max_length = int(length) if length and length < NO_LIMIT else None
         return cls(backend, _without_commands(backend), prefix, suffix, int(padding or 0), max_length, changes)

@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, normalizers
 
-from x2static.durable.errors import X2StaticError, first_line
+from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import read_json
 
 TOKENIZER_JSON = "tokenizer.json"
@@ -38,6 +38,9 @@ PROBES = (
     " word",
     "",
 )
+
+ALPHABET = "The five boxing wizards jump quickly 0123456789"
+MOST_GROWTH = 20  # times; a single character of Unicode's compatibility forms becomes 18
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,8 @@ def loading_error(folder: Path, what: str, error: BaseException) -> X2StaticErro
     """Return the error for what (the model, or a part of it) transformers does not load from a model's folder."""
     if "trust_remote_code" in str(error):
         return needs_code(folder, what, "named in its configuration")
-    return X2StaticError(f"model {folder}: {what} cannot be loaded: {first_line(error)}")
+    said = " ".join(str(error).split()) or type(error).__name__
+    return X2StaticError(f"model {folder}: {what} cannot be loaded: {said[:300]}")
 
 
 def needs_code(folder: Path, what: str, named: str) -> X2StaticError:
@@ -79,38 +83,48 @@ def needs_code(folder: Path, what: str, named: str) -> X2StaticError:
     )
 
 
-def folder_rules(folder: Path, library: Tokenizer) -> tuple[Tokenizer, str]:
-    """Return the rules by which a folder's text is cut, and how they differ from `library`, the transformers library's.
+def read_rules(folder: Path) -> Tokenizer | None:
+    """Return the tokenizer of a folder's tokenizer.json, without truncation and padding; None where there is none.
 
-    They are those of tokenizer.json, or `library` itself where there is none, without truncation, padding and chance,
-    with the special tokens that the file names, and in lower case where sentence-transformers is told so. The
-    differences, "" for none, are part of the encoding. Raises X2StaticError: they do not work, or cannot be.
+    Raises X2StaticError: it is damaged, or makes hundreds of characters of one.
     """
     path = folder / TOKENIZER_JSON
-    rules, name = library, "its tokenizer"
+    if not path.is_file():
+        return None
+    with reported(folder, f"its {TOKENIZER_JSON}"):
+        rules = Tokenizer.from_buffer(path.read_bytes())
+        rules.no_truncation()
+        rules.no_padding()
+        grown = len(rules.normalizer.normalize_str(ALPHABET)) if rules.normalizer else 0
+    if grown > MOST_GROWTH * len(ALPHABET):
+        why = f"the normalizer of its {TOKENIZER_JSON} makes {grown} characters of {len(ALPHABET)}"
+        raise X2StaticError(f"model {folder}: {why}; no text can be read so")
+    return rules
+
+
+def folder_rules(folder: Path, own: Tokenizer | None, library: Tokenizer) -> tuple[Tokenizer, str]:
+    """Return the rules by which a folder's text is cut, and how they differ from `library`, the transformers library's.
+
+    They are `own`, those of tokenizer.json, or `library` itself where there is none, without chance, with the special
+    tokens that the file names, and in lower case where sentence-transformers is told so. The differences, "" for none,
+    are part of the encoding. Raises X2StaticError: they do not work, or cannot be.
+    """
+    rules, name = own or library, f"its {TOKENIZER_JSON}" if own else "its tokenizer"
     with reported(folder, name):
-        chances = _without_chance(library)
-        theirs = _pieces(library)
-    if path.is_file():
-        name = f"its {TOKENIZER_JSON}"
-        with reported(folder, name):
-            rules = Tokenizer.from_buffer(path.read_bytes())
-            rules.no_truncation()
-            rules.no_padding()
-            chances = _without_chance(rules) and chances
-    differences = []
-    for chance in chances:
-        logger.warning("model %s: %s cuts text by chance (%s); this is switched off", folder, name, chance)
-        differences.append(f"no {chance.split()[0]}")
-    with reported(folder, name):
+        chances = {id(one): _without_chance(one) for one in (rules, library)}
         mended = _mend_special_tokens(folder, rules)
         ours = _pieces(rules)
+    with reported(folder, "its tokenizer"):
+        theirs = _pieces(library)
+    for chance in chances[id(rules)]:
+        logger.warning("model %s: %s cuts text by chance (%s); this is switched off", folder, name, chance)
     if mended:
         why = "puts special tokens around a text with ids of another vocabulary"
         logger.warning("model %s: %s %s; by their names, %s", folder, name, why, ", ".join(mended))
-    pieces = [piece for bare, _ in ours for piece in bare]
-    if len({piece for piece, _ in pieces}) < 2:
+    pieces = {piece for bare, _ in ours for piece, _ in bare}
+    if len(pieces) < 2:
         raise X2StaticError(f"model {folder}: {name} cuts every text into {'the same' if pieces else 'no'} pieces")
+    differences = [f"no {chance.split()[0]}" for chance in chances[id(library)]]
     if ours != theirs:
         differences.append(TOKENIZER_JSON)
         if not mended or [bare for bare, _ in ours] != [bare for bare, _ in theirs]:
@@ -157,11 +171,16 @@ def _without_chance(rules: Tokenizer) -> list[str]:
 def _mend_special_tokens(folder: Path, rules: Tokenizer) -> list[str]:
     """Give the special tokens around a text the ids that their names have in the vocabulary; return what was mended.
 
-    A vocabulary that was cut down leaves those of the whole one behind. Raises X2StaticError: there is no such name.
+    A vocabulary that was cut down leaves those of the whole one behind. Raises X2StaticError: there is no such name, or
+    it is no text with special tokens around it.
     """
     if rules.post_processor is None:
         return []
     state = json.loads(rules.post_processor.__getstate__())
+    templates = [one["single"] for one in (state, *state.get("processors", ())) if "single" in one]
+    if any(sum("Sequence" in part for part in template) != 1 for template in templates):
+        why = f"the post_processor of its {TOKENIZER_JSON} does not put special tokens around a text"
+        raise X2StaticError(f"model {folder}: {why}: its template does not hold the text once")
     mended = []
     for token, ids, at in _special_tokens(state):
         known = rules.token_to_id(token)

@@ -152,8 +152,13 @@ def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub, forks, teacher, tm
     assert output.startswith("error: corpus hf://tiny/none: not on the Hugging Face hub (")
 
 
-def test_what_can_be_no_id_is_not_asked_for_on_the_hub(hub):
-    messages = dict.fromkeys(("./nowhere", "/nowhere/at/all", "~/models/x", "a/b/c"), "no such folder")
+def test_what_can_be_no_id_is_not_asked_for_on_the_hub(hub, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    messages = dict.fromkeys(
+        ("./nowhere", "/nowhere/at/all", "~/models/x", "a/b/c", "models/none", "x/"), "no such folder"
+    )
+    messages |= dict.fromkeys(("myfolder", "my-bert"), r"neither a folder nor an id on the hub \(no such folder here")
     for name, message in (messages | {"not an id!": "neither a folder nor an id on the hub"}).items():
         with pytest.raises(X2StaticError, match=f"model {name}: {message}"):
             resolve_model(name, None)

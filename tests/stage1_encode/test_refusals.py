@@ -1,6 +1,7 @@
 """Model folders as users have them: the unusual ones that work, and those that cannot, refused with the reason."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.stage1_encode.runs import as_options, assert_same_rows, changed, config_of, run
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
+from x2static.stage1_encode.teacher.files import TeacherFiles
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 IMAGE = {**TINY, "image_size": 8, "patch_size": 4}
@@ -220,9 +222,13 @@ WORDS = '[{"idx": 0, "path": "0_Words", "type": "sentence_transformers.models.Wo
         ("bert", split_weights(cut_off=False), CANNOT),
         ("bert", set_in("config.json", num_hidden_layers=3), "lack 16 of the model's tensors (encoder.layer.2."),
         ("bert", set_in("config.json", num_hidden_layers=1), "hold 16 tensors of layers that config.json does not"),
-        ("bert", set_in("config.json", vocab_size=500), CANNOT),
+        (
+            "bert",
+            set_in("config.json", vocab_size=500),
+            CANNOT + "config.json asks for embeddings.word_embeddings.weight",
+        ),
         ("bert", remove("tokenizer.json", "tokenizer_config.json"), "it has no tokenizer files (tokenizer.json); "),
-        ("bert", write("tokenizer.json", '{"model": 3'), "its tokenizer cannot be loaded: "),
+        ("bert", write("tokenizer.json", '{"model": 3'), "its tokenizer.json cannot be loaded: "),
         ("bert", slow_tokenizer, "its tokenizer (ByT5Tokenizer) is a slow one, which gives no character offsets"),
         ("deberta-v3", write("spm.model", "x", instead="tokenizer.json"), "pip install sentencepiece protobuf"),
         ("t5", set_in("tokenizer_config.json", model_max_length=1), "it holds 1 pieces, 1 of them special tokens"),
@@ -239,3 +245,129 @@ def test_a_model_folder_that_cannot_be_read_is_refused_with_the_reason(family, s
     message = refusal(folder)
     assert message.startswith(f"model {folder}: ")
     assert reason in message
+
+
+def instead(name: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Make something else where a file of a model's folder is, or would be."""
+
+    def do(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        make(folder / name)
+
+    return do
+
+
+def tensor(name: str, dtype: torch.dtype = torch.float32) -> Callable[[Path], None]:
+    def do(folder: Path) -> None:
+        tensors = load_file(folder / WEIGHTS) | {name: torch.ones(2, 2).to(dtype)}
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+    return do
+
+
+def other_weights(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    (folder / WEIGHTS).rename(folder / "other.safetensors")
+
+
+def index(where: object) -> Callable[[Path], None]:
+    def do(folder: Path) -> None:
+        (folder / WEIGHTS).rename(folder / "x.safetensors")
+        (folder / f"{WEIGHTS}.index.json").write_text(json.dumps({"weight_map": {"a.weight": where}}))
+
+    return do
+
+
+FILES = (
+    "config.json",
+    WEIGHTS,
+    "tokenizer.json",
+    "special_tokens_map.json",
+    MODULES,
+    f"{WEIGHTS}.index.json",
+    "own.py",
+)
+NO_FILES: dict[str, Callable[[Path], object]] = {
+    "a named pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to nothing": lambda path: path.symlink_to(path.name),
+}
+SIZES = "hidden_size num_hidden_layers num_attention_heads vocab_size max_position_embeddings intermediate_size".split()
+ABSURD = {"many": "a whole number", True: "a whole number", 1.5: "a whole number", 10**12: "cannot be of such a model"}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_what_is_no_file_is_refused_and_never_waited_for(name, kind, copy_of):
+    folder = copy_of("bert")
+    instead(name, NO_FILES[kind])(folder)
+    with pytest.raises(X2StaticError, match=rf"{name} is {kind}; it has|holds no config.json|modules.json is damaged"):
+        TeacherFiles.find(str(folder), None)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("value", [*ABSURD, 0, -1], ids=str)
+def test_a_size_that_cannot_be_is_refused_before_memory_is_asked_for(size, value, copy_of, refusal):
+    folder = copy_of("bert")
+    changed(folder, "config.json", **{size: value})
+    message = refusal(folder)
+    assert message.startswith(f"model {folder}: ")
+    if value in ABSURD:
+        assert message.endswith(ABSURD[value] + (" is expected" if "number" in ABSURD[value] else ""))
+        assert f"config.json says {size} {value}; " in message
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (write("adapter_config.json", "{}"), "it has an adapter (adapter_config.json), which x2static does not apply"),
+        (write("adapter_model.safetensors", ""), "it has an adapter (adapter_model.safetensors)"),
+        (
+            set_in("config.json", quantization_config={"quant_method": "gptq"}),
+            "it is quantised (quantization_config in",
+        ),
+        (set_in("config.json", transformers_weights="../x.safetensors"), "takes the weights from '../x.safetensors'"),
+        (tensor("bert.encoder.layer.0.output.dense.weight", torch.int8), "weight as I8: it is quantised"),
+        (index("../x.safetensors"), "takes a.weight from '../x.safetensors', not from its folder"),
+        (index(5), "takes a.weight from 5, not from its folder"),
+        (other_weights, "it has other.safetensors, but neither model.safetensors nor model.safetensors.index.json"),
+        (write("config.json", "[]"), "config.json cannot be loaded: a JSON object is expected, not a list"),
+        (write("config.json", "[" * 100_000), "config.json cannot be loaded: "),
+        (write(MODULES, '[{"path": "../..", "type": "x.Transformer"}]'), "has the Transformer in ../.., outside of"),
+        (write("sentence_bert_config.json", '{"config_args": {"num_hidden_layers": 1}}'), "config_args.num_hidden_lay"),
+    ],
+)
+def test_parts_that_are_not_applied_are_refused_before_anything_is_loaded(spoil, reason, copy_of):
+    folder = copy_of("bert")
+    spoil(folder)
+    with pytest.raises(X2StaticError) as caught:
+        TeacherFiles.find(str(folder), None)
+    assert str(caught.value).startswith(f"model {folder}: ")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["attention.self.query.lora_A.weight", "attention.self.query.weight_scale"])
+def test_tensors_of_an_adapter_beside_the_models_own_are_refused(name, copy_of, refusal):
+    folder = copy_of("bert")
+    tensor(f"bert.encoder.layer.0.{name}")(folder)
+    assert "hold 1 tensors of an adapter or a quantisation" in refusal(folder)
+
+
+def test_code_that_a_known_type_names_is_not_passed_over(copy_of, refusal):
+    folder = copy_of("bert")
+    changed(folder, "config.json", auto_map={"AutoModel": "modeling_own.OwnModel"})
+    assert "needs Python code of its own (auto_map in config.json)" in refusal(folder)
+
+
+RANDOM = "torch.nn.functional.dropout(outputs.last_hidden_state, 0.1, training=True)"
+
+
+def test_states_that_chance_changes_or_that_are_zero_are_refused(copy_of, refusal):
+    folder = copy_of("bert")
+    (folder / "modeling_own.py").write_text(CODE.replace("-outputs.last_hidden_state", RANDOM))
+    auto = {"AutoConfig": "modeling_own.OwnConfig", "AutoModel": "modeling_own.OwnModel"}
+    changed(folder, "config.json", model_type="own", auto_map=auto, architectures=["OwnModel"])
+    assert "gives other states each time" in refusal(folder, trust_remote_code=True)
+    (folder / "modeling_own.py").write_text(CODE.replace("-outputs.last_hidden_state", "0 * outputs.last_hidden_state"))
+    assert "its states are all zero" in refusal(folder, trust_remote_code=True)
