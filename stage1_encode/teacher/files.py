@@ -16,6 +16,7 @@ from x2static.stage1_encode import hub
 from x2static.stage1_encode.demo import demo_teacher
 from x2static.stage1_encode.teacher.checks import WEIGHTS, check_folder
 from x2static.stage1_encode.text.tokenizer import tokenizer_sha256
+from x2static.stage1_encode.text.tokenizer_rules import json_object
 
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.py"]
 # Folders are for other uses (onnx/, 1_Pooling/), but for 0_Transformer/ of older sentence-transformers models.
@@ -135,6 +136,10 @@ def transformer_folder(folder: Path) -> Path:
         raise X2StaticError(f"model {folder}: its first module, {kind}, has no hidden states; it needs a Transformer")
     if Path(below).is_absolute() or ".." in Path(below).parts:
         raise X2StaticError(f"model {folder}: its modules.json has the Transformer in {below}, outside of the folder")
+    settings = json_object(folder, "config_sentence_transformers.json")
+    prompts = settings.get("prompts")
+    if prompt := prompts.get(str(settings.get("default_prompt_name"))) if isinstance(prompts, dict) else None:
+        logger.warning("model %s: its default prompt (%r) is not put before the texts", folder, prompt)
     kinds = [kind for kind, _ in modules]
     if inner := kinds[1 : kinds.index("Pooling") if "Pooling" in kinds else 1]:
         what = f"modules.json changes the states by {', '.join(inner)}; contexts are means of the Transformer's own"

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +51,21 @@ def reported(folder: Path, what: str) -> Iterator[None]:
 
     A panic is no `Exception`, and prints a report of its own, past Python: standard error is shut meanwhile.
     """
-    sys.stderr.flush()
-    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    except (X2StaticError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise loading_error(folder, what, error) from error
-    finally:
-        os.dup2(standard_error, 2)
-        os.close(standard_error)
-        os.close(nowhere)
+    with ExitStack() as restoring:
+        with suppress(OSError):  # it is closed
+            kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            if sys.stderr:
+                sys.stderr.flush()
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+            restoring.callback(os.close, kept)
+            restoring.callback(os.dup2, kept, 2)
+        try:
+            yield
+        except (X2StaticError, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:
+            raise loading_error(folder, what, error) from error
 
 
 def loading_error(folder: Path, what: str, error: BaseException) -> X2StaticError:
@@ -111,12 +113,13 @@ def folder_rules(folder: Path, own: Tokenizer | None, library: Tokenizer) -> tup
     """
     rules, name = own or library, f"its {TOKENIZER_JSON}" if own else "its tokenizer"
     with reported(folder, name):
-        chances = {id(one): _without_chance(one) for one in (rules, library)}
+        chances = _without_chance(rules)
         mended = _mend_special_tokens(folder, rules)
         ours = _pieces(rules)
     with reported(folder, "its tokenizer"):
+        their_chances = _without_chance(library) if own else chances
         theirs = _pieces(library)
-    for chance in chances[id(rules)]:
+    for chance in chances:
         logger.warning("model %s: %s cuts text by chance (%s); this is switched off", folder, name, chance)
     if mended:
         why = "puts special tokens around a text with ids of another vocabulary"
@@ -124,7 +127,7 @@ def folder_rules(folder: Path, own: Tokenizer | None, library: Tokenizer) -> tup
     pieces = {piece for bare, _ in ours for piece, _ in bare}
     if len(pieces) < 2:
         raise X2StaticError(f"model {folder}: {name} cuts every text into {'the same' if pieces else 'no'} pieces")
-    differences = [f"no {chance.split()[0]}" for chance in chances[id(library)]]
+    differences = [f"no {chance.split()[0]}" for chance in their_chances]
     if ours != theirs:
         differences.append(TOKENIZER_JSON)
         if not mended or [bare for bare, _ in ours] != [bare for bare, _ in theirs]:
@@ -174,9 +177,10 @@ def _mend_special_tokens(folder: Path, rules: Tokenizer) -> list[str]:
     A vocabulary that was cut down leaves those of the whole one behind. Raises X2StaticError: there is no such name, or
     it is no text with special tokens around it.
     """
-    if rules.post_processor is None:
+    processor: Any = rules.post_processor
+    if processor is None:
         return []
-    state = json.loads(rules.post_processor.__getstate__())
+    state = json.loads(processor.__getstate__())
     templates = [one["single"] for one in (state, *state.get("processors", ())) if "single" in one]
     if any(sum("Sequence" in part for part in template) != 1 for template in templates):
         why = f"the post_processor of its {TOKENIZER_JSON} does not put special tokens around a text"
@@ -191,7 +195,6 @@ def _mend_special_tokens(folder: Path, rules: Tokenizer) -> list[str]:
             mended.append(f"{token} is {known} and not {ids[at]}")
             ids[at] = known
     if mended:
-        processor = rules.post_processor
         processor.__setstate__(json.dumps(state).encode())
         rules.post_processor = processor
     return mended
@@ -204,7 +207,8 @@ def _special_tokens(state: Any) -> Iterator[tuple[str, list[Any], int]]:
             yield from _special_tokens(one)
     for key in {"sep", "cls"} & state.keys():
         yield state[key][0], state[key], 1
-    for special in state.get("special_tokens", {}).values():
+    around = [part["SpecialToken"]["id"] for part in state.get("single", ()) if "SpecialToken" in part]
+    for special in (state["special_tokens"][name] for name in dict.fromkeys(around)):
         yield from ((token, special["ids"], at) for at, token in enumerate(special["tokens"]))
 
 
@@ -229,7 +233,7 @@ def sentence_settings(folder: Path) -> dict[str, Any]:
 
 def _lower_cased(rules: Tokenizer, folder: Path, pieces: Pieces) -> bool:
     """Let rules begin with small letters, as sentence-transformers does it; return whether it changes any piece."""
-    before = rules.normalizer
+    before: Any = rules.normalizer
     steps = list(before) if isinstance(before, normalizers.Sequence) else [before] if before else []
     if any(isinstance(step, normalizers.Lowercase) for step in steps):
         return False
