@@ -5,11 +5,9 @@ damaged (docs/LOG.md, 2026-11-28).
 """
 
 import logging
-import lzma
 import mmap
 import re
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +23,8 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.machine.packages import require_modules
 from x2static.machine.progress import Progress
-from x2static.stage1_encode.corpora.paragraphs import BLOCK, byte_lines, open_stream
+from x2static.stage1_encode.corpora.compression import BEGINNINGS, BLOCK, DAMAGE, open_stream
+from x2static.stage1_encode.corpora.paragraphs import byte_lines
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +39,8 @@ REFUSED = {
     rb"\x93NUMPY": "is an array without words (of numpy); give a file of word2vec, GloVe or fastText",
     rb"PK\x03\x04": "is a zip archive; unpack it and name the file in it",
 }
+CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+SNIFFED_BYTES = 1 << 16
 NO_VECTORS = "the file is damaged, or no file of word vectors"
 FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
 FASTTEXT_VERSION = 12
@@ -130,7 +131,7 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
     try:
         with open_stream(path) as stream:
             yield stream
-    except (EOFError, lzma.LZMAError, zlib.error, OSError) as error:
+    except DAMAGE as error:
         raise X2StaticError(f"{path}: cannot be read, or unpacked ({error}); get it again") from error
 
 
@@ -150,13 +151,28 @@ def open_table(path: Path) -> Table:
         n_rows, dim = int(header[1]), int(header[2])
         if not n_rows or not dim or not rest:
             raise X2StaticError(f"{path}: its header says {n_rows} words of {dim} dimensions; there is nothing to load")
-        if _trailing_numbers(rest.partition(b"\n")[0]) >= dim:
+        if _is_text(rest):
+            n_numbers = [n for line in rest.split(b"\n")[:100] if (n := _trailing_numbers(line.strip()))]
+            if all(n > dim for n in n_numbers) and n_numbers:  # a phrase may end in a number; not all do
+                what = f"its header says {dim} dimensions, its rows have {min(n_numbers)} numbers or more"
+                raise X2StaticError(f"{path}: {what}; {NO_VECTORS}")
             return Table("word2vec", dim, n_rows, _text_rows(path, dim, n_rows))
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            packed = BEGINNINGS.match(file.read(16))
+        if not packed and size < 4 * n_rows * dim:
+            what = f"{n_rows} words of {dim} dimensions, as its header says, are more in binary than its {size} bytes"
+            raise X2StaticError(f"{path}: {what}; it was cut short, or is neither text nor binary of word2vec")
         return Table("word2vec-bin", dim, n_rows, _binary_rows(path, dim, n_rows))
     if dim := _trailing_numbers(first):
         return Table("glove", dim, None, _text_rows(path, dim, None))
     taken = "text or binary of word2vec, text of GloVe, .vec or .bin of fastText"
     raise X2StaticError(f"{path}: {'holds no word vectors' if head else 'is empty'}; --vectors takes {taken}")
+
+
+def _is_text(data: bytes) -> bool:
+    """Return whether bytes are text, of whatever encoding; numbers in binary have control characters among them."""
+    return not CONTROLS.search(data, 0, SNIFFED_BYTES)
 
 
 def _trailing_numbers(line: bytes) -> int:
@@ -183,7 +199,9 @@ def _text_rows(path: Path, dim: int, n_rows: int | None) -> Iterator[Row]:
         n_read += 1
         name, *fields = data.replace(b"\t", b" ").rsplit(b" ", dim)
         name = name.strip()  # of a file whose columns two spaces part
-        if len(fields) < dim or _trailing_numbers(name):
+        if len(fields) < dim or (
+            n_rows is None and _trailing_numbers(name)
+        ):  # with a header, a phrase such as "apollo 11"
             what = f"expected a word and {dim} numbers, found {len(data.split()) - 1} after the word"
             raise X2StaticError(f"{path}, line {number}: {what}; {NO_VECTORS}")
         yield name, partial(_numbers, path, number, fields), 0
@@ -202,15 +220,22 @@ def _binary_rows(path: Path, dim: int, n_rows: int) -> Iterator[Row]:
     buffer, start = b"", 0
     with _unpacked(path) as stream:
         stream.readline()
-        for _ in range(n_rows):
+        for number in range(1, n_rows + 1):
             while (space := buffer.find(b" ", start)) < 0 or len(buffer) < space + 1 + 4 * dim:
                 more = stream.read(BLOCK)
                 if not more or (space < 0 and len(buffer) - start > BLOCK):
                     return
                 buffer, start = buffer[start:] + more, 0
             row = partial(np.frombuffer, buffer, "<f4", dim, space + 1)
-            yield buffer[start:space].lstrip(b"\n"), row, 0  # type: ignore[misc]  # "<f4" is float32 to numpy alone
+            word = buffer[start:space].lstrip(b"\n")
+            if CONTROLS.search(word) or b"\n" in word:
+                what = f"row {number} begins with {word[:40]!r}, which is no word"
+                raise X2StaticError(f"{path}: {what}; damaged, or neither text nor binary of the size in its header")
+            yield word, row, 0  # type: ignore[misc]  # "<f4" is float32 to numpy alone
             start = space + 1 + 4 * dim
+        if behind := (buffer[start:] + stream.read(BLOCK)).strip():
+            what = f"{len(behind)} bytes or more stand behind the {n_rows} words that its header says"
+            raise X2StaticError(f"{path}: {what}; it is damaged, or neither text nor binary of that size")
 
 
 def _fasttext_table(path: Path) -> Table:

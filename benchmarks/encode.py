@@ -25,7 +25,7 @@ import torch
 
 from x2static.machine.processes import alone, peak_rss
 from x2static.schemas.encoding import EncodeConfig
-from x2static.stage1_encode.corpora.paragraphs import open_stream
+from x2static.stage1_encode.corpora.compression import open_stream
 from x2static.stage1_encode.encode import encode as run_stage
 from x2static.stage1_encode.encoder import ChosenTeacher, shared_cores
 from x2static.stage1_encode.pools.word_sums import WordSums

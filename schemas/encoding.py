@@ -11,7 +11,7 @@ from x2static.durable.storage import canonical_json
 Context = Literal["paragraph", "sentence"]
 Precision = Literal["float32", "bfloat16", "float16"]
 OnBadText = Literal["fail", "replace", "skip"]
-TextFormat = Literal["auto", "lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
+TextFormat = Literal["auto", "lines", "blank-lines", "wikiextractor", "jsonl", "parquet", "csv", "tsv"]
 Layer = Literal["last"] | int
 LAST: Literal["last"] = "last"
 Dtype = Literal["float16", "int8"]
@@ -36,7 +36,7 @@ class PlanOptions(Record):
 class ReadingOptions(PlanOptions):
     """How corpora are read and cut."""
 
-    format: TextFormat = "auto"  # how paragraphs stand in local files; "auto" goes by their endings and first lines
+    format: TextFormat = "auto"  # how paragraphs stand in local files; "auto" goes by names and content
     limit: int | None = Field(default=None, ge=1)  # paragraphs of each corpus, after the sample and before the filter
 
 

@@ -60,7 +60,7 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
     sample="Share of the paragraphs to take at random, such as 0.1.",
     seed="Another seed takes another sample.",
     format="How paragraphs stand in local files: one a line, between blank lines, as WikiExtractor writes them, in "
-    "rows of JSON, or in Parquet; auto goes by the names and first lines.",
+    "rows of JSON, in Parquet, or in a table of CSV or TSV; auto goes by names and content.",
     on_bad_text="What to do about text that is not UTF-8, a line that is too long, or a row of JSON without text; "
     "replace mends UTF-8 and fails for the rest.",
     max_paragraph_bytes="A longer line is bad text.",

@@ -1,4 +1,4 @@
-"""The formats of local files: those of plain text, which others there are, and which one files are in.
+"""The formats of local files: those of plain text, and which others there are; `recognition.py` tells them apart.
 
 A further format is a file beside this one with a reader, and its line in `READERS`:
 
@@ -10,14 +10,14 @@ A further format is a file beside this one with a reader, and its line in `READE
 import html
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import groupby
-from pathlib import Path, PurePath
 
-from x2static.durable.errors import X2StaticError
 from x2static.schemas.encoding import TextFormat
 from x2static.stage1_encode.corpora.json_lines import read_json_lines
-from x2static.stage1_encode.corpora.paragraphs import OPENERS, Paragraph, TextSource, byte_lines
+from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource
 from x2static.stage1_encode.corpora.parquet import read_parquet
+from x2static.stage1_encode.corpora.tables import DELIMITERS, read_table
 
 DOC, END = "<doc id=", "</doc>"  # around each article of WikiExtractor
 TITLE = re.compile(r'\btitle="(.*)">$')
@@ -84,37 +84,7 @@ READERS: dict[TextFormat, Callable[[TextSource, int, int], Iterator[Paragraph]]]
     "wikiextractor": read_wikiextractor,
     "jsonl": read_json_lines,
     "parquet": read_parquet,
+    "csv": partial(read_table, delimiters=DELIMITERS),
+    "tsv": partial(read_table, delimiters="\t"),
 }
-WITH_COLUMNS = ("jsonl", "parquet")
-ENDINGS: dict[str, TextFormat] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet"}
-ARCHIVES = (".tar", ".tgz", ".tbz", ".txz", ".zip", ".7z", ".rar")
-SNIFFED_BYTES = 4096
-
-
-def format_of(paths: dict[str, Path], name: str) -> TextFormat:
-    """Return the one format of all files, by their endings and first lines; `name` is theirs together, in errors."""
-    examples: dict[TextFormat, str] = {}
-    for file, path in paths.items():
-        if guess := _guess(path, name):
-            examples.setdefault(guess, file)
-    if len(examples) > 1:
-        listed = ", ".join(f"{guess} ({file})" for guess, file in examples.items())
-        remedy = "name those of one format by a pattern such as 'FOLDER/**/*.jsonl', or read all alike with --format"
-        raise X2StaticError(f"{name}: the files are of several formats: {listed}; {remedy}")
-    return next(iter(examples), "lines")
-
-
-def _guess(path: Path, name: str) -> TextFormat | None:
-    """Return a file's format; None where nothing tells it, because there is no line with text."""
-    bare = path.name.lower()
-    for compressed in OPENERS:
-        bare = bare.removesuffix(compressed)
-    ending = PurePath(bare).suffix
-    if ending in ARCHIVES:
-        raise X2StaticError(f"{name}: {path.name} is an archive of files; unpack it and name the folder")
-    if ending in ENDINGS:
-        return ENDINGS[ending]
-    for line in byte_lines(path, 0, SNIFFED_BYTES, name):
-        if text := line.data.removeprefix(b"\xef\xbb\xbf").strip():
-            return "wikiextractor" if text.startswith(DOC.encode()) else "lines"
-    return None
+WITH_COLUMNS = ("jsonl", "parquet", "csv", "tsv")

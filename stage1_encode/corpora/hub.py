@@ -24,13 +24,22 @@ from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit
 from x2static.stage1_encode import hub
 from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs, file_states
-from x2static.stage1_encode.corpora.hub_rows import ParquetRows, Rows, RowSpool, open_rows, retried, rows_retried
+from x2static.stage1_encode.corpora.hub_rows import (
+    ParquetRows,
+    Rows,
+    RowSpool,
+    may_pass,
+    open_rows,
+    retried,
+    rows_retried,
+)
 from x2static.stage1_encode.corpora.paragraphs import paragraphs_of_row
 
 WAYS_OUT = "a local text file (--corpus FILE) or --corpus demo"
 PATTERN = re.compile(r"hf://(?P<name>[^:#]+)(:(?P<split>[^#]+))?(#(?P<column>.+))?")
 # Rows are often sorted (a Wikipedia by age, and so by length), so their paragraphs are counted at several places.
 COUNTED_PLACES, COUNTED_ROWS = 4, 1000
+ERROR_CHARACTERS = 600
 
 logger = logging.getLogger(__name__)
 
@@ -139,8 +148,15 @@ class HubDataset(Corpus):
         except X2StaticError:
             raise
         except Exception as error:  # files of every format, and the HTTP library of the day, fail in ways of their own
-            why = f"reading failed at row {row + 1}: {first_line(error)}"
-            raise self.rules.refusal(f"{why}; run again to go on there") from error
+            why = f"reading failed at row {row + 1}"
+            if may_pass(error):
+                raise self.rules.refusal(f"{why}: {first_line(error)}; run again to go on there") from error
+            # What columns differ stands behind the first line.
+            reason = " ".join(str(error).split())[:ERROR_CHARACTERS] or type(error).__name__
+            remedy = "mend the data set; running again does not help"
+            if self.local:
+                remedy += f"; --corpus {self.name} without hf:// reads its files one by one, each with its columns"
+            raise self.rules.refusal(f"{why}: {reason}; {remedy}") from error
 
     def _values(self, start: int) -> Iterator[str | bytes | None]:
         """Yield the texts of the rows from `start` on, from the spool as far as they are there, then from the hub."""

@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Iterator
-from itertools import takewhile
 
 from x2static.stage1_encode.corpora.paragraphs import MEND, ByteLine, Paragraph, TextSource, paragraphs_of_row
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, which no text can hold
 KEYS_SHOWN = 8
+LINES_READ = "--format lines takes each line for a paragraph all the same"
 
 
 def read_json_lines(source: TextSource, start: int, line: int) -> Iterator[Paragraph]:
@@ -16,7 +16,7 @@ def read_json_lines(source: TextSource, start: int, line: int) -> Iterator[Parag
     for raw in source.lines(start):
         if not raw.start and raw.data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
             remedy = "rewrite it, for example with: jq -c '.[]' FILE.json > FILE.jsonl"
-            raise source.refusal(f"the file is one JSON array, not one object a line; {remedy}")
+            raise source.refusal(f"the file is one JSON array, not one object a line; {remedy} ({LINES_READ})")
         content = source.text(raw)
         if content != "":
             texts = [None] if content is None else _texts(source, raw, content)
@@ -32,14 +32,13 @@ def _texts(source: TextSource, raw: ByteLine, content: str) -> list[str | None]:
     value = "" if problem else row[source.column]
     if problem:
         problem += "; mend it, or leave such rows out with --on-bad-text skip"
+        problem += "" if raw.start else f" ({LINES_READ})"
     elif value and not value.isascii() and SURROGATE.search(value):
         value = SURROGATE.sub("\ufffd", value)
         problem = "" if source.on_bad_text == "replace" else f"holds half of a surrogate pair, which is no text; {MEND}"
     if not problem:
         return source.texts_of_row(value, f"the row at byte {raw.start}")
-    if source.on_bad_text != "skip":  # the line's number takes a pass over the file
-        number = 1 + sum(1 for _ in takewhile(lambda before: before.start < raw.start, source.lines(0)))
-        source.bad(f"line {number} {problem}")
+    source.bad_row(raw.start, problem)
     return [None]
 
 

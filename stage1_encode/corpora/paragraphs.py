@@ -1,44 +1,16 @@
-"""What the readers of all formats share: lines of files, paragraphs with their places, and what becomes of bad text."""
+"""What the readers of all formats share: lines of files, paragraphs with their places, what becomes of bad text."""
 
-import bz2
-import gzip
-import io
-import lzma
-import re
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
-
-import pyarrow as pa
+from typing import NamedTuple
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.encoding import OnBadText
+from x2static.stage1_encode.corpora.compression import BLOCK, DAMAGE, damage, open_stream
 
-BLOCK = 1 << 20
-OPENERS: dict[str, Callable[[Path], Any]] = {
-    ".gz": gzip.GzipFile,
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-    ".zst": lambda path: io.BufferedReader(pa.input_stream(str(path), compression="zstd"), BLOCK),
-}
-# What a compressed file begins with: standard input has no name. No text begins so, "BZh" alone might.
-BEGINNINGS = re.compile(rb"(?P<gz>\x1f\x8b)|(?P<bz2>BZh[1-9]1AY&SY)|(?P<xz>\xfd7zXZ\x00)|(?P<zst>\x28\xb5\x2f\xfd)")
 MEND = "mend the file, or choose --on-bad-text replace or --on-bad-text skip"
-
-
-def open_stream(path: Path) -> BinaryIO:
-    """Open a file for reading bytes, decompressed by its ending or, where that says nothing, by its first bytes."""
-    file = io.BufferedReader(io.FileIO(path), BLOCK)
-    head = file.peek(10)
-    ending = path.suffix.lower()
-    if ending not in OPENERS and (match := BEGINNINGS.match(head)):
-        ending = f".{match.lastgroup}"
-    if not head or ending not in OPENERS:  # a file of no bytes holds no paragraph, even where it is no archive
-        return cast(BinaryIO, file)
-    file.close()
-    return cast(BinaryIO, OPENERS[ending](path))
 
 
 class ByteLine(NamedTuple):
@@ -70,11 +42,8 @@ def byte_lines(path: Path, start: int, longest: int, name: str) -> Iterator[Byte
                     position += len(rest)
                     rest = b"" if rest.endswith(b"\n") else stream.readline(BLOCK)
                 yield ByteLine(begin, position, data, whole)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        why = f"the compressed file is damaged or cut short after byte {position} of its text ({error})"
-        raise X2StaticError(f"{name}: {why}") from error
+    except DAMAGE as error:
+        raise damage(name, position, error) from error
 
 
 class Paragraph(NamedTuple):
@@ -119,6 +88,11 @@ class TextRules:
 
     def decoded(self, data: bytes, where: str, start: int = 0) -> str | None:
         """Return bytes as text; None for bad text that is left out. Bytes are counted from `start`, for messages."""
+        if b"\0" in data:  # valid UTF-8, but no text has it
+            if self.on_bad_text != "replace":
+                self.bad(f"{where}byte {start + data.index(0)} is NUL, which no text has; {MEND}")
+                return None
+            data = data.replace(b"\0", "\ufffd".encode())
         try:
             return data.decode(errors="replace" if self.on_bad_text == "replace" else "strict")
         except UnicodeDecodeError as error:
@@ -152,6 +126,12 @@ class TextSource(TextRules):
     def lines(self, start: int) -> Iterator[ByteLine]:
         """Yield the file's lines from a byte on."""
         return byte_lines(self.path, start, self.longest, self.name)
+
+    def bad_row(self, start: int, problem: str) -> None:
+        """Treat the row at a byte as bad text, by the number of its line, which takes a pass over the file."""
+        if self.on_bad_text != "skip":
+            number = 1 + sum(1 for _ in takewhile(lambda before: before.start < start, self.lines(0)))
+            self.bad(f"line {number} {problem}")
 
     def text(self, line: ByteLine) -> str | None:
         """Return a line's text without surrounding white space; None for bad text that is left out."""

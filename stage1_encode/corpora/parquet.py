@@ -19,9 +19,10 @@ def read_parquet(source: TextSource, start: int, line: int) -> Iterator[Paragrap
     try:
         with pq.ParquetFile(source.path) as file:
             names = file.schema_arrow.names
-            if source.column not in names:
-                listed = ", ".join(names)
-                raise source.refusal(f"no column {source.column!r}; it has {listed} (name one with PATH#column)")
+            if names.count(source.column) != 1:
+                n_columns = "more than one" if source.column in names else "no"
+                what = f"{n_columns} column {source.column!r}; it has {', '.join(names)}"
+                raise source.refusal(f"{what} (name one with PATH#column)")
             kind = file.schema_arrow.field(source.column).type
             if str(kind.value_type if pa.types.is_dictionary(kind) else kind) not in TEXT_TYPES:
                 raise source.refusal(f"column {source.column!r} holds {kind}, not text")
@@ -40,7 +41,7 @@ def rows_from(file: pq.ParquetFile, column: str, start: int) -> Iterator[tuple[i
     for group in range(file.num_row_groups):
         stop = first + file.metadata.row_group(group).num_rows
         if start < stop:
-            values = file.read_row_group(group, columns=[column]).column(0)
+            values = file.read_row_group(group, columns=[column]).column(column)  # a.b is another's, too
             skipped = max(0, start - first)
             for row, value in enumerate(values.slice(skipped), first + skipped):
                 yield row, _value(value)

@@ -1,28 +1,35 @@
 """The corpora that a user names, opened; standard input, which is read only once, is kept in the cache's `spool/`."""
 
 import glob
+import html
 import io
+import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file, open_atomically, remove_leftovers
 from x2static.schemas.cache import MANIFEST, SPOOL, SPOOLED
 from x2static.schemas.encoding import ReadingOptions, TextFormat
+from x2static.stage1_encode.corpora.compression import BLOCK, OPENERS
 from x2static.stage1_encode.corpora.corpus import FILE, Corpus, Paragraphs, file_states
-from x2static.stage1_encode.corpora.formats import READERS, WITH_COLUMNS, format_of
-from x2static.stage1_encode.corpora.paragraphs import BLOCK, Paragraph, TextSource
+from x2static.stage1_encode.corpora.formats import READERS, WITH_COLUMNS
+from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource
+from x2static.stage1_encode.corpora.recognition import format_of, of_wikiextractor
 from x2static.stage1_encode.demo import demo_corpus
 
+ENTITY = re.compile("&(?:amp|lt|gt|quot|apos|#39|#x27);")  # what escaping writes, once
 STANDARD_INPUT = re.compile(r"-(#(?P<column>.+))?")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -81,16 +88,32 @@ class LocalFiles(Corpus):
             remedy = f"leave out #{column}, or name the --format ({', '.join(WITH_COLUMNS)})"
             raise self.rules.refusal(f"{why}; {remedy}")
         what = {"format": text_format, "column": column or "text" if text_format in WITH_COLUMNS else None}
+        # WikiExtractor writes & < > as entities. Caches that began before they were undone go on as they began.
+        if text_format == "wikiextractor" or (text_format == "jsonl" and of_wikiextractor(self.files.paths)):
+            what |= {"entities": "undone"}
         hashes = {name: hash_file(path) for name, path in self.files.paths.items()}
+        self._name_doubles(hashes)
         if not self.files.alone:
             return {"kind": "files", **what, "files": hashes}
         ((only, path),) = self.files.paths.items()
         return {"kind": "file", **what, "size": path.stat().st_size, "xxh3": hashes[only]}
 
+    def _name_doubles(self, hashes: dict[str, str]) -> None:
+        """Say which files hold the same text, by their hashes, or by names that differ in the compression alone."""
+        first: dict[str, str] = {}
+        for name, content in hashes.items():
+            if self.files.paths[name].stat().st_size:
+                bare = name.removesuffix(PurePath(name).suffix) if PurePath(name).suffix in OPENERS else name
+                other = first.setdefault(content, first.setdefault(bare, name))
+                if other != name:
+                    what = f"{other} and {name} seem to hold the same text, which is read twice"
+                    logger.warning("%s: %s; leave one out, unless it is meant so", self.rules.name, what)
+
     def _read(self, start: int, line: int) -> Paragraphs:
         """Yield all paragraphs from a place on; no file before it is opened."""
         reader = READERS[self._identity["format"]]  # as it was recognised when the corpus was planned
         first, offset = divmod(start, FILE)
+        undo_entities = "entities" in self._identity
         for number, name in enumerate(self.names[first:], first):
             before = number * FILE
             shown = self.rules.name if self.files.alone else f"{self.rules.name}, {name}"
@@ -99,6 +122,10 @@ class LocalFiles(Corpus):
             for paragraph in reader(source, offset, line):  # the innermost loop of planning: see to its speed
                 if paragraph.stop >= FILE:
                     raise self.rules.refusal(f"{name} holds more than {FILE} bytes of text; split it")
+                if undo_entities and paragraph.text and "&" in paragraph.text:
+                    paragraph = paragraph._replace(
+                        text=ENTITY.sub(lambda match: html.unescape(match[0]), paragraph.text)
+                    )
                 if before:
                     start, line, stop, stop_line, text = paragraph
                     paragraph = Paragraph(before + start, line, before + stop, stop_line, text)
@@ -151,12 +178,14 @@ def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
     if alone:
         paths = {home.name: home}
     elif home.is_dir():
-        paths = _named(home, _below(home), cache)
+        read = _folders_to_read(home, cache)
+        paths = _named(home, _below(home, read), read)
     else:
         home = Path(*takewhile(lambda part: not glob.has_magic(part), home.parts))
         # Not Path.glob: it takes hidden files, and by "**" folders alone before Python 3.13.
         matching = map(Path, glob.iglob(path, recursive=True))  # noqa: PTH207
-        paths = _named(home, (item for item in matching if item.is_file()), cache)
+        matching_files = (item for item in matching if item.is_file() or not item.exists())
+        paths = _named(home, matching_files, _folders_to_read(home, cache))
     for item in [home, *paths.values()]:
         try:
             str(item).encode()
@@ -171,27 +200,41 @@ def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
     return FileSet(paths, str(home.resolve()), text_format, column or None, alone)
 
 
-def _named(home: Path, paths: Iterable[Path], cache: Path) -> dict[str, Path]:
-    """Return files by their names below `home`, in order, but for those of the cache."""
-    named = {path.relative_to(home).as_posix(): path for path in paths}
-    if cache.resolve().is_relative_to(home.resolve()):
-        inside = cache.resolve().relative_to(home.resolve()).as_posix() + "/"
-        named = {name: path for name, path in named.items() if not name.startswith(inside)}
-    return dict(sorted(named.items()))
+def _named(home: Path, paths: Iterable[Path], read: Callable[[Path], object]) -> dict[str, Path]:
+    """Return files by their names below `home`, in order, but for those in folders that are not to be read."""
+    return dict(sorted((path.relative_to(home).as_posix(), path) for path in paths if read(path.parent)))
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and the folders in it; those that are hidden are left out."""
+def _folders_to_read(home: Path, cache: Path) -> Callable[[Path], tuple[Path, ...]]:
+    """Return what tells the folders to read below `home`: none in the cache, none that a link leads to in a circle."""
+    without = cache.resolve()
+
+    @lru_cache(None)
+    def real_folders(folder: Path) -> tuple[Path, ...]:
+        """Return the real places of a folder and of those above it, up to `home`; nothing if it is not to be read."""
+        above = () if folder == home else real_folders(folder.parent)
+        real = folder.resolve()
+        return () if real in (*above, without) or (folder != home and not above) else (*above, real)
+
+    return real_folders
+
+
+def _below(folder: Path, read: Callable[[Path], object]) -> Iterator[Path]:
+    """Yield the files in a folder and the folders in it, linked ones too; those that are hidden are left out."""
 
     def refuse(error: OSError) -> None:
         raise error
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".") and read(Path(parent, name))]
         for name in names:
             path = Path(parent, name)
-            if not name.startswith(".") and (path.is_file() or path.is_symlink()):  # a broken link is named later
+            if name.startswith("."):
+                continue
+            if path.is_file() or not path.exists():  # a broken link is named later
                 yield path
+            else:
+                logger.warning("%s is neither a file nor a folder; left out", path)
 
 
 def _spooled(spec: str, files: FileSet, stream: BinaryIO | None) -> FileSet:

@@ -225,3 +225,39 @@ def test_too_few_pairs_have_no_interval(n, there):
     rhos = similarity.resampled_rhos(human, [cosines], Draws(1000), "t")[0]
     assert np.isnan(rhos).mean() == pytest.approx(n ** (1 - n), abs=0.05)  # every draw is the same pair
     assert (similarity.percentile_interval(rhos) is not None) == there
+
+
+HEADERS = ["word1,word2,score", ",word1,word2,score", "id,Word_1,Word_2,Mean", "score,word1,word2", "w1,rating,w2"]
+HEADERS += ["word2,pos,word1,similarity", "index,term 1,term 2,gold"]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_header_says_which_columns_are_the_words_and_the_score(header, separator, tmp_path):
+    pairs = [("money", "bank", 8.0), ("book", "paper", 7.5)]
+    names = header.split(",")
+    places = [next(i for i, name in enumerate(names) if name.endswith(n)) for n in "12"]
+    place = next(i for i, name in enumerate(names) if name.lower() in ("score", "mean", "rating", "similarity", "gold"))
+    rows = [[str(row)] * len(names) for row in range(len(pairs))]
+    for cells, pair in zip(rows, pairs, strict=True):
+        for where, value in zip((*places, place), pair, strict=True):
+            cells[where] = str(value)
+    (tmp_path / "t.csv").write_text("".join(separator.join(cells) + "\n" for cells in [names, *rows]))
+    expected = [(pair[1], pair[0], pair[2]) for pair in pairs] if places[0] > places[1] else pairs
+    assert [tuple(pair) for pair in read_word_pairs(tmp_path / "t.csv")] == expected
+
+
+@pytest.mark.parametrize("lacking", ["NA", "", "nan", "None", "-", "n/a", "7,5"])
+def test_a_first_pair_without_a_score_is_refused_and_not_taken_for_a_header(lacking, tmp_path):
+    (tmp_path / "t.tsv").write_text(f"money\tbank\t{lacking}\nbook\tpaper\t7.5\n")
+    with pytest.raises(X2StaticError, match=r"t\.tsv, line 1: the score '.*' is no finite number"):
+        read_word_pairs(tmp_path / "t.tsv")
+
+
+def test_row_numbers_are_no_words_and_an_unknown_header_is_named(tmp_path, caplog):
+    (tmp_path / "t.tsv").write_text("0\tmoney\t8\n1\tbook\t7.5\n")
+    with pytest.raises(X2StaticError, match=r"t\.tsv: column 1 holds nothing but numbers, such as '0'"):
+        read_word_pairs(tmp_path / "t.tsv")
+    (tmp_path / "t.tsv").write_text("Mot\tAutre\tNote\nmoney\tbank\t8\n")
+    assert len(read_word_pairs(tmp_path / "t.tsv")) == 1
+    assert "line 1: 'Mot\\tAutre\\tNote' is taken for a header, since 'Note' is no score" in caplog.text

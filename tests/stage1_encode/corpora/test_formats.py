@@ -1,8 +1,10 @@
 """Formats of local files: what a paragraph is in each, which one a file is in, and what becomes of bad rows."""
 
+import csv
 import io
 import json
 import re
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +33,13 @@ def json_lines(paragraphs: list[str]) -> str:
     return "".join(json.dumps({"id": n, "text": text}) + "\n" for n, text in enumerate(rows_of(paragraphs)))
 
 
+def table(paragraphs: list[str], delimiter: str = ",") -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter)
+    writer.writerows([["id", "text"], *enumerate(row or "" for row in rows_of(paragraphs))])
+    return text.getvalue()
+
+
 def parquet(rows: list[Any], column: str = "text", **options: Any) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": list(range(len(rows))), column: rows}), buffer, **({"row_group_size": 3} | options))
@@ -46,11 +55,13 @@ def data_in(form: str, paragraphs: list[str] = PARAGRAPHS) -> bytes:
         "blank-lines": lambda texts: "\n\n \n".join(text.replace(" of ", "\nof ") for text in texts),
         "wikiextractor": wiki,
         "jsonl": json_lines,
+        "csv": table,
+        "tsv": partial(table, delimiter="\t"),
     }
     return makers[form](paragraphs).encode()
 
 
-FORMATS = ["lines", "blank-lines", "wikiextractor", "jsonl", "parquet"]
+FORMATS = ["lines", "blank-lines", "wikiextractor", "jsonl", "csv", "tsv", "parquet"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -77,7 +88,7 @@ def test_every_text_format_may_be_compressed_in_several_members(form, ending, tm
 
 
 NAMES = ["text.txt lines", "text lines", "wiki_00 wikiextractor", "text.parquet parquet"]
-NAMES += ["text.jsonl jsonl", "text.NDJSON jsonl", "text.json jsonl"]
+NAMES += ["text.csv csv", "text.TSV tsv", "text.jsonl jsonl", "text.NDJSON jsonl", "text.json jsonl"]
 
 
 @pytest.mark.parametrize(("name", "form"), [pair.split() for pair in NAMES])
@@ -151,11 +162,12 @@ def test_a_bad_row_of_json_fails_with_file_and_line_or_is_left_out_and_counted(r
             plan_of(replacing)
 
 
-@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "csv", "tsv"])
 def test_the_column_is_named_behind_the_path(form, tmp_path):
     path, rows = tmp_path / f"text.{form}", ["one", "two"]
     lines = "".join(json.dumps({"body": row}) + "\n" for row in rows).encode()
-    path.write_bytes(lines if form == "jsonl" else parquet(rows, "body"))
+    tables = "n\tbody\n1\tone\n2\ttwo\n".replace("\t", "," if form == "csv" else "\t").encode()
+    path.write_bytes({"jsonl": lines, "parquet": parquet(rows, "body")}.get(form, tables))
     assert read_all(corpus_at(f"{path}#body")) == rows
     for spec, column in ((path, "text"), (f"{path}#other", "other")):
         with pytest.raises(X2StaticError, match=rf"no column '{column}'.*body"):
