@@ -137,6 +137,11 @@ def test_spaces_in_and_behind_words_and_line_ends_of_windows_are_read(load):
     assert load(b"the  1 2\n of  3 4\nnew york  5 6\n").words == ["the", "of", "new york"]
 
 
+def test_a_phrase_may_end_in_a_number_where_a_header_gives_the_dimensions(load):
+    made = load(b"3 5\nthe 1 2 3 4 5\napollo 11 1 2 3 4 6\nof 1 2 3 4 7\n")
+    assert (made.words, made.matrix[1].tolist()) == (["the", "apollo 11", "of"], [1, 2, 3, 4, 6])
+
+
 def test_rows_behind_the_number_in_the_header_are_left_out_with_a_warning(load, caplog):
     assert load(b"2 2\nthe 1 2\nof 3 4\n\n").words == ["the", "of"]
     assert not caplog.records
@@ -163,6 +168,13 @@ REFUSED = [
     (b"3 2\na 1 2\nb 1 2\n", "its header says 3 words, it holds 2; it was cut short"),
     (b"2 2\na " + struct.pack("<2f", 1, 2) + b"\nb " + struct.pack("<f", 1), "its header says 2 words, it holds 1"),
     (b"1 2\n\xff 1 2\n", "no word that can be used is among its 1 rows"),
+    (b"2 2\na 1 x\nb 1 2\n", "line 2: could not convert string to float"),
+    (b"2 5\na 1 2 3\nb 1 2 3\n", "line 2: expected a word and 5 numbers, found 3"),
+    (b"2 2\na 1 2 3\nb 1 2 3\n", "its header says 2 dimensions, its rows have 3 numbers or more"),
+    (b"1999 5\nOnce upon a time\n", "line 2: expected a word and 5 numbers"),
+    (b"9 9\n" + bytes(range(99)), "9 words of 9 dimensions, as its header says, are more in binary than its 103 bytes"),
+    (b"1 1\na " + bytes(4) + b"\nmore", "4 bytes or more stand behind the 1 words that its header says"),
+    (b"2 1\na " + bytes(5) + b" b " + bytes(9), r"row 2 begins with b'\\x00', which is no word"),
     (b"\x80\x04\x95\x0b\x00", r"is a pickle .*, which can run any code"),
     (b"\x93NUMPY\x01\x00", "is an array without words"),
     (b"PK\x03\x04glove.txt", "is a zip archive; unpack it"),

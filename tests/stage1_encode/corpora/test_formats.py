@@ -230,3 +230,28 @@ REFUSED = [
 def test_a_file_that_no_format_reads_is_refused_in_one_line(name, data, message, tmp_path):
     with pytest.raises(X2StaticError, match=rf"{re.escape(name)}\b.*{message}"):
         plan_of(corpus_of(tmp_path / name, data, on_bad_text="skip"))
+
+
+def test_entities_of_wikiextractor_are_undone_once_but_not_in_caches_that_began_without(tmp_path):
+    text = "AT&amp;T &lt; 5% &quot;x&quot; &amp;amp; &copy"
+    article = f'<doc id="1" url="u" title="AT&amp;T">\nAT&amp;T\n\n{text}\n\n</doc>\n'
+    row = json.dumps({"id": "1", "revid": "2", "url": "https://w?curid=1", "title": "t", "text": text})
+    for name, data in (("wiki_00", article), ("wiki_01", row)):
+        corpus = corpus_of(tmp_path / name, data.encode())
+        assert read_all(corpus) == ['AT&T < 5% "x" &amp; &copy']
+        identity = corpus.identity()
+        assert identity.pop("entities") == "undone"
+        corpus.connect(identity)  # as an earlier version wrote it
+        assert corpus.read(plan_of(corpus_at(tmp_path / name)).units[0]).paragraphs
+        corpus.close()
+        assert next(corpus._read(0, 0)).text == text
+    assert read_all(corpus_of(tmp_path / "other.jsonl", json.dumps({"id": "1", "text": text}).encode())) == [text]
+
+
+def test_parquet_columns_of_one_name_or_with_a_dot_are_refused_or_read(tmp_path):
+    table = pa.table([pa.array(["one"]), pa.array(["two"])], names=["text", "text"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(X2StaticError, match=r"a\.parquet: more than one column 'text'; it has text, text"):
+        plan_of(corpus_at(tmp_path / "a.parquet"))
+    pq.write_table(pa.table({"a": [{"text": "inner"}] * 5, "a.text": list("12345")}), tmp_path / "dot.parquet")
+    assert read_all(corpus_at(f"{tmp_path}/dot.parquet#a.text", unit=2)) == list("12345")

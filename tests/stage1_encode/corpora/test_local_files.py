@@ -181,3 +181,44 @@ def test_nothing_before_the_place_in_hand_is_read_again(tmp_path):
         assert len(texts) in (100, 2)
         with pytest.raises((X2StaticError, FileNotFoundError)):  # the damage is real
             corpus.read(planned.units[0])
+
+
+def test_linked_folders_are_read_by_folder_and_pattern_alike_and_circles_end(folder, tmp_path):
+    other = tmp_path / "other"
+    (other / "deep").mkdir(parents=True)
+    (other / "deep" / "o.txt").write_text("other one\nother two\n")
+    (folder / "linked").symlink_to(other)
+    (folder / "b" / "self").symlink_to(folder / "b")
+    expected = [*lines_of(*VISIBLE), "other one", "other two"]
+    assert read_all(corpus_at(folder, unit=3)) == expected
+    assert read_all(corpus_at(folder / "**", unit=3)) == expected
+    for name, target in (("b/up", folder), ("linked/back", folder)):
+        (folder / name).symlink_to(target)
+    assert read_all(corpus_at(folder, unit=3)) == expected
+    (folder / "broken.txt").symlink_to(tmp_path / "gone")
+    for spec in (folder, folder / "*.txt"):
+        with pytest.raises(X2StaticError, match=r"broken\.txt is gone, or a link to nowhere"):
+            plan_of(corpus_at(spec))
+
+
+def test_what_is_no_file_in_a_folder_is_named(folder, caplog):
+    os.mkfifo(folder / "pipe")
+    (folder / "linked").symlink_to(folder / "pipe")
+    assert read_all(corpus_at(folder, unit=3)) == lines_of(*VISIBLE)
+    messages = sorted(record.message.split("texts/")[1] for record in caplog.records)
+    assert messages == [f"{name} is neither a file nor a folder; left out" for name in ("linked", "pipe")]
+
+
+@pytest.mark.parametrize("copy", ["a/copy.txt", "a.txt.gz"])
+def test_two_files_of_one_text_are_named(copy, folder, caplog):
+    data = (folder / "a.txt").read_bytes()
+    (folder / copy).write_bytes(gzip.compress(data) if copy.endswith("gz") else data)
+    assert len(read_all(corpus_at(folder))) == 12
+    assert f"texts: a.txt and {copy} seem to hold the same text, which is read twice; leave one out" in caplog.text
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", b"PK\x03\x04" + bytes(99), b"text\0\1\2" * 99])
+def test_a_document_in_a_folder_is_named_with_what_to_do(data, folder):
+    (folder / "a" / "report").write_bytes(data)
+    with pytest.raises(X2StaticError, match=r"texts: a/report is .*name the files of text by a pattern such as"):
+        plan_of(corpus_at(folder))

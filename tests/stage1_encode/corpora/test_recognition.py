@@ -60,9 +60,6 @@ CONTENTS: dict[str, tuple[bytes, str | None]] = {
 WAYS_OUT = (
     "--format|#column|iconv|pdftotext|pandoc|leave it|unpack it|rename it|not a Parquet file|write its text|convert"
 )
-WAYS_OUT = (
-    "--format|#column|iconv|pdftotext|pandoc|leave it out|unpack it|rename it|not a Parquet file|write its text|convert"
-)
 
 
 def opened(way: str, folder: Path, name: str, data: bytes) -> LocalFiles:
