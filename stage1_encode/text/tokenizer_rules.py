@@ -208,7 +208,8 @@ def _special_tokens(state: Any) -> Iterator[tuple[str, list[Any], int]]:
     for key in {"sep", "cls"} & state.keys():
         yield state[key][0], state[key], 1
     around = [part["SpecialToken"]["id"] for part in state.get("single", ()) if "SpecialToken" in part]
-    for special in (state["special_tokens"][name] for name in dict.fromkeys(around)):
+    for name in dict.fromkeys(around):
+        special = state["special_tokens"].get(name, {"tokens": [name], "ids": [None]})
         yield from ((token, special["ids"], at) for at, token in enumerate(special["tokens"]))
 
 

@@ -212,6 +212,10 @@ TWICE = [{"SpecialToken": of_type("[CLS]")}, {"Sequence": of_type("A")}, {"Seque
             lambda folder: changed(folder, "tokenizer.json", post_processor=around(2, 3) | {"single": TWICE}),
             "the post_processor of its tokenizer.json does not put special tokens around a text: its template",
         ),
+        (
+            lambda folder: changed(folder, "tokenizer.json", post_processor=around(2, 3) | {"special_tokens": {}}),
+            "its tokenizer.json ",
+        ),
         (file("tokenizer.json", b"\xff{}"), "its tokenizer.json cannot be loaded: "),
         (file("tokenizer.json", b"[" * 10_000), "its tokenizer.json cannot be loaded: "),
         (file("tokenizer_config.json", b"[" * 100_000), "its tokenizer_config.json cannot be loaded: "),
