@@ -99,7 +99,7 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
     _remove_abandoned(path)
     try:
-        with _locked(temporary) as file:
+        with named(path), _locked(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -155,13 +155,28 @@ def link_or_copy(source: Path, target: Path, copy: bool = False) -> bool:
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Give an OSError the path of what is written, where the system names none: a write or an fsync knows a number."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        elif path.is_dir() and isinstance(error.filename, str) and Path(error.filename).parent == Path():
+            error.filename = str(path / error.filename)  # rmtree names what is in a folder without it
+        raise
+
+
+@contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
     """Make an empty folder, in place of what a killed writer left of that name, and remove it if the block fails."""
     if folder.exists():
-        shutil.rmtree(folder)
+        with named(folder):
+            shutil.rmtree(folder)
     folder.mkdir()
     try:
-        yield folder
+        with named(folder):
+            yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -195,7 +210,8 @@ def sync(path: Path) -> None:
     """Wait until a file, or the list of names in a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

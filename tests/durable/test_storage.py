@@ -1,5 +1,8 @@
 """A file is whole or absent, and a folder has one writer."""
 
+import errno
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -170,3 +173,15 @@ def test_a_second_process_is_refused_until_the_first(tmp_path, end):
     process.communicate(b"\n")
     with storage.only_writer(folder, "cache"):
         assert (folder / ".lock").exists()
+
+
+def test_a_sync_that_fails_names_the_path(tmp_path, monkeypatch):
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for work in (lambda: storage.write_atomically(tmp_path / "file", b"x"), lambda: storage.sync(tmp_path)):
+        with pytest.raises(OSError, match=re.escape(str(tmp_path))):
+            work()
+    with pytest.raises(OSError, match=r"folder"), storage.temporary_folder(tmp_path / "folder"):
+        os.fsync(0)
