@@ -18,6 +18,7 @@ from x2static.baselines.occurrences import StateFile, WordState, gather
 from x2static.baselines.request import Request, Result
 from x2static.baselines.teacher import precision_of, result_of
 from x2static.durable.storage import canonical_json, only_writer
+from x2static.schemas.cache import BASELINES
 from x2static.schemas.encoding import LAST, Layer
 from x2static.stage1_encode.pools.pool import Shape, States
 from x2static.stage1_encode.pools.spans import occurrences
@@ -76,7 +77,7 @@ def file_of(request: Request) -> StateFile:
     cache, pooling = request.needed_cache(), request.config.pooling
     what = canonical_json([cache.manifest.fingerprint, sorted(request.words)])
     name = f"{pooling}-{precision_of(request)}-{hashlib.sha256(what).hexdigest()[:16]}"
-    return StateFile(cache.path / "baselines" / name / f"{STATE[pooling]}.safetensors")
+    return StateFile(cache.path / BASELINES / name / f"{STATE[pooling]}.safetensors")
 
 
 def pool_layers(request: Request) -> tuple[StateFile, int]:

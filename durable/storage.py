@@ -61,16 +61,15 @@ def sealed_json(record: Mapping[str, Any]) -> bytes:
 def read_sealed(path: Path) -> Any:
     """Return what `sealed_json` was given, or what a file without a seal, as x2static 0.1.0 wrote them, holds.
 
-    Raises X2StaticError: it is no JSON, or not what was written.
+    Raises X2StaticError: it is no JSON, or not what was written, to the byte.
     """
     record = read_json(path)
-    if isinstance(record, dict) and SEAL in record:
-        seal = record.pop(SEAL)
+    if isinstance(record, dict) and record.pop(SEAL, None) is not None:
         try:
-            found = xxhash.xxh3_128_hexdigest(canonical_json(record))
+            written = sealed_json(record)
         except UnicodeEncodeError:  # half a surrogate pair, which no record of ours holds
-            found = ""
-        if seal != found:
+            written = b""
+        if written != path.read_bytes():
             raise X2StaticError(f"{path}: has changed since it was written (its {SEAL} does not fit); it is damaged")
     return record
 
@@ -236,9 +235,13 @@ def folder_bytes(folder: Path) -> int:
 
 
 def hash_file(path: Path) -> str:
-    """Return the xxh3 (128 bit, hexadecimal) of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+    """Return the xxh3 (128 bit, hexadecimal) of a file's bytes. Raises OSError, its path in it."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 @contextmanager

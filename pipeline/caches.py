@@ -11,7 +11,7 @@ from x2static.durable.storage import (
     folder_bytes,
     link_or_copy,
     only_writer,
-    remove_leftovers,
+    sealed_json,
     temporary_folder,
 )
 from x2static.machine.progress import Progress, Report, silent
@@ -36,9 +36,6 @@ class Group:
         """Add the shards of a cache; refuse one that no plan asks for, or that is there already with other bytes."""
         for index, marker in _sound_markers(cache).items():
             shard = Shard(cache.shards_folder / shard_name(index), marker)
-            if index >= self.n_shards:
-                what = f"not one of the {self.n_shards} shards of its cache's plans"
-                raise X2StaticError(f"{shard.folder}: {what}; move it away")
             known = self.shards.setdefault(index, shard)
             if known.marker.without_pools() != marker.without_pools():
                 names = [line.partition(":")[0] for line in differences(known.marker, marker)]
@@ -62,8 +59,7 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
     resolved = [path.resolve() for path in inputs]
     if len(set(resolved)) < len(resolved):
         raise X2StaticError(f"the same cache is given twice: {', '.join(map(str, inputs))}")
-    if out.resolve() in resolved:
-        raise X2StaticError(f"{out}: is one of the caches to merge; name a new folder for the result")
+    _refuse_inputs(out, inputs)
     first, *others = [Cache.open(path) for path in inputs]
     for cache in others:
         if problems := differences(first.manifest.encoding, cache.manifest.encoding):
@@ -83,6 +79,16 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
         plans += group.plans
         begin += group.n_shards
     return _write(out, first, plans, shards, copy, report)
+
+
+def _refuse_inputs(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse a folder for the result by which something would be written into an input."""
+    ours = out.resolve()
+    for path in inputs:
+        theirs = path.resolve()
+        if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+            where = "is" if ours == theirs else "lies in" if ours.is_relative_to(theirs) else "contains"
+            raise X2StaticError(f"--out {out}: {where} {path}, which is only read; name a new folder beside it")
 
 
 def _check_corpora(groups: Iterable[Group]) -> None:
@@ -109,8 +115,7 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
     The units that are asked for must be there, the others need not: a cache can be sampled while it is being encoded.
     Raises X2StaticError: the cache does not have the units, or one of them is damaged.
     """
-    if out.resolve() == source.resolve():
-        raise X2StaticError(f"{out}: is the cache itself; name a new folder for the sample")
+    _refuse_inputs(out, [source])
     cache = Cache.open(source)
     plans, markers = cache.plans(), _sound_markers(cache)
     n_units = sum(len(plan.units) for plan in plans)
@@ -152,9 +157,11 @@ def _write(folder: Path, like: Cache, plans: list[Plan], shards: Shards, copy: b
     with only_writer(folder, "cache"):
         if (folder / MANIFEST).is_file():
             cache = Cache.open(folder)
+            cache.segmentation()
         else:
             cache = begin_cache(folder, like.manifest, like.segmentation(), dict(enumerate(plans)))
-        remove_leftovers(cache.shards_folder)
+        cache.remove_leftovers()
+        cache.mend_groups()
         markers, _ = cache.committed()
         resumed = _check_resumed(cache, shards, markers)
         n_linked, n_total = 0, len(shards.keys() | resumed)
@@ -177,7 +184,8 @@ def _check_resumed(cache: Cache, shards: Shards, markers: dict[int, Marker]) -> 
         if markers[index].without_pools() != marker.without_pools():
             what = f"another shard than {shard.folder}, which is to be here"
             raise X2StaticError(f"{cache.shards_folder / shard_name(index)}: {what}; name a new or empty folder")
-        if not marker.pools.items() <= markers[index].pools.items():
+        there = Shard(cache.shards_folder / shard_name(index), markers[index])
+        if not marker.pools.items() <= markers[index].pools.items() or there.damage() or there.pool_damage():
             resumed.remove(index)
     return resumed
 
@@ -190,7 +198,7 @@ def _place(shards: Path, index: int, shard: Shard, marker: Marker, copy: bool) -
         raise X2StaticError(f"{shard.folder}: {', '.join(damage)}; {mend}")
     with temporary_folder(staged_folder(shards, index)) as temporary:
         linked = [link_or_copy(shard.folder / name, temporary / name, copy) for name in marker.all_files()]
-        (temporary / MARKER).write_bytes(canonical_json(marker.model_dump()))
+        (temporary / MARKER).write_bytes(sealed_json(marker.model_dump()))
         # One that is there is damaged, or lacks pools: it would have been kept otherwise.
         commit_folder(temporary, shards / shard_name(index), replace=True)
     return all(linked)

@@ -1,22 +1,38 @@
 """A cache as a whole: beginning, opening, counting and checking. A folder that plain `zarr` and `pyarrow` can read."""
 
+import json
 import re
 from collections.abc import Container, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-import zarr
-
-from x2static.durable.errors import DamagedShard, X2StaticError
-from x2static.durable.storage import LOCK, TEMPORARY, canonical_json, checked_model, read_json, remove, write_atomically
-from x2static.schemas.manifest import Manifest, Marker, Plan
+from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
+from x2static.durable.storage import (
+    LOCK,
+    SEAL,
+    TEMPORARY,
+    checked_model,
+    only_writer,
+    read_json,
+    read_sealed,
+    remove,
+    sealed_json,
+    write_atomically,
+)
+from x2static.schemas.manifest import FILE, Manifest, Marker, Plan, Unit
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
-from x2static.schemas.shard import Shard, shard_name
+from x2static.schemas.shard import CONTEXTS, Shard, shard_name
 
 MANIFEST = "manifest.json"
+GROUPS = ("zarr.json", "shards/zarr.json")  # by which plain zarr finds the arrays; x2static does not read them
+GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
+# Manifest and plans cannot be made from the rest of a cache, but the same call makes the same ones.
+AGAIN = "put back what was written, or let the same `x2static encode` begin another --cache, and copy it from there"
+BASELINES = "baselines"  # folder of what baselines keep beside it
 SPOOL, SPOOLED = "spool", "stdin"  # folder of what can be read only once, and its file of standard input
 # What a first call that was killed before its manifest may leave, by path in the cache's folder.
 UNFINISHED = re.compile(
@@ -37,10 +53,13 @@ class Cache:
         """Open a cache by its manifest. Raises X2StaticError: there is none, or none that this version can read."""
         file = path / MANIFEST
         if not file.is_file():
-            raise X2StaticError(f"{path}: no cache here ({MANIFEST} is missing); make one with `x2static encode`")
-        manifest = checked_model(file, read_json(file), Manifest)
+            made = "make one with `x2static encode`"
+            if any((path / "shards").glob("0*")):
+                made = f"there are shards, though: {AGAIN}"
+            raise X2StaticError(f"{path}: no cache here ({MANIFEST} is missing); {made}")
+        manifest = checked_model(file, _read(file), Manifest)
         if manifest.fingerprint != manifest.encoding.fingerprint:
-            raise X2StaticError(f"{file}: its fingerprint does not fit its encoding; the file was changed")
+            raise X2StaticError(f"{file}: its fingerprint does not fit its encoding; the file was changed; {AGAIN}")
         return cls(path, manifest)
 
     @property
@@ -54,27 +73,45 @@ class Cache:
         rules = WordSegmentation.load(file)
         if rules.sha256 != expected:
             why = f"not the rules that this cache was made with (sha256 {rules.sha256}, expected {expected})"
-            raise X2StaticError(f"{file}: {why}; put the original file back")
+            raise X2StaticError(f"{file}: {why}; `x2static cache repair` writes them again")
         return rules
 
     def plans(self) -> list[Plan]:
         """Return the plans, in order. Raises X2StaticError: there is none, or one is damaged."""
         plans: list[Plan] = []
-        while (file := self.path / "plans" / f"{len(plans)}.json").is_file():
-            values = read_json(file)
+        while (file := self._plan_file(len(plans))).is_file():
+            values = _read(file)
             if isinstance(values, dict) and "ended" in values:
                 values = self._closed(values, file, len(plans))
-            plans.append(checked_model(file, values, Plan))
-        if not plans:
-            raise X2StaticError(f"{file}: missing, the cache is damaged; put it back, or use another --cache")
+            plan = checked_model(file, values, Plan)
+            self._check_chain(file, plan)
+            plans.append(plan)
+        numbers = [int(path.stem) for path in file.parent.glob("*.json") if path.stem.isdecimal()]
+        if not plans or max(numbers) >= len(plans):
+            raise X2StaticError(f"{file}: missing, the cache is damaged; {AGAIN}")
         return plans
+
+    def _plan_file(self, number: int) -> Path:
+        return self.path / "plans" / f"{number}.json"
+
+    def _check_chain(self, file: Path, plan: Plan) -> None:
+        """Refuse units that do not follow each other, by which a plan without a seal, as of 0.1.0, tells a change."""
+        places = [((unit.start, unit.start_line), (unit.stop, unit.stop_line)) for unit in plan.units]
+        for number, ((_, stop), (start, _)) in enumerate(pairwise(places), 1):
+            at_file = start[0] % FILE == 0 and start > stop  # the rest of the file before holds nothing
+            if not plan.sampled and start != stop and not at_file:
+                raise X2StaticError(f"{file}: unit {number} does not begin where the one before ends; {AGAIN}")
 
     def _closed(self, values: dict[str, Any], file: Path, number: int) -> dict[str, Any]:
         """Return a plan of 0.1.0 as it is written now; units of a stream, which must be whole, stood in the markers."""
         start = values.pop("start", 0), values.pop("start_line", 0)
         del values["ended"]
         if values["units"] is None:
-            markers = [marker for _, marker in sorted(self.committed()[0].items()) if marker.plan == number]
+            markers = []
+            for index in self.indices():
+                with suppress(DamagedShard):
+                    markers.append(self.shard(index).marker)
+            markers = [marker for marker in markers if marker.plan == number]
             units = [marker.unit for marker in markers]
             stops = [(unit.stop, unit.stop_line) for unit in units]
             starts = [start, *stops[:-1]]
@@ -89,17 +126,55 @@ class Cache:
         """Return the numbers of the folders that look like shards, ascending."""
         return sorted(int(path.name) for path in self.shards_folder.glob("*") if re.fullmatch(r"\d{6,}", path.name))
 
-    def shard(self, index: int) -> Shard:
-        """Open one shard. Raises DamagedShard, or X2StaticError: it is of another encoding, or a newer x2static."""
+    def units(self) -> list[tuple[int, Unit]]:
+        """Return, for each shard that the plans ask for, the number of the plan, and the unit that it is to be."""
+        return [(number, unit) for number, plan in enumerate(self.plans()) for unit in plan.units]
+
+    def shard(self, index: int, units: list[tuple[int, Unit]] | None = None) -> Shard:
+        """Open one shard, which must be what `units` say, if given.
+
+        Raises DamagedShard, or X2StaticError: it is of another encoding, or a newer x2static.
+        """
         shard = Shard.open(self.shards_folder / shard_name(index))
         if shard.marker.encoding != self.manifest.fingerprint:
             other = "the shard belongs to another encoding than the cache's manifest"
             raise X2StaticError(f"{shard.folder}: {other}; was it copied here? Move it away")
+        if units is None:
+            return shard
+        if index >= len(units):
+            what = f"not one of the {len(units)} shards of its cache's plans; move it away"
+            raise X2StaticError(f"{shard.folder}: {what}, or put {self._plan_file(shard.marker.plan)} back")
+        self._check_unit(shard, *units[index])
         return shard
+
+    def _check_unit(self, shard: Shard, plan: int, unit: Unit) -> None:
+        marker = shard.marker
+        # What is known since the text was read.
+        read = {"skipped"} if unit.counted else {"skipped", "paragraphs", "counted"}
+        ours, theirs = marker.unit.model_dump(exclude=read), unit.model_dump(exclude=read)
+        if (marker.plan, ours) == (plan, theirs):
+            return
+        unlike = [f"{name}: {ours[name]!r} != {theirs[name]!r}" for name in ours if ours[name] != theirs[name]]
+        file = self._plan_file(plan)
+        why = f"{shard.folder}: is another unit than {file} asks for ({'; '.join(unlike) or 'of another plan'})"
+        if SEAL not in read_json(file):  # of 0.1.0: nobody knows which of the two was changed
+            raise X2StaticError(f"{why}; one of the two was changed, put back what was written")
+        raise DamagedShard(f"{why}; {REMEDY}")
 
     def shards(self) -> list[Shard]:
         """Open all committed shards, in order."""
-        return [self.shard(index) for index in self.indices()]
+        units = self.units()
+        return [self.shard(index, units) for index in self.indices()]
+
+    def damage(self, shard: Shard) -> list[str]:
+        """Hash a shard's own files; return a line for each that is damaged, or of another form than the manifest's."""
+        if lines := shard.damage():
+            return lines
+        stored, encoding = shard.array(CONTEXTS), self.manifest.encoding
+        if (stored.dtype.name, stored.shape[1]) != (encoding.dtype, encoding.dim):
+            asked = f"the manifest asks for {encoding.dtype}, {encoding.dim} dimensions"
+            return [f"{CONTEXTS} are {stored.dtype.name} of shape {stored.shape}, {asked}"]
+        return []
 
     def origin(self, content: str) -> dict[str, Any]:
         """Return what vectors record of the cache; `content` is that of the shards that they are made from."""
@@ -108,10 +183,10 @@ class Cache:
 
     def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
         """Return the markers of the shards that are there, and of each damaged one, why it does not count."""
-        markers, damaged = dict[int, Marker](), dict[int, str]()
+        markers, damaged, units = dict[int, Marker](), dict[int, str](), self.units()
         for index in self.indices():
             try:
-                markers[index] = self.shard(index).marker
+                markers[index] = self.shard(index, units).marker
             except DamagedShard as error:
                 damaged[index] = str(error)
         return markers, damaged
@@ -121,15 +196,19 @@ class Cache:
         return missing_shards(self.plans(), self.committed()[0])
 
     def verify(self) -> list[str]:
-        """Hash everything and return a line for each shard that is damaged, missing, foreign or half-written."""
-        problems = []
+        """Hash everything and return a line for each file or shard that is damaged, missing, or not its own."""
+        problems, units = [], None
+        try:
+            units = self.units()
+        except X2StaticError as error:
+            problems.append(str(error))
         for index in self.indices():
             try:
-                shard = self.shard(index)
+                shard = self.shard(index, units)
             except X2StaticError as error:
                 lines = [str(error)]
             else:
-                lines = [*shard.damage(), *shard.strangers()]
+                lines = [*self.damage(shard), *shard.strangers()]
                 for pool, damaged in shard.pool_damage().items():
                     remedy = f"`x2static cache repair` drops the pool {pool}, encode it again"
                     lines += [f"{line}; {remedy}" for line in damaged]
@@ -138,9 +217,56 @@ class Cache:
             self.segmentation()
         except X2StaticError as error:
             problems.append(str(error))
-        lost, half = missing_shards(self.plans(), set(self.indices())), self.shards_folder.glob(f"{TEMPORARY}*")
+        problems += [f"{self.path / name}: missing, or not the metadata of a zarr group" for name in self.odd_groups()]
+        lost = sorted(set(range(len(units or ()))).difference(self.indices()))
         problems += [f"shard {shard_name(index)}: missing" for index in lost]
-        return problems + [f"{path.name}: half-written" for path in sorted(half)]
+        return problems + [f"{path.relative_to(self.path)}: half-written" for path in self.leftovers()]
+
+    def odd_groups(self) -> list[str]:
+        """Return which files of group metadata are missing or damaged."""
+
+        def right(file: Path) -> bool:
+            try:
+                return bool(json.loads(file.read_bytes()) == GROUP)
+            except (FileNotFoundError, ValueError):
+                return False
+
+        return [name for name in GROUPS if not right(self.path / name)]
+
+    def mend_groups(self) -> list[str]:
+        """Write damaged group metadata again, and return which it was; the caller holds the cache's lock."""
+        odd = self.odd_groups()
+        for name in odd:
+            write_atomically(self.path / name, json.dumps(GROUP, indent=2).encode())
+        return odd
+
+    def leftovers(self) -> list[Path]:
+        """Return what killed writers left half-written, or others are writing, wherever it is in the folder."""
+        found = sorted(self.path.rglob(f"{TEMPORARY}*"))
+        return [path for path in found if not any(parent in found for parent in path.parents)]
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what killed writers left, and return its names; the caller holds the cache's lock."""
+        removed = []
+        for path in self.leftovers():
+            if path.relative_to(self.path).parts[0] == BASELINES:  # whose folders have locks of their own
+                try:
+                    with only_writer(path.parent, "baseline's state"):
+                        remove(path)
+                except X2StaticError:
+                    continue
+            else:
+                remove(path)
+            removed.append(path.relative_to(self.path).as_posix())
+        return removed
+
+
+def _read(file: Path) -> Any:
+    """Return what a sealed file of the cache holds. Raises X2StaticError: it is damaged, with how to get it again."""
+    try:
+        return read_sealed(file)
+    except X2StaticError as error:
+        raise X2StaticError(f"{error}; {AGAIN}") from error
 
 
 def plan_shards(plans: list[Plan]) -> list[range]:
@@ -188,16 +314,17 @@ def begin_cache(folder: Path, manifest: Manifest, rules: WordSegmentation, plans
         # Standard input cannot be read twice; zarr's overwrite=True would remove the lock and let a second writer in.
         if path.name not in (SPOOL, LOCK):
             remove(path)
-    zarr.create_group(folder)
-    zarr.create_group(folder / "shards")
+    (folder / "shards").mkdir()
+    cache = Cache(folder, manifest)
+    cache.mend_groups()
     write_atomically(folder / SEGMENTATION, rules.rules.encode())
     for number, plan in plans.items():
         write_plan(folder, number, plan)
-    write_atomically(folder / MANIFEST, canonical_json(manifest.model_dump()))
-    return Cache(folder, manifest)
+    write_atomically(folder / MANIFEST, sealed_json(manifest.model_dump()))
+    return cache
 
 
 def write_plan(folder: Path, number: int, plan: Plan) -> None:
     """Write a plan into a cache's folder."""
     (folder / "plans").mkdir(exist_ok=True)
-    write_atomically(folder / "plans" / f"{number}.json", canonical_json(plan.model_dump()))
+    write_atomically(folder / "plans" / f"{number}.json", sealed_json(plan.model_dump(mode="json")))

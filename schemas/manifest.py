@@ -1,10 +1,23 @@
 """The JSON files of a cache: manifest.json, plans/N.json and the marker shards/N/shard.json."""
 
-from typing import Any, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from x2static.schemas.encoding import Encoding, PlanOptions, Record
+
+
+def _inside(files: dict[str, str]) -> dict[str, str]:
+    """Refuse names that lead out of the folder: a cache may come from somebody else."""
+    for name in files:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or str(path) != name or name == "." or {*name} & {"\0", "\\"}:
+            raise ValueError(f"{name!r} leads out of the shard's folder")
+    return files
+
+
+Files = Annotated[dict[str, str], AfterValidator(_inside)]  # xxh3 of files, by their paths in the shard's folder
 
 
 class Manifest(Record):
@@ -16,6 +29,11 @@ class Manifest(Record):
     fingerprint: str  # that of `encoding`
     encoding: Encoding  # all that can change a vector
     versions: dict[str, str]  # of the packages that made it
+
+
+# A place in a corpus is its place in a file plus so much for each file before it: file and byte follow from it at once,
+# though the length of compressed text is known only to those who have read it.
+FILE = 1 << 40
 
 
 class Unit(Record):
@@ -59,7 +77,7 @@ class PoolMarker(Record):
     """What a further pool took of a unit."""
 
     settings: str  # sha256 of what was asked of it; equal settings, equal arrays
-    files: dict[str, str]  # xxh3 of its files, by their path in the shard's folder
+    files: Files  # its own
 
 
 # Of a marker whose shard is not written yet.
@@ -77,10 +95,18 @@ class Marker(Record):
     n_contexts: int  # rows of `contexts`
     n_words: int  # word occurrences
     n_tokens: int  # pieces that the teacher read, special tokens included
-    files: dict[str, str]  # xxh3 of the shard's other files, those of `pools` left out, by path in its folder
+    files: Files  # the shard's other ones, those of `pools` left out
     # further pools by name. Left out of the JSON when empty, and no part of a cache's content: they may be added later,
     # and change no vector of a training.
     pools: dict[str, PoolMarker] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _pools_have_folders_of_their_own(self) -> "Marker":
+        _inside(dict.fromkeys(self.pools, ""))
+        for pool, of_pool in self.pools.items():
+            if "/" in pool or not all(name.startswith(f"{pool}/") for name in of_pool.files):
+                raise ValueError(f"the pool {pool!r} has files that are not its own")
+        return self
 
     @model_serializer(mode="wrap")
     def _without_empty_pools(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -119,10 +119,13 @@ class WordSegmentation:
 
     @classmethod
     def load(cls, path: Path) -> "WordSegmentation":
-        """Read the rules. Raises X2StaticError: there is no such file."""
+        """Read the rules. Raises X2StaticError: there is no such file, or it is no text."""
         if not path.is_file():
             raise X2StaticError(f"{path}: the word segmentation rules are missing")
-        return cls(path.read_text(encoding="utf-8"))
+        try:
+            return cls(path.read_bytes().decode())
+        except UnicodeDecodeError as error:
+            raise X2StaticError(f"{path}: not the word segmentation rules, no UTF-8 ({error})") from error
 
     @property
     def sha256(self) -> str:

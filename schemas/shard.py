@@ -4,21 +4,36 @@ Context vectors are float16, or int8 at half the size: a row is codes from -127 
 largest magnitude over 127. What that does to word similarity is measured in docs/LOG.md.
 """
 
+import os
+import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import zarr
 from pydantic import ValidationError
 
-from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
-from x2static.durable.storage import TEMPORARY, canonical_json, hash_file, read_json, sync, sync_all, temporary_folder
+from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError, first_line
+from x2static.durable.storage import (
+    SEAL,
+    TEMPORARY,
+    hash_file,
+    link_or_copy,
+    read_json,
+    read_sealed,
+    sealed_json,
+    sync,
+    sync_all,
+    temporary_folder,
+)
 from x2static.schemas.encoding import Dtype
 from x2static.schemas.manifest import Marker, PoolMarker
 
@@ -34,6 +49,7 @@ WritePool = Callable[[Path], None]  # writes a pool's arrays into a shard's fold
 # opened; the settings are the whole process's, so one thread opens at a time.
 ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
 _OPENING = threading.Lock()
+SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")  # as zarrs reports one
 
 
 def ranges(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -96,8 +112,19 @@ def stage_shard(
             changed |= {"n_paragraphs": words.n_paragraphs, "n_contexts": len(words.paragraphs), "files": files}
             changed |= {"n_words": len(words.word_ids), "n_tokens": words.n_tokens}
         complete = marker.model_copy(update=changed)
-        (folder / MARKER).write_bytes(canonical_json(complete.model_dump()))
+        (folder / MARKER).write_bytes(sealed_json(complete.model_dump()))
         sync_all(folder)
+    return complete
+
+
+def keep_pools(shards: Path, index: int, marker: Marker, pools: Mapping[str, PoolMarker]) -> Marker:
+    """Give a staged shard further pools of the one whose place it takes, and return its marker with them."""
+    folder, staged = shards / shard_name(index), staged_folder(shards, index)
+    kept = {name: pool for name, pool in pools.items() if name not in marker.pools}
+    for name in (name for pool in kept.values() for name in pool.files):
+        link_or_copy(folder / name, staged / name)
+    complete = marker.model_copy(update={"pools": marker.pools | kept})
+    (staged / MARKER).write_bytes(sealed_json(complete.model_dump()))
     return complete
 
 
@@ -128,10 +155,11 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Shard:
-    """A committed shard, to read."""
+    """A committed shard, to read. Each of its files is hashed before it is first read; damage is never read as data."""
 
     folder: Path  # where it is
     marker: Marker  # its commit marker
+    checked: set[str] = field(default_factory=set, repr=False, compare=False)  # the files that were found right so far
 
     @classmethod
     def open(cls, folder: Path) -> "Shard":
@@ -140,42 +168,114 @@ class Shard:
         if not path.is_file():
             raise DamagedShard(f"{folder}: its marker {MARKER} is missing; {REMEDY}")
         try:
-            marker = Marker.model_validate(read_json(path))
+            marker = Marker.model_validate(read_sealed(path))
         except ValidationError as error:
-            fields = ", ".join(str(item["loc"][0]) for item in error.errors() if item["loc"])
-            if all(item["type"] == "extra_forbidden" for item in error.errors()):
+            fields = ", ".join(
+                item["msg"] if item["type"] == "value_error" else str(item["loc"][0]) for item in error.errors()
+            )
+            # A version that knows more fields seals them: without a seal it is the seal's own name that has changed.
+            if SEAL in read_json(path) and all(item["type"] == "extra_forbidden" for item in error.errors()):
                 raise X2StaticError(f"{path}: written by a newer x2static ({fields}); update this one") from error
             raise DamagedShard(f"{path}: not a valid marker ({fields}); {REMEDY}") from error
         except X2StaticError as error:
             raise DamagedShard(f"{error}; {REMEDY}") from error
+        shard = cls(folder, marker)
         for name in marker.files:
-            if not (folder / name).is_file():  # zarr would read a missing chunk as its fill value, without a word
-                raise DamagedShard(f"{folder}: {name} is missing; {REMEDY}")
-        return cls(folder, marker)
+            if problem := shard._absent(name):  # zarr would read a missing chunk as its fill value, without a word
+                raise DamagedShard(f"{folder}: {problem}; {REMEDY}")
+        return shard
 
     def contexts(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.float16]:
-        """Return rows [start, stop) of the context vectors, (stop - start, dim), however they are stored."""
-        rows: npt.NDArray[Any] = open_array(self.folder / CONTEXTS)[start:stop]
-        if rows.dtype != np.int8:
+        """Return rows [start, stop) of the context vectors, (stop - start, dim), however they are stored.
+
+        Raises DamagedShard: they are not as they were written, or not what the marker says.
+        """
+        stored = self.array(CONTEXTS)
+        rows = self._rows(CONTEXTS, stored, start, stop)
+        if stored.dtype == np.float16:
             return rows
-        scales = open_array(self.folder / "scales")[start:stop]
+        if stored.dtype != np.int8:
+            raise DamagedShard(f"{self.folder}: {CONTEXTS} are {stored.dtype}, not float16 or int8; {REMEDY}")
+        scales = self._rows("scales", self.array("scales"), start, stop)
         contexts = np.empty(rows.shape, np.float16)
         for first in range(0, len(rows), CHUNK_ROWS):  # or float32 would take twice the memory of what is returned
             chunk = slice(first, first + CHUNK_ROWS)
             contexts[chunk] = dequantise(rows[chunk], scales[chunk])
         return contexts
 
+    def _rows(self, name: str, array: Any, start: int, stop: int | None) -> npt.NDArray[Any]:
+        n_rows = self.marker.n_contexts
+        if array.shape[:1] != (n_rows,) or array.ndim != (2 if name == CONTEXTS else 1):
+            raise DamagedShard(f"{self.folder}: {name} have shape {array.shape} for {n_rows} contexts; {REMEDY}")
+        with zarrs_errors(self.folder / name):
+            return np.asarray(array[start:stop])
+
+    def array(self, name: str) -> Any:
+        """Open an array of the shard, "contexts" or "word_sums/sums". Raises DamagedShard: not as it was written."""
+        files = [file for file in self.marker.all_files() if file.startswith(f"{name}/")]
+        self.check(f"{name}/zarr.json", *files)
+        array = open_array(self.folder / name)
+        if array.nchunks != len(files) - 1:  # what is not listed is not hashed
+            raise DamagedShard(f"{self.folder}: {name} has {array.nchunks} chunks, listed otherwise; {REMEDY}")
+        return array
+
     def words(self) -> pa.Table:
-        """Return, per context, `paragraph` int32 and `word_ids` list<int32>, as a single chunk."""
-        return read_table(self.folder / "words.arrow")
+        """Return, per context, `paragraph` int32 and `word_ids` list<int32>, as a single chunk.
+
+        Raises DamagedShard: the file is not as it was written, or not what the marker says.
+        """
+        known = "words.arrow" in self.checked
+        table = self.table("words.arrow", WORDS_SCHEMA)
+        if not known and (problem := self._misfit(table)):
+            self.checked.remove("words.arrow")
+            raise DamagedShard(f"{self.folder}: {problem}; {REMEDY}")
+        return table
+
+    def _misfit(self, words: pa.Table) -> str | None:
+        """Return in what words, lexicon and marker do not fit each other, if they do not."""
+        counts = self.lexicon()["count"].to_numpy()
+        ids = np.concatenate([lists.flatten().to_numpy() for lists in words["word_ids"].chunks] or [[]]).astype(
+            np.int64
+        )
+        if len(words) != self.marker.n_contexts:
+            return f"words.arrow has {len(words)} rows for {self.marker.n_contexts} contexts"
+        if len(ids) and not 0 <= ids.min() <= ids.max() < len(counts):
+            return f"words.arrow names word {ids.max()} of a lexicon of {len(counts)}"
+        if not np.array_equal(np.bincount(ids, minlength=len(counts)), counts):
+            return "lexicon.arrow counts other words than words.arrow holds"
+        return None
 
     def lexicon(self) -> pa.Table:
-        """Return `word` string and `count` int64 of the shard's distinct words."""
-        return read_table(self.folder / "lexicon.arrow")
+        """Return `word` string and `count` int64 of the shard's distinct words. Raises DamagedShard, as `words`."""
+        table = self.table("lexicon.arrow", LEXICON_SCHEMA)
+        if (n_words := pc.sum(table["count"]).as_py() or 0) != self.marker.n_words:
+            what = f"lexicon.arrow counts {n_words} words, its marker says {self.marker.n_words}"
+            raise DamagedShard(f"{self.folder}: {what}; {REMEDY}")
+        return table
+
+    def table(self, name: str, schema: pa.Schema) -> pa.Table:
+        """Return what an Arrow file of the shard holds, as a single chunk. Raises DamagedShard."""
+        self.check(name)
+        return read_table(self.folder / name, schema)
+
+    def check(self, *names: str) -> None:
+        """Hash files that have not been hashed yet. Raises DamagedShard: one is missing, or not as it was written."""
+        for name in names:
+            if name not in self.checked:
+                if problem := self._damage_of(name):
+                    raise DamagedShard(f"{self.folder}: {problem}; {REMEDY}")
+                self.checked.add(name)
 
     def damage(self) -> list[str]:
-        """Hash the shard's own files; return a line for each that is missing or has changed."""
-        return self._damage(self.marker.files)
+        """Hash the shard's own files; return a line for each that is missing or has changed, or does not fit."""
+        if lines := self._damage(self.marker.files):
+            return lines
+        try:
+            misfit = self._misfit(self.words())
+            self.contexts(0, 0)
+        except DamagedShard as error:
+            misfit = str(error).removeprefix(f"{self.folder}: ").removesuffix(f"; {REMEDY}")
+        return [misfit] if misfit else []
 
     def pool_damage(self) -> dict[str, list[str]]:
         """Hash the files of further pools; return the lines of each pool that is not as it was written, by its name."""
@@ -184,36 +284,67 @@ class Shard:
     def pool(self, name: str) -> PoolMarker | None:
         """Return what the marker says of a further pool; None where it has none, or its files were removed."""
         pool = self.marker.pools.get(name)
-        return pool if pool and all((self.folder / file).is_file() for file in pool.files) else None
+        return pool if pool and not any(self._absent(file) for file in pool.files) else None
 
-    def _damage(self, files: Mapping[str, str]) -> list[str]:
-        lines = []
-        for name, expected in sorted(files.items()):
-            if not (self.folder / name).is_file():
-                lines.append(f"{name} is missing")
-            elif hash_file(self.folder / name) != expected:
-                lines.append(f"{name} has changed since it was written")
-        return lines
+    def _damage(self, files: Iterable[str]) -> list[str]:
+        problems = {name: self._damage_of(name) for name in sorted(files)}
+        self.checked.update(name for name, problem in problems.items() if not problem)
+        return [problem for problem in problems.values() if problem]
+
+    def _damage_of(self, name: str) -> str | None:
+        """Return what ails a file of the shard, if anything does."""
+        if (expected := self.marker.all_files().get(name)) is None:
+            return f"{name} is not among the files of its marker"
+        changed = f"{name} has changed since it was written"
+        return self._absent(name) or (None if hash_file(self.folder / name) == expected else changed)
+
+    def _absent(self, name: str) -> str | None:
+        """Return why a file of the shard is not there, if it is not."""
+        path = self.folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        inside = os.path.realpath(path).startswith(os.path.realpath(self.folder) + os.sep)
+        return None if inside else f"{name} is a link that leads out of the shard's folder"
 
     def strangers(self) -> list[str]:
         """Return a line for each file in the folder that the marker does not list."""
-        paths = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
-        return [f"{name} does not belong to it" for name in sorted({*paths} - {*self.marker.all_files(), MARKER})]
+        paths = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if not path.is_dir())
+        own = {*self.marker.all_files(), MARKER}
+        return [f"{name} does not belong to it" for name in sorted({*paths} - own) if TEMPORARY not in name]
 
 
-def read_table(path: Path) -> pa.Table:
-    """Return what an Arrow file holds, as a single chunk. Raises DamagedShard: it is none."""
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Return what an Arrow file holds, as a single chunk. Raises DamagedShard: it is none, or of another form."""
     try:
         with pa.memory_map(str(path)) as source:
-            return pa.ipc.open_file(source).read_all().combine_chunks()
-    except pa.ArrowInvalid as error:
-        raise DamagedShard(f"{path}: not a valid Arrow file ({error}); {REMEDY}") from error
+            table = pa.ipc.open_file(source).read_all()
+        table.validate(full=True)  # or an offset that leads out of the file would end the process
+    except pa.ArrowException as error:
+        raise DamagedShard(f"{path}: not a valid Arrow file ({first_line(error)}); {REMEDY}") from error
+    if not table.schema.equals(schema):
+        raise DamagedShard(f"{path}: other columns than {', '.join(schema.names)}; {REMEDY}")
+    return table.combine_chunks()
 
 
 def open_array(path: Path) -> Any:
-    """Open a zarr array to read."""
-    with _OPENING, zarr.config.set(ZARRS):
-        return zarr.open_array(path, mode="r")
+    """Open a zarr array to read. Raises DamagedShard: there is none."""
+    try:
+        with _OPENING, zarr.config.set(ZARRS):
+            return zarr.open_array(path, mode="r", zarr_format=3)
+    except (ValueError, TypeError, KeyError, RuntimeError, zarr.errors.BaseZarrError) as error:
+        raise DamagedShard(f"{path}: not a valid zarr array ({first_line(error)}); {REMEDY}") from error
+
+
+@contextmanager
+def zarrs_errors(path: Path) -> Iterator[None]:
+    """Raise what zarrs reports as RuntimeError as what it is: an error of the system, or an array that is damaged."""
+    try:
+        yield
+    except RuntimeError as error:
+        if match := SYSTEM_ERROR.search(str(error)):
+            number = int(match[1])
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise DamagedShard(f"{path}: {first_line(error)}; {REMEDY}") from error
 
 
 def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...]) -> Any:
@@ -237,10 +368,11 @@ def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtyp
     scales = create_array(folder, "scales", (n_rows,), "float32", (chunk,)) if dtype == "int8" else None
     for start in range(0, n_rows, CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
-        if scales is None:
-            stored[rows] = contexts[rows].astype(np.float16)
-        else:
-            stored[rows], scales[rows] = quantise(contexts[rows])
+        with zarrs_errors(folder / CONTEXTS):
+            if scales is None:
+                stored[rows] = contexts[rows].astype(np.float16)
+            else:
+                stored[rows], scales[rows] = quantise(contexts[rows])
 
 
 def quantise(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

@@ -1,20 +1,28 @@
 """The folder of a cache: whether it may be used for what is asked, how it begins, and what of it counts."""
 
+import logging
+import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
+from x2static.durable.storage import sealed_json, write_atomically
 from x2static.machine.packages import package_version
 from x2static.schemas.cache import Cache, begin_cache, may_become_cache
 from x2static.schemas.encoding import LAST, ContextOptions, Encoding, differences
-from x2static.schemas.manifest import Manifest, Plan
+from x2static.schemas.manifest import Manifest, Marker, Plan, PoolMarker
+from x2static.schemas.shard import MARKER, Shard, shard_name
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
-from x2static.stage1_encode.plan.planning import log_skipped
+from x2static.stage1_encode.plan.planning import Part, log_skipped
+from x2static.stage1_encode.pools.registry import POOLS
 from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
+
+logger = logging.getLogger(__name__)
 
 
 def check_folder(folder: Path, append: bool) -> None:
@@ -89,3 +97,51 @@ def create(teacher: ChosenTeacher, behaviour: Mapping[str, Any], plans: dict[int
     )
     log_skipped(plans)
     return begin_cache(config.cache, manifest, choose_words(config.compat, config.language), plans)
+
+
+@dataclass
+class Inspection:
+    """What hashing the shards of a cache has brought to light."""
+
+    markers: dict[int, Marker] = field(default_factory=dict)  # of the sound shards, by number
+    damaged: dict[int, str] = field(default_factory=dict)  # what ails each of the others
+    kept: dict[int, dict[str, PoolMarker]] = field(default_factory=dict)  # the sound further pools of those
+    dropped: list[str] = field(default_factory=list)  # a line for each further pool of a sound shard that was damaged
+    strangers: list[str] = field(default_factory=list)  # a line for each file in a shard that is not its own
+
+
+def inspect(cache: Cache, part: Part) -> Inspection:
+    """Hash the shards of a part, and drop damaged further pools: what was asked of them is not recorded.
+
+    Shards of other parts are taken as their markers are. Raises X2StaticError: a shard is of another encoding, of a
+    newer version of x2static, or of another unit than a plan of 0.1.0 says; a plan is missing or damaged.
+    """
+    found, units = Inspection(), cache.units()
+    for index in cache.indices():
+        name = f"shard {shard_name(index)}"
+        try:
+            shard = cache.shard(index, units)
+            problems = cache.damage(shard) if part.takes(index) else []
+            if problems:
+                sound = shard.marker.pools.keys() - shard.pool_damage().keys()
+                found.kept[index] = {pool: shard.marker.pools[pool] for pool in sound}
+        except DamagedShard as error:
+            problems = [str(error).removesuffix(f"; {REMEDY}")]
+        if problems:
+            found.damaged[index] = f"{name}: {', '.join(problems)}"
+            if index >= len(units):  # none will be encoded in its place
+                shutil.rmtree(cache.shards_folder / shard_name(index))
+            elif part.takes(index):
+                logger.warning("%s is encoded again: %s", name, ", ".join(problems))
+            continue
+        for pool, lines in shard.pool_damage().items() if part.takes(index) else ():
+            pools = {other: kept for other, kept in shard.marker.pools.items() if other != pool}
+            shard = Shard(shard.folder, shard.marker.model_copy(update={"pools": pools}))
+            write_atomically(shard.folder / MARKER, sealed_json(shard.marker.model_dump()))
+            shutil.rmtree(shard.folder / pool, ignore_errors=True)
+            again = f"`x2static encode --{POOLS[pool].option}`" if pool in POOLS else "with what it was made with"
+            found.dropped.append(f"{name}: {pool}, since {', '.join(lines)}")
+            logger.warning("%s is dropped; encode it again (%s, as before)", found.dropped[-1], again)
+        found.markers[index] = shard.marker
+        found.strangers += [f"{name}: {line}" for line in shard.strangers()]
+    return found

@@ -8,20 +8,19 @@ absent; what a dead worker staged is thrown away, and its unit is another's, or 
 """
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import commit_folder, folder_bytes, only_writer, remove_leftovers
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import MANIFEST, Cache, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.manifest import Marker, Plan
-from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, shard_name, staged_folder
-from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create
+from x2static.schemas.manifest import Marker, Plan, PoolMarker
+from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, keep_pools, shard_name, staged_folder
+from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, inspect
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs, write_plans
@@ -54,6 +53,8 @@ def encode(
         loaded: Encoder | None = None
         if (config.cache / MANIFEST).is_file():
             cache = Cache.open(config.cache)
+            cache.remove_leftovers()
+            cache.mend_groups()
             check_encoding(cache, teacher)
             cache.segmentation()
         else:
@@ -62,16 +63,13 @@ def encode(
             cache = create(teacher, loaded.behaviour, planned)
             if config.encoders > 1:
                 loaded = None  # each of them loads the teacher; here it would take memory
-        plans, (markers, damaged) = cache.plans(), cache.committed()
+        plans, there = cache.plans(), inspect(cache, part)
+        markers = there.markers
         added = plan_rest(config, match(config, corpora, cache.path, plans), cache.path, plans, markers)
-        for index, reason in damaged.items():  # without a valid marker there is no shard
-            logger.warning("shard %s is encoded again: %s", shard_name(index), reason)
-            shutil.rmtree(cache.shards_folder / shard_name(index))
-        remove_leftovers(cache.shards_folder)
         write_plans(cache, added)
         plans += added.values()
         resumed = set(filter(part.takes, markers))
-        work = Work(cache, plans, markers, pools, part)
+        work = Work(cache, plans, markers, pools, part, there.kept)
         whose = f"{cache.path}: part {part}" if config.part else str(cache.path)
         if not (jobs := work.jobs()):
             logger.info("%s: finished already, %d shards", whose, len(resumed))
@@ -119,6 +117,7 @@ class Work:
     markers: dict[int, Marker]  # of its valid shards, by number; those that are committed are added
     pools: Sequence[Pool]  # what every shard is to have besides the contexts
     part: Part  # the units that are asked for
+    kept: dict[int, dict[str, PoolMarker]] = field(default_factory=dict)  # whole pools of damaged shards, by number
     n_read: int = 0  # pieces that the teacher has read, without padding
     n_padded: int = 0  # the same, with padding
 
@@ -170,7 +169,9 @@ class Work:
                     if job.marker is not None:
                         commit_pools(shards, job.shard, job.pools)
                     else:
-                        # A damaged shard of this number, which `repair` leaves until there is a better one, goes now.
+                        if pools := self.kept.get(job.shard):
+                            staged = replace(staged, marker=keep_pools(shards, job.shard, staged.marker, pools))
+                        # A damaged shard of this number, which stays until there is a better one, goes now.
                         commit_folder(staged_folder(shards, job.shard), shards / shard_name(job.shard), replace=True)
                     self.markers[job.shard] = staged.marker
                     self.n_read, self.n_padded = self.n_read + staged.n_read, self.n_padded + staged.n_padded

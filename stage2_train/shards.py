@@ -18,10 +18,10 @@ def choose_shards(cache: Cache, partial: bool = False, recorded: str | None = No
     `partial`: the cache may be incomplete, or still be written; then damaged shards are left out. `recorded`: exactly
     those that a partial run began with, as `list_numbers` writes them. Raises X2StaticError: one is missing, or all.
     """
-    shards: dict[int, Shard] = {}
+    shards, units = dict[int, Shard](), cache.units()
     for index in cache.indices() if recorded is None else parse_numbers(recorded):
         try:
-            shards[index] = cache.shard(index)
+            shards[index] = cache.shard(index, units)
         except DamagedShard as error:
             if not partial:
                 raise

@@ -250,9 +250,6 @@ class Stream:
         offsets = lists.offsets.to_numpy().astype(np.int64)
         ids = lists.values.to_numpy()[offsets[0] : offsets[-1]]
         rows = self.vocabulary.id_map(block.shard.lexicon())
-        if len(ids) and not 0 <= ids.min() <= ids.max() < len(rows):
-            what = f"words.arrow names word {ids.max()} of a lexicon of {len(rows)}"
-            raise X2StaticError(f"{block.shard.folder}: {what}; {REMEDY}")
         words = rows[ids]
         known = words >= 0
         before = np.append(0, np.cumsum(known))  # known words before each word of the block
@@ -272,10 +269,7 @@ def group_starts(block: Block, context: Context) -> Ints:
     """Return where the groups of a block begin, counted from its start, and its end; (n_groups + 1,) int64."""
     if context == "sentence":
         return np.arange(len(block) + 1)
-    shard, paragraphs = block.shard, block.shard.words()["paragraph"].to_numpy()
-    if len(paragraphs) != shard.marker.n_contexts:
-        what = f"words.arrow has {len(paragraphs)} rows for {shard.marker.n_contexts} contexts"
-        raise X2StaticError(f"{shard.folder}: {what}; {REMEDY}")
+    paragraphs = block.shard.words()["paragraph"].to_numpy()
     changes = np.flatnonzero(np.diff(paragraphs[block.start : block.stop])) + 1
     return np.concatenate([[0], changes, [len(block)]])
 

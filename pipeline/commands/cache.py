@@ -16,6 +16,7 @@ from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
 
 SHOWN_RANGES = 8  # of missing shards; --json has them all
+OUT = click.option("--out", type=FOLDER, help="Folder of the new cache.")
 COPY = click.option("--copy", is_flag=True, help="Copy the files, also where they could be linked.")
 
 
@@ -108,19 +109,25 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
     done = f"{figures['shards_encoded']:,} encoded in {duration(figures['seconds'])}"
     line = f"{folder}: {figures['shards']:,} shards, {len(figures['damaged']):,} of them were damaged, {done}"
     finish(context, figures, line)
+    again = "the same `x2static encode` as before, --ase included, makes it again"
+    remains = [f"{lost}; {again}" for lost in figures["pools_dropped"]]
+    if remains := [*remains, *(f"{stranger}; move it away" for stranger in figures["strangers"])]:
+        raise X2StaticError(f"{folder}: {len(remains)} things are not mended; {remains[0]}")
 
 
 @cache.command()
-@click.argument("out", type=FOLDER)
-@click.argument("inputs", type=FOLDER, nargs=-1, required=True)
+@click.argument("inputs", metavar="IN...", type=FOLDER, nargs=-1)
+@OUT
 @COPY
 @common
-def merge(context: click.Context, out: Path, inputs: tuple[Path, ...], copy: bool) -> None:
-    """Join caches of equal encoding into the new cache OUT.
+def merge(context: click.Context, inputs: tuple[Path, ...], out: Path | None, copy: bool) -> None:
+    """Join caches of equal encoding into a new one.
 
     Parts of one cache (equal plans, made with --part) become the whole; caches of other corpora are appended in the
     order given. Run the same command again to go on where it stopped.
     """
+    if out is None or not inputs:
+        raise click.UsageError("name the caches, and the new one by --out: x2static cache merge IN... --out OUT")
     from x2static.pipeline.caches import merge as run
 
     with ProgressLine("merge") as report:
@@ -128,24 +135,28 @@ def merge(context: click.Context, out: Path, inputs: tuple[Path, ...], copy: boo
 
 
 @cache.command()
-@click.argument("source", metavar="IN", type=FOLDER)
-@click.argument("out", type=FOLDER)
+@click.argument("inputs", metavar="IN", type=FOLDER, nargs=-1)
+@OUT
 @click.option("--every", type=click.IntRange(min=1), help="Take every n-th unit, beginning with the first.")
 @click.option("--first", type=click.IntRange(min=1), help="Take the first n units.")
 @COPY
 @common
-def sample(context: click.Context, source: Path, out: Path, every: int | None, first: int | None, copy: bool) -> None:
-    """Make the smaller cache OUT of some units of the cache IN, to try settings on.
+def sample(
+    context: click.Context, inputs: tuple[Path, ...], out: Path | None, every: int | None, first: int | None, copy: bool
+) -> None:
+    """Make a smaller cache of some units of another, to try settings on.
 
     Run the same command again to go on where it stopped.
     """
+    if out is None or len(inputs) != 1:
+        raise click.UsageError("name one cache, and the new one by --out: x2static cache sample IN --out OUT")
     if (every is None) == (first is None):
         raise click.UsageError("give one of --every and --first")
     from x2static.pipeline.caches import sample as run
 
     units = UnitSample(kind="first", n=first) if first is not None else UnitSample(kind="every", n=every or 1)
     with ProgressLine("sample") as report:
-        _finish_derived(context, out, run(source, out, units, copy, report))
+        _finish_derived(context, out, run(inputs[0], out, units, copy, report))
 
 
 def _finish_derived(context: click.Context, out: Path, figures: dict[str, Any]) -> None:

@@ -13,12 +13,8 @@ import xxhash
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.encoding import PlanOptions, ReadingOptions
-from x2static.schemas.manifest import Plan, Unit
+from x2static.schemas.manifest import FILE, Plan, Unit
 from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextRules
-
-# A place in a corpus is its place in a file plus so much for each file before it: file and byte follow from it at once,
-# though the length of compressed text is known only to those who have read it.
-FILE = 1 << 40
 
 Paragraphs = Generator[Paragraph, None, None]
 

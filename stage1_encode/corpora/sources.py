@@ -19,8 +19,9 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file, open_atomically, remove_leftovers
 from x2static.schemas.cache import MANIFEST, SPOOL, SPOOLED
 from x2static.schemas.encoding import ReadingOptions, TextFormat
+from x2static.schemas.manifest import FILE
 from x2static.stage1_encode.corpora.compression import BLOCK, OPENERS
-from x2static.stage1_encode.corpora.corpus import FILE, Corpus, Paragraphs, file_states
+from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs, file_states
 from x2static.stage1_encode.corpora.formats import READERS, WITH_COLUMNS
 from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextSource
 from x2static.stage1_encode.corpora.recognition import format_of, of_wikiextractor

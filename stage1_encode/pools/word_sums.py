@@ -23,7 +23,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.shard import LEXICON_SCHEMA, Shard, create_array, open_array, read_table, write_table
+from x2static.schemas.shard import LEXICON_SCHEMA, Shard, create_array, write_table, zarrs_errors
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.spans import occurrences
 from x2static.stage1_encode.text.segmentation import choose_words
@@ -136,8 +136,9 @@ class UnitWordSums(UnitPool):
         write_table(folder / NAME / "words.arrow", pa.table([words, self.counts.numpy()[rows]], schema=LEXICON_SCHEMA))
         chunks = (1, min(CHUNK_WORDS, max(len(rows), 1)), sums.shape[2])
         stored = create_array(folder / NAME, "sums", sums.shape, "float64", chunks)
-        for layer, values in enumerate(sums):
-            stored[layer] = values
+        with zarrs_errors(folder / NAME / "sums"):
+            for layer, values in enumerate(sums):
+                stored[layer] = values
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class StoredSums:
             if damage := shard.pool_damage().get(NAME):
                 remedy = f"run `x2static cache repair {cache.path}`, which drops it, and `x2static encode --ase` again"
                 raise X2StaticError(f"{shard.folder}: {', '.join(damage)}; {remedy}")
-            summed = read_table(shard.folder / NAME / "words.arrow")["word"].to_pylist()
+            summed = _summed(shard)["word"].to_pylist()
             if lacking := wanted.intersection(shard.lexicon()["word"].to_pylist()).difference(summed):
                 logger.info("%s: %d words have no sums there; they are added up beside it", shard.folder, len(lacking))
                 return None
@@ -171,7 +172,7 @@ class StoredSums:
 
     def n_layers(self) -> int:
         """Return how many layers there are, the embeddings included."""
-        return int(open_array(self.shards[0].folder / NAME / "sums").shape[0])
+        return int(self.shards[0].array(f"{NAME}/sums").shape[0])
 
     def means(self, layer: int) -> tuple[npt.NDArray[np.float32], Ids]:
         """Return the mean contextual vector of each word at a layer, (n_words, dim), and its occurrences.
@@ -179,12 +180,17 @@ class StoredSums:
         A word without an occurrence has zeros; layer 0 is the embeddings.
         """
         number = {word: row for row, word in enumerate(self.words)}
-        dim = open_array(self.shards[0].folder / NAME / "sums").shape[2]
+        dim = self.shards[0].array(f"{NAME}/sums").shape[2]
         sums, counts = np.zeros((len(self.words), dim)), np.zeros(len(self.words), np.int64)
         for shard in self.shards:
-            listed = read_table(shard.folder / NAME / "words.arrow")
+            listed = _summed(shard)
             places = np.array([number.get(word, -1) for word in listed["word"].to_pylist()], np.int64)
             here = np.flatnonzero(places >= 0)
-            sums[places[here]] += np.asarray(open_array(shard.folder / NAME / "sums")[layer])[here]
+            sums[places[here]] += np.asarray(shard.array(f"{NAME}/sums")[layer])[here]
             counts[places[here]] += listed["count"].to_numpy()[here]
         return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32), counts
+
+
+def _summed(shard: Shard) -> pa.Table:
+    """Return the words of a shard that have sums there, in the order of their rows, and their occurrences."""
+    return shard.table(f"{NAME}/words.arrow", LEXICON_SCHEMA)

@@ -26,9 +26,9 @@ from x2static.schemas.manifest import Plan, UnitSample
 every, first = partial(UnitSample, kind="every"), partial(UnitSample, kind="first")
 
 
-def plan_of(name: str, units: int) -> Plan:
-    """Return the plan of a corpus of its own."""
-    return plan(units).model_copy(update={"corpus": name, "identity": {"kind": "text", "xxh3": name}})
+def plan_of(name: str, units: int, first: int = 0) -> Plan:
+    """Return the plan of a corpus of its own, whose shards are numbered from `first` on."""
+    return plan(units, first).model_copy(update={"corpus": name, "identity": {"kind": "text", "xxh3": name}})
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def data_of(cache: Path) -> dict[str, bytes]:
 
 def two_corpora(tmp_path: Path) -> list[Path]:
     """Return caches of two corpora; the first has two plans, of which its markers know."""
-    one = make_cache(tmp_path / "one", shards=2, plans=[plan_of("a.txt", 2), plan_of("b.txt", 1)])
+    one = make_cache(tmp_path / "one", shards=2, plans=[plan_of("a.txt", 2), plan_of("b.txt", 1, 2)])
     write_shard(one / "shards", 2, content(6, seed=2), marker(2, plan=1, last=True))
     return [one, make_cache(tmp_path / "two", shards=3, plans=[plan_of("c.txt", 3)])]
 
@@ -130,7 +130,7 @@ def test_parts_that_were_made_in_other_folders_find_each_other_among_other_corpo
 def test_unfinished_parts_make_an_unfinished_cache_that_the_same_merge_completes(whole, parts, tmp_path, capsys):
     late = parts[2] / "shards" / "000005"
     late.rename(tmp_path / "late")
-    done = run_here(capsys, ["cache", "merge", tmp_path / "out", *parts])
+    done = run_here(capsys, ["cache", "merge", *parts, "--out", tmp_path / "out"])
     assert "not complete: `x2static cache info" in done.out
     assert Cache.open(tmp_path / "out").missing() == [5]
     (tmp_path / "late").rename(late)
@@ -183,7 +183,7 @@ def test_a_folder_of_other_things_or_of_another_cache_is_refused_and_not_touched
     refused(r"holds other things \(thesis\.tex\); name a new or empty", tmp_path / "mine", parts)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
     refused("this is a file", tmp_path / "mine" / "thesis.tex", parts)
-    refused("is one of the caches to merge", parts[0] / ".." / parts[0].name, parts)
+    refused("--out .*: is .*, which is only read; name a new folder", parts[0] / ".." / parts[0].name, parts)
     refused("the same cache is given twice", whole, [parts[0], parts[0]])
     other = make_cache(tmp_path / "other", shards=1, plans=[plan_of("c.txt", 1)])
     before = files_of(other)
@@ -213,7 +213,7 @@ PHASES = {
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_killed_merge_is_no_complete_cache_and_goes_on(phase, corpora, parts, tmp_path):
     out, inputs = tmp_path / "out", parts if corpora == 1 else two_corpora(tmp_path)
-    status, said = shared_forks().run("cache", "merge", str(out), *map(str, inputs), kill=PHASES[phase])
+    status, said = shared_forks().run("cache", "merge", *map(str, inputs), "--out", str(out), kill=PHASES[phase])
     assert status == -9, said
     if (out / "manifest.json").is_file():
         assert Cache.open(out).missing()
@@ -228,8 +228,8 @@ def test_caches_are_merged_sampled_and_trained_on_where_the_libraries_of_stage_o
         "import sys\n"
         "for name in ('transformers', 'datasets', 'tokenizers', 'sentencex'): sys.modules[name] = None\n"
         "from x2static.pipeline.cli import run\n"
-        "others = 'cache sample out s --first 2', 'train --cache out --out run --min-count 1'\n"
-        "sys.exit(run(['cache', 'merge', 'out', *sys.argv[1:]]) or max(run(each.split()) for each in others))"
+        "others = 'cache sample out --out s --first 2', 'train --cache out --out run --min-count 1'\n"
+        "sys.exit(run(['cache', 'merge', '--out', 'out', *sys.argv[1:]]) or max(run(each.split()) for each in others))"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, *map(str, parts)]
@@ -241,7 +241,7 @@ def test_caches_are_merged_sampled_and_trained_on_where_the_libraries_of_stage_o
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     """Seven shards of two corpora, four and three."""
-    path = make_cache(tmp_path / "source", shards=4, plans=[plan_of("a.txt", 4), plan_of("b.txt", 3)])
+    path = make_cache(tmp_path / "source", shards=4, plans=[plan_of("a.txt", 4), plan_of("b.txt", 3, 4)])
     for index in range(4, 7):
         write_shard(path / "shards", index, content(6, seed=index), marker(index, plan=1, last=index == 6))
     return path
@@ -270,7 +270,7 @@ def test_a_sample_holds_its_units_and_is_complete(taken, shards, source, tmp_pat
 
 
 def test_a_sample_and_a_sample_of_it_say_what_they_are(source, tmp_path, capsys):
-    figures = run_here(capsys, ["cache", "sample", source, tmp_path / "out", "--every", "3", "--json"]).json
+    figures = run_here(capsys, ["cache", "sample", source, "--out", tmp_path / "out", "--every", "3", "--json"]).json
     assert (figures["command"], figures["shards"], figures["shards_linked"]) == ("cache sample", 3, 3)
     info = run_here(capsys, ["cache", "info", tmp_path / "out", "--json"])
     assert "sample      one unit in 3 of a larger cache\n" in info.out
@@ -298,13 +298,39 @@ def test_another_sample_is_not_mixed_in_and_no_more_units_are_taken_than_there_a
         sample(source, tmp_path / "out", first(n=4))
     with pytest.raises(X2StaticError, match=r"it has 7 units; --first 8 asks for more"):
         sample(source, tmp_path / "other", first(n=8))
-    with pytest.raises(X2StaticError, match="is the cache itself"):
+    with pytest.raises(X2StaticError, match="which is only read; name a new folder"):
         sample(source, source, first(n=4))
     assert files_of(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize("options", [[], ["--every", "2", "--first", "2"], ["--every", "0"], ["--first", "x"]])
 def test_a_sample_is_asked_for_by_one_number(options, source, tmp_path, capsys):
-    assert cli.run(["cache", "sample", str(source), str(tmp_path / "out"), *options]) == 2
+    assert cli.run(["cache", "sample", str(source), "--out", str(tmp_path / "out"), *options]) == 2
     assert "--first" in capsys.readouterr().err or "--every" in options
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [["merge"], ["sample", "--first", "2"]])
+def test_nothing_is_written_into_an_input_and_the_earlier_order_of_arguments_is_wrong_usage(
+    command, whole, tmp_path, capsys
+):
+    before = files_of(tmp_path)
+    for place, where in ((whole, "is"), (whole / "shards" / "new", "lies in"), (tmp_path, "contains")):
+        done = run_here(capsys, ["cache", *command, whole, "--out", place])
+        assert (done.status, f"error: --out {place}: {where} {whole}, which is only read" in done.err) == (1, True)
+    for places in ([whole, tmp_path / "new"], [tmp_path / "new", whole], [whole], []):
+        done = run_here(capsys, ["cache", *command, *places])
+        assert (done.status, f"x2static cache {command[0]} IN" in done.err.splitlines()[-1]) == (2, True)
+        assert "--out OUT" in done.err
+    assert files_of(tmp_path) == before
+
+
+def test_a_finished_result_that_was_damaged_is_mended_or_named(whole, tmp_path):
+    merge(tmp_path / "out", [whole], copy=True)
+    for name in ("shards/000002/words.arrow", "shards/zarr.json"):
+        flip_byte(tmp_path / "out" / name)
+    (tmp_path / "out" / "plans" / ".tmp-0.json-7").touch()
+    assert merge(tmp_path / "out", [whole], copy=True)["shards_resumed"] == 6
+    assert files_of(tmp_path / "out") == files_of(whole)
+    flip_byte(tmp_path / "out" / "word_segmentation.json")
+    refused(r"out/word_segmentation\.json: not the rules", tmp_path / "out", [whole])

@@ -56,7 +56,6 @@ WRONG = {
     f"{TRAIN} --epochs two": "two",
     f"{TRAIN} --schedule steep": "'steep' is not one of 'constant', 'linear', 'cosine'",
     "export x --to excel --out y": "excel",
-    "cache merge out": "INPUTS",
     "cache repair x --device abacus": "--device",
     "distill": "distill",
 }
@@ -66,8 +65,8 @@ export nowhere --to word2vec --out file
 cache info nowhere
 cache verify nowhere
 cache repair nowhere
-cache merge out nowhere
-cache sample nowhere out --first 1
+cache merge nowhere --out out
+cache sample nowhere --out out --first 1
 encode --model demo --corpus nowhere.txt --cache cache
 encode --model ./nowhere --corpus demo --cache cache"""
 

@@ -1,13 +1,12 @@
 """Small caches, made by the writer that stage one uses."""
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from x2static.durable.storage import commit_folder, remove
+from x2static.durable.storage import commit_folder, read_sealed, remove, sealed_json
 from x2static.schemas.cache import begin_cache
 from x2static.schemas.encoding import Dtype, Encoding
 from x2static.schemas.manifest import UNCOUNTED, Manifest, Marker, Plan, Unit
@@ -40,7 +39,7 @@ def change(path: Path, to: bytes | dict[str, object] | float | None) -> None:
     elif isinstance(to, bytes):
         path.write_bytes(to)
     elif isinstance(to, dict):
-        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **to}))
+        path.write_bytes(sealed_json(read_sealed(path) | to))  # as one would who knows of the seal
     else:
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * to)])
 
@@ -69,9 +68,9 @@ def unit(index: int, stop: int | None = None) -> Unit:
     return Unit(source="corpus.txt", start=index * 100, stop=stop or (index + 1) * 100, paragraphs=10)
 
 
-def plan(units: int) -> Plan:
+def plan(units: int, first: int = 0) -> Plan:
     whole = {"identity": {"kind": "text", "xxh3": "0"}, "seen": {"size": 1}, "licence": None, "skipped": 0, "first": 0}
-    return Plan(corpus="corpus.txt", unit=10, limit=None, units=tuple(map(unit, range(units))), **whole)
+    return Plan(corpus="corpus.txt", unit=10, limit=None, units=tuple(map(unit, range(first, first + units))), **whole)
 
 
 def marker(index: int, plan: int = 0, last: bool = False, fingerprint: str | None = None) -> Marker:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.schemas.caches import ShardContent, change, content, flip_byte, marker, write_shard
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import DamagedShard, X2StaticError
 from x2static.schemas import shard as module
-from x2static.schemas.shard import CHUNK_ROWS, Shard, dequantise, hash_files, quantise
+from x2static.schemas.shard import CHUNK_ROWS, WORDS_SCHEMA, Shard, dequantise, hash_files, quantise, read_table
 
 PLAIN_READER = """
 import json, sys
@@ -118,6 +118,7 @@ def test_chunks_are_written_whatever_they_hold(tmp_path, dtype, value):
 @pytest.mark.parametrize("name", ["contexts/c/1/0", "scales/c/1"])
 def test_a_chunk_that_is_lost_while_the_shard_is_open_does_not_read_as_zeros(tmp_path, name):
     shard = write(tmp_path, content(CHUNK_ROWS + 3, dim=3), "int8")
+    shard.contexts()  # its files are hashed
     (shard.folder / name).unlink()
     read = shard.contexts()
     assert np.isfinite(read[:CHUNK_ROWS]).all()
@@ -187,7 +188,11 @@ def test_a_table_that_is_no_arrow_is_refused(tmp_path):
     shard = write(tmp_path)
     (shard.folder / "words.arrow").write_bytes(b"x" * 500)
     with pytest.raises(X2StaticError, match=r"words\.arrow: not a valid Arrow file"):
+        read_table(shard.folder / "words.arrow", WORDS_SCHEMA)
+    with pytest.raises(DamagedShard, match=r"000000: words\.arrow has changed since it was written"):
         shard.words()
+    with pytest.raises(DamagedShard, match=r"lexicon\.arrow: other columns than paragraph, word_ids"):
+        read_table(shard.folder / "lexicon.arrow", WORDS_SCHEMA)
 
 
 HOSTILE = {

@@ -1,6 +1,5 @@
 """Texts and runs of stage one for tests that look at a whole cache."""
 
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.reference import Row
 from tests.teachers import english_sentence
+from x2static.durable.storage import SEAL, canonical_json, read_json, read_sealed, sealed_json
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
@@ -41,8 +41,9 @@ def write_lines(path: Path, lines: list[str]) -> Path:
 
 
 def changed(folder: Path, file: str, **values: object) -> None:
-    """Change keys of a JSON file."""
-    (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | values))
+    """Change keys of a JSON file, and its seal where it has one."""
+    written = sealed_json if SEAL in read_json(folder / file) else canonical_json
+    (folder / file).write_bytes(written(read_sealed(folder / file) | values))
 
 
 def config_of(model: Path, corpus: Path | str | tuple[Path | str, ...], cache: Path, **options: Any) -> EncodeConfig:
