@@ -70,10 +70,14 @@ class Cache:
     def segmentation(self) -> WordSegmentation:
         """Return the rules. Raises X2StaticError: they are missing, or not those that the shards were cut by."""
         file, expected = self.path / SEGMENTATION, self.manifest.encoding.words
-        rules = WordSegmentation.load(file)
+        remedy = "`x2static cache repair` writes them again"
+        try:
+            rules = WordSegmentation.load(file)
+        except X2StaticError as error:
+            raise X2StaticError(f"{error}; {remedy}") from error
         if rules.sha256 != expected:
             why = f"not the rules that this cache was made with (sha256 {rules.sha256}, expected {expected})"
-            raise X2StaticError(f"{file}: {why}; `x2static cache repair` writes them again")
+            raise X2StaticError(f"{file}: {why}; {remedy}")
         return rules
 
     def plans(self) -> list[Plan]:
