@@ -37,7 +37,7 @@ SPOOL, SPOOLED = "spool", "stdin"  # folder of what can be read only once, and i
 # What a first call that was killed before its manifest may leave, by path in the cache's folder.
 UNFINISHED = re.compile(
     rf"{re.escape(LOCK)}|{re.escape(SEGMENTATION)}|plans|plans/\d+\.json|shards|(shards/)?zarr\.(json|\w+\.partial)"
-    rf"|(plans/)?{re.escape(TEMPORARY)}.*|{SPOOL}(/.*)?"
+    rf"|((plans|shards)/)?{re.escape(TEMPORARY)}.*|{SPOOL}(/.*)?"
 )
 
 
@@ -308,7 +308,8 @@ def may_become_cache(folder: Path) -> bool:
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     if foreign := [name for name in names if not UNFINISHED.fullmatch(name)]:
         others = ", ".join(foreign[:3])
-        raise X2StaticError(f"{folder}: the folder holds other things ({others}); name a new or empty one")
+        lost = f"; if it is a cache, its {MANIFEST} is lost: {AGAIN}" if any(folder.glob("shards/0*")) else ""
+        raise X2StaticError(f"{folder}: the folder holds other things ({others}); name a new or empty one{lost}")
     return True
 
 

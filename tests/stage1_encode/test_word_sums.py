@@ -19,7 +19,7 @@ from tests.teachers import NOUNS
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline.cli import run as command_line
 from x2static.schemas.cache import Cache, content_of
-from x2static.schemas.shard import read_table
+from x2static.schemas.shard import LEXICON_SCHEMA, read_table
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage1_encode.plan.origin import Origin
@@ -148,7 +148,7 @@ def test_a_plan_counts_the_sums(teacher: Path, tmp_path: Path) -> None:
     encode(config, pools=[sums])
     n_bytes = sum(path.stat().st_size for path in config.cache.glob("shards/*/word_sums/sums/c/**/*") if path.is_file())
     (table,) = config.cache.glob("shards/*/word_sums/words.arrow")
-    n_words = len(read_table(table))
+    n_words = len(read_table(table, LEXICON_SCHEMA))
     assert n_words < len(sums.words)  # the plan takes every word to occur, some of the list do not
     assert planned["cache_bytes"] - without["cache_bytes"] == pytest.approx(n_bytes * len(sums.words) / n_words)
 
