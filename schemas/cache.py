@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Container, Iterable
-from contextlib import suppress
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, pairwise
@@ -57,7 +57,8 @@ class Cache:
             if any((path / "shards").glob("0*")):
                 made = f"there are shards, though: {AGAIN}"
             raise X2StaticError(f"{path}: no cache here ({MANIFEST} is missing); {made}")
-        manifest = checked_model(file, _read(file), Manifest)
+        with _recoverable():
+            manifest = checked_model(file, read_sealed(file), Manifest)
         if manifest.fingerprint != manifest.encoding.fingerprint:
             raise X2StaticError(f"{file}: its fingerprint does not fit its encoding; the file was changed; {AGAIN}")
         return cls(path, manifest)
@@ -84,10 +85,12 @@ class Cache:
         """Return the plans, in order. Raises X2StaticError: there is none, or one is damaged."""
         plans: list[Plan] = []
         while (file := self._plan_file(len(plans))).is_file():
-            values = _read(file)
+            with _recoverable():
+                values = read_sealed(file)
             if isinstance(values, dict) and "ended" in values:
                 values = self._closed(values, file, len(plans))
-            plan = checked_model(file, values, Plan)
+            with _recoverable():
+                plan = checked_model(file, values, Plan)
             self._check_chain(file, plan)
             plans.append(plan)
         numbers = [int(path.stem) for path in file.parent.glob("*.json") if path.stem.isdecimal()]
@@ -265,10 +268,11 @@ class Cache:
         return removed
 
 
-def _read(file: Path) -> Any:
-    """Return what a sealed file of the cache holds. Raises X2StaticError: it is damaged, with how to get it again."""
+@contextmanager
+def _recoverable() -> Iterator[None]:
+    """Say how to get a damaged manifest or plan again."""
     try:
-        return read_sealed(file)
+        yield
     except X2StaticError as error:
         raise X2StaticError(f"{error}; {AGAIN}") from error
 

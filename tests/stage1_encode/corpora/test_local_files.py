@@ -11,7 +11,7 @@ import pytest
 from tests.stage1_encode.corpora.files import corpus_at, plan_of, read, read_all
 from tests.stage1_encode.runs import assert_same_rows, files_of, run
 from x2static.durable.errors import X2StaticError
-from x2static.stage1_encode.corpora.corpus import FILE
+from x2static.schemas.manifest import FILE
 
 
 @pytest.fixture
