@@ -20,7 +20,7 @@ export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA REFERENCE
 
 X2STATIC := .venv/bin/x2static
 
-.PHONY: help install install-dev demo encode train sweep evaluate $(COMPARISONS) test test-all coverage check format clean
+.PHONY: help install install-dev demo encode train sweep evaluate $(COMPARISONS) test test-all coverage chaos check format clean
 
 help: ## list the targets
 	@echo "make TARGET [NAME=value ...]"
@@ -89,13 +89,17 @@ table4: install ## the same, of it classification
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: install-dev ## run the tests, but for the exhaustive ones
-	$(PYTEST) -m "not exhaustive" $(ARGS)
+	$(PYTEST) -m "not exhaustive and not chaos" $(ARGS)
 
 test-all: install-dev ## run all tests
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m "not chaos" $(ARGS)
+
+# A file of tests/chaos for each of two workers.
+chaos: install-dev ## kill commands, let calls fail and cut the power for two minutes, and look at what is left
+	$(PYTEST) -n 2 -m chaos tests/chaos $(ARGS)
 
 coverage: install-dev ## run all tests and measure which lines and branches they reach
-	$(PYTEST) --cov --cov-report=term $(ARGS)
+	$(PYTEST) -m "not chaos" --cov --cov-report=term $(ARGS)
 
 check: install-dev ## lint, format, types, and which room imports which
 	.venv/bin/ruff check .

@@ -2,8 +2,8 @@
 
 A request is a line of JSON on stdin: `arguments` of x2static, `output` (a file for stdout and stderr), and, if wanted,
 `kill` (see tests.killing), `stdin` (a file; none: empty), `patience` (seconds that the hub is given), `waits` (seconds
-before each further try of a read that failed) and `read_seconds` (that one may take without a byte). The answer is the
-child's status.
+before each further try of a read that failed), `read_seconds` (that one may take without a byte) and `hooks` (functions
+`module:name` with their arguments, called before). The answer is the child's status.
 """
 
 import atexit
@@ -14,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,10 @@ def shared_forks() -> "Forks":
 class Forks:
     """Runs the command line in processes of their own that need not import torch and transformers each."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], modules: Iterable[str] = ()) -> None:
+        """Start the server; it imports further `modules` before it forks."""
         self._output = folder / "output.txt"
-        command = [sys.executable, "-m", "tests.stage1_encode.forks"]
+        command = [sys.executable, "-m", "tests.stage1_encode.forks", *modules]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._server = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, **pipes)
 
@@ -77,6 +80,8 @@ def serve() -> None:
     import x2static.stage1_encode.corpora.hub
     import x2static.stage1_encode.plan.estimate  # noqa: F401
 
+    for module in sys.argv[1:]:
+        import_module(module)
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
@@ -104,6 +109,9 @@ def _child(request: dict[str, Any]) -> None:
         torch.set_num_threads(1)
         if "kill" in request:
             die_at(*request["kill"])
+        for hook, arguments in request.get("hooks", {}).items():
+            module, name = hook.split(":")
+            getattr(import_module(module), name)(*arguments)
         hub.PATIENCE_SECONDS = request.get("patience", hub.PATIENCE_SECONDS)
         hub_rows.RETRY_WAITS = tuple(request.get("waits", hub_rows.RETRY_WAITS))
         hub_rows.READ_SECONDS = request.get("read_seconds", hub_rows.READ_SECONDS)

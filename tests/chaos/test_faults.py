@@ -1,0 +1,56 @@
+"""A call fails: a command comes through with equal bytes, or says in a line which path failed, and goes on later."""
+
+import errno
+import random
+
+import pytest
+
+from tests.chaos.conftest import rounds
+from tests.chaos.scenarios import World
+
+ERRORS = ("ENOSPC", "EIO", "EACCES", "EROFS", "EDQUOT")
+KINDS = "cwstnlmuor"
+
+pytestmark = pytest.mark.chaos
+
+
+def test_a_call_that_fails_is_named_or_does_no_harm_and_the_command_goes_on(world: World) -> None:
+    def play(name: str, dice: random.Random) -> str | None:
+        scenario, whole = world.scenarios[name], world.undisturbed(name)
+        world.start(scenario)
+        kind = dice.choice([kind for kind in KINDS if whole.counts[kind]] or ["o"])
+        way = dice.choice(["fail", "fail", "keep-failing", "short"] if kind == "w" else ["fail", "keep-failing"])
+        error = dice.choice(ERRORS)
+        at = dice.randint(1, max(1, whole.counts[kind]))
+        fault = {"way": way, "kinds": kind, "at": at, "errno": getattr(errno, error)}
+        status, output = world.disturb(scenario, **fault)
+        what = f"{way} {error} at {kind} {at} ({noted(world)})"
+        if status and (complaint := wrong_answer(world, status, output)):
+            return f"{what}: {complaint}: {output}"
+        if status == 0 and (wrong := world.complaints(name)):
+            return f"{what}: exit 0, but {wrong}"
+        status, again = world.disturb(scenario)
+        if status:
+            return f"{what}: does not go on: {again}\nfirst it had said {output}"
+        wrong = world.complaints(name)
+        return f"{what}: run again, {wrong}" if wrong else None
+
+    rounds(world, "faults", 0.5, play)
+
+
+def noted(world: World) -> str:
+    """Return the call that was spoilt."""
+    data = world.notes.read_bytes() if world.notes.exists() else b"not met"
+    return data.decode("utf-8", "replace").replace(str(world.folder), "").strip()
+
+
+def wrong_answer(world: World, status: int, output: str) -> str | None:
+    """Return what is wrong with how a command failed: it is to give one line, with a path in it."""
+    lines = [line for line in output.splitlines() if line.startswith("error:")]
+    if status < 0:
+        return f"signal {-status}"
+    if "Traceback" in output or "unexpected" in output or "panicked" in output:
+        return "no clear end"
+    if len(lines) != 1:
+        return f"{len(lines)} error lines"
+    return None if str(world.folder) in lines[0] else "no path in the line"
