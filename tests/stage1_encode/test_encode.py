@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModel
 
 from tests.stage1_encode.conftest import Readers
-from tests.stage1_encode.runs import as_options, config_of, files_of, no_teacher, paragraphs, run, write_lines
+from tests.stage1_encode.runs import as_options, changed, config_of, files_of, no_teacher, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.processes import ahead
 from x2static.pipeline.caches import merge, sample
@@ -113,8 +113,7 @@ def test_a_damaged_shard_is_encoded_again_alike(damaged, teacher, corpus, cache,
 
 def test_shards_of_another_encoding_or_without_a_manifest_are_refused_and_kept(teacher, corpus, cache):
     run(teacher, corpus, cache, unit=4)
-    marker = cache / "shards" / "000001" / "shard.json"
-    marker.write_text(json.dumps(json.loads(marker.read_bytes()) | {"encoding": "0" * 64}))
+    changed(cache / "shards" / "000001", "shard.json", encoding="0" * 64)
     before = files_of(cache)
     with pytest.raises(X2StaticError, match=r"000001: the shard belongs to another encoding"):
         run(teacher, corpus, cache, unit=4)
