@@ -74,6 +74,18 @@ def read_sealed(path: Path) -> Any:
     return record
 
 
+def unsealed(line: bytes, where: str) -> Any:
+    """Return the record of a line of sealed JSON, without its seal. Raises X2StaticError: it is not what was written."""
+    try:
+        record = json.loads(line)
+        seal = record.pop(SEAL)
+        if seal == xxhash.xxh3_128_hexdigest(canonical_json(record)):
+            return record
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        pass
+    raise X2StaticError(f"{where}: not what was written")
+
+
 def checked_model(path: Path, values: Any, model: type[Model]) -> Model:
     """Return what was read from a JSON file, checked. Raises X2StaticError: this version writes other fields."""
     try:
@@ -273,7 +285,10 @@ def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | 
             why = f"not empty and no {what} ({record} is missing, {foreign[0]} is there)"
             raise X2StaticError(f"{folder}: {why}; give --out a new or empty folder")
         return None
-    settings = read_json(folder / record)
+    try:
+        settings = read_sealed(folder / record)
+    except X2StaticError as error:
+        raise X2StaticError(f"{error}; put the file back, or give --out another folder") from error
     if not isinstance(settings, dict):
         raise X2StaticError(f"{folder / record}: not the settings of a {what}; give --out another folder")
     return settings
@@ -291,7 +306,7 @@ def claim(folder: Path, record: str, what: str, settings: Mapping[str, Any]) -> 
         raise X2StaticError(f"{folder}: holds another {what} ({'; '.join(differing.values())}); {remedy}")
     remove_leftovers(folder)
     if recorded is None:
-        write_atomically(folder / record, canonical_json(settings))
+        write_atomically(folder / record, sealed_json(settings))
 
 
 def differing_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:

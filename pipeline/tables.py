@@ -9,6 +9,7 @@ from x2static.report.table import Column, Table, end_of, figure
 if TYPE_CHECKING:  # `evaluate --help` needs none of it
     from x2static.evaluation.analogy import Accuracy
     from x2static.evaluation.measures import Score
+    from x2static.pipeline.sweeps.trial import TaskScore
 
 FEW = "?"  # marks a score that rests on too few items
 
@@ -24,7 +25,7 @@ def score_table(rows: Sequence[str], columns: Mapping[str, Sequence[str]], *note
     return Table(heads, list(zip(rows, *columns.values(), strict=True)), notes=notes)
 
 
-def marked(score: "Score | Accuracy", signed: bool = False) -> str:
+def marked(score: "Score | Accuracy | TaskScore", signed: bool = False) -> str:
     """Return the figure of a score, with a mark where it rests on too few items."""
     return figure(score.score, signed=signed) + (FEW if score.too_few and score.score is not None else "")
 

@@ -1,7 +1,7 @@
 """Word vectors: what stage two writes, what everything after it reads, and what users import."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +14,21 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json, open_atomically, read_json, write_atomically
+from x2static.durable.storage import (
+    SEAL,
+    hash_file,
+    open_atomically,
+    read_json,
+    read_sealed,
+    sealed_json,
+    write_atomically,
+)
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
+FILES = "files"  # the field of run.json that has the xxh3 of every other file, by name
+VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
+REMEDY = "run the command that made it once more, or put the file back"
 DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}  # as safetensors calls them
 
 
@@ -96,15 +107,29 @@ class WordVectors:
             return np.zeros(self.dim, np.float32)
         return np.asarray(self.matrix.take(rows, axis=0).mean(axis=0, dtype=np.float32))
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return the mean vector of the known words of each text, (len(texts), dim) float32; see `mean` and `split`."""
+    def encode(self, texts: str | Iterable[str]) -> npt.NDArray[np.float32]:
+        """Return the mean vector of the known words of each text, (len(texts), dim) float32; see `mean` and `split`.
+
+        Of one string it is that string's, (dim,), as in sentence-transformers. Raises TypeError: what is given is
+        neither a string nor strings in an order.
+        """
+        if isinstance(texts, str):
+            return self.mean(self.split(texts))
+        if isinstance(texts, bytes | bytearray | Mapping | Set) or not isinstance(texts, Iterable):
+            raise TypeError(f"encode takes a string or a list of strings, not {type(texts).__name__}")
+        texts = list(texts)
+        if wrong := [text for text in texts if not isinstance(text, str)]:
+            raise TypeError(f"encode takes strings, but one of the texts is of type {type(wrong[0]).__name__}")
         vectors = np.zeros((len(texts), self.dim), np.float32)
         for row, text in enumerate(texts):  # gathering the rows of many texts at once is slower
             vectors[row] = self.mean(self.split(text))
         return vectors
 
-    def save(self, folder: str | Path) -> None:
-        """Write the vectors to a folder, `run.json` last: where it is, the rest is whole."""
+    def save(self, folder: str | Path, *others: str) -> None:
+        """Write the vectors to a folder, `run.json` last: where it is, the rest is whole, and it has the hash of each.
+
+        `others` are the names of further files of the run, which are there already.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).unlink(missing_ok=True)  # else a crash would leave it beside files of two runs
@@ -113,9 +138,12 @@ class WordVectors:
         table = pa.table({"word": pa.array(self.words, pa.string()), "count": pa.array(self.counts, pa.int64())})
         with open_atomically(folder / VOCABULARY) as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
+        names = [MATRIX, VOCABULARY, *others]
         if self.segmentation is not None:
             write_atomically(folder / SEGMENTATION, self.segmentation.rules.encode())
-        write_atomically(folder / RUN, canonical_json(self.run))
+            names.append(SEGMENTATION)
+        files = {name: hash_file(folder / name) for name in names}
+        write_atomically(folder / RUN, sealed_json({**self.run, FILES: files}))
 
     @classmethod
     def load(cls, folder: str | Path) -> "WordVectors":
@@ -124,24 +152,57 @@ class WordVectors:
         if not (folder / RUN).is_file():
             hint = "its training has not finished" if folder.is_dir() else "there is no such folder"
             raise X2StaticError(f"{folder}: no word vectors here ({hint}); make them with `x2static train`")
-        vocabulary = read_vocabulary(folder)
+        run, vocabulary = check_run(folder, MATRIX, SEGMENTATION), read_vocabulary(folder)
         try:
             matrix = safetensors.load_file(folder / MATRIX)["vectors"]
         except (OSError, KeyError, SafetensorError) as error:
-            raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
+            raise X2StaticError(f"{folder / MATRIX}: the word vectors are damaged ({error}); {REMEDY}") from error
         rules = folder / SEGMENTATION
         words, counts = vocabulary["word"].to_pylist(), vocabulary["count"].to_numpy()
         segmentation = WordSegmentation.load(rules) if rules.is_file() else None
-        return cls(words, matrix, counts, segmentation, read_json(folder / RUN))
+        try:
+            return cls(words, matrix, counts, segmentation, run)
+        except X2StaticError as error:
+            raise X2StaticError(f"{folder}: {error}") from error
+
+
+def check_run(folder: Path, *names: str) -> dict[str, Any]:
+    """Return what run.json says of vectors, after a look at some of the files beside it, all where none is named.
+
+    Raises X2StaticError: run.json, or one of the files, is not what was written, as far as that is known: 0.1.0 kept no
+    hashes.
+    """
+    file = folder / RUN
+    try:
+        sealed, run = SEAL in (read_json(file) or ()), read_sealed(file)
+    except X2StaticError as error:
+        raise X2StaticError(f"{error}; {REMEDY}") from error
+    if not isinstance(run, dict) or (FILES in run) != sealed:
+        raise X2StaticError(f"{file}: not what x2static writes; it is damaged; {REMEDY}")
+    hashes = run.pop(FILES, {})
+    for name in [name for name in hashes if not names or name in names]:
+        if not (folder / name).is_file():
+            raise X2StaticError(f"{folder / name}: missing; {REMEDY}")
+        if hash_file(folder / name) != hashes[name]:
+            raise X2StaticError(f"{folder / name}: has changed since it was written; it is damaged; {REMEDY}")
+    return run
 
 
 def read_vocabulary(folder: Path) -> pa.Table:
-    """Return the words of vectors in a folder: `word` string, `count` int64. Raises X2StaticError: they are damaged."""
+    """Return the words of vectors in a folder: `word` string, `count` int64. Raises X2StaticError: they are damaged.
+
+    It is read, not mapped, and looked through: bytes that are no text would end the process by a signal.
+    """
+    check_run(folder, VOCABULARY)
     try:
-        with pa.memory_map(str(folder / VOCABULARY)) as source:
-            return pa.ipc.open_file(source).read_all().select(["word", "count"])
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise X2StaticError(f"{folder}: the word vectors are damaged ({error})") from error
+        table = pa.ipc.open_file(pa.py_buffer((folder / VOCABULARY).read_bytes())).read_all()
+        table.validate(full=True)
+        table = table.select(VOCABULARY_SCHEMA.names).cast(VOCABULARY_SCHEMA)
+        if table["word"].null_count or table["count"].null_count:
+            raise pa.ArrowInvalid("words or counts are missing")
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise X2StaticError(f"{folder / VOCABULARY}: the word vectors are damaged ({error}); {REMEDY}") from error
+    return table
 
 
 def write_arrays(

@@ -6,6 +6,8 @@ A checkpoint is all that a run needs to go on as if it had never stopped. Whole 
 import hashlib
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +24,7 @@ from torch import Tensor
 from x2static.durable import storage
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, read_vocabulary, write_arrays
+from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, check_run, read_vocabulary, write_arrays
 from x2static.stage2_train.learner import Learner
 from x2static.stage2_train.objectives.objective import load_objective
 from x2static.stage2_train.sampling import Position
@@ -64,9 +66,12 @@ class TrainingState(BaseModel):
 class Checkpoint(BaseModel):
     """What state.json of a checkpoint says; vectors and moments lie beside it."""
 
+    model_config = ConfigDict(extra="forbid")
+
     state: TrainingState
     settings: dict[str, Any]  # of the run
-    xxh3: str  # of the tensors
+    tensors: str  # xxh3 of their file
+    transform: str | None = None  # xxh3 of the run's transform, "" without one; None: 0.1.0 did not keep it
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -76,13 +81,19 @@ def checkpoints(run: Path) -> list[Path]:
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Return what a checkpoint says. Raises X2StaticError or FileNotFoundError: it is damaged."""
-    return storage.checked_model(folder / STATE, storage.read_json(folder / STATE), Checkpoint)
+    file = folder / STATE
+    values = storage.read_json(file)
+    if isinstance(values, dict) and "tensors" not in values:  # of 0.1.0, where the hash of the tensors had this name
+        values["tensors"] = values.pop(storage.SEAL, None)
+    else:
+        values = storage.read_sealed(file)
+    return storage.checked_model(file, values, Checkpoint)
 
 
 def whole_tensors(folder: Path, checkpoint: Checkpoint) -> Path:
     """Return the file of a checkpoint's vectors and moments. Raises X2StaticError: it is not what was written."""
     file = folder / TENSORS
-    if not file.is_file() or storage.hash_file(file) != checkpoint.xxh3:
+    if not file.is_file() or storage.hash_file(file) != checkpoint.tensors:
         raise X2StaticError(f"{file} is not what was written")
     return file
 
@@ -127,19 +138,47 @@ class RunFolder:
         self._refuse_others()
         storage.remove_leftovers(self.path)
         if not (self.path / SETTINGS).is_file():
-            storage.write_atomically(self.path / SETTINGS, storage.canonical_json(self.settings))
+            storage.write_atomically(self.path / SETTINGS, storage.sealed_json(self.settings))
         transform = None if self.predecessor is None else self.predecessor.folder / TRANSFORM
         if transform is not None and transform.is_file():  # vectors stay in their space
             storage.write_atomically(self.path / TRANSFORM, transform.read_bytes())
 
     def figures(self) -> dict[str, Any] | None:
-        """Return the figures of a finished run, None of another one. Raises X2StaticError: run.json is damaged."""
-        if not all((self.path / name).is_file() for name in (RUN, MATRIX, VOCABULARY)):
+        """Return the figures of a finished run, None of another one, or, with a warning, of one that is damaged."""
+        if not (self.path / RUN).is_file():
             return None
-        run = storage.read_json(self.path / RUN)
-        if not isinstance(run, dict) or not set(FIGURES) <= run.keys():
-            raise X2StaticError(f"{self.path / RUN}: not what a run writes; remove this file and train again")
+        try:
+            run = check_run(self.path)
+            if missing := [name for name in (MATRIX, VOCABULARY) if not (self.path / name).is_file()]:
+                raise X2StaticError(f"{self.path / missing[0]}: missing")
+            if not set(FIGURES) <= run.keys():
+                raise X2StaticError(f"{self.path / RUN}: not what a run writes")
+        except X2StaticError as error:
+            whence = "its last checkpoint" if checkpoints(self.path) else "the cache"
+            logger.warning("%s: made again from %s, for it is damaged (%s)", self.path, whence, error)
+            return None
         return {name: run[name] for name in FIGURES}
+
+    @property
+    def transform(self) -> str:
+        """The xxh3 of the transform's file; "" where there is none."""
+        file = self.path / TRANSFORM
+        return storage.hash_file(file) if file.is_file() else ""
+
+    def has_transform(self) -> bool:
+        """Return whether there is a transform, and it is the one that a checkpoint was trained with, or carried over.
+
+        What was fitted before the first checkpoint is fitted again: nothing says whether its file is whole.
+        """
+        ours = self.transform
+        return ours != "" and (self.predecessor is not None or any(ours == known for known in self._transforms()))
+
+    def _transforms(self) -> Iterator[str]:
+        """Yield the transform of each checkpoint that can be read; that of 0.1.0 is taken to be the one there is."""
+        for folder in checkpoints(self.path):
+            with suppress(X2StaticError, FileNotFoundError):
+                known = read_checkpoint(folder).transform
+                yield self.transform if known is None else known
 
     def save(self, state: TrainingState, learner: Learner) -> Path:
         """Write a checkpoint, then remove all but the last two; return its folder, named by the number of batches."""
@@ -149,21 +188,30 @@ class RunFolder:
         with storage.temporary_folder(folder / f"{storage.TEMPORARY}{final.name}") as temporary:
             with (temporary / TENSORS).open("wb") as file:
                 write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in learner.tensors().items()})
-            checkpoint = Checkpoint(state=state, settings=self.settings, xxh3=storage.hash_file(temporary / TENSORS))
-            (temporary / STATE).write_bytes(storage.canonical_json(checkpoint.model_dump()))
+            hashes = {"tensors": storage.hash_file(temporary / TENSORS), "transform": self.transform}
+            checkpoint = Checkpoint(state=state, settings=self.settings, **hashes)
+            (temporary / STATE).write_bytes(storage.sealed_json(checkpoint.model_dump()))
             storage.commit_folder(temporary, final)
         for old in checkpoints(self.path)[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old)
         return final
 
+    def newest_tensors(self) -> str | None:
+        """Return the xxh3 of the vectors and moments in the newest checkpoint; None where there is no checkpoint."""
+        paths = checkpoints(self.path)
+        return read_checkpoint(paths[-1]).tensors if paths else None
+
     def load(self, learner: Learner) -> TrainingState | None:
         """Read the newest whole checkpoint into a learner, and return its state; remove damaged ones with a warning."""
         storage.remove_leftovers(self.path / CHECKPOINTS)
+        transform = self.transform
         for path in reversed(checkpoints(self.path)):
             try:
                 checkpoint = read_checkpoint(path)
                 if checkpoint.settings != self.settings:
                     raise X2StaticError(f"{path / STATE}: written by a run with other settings")
+                if checkpoint.transform not in (None, transform):
+                    raise X2StaticError(f"{path / STATE}: its vectors are of the space of another {TRANSFORM}")
                 copy_rows(whole_tensors(path, checkpoint), learner, torch.arange(len(learner.vectors)))
             except (X2StaticError, FileNotFoundError) as error:
                 logger.warning("%s: the checkpoint is damaged (%s); falling back to the one before", path, error)
@@ -193,7 +241,10 @@ class Predecessor:
         if not (folder / RUN).is_file():
             hint = "it has not finished; run its command again to its end" if folder.is_dir() else "no such folder"
             raise _error(folder, f"no finished run here ({hint})")
-        run = storage.read_json(folder / RUN)
+        try:
+            run = check_run(folder, TRANSFORM, SETTINGS)
+        except X2StaticError as error:
+            raise _error(folder, f"the run is damaged ({error})") from error
         try:
             epochs, objective, _ = run["epochs"], run["configuration"]["objective"], run["cache"]["encoding"]
         except (KeyError, TypeError) as error:
@@ -212,6 +263,8 @@ class Predecessor:
         epoch = checkpoint.state.position.epoch + 1
         if checkpoint.state.position != Position(epochs):
             raise _error(folder, f"its newest checkpoint is in epoch {epoch}, but it finished with {epochs}")
+        if run.get("checkpoint") not in (None, checkpoint.tensors):
+            raise _error(folder, f"its newest checkpoint is not that of its end ({paths[-1]})")
         return cls(folder, run, words, paths[-1], checkpoint)
 
     @cached_property
@@ -227,7 +280,7 @@ class Predecessor:
         """Hash of all that goes over into another run: vectors, moments and step count, words, transform."""
         files = [self.folder / name for name in (VOCABULARY, TRANSFORM)]
         hashes = [storage.hash_file(file) if file.is_file() else "" for file in files]
-        parts = [self.checkpoint.xxh3, str(self.checkpoint.state.steps), *hashes]
+        parts = [self.checkpoint.tensors, str(self.checkpoint.state.steps), *hashes]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def check(self, out: Path, cache: Cache, transform: str, dim: int | None) -> None:

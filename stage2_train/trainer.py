@@ -19,7 +19,15 @@ from x2static.machine.progress import Progress, Report, StopRequest, silent
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train.checkpoint import RUN_OF_TRAIN, SETTINGS, TRANSFORM, Predecessor, RunFolder, TrainingState
+from x2static.stage2_train.checkpoint import (
+    RUN_OF_TRAIN,
+    SETTINGS,
+    TRANSFORM,
+    Predecessor,
+    RunFolder,
+    TrainingState,
+    checkpoints,
+)
 from x2static.stage2_train.learner import Learner, Targets, compiling, pays
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
 from x2static.stage2_train.sampling import Draws, Position
@@ -113,12 +121,14 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
             "versions": {name: package_version(name) for name in ("x2static", "torch", "numpy")},
             "threads": torch.get_num_threads(),
             "device": device.type,
+            "checkpoint": run.newest_tensors(),
             **continued,
         }
         if config.partial:
             record["cache"]["shards"] = run.settings["shards"]
         words, matrix = vocabulary.words.to_pylist(), training.vectors.cpu().numpy()
-        WordVectors(words, matrix, vocabulary.counts, cache.segmentation(), record).save(run.path)
+        others = [name for name in (SETTINGS, TRANSFORM) if (run.path / name).is_file()]
+        WordVectors(words, matrix, vocabulary.counts, cache.segmentation(), record).save(run.path, *others)
         logger.info("%s: %s vectors of %d dimensions", run.path, f"{len(words):,}", figures["dim"])
     return {**figures, "resumed": training.resumed, "finished_before": False}
 
@@ -194,8 +204,10 @@ class Training:
         config, file = self.config, self.run.path / TRANSFORM
         if config.transform == "none" and config.dim is None:
             return IDENTITY
-        if file.is_file():
+        if self.run.has_transform():
             return Transform.load(file)
+        if checkpoints(self.run.path):
+            logger.warning("%s: damaged or missing; fitted again", file)
         transform = fit_transform(config.transform, config.dim, moments(), self.run.settings["cache_content"])
         if self.objective.takes_steps:
             transform.save(file)

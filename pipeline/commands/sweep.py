@@ -1,6 +1,6 @@
 """`x2static sweep`: many trainings from one cache, scored and ranked."""
 
-import shlex
+import logging
 import shutil
 import time
 from pathlib import Path
@@ -12,17 +12,20 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import claim, hash_file, only_writer, remove_leftovers, write_atomically
 from x2static.evaluation.word_pairs import find_word_pairs
 from x2static.machine.packages import require
-from x2static.pipeline.commands.train import train
+from x2static.pipeline.commands.train import command_line, train
 from x2static.pipeline.options import DEFAULT, FOLDER, TEXT, common, finish, given
 from x2static.pipeline.sweeps import settings as sweeps
 from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space, WrongGrid, parse_grid
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of
-from x2static.schemas.training import PAPER
+from x2static.schemas.training import PAPER, TrainConfig
 from x2static.stage2_train.shards import choose_shards
 
 if TYPE_CHECKING:
     from x2static.pipeline.sweeps.results import Ranking
+    from x2static.pipeline.sweeps.sweep import Sweep
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -54,26 +57,31 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     require("train", "sweep")
     from x2static.pipeline.sweeps.results import Ranking
     from x2static.pipeline.sweeps.sweep import Sweep
-    from x2static.pipeline.sweeps.trial import TRIALS, load_all
+    from x2static.pipeline.sweeps.trial import TRIALS, load_all, refuse_changed
 
     started = time.monotonic()
     out: Path = values["out"]
     select = tuple(name.strip() for name in (values["select"] or "").split(",") if name.strip())
-    identity = _identity(fixed, space or grid, values, select)
+    contents = sweeps.contents_of(space or grid)
+    identity = _identity(fixed, space or grid, contents, values, select)
     with only_writer(out, "sweep"):
         claim(out, "sweep.json", "sweep", identity)
         remove_leftovers(out / TRIALS)
+        refuse_changed(out)
         source = sweeps.Grid(grid)
         if space is not None:
             from x2static.pipeline.sweeps.study import JOURNAL, Study
 
-            source = Study(out / JOURNAL, space, values["trials"], fixed.get("seed", 0), values["retry_failed"])
+            source = Study(out / JOURNAL, space, values["trials"], fixed.get("seed", 0), contents)
         with ProgressLine("sweep") as report:
             options = {name: values[name] for name in ("out", "data", "jobs", "prune", "retry_failed")}
-            Sweep(fixed=fixed, source=source, select=select, report=report, **options).run()
+            trials = Sweep(fixed=fixed, contents=contents, source=source, select=select, report=report, **options)
+            trials.run()
         # With trials of earlier calls, whose values the grid may no longer name.
         ranking = Ranking(source.names, select, load_all(out))
-        facts = _facts(ranking, fixed, values, time.monotonic() - started)
+        facts = _facts(ranking, trials, values["cache"], time.monotonic() - started)
+        for warning in ranking.warnings():
+            logger.warning("%s: %s", out, warning)
         ranking.write(out / "sweep.parquet")
         pictures = ranking.pictures()
         for picture in pictures:
@@ -82,13 +90,14 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     click.echo(ranking.text(shutil.get_terminal_size((120, 24)).columns))
     click.echo(f"\n{out}: {facts['trials']}\nscore: {facts['score']}")
     click.echo(f"all figures in {out / 'sweep.parquet'}, plots in {out / 'sweep.html'}")
-    best = ranking.best
-    if best is None:
+    if not ranking.states["complete"]:
         errors = [f"; {row.name}: {row.error}" for row in ranking.results if row.error]
         raise X2StaticError(f"{out}: no trial has a score" + "".join(errors[:1]))
-    path = str(out / TRIALS / best.name)
-    click.echo(f"best: {path}")
-    winner = {"settings": best.settings, "score": ranking.scores[best.name], "path": path}
+    winner = None
+    if (best := ranking.best) is not None:
+        path = str(out / TRIALS / best.name)
+        click.echo(f"best: {path}")
+        winner = {"settings": best.settings, "score": ranking.scores[best.name], "path": path}
     seconds = round(time.monotonic() - started, 3)
     finish(context, {"trials": len(ranking.results), **ranking.states, "best": winner, "seconds": seconds})
 
@@ -115,41 +124,52 @@ def _fixed(context: click.Context, values: dict[str, Any], swept: list[str]) -> 
 
 
 def _identity(
-    fixed: dict[str, Any], swept: dict[str, Any] | Space, values: dict[str, Any], select: tuple[str, ...]
+    fixed: dict[str, Any],
+    swept: dict[str, Any] | Space,
+    contents: dict[str, str],
+    values: dict[str, Any],
+    select: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Return all that has to be equal for the scores of two trials to be comparable, by name."""
+    """Return all that has to be equal for the scores of two trials to be comparable, by name: of files the content."""
     cache = Cache.open(values["cache"])
     shards = list(choose_shards(cache, fixed["partial"]).values())  # or every trial would fail by it
     sets = {path.stem: hash_file(path) for path in find_word_pairs(values["data"])}
     if unknown := sorted(set(select) - sets.keys()):
         raise X2StaticError(f"--select {', '.join(unknown)}: no such data set; there are {', '.join(sets)}")
-    vocab, space = fixed.get("vocab"), None
+    vocab, before, space = fixed.get("vocab"), fixed["continue_run"], None
     if values["space"]:
         space = {name: entry.model_dump() if isinstance(entry, Range) else entry for name, entry in swept.items()}
+        if "vocab" in space:
+            space["vocab"] = [contents.get(value) for value in space["vocab"]]
     identity = {name: value for name, value in fixed.items() if name not in NOT_SWEPT}
-    identity |= {"vocab": None if vocab is None else hash_file(Path(vocab)), "cache_content": content_of(shards)}
+    identity |= {
+        "compat": fixed["compat"],
+        "vocab": None if vocab is None else hash_file(Path(vocab)),
+        "cache_content": content_of(shards),
+    }
+    if before is not None:
+        from x2static.stage2_train.checkpoint import Predecessor  # torch
+
+        identity["continue"] = Predecessor.open(Path(before)).content
+    if fixed["buffer_megabytes"] != TrainConfig.model_fields["buffer_megabytes"].default:
+        identity["buffer_megabytes"] = fixed["buffer_megabytes"]  # contexts are shuffled in it; 0.1.0 kept no value
     return {**identity, "swept": sorted(swept), "space": space, "data": sets, "select": sorted(select)}
 
 
-def _facts(ranking: "Ranking", fixed: dict[str, Any], values: dict[str, Any], seconds: float) -> dict[str, str]:
+def _facts(ranking: "Ranking", trials: "Sweep", cache: Path, seconds: float) -> dict[str, str]:
     """Return what a reader of the results wants to know, by what it is."""
     counts = [f"{count} {state}" for state, count in ranking.states.items() if count]
     facts = {
-        "cache": str(values["cache"]),
+        "cache": str(cache),
         "trials": ", ".join(counts) + f"; this call took {duration(seconds)}",
         "score": "Spearman's rho, the mean over " + ", ".join(name for name in ranking.sets if ranking.counts(name)),
     }
+    first, again = ranking.results[0], "train it anew"
     if ranking.best is not None:
-        settings = {**fixed, **ranking.best.settings}
-        facts["best"] = ", ".join(f"{name} {sweeps.shown(ranking.best.settings[name])}" for name in ranking.names)
-        facts["train it anew"] = _command(settings, values["cache"])
+        facts["best"] = ", ".join(f"{name} {sweeps.shown(first.settings[name])}" for name in ranking.names)
+    else:
+        again = f"train {first.name} anew"
+    if first.state == "complete":
+        threads = first.figures.get("threads")  # the last bits of the vectors depend on it
+        facts[again] = (f"OMP_NUM_THREADS={threads} " if threads else "") + command_line(trials.config(first))
     return facts
-
-
-def _command(settings: dict[str, Any], cache: Path) -> str:
-    """Return the command that trains with some settings, those that are no default."""
-    defaults = {parameter.name: parameter.default for parameter in train.params}
-    known = {name: value for name, value in settings.items() if name in SWEEPABLE and value is not None}
-    changed = {name: shlex.quote(str(value)) for name, value in known.items() if value != defaults[name]}
-    options = [f"--{name.replace('_', '-')} {value}" for name, value in changed.items()]
-    return " ".join(["x2static train", f"--cache {shlex.quote(str(cache))}", "--out DIR", *options])

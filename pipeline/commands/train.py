@@ -1,5 +1,6 @@
 """`x2static train`: stage two."""
 
+import shlex
 from typing import Any
 
 import click
@@ -55,3 +56,17 @@ def train(context: click.Context, /, **values: Any) -> None:
     loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
     done = "finished before" if result["finished_before"] else f"in {duration(result['seconds'])}"
     finish(context, result, f"{config.out}: {result['vocabulary']:,} words, {result['dim']} dimensions{loss}, {done}")
+
+
+def command_line(config: TrainConfig) -> str:
+    """Return the command that asks for a configuration, but for --out: all that is no default under its --compat."""
+    words = ["x2static", "train", "--cache", str(config.cache), "--out", "DIR"]
+    if config.compat is not None:
+        words += ["--compat", config.compat]
+    usual = TrainConfig(cache=config.cache, out=config.out, compat=config.compat)
+    for name in TrainConfig.model_fields:
+        value = getattr(config, name)
+        if value != getattr(usual, name):
+            option = f"--{name.removesuffix('_run').replace('_', '-')}"
+            words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)

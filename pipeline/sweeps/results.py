@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from x2static.durable.storage import open_atomically
+from x2static.evaluation.measures import MIN_PAIRS
 from x2static.pipeline.sweeps.settings import shown
 from x2static.pipeline.sweeps.trial import Result
+from x2static.pipeline.tables import marked
 from x2static.pipeline.terminal import duration
 from x2static.report.page import Page, Picture, Section
 from x2static.report.table import Column, Table, display_width, end_of, figure
@@ -49,6 +51,26 @@ class Ranking:
                 trials.setdefault(row.error, []).append(row.name)
         return [f"{one}{f' and {len(more)} more' if more else ''}: {error}" for error, (one, *more) in trials.items()]
 
+    def covered(self, row: Result) -> tuple[int, int]:
+        """Return how many pairs the score of a trial is over, and how many the data sets have that are part of it."""
+        counting = [score for name, score in row.scores.items() if self.counts(name)]
+        return sum(one.covered for one in counting if not one.too_few), sum(one.total for one in counting)
+
+    def warnings(self) -> list[str]:
+        """Return what makes the scores say less than they seem to."""
+        complete, said = [row for row in self.results if row.state == "complete"], []
+        scored = [(name, score) for row in complete for name, score in row.scores.items() if self.counts(name)]
+        if few := sorted({name for name, score in scored if score.too_few}):
+            what = f"fewer than {MIN_PAIRS} pairs are covered"
+            said.append(f"{', '.join(few)}: no part of the score of a trial by which {what}, too few to say much")
+        covered = {self.covered(row)[0] for row in complete}
+        if len(covered) > 1:
+            what = f"trials are scored on {min(covered):,} to {max(covered):,} pairs, as far as they cover them"
+            said.append(f"{what}; scores over other pairs can hardly be compared, see the column `pairs`")
+        if complete and self.best is None:
+            said.append("no trial has a score over enough pairs, so none is the best; give --data more pairs")
+        return said
+
     def table(self, sets: bool = True, ends: bool = True) -> Table:
         """Return a table of all trials, best first; with the scores of single data sets, and with how trials ended.
 
@@ -57,6 +79,9 @@ class Ranking:
         rows = self.results
         scored = [figure(self.scores[row.name]) if row.state == "complete" else "" for row in rows]
         columns = [(Column("score"), scored)]
+        if self.sets:
+            pairs = [self.covered(row) if row.state == "complete" else None for row in rows]
+            columns.append((Column("pairs"), ["" if one is None else f"{one[0]}/{one[1]}" for one in pairs]))
         for name in self.names:
             values = [row.settings.get(name) for row in rows]
             column = Column(name, "left" if any(isinstance(value, str) for value in values) else "right")
@@ -64,7 +89,7 @@ class Ranking:
         for name in self.sets if sets else []:
             scores = [row.scores.get(name) for row in rows]
             head = name if self.counts(name) else f"({name})"
-            columns.append((Column(head), ["" if score is None else figure(score.score) for score in scores]))
+            columns.append((Column(head), ["" if score is None else marked(score) for score in scores]))
         if ends and any(row.losses for row in rows):
             columns.append((Column("loss"), ["" if row.loss is None else f"{row.loss:.4f}" for row in rows]))
         if ends:
@@ -125,6 +150,7 @@ class Ranking:
     def page(self, facts: Mapping[str, str], pictures: list[Picture]) -> Page:
         """Return the page; a part without anything in it is left out."""
         sections = [
+            Section("To be known", listed=self.warnings()),
             Section("Plots", pictures=pictures),
             Section("Trials", tables=[self.table()]),
             Section("Trials that failed", listed=self.errors()),

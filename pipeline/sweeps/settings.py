@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import re
 import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -14,9 +15,11 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.schemas.encoding import Record
 from x2static.schemas.training import TrainConfig
+from x2static.stage2_train.vocabulary import WordList
 
-# Where a trial reads and writes, and how: these are the sweep's own, or change nothing that is learned.
-NOT_SWEPT = {"cache", "out", "continue_run", "partial", "device", "checkpoint_minutes", "buffer_megabytes"}
+# Where a trial reads and writes, and how: these are the sweep's own, or change nothing that is learned. `compat` gives
+# values to settings that are not asked for, and a sweep asks for all.
+NOT_SWEPT = {"cache", "out", "continue_run", "partial", "device", "checkpoint_minutes", "buffer_megabytes", "compat"}
 SWEEPABLE = [name for name in TrainConfig.model_fields if name not in NOT_SWEPT]
 LONGEST_NAME = 100  # characters; file systems allow 255 bytes, and people read folder names
 
@@ -127,14 +130,28 @@ def shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def trial_name(settings: Settings) -> str:
-    """Return what a trial and its folder are called: its settings, and a hash where they do not fit into a name."""
-    readable = ",".join(f"{name}={shown(value)}" for name, value in settings.items())
+def trial_name(settings: Settings, contents: Mapping[str, str]) -> str:
+    """Return what a trial and its folder are called: its settings, and a hash where they do not fit into a name.
+
+    A file is named by its content, the value of its path in `contents`: so another content is another trial, and a file
+    may move.
+    """
+    known = {name: contents.get(value, value) if name == "vocab" else value for name, value in settings.items()}
+    readable = ",".join(f"{name}={shown(value)}" for name, value in known.items())
     name = re.sub(r"[^A-Za-z0-9=,._+-]", "_", readable)
-    whole = all(not isinstance(value, float) or float(shown(value)) == value for value in settings.values())
+    whole = all(not isinstance(value, float) or float(shown(value)) == value for value in known.values())
     if name == readable and whole and len(name) <= LONGEST_NAME:
         return name
-    return name[: LONGEST_NAME - 9] + "-" + hashlib.sha256(canonical_json(settings)).hexdigest()[:8]
+    return name[: LONGEST_NAME - 9] + "-" + hashlib.sha256(canonical_json(known)).hexdigest()[:8]
+
+
+def contents_of(swept: Mapping[str, Any]) -> dict[str, str]:
+    """Return the content of each file that is a value of a grid or a space: lists of words, by the words in them.
+
+    Raises X2StaticError: a file is missing, or no list of words.
+    """
+    values = swept.get("vocab") or []
+    return {path: WordList.load(Path(path)).sha256[:16] for path in values if path is not None}
 
 
 class Draw(NamedTuple):

@@ -1,80 +1,103 @@
-"""Settings that Optuna proposes, from the scores so far; the study is a journal file in the sweep's folder."""
+"""Settings that Optuna proposes, from the scores so far; what was proposed stands in a file of the sweep's folder."""
 
 import hashlib
+import json
+import logging
+import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import TrialState, create_trial
 
-from x2static.pipeline.sweeps.settings import Draw, Grid, Range, Space, parse
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import sealed_json, unsealed
+from x2static.pipeline.sweeps.settings import Draw, Grid, Range, Settings, Space, parse
 
-JOURNAL = "study.jsonl"  # in the folder of the sweep
-REPEATS = "retried"  # attribute of a trial that repeats one that failed: its number
+JOURNAL = "study.jsonl"  # in the folder of the sweep: a sealed line for each proposal
+
+logger = logging.getLogger(__name__)
 
 
 class Study(Grid):
     """In the place of a grid's cells, proposals of Optuna's tree-structured Parzen estimator.
 
-    Every trial draws from a generator of its own, keyed by the seed and the trial's number. So a study that was killed
-    and goes on proposes what it would have proposed, as far as trials end in the same order.
+    Every trial draws from a generator of its own, keyed by the seed and the trial's number, and the scores come from
+    the trials' own records. So a study that was killed and goes on proposes what it would have proposed, as far as
+    trials end in the same order, and one whose file is lost or damaged proposes again what it had proposed. Optuna
+    itself keeps nothing: its own journal has a line for each parameter, and a kill between two of them left a trial of
+    half its parameters, whose number the next proposals' draws depended on.
     """
 
-    def __init__(self, journal: Path, space: Space, total: int, seed: int, retry_failed: bool) -> None:
-        """Open the journal, whose folder's lock the caller holds, or begin one.
+    def __init__(self, journal: Path, space: Space, total: int, seed: int, names: Mapping[str, str]) -> None:
+        """Read what was proposed, in a folder whose lock the caller holds, if anything was.
 
-        The total is of trials altogether, those of earlier calls included.
+        The total is of trials altogether, those of earlier calls included. `names` are the names by which the file
+        knows values that are paths: by their content, for they may move.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        if journal.is_file():  # what a crash left of a line: Optuna reads no journal that ends within one
-            with journal.open("rb+") as file:
-                file.truncate(file.read().rfind(b"\n") + 1)
-        self.names, self.total, self._seed = list(space), total, seed
+        self.names, self.total, self._seed, self._journal = list(space), total, seed, journal
+        self._names, self._values = names, {name: value for value, name in names.items()}
         self._distributions = {name: _distribution(entry) for name, entry in space.items()}
-        for lock in journal.parent.glob(f"{journal.name}.lock*"):  # of a killed sweep, whose folder is the caller's now
-            lock.unlink()
-        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalFileOpenLock(str(journal))))
-        study = optuna.create_study(storage=storage, study_name="sweep", direction="maximize", load_if_exists=True)
-        self._study, trials = study, study.get_trials(deepcopy=False)
-        for trial in trials:
-            if trial.state == TrialState.RUNNING and not self._is_whole(trial):  # killed while it was being proposed
-                study.tell(trial.number, state=TrialState.FAIL)
-        whole = [trial for trial in trials if self._is_whole(trial)]
-        self._unfinished = [self._draw(trial) for trial in whole if trial.state == TrialState.RUNNING]
-        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
-        repeated = {trial.user_attrs.get(REPEATS) for trial in (*whole, *waiting)}
-        for trial in whole:
-            if retry_failed and trial.state == TrialState.FAIL and trial.number not in repeated:
-                study.enqueue_trial(trial.params, user_attrs={REPEATS: trial.number})
+        self._study = optuna.create_study(direction="maximize")
+        self._earlier = self._read()
+        for settings in self._earlier:
+            proposed = create_trial(state=TrialState.RUNNING, params=settings, distributions=self._distributions)
+            self._study.add_trial(proposed)
+        self._next = 0  # number of the draw that is to be handed out
 
     def ask(self) -> Draw | None:
-        """Return what an earlier call left unfinished, what is to be tried again, then proposals; None at the end."""
-        if self._unfinished:
-            return self._unfinished.pop(0)
-        trials = self._study.get_trials(deepcopy=False)
-        n_proposed = sum(self._is_whole(trial) and REPEATS not in trial.user_attrs for trial in trials)
-        if n_proposed >= self.total and not any(trial.state == TrialState.WAITING for trial in trials):
+        """Return what earlier calls were given, for what came of it is told again, then proposals; None at the end."""
+        number, self._next = self._next, self._next + 1
+        if number >= max(self.total, len(self._earlier)):
             return None
-        digest = hashlib.sha256(f"{self._seed} {len(trials)}".encode()).digest()
+        if number < len(self._earlier):
+            return self._draw(self._earlier[number], number)
+        digest = hashlib.sha256(f"{self._seed} {number}".encode()).digest()
         self._study.sampler = optuna.samplers.TPESampler(seed=int.from_bytes(digest[:4]))  # numpy takes 32 bits
-        return self._draw(self._study.ask(self._distributions))
+        proposed = self._study.ask(self._distributions).params
+        known = {name: self._names.get(value, value) for name, value in proposed.items()}
+        record = {"number": number, "settings": known}
+        line = json.dumps(json.loads(sealed_json(record)), ensure_ascii=False) + "\n"
+        with self._journal.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        return self._draw(proposed, number)
 
     def tell(self, draw: Draw, state: str, score: float | None) -> None:
-        """Note how a trial ended; one without a score has failed."""
+        """Hear how a trial ended; one without a score has failed."""
         if state == "complete" and score is not None:
             self._study.tell(draw.number, score)
         else:
             self._study.tell(draw.number, state=TrialState.PRUNED if state == "pruned" else TrialState.FAIL)
 
-    def _is_whole(self, trial: FrozenTrial) -> bool:
-        return trial.params.keys() == self._distributions.keys()
+    def _draw(self, settings: Settings, number: int) -> Draw:
+        return Draw({name: parse(name, settings[name], "Optuna") for name in self.names}, number)
 
-    def _draw(self, trial: Trial | FrozenTrial) -> Draw:
-        return Draw({name: parse(name, trial.params[name], "Optuna") for name in self.names}, trial.number)
+    def _read(self) -> list[Settings]:
+        """Return the settings of each proposal in the file, as far as it is whole; the rest of it is cut off."""
+        earlier: list[Settings] = []
+        data, length = self._journal.read_bytes() if self._journal.is_file() else b"", 0
+        for line in data.splitlines(keepends=True):
+            try:
+                record = unsealed(json.loads(line), f"{self._journal}, line {len(earlier) + 1}")
+                if record["number"] != len(earlier) or record["settings"].keys() != self._distributions.keys():
+                    raise KeyError("another line stood here")
+            except (ValueError, TypeError, KeyError, X2StaticError):
+                if line.endswith(b"\n"):  # else it is the line at which a sweep was killed
+                    what = f"line {len(earlier) + 1} is damaged, or of x2static 0.1.0"
+                    logger.warning("%s: %s; it proposes again what the trials' records are of", self._journal, what)
+                break
+            earlier.append({name: self._values.get(value, value) for name, value in record["settings"].items()})
+            length += len(line)
+        if length < len(data):
+            with self._journal.open("rb+") as file:
+                file.truncate(length)
+        return earlier
 
 
 def _distribution(entry: list[Any] | Range) -> BaseDistribution:

@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from x2static.durable.errors import Interrupted
+from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.processes import ready, stop_all
 from x2static.machine.progress import Progress, Report
 from x2static.pipeline import records
 from x2static.pipeline.sweeps.settings import Draw, Grid, shown, trial_name
-from x2static.pipeline.sweeps.trial import TRIALS, Result, Worker, record_of
+from x2static.pipeline.sweeps.trial import TRIALS, Result, Worker, load, record_of
 from x2static.schemas.training import TrainConfig
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class Sweep:
 
     out: Path  # its folder, whose lock the caller holds
     fixed: dict[str, Any]
+    contents: dict[str, str]  # of files that are swept, by their paths
     source: Grid
     data: Path | None
     select: tuple[str, ...]  # names of the data sets that count; all where there is none
@@ -69,19 +70,21 @@ class Sweep:
             draw = self.source.ask()
             if draw is None:
                 break
-            name = trial_name(draw.settings)
+            name = trial_name(draw.settings, self.contents)
             waiting = self._draws.setdefault(name, [])
             waiting.append(draw)
             if len(waiting) > 1:
                 continue  # the same settings are being tried
-            result = self.results.get(name) or records.load(record_of(self.out, name), Result)
+            result = self.results.get(name) or self._recorded(name)
             again = self.retry_failed and name not in self.results  # once a call
             if result is not None and not (result.state == "failed" and again):
-                self._end(result, new=False)
+                moved = result.settings != draw.settings  # the same content at another path
+                self._end(result.model_copy(update={"settings": draw.settings}), new=moved)
                 continue
-            trial = Result(name=name, settings=draw.settings, state="failed")  # unless it ends otherwise
+            vocab = self.contents.get(draw.settings.get("vocab", ""))
+            trial = Result(name=name, settings=draw.settings, state="failed", vocab=vocab)  # unless it ends otherwise
             try:
-                config = self._config(trial)
+                config = self.config(trial)
             except ValidationError as error:  # the settings do not go together
                 self._end(trial.model_copy(update={"error": "; ".join(item["msg"] for item in error.errors())}))
                 continue
@@ -93,7 +96,15 @@ class Sweep:
             worker.send((trial, config, self.data))
         return [worker for worker in self._workers if worker.trial is not None]
 
-    def _config(self, trial: Result) -> TrainConfig:
+    def _recorded(self, name: str) -> Result | None:
+        """Return what came of a trial; None where it has not ended, or, with a warning, where its record is damaged."""
+        try:
+            return load(self.out, name)
+        except X2StaticError as error:
+            logger.warning("%s; the trial is scored again", str(error).partition(";")[0])
+            return None
+
+    def config(self, trial: Result) -> TrainConfig:
         """Return all settings of a trial."""
         return TrainConfig.model_validate({**self.fixed, **trial.settings, "out": self.out / TRIALS / trial.name})
 
@@ -114,14 +125,14 @@ class Sweep:
     def _hopeless(self, worker: Worker, trial: Result) -> bool:
         from x2static.stage2_train.objectives.objective import load_objective  # torch, which only pruning needs here
 
-        config = self._config(trial)
+        config = self.config(trial)
         begin = load_objective(config.objective)(config).loss_of_zeros
         if begin is None:
             return False
         running = [(other.trial, other.losses) for other in self._workers if other.trial and other is not worker]
         others = [*running, *((result, result.losses) for result in self.results.values())]
         alike = comparable(config)
-        losses = [some for other, some in others if some and comparable(self._config(other)) == alike]
+        losses = [some for other, some in others if some and comparable(self.config(other)) == alike]
         return hopeless(worker.losses, losses, begin)
 
     def _end(self, result: Result, new: bool = True) -> None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from x2static.durable.errors import Interrupted, X2StaticError, panics_caught
 from x2static.durable.storage import LOCK
-from x2static.evaluation.measures import known_mean
+from x2static.evaluation.measures import MIN_PAIRS, known_mean
 from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.machine.processes import Child
 from x2static.pipeline import records
@@ -20,6 +20,7 @@ from x2static.pipeline.terminal import message
 from x2static.schemas.encoding import Record
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
+from x2static.stage2_train.vocabulary import WordList
 
 TRIALS = "trials"  # the folder in that of the sweep
 SECONDS_TO_LET_GO = 60.0  # that a process whose sweep was killed has to save its state; it stops after one batch
@@ -36,6 +37,11 @@ class TaskScore(Record):
     covered: int
     total: int
 
+    @property
+    def too_few(self) -> bool:
+        """Whether the score rests on too few pairs to mean something."""
+        return self.covered < MIN_PAIRS
+
 
 class Result(Record):
     """What came of a trial."""
@@ -48,10 +54,15 @@ class Result(Record):
     seconds: float | None = None
     figures: dict[str, Any] = Field(default_factory=dict)  # what else the training came to: vocabulary, dim and so on
     error: str | None = None
+    vocab: str | None = None  # content of the list of words, where it is swept
 
     def score(self, select: tuple[str, ...]) -> float | None:
-        """Return the mean score over some data sets, those without a score left out; None where none has one."""
-        return known_mean(task.score for name, task in self.scores.items() if name in select or not select)
+        """Return the mean score over some data sets, all where none is named; None where none has one.
+
+        Those without a score, and those of which too few pairs are covered, are left out.
+        """
+        counting = [task for name, task in self.scores.items() if name in select or not select]
+        return known_mean(task.score for task in counting if not task.too_few)
 
     @property
     def loss(self) -> float | None:
@@ -64,10 +75,35 @@ def record_of(out: Path, name: str) -> Path:
     return out / TRIALS / f"{name}.json"
 
 
+def load(out: Path, name: str) -> Result | None:
+    """Return what came of a trial, None where it has not ended. Raises X2StaticError: its record is damaged."""
+    file = record_of(out, name)
+    result = records.load(file, Result)
+    if result is not None and result.name != name:
+        raise X2StaticError(f"{file}: the record of the trial {result.name}; remove it and run the same command again")
+    return result
+
+
 def load_all(out: Path) -> list[Result]:
     """Return what came of every trial that has ended. Raises X2StaticError: a record is damaged."""
-    results = [records.load(file, Result) for file in sorted((out / TRIALS).glob("*.json"))]
+    results = [load(out, file.stem) for file in sorted((out / TRIALS).glob("*.json"))]
     return [result for result in results if result is not None]
+
+
+def refuse_changed(out: Path) -> None:
+    """Raise X2StaticError where a list of words has changed since a trial was trained on it, and still has its path."""
+    for file in sorted((out / TRIALS).glob("*.json")):
+        try:
+            result = load(out, file.stem)
+        except X2StaticError:
+            continue  # it is made again, or told at the end
+        path = result.settings.get("vocab") if result else None
+        if result is None or path is None or not Path(path).is_file():
+            continue
+        if (here := WordList.load(Path(path)).sha256[:16]) != result.vocab:
+            was = f"words {result.vocab} there, {here} here" if result.vocab else "which did not keep its content"
+            remedy = "give another --out, or put the file back"
+            raise X2StaticError(f"{path}: has changed since the trial {result.name} of {out} ({was}); {remedy}")
 
 
 class Worker(Child):
@@ -135,4 +171,5 @@ def _run(trial: Result, config: TrainConfig, data: Path | None, connection: Conn
         return trial.model_copy(update={"losses": losses, "error": message(error)})
     ended = {"state": "complete", "scores": scores, "losses": vectors.run["losses"], "seconds": figures["seconds"]}
     others = {key: figures[key] for key in FIGURES if key not in ("loss", "seconds")}
+    others["threads"] = vectors.run["threads"]  # on which the last bits of the vectors depend
     return trial.model_copy(update={**ended, "figures": others})

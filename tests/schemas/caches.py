@@ -44,6 +44,11 @@ def change(path: Path, to: bytes | dict[str, object] | float | None) -> None:
         path.write_bytes(path.read_bytes()[: int(path.stat().st_size * to)])
 
 
+def amend(path: Path, **changes: object) -> None:
+    """Change fields of a sealed record, and seal it anew: as if it had been written so."""
+    path.write_bytes(sealed_json({**read_sealed(path), **changes}))
+
+
 def flip_byte(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

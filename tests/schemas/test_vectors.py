@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from tests.schemas.caches import change
 from x2static import WordVectors as PublicWordVectors
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import write_atomically
 from x2static.schemas import vectors as module
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.vectors import WordVectors
@@ -92,9 +93,14 @@ def saved_vocabulary(**columns: list) -> bytes:
         (".", None, r"nowhere: no word vectors here \(there is no such folder\)"),
     ],
 )
-def test_damaged_files_are_refused(tmp_path, name, to, message):
+@pytest.mark.parametrize("hashed", [True, False])
+def test_damaged_files_are_refused_also_those_of_0_1_0_which_kept_no_hashes(tmp_path, name, to, message, hashed):
     folder = tmp_path / "nowhere"
     random_vectors().save(folder)
+    if not hashed:
+        write_atomically(folder / module.RUN, b"{}")
+    elif name in (module.MATRIX, module.VOCABULARY):
+        message = rf"{name}: (missing|has changed since it was written)"
     change(folder / name, to)
     with pytest.raises(X2StaticError, match=message):
         WordVectors.load(folder)

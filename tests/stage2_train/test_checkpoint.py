@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from tests.schemas.caches import change, flip_byte
+from tests.schemas.caches import amend, change, flip_byte
 from tests.stage1_encode.forks import shared_forks
 from tests.stage1_encode.runs import as_options
 from tests.stage2_train.caches import config, result
@@ -125,7 +125,7 @@ def test_a_signal_in_the_last_batch_lets_the_run_finish(cache: Path, whole_run: 
 def change_shape(folder: Path) -> None:
     with (folder / TENSORS).open("wb") as file:
         write_arrays(file, dict.fromkeys(("vectors", "first_moment", "second_moment"), np.zeros((3, 2), np.float32)))
-    change(folder / STATE, {"xxh3": hash_file(folder / TENSORS)})
+    amend(folder / STATE, tensors=hash_file(folder / TENSORS))
 
 
 DAMAGE: list[Callable[[Path], Any]] = [
@@ -133,7 +133,7 @@ DAMAGE: list[Callable[[Path], Any]] = [
     lambda folder: change(folder / STATE, None),
     lambda folder: change(folder / STATE, b'{"state": {'),
     lambda folder: change(folder / TENSORS, None),
-    lambda folder: change(folder / STATE, {"settings": {}}),  # another run's
+    lambda folder: amend(folder / STATE, settings={}),  # another run's
     change_shape,
     lambda folder: [change(path / STATE, b"{}") for path in folder.parent.iterdir()],  # all
 ]
@@ -174,7 +174,7 @@ def test_a_finished_run_grows_by_epochs(cache: Path, whole_run: Path, tmp_path: 
     out = tmp_path / "run"
     assert not train(config(cache, out, epochs=1))["resumed"]
 
-    def fail(self: WordVectors, folder: Path) -> None:
+    def fail(self: WordVectors, folder: Path, *others: str) -> None:
         (folder / "vectors.safetensors").write_bytes(b"half")
         raise ZeroDivisionError
 

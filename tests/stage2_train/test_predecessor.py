@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.schemas.caches import change, plan
+from tests.schemas.caches import amend, plan
 from tests.stage2_train.caches import DIM, add_shard, config, make_cache, opened, result, shard_content
 from tests.stage2_train.test_refusals import other_words
 from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.durable.storage import canonical_json
+from x2static.durable.storage import canonical_json, read_sealed
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import checkpoint
 from x2static.stage2_train.checkpoint import TENSORS, TRANSFORM, Predecessor, checkpoints
@@ -107,8 +107,7 @@ def test_the_run_that_is_continued_may_move_and_not_change_or_be_this_one(cache:
 
 
 def configured(run: Path, **changes: object) -> None:
-    settings = json.loads((run / "run.json").read_text())["configuration"]
-    change(run / "run.json", {"configuration": settings | changes})
+    amend(run / "run.json", configuration=read_sealed(run / "run.json")["configuration"] | changes)
 
 
 OTHERWISE = "trained on .*cache .teacher fake., which was encoded otherwise than .*cache .teacher fake"
@@ -117,7 +116,7 @@ REFUSED: list[tuple[Callable[[Path, Path], object], str]] = [
     (lambda run, cache: (run / "run.json").unlink(), "no finished run here .*run its command again"),
     (lambda run, cache: (run / "run.json").write_text("{}"), "not what a run writes"),
     (lambda run, cache: shutil.rmtree(run / "checkpoints"), "no checkpoint any more"),
-    (lambda run, cache: change(run / "run.json", {"epochs": 1}), "newest .* is in epoch 3, but it finished with 1"),
+    (lambda run, cache: amend(run / "run.json", epochs=1), "newest .* is in epoch 3, but it finished with 1"),
     (lambda run, cache: (newest(run) / "state.json").unlink(), "the run is damaged"),
     (lambda run, cache: (newest(run) / TENSORS).write_bytes(b"x"), f"{TENSORS} is not what was written"),
     (lambda run, cache: (run / "vocabulary.arrow").write_bytes(b"ARROW1"), "the run is damaged"),
@@ -146,6 +145,9 @@ def test_the_transform_counts_in_the_identity_and_a_missing_one_is_refused(small
     assert (tmp_path / "next" / TRANSFORM).read_bytes() == (tmp_path / "old" / TRANSFORM).read_bytes()
     whole = Predecessor.open(tmp_path / "old").content
     (tmp_path / "old" / TRANSFORM).unlink()
+    with pytest.raises(X2StaticError, match=f"{TRANSFORM}: missing"):
+        Predecessor.open(tmp_path / "old")
+    amend(tmp_path / "old" / "run.json", files={})  # as 0.1.0 would have it
     assert Predecessor.open(tmp_path / "old").content != whole
     with pytest.raises(X2StaticError, match=f"{TRANSFORM} is missing"):
         train(config(small, tmp_path / "run", continue_run=tmp_path / "old", transform="center"))

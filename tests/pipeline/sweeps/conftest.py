@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sets of pairs of words that the cache has, and one pair that it has not."""
     folder = tmp_path_factory.mktemp("pairs")
     for name, factor in (("first", 7), ("second", 3)):
-        pairs = [f"w{i:02d}\tw{(i * factor + 3) % 20:02d}\t{i * 13 % 11}\n" for i in range(20)]
+        pairs = [f"w{i:02d}\tw{(i * factor + 3) % 40:02d}\t{i * 13 % 11}\n" for i in range(40)]
         (folder / f"{name}.tsv").write_text("".join([*pairs, "w01\tabsent\t5\n"]))
     return folder
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from x2static.pipeline.sweeps.settings import Grid, Range, WrongGrid, load_space, parse_grid, trial_name
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline.sweeps.settings import Grid, Range, WrongGrid, contents_of, load_space, parse_grid, trial_name
 
 
 def test_a_grid_is_every_combination_the_last_setting_changing_first():
@@ -32,11 +33,24 @@ def test_values_are_those_of_the_setting(text: str, values: list[object]):
 
 
 def test_names_of_trials_are_readable_and_differ_where_settings_do():
-    assert trial_name({"lr": 1e-3, "dim": None}) == "lr=0.001,dim=none"
+    assert trial_name({"lr": 1e-3, "dim": None}, {}) == "lr=0.001,dim=none"
     rates, files = (0.00123456, 0.00123457), ("a/b", "a_b", "../" + "x" * 300, "../" + "x" * 301)
-    names = [trial_name(one) for one in [*({"lr": rate} for rate in rates), *({"vocab": file} for file in files)]]
+    names = [trial_name(one, {}) for one in [*({"lr": rate} for rate in rates), *({"vocab": file} for file in files)]]
     assert len(set(names)) == len(names)
     assert all(len(name) <= 100 and "/" not in name for name in names)
+
+
+def test_a_list_of_words_is_named_by_its_words_wherever_it_is(tmp_path: Path):
+    first, moved, other = (tmp_path / name for name in ("a.txt", "b.txt", "c.txt"))
+    for file, text in ((first, "the\nof\n"), (moved, "of\r\nthe\r\n\n"), (other, "the\n")):
+        file.write_text(text, newline="")
+    files = [str(file) for file in (first, moved, other)]
+    contents = contents_of({"vocab": [None, *files], "lr": [1.0]})
+    names = [trial_name({"vocab": file, "lr": 1.0}, contents) for file in files]
+    assert names[0] == names[1] == f"vocab={contents[files[0]]},lr=1"
+    assert names[2] != names[0]
+    with pytest.raises(X2StaticError, match=r"absent\.txt"):
+        contents_of({"vocab": [str(tmp_path / "absent.txt")]})
 
 
 def test_a_space_is_choices_and_ranges(tmp_path: Path):

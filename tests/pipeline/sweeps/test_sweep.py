@@ -60,7 +60,7 @@ def test_a_failed_trial_is_recorded_with_its_error_and_the_others_go_on(swept):
 def test_the_table_and_the_parquet_file_are_sorted_and_have_the_scores_of_evaluate(swept, data):
     out, ran = swept
     lines = ran.out.splitlines()
-    assert lines[0].split() == ["score", "lr", "epochs", "first", "second", "loss", "time", "state"]
+    assert lines[0].split() == ["score", "pairs", "lr", "epochs", "first", "second", "loss", "time", "state"]
     assert [line.split()[-1] for line in lines[1:7]] == ["complete"] * 4 + ["failed"] * 2
     rows = pq.read_table(out / "sweep.parquet").to_pylist()
     scores = [row["score"] for row in rows[:4]]
@@ -69,7 +69,7 @@ def test_the_table_and_the_parquet_file_are_sorted_and_have_the_scores_of_evalua
     assert len(set(scores)) > 1
     best = rows[0]
     assert best["score"] == pytest.approx((best["score_first"] + best["score_second"]) / 2)
-    assert (best["covered_first"], best["total_first"]) == (20, 21)
+    assert (best["covered_first"], best["total_first"]) == (40, 41)
     assert len(best["losses"]) == best["epochs"]
     assert best["loss"] == best["losses"][-1]
     assert (rows[-1]["score"], "not finite" in rows[-1]["error"]) == (None, True)
@@ -143,7 +143,7 @@ def test_the_score_is_the_mean_over_the_selected_sets_and_all_are_shown(sweep, t
     options = ("--objective", "closed-form", "-p", "transform=none,whiten", "--select", "second", "--json")
     ran = sweep("--out", tmp_path, *options)
     assert ran.status == 0, ran.err
-    assert ran.out.splitlines()[0].split() == ["score", "transform", "second", "(first)", "time"]
+    assert ran.out.splitlines()[0].split() == ["score", "pairs", "transform", "second", "(first)", "time"]
     for row in pq.read_table(tmp_path / "sweep.parquet").to_pylist():
         assert row["score"] == row["score_second"] != row["score_first"]
     assert not (tmp_path / "losses.png").exists()
