@@ -12,7 +12,7 @@ import numpy as np
 from x2static.baselines.request import Request, Result
 from x2static.durable import storage
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json, only_writer, remove_leftovers, write_atomically
+from x2static.durable.storage import only_writer, remove_leftovers, sealed_json, write_atomically
 from x2static.machine.packages import package_version
 from x2static.machine.progress import Report, silent
 from x2static.schemas.baseline import METHODS, BaselineConfig
@@ -46,14 +46,19 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
     if recorded is not None:
         _compare(config.out, recorded, settings)
         if (config.out / RUN).is_file():
-            logger.info("%s: these vectors are there already", config.out)
-            shutil.rmtree(config.out / WORK, ignore_errors=True)  # of a call that was killed at its very end
-            return {**_figures(WordVectors.load(config.out)), "finished_before": True}
+            try:
+                figures = _figures(WordVectors.load(config.out))
+            except X2StaticError as error:
+                logger.warning("%s: made again, for it is damaged (%s)", config.out, error)
+            else:
+                logger.info("%s: these vectors are there already", config.out)
+                shutil.rmtree(config.out / WORK, ignore_errors=True)  # of a call that was killed at its very end
+                return {**figures, "finished_before": True}
     began = time.monotonic()
     with only_writer(config.out, "run"):
         remove_leftovers(config.out)
         request = _request(config, cache, report)
-        write_atomically(config.out / SETTINGS, canonical_json(settings))
+        write_atomically(config.out / SETTINGS, sealed_json(settings))
         request.folder.mkdir(exist_ok=True)
         try:
             module = importlib.import_module(f"x2static.baselines.{METHODS[config.name].module}")

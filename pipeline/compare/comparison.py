@@ -146,12 +146,12 @@ class Size(NamedTuple):
     def seconds(self) -> float:
         """Return how long the teacher read for ASE's sums of this size, beyond those of the size before it."""
         file = self.folder / READING
-        return float(storage.read_json(file)["seconds"]) if file.is_file() else 0.0
+        return float(storage.read_sealed(file)["seconds"]) if file.is_file() else 0.0
 
     def keep_seconds(self, seconds: float) -> None:
         """Write down how long the teacher has read."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        storage.write_atomically(self.folder / READING, storage.canonical_json({"seconds": round(seconds, 3)}))
+        storage.write_atomically(self.folder / READING, storage.sealed_json({"seconds": round(seconds, 3)}))
 
 
 def sizes_of(config: CompareConfig, cache: Cache) -> list[Size]:

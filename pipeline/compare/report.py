@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import write_atomically
+from x2static.evaluation.measures import MIN_PAIRS
 from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.compare import scores, tables
 from x2static.pipeline.compare.comparison import Comparison
@@ -93,7 +94,8 @@ class Report:
         """Return what is to be known of word similarity, and its tables."""
         caption = (
             "Spearman's rho; pairs with an unknown word are left out. Mean and standard deviation over seeds; the "
-            "average is over the paper's data sets, and none where there is no score on one that others have. Bold: "
+            "average is over the paper's data sets, and none where one that others have lacks a score over "
+            f"{MIN_PAIRS} pairs at least: fewer say little. Bold: "
             'the best of a column. Time is "reused" where a part of the work was found done.'
         )
         same = "The same on the pairs that all methods cover, so that nobody gains by a small vocabulary."

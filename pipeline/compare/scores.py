@@ -12,7 +12,7 @@ import xxhash
 from pydantic import ConfigDict
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json, hash_file
+from x2static.durable.storage import canonical_json, hash_file, read_json
 from x2static.evaluation import word_similarity
 from x2static.evaluation.draws import RESAMPLES, Draws
 from x2static.evaluation.word_pairs import find_word_pairs
@@ -23,7 +23,7 @@ from x2static.pipeline.compare.plan import CompareConfig, Step
 from x2static.pipeline.compare.tables import averaged
 from x2static.schemas import encoding
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import RUN, WordVectors
+from x2static.schemas.vectors import FILES, MATRIX, RUN, VOCABULARY, WordVectors, check_run
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +124,8 @@ def make_vectors(step: Step, config: CompareConfig, report: Report) -> Path:
         from x2static.pipeline.baselines import make
 
         make(step.baseline(config), report)
+    else:
+        check_run(step.folder)  # scores that are remembered are not those of vectors that were damaged since
     return step.folder
 
 
@@ -131,7 +133,9 @@ def record_of(step: Step, out: Path) -> Record:
     """Return what is kept of a step's vectors, without scores where they are new. Raises X2StaticError: damage."""
     if not (step.folder / RUN).is_file():
         raise X2StaticError(f"{step.folder}: no word vectors here ({RUN} is missing)")
-    digest = hash_file(step.folder / RUN)
+    digest = hash_file(step.folder / RUN)  # it has the hashes of the others
+    if FILES not in read_json(step.folder / RUN):  # but for 0.1.0
+        digest = _hash_of({name: step.folder / name for name in (RUN, MATRIX, VOCABULARY)})
     if (record := load(out, step.name, digest)) is not None:
         return record
     vectors = WordVectors.load(step.folder)

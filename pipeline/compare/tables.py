@@ -169,7 +169,7 @@ def similarity_figures(name: str, caption: str, entries: Sequence[Entry], publis
     """Return a table in the form of the paper's table 3."""
     scores: list[SimilarityScore] = [one for entry in entries for seed in entry.seeds for one in seed]
     heads = heads_of(one.task for one in scores)
-    scored = {one.task for one in scores if one.score is not None}
+    scored = {one.task for one in scores if one.score is not None and not one.too_few}
     over = [task for task in averaged(list(heads)) if task in scored]
     rows = []
     for entry in entries:
@@ -179,7 +179,8 @@ def similarity_figures(name: str, caption: str, entries: Sequence[Entry], publis
             mean = over_seeds([seed.get(one.task) for seed in by_seed], 3)
             figures[heads[one.task]] = mean._replace(covered=one.covered, total=one.total)
         # Of a seed that lacks one of these sets there is none: a mean over fewer is of another kind, and no rival.
-        values = [[seed[task] for task in over if seed.get(task) is not None] for seed in by_seed]
+        enough = [{one.task: one.score for one in seed if not one.too_few} for seed in entry.seeds]
+        values = [[score for task in over if (score := seed.get(task)) is not None] for seed in enough]
         figures["average"] = over_seeds([fmean(some) if len(some) == len(over) > 0 else None for some in values], 3)
         covered, total = sum(one.covered for one in entry.seeds[0]), sum(one.total for one in entry.seeds[0])
         share, text = covered / total if total else None, f"{covered:,} of {total:,}"

@@ -30,7 +30,7 @@ def write_pairs(folder: Path, words: list[str]) -> Path:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pairs(tmp_path_factory.mktemp("data"), [f"w{i:02d}" for i in range(20)])
+    return write_pairs(tmp_path_factory.mktemp("data"), [f"w{i:02d}" for i in range(40)])
 
 
 @pytest.fixture(scope="session")

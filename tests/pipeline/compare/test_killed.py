@@ -30,7 +30,7 @@ def results(out: Path) -> dict[str, object]:
 @pytest.mark.exhaustive
 def test_a_comparison_that_is_killed_again_and_again_ends_like_a_whole_one(cache, data, tmp_path, compare):
     run, out = tmp_path / "run", tmp_path / "out"
-    WordVectors([f"w{i:02d}" for i in range(20)], np.eye(20, 6, dtype=np.float32) + 1, np.ones(20, np.int64)).save(run)
+    WordVectors([f"w{i:02d}" for i in range(40)], np.eye(40, 6, dtype=np.float32) + 1, np.ones(40, np.int64)).save(run)
     command = f"{run} --cache {cache} --data {data} --min-count 5 --seeds 1 --threads 1 --only table3".split()
     command += ["--baselines", "skipgram,cbow", "--out"]
     for where, n in KILLS:

@@ -19,7 +19,7 @@ from x2static.schemas.vectors import WordVectors
 
 
 def pairs(**scores: float | None) -> list[SimilarityScore]:
-    return [SimilarityScore(name, score, covered=3, total=4) for name, score in scores.items()]
+    return [SimilarityScore(name, score, covered=30, total=40) for name, score in scores.items()]
 
 
 def classes(**scores: tuple[float, float]) -> list[Accuracy]:
@@ -42,7 +42,9 @@ def test_table_3_has_the_papers_columns_first_and_its_average_is_over_them_for_e
     heads, *rows = figures.table().texts()
     assert heads == ["method", "RG-65", "SL-999", "own", "average", "pairs covered", "dim", "words", "time"]
     assert rows == [
-        "a (2 seeds)|0.400 ± 0.000|0.300 ± 0.141|0.800 ± 0.141|0.350 ± 0.071|9 of 12|384|12,345|1 min 01 s".split("|"),
+        "a (2 seeds)|0.400 ± 0.000|0.300 ± 0.141|0.800 ± 0.141|0.350 ± 0.071|90 of 120|384|12,345|1 min 01 s".split(
+            "|"
+        ),
         ["p (paper)", "0.500", "0.600", "", "0.550", "", "", "", ""],
     ]
     expected = dict(zip(heads[1:], [0.4, 0.3, 0.8, 0.35, 0.75, 384, 12_345, 61], strict=True))
@@ -53,7 +55,7 @@ def test_table_3_has_the_papers_columns_first_and_its_average_is_over_them_for_e
 
 def test_a_set_without_any_score_does_not_count_and_without_one_that_others_have_there_is_no_average():
     (_, row) = similarity(Entry("a", [pairs(rg65=None, simlex999=0.4)], None)).table().texts()
-    assert row == ["a", "none", "0.400", "0.400", "6 of 8", "", "", "reused"]
+    assert row == ["a", "none", "0.400", "0.400", "60 of 80", "", "", "reused"]
     few = Entry("few", [pairs(rg65=0.9, simlex999=None)], None)
     figures = similarity(few, Entry("many", [pairs(rg65=0.5, simlex999=0.3)], 1))
     assert [row[3] for row in figures.table().texts()] == ["average", "none", "0.400"]
@@ -81,13 +83,21 @@ def test_table_4_is_in_per_cent_in_the_papers_order_and_the_teacher_takes_the_bo
     assert bold(figures, "CR F1") == [True, True, True]
 
 
+def test_a_score_over_few_pairs_is_in_no_average():
+    few = SimilarityScore("own", 1.0, covered=29, total=400)
+    (_, row) = similarity(Entry("a", [[*pairs(simlex999=0.4), few]], None)).table().texts()
+    assert row[:5] == ["a", "0.400", "1.000", "0.400", "59 of 440"]
+    (_, row) = similarity(Entry("a", [[few]], None)).table().texts()
+    assert row[:3] == ["a", "1.000", "none"]
+
+
 def test_all_figures_and_the_neighbours_are_in_the_csv_file():
     figures = similarity(Entry('a,"b"', [pairs(own=0.25), pairs(own=0.5)], 1), published=(Published("p", {}),))
     neighbours = Table([Column("", "left"), Column("m", "left")], [["1", "=w"]], "word")
     rows = list(csv.reader(io.StringIO(tables.csv_of([figures], [neighbours]))))
     assert rows[0] == ["table", "source", "row", "column", "value", "deviation", "covered", "total", "text"]
     deviation = str(stdev([0.25, 0.5]))
-    assert rows[1] == ["table3", "here", 'a,"b"', "own", "0.375", deviation, "3", "4", "0.375 ± 0.177"]
+    assert rows[1] == ["table3", "here", 'a,"b"', "own", "0.375", deviation, "30", "40", "0.375 ± 0.177"]
     assert ["table3", "paper", "p", "own", "", "", "", "", ""] in rows
     assert rows[-1] == ["neighbours", "here", "1", "m", "", "", "", "", "'=w"]
 

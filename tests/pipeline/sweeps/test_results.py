@@ -59,7 +59,7 @@ def test_a_score_over_few_pairs_is_in_no_mean_and_makes_nobody_the_best():
     assert few.startswith("rare, ws353: no part of the score")
     assert compared.startswith("trials are scored on 0 to 330 pairs")
     lines = [line.split() for line in ranked.text(120).splitlines()]
-    assert lines[0] == ["score", "pairs", "lr", "rare", "ws353"]
+    assert lines[0][:5] == ["score", "pairs", "lr", "rare", "ws353"]
     assert [line[:2] for line in lines[1:3]] == [["0.750", "330/452"], ["0.500", "300/452"]]
     assert [line[3:5] for line in lines[1:3]] == [["1.000", "0.500"], ["1.000?", "0.500"]]
     nobody = ranking(scored("little", 29, 0))
