@@ -150,7 +150,7 @@ class WordVectors:
         """Read what `save` wrote. Raises X2StaticError: there are no finished vectors, or they are damaged."""
         folder = Path(folder)
         if not (folder / RUN).is_file():
-            hint = "its training has not finished" if folder.is_dir() else "there is no such folder"
+            hint = f"no {RUN}: its training has not finished" if folder.is_dir() else "there is no such folder"
             raise X2StaticError(f"{folder}: no word vectors here ({hint}); make them with `x2static train`")
         run, vocabulary = check_run(folder, MATRIX, SEGMENTATION), read_vocabulary(folder)
         try:
@@ -200,7 +200,7 @@ def read_vocabulary(folder: Path) -> pa.Table:
         table = table.select(VOCABULARY_SCHEMA.names).cast(VOCABULARY_SCHEMA)
         if table["word"].null_count or table["count"].null_count:
             raise pa.ArrowInvalid("words or counts are missing")
-    except (OSError, KeyError, pa.ArrowException) as error:
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:  # ValueError: a name that is not UTF-8
         raise X2StaticError(f"{folder / VOCABULARY}: the word vectors are damaged ({error}); {REMEDY}") from error
     return table
 

@@ -72,7 +72,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         if space is not None:
             from x2static.pipeline.sweeps.study import JOURNAL, Study
 
-            source = Study(out / JOURNAL, space, values["trials"], fixed.get("seed", 0), contents)
+            source = Study(out / JOURNAL, space, values["trials"], fixed.get("seed", 0), True, contents)
         with ProgressLine("sweep") as report:
             options = {name: values[name] for name in ("out", "data", "jobs", "prune", "retry_failed")}
             trials = Sweep(fixed=fixed, contents=contents, source=source, select=select, report=report, **options)

@@ -94,7 +94,8 @@ def test_whoever_reads_a_damaged_run_comes_to_the_same_or_names_the_file(
             try:
                 found = read(run)
             except X2StaticError as error:
-                assert Path(name).name in str(error), (way, command)
+                # of two files of one run that do not fit together, either may be named
+                assert Path(name).name in str(error) or (way == "swap" and run.name in str(error)), (way, command)
                 assert "\n" not in str(error)
                 continue
             whole = runs / ("negative-sampling-more" if command == "train on" else kind)

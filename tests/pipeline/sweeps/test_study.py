@@ -15,7 +15,7 @@ SPACE: Space = {**RANGES, "dim": [None, 8]}
 
 
 def study(journal: Path, total: int = 16) -> Study:
-    return Study(journal, SPACE, total, seed=3, names={})
+    return Study(journal, SPACE, total, seed=3, again=True)
 
 
 def score(settings: dict[str, Any]) -> float:
@@ -47,9 +47,9 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("call", ["open", "fsync", "torn"])
 def test_a_study_killed_at_any_write_to_its_file_proposes_the_same(tmp_path: Path, call: str, monkeypatch):
-    whole = proposals(tmp_path / "whole.jsonl", total=14)
+    whole = proposals(tmp_path / "whole.jsonl", total=12)
     fsync, opened = os.fsync, Path.open
-    for n in range(14):
+    for n in range(0, 24, 5):
         journal, left = tmp_path / f"{n}.jsonl", iter(range(n, -1, -1))
 
         def kill(*_: object, left: Iterator[int] = left, journal: Path = journal) -> None:
@@ -68,8 +68,8 @@ def test_a_study_killed_at_any_write_to_its_file_proposes_the_same(tmp_path: Pat
                 patch.setattr(os, "fsync", lambda number: (fsync(number), kill()))
             else:
                 patch.setattr(Path, "open", kill_at_open)
-            proposals(journal, total=14)
-        assert proposals(journal, total=14) == whole
+            proposals(journal, total=12)
+        assert proposals(journal, total=12) == whole
         assert journal.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_file_proposes_again_what_it_had_proposed(tmp_path: Path, dama
         if damage == "delete":
             journal.unlink()
         assert proposals(journal, total=12) == whole
-        assert journal.read_bytes() == before
+        assert sorted(journal.read_bytes().splitlines(keepends=True)) == sorted(lines)
 
 
 def test_what_has_not_ended_does_not_change_what_is_proposed_before_it_has(tmp_path: Path):
@@ -115,10 +115,10 @@ def test_what_has_not_ended_does_not_change_what_is_proposed_before_it_has(tmp_p
 
 def test_a_file_that_is_a_value_is_kept_by_its_content(tmp_path: Path):
     journal, entries = tmp_path / "study.jsonl", {"vocab": ["a.txt", None], "lr": RANGES["lr"]}
-    source = Study(journal, entries, 4, 0, {"a.txt": "0123"})
+    source = Study(journal, entries, 4, 0, True, {"a.txt": "0123"})
     settings = [source.ask().settings for _ in range(4)]
     assert {one["vocab"] for one in settings} == {"a.txt", None}
     assert b"a.txt" not in journal.read_bytes()
-    moved = Study(journal, {**entries, "vocab": ["b.txt", None]}, 4, 0, {"b.txt": "0123"})
+    moved = Study(journal, {**entries, "vocab": ["b.txt", None]}, 4, 0, True, {"b.txt": "0123"})
     names = {"a.txt": "b.txt", None: None}
     assert [moved.ask().settings for _ in range(4)] == [{**one, "vocab": names[one["vocab"]]} for one in settings]
