@@ -75,7 +75,7 @@ def read_sealed(path: Path) -> Any:
 
 
 def unsealed(line: bytes, where: str) -> Any:
-    """Return the record of a line of sealed JSON, without its seal. Raises X2StaticError: it is not what was written."""
+    """Return the record of a line of sealed JSON. Raises X2StaticError: it is not what was written."""
     try:
         record = json.loads(line)
         seal = record.pop(SEAL)

@@ -106,8 +106,8 @@ class Study(Grid):
         data, length = self._journal.read_bytes() if self._journal.is_file() else b"", 0
         for n, line in enumerate(data.splitlines(keepends=True), start=1):
             try:
-                self._take(unsealed(json.loads(line), f"{self._journal}, line {n}"))
-            except (ValueError, TypeError, KeyError, X2StaticError):
+                self._take(unsealed(line, f"{self._journal}, line {n}"))
+            except (KeyError, X2StaticError):
                 if line.endswith(b"\n"):  # else it is the line at which a sweep was killed
                     what = f"line {n} is damaged, or of x2static 0.1.0"
                     logger.warning("%s: %s; it proposes again what the trials' records are of", self._journal, what)
