@@ -24,7 +24,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Given(click.ParamType):
+class Given(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.4
     """A text or a path as every system can hold it: not empty, as a variable that is not set is, without NUL, UTF-8."""
 
     def __init__(self, kind: type[str] | type[Path]) -> None:

@@ -95,8 +95,8 @@ class Encoder:
     def behaviour(self) -> dict[str, int | str]:
         """What only a loaded teacher tells of an encoding, by the names of `Encoding`."""
         teacher, window = self.teacher, self.preparer.window
-        named = {"window": window, "attention": teacher.attention, "dim": teacher.dim}
-        return {**named, "tokenizer_changes": teacher.tokenizer.changes}
+        named: dict[str, int | str] = {"window": window, "attention": teacher.attention, "dim": teacher.dim}
+        return named | {"tokenizer_changes": teacher.tokenizer.changes}
 
     def expect(self, n_bytes: int) -> None:
         """Take so much more memory, which is going to be held whatever the batches, for what is needed."""

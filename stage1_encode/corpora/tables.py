@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from x2static.stage1_encode.corpora.compression import read_head
 from x2static.stage1_encode.corpora.paragraphs import ByteLine, Paragraph, TextSource, paragraphs_of_row
@@ -30,8 +30,8 @@ def read_table(source: TextSource, start: int, line: int, delimiters: str) -> It
     """Yield the paragraphs from number `line` of the row at byte `start` on; an empty cell is a row without any."""
     head = read_head(source.path, HEAD_BYTES, source.name).decode(errors="replace").removeprefix("\ufeff")
     delimiter = delimiter_of(head, delimiters)
-    quoting = csv.QUOTE_NONE if delimiter == "\t" and not _is_quoted(head) else csv.QUOTE_MINIMAL
-    rows = partial(_rows, source, delimiter=delimiter, quoting=quoting)
+    quoted = delimiter != "\t" or _is_quoted(head)
+    rows = partial(_rows, source, delimiter=delimiter, quoted=quoted)
     header = next((row for row in rows(0) if row.cells), None)
     if header is None or header.cells is None:
         return
@@ -83,7 +83,7 @@ def _is_quoted(head: str) -> bool:
     return len(rows) > 1 and all(len(row) == n_tabs + 1 for row in rows)
 
 
-def _rows(source: TextSource, start: int, delimiter: str, quoting: int) -> Iterator[Row]:
+def _rows(source: TextSource, start: int, delimiter: str, quoted: bool) -> Iterator[Row]:
     """Yield the rows from byte `start` on; after a bad one, from its second line: a stray quote takes many."""
     csv.field_size_limit(max(source.longest, csv.field_size_limit()))
     again: deque[ByteLine] = deque()
@@ -103,6 +103,7 @@ def _rows(source: TextSource, start: int, delimiter: str, quoting: int) -> Itera
             yield (text or "").removeprefix("\ufeff") if not raw.start else text or ""
 
     while True:
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
         reader = csv.reader(texts(), delimiter=delimiter, quoting=quoting, strict=True)
         try:
             for cells in reader:

@@ -52,9 +52,9 @@ def check_folder(folder: Path) -> None:
                 what = f"it is quantised ({key} in its config.json), which x2static does not apply"
                 raise X2StaticError(f"model {folder}: {what}; name the model that it was made from")
     _check_weight_files(folder, config)
-    for name, part in (("", config), *((f"{key}.", config.get(key)) for key in ("text_config", "encoder"))):
-        if isinstance(part, dict):
-            _check_sizes(folder, name, part)
+    for name, sizes in (("", config), *((f"{key}.", config.get(key)) for key in ("text_config", "encoder"))):
+        if isinstance(sizes, dict):
+            _check_sizes(folder, name, sizes)
     for key, value in _applied_settings(folder):
         what = f"its sentence-transformers configuration sets {key} to {value!r}, which x2static does not apply"
         raise X2StaticError(f"model {folder}: {what}; save the model with it, or take it out")

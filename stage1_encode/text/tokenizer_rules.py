@@ -235,7 +235,9 @@ def sentence_settings(folder: Path) -> dict[str, Any]:
 def _lower_cased(rules: Tokenizer, folder: Path, pieces: Pieces) -> bool:
     """Let rules begin with small letters, as sentence-transformers does it; return whether it changes any piece."""
     before: Any = rules.normalizer
-    steps = list(before) if isinstance(before, normalizers.Sequence) else [before] if before else []
+    steps = [before] if before else []
+    if isinstance(before, normalizers.Sequence):
+        steps = [before[place] for place in range(len(before))]
     if any(isinstance(step, normalizers.Lowercase) for step in steps):
         return False
     rules.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
