@@ -127,7 +127,8 @@ def _from_files(request: Request, file: Path, out: BinaryIO, longest: int) -> Te
 
     cache = request.cache
     rules = cache.segmentation() if cache else default_words()
-    splitter = SentenceSplitter(cache.manifest.encoding.language if cache else "en")
+    encoding = cache.manifest.encoding if cache else None
+    splitter = SentenceSplitter(encoding.language, encoding.text_rules) if encoding else SentenceSplitter("en")
     paper = cache is not None and cache.manifest.encoding.compat == "paper"
     counts: Counter[str] = Counter()
     text = Text(file, [], request.counts, rules, {"corpus": [], "paragraphs_skipped": 0, "words_absent": 0})

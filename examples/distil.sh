@@ -4,8 +4,8 @@
 set -eu
 folder=$1 corpus=${2:-demo} model=${3:-demo}
 
-# Once: half a million words take all-MiniLM-L6-v2 a minute on two cores. A sentence is enough for the demo's short texts.
-x2static encode --model "$model" --corpus "$corpus" --cache "$folder/cache" --min-sentences 1 ${LIMIT:+--limit "$LIMIT"}
+# Once: half a million words take all-MiniLM-L6-v2 a minute on two cores.
+x2static encode --model "$model" --corpus "$corpus" --cache "$folder/cache" ${LIMIT:+--limit "$LIMIT"}
 
 # Seconds, as often as you like, with other settings: nothing below this line runs the teacher.
 x2static train --cache "$folder/cache" --out "$folder/run" --objective closed-form --min-count 3

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -289,10 +289,21 @@ def missing_shards(plans: list[Plan], present: Container[int]) -> list[int]:
 
 
 def totals(markers: Iterable[Marker]) -> dict[str, int]:
-    """Return what shards hold together: paragraphs kept, contexts, words and the teacher's tokens."""
+    """Return what shards hold together: paragraphs kept, and read; contexts, words and the teacher's tokens."""
     fields = {"paragraphs": "n_paragraphs", "contexts": "n_contexts", "words": "n_words", "teacher_tokens": "n_tokens"}
     listed = list(markers)
-    return {name: sum(getattr(marker, field) for marker in listed) for name, field in fields.items()}
+    held = {name: sum(getattr(marker, field) for marker in listed) for name, field in fields.items()}
+    return held | {"paragraphs_read": sum(marker.unit.paragraphs for marker in listed)}
+
+
+def kept_of(figures: Mapping[str, int | float], min_sentences: int, min_characters: int) -> str:
+    """Return for people how many paragraphs of those that were read the filter kept, from the figures of `totals`."""
+    read, kept = int(figures["paragraphs_read"]), int(figures["paragraphs"])
+    why = f" ({read - kept:,} have fewer than {min_sentences} sentences or {min_characters} characters: "
+    why += "--min-sentences, --min-characters)"
+    if min_sentences <= 1 and min_characters <= 1:
+        why = f" ({read - kept:,} are blank)"
+    return f"{kept:,} of {read:,} paragraphs kept{why if kept < read else ''}"
 
 
 def content_of(shards: list[Shard]) -> str:

@@ -1,6 +1,7 @@
 """The configuration of stage one, and the part of it that can change a vector."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -47,9 +48,22 @@ class ContextOptions(Record):
     compat: Literal["paper"] | None = None  # the reference implementation's peculiarities (docs/COMPAT.md)
     dtype: Dtype = "float16"  # number format of the stored context vectors; "int8" halves the cache, with a scale a row
     compile: bool = False  # let torch compile the teacher, which rounds otherwise
-    language: str = Field(default="en", pattern=r"^[a-z]{2,3}$")  # ISO 639-1: of sentences, and words of zh, ja, th
-    min_sentences: int = Field(default=3, ge=0)  # paragraphs with fewer sentences are dropped (paper: 3)
-    min_characters: int = Field(default=140, ge=0)  # paragraphs with fewer characters are dropped (paper: 140)
+    language: str = Field(default="en", pattern=r"^[a-z]+$")  # ISO 639-1: of sentences, and words of zh, ja, th
+
+
+TextRules = Literal[1, 2]  # which rules cut text into sentences and words: 1 are those of caches of 0.1.0
+
+
+class Filter(Record):
+    """Which paragraphs are read, and by what rules they are cut."""
+
+    text_rules: TextRules = 2
+    # Everything but blank paragraphs is kept: what a filter drops is missed (docs/LOG.md, 2026-11-28).
+    min_sentences: int = 1
+    min_characters: int = 0
+
+
+FILTERS = {None: Filter(), "paper": Filter(text_rules=1, min_sentences=3, min_characters=140)}  # by --compat
 
 
 class EncodeConfig(ReadingOptions, ContextOptions):
@@ -67,6 +81,18 @@ class EncodeConfig(ReadingOptions, ContextOptions):
     workers: int | None = Field(default=None, ge=1)  # processes that prepare text; None: by the device
     revision: str | None = None  # commit, tag or branch of a model on the hub
     trust_remote_code: bool = False  # let a model on the hub run its own Python code
+
+    # What is None is as in the cache that is there, and in a new one as in FILTERS.
+    min_sentences: int | None = Field(default=None, ge=0)  # paragraphs with fewer sentences are dropped
+    min_characters: int | None = Field(default=None, ge=0)  # paragraphs with fewer characters are dropped
+    text_rules: TextRules | None = None
+
+    @field_validator("language", mode="before")
+    @classmethod
+    def _without_region(cls, language: object) -> object:
+        """Sentences and words are cut by the language, in en-GB as in en."""
+        region = isinstance(language, str) and re.fullmatch(r"([A-Za-z]+)(?:[-_][A-Za-z0-9]+)*", language)
+        return region[1].lower() if region else language
 
     @field_validator("part")
     @classmethod
@@ -90,6 +116,10 @@ class Encoding(ContextOptions):
     window: int  # pieces that the teacher reads at once, special tokens included
     words: str  # sha256 of the word segmentation rules, which name the segmenter where there is one
     sentences: str  # the sentence splitter and its version, or the rule that stands for one
+    min_sentences: int  # paragraphs with fewer sentences are dropped
+    min_characters: int  # paragraphs with fewer characters are dropped
+    # Which rules cut text. Caches of 0.1.0 do not name them; `words` and `sentences` have them for the fingerprint.
+    text_rules: TextRules = 1
     precision: Precision  # number format of the teacher
     attention: str  # the teacher's attention implementation
     dim: int  # length of a context vector
@@ -98,9 +128,10 @@ class Encoding(ContextOptions):
     def fingerprint(self) -> str:
         """sha256 over every field: equal fingerprints, equal vectors for equal text.
 
-        `compile` and `tokenizer_changes` are younger than caches that lack them, and count only where they are set.
+        `compile` and `tokenizer_changes` are younger than caches that lack them, and count only where they are set;
+        `text_rules` never, since `words` and `sentences` say what came of them.
         """
-        later = {name for name in ("compile", "tokenizer_changes") if not getattr(self, name)}
+        later = {"text_rules"} | {name for name in ("compile", "tokenizer_changes") if not getattr(self, name)}
         return hashlib.sha256(canonical_json(self.model_dump(exclude=later))).hexdigest()
 
 

@@ -26,8 +26,11 @@ from x2static.schemas.encoding import Record
 SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
 SEPARATORS = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of the characters that may stand between two words
 
-# What the default rules, those of this hash, make of lower-cased ASCII: a third of the time that the library takes.
-DEFAULT_RULES = "30cd62fee70c1d6cd6be275ec6d026fac021e6de686eddf79b52757779a44b94"
+# What the default rules, those of these hashes, make of lower-cased ASCII: a third of the time that the library takes.
+DEFAULT_RULES = (
+    "30cd62fee70c1d6cd6be275ec6d026fac021e6de686eddf79b52757779a44b94",  # of 0.1.0
+    "7ef7100fc38e2179718fbc451d5444cde608eb47b5d183049a277f2f6e638fee",
+)
 ASCII_WORD = re.compile(r"\w+|[^\w\x00-\x20\x7f]", re.ASCII)
 
 Cut = Callable[[str], list[str]]  # a text to the words that it consists of
@@ -111,7 +114,7 @@ class WordSegmentation:
 
     def __init__(self, rules: str) -> None:
         self.rules = rules  # JSON of a `tokenizers.Tokenizer`, or of SegmenterRules
-        self._is_default = self.sha256 == DEFAULT_RULES
+        self._is_default = self.sha256 in DEFAULT_RULES
 
     def __reduce__(self) -> tuple[type["WordSegmentation"], tuple[str]]:
         """Go to another process as rules alone: a segmenter that is loaded holds locks and memory of its own."""

@@ -10,14 +10,15 @@ from typing import Any
 from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
 from x2static.durable.storage import sealed_json, write_atomically
 from x2static.machine.packages import package_version
-from x2static.schemas.cache import Cache, begin_cache, may_become_cache
-from x2static.schemas.encoding import LAST, ContextOptions, Encoding, differences
+from x2static.schemas.cache import MANIFEST, Cache, begin_cache, may_become_cache
+from x2static.schemas.encoding import FILTERS, LAST, ContextOptions, EncodeConfig, Encoding, Filter, differences
 from x2static.schemas.manifest import Manifest, Marker, Plan, PoolMarker
 from x2static.schemas.shard import MARKER, Shard, shard_name
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, log_skipped
 from x2static.stage1_encode.pools.registry import POOLS
 from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
+from x2static.stage1_encode.text.languages import check_language
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
@@ -31,6 +32,24 @@ def check_folder(folder: Path, append: bool) -> None:
         raise X2StaticError(f"--append: no cache in {folder} to add to; leave out --append to make one")
 
 
+def settled(config: EncodeConfig) -> EncodeConfig:
+    """Return a configuration in which nothing is left open: that is as in the cache, if one is there, or the default.
+
+    Raises X2StaticError: the language of a new cache has no known code.
+    """
+    there = (config.cache / MANIFEST).is_file()
+    held = Cache.open(config.cache).manifest.encoding if there else FILTERS[config.compat]
+    if not isinstance(held, Encoding) or held.language != config.language:
+        check_language(config.language)
+    values = held.model_dump(include=set(Filter.model_fields))
+    values = {name: value for name, value in values.items() if getattr(config, name) is None}
+    filters = values.keys() - {"text_rules"}
+    if there and any(values[name] != getattr(FILTERS[config.compat], name) for name in filters):
+        said = " and ".join(f"--{name.replace('_', '-')} {values[name]}" for name in sorted(filters, reverse=True))
+        logger.info("%s: going on with %s, as it was begun", config.cache, said)
+    return config.model_copy(update=values)
+
+
 def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encoding:
     """Put together all that can change a vector; `behaviour` is what only a loaded teacher tells (`Encoder`)."""
     config, files, layer = teacher.config, teacher.files, teacher.config.layer
@@ -41,10 +60,10 @@ def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encodi
         teacher_config=files.config,
         tokenizer=files.tokenizer,
         layer=str(layer),
-        words=choose_words(config.compat, config.language).sha256,
-        sentences=SentenceSplitter(config.language).name,
+        words=choose_words(config.compat, config.language, config.text_rules).sha256,
+        sentences=SentenceSplitter(config.language, config.text_rules).name,
         precision=teacher.precision,
-        **config.model_dump(include=set(ContextOptions.model_fields)),
+        **config.model_dump(include={*ContextOptions.model_fields, *Filter.model_fields}),
         **behaviour,
     )
 
@@ -68,7 +87,7 @@ def encoding_differences(cache: Cache, teacher: ChosenTeacher) -> list[str]:
     behaviour = theirs.model_dump(include={"window", "attention", "dim", "tokenizer_changes"})
     if not (problems := differences(theirs, _encoding_of(teacher, behaviour))):
         return []
-    held, asked = cache.segmentation().name, choose_words(config.compat, config.language).name
+    held, asked = cache.segmentation().name, choose_words(config.compat, config.language, config.text_rules).name
     if held != asked:  # the hashes alone tell nobody which library to install
         problems.append(f"words are cut by: {held} != {asked}")
     if cache.manifest.teacher != config.model:
@@ -96,7 +115,8 @@ def create(teacher: ChosenTeacher, behaviour: Mapping[str, Any], plans: dict[int
         versions={name: package_version(name) for name in VERSIONS},
     )
     log_skipped(plans)
-    return begin_cache(config.cache, manifest, choose_words(config.compat, config.language), plans)
+    rules = choose_words(config.compat, config.language, config.text_rules)
+    return begin_cache(config.cache, manifest, rules, plans)
 
 
 @dataclass

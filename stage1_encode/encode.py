@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import commit_folder, folder_bytes, only_writer, remove_leftovers
 from x2static.machine.progress import Progress, Report, silent
-from x2static.schemas.cache import MANIFEST, Cache, plan_shards, totals
+from x2static.schemas.cache import MANIFEST, Cache, kept_of, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan, PoolMarker
 from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, keep_pools, shard_name, staged_folder
-from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, inspect
+from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, inspect, settled
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs, write_plans
@@ -28,6 +28,8 @@ from x2static.stage1_encode.pools.pool import Pool, wanted_words
 from x2static.stage1_encode.text.preparation import pick_workers
 from x2static.stage1_encode.text.segmentation import log_words
 from x2static.stage1_encode.worker import Engine, Job, Worker, run_here
+
+MOST_DROPPED = 1 / 3  # of the paragraphs by the filter; more is worth a warning
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +42,14 @@ def encode(
     `report` is called with the progress in paragraphs. `pools` are taken from the teacher's states besides the
     contexts; shards that lack one get it. `engine` brings jobs to workers.
 
-    Returns shards, shards_resumed, paragraphs, contexts, words, teacher_tokens, seconds, tokens_per_second, padding (as
-    a share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts the whole
-    cache or, with `part`, the shards of the part. Raises X2StaticError: the model, the corpus or the cache cannot be
-    used as asked; what is committed stays.
+    Returns shards, shards_resumed, the paragraphs that were kept and those that were read (paragraphs_read), the filter
+    that decided (min_sentences, min_characters), contexts, words, teacher_tokens, seconds, tokens_per_second, padding
+    (as a share of the tokens) and cache_bytes. Seconds, rate and padding are those of this call, all else counts the
+    whole cache or, with `part`, the shards of the part. Raises X2StaticError: the model, the corpus or the cache cannot
+    be used as asked; what is committed stays.
     """
     started = time.perf_counter()
+    config = settled(config)
     teacher, words = ChosenTeacher(config), wanted_words(pools)
     part = Part.of(config.part)
     check_folder(config.cache, config.append)
@@ -95,12 +99,17 @@ def encode(
             "lower --min-sentences and --min-characters, and use another --cache"
         )
     seconds = time.perf_counter() - started
+    limits = {"min_sentences": config.min_sentences or 0, "min_characters": config.min_characters or 0}
     ours = {index: marker for index, marker in markers.items() if part.takes(index)}
+    held = totals(ours.values())
+    if held["paragraphs"] < (1 - MOST_DROPPED) * held["paragraphs_read"]:
+        logger.warning("%s: only %s", whose, kept_of(held, **limits))
     folders = [cache.path] if config.part is None else [cache.shards_folder / shard_name(index) for index in ours]
     return {
         "shards": len(ours),
         "shards_resumed": len(resumed),
-        **totals(ours.values()),
+        **held,
+        **limits,
         "seconds": round(seconds, 3),
         "tokens_per_second": round(work.n_read / seconds, 1),
         "padding": round(work.n_padded / work.n_read - 1, 4) if work.n_read else 0.0,
@@ -163,7 +172,7 @@ class Work:
         try:
             with closing(engine(load, jobs)) as results:
                 started = time.perf_counter()
-                report(Progress(read, total, "paragraphs", about=not counted))
+                report(Progress(read, total, "paragraphs read", about=not counted))
                 for staged in results:
                     job, shards = staged.job, self.cache.shards_folder
                     if job.marker is not None:
@@ -178,6 +187,6 @@ class Work:
                     n_paragraphs = staged.marker.unit.paragraphs
                     read, total = read + n_paragraphs, total + n_paragraphs - job.unit.paragraphs
                     rate = f"{self.n_read / (time.perf_counter() - started):,.0f} tokens/s"
-                    report(Progress(read, total, "paragraphs", rate, about=not counted and read != total))
+                    report(Progress(read, total, "paragraphs read", rate, about=not counted and read != total))
         finally:
             remove_leftovers(self.cache.shards_folder)

@@ -220,12 +220,12 @@ class ChosenTeacher:
         Raises X2StaticError: it cannot be loaded, does not hold what `--compat paper` reads at once, or has no
         embeddings for special tokens, which a text may name there.
         """
-        config, words = self.config, choose_words(self.config.compat, self.config.language)
+        config, words = self.config, choose_words(self.config.compat, self.config.language, self.config.text_rules)
         options = (config.trust_remote_code, config.layer, config.compile)
         teacher = Teacher(self.files, self.precision, self.device, *options)
-        tokenizer, splitter = teacher.tokenizer, SentenceSplitter(config.language)
+        tokenizer, splitter = teacher.tokenizer, SentenceSplitter(config.language, config.text_rules)
         skip = config.on_bad_text == "skip"
-        limits = (config.min_sentences, config.min_characters)
+        limits = (config.min_sentences or 0, config.min_characters or 0)
         if config.compat is None:
             numbers = {word: number for number, word in enumerate(wanted)}
             default = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, numbers)

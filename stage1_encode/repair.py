@@ -95,8 +95,9 @@ def _mend_segmentation(cache: Cache) -> bool:
         cache.segmentation()
         return False
     except X2StaticError as error:
-        rules = choose_words(cache.manifest.encoding.compat, cache.manifest.encoding.language)
-        if rules.sha256 != cache.manifest.encoding.words:
+        encoding = cache.manifest.encoding
+        rules = choose_words(encoding.compat, encoding.language, encoding.text_rules)
+        if rules.sha256 != encoding.words:
             raise X2StaticError(
                 f"{file}: missing or changed, and this version of x2static has other rules; put the "
                 f"original file back, or use x2static {cache.manifest.versions.get('x2static')}, which wrote it"

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # Lexicons are added up once so many rows are waiting: memory stays near the merged lexicon's, however many shards.
 PENDING_ROWS = 4_000_000
+SHOWN = 3  # words of a list that get no vector, as samples
 LITTLE_KNOWN = 0.1  # of a list of words, if fewer occur, it is probably another corpus's
 # 64-bit offsets: a merged lexicon may pass the 2 GB of text that pa.string() holds.
 LEXICON_SCHEMA = pa.schema([("word", pa.large_string()), ("count", pa.int64())])
@@ -93,9 +94,9 @@ def build_vocabulary(
         if len(table) < LITTLE_KNOWN * n_words:
             what = f"only {len(table):,} of its {n_words:,} words occur in the corpus"
             logger.warning("%s: %s; is it the vocabulary of another cache?", allowed.file, what)
-        elif absent := n_words - len(table):
-            logger.info("%s: %s of its %s words do not occur", allowed.file, f"{absent:,}", f"{n_words:,}")
     highest = pc.max(table["count"]).as_py() or 0
+    if allowed is not None:
+        _log_left_out(allowed, table, min_count)
     table = table.filter(pc.greater_equal(table["count"], min_count))
     if not len(table):
         where = f" among the words of {allowed.file}" if allowed is not None else ""
@@ -104,6 +105,17 @@ def build_vocabulary(
     table = table.sort_by([("count", "descending"), ("word", "ascending")]).slice(0, max_vocab).combine_chunks()
     logger.info("vocabulary: %s of %s distinct words", f"{len(table):,}", f"{distinct:,}")
     return Vocabulary(table["word"].chunk(0), table["count"].to_numpy())
+
+
+def _log_left_out(allowed: WordList, table: pa.Table, min_count: int) -> None:
+    """Warn of the words of a list that get no vector: those that are absent, or too rare in the lexicon's `table`."""
+    counts = dict(zip(table["word"].to_pylist(), table["count"].to_pylist(), strict=True))
+    absent = [word for word in allowed.words if word not in counts]
+    rare = [word for word in allowed.words if counts.get(word, min_count) < min_count]
+    reasons = (absent, "do not occur in the corpus"), (rare, f"occur fewer than --min-count {min_count} times")
+    said = [f"{len(words):,} {why} ({', '.join(words[:SHOWN])})" for words, why in reasons if words]
+    if said:
+        logger.warning("%s: of its %s words %s", allowed.file, f"{len(allowed.words):,}", " and ".join(said))
 
 
 def merge_lexicons(shards: "Iterable[Shard]") -> pa.Table:

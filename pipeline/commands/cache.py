@@ -11,7 +11,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
 from x2static.pipeline.options import FOLDER, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
-from x2static.schemas.cache import Cache, totals
+from x2static.schemas.cache import Cache, kept_of, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
 
@@ -49,7 +49,7 @@ def info(context: click.Context, folder: Path) -> None:
         f"corpus      {', '.join(corpora)}",
         *(f"sample      {taken} of a larger cache" for taken in sampled),
         f"shards      {len(markers):,}, {done}",
-        f"paragraphs  {figures['paragraphs']:,} kept",
+        f"paragraphs  {kept_of(figures, encoding.min_sentences, encoding.min_characters)}",
         f"contexts    {figures['contexts']:,}, {encoding.dtype}",
         f"words       {figures['words']:,}",
         f"size        {size(figures['cache_bytes'])}",

@@ -16,8 +16,8 @@ NEIGHBOURS_OF = "king music war computer river doctor football animal government
 
 
 def encode_config(folder: Path) -> EncodeConfig:
-    """Return the demo's stage one: paragraphs of any number of sentences, since there are few."""
-    return EncodeConfig(model="demo", corpus=("demo",), cache=folder / "cache", min_sentences=1)
+    """Return the demo's stage one: without headings and list items, as it was measured (docs/LOG.md, 2026-11-21)."""
+    return EncodeConfig(model="demo", corpus=("demo",), cache=folder / "cache", min_characters=140)
 
 
 @click.command()

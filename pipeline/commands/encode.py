@@ -54,9 +54,9 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
     workers="Processes that prepare text; by default a thread on a CPU, up to 8 for an accelerator.",
     unit="Paragraphs in a unit, and so in a shard.",
     part="3/16: only every 16th unit, the third first, so that 16 machines share the work.",
-    language="Language of the text, for cutting sentences and, in zh, ja and th, words.",
-    min_sentences="Drop paragraphs with fewer sentences.",
-    min_characters="Drop paragraphs with fewer characters.",
+    language="ISO 639-1 code of the text's language, for cutting sentences and, in zh, ja and th, words.",
+    min_sentences="Drop paragraphs with fewer sentences [default: 1; with --compat paper 3].",
+    min_characters="Drop paragraphs with fewer characters [default: 0; with --compat paper 140].",
     sample="Share of the paragraphs to take at random, such as 0.1.",
     seed="Another seed takes another sample.",
     format="How paragraphs stand in local files: one a line, between blank lines, as WikiExtractor writes them, in "
@@ -92,10 +92,12 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
 
     Run the same command again to go on where it stopped.
     """
-    config = build(EncodeConfig, {name: values[name] for name in EncodeConfig.model_fields})
+    config = build(EncodeConfig, {name: values[name] for name in EncodeConfig.model_fields if name in values})
     require("encode")
+    from x2static.stage1_encode.cache_folder import settled
     from x2static.stage1_encode.pools.registry import wanted_pools
 
+    config = settled(config)
     pools = wanted_pools(config, values)
     if plan:
         from x2static.stage1_encode.plan.estimate import estimate
@@ -104,7 +106,7 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
         about = "" if figures["paragraphs_counted"] else "about "
         lines = [
             f"units          {figures['units']:,} ({figures['units_left']:,} to do)",
-            f"paragraphs     {about}{figures['paragraphs']:,}",
+            f"paragraphs     {about}{figures['paragraphs']:,} ({figures['kept']:.0%} of a sample pass the filter)",
             f"sentences      {figures['sentences']:,}",
             f"teacher tokens {figures['teacher_tokens']:,} ({figures['tokens_per_second']:,.0f} a second here)",
             f"time           {duration(figures['seconds'])}",
@@ -112,10 +114,12 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
         ]
         finish(context, figures, *lines)
         return
+    from x2static.schemas.cache import kept_of
     from x2static.stage1_encode.encode import encode as run
 
     with ProgressLine("encode") as report:
         result = run(config, report, pools, find_engine(engine, config, pools))
     shards = f"{result['shards']:,} shards ({result['shards_resumed']:,} were there)"
     held = f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}"
-    finish(context, result, f"{config.cache}: {shards}, {held}, in {duration(result['seconds'])}")
+    kept = kept_of(result, result["min_sentences"], result["min_characters"])
+    finish(context, result, f"{config.cache}: {shards}, {held}, in {duration(result['seconds'])}", kept)

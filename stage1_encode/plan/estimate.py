@@ -9,7 +9,7 @@ from typing import Any
 from x2static.schemas.cache import MANIFEST, Cache, plan_shards
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan
-from x2static.stage1_encode.cache_folder import check_encoding, check_folder
+from x2static.stage1_encode.cache_folder import check_encoding, check_folder, settled
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
@@ -26,10 +26,12 @@ WARM_UP = 16  # one window in so many
 def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]:
     """Return what encoding would take, pools besides the contexts included; nothing is written.
 
-    That is units, units_left, paragraphs, paragraphs_counted (or only estimated), sentences, teacher_tokens and
-    cache_bytes of all that is asked for (with `part` of the part, with `append` of the new corpora), seconds for what
-    is left of it, tokens_per_second as measured here, free_bytes of the disk.
+    That is units, units_left, paragraphs, paragraphs_counted (or only estimated), the share of a sample of them that
+    the filter keeps (kept), sentences, teacher_tokens and cache_bytes of all that is asked for (with `part` of the
+    part, with `append` of the new corpora), seconds for what is left of it, tokens_per_second as measured here,
+    free_bytes of the disk.
     """
+    config = settled(config)
     teacher = ChosenTeacher(config)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
@@ -55,6 +57,7 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
         "units_left": len(shards) - len(done),
         "paragraphs": n_paragraphs,
         "paragraphs_counted": counted,
+        "kept": round(sample.n_paragraphs / n_sampled, 4) if n_sampled else 1.0,
         "sentences": round(n_contexts * n_paragraphs),
         "teacher_tokens": round(n_tokens * n_paragraphs),
         "tokens_per_second": round(rate, 1),

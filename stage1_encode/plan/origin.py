@@ -7,7 +7,7 @@ from typing import Any
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.schemas.encoding import ContextOptions, EncodeConfig, PlanOptions
+from x2static.schemas.encoding import ContextOptions, EncodeConfig, Filter, PlanOptions
 from x2static.schemas.manifest import Plan
 from x2static.stage1_encode.cache_folder import encoding_differences
 from x2static.stage1_encode.corpora.corpus import Corpus
@@ -44,7 +44,7 @@ def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
     limit = None if plan.limit is None else plan.first + plan.limit
     values: dict[str, Any] = {"corpus": (plan.corpus,), "cache": cache.path, "limit": limit}
     values |= {"model": manifest.teacher, "revision": manifest.revision, "format": plan.identity.get("format", "auto")}
-    values |= encoding.model_dump(include={"layer", "precision", *ContextOptions.model_fields})
+    values |= encoding.model_dump(include={"layer", "precision", *ContextOptions.model_fields, *Filter.model_fields})
     values |= plan.model_dump(include=set(PlanOptions.model_fields))
     return EncodeConfig.model_validate(values | changes)
 

@@ -54,7 +54,7 @@ class WordSums(Pool):
                 f"--ase does not go with --compat {config.compat}: that mode joins words anew before the teacher reads "
                 "them, and keeps words that the teacher never reads; leave one of the two out"
             )
-        rules = choose_words(config.compat, config.language)
+        rules = choose_words(config.compat, config.language, config.text_rules)
         cut = [(word, rules.split(word)) for word in listed]
         others = [word for word, words in cut if len(words) != 1]
         chosen = sorted({words[0] for _, words in cut if len(words) == 1})

@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 
 from x2static.durable.storage import canonical_json
+from x2static.schemas.encoding import TextRules
 from x2static.schemas.segmentation import LIBRARIES, SegmenterRules, WordSegmentation
 
 # Insides of character classes, which `re` and the tokenizers library read alike.
@@ -26,6 +27,11 @@ THAI_MARKS = "\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"  # above and below a consonant
 # Every character was tried in each of the three places, and millions of short texts in all its languages.
 INITIAL = re.compile(r"[A-Z][.\s]*[^\S\x00-\x7f](?=\.)")
 WIDE_SPACE = re.compile(r"[^\S\x00-\x7f]")
+# Control and private characters, and letters and symbols that are blanks: of Braille, and fillers of Hangul.
+SPACES = r"[\p{Cc}\p{Co}\x{200B}\x{2800}\x{3164}\x{FFA0}]"
+VARIATION_SELECTORS = r"[\x{FE00}-\x{FE0F}\x{E0100}-\x{E01EF}]"
+UNSEEN = r"[\p{M}\x{200C}\x{200D}]"  # where no letter is before them
+AFTER_DIGIT = re.compile(r'\d"')
 
 THAI_SENTENCE = 60  # characters; sentences in prose are about as long
 # A mark that ends a sentence all the same, with what closes it; or a space. The signs \u0e2f and \u0e46 belong to the
@@ -80,13 +86,14 @@ class SentenceSplitter:
     """
 
     language: str  # ISO 639-1 code; it picks the abbreviations and the marks that end a sentence
+    text_rules: TextRules | None = None  # of 1, inch marks are quotation marks
 
     @property
     def name(self) -> str:
         """The library and its version, or the rule: what, with the language, the boundaries depend on."""
         if self.language == "th":
             return f"spaces between Thai letters after {THAI_SENTENCE} characters"
-        return f"sentencex {version('sentencex')}"
+        return f"sentencex {version('sentencex')}" + ("" if self.text_rules == 1 else ", inch marks apart")
 
     def spans(self, paragraph: str) -> list[tuple[int, int]]:
         """Return the sentences of a paragraph as [start, stop) in characters; sentences of white space are left out."""
@@ -99,29 +106,62 @@ class SentenceSplitter:
             return [(start, stop) for start, stop in pairs if paragraph[start:stop].strip()]
         if not paragraph.isascii():  # as long as before, so that places stay the same
             paragraph = INITIAL.sub(lambda match: WIDE_SPACE.sub(" ", match[0]), paragraph)
+        spans = self._spans(paragraph)
+        if self.text_rules != 1 and AFTER_DIGIT.search(paragraph):
+            # Taken for a quote that opens, an inch mark hides the ends of sentences up to the next one.
+            return max(spans, self._spans(without_inch_marks(paragraph)), key=len)  # of equals the first
+        return spans
+
+    def _spans(self, paragraph: str) -> list[tuple[int, int]]:
         boundaries = sentencex.get_sentence_boundaries(self.language, paragraph)
         return [(item["start_index"], item["end_index"]) for item in boundaries if not item["text"].isspace()]
 
 
-def default_words() -> WordSegmentation:
+def without_inch_marks(paragraph: str) -> str:
+    """Write the sign for inches where a straight quote behind a digit closes none; every character keeps its place."""
+    characters, is_open = list(paragraph), False
+    for quote in re.finditer('"', paragraph):
+        at = quote.start()
+        if is_open or not at or not paragraph[at - 1].isdigit():
+            is_open = not is_open
+        else:
+            characters[at] = "\u2033"
+    return "".join(characters)
+
+
+def default_words(text_rules: TextRules | None = None) -> WordSegmentation:
     """Return the default rules: lower-cased runs of letters, digits and marks; every other visible character alone.
 
     Han characters are words of their own, since their text has no spaces. Control characters and zero-width spaces
     separate words; other invisible marks (soft hyphens, writing direction) vanish, but for the joiners that Persian and
-    Indic scripts spell with.
+    Indic scripts spell with. What nobody can see is no word: marks, variation selectors and joiners without a letter
+    before them, private characters and fillers; the rules of 0.1.0 (`text_rules` 1) have such words.
     """
-    return WordSegmentation(_rules(HAN_ALONE))
+    return WordSegmentation(_rules(HAN_ALONE, text_rules))
 
 
-def _rules(apart: str) -> str:
+def _rules(apart: str, text_rules: TextRules | None) -> str:
     """Return the default rules with a regular expression of what is kept apart from letters beside it."""
+    first = text_rules == 1
     rules = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    spaces = normalizers.Replace(Regex(r"[\p{Cc}\x{200B}]"), " ")
+    spaces = normalizers.Replace(Regex(r"[\p{Cc}\x{200B}]" if first else SPACES), " ")
+    variants = [] if first else [normalizers.Replace(Regex(rf"(?<=\p{{Han}}){VARIATION_SELECTORS}+"), "")]
+    # The library lower-cases each letter by itself: ΟΔΟΣ and οδος are one word.
+    greek = r"[\p{Greek}&&\p{L}]"
+    sigma = [] if first else [normalizers.Replace(Regex(f"(?<={greek})σ(?!{greek})"), "ς")]
     marks = normalizers.Replace(Regex(r"(?![\x{200C}\x{200D}])\p{Cf}"), "")
-    rules.normalizer = normalizers.Sequence([spaces, marks, normalizers.NFC(), normalizers.Lowercase()])
+    rules.normalizer = normalizers.Sequence(
+        [spaces, marks, *variants, normalizers.NFC(), normalizers.Lowercase(), *sigma]
+    )
     letters = r"\p{L}\p{M}\p{N}_\x{200C}\x{200D}"
     split = pre_tokenizers.Split(Regex(f"[^{letters}]|{apart}"), "isolated")
-    rules.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), split])
+    steps = [pre_tokenizers.WhitespaceSplit(), split]
+    if not first:
+        # Han characters are words of their own, so that a mark behind one would be a word, too.
+        stray = pre_tokenizers.Split(Regex(rf"(?<![[{letters}]&&[^\p{{Han}}]]){UNSEEN}+"), "removed")
+        rest = pre_tokenizers.Split(Regex(rf"\A{UNSEEN}+\z"), "removed")
+        steps = [steps[0], stray, split, rest]
+    rules.pre_tokenizer = pre_tokenizers.Sequence(steps)
     return rules.to_str()
 
 
@@ -133,16 +173,16 @@ def paper_words() -> WordSegmentation:
     return WordSegmentation(rules.to_str())
 
 
-def choose_words(compat: str | None, language: str) -> WordSegmentation:
-    """Return the word segmentation rules of a mode and a language."""
+def choose_words(compat: str | None, language: str, text_rules: TextRules | None = None) -> WordSegmentation:
+    """Return the word segmentation rules of a mode and a language; None is for those of new caches."""
     if compat == "paper":
         return paper_words()
     if language not in SPACELESS:
-        return default_words()
+        return default_words(text_rules)
     spaceless = SPACELESS[language]
     library = LIBRARIES[spaceless.segmenter]
     if library.missing:
-        return WordSegmentation(_rules(spaceless.alone))
+        return WordSegmentation(_rules(spaceless.alone, text_rules))
     run = f"[{spaceless.letters}]+"
     rules = SegmenterRules(
         segmenter=spaceless.segmenter,
@@ -151,7 +191,7 @@ def choose_words(compat: str | None, language: str) -> WordSegmentation:
         runs=run,
         longest_run=LONGEST_RUN,
         settings=spaceless.settings,
-        rules=json.loads(_rules(f"{run}|{HAN_ALONE}")),
+        rules=json.loads(_rules(f"{run}|{HAN_ALONE}", text_rules)),
     )
     return WordSegmentation(canonical_json(rules.model_dump()).decode())
 

@@ -201,13 +201,23 @@ def test_durations_and_sizes_are_for_people():
 
 
 def test_a_plan_is_a_table_of_what_a_run_would_take(monkeypatch, capsys):
-    figures = {"units": 21, "units_left": 20, "paragraphs": 165104, "paragraphs_counted": False, "sentences": 400000}
+    figures = {
+        "units": 21,
+        "units_left": 20,
+        "paragraphs": 165104,
+        "paragraphs_counted": False,
+        "kept": 0.75,
+        "sentences": 400000,
+    }
     figures |= {"teacher_tokens": 11_000_000, "tokens_per_second": 17000.4, "seconds": 660.0}
     figures |= {"cache_bytes": 350_000_000, "free_bytes": 81_000_000_000}
     monkeypatch.setattr("x2static.stage1_encode.plan.estimate.estimate", lambda config, pools: figures)
     assert cli.run([*ENCODE.split(), "--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:2] == ["units          21 (20 to do)", "paragraphs     about 165,104"]
+    assert lines[:2] == [
+        "units          21 (20 to do)",
+        "paragraphs     about 165,104 (75% of a sample pass the filter)",
+    ]
     assert lines[4:] == ["time           11 min 00 s", "cache          350.0 MB, free 81.0 GB"]
 
 

@@ -58,7 +58,9 @@ def flip_byte(path: Path) -> None:
 def encoding(**changes: object) -> Encoding:
     hashes = {"weights": "w" * 64, "teacher_config": "c" * 64, "tokenizer": "t" * 64, "words": RULES.sha256}
     teacher = {"layer": "last", "window": 512, "precision": "float32", "attention": "sdpa", "dim": DIM}
-    return Encoding.model_validate({**hashes, **teacher, "sentences": "sentencex 1.0", **changes})
+    return Encoding.model_validate(
+        {**hashes, **teacher, "sentences": "sentencex 1.0", "min_sentences": 3, "min_characters": 140, **changes}
+    )
 
 
 def manifest(kind: Encoding) -> Manifest:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
+from tests.pipeline.ran import run_here
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import as_options, changed, config_of, files_of, no_teacher, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
@@ -19,7 +21,9 @@ from x2static.machine.processes import ahead
 from x2static.pipeline.caches import merge, sample
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import UnitSample
+from x2static.schemas.segmentation import DEFAULT_RULES
 from x2static.schemas.training import TrainConfig
+from x2static.stage1_encode.cache_folder import settled
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage2_train.trainer import train
@@ -136,14 +140,47 @@ def test_a_finished_cache_asked_for_again_loads_no_teacher(teacher, corpus, cach
     assert files_of(cache) == before
 
 
-def test_paragraphs_below_the_filter_are_left_out_and_nothing_left_is_an_error_each_time(teacher, cache, tmp_path):
+def test_paragraphs_below_the_filter_are_counted_and_nothing_left_is_an_error_each_time(
+    teacher, cache, tmp_path, log, capsys
+):
     corpus = write_lines(tmp_path / "text.txt", ["Short. Text."] * 4 + ["One. Two. Three."] * 3)
     figures = run(teacher, corpus, cache, unit=2, min_sentences=3)
     assert (figures["shards"], figures["paragraphs"], figures["contexts"]) == (4, 3, 9)
     assert [marker.n_contexts for marker in Cache.open(cache).committed()[0].values()] == [0, 0, 6, 3]
+    assert (figures["paragraphs_read"], figures["min_sentences"], figures["min_characters"]) == (7, 3, 0)
+    kept = "3 of 7 paragraphs kept (4 have fewer than 3 sentences or 0 characters: --min-sentences, --min-characters)"
+    assert f"{cache}: only {kept}" in log.messages
+    info = run_here(capsys, ["cache", "info", cache, "--json"])
+    assert f"paragraphs  {kept}\n" in info.out
+    assert (info.json["paragraphs"], info.json["paragraphs_read"]) == (3, 7)
     for _ in range(2):
         with pytest.raises(X2StaticError, match=r"the filter left nothing of 7 paragraphs \(at least 4 sentences and "):
             run(teacher, corpus, tmp_path / "nothing", min_sentences=4)
+
+
+OPEN = {"min_sentences": None, "min_characters": None}
+
+
+@pytest.mark.parametrize(("compat", "limits"), [(None, (1, 0)), ("paper", (3, 140))])
+def test_every_paragraph_is_kept_unless_the_paper_is_followed(teacher, cache, tmp_path, compat, limits):
+    corpus = write_lines(tmp_path / "text.txt", ["One. Two. Three."] * 3 + ["No stop"] * 4)
+    config = config_of(teacher, corpus, cache, compat=compat, **OPEN)
+    assert (settled(config).min_sentences, settled(config).min_characters) == limits
+    if compat is None:
+        assert encode(config)["paragraphs"] == 7
+
+
+def test_a_cache_goes_on_with_the_filter_and_the_rules_that_it_was_begun_with(teacher, cache, tmp_path, log):
+    corpus = write_lines(tmp_path / "text.txt", ["One ❤️. Two. Three."] * 3 + ["Short. Text."] * 4)
+    of_0_1_0 = config_of(teacher, corpus, cache, unit=2, limit=3, min_sentences=3, min_characters=10, text_rules=1)
+    assert encode(of_0_1_0)["paragraphs"] == 3
+    figures = run(teacher, corpus, cache, unit=2, **OPEN)
+    assert (figures["paragraphs"], figures["paragraphs_read"], figures["min_sentences"]) == (3, 7, 3)
+    assert f"{cache}: going on with --min-sentences 3 and --min-characters 10, as it was begun" in log.messages
+    assert Cache.open(cache).segmentation().sha256 == DEFAULT_RULES[0]
+    assert Cache.open(cache).manifest.encoding.sentences == f"sentencex {version('sentencex')}"
+    with pytest.raises(X2StaticError, match="min_sentences: 3 != 1"):
+        run(teacher, corpus, cache, unit=2, min_sentences=1, min_characters=None)
 
 
 @pytest.mark.parametrize(

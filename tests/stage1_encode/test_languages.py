@@ -4,15 +4,19 @@ import json
 import re
 import subprocess
 import sys
+from itertools import product
+from string import ascii_lowercase
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.stage1_encode.runs import files_of, run, texts_of, write_lines
+from tests.pipeline.ran import run_here
+from tests.stage1_encode.runs import config_of, files_of, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.schemas.segmentation import LIBRARIES, Library
 from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.languages import TWO_LETTERS, check_language
 from x2static.stage1_encode.text.segmentation import SPACELESS, log_words
 
 TEXTS = {
@@ -101,3 +105,42 @@ def test_without_the_library_the_log_says_what_a_word_is_then(caplog, language):
     (message,) = caplog.messages
     expected = r"words: .*by itself.*is-not-called-so is not installed; .*pip install 'x2static\[%s]'"
     assert re.match(expected % language, message)
+
+
+NAMED = {"jp": "ja", "cn": "zh", "gr": "el", "cz": "cs", "dk": "da", "ua": "uk", "ger": "de", "cmn": "zh"}
+NAMED |= {"english": "en"} | {three: two for two, three in TWO_LETTERS.items()}
+ALL_OF_TWO = ["".join(pair) for pair in product(ascii_lowercase, repeat=2)]
+
+
+def test_a_code_that_is_none_here_is_refused_with_the_one_that_was_meant():
+    for code, meant in NAMED.items():
+        with pytest.raises(X2StaticError, match=f"^--language {code}: .* this language is {meant}$"):
+            check_language(code)
+
+
+def test_two_letters_are_a_language_of_iso_639_1_or_refused():
+    for code in ALL_OF_TWO:
+        if code in TWO_LETTERS:
+            check_language(code)
+        else:
+            with pytest.raises(X2StaticError, match=f"^--language {code}: "):
+                check_language(code)
+
+
+def test_a_code_that_is_more_often_a_countrys_is_warned_of(log):
+    check_language("kr")
+    assert log.messages == ["--language kr is Kanuri; Korean is ko"]
+
+
+@pytest.mark.parametrize("code", ["en-GB", "EN", "en_us", "en-Latn-US"])
+def test_a_region_changes_nothing(code, tmp_path):
+    assert config_of(tmp_path, "any.txt", tmp_path, language=code).language == "en"
+
+
+@pytest.mark.parametrize("code", ["jp", "xx", "english"])
+def test_no_cache_is_begun_with_an_unknown_language(code, tmp_path, capsys):
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["ja"])
+    options = ["--model", tmp_path, "--corpus", corpus, "--cache", tmp_path / "cache", "--language", code]
+    done = run_here(capsys, ["encode", *options])
+    assert (done.status, (tmp_path / "cache").exists()) == (1, False)
+    assert f"error: --language {code}: " in done.err

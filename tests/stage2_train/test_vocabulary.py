@@ -70,6 +70,16 @@ def test_a_vocabulary_file_that_is_of_no_use_is_refused(tmp_path: Path, data: by
         build(vocab=file)
 
 
+def test_words_of_a_list_that_get_no_vector_are_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    file = tmp_path / "words.txt"
+    file.write_text("the\nabsent\nother\ncat\n")
+    words = set(build(vocab=file, min_count=3).words.to_pylist())
+    (message,) = [line for line in caplog.messages if "of its 4 words" in line]
+    rare = sorted({"the", "cat"} - words)
+    assert "2 do not occur in the corpus (absent, other)" in message
+    assert (f"{len(rare)} occur fewer than --min-count 3 times ({', '.join(rare)})" in message) == bool(rare)
+
+
 def test_a_vocabulary_file_of_which_hardly_a_word_occurs_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     file = tmp_path / "words.txt"
     for others, warned in ((9, False), (10, True)):  # a tenth is enough

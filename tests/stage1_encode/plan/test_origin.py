@@ -4,7 +4,8 @@ import pytest
 
 from tests.stage1_encode.runs import config_of, paragraphs, write_lines
 from x2static.schemas.cache import Cache
-from x2static.schemas.encoding import ContextOptions, EncodeConfig, PlanOptions
+from x2static.schemas.encoding import ContextOptions, EncodeConfig, Filter, PlanOptions
+from x2static.stage1_encode.cache_folder import settled
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.origin import recorded_config
 
@@ -14,7 +15,9 @@ ELSEWHERE = {"model", "revision", "corpus", "limit", "format", "layer", "precisi
 
 
 def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_alone():
-    recorded = ContextOptions.model_fields.keys() | PlanOptions.model_fields.keys() | ELSEWHERE
+    recorded = (
+        ContextOptions.model_fields.keys() | Filter.model_fields.keys() | PlanOptions.model_fields.keys() | ELSEWHERE
+    )
     assert recorded | OF_THE_RUN == EncodeConfig.model_fields.keys()
 
 
@@ -28,7 +31,9 @@ def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_al
     ],
 )
 def test_what_was_asked_for_is_read_back(options, teacher, tmp_path):
-    config = config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(10)), tmp_path / "cache", **options)
+    config = settled(
+        config_of(teacher, write_lines(tmp_path / "text.txt", paragraphs(10)), tmp_path / "cache", **options)
+    )
     encode(config)
     cache = Cache.open(config.cache)
     # What "auto" recognised is recorded.
