@@ -73,6 +73,9 @@ class Corpus(ABC):
         """Get ready to read the very text that has this identity."""
         self._identity = identity
 
+    def check(self) -> None:  # noqa: B027  # most cannot
+        """Raise X2StaticError if the text is seen to be another than when it was first looked at."""
+
     def close(self) -> None:
         """Let go of files and connections."""
         # A read that hangs in a thread of its own goes with the process.
@@ -88,6 +91,7 @@ class Corpus(ABC):
         if not units and not first:
             sampled = " in the sample" if self.options.sample else ""
             raise self.rules.refusal(f"it holds no paragraph{sampled}; nothing to encode")
+        self.check()
         options = self.options.model_dump(include=set(PlanOptions.model_fields))
         options |= {"skipped": n_skipped, "first": first, "limit": limit, "units": tuple(units)}
         return Plan(corpus=self.spec, identity=identity, seen=self.seen(), licence=self.licence, **options)
@@ -134,6 +138,7 @@ class Corpus(ABC):
                 planned = f"{unit.paragraphs} paragraphs from place {unit.start % FILE} of {unit.source} on"
                 found = f"found {len(paragraphs)}; the text has changed since it was planned"
                 raise self.rules.refusal(f"expected {planned}, {found}")
+        self.check()
         if not unit.counted:  # nobody has read it before
             unit = unit.model_copy(update={"paragraphs": len(paragraphs), "counted": True, "skipped": n_skipped})
         return UnitText(paragraphs, unit, starts)

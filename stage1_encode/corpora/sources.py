@@ -60,6 +60,7 @@ class LocalFiles(Corpus):
         """Name a corpus; `find` is called when the files are first needed, since standard input is written to one."""
         super().__init__(spec, options)
         self._find = find
+        self._states: dict[str, list[int]] | None = None  # of the files, when they were found to be what is read
 
     @cached_property
     def files(self) -> FileSet:
@@ -77,6 +78,7 @@ class LocalFiles(Corpus):
             states = file_states(self.files.paths)
         except FileNotFoundError as error:
             raise self.rules.refusal(f"{error.filename} is gone, or a link to nowhere") from error
+        self._states = self._states or states
         return {"path": self.files.home, "format": self.files.format, "column": self.files.column, "files": states}
 
     def identity(self) -> dict[str, Any]:
@@ -109,6 +111,27 @@ class LocalFiles(Corpus):
                 if other != name:
                     what = f"{other} and {name} seem to hold the same text, which is read twice"
                     logger.warning("%s: %s; leave one out, unless it is meant so", self.rules.name, what)
+
+    def connect(self, identity: dict[str, Any]) -> None:
+        """Get ready to read the text of this identity. Raises X2StaticError: what came by pipe has changed."""
+        super().connect(identity)
+        path = self.files.paths.get("-")  # kept by us: its size and time, which is set, say little
+        if path and self.files.home == "-" and hash_file(path) != identity["xxh3"]:
+            remedy = "remove it and pipe the same text in again"
+            raise self.rules.refusal(f"{path} is damaged: not the text that standard input brought; {remedy}")
+
+    def check(self) -> None:
+        """Raise X2StaticError if a file has other text than when it was first looked at."""
+        try:
+            states = file_states(self.files.paths)
+        except FileNotFoundError:  # named where it is read
+            return
+        before = self._states or states
+        changed = [str(path) for name, path in self.files.paths.items() if states[name] != before.get(name)]
+        if changed and self.identity() != self._identity:
+            remedy = "put the old text back to go on, or use another --cache"
+            raise self.rules.refusal(f"{', '.join(changed[:3])} changed while it was read; {remedy}")
+        self._states = states
 
     def _read(self, start: int, line: int) -> Paragraphs:
         """Yield all paragraphs from a place on; no file before it is opened."""
@@ -276,5 +299,6 @@ def _compare(spec: str, block: bytes, stream: BinaryIO, path: Path) -> None:
             position, block = position + len(block), stream.read(BLOCK)
         if block or file.read(1):
             why = f"standard input brings other text than the run before, from somewhere after byte {position} on"
+            why += f" (kept in {path})"
             remedy = "bring the same text or none (< /dev/null) to go on, or use another --cache"
             raise X2StaticError(f"corpus {spec}: {why}; {remedy}")

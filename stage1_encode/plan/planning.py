@@ -80,6 +80,8 @@ def plan_rest(
         latest = old[source.plans[-1]]
         n_planned, counted = planned_paragraphs(old, markers, numbers={source.plans[-1]})
         n_held = latest.first + n_planned
+        if source.identity != latest.identity and latest.identity.get("kind") == "file":
+            source.corpus.connect(latest.identity)  # what was kept of standard input and is damaged is named as such
         problems = [f"corpus ({latest.corpus}) {change}" for change in _changes(latest.identity, source.identity)]
         names = PlanOptions.model_fields
         theirs, ours = ({name: getattr(options, name) for name in names} for options in (latest, config))

@@ -222,3 +222,24 @@ def test_a_document_in_a_folder_is_named_with_what_to_do(data, folder):
     (folder / "a" / "report").write_bytes(data)
     with pytest.raises(X2StaticError, match=r"texts: a/report is .*name the files of text by a pattern such as"):
         plan_of(corpus_at(folder))
+
+
+def test_a_file_that_gets_other_text_of_the_same_length_while_it_is_read_is_named_and_a_mere_touch_is_not(folder):
+    path = folder / "a.txt"
+    for change, stops in ((path.read_bytes().replace(b"two", b"owt"), True), (path.read_bytes(), False)):
+        corpus = corpus_at(folder, unit=1)
+        plan = plan_of(corpus)
+        first, *others = plan.units
+        corpus.read(first)
+        old = path.read_bytes()
+        path.write_bytes(change)
+        os.utime(path, (1, 1))
+        if stops:
+            with pytest.raises(X2StaticError, match=rf"{path} changed while it was read; put the old text back"):
+                corpus.read(others[0])
+            with pytest.raises(X2StaticError, match=rf"{path} changed"):
+                corpus.plan(plan.identity)
+        else:
+            assert corpus.read(others[0]).paragraphs == ["a.txt two"]
+        path.write_bytes(old)
+        os.utime(path, (2, 2))

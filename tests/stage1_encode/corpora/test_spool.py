@@ -1,5 +1,6 @@
 """Standard input: kept in the cache, so that a run that was broken off goes on, with the same text or none."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -129,3 +130,22 @@ def test_standard_input_can_be_named_once(teacher, text, cache, forks):
     arguments = as_options(config_of(teacher, ("-", "-#text"), cache))
     status, output = forks.run(*arguments, stdin=str(text))
     assert (status, "the same corpus is named twice: -, -#text" in output) == (1, True)
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_text_that_was_kept_and_is_damaged_is_not_read_and_can_be_brought_again(touched, pipe, text, cache):
+    assert pipe(text)[0] == 0
+    whole, kept = files_of(cache), cache / "spool" / "stdin"
+    shutil.rmtree(cache / "shards" / "000002")
+    data = bytearray(kept.read_bytes())
+    data[-9] ^= 1
+    kept.write_bytes(data)
+    if not touched:
+        os.utime(kept, (0, 0))
+    for stdin in (None, text):
+        status, output = pipe(stdin)
+        assert status == 1, output
+        assert str(kept) in output
+    kept.unlink()
+    assert pipe(text)[0] == 0
+    assert files_of(cache) == whole
