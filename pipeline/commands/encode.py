@@ -121,5 +121,7 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
         result = run(config, report, pools, find_engine(engine, config, pools))
     shards = f"{result['shards']:,} shards ({result['shards_resumed']:,} were there)"
     held = f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}"
-    kept = kept_of(result, result["min_sentences"], result["min_characters"])
-    finish(context, result, f"{config.cache}: {shards}, {held}, in {duration(result['seconds'])}", kept)
+    limits = int(result["min_sentences"]), int(result["min_characters"])
+    finish(
+        context, result, f"{config.cache}: {shards}, {held}, in {duration(result['seconds'])}", kept_of(result, *limits)
+    )

@@ -76,8 +76,8 @@ def check_language(code: str) -> None:
         logger.warning("--language %s is %s; %s is %s", code, language, other, meant)
     if code in TWO_LETTERS or code in THREE_LETTERS:
         return
-    if meant := MEANT.get(code):
-        raise X2StaticError(f"--language {code}: not a code that is known here; this language is {meant}")
+    if code in MEANT:
+        raise X2StaticError(f"--language {code}: not a code that is known here; this language is {MEANT[code]}")
     near = get_close_matches(code, [*TWO_LETTERS, *THREE_LETTERS, *MEANT], n=3, cutoff=0.75)
     like = f" (near it: {', '.join(sorted({MEANT.get(one, one) for one in near}))})" if near else ""
     raise X2StaticError(f"--language {code}: no language that is known here has this code{like}; {ADVICE}")
