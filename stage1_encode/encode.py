@@ -9,7 +9,7 @@ absent; what a dead worker staged is thrown away, and its unit is another's, or 
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -21,6 +21,7 @@ from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan, PoolMarker
 from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, keep_pools, shard_name, staged_folder
 from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, inspect, settled
+from x2static.stage1_encode.corpora.recognition import wrapped_at
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs, write_plans
@@ -88,6 +89,7 @@ def encode(
                 return Worker(cache, plans, sources, loaded or teacher.load(words), pools, processes)
 
             work.do(jobs, sources, worker, engine, report)
+        wrapped = _wrapped_lines(match(config, corpora, cache.path, plans), plans, markers)
     for number, plan in enumerate(plans):  # of files, their planning says it
         read = (marker for index, marker in markers.items() if marker.plan == number and index not in resumed)
         if n_skipped := sum(marker.unit.skipped for marker in read):
@@ -96,14 +98,14 @@ def encode(
         raise X2StaticError(
             f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} "
             f"paragraphs (at least {config.min_sentences} sentences and {config.min_characters} characters each); "
-            "lower --min-sentences and --min-characters, and use another --cache"
+            f"{wrapped or 'lower --min-sentences and --min-characters'}, and use another --cache"
         )
     seconds = time.perf_counter() - started
     limits = {"min_sentences": config.min_sentences or 0, "min_characters": config.min_characters or 0}
     ours = {index: marker for index, marker in markers.items() if part.takes(index)}
     held = totals(ours.values())
     if held["paragraphs"] < (1 - MOST_DROPPED) * held["paragraphs_read"]:
-        logger.warning("%s: only %s", whose, kept_of(held, **limits))
+        logger.warning("%s: only %s%s", whose, kept_of(held, **limits), wrapped and f"; {wrapped}")
     folders = [cache.path] if config.part is None else [cache.shards_folder / shard_name(index) for index in ours]
     return {
         "shards": len(ours),
@@ -115,6 +117,24 @@ def encode(
         "padding": round(work.n_padded / work.n_read - 1, 4) if work.n_read else 0.0,
         "cache_bytes": sum(map(folder_bytes, folders)),
     }
+
+
+def _wrapped_lines(sources: Sequence[Source], plans: list[Plan], markers: Mapping[int, Marker]) -> str:
+    """Return what to do where the filter dropped many lines, because they are those of paragraphs wrapped at a width.
+
+    Their number is the filter's doing only in appearance: lowered, it would let parts of sentences through.
+    """
+    held = totals(markers.values())
+    if held["paragraphs"] >= (1 - MOST_DROPPED) * held["paragraphs_read"]:
+        return ""
+    for source in sources:
+        plan = plans[source.plans[0]]
+        if plan.identity.get("format") == "lines":
+            source.corpus.connect(plan.identity)
+            lines = source.corpus.read(plan.units[0]).paragraphs
+            if width := wrapped_at(lines, fewest=4, share=0.6):  # the last line of a paragraph is no full one
+                return f"the lines of {plan.corpus} were wrapped at {width} characters: --format blank-lines joins them"
+    return ""
 
 
 @dataclass

@@ -23,6 +23,7 @@ from x2static.stage1_encode.encoder import ChosenTeacher, EncodedUnit, Encoder
 from x2static.stage1_encode.plan.planning import match
 from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool, wanted_words
+from x2static.stage1_encode.text.languages import warn_of_script
 from x2static.stage1_encode.text.preparation import UnreadableParagraph, pick_workers, units_ahead
 
 
@@ -66,10 +67,10 @@ class Worker:
         one. Raises X2StaticError: the teacher behaves otherwise than when the cache was made.
         """
         check_teacher(cache, encoder)
-        self._shards, self._fingerprint = cache.shards_folder, cache.manifest.encoding.fingerprint
+        self._shards, self._encoding = cache.shards_folder, cache.manifest.encoding
         self._plans, self._encoder, self._processes = plans, encoder, processes
         self._corpora = {number: source.corpus for source in sources for number in source.plans}
-        self._pools = [Contexts(dtype=cache.manifest.encoding.dtype), *pools]
+        self._pools = [Contexts(dtype=self._encoding.dtype), *pools]
         self._connected: int | None = None  # the plan whose corpus is read
         # One unit is written while the next one is read.
         encoder.expect(2 * sum(pool.n_bytes(encoder.shape) for pool in pools))
@@ -108,11 +109,14 @@ class Worker:
                 yield writing.result()
 
     def _read(self, job: Job) -> UnitText:
-        corpus = self._corpora[job.plan]
+        corpus, plan = self._corpora[job.plan], self._plans[job.plan]
         if job.plan != self._connected:
-            corpus.connect(self._plans[job.plan].identity)
+            corpus.connect(plan.identity)
             self._connected = job.plan
-        return corpus.read(job.unit)
+        text = corpus.read(job.unit)
+        if job.unit == plan.units[0]:  # one worker has it, and once
+            warn_of_script(plan.corpus, text.paragraphs, self._encoding.language, self._encoding.compat)
+        return text
 
     def _stage(self, job: Job, unit: Unit, encoded: EncodedUnit, name: str) -> Staged:
         """Write what a unit became under a temporary name."""
@@ -120,7 +124,7 @@ class Worker:
             unit = unit.model_copy(update={"skipped": unit.skipped + encoded.words.n_skipped})
         writes = {pool: partial(of_unit.write, unit=name) for pool, of_unit in encoded.pools.items()}
         settings = {pool.name: pool.settings for pool in self._pools if pool.name in writes and pool.name != CONTEXTS}
-        new = Marker(plan=job.plan, unit=unit, last=job.last, encoding=self._fingerprint, **UNCOUNTED)
+        new = Marker(plan=job.plan, unit=unit, last=job.last, encoding=self._encoding.fingerprint, **UNCOUNTED)
         words = None if job.marker else encoded.words.of_shard()
         marker = stage_shard(self._shards, job.shard, job.marker or new, writes, settings, words)
         return Staged(job, marker, encoded.n_read, encoded.n_padded)

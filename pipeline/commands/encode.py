@@ -39,8 +39,8 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
     EncodeConfig,
     model="Hugging Face model id, local model folder, or demo.",
     corpus="File, folder or quoted pattern ('texts/**/*.jsonl.gz'), plain or compressed (.gz, .bz2, .xz, .zst), with "
-    "#column for JSON lines, Parquet, CSV and TSV (text); - for standard input; hf://name/config:split#column; or demo. May be "
-    "given several times.",
+    "#column for JSON lines, Parquet, CSV and TSV (text); - for standard input; hf://name/config:split#column; or demo."
+    " May be given several times.",
     cache="Folder that the cache is written to.",
     context="What the teacher reads at once.",
     append="Add the corpora to a finished cache; what is in it stays untouched.",

@@ -267,24 +267,31 @@ def _table(text: str, whole: bool) -> Look | None:
 
 
 def _wrapped(text: str, whole: bool) -> Look | None:
-    """Tell lines that were filled up to a width: the first word of the next one would not have fitted."""
     lines = [line.rstrip() for line in text.split("\n")]
-    lengths = sorted(len(line) for line in lines if line)
-    width = lengths[int(0.95 * (len(lengths) - 1))]
-    # An indented line begins a paragraph.
-    pairs = [(line, after) for line, after in pairwise(lines) if line and after[:1].strip()]
-    # Lines of poems, lists and dialogues end where their sentences do.
-    n_ended = sum(line.endswith(ENDS) for line, _ in pairs)
-    if len(pairs) < WRAPPED_PAIRS or 2 * n_ended > len(pairs) or not NARROWEST_WRAP <= width <= WIDEST_WRAP:
-        return None
-    n_full = sum(
-        len(line) + (1 + len(after.split(None, 1)[0][:20]) if " " in line else 2) > width for line, after in pairs
-    )
-    if n_full < WRAPPED_SHARE * len(pairs):
+    if not (width := wrapped_at(lines)):
         return None
     parted = "" in lines[:-1]
     remedy = "" if parted else "bring each paragraph into one line, or put blank lines between paragraphs"
     return Look(f"text wrapped at {width} characters", "blank-lines" if parted else None, remedy)
+
+
+def wrapped_at(lines: list[str], fewest: int = WRAPPED_PAIRS, share: float = WRAPPED_SHARE) -> int:
+    """Return the width that lines were filled up to, or 0: there the first word of the next one would not have fitted.
+
+    At least `fewest` lines that another one follows are needed, and this share of them full.
+    """
+    lengths = sorted(len(line) for line in lines if line)
+    width = lengths[int(0.95 * (len(lengths) - 1))] if lengths else 0
+    # An indented line begins a paragraph.
+    pairs = [(line, after) for line, after in pairwise(lines) if line and after[:1].strip()]
+    # Lines of poems, lists and dialogues end where their sentences do.
+    n_ended = sum(line.endswith(ENDS) for line, _ in pairs)
+    if len(pairs) < fewest or 2 * n_ended > len(pairs) or not NARROWEST_WRAP <= width <= WIDEST_WRAP:
+        return 0
+    n_full = sum(
+        len(line) + (1 + len(after.split(None, 1)[0][:20]) if " " in line else 2) > width for line, after in pairs
+    )
+    return width if n_full >= share * len(pairs) else 0
 
 
 LOOKS: tuple[Callable[[str, bool], Look | None], ...] = (

@@ -1,9 +1,12 @@
-"""Languages by their codes: what --language takes, and what is said of a code that is something else."""
+"""Languages by their codes: what --language takes, and what is said of a code, or a text, that is something else."""
 
 import logging
+import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from x2static.durable.errors import X2StaticError
+from x2static.stage1_encode.text.segmentation import HAN, HIRAGANA, KATAKANA, THAI
 
 # The codes of ISO 639-1, each after a colon with that of ISO 639-3 for the same language.
 TWO_LETTERS = dict(
@@ -62,7 +65,49 @@ SELDOM_MEANT = {
 ADVICE = "write a code of ISO 639-1 such as en, de or ja; for a language without one, that of a language whose "
 ADVICE += "sentences end alike, such as en"
 
+# Letters of text without spaces between words, as insides of character classes, by the language that is said.
+SPACELESS_LETTERS = {
+    "Chinese": HAN,
+    "Japanese": HAN + HIRAGANA + KATAKANA,
+    "Thai": THAI,
+    "Lao": "\u0e80-\u0eff",
+    "Burmese": "\u1000-\u109f\ua9e0-\ua9fe\uaa60-\uaa7f",
+    "Khmer": "\u1780-\u17d3",
+}
+CODES = {"Chinese": "zh", "Japanese": "ja", "Thai": "th"}
+MUCH = 1 / 3  # of the letters
+KANA = 0.1  # of Han and kana: more is Japanese
+LONGEST_WORD = 8  # letters; longer runs on the average are not cut into words by spaces
+PARAGRAPHS_SEEN, CHARACTERS_SEEN, CHARACTERS_SHOWN = 100, 1000, 20
+
 logger = logging.getLogger(__name__)
+
+
+def warn_of_script(name: str, paragraphs: Sequence[str], language: str, compat: str | None) -> None:
+    """Warn where much of a corpus is in a script without spaces between words, of which the language knows nothing.
+
+    Some of the paragraphs, from all over, are looked at. Korean has spaces.
+    """
+    if language != "en" and compat is None:  # it was thought of
+        return
+    text = "\n".join(item[:CHARACTERS_SEEN] for item in paragraphs[:: max(1, len(paragraphs) // PARAGRAPHS_SEEN)])
+    found = {of: re.findall(f"[{letters}]+", text) for of, letters in SPACELESS_LETTERS.items()}
+    n_han, n_both = (sum(map(len, found[of])) for of in ("Chinese", "Japanese"))
+    del found["Chinese" if n_both - n_han > KANA * n_both else "Japanese"]
+    script, runs = max(found.items(), key=lambda item: sum(map(len, item[1])))
+    n_letters = sum(map(len, runs))
+    n_others = sum(map(str.isalpha, re.sub(f"[{SPACELESS_LETTERS[script]}]", "", text)))
+    if not runs or n_letters < MUCH * (n_letters + n_others):
+        return
+    parted = n_letters <= LONGEST_WORD * len(runs)
+    if parted and (compat or script not in ("Chinese", "Japanese")):  # Han characters are words of their own
+        return
+    code = CODES.get(script)
+    remedy = f"--language {code}, in another --cache" if code and compat is None else "spaces put between them"
+    begin = next((run for run in runs if len(run) > 1), runs[0])
+    sample = text[(at := text.index(begin)) : at + CHARACTERS_SHOWN].split("\n")[0]
+    what = f"much of it is {script} ({sample!r}), which has no spaces between words"
+    logger.warning("%s: %s, and --language is %s; words need %s", name, what, language, remedy)
 
 
 def check_language(code: str) -> None:

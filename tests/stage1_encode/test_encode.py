@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -351,3 +352,16 @@ def test_work_ahead_keeps_its_order_and_raises_where_the_item_would_be() -> None
         for item in ahead(items()):
             found.append(item)
     assert (found, list(ahead(range(5))), list(ahead([]))) == ([1, 2], [0, 1, 2, 3, 4], [])
+
+
+def test_a_filter_that_drops_the_lines_of_wrapped_text_is_not_to_be_lowered(teacher, tmp_path, log):
+    story = "It began with a storm, and the ship that was to bring us home was gone. " * 9
+    lines = textwrap.wrap(story, 60)
+    corpus = write_lines(tmp_path / "book.txt", [*lines, "", *lines[:4], "An end. Of all. Of it."])
+    options = {"format": "lines", "min_sentences": 3}
+    run(teacher, corpus, tmp_path / "cache", **options)
+    assert "--format blank-lines joins them" in log.messages[-1]
+    assert "were wrapped at 59 characters" in log.messages[-1]
+    write_lines(corpus, lines)
+    with pytest.raises(X2StaticError, match=r"the filter left nothing of .*blank-lines joins them, and use another"):
+        run(teacher, corpus, tmp_path / "other", **options | {"min_characters": 100})

@@ -16,7 +16,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.schemas.segmentation import LIBRARIES, Library
 from x2static.schemas.vectors import WordVectors
-from x2static.stage1_encode.text.languages import TWO_LETTERS, check_language
+from x2static.stage1_encode.text.languages import TWO_LETTERS, check_language, warn_of_script
 from x2static.stage1_encode.text.segmentation import SPACELESS, log_words
 
 TEXTS = {
@@ -129,7 +129,7 @@ def test_two_letters_are_a_language_of_iso_639_1_or_refused():
 
 def test_a_code_that_is_more_often_a_countrys_is_warned_of(log):
     check_language("kr")
-    assert log.messages == ["--language kr is Kanuri; Korean is ko"]
+    assert set(log.messages) == {"--language kr is Kanuri; Korean is ko"}  # pytest may see it twice
 
 
 @pytest.mark.parametrize("code", ["en-GB", "EN", "en_us", "en-Latn-US"])
@@ -144,3 +144,59 @@ def test_no_cache_is_begun_with_an_unknown_language(code, tmp_path, capsys):
     done = run_here(capsys, ["encode", *options])
     assert (done.status, (tmp_path / "cache").exists()) == (1, False)
     assert f"error: --language {code}: " in done.err
+
+
+UNPARTED = {
+    script: (code, TEXTS[code]) for script, code in {"Chinese": "zh", "Japanese": "ja", "Thai": "th"}.items()
+} | {
+    "Lao": (None, ["ນະຄອນຫຼວງວຽງຈັນເປັນເມືອງຫຼວງຂອງລາວ"]),
+    "Khmer": (None, ["ភ្នំពេញជារាជធានីនៃប្រទេសកម្ពុជា។"]),
+    "Burmese": (None, ["ရန်ကုန်မြို့သည်မြန်မာနိုင်ငံ၏အကြီးဆုံးမြို့ဖြစ်သည်။"]),
+}
+ENGLISH = "the quick brown fox jumps over the lazy dog in the park."
+
+
+@pytest.mark.parametrize("script", UNPARTED)
+@pytest.mark.parametrize("others", [0, 1])
+def test_text_without_spaces_read_as_english_is_warned_of_once_with_what_cuts_it(script, others, log):
+    code, texts = UNPARTED[script]
+    warn_of_script("texts.txt", texts + [ENGLISH] * others, "en", None)
+    (said,) = set(log.messages)
+    assert f"texts.txt: much of it is {script} ('{texts[0][:5]}" in said
+    assert (f"--language {code}, in another --cache" if code else "spaces put between them") in said
+    log.clear()
+    warn_of_script("texts.txt", texts, code or "lo", None)
+    assert not log.messages
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        *([text] for code in ("ko", "ar") for text in TEXTS[code]),
+        [],
+        [ENGLISH],
+        [ENGLISH, "東京"],
+        ["123 . !"],
+        ["ห้อง สมุด ของ มหา วิทยา ลัย"],
+    ],
+)
+def test_text_with_spaces_is_not_warned_of(texts, log):
+    warn_of_script("texts.txt", texts, "en", None)
+    assert not log.messages
+
+
+def test_words_of_the_paper_are_those_between_spaces_in_any_language(log):
+    warn_of_script("texts.txt", TEXTS["zh"], "zh", "paper")
+    assert "spaces put between them" in log.messages[0]
+    log.clear()
+    warn_of_script("texts.txt", ["我 昨天 在 图书馆 看 了 一 本 书 。"], "zh", "paper")
+    assert not log.messages
+
+
+def test_encoding_japanese_as_english_says_so_once(teacher, tmp_path, log):
+    corpus = write_lines(tmp_path / "corpus.txt", TEXTS["ja"] * 2)
+    run(teacher, corpus, tmp_path / "cache", unit=2)
+    assert any(f"{corpus}: much of it is Japanese" in message for message in log.messages)
+    log.clear()
+    run(teacher, corpus, tmp_path / "cache", unit=2)
+    assert not any("much of it" in message for message in log.messages)
