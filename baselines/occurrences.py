@@ -81,7 +81,8 @@ class StateFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"units": json.dumps(sorted(units)), "words": json.dumps(list(words))}
         with open_atomically(self.path) as file:
-            write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()}, metadata)
+            # Sorted, as a state that was read again comes in the library's order: the same state is the same bytes.
+            write_arrays(file, {name: tensors[name].cpu().numpy() for name in sorted(tensors)}, metadata)
 
 
 def gather(request: Request, words: Sequence[str], state: WordState, file: StateFile) -> int:

@@ -174,7 +174,7 @@ def named(path: Path) -> Iterator[None]:
         if error.errno and error.filename is None:
             error.filename = str(path)
         elif path.is_dir() and isinstance(error.filename, str) and Path(error.filename).parent == Path():
-            error.filename = str(path / error.filename)  # rmtree names what is in a folder without it
+            error.filename = str(path / error.filename)
         raise
 
 
@@ -182,8 +182,7 @@ def named(path: Path) -> Iterator[None]:
 def temporary_folder(folder: Path) -> Iterator[Path]:
     """Make an empty folder, in place of what a killed writer left of that name, and remove it if the block fails."""
     if folder.exists():
-        with named(folder):
-            shutil.rmtree(folder)
+        remove(folder)
     folder.mkdir()
     try:
         with named(folder):
@@ -207,7 +206,7 @@ def commit_folder(temporary: Path, final: Path, replace: bool = False) -> None:
     temporary.rename(final)
     sync(final.parent)
     if replace and aside.exists():
-        shutil.rmtree(aside)
+        remove(aside)
 
 
 def sync_all(folder: Path) -> None:
@@ -228,9 +227,10 @@ def sync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder."""
+    """Remove a file or a folder. Raises OSError, its path in it: rmtree names what is in a folder without it."""
     if path.is_dir():
-        shutil.rmtree(path)
+        with named(path):
+            shutil.rmtree(path)
     else:
         path.unlink()
 

@@ -6,7 +6,6 @@ largest magnitude over 127. What that does to word similarity is measured in doc
 
 import os
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from x2static.durable.storage import (
     link_or_copy,
     read_json,
     read_sealed,
+    remove,
     sealed_json,
     sync,
     sync_all,
@@ -133,12 +133,12 @@ def commit_pools(shards: Path, index: int, names: Iterable[str]) -> None:
     folder, staged = shards / shard_name(index), staged_folder(shards, index)
     for name in names:
         if (folder / name).exists():
-            shutil.rmtree(folder / name)
+            remove(folder / name)
         (staged / name).rename(folder / name)
     sync(folder)
     (staged / MARKER).replace(folder / MARKER)
     sync(folder)
-    shutil.rmtree(staged)
+    remove(staged)
 
 
 def write_table(path: Path, table: pa.Table) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError
-from x2static.durable.storage import sealed_json, write_atomically
+from x2static.durable.storage import remove, sealed_json, write_atomically
 from x2static.machine.packages import package_version
 from x2static.schemas.cache import MANIFEST, Cache, begin_cache, may_become_cache
 from x2static.schemas.encoding import FILTERS, LAST, ContextOptions, EncodeConfig, Encoding, Filter, differences
@@ -150,7 +150,7 @@ def inspect(cache: Cache, part: Part) -> Inspection:
         if problems:
             found.damaged[index] = f"{name}: {', '.join(problems)}"
             if index >= len(units):  # none will be encoded in its place
-                shutil.rmtree(cache.shards_folder / shard_name(index))
+                remove(cache.shards_folder / shard_name(index))
             elif part.takes(index):
                 logger.warning("%s is encoded again: %s", name, ", ".join(problems))
             continue

@@ -5,7 +5,6 @@ A checkpoint is all that a run needs to go on as if it had never stopped. Whole 
 
 import hashlib
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -193,7 +192,7 @@ class RunFolder:
             (temporary / STATE).write_bytes(storage.sealed_json(checkpoint.model_dump()))
             storage.commit_folder(temporary, final)
         for old in checkpoints(self.path)[:-CHECKPOINTS_KEPT]:
-            shutil.rmtree(old)
+            storage.remove(old)
         return final
 
     def newest_tensors(self) -> str | None:
@@ -215,7 +214,7 @@ class RunFolder:
                 copy_rows(whole_tensors(path, checkpoint), learner, torch.arange(len(learner.vectors)))
             except (X2StaticError, FileNotFoundError) as error:
                 logger.warning("%s: the checkpoint is damaged (%s); falling back to the one before", path, error)
-                shutil.rmtree(path)
+                storage.remove(path)
                 continue
             learner.steps = checkpoint.state.steps
             return checkpoint.state

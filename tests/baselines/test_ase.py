@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.baselines.caches import TEXTS, common, cosines, encoded, made, no_teacher, occurring, reader
 from tests.stage1_encode.runs import config_of, write_lines
 from tests.teachers import FAMILIES
+from x2static.baselines.occurrences import StateFile
 from x2static.durable.errors import X2StaticError
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.pools.word_sums import WordSums
@@ -49,6 +51,16 @@ def test_sums_that_encode_made_are_used_without_a_teacher(tmp_path: Path, monkey
     assert half.run["precision"] == "bfloat16"
     assert not np.array_equal(half.matrix, ours.matrix)
     assert cosines(half.matrix, ours.matrix).min() >= 0.99
+
+
+def test_a_state_that_is_read_and_written_again_has_the_same_bytes(tmp_path: Path) -> None:
+    """So a call that was killed and goes on leaves the file of one that was not."""
+    file = StateFile(tmp_path / "sums.safetensors")
+    tensors = {"sums": torch.ones(2, 1, 3, dtype=torch.float64), "counts": torch.ones(1, dtype=torch.int64)}
+    file.write({0, 1}, ["word"], tensors)
+    written = file.path.read_bytes()
+    file.write({0, 1}, ["word"], file.tensors())
+    assert file.path.read_bytes() == written
 
 
 def test_a_damaged_state_is_refused(tmp_path: Path) -> None:

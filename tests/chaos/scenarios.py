@@ -28,8 +28,8 @@ WARM = (
     "x2static.pipeline.evaluations.word_similarity transformers.models.bert.modeling_bert "
     "transformers.models.bert.tokenization_bert"
 ).split()
-# Fields of records that the clock decides, and the seal over them.
-VOLATILE = {"seconds", "words_per_second", "data_wait", "resumed", "units_found", "xxh3"}
+# Fields of records that the clock decides, the seal over them, and the hash of a run.json in a comparison's scores.
+VOLATILE = {"seconds", "words_per_second", "data_wait", "resumed", "units_found", "xxh3", "vectors"}
 # Pages and logs tell the time; what checkpoints hold is shown by the run that goes on from them.
 UNEQUAL = (".lock", ".log", ".html", ".md", ".csv", ".parquet", ".jsonl")
 SECONDS = 500  # after which a command hangs, on a machine that is busy
@@ -40,8 +40,7 @@ def state_of(folder: Path) -> dict[str, str]:
     state = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        # The sums beside a cache, of --cache with `baseline ase`, hold what calls came to one after the other.
-        if not path.is_file() or name.endswith(UNEQUAL) or "checkpoints/" in name or "baselines/" in name:
+        if not path.is_file() or name.endswith(UNEQUAL) or "checkpoints/" in name:
             continue
         data = path.read_bytes()
         if path.suffix == ".json":
@@ -221,7 +220,7 @@ class World:
         at = self.folder
         encode = ["encode", "--model", self.teacher, *ENCODE, "--corpus"]
         train = ["train", "--cache", at / "cache", *TRAIN, "--out"]
-        sweep = ["sweep", "--cache", at / "cache", "--data", self.pairs, *TRAIN]
+        sweep = ["sweep", "--cache", at / "cache", "--data", self.pairs, "--retry-failed", *TRAIN]
         compare = [
             "compare",
             self.ran,

@@ -140,6 +140,18 @@ def test_what_no_record_holds_is_said_to_be_damaged(tmp_path, text):
         storage.read_sealed(tmp_path / "record.json")
 
 
+@pytest.mark.parametrize("call", ["unlink", "rmdir", "scandir"])
+def test_what_cannot_be_removed_is_named_with_its_folder(tmp_path, monkeypatch, call):
+    folder_with(tmp_path / "0000000004", "state")
+
+    def fail(path, **settings):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(PermissionError, match=re.escape(str(tmp_path / "0000000004"))):
+        storage.remove(tmp_path / "0000000004")
+
+
 def test_leftovers_go_and_everything_else_stays(tmp_path):
     folder_with(tmp_path / ".tmp-000001", "half")
     for name in (".tmp-manifest.json", ".lock", "tmp-mine"):
