@@ -238,7 +238,8 @@ class Predecessor:
         Raises X2StaticError: it has not finished, takes no steps, has lost the checkpoint of its end, or is damaged.
         """
         if not (folder / RUN).is_file():
-            hint = "it has not finished; run its command again to its end" if folder.is_dir() else "no such folder"
+            unfinished = f"it has no {RUN}, so it has not finished; run its command again to its end"
+            hint = unfinished if folder.is_dir() else "no such folder"
             raise _error(folder, f"no finished run here ({hint})")
         try:
             run = check_run(folder, TRANSFORM, SETTINGS)

@@ -88,11 +88,6 @@ class TextRules:
 
     def decoded(self, data: bytes, where: str, start: int = 0) -> str | None:
         """Return bytes as text; None for bad text that is left out. Bytes are counted from `start`, for messages."""
-        if b"\0" in data:  # valid UTF-8, but no text has it
-            if self.on_bad_text != "replace":
-                self.bad(f"{where}byte {start + data.index(0)} is NUL, which no text has; {MEND}")
-                return None
-            data = data.replace(b"\0", "\ufffd".encode())
         try:
             return data.decode(errors="replace" if self.on_bad_text == "replace" else "strict")
         except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ seen and the option that settles it; with a --format nothing here is asked.
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path, PurePath
@@ -46,8 +47,8 @@ BINARIES = {
 }
 UTF_MARKS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 SHIFTS = re.compile(rb"\x1b[$(][@BJD]")  # of ISO-2022, which is of seven bits, and so valid UTF-8
-CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-OTHER_LINE_ENDS = re.compile("\r(?!\r*\n)|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+OTHER_LINE_ENDS = re.compile("\r(?!\r*\n)|[\0\v\f\x1c-\x1e\x85\u2028\u2029]")
 DOC = "<doc id="  # before each article of WikiExtractor
 JSON_VALUE = re.compile(r'\{\s*"(?:[^"\\\n]|\\.)*"\s*:|\[\s*(?:\{\s*"|\[\s*["\[{]|"(?:[^"\\]|\\.)*"\s*,\s*")')
 PYTHON_VALUE = re.compile(r"\[?\s*\{\s*'\w+'\s*:")
@@ -181,9 +182,9 @@ def _no_text(head: bytes) -> str:
             codec = "UTF-16LE"
     if codec:
         return f"text in {codec}, not in UTF-8: {head[:20]!r}; convert it: iconv -f {codec} -t UTF-8 FILE"
-    if 0 in head or len(CONTROLS.findall(head)) * 50 > len(head):
+    if len(controls := [match.start() for match in CONTROLS.finditer(head)]) * 50 > max(len(head), 100):
         what = "NUL bytes" if 0 in head else "control characters"
-        place = max(0, head.find(b"\0") - 10)
+        place = max(0, controls[0] - 10)
         remedy = (
             "--format lines with --on-bad-text skip or replace reads it all the same; leave it out if it is no text"
         )
@@ -193,11 +194,13 @@ def _no_text(head: bytes) -> str:
 
 def _other_line_ends(text: str, whole: bool) -> Look | None:
     text = text.strip()
-    found = OTHER_LINE_ENDS.findall(text)
-    if len(found) <= text.count("\n") + (found[:1] != ["\r"]):
+    ends = Counter(OTHER_LINE_ENDS.findall(text)).most_common(1)
+    if not ends or ends[0][1] <= text.count("\n") + (ends[0][0] != "\r"):
         return None
-    what = f"text whose lines end in {found[0]!r} alone"
-    return Look(what, None, "rewrite them, for example with: tr '\\r' '\\n' < FILE > NEW" if found[0] == "\r" else "")
+    end = ends[0][0]
+    shell = {"\r": r"\r", "\0": r"\0"}.get(end)
+    remedy = rf"rewrite them, for example with: tr '{shell}' '\n' < FILE > NEW" if shell else ""
+    return Look(f"text whose lines end in {end!r} alone", None, remedy)
 
 
 def _wikiextractor(text: str, whole: bool) -> Look | None:

@@ -128,6 +128,8 @@ class LocalFiles(Corpus):
             return
         before = self._states or states
         changed = [str(path) for name, path in self.files.paths.items() if states[name] != before.get(name)]
+        if changed:
+            self.close()  # what is open may be of neither text
         if changed and self.identity() != self._identity:
             remedy = "put the old text back to go on, or use another --cache"
             raise self.rules.refusal(f"{', '.join(changed[:3])} changed while it was read; {remedy}")

@@ -98,7 +98,7 @@ def test_beside_a_cache_of_the_papers_mode_text_files_are_cut_by_its_rules(tmp_p
     ("content", "words", "settings", "message"),
     [
         (b"", [], {}, "holds no paragraph"),
-        (b"\xff\xfe\n", [], {}, "holds no paragraph"),
+        (b"\xff\xfe\n", [], {}, "text in UTF-16, not in UTF-8"),
         (b"a few words\n", [], {"min_count": 3}, "vocabulary occurs 3 times or more; the highest count is 1"),
         (b"the sea\n", ["Sea"], {"min_count": 1}, "vocabulary occurs 1 times or more; the highest count is 0"),
         (b"", [], {"corpus": []}, "skipgram needs text: give --cache, or text files with --corpus"),

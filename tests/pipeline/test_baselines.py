@@ -12,6 +12,7 @@ from tests.baselines.caches import config_of, encoded, made, no_teacher
 from tests.stage1_encode.forks import Forks, shared_forks
 from tests.stage1_encode.runs import files_of
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import read_sealed
 from x2static.pipeline import cli
 from x2static.pipeline.baselines import make
 from x2static.schemas.baseline import BaselineConfig
@@ -114,9 +115,8 @@ def test_other_settings_are_refused(cache, tmp_path):
 def test_what_a_method_does_not_read_is_not_recorded_and_of_an_earlier_version_ignored(cache, tmp_path):
     made("decontextualized", cache, tmp_path / "out")
     file = tmp_path / "out" / "settings.json"
-    recorded = json.loads(file.read_bytes())
-    names = {"name", "layer", "precision", "min_count", "max_vocab", "vocab", "cache_content"}
-    assert recorded.keys() == names
+    recorded = read_sealed(file)
+    assert recorded.keys() == {"name", "layer", "precision", "min_count", "max_vocab", "vocab", "cache_content"}
     file.write_text(json.dumps({**recorded, "threads": 3, "seed": 7, "window": 9, "pooling": "mean"}))
     assert make(config_of("decontextualized", cache, tmp_path / "out"))["finished_before"]
     file.write_text(json.dumps({**recorded, "something": 1}))

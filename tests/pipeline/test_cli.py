@@ -23,6 +23,7 @@ from x2static.schemas.training import TrainConfig
 
 ENCODE, TRAIN = "encode --model demo --corpus demo --cache x", "train --cache x --out y"
 NOTHING = {"shards": 0, "shards_resumed": 0, "contexts": 0, "words": 0, "cache_bytes": 0, "seconds": 0}
+NOTHING |= {"paragraphs": 0, "paragraphs_read": 0, "min_sentences": 1, "min_characters": 0}
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.stage1_encode.runs import config_of, files_of, paragraphs, run, texts_of, write_lines
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json
+from x2static.durable.storage import canonical_json, read_sealed
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.manifest import Unit
@@ -119,7 +119,7 @@ def test_a_stream_of_version_0_1_0_is_closed_by_its_markers_and_refused_unfinish
     run(teacher, jsonl, cache, unit=3, limit=8)
     file, shard = cache / "plans" / "0.json", cache / "shards" / "000001" / "shard.json"
     (plan,) = Cache.open(cache).plans()
-    old = json.loads(file.read_bytes()) | {"units": None, "ended": None, "start": 0, "start_line": 0}
+    old = read_sealed(file) | {"units": None, "ended": None, "start": 0, "start_line": 0}
     file.write_bytes(canonical_json(old))
     shutil.rmtree(cache / "spool")  # it had none
     assert Cache.open(cache).plans() == [plan]
