@@ -1,7 +1,6 @@
 """One more pass of a teacher over a cache's corpus: every occurrence of the vocabulary's words, resumable by unit."""
 
 import json
-import os
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from x2static.baselines.request import Request
 from x2static.baselines.teacher import load_teacher, origin_of
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically, remove_leftovers
+from x2static.machine.device import memory_of
 from x2static.machine.progress import Progress
 from x2static.schemas.vectors import write_arrays
 from x2static.stage1_encode.cache_folder import check_teacher
@@ -158,10 +158,3 @@ def _opened(
         for number, corpus in corpora.items():
             corpus.connect(plans[number].identity)
         yield encoder, corpora
-
-
-def memory_of(device: torch.device) -> int:
-    """Return the bytes of memory that a device has."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[1])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,13 @@ from x2static.durable.errors import X2StaticError
 ROOM = 192 << 20  # bytes beyond what is needed whatever the batches
 GROWTH = 64 << 20  # bytes since the last trim
 STATM = Path("/proc/self/statm")
+
+
+def memory_of(device: torch.device) -> int:
+    """Return the bytes of memory that a device has."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def has_bfloat16(device: torch.device) -> bool:

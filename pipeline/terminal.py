@@ -45,6 +45,8 @@ def message(error: Exception) -> str:
     elif isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
         text = FULL.format(where) if error.errno == errno.ENOSPC else f"{error.strerror}{where}"
+    elif isinstance(error, RuntimeError) and text.startswith("Symlink loop from "):  # an OSError since Python 3.13
+        text = f"links that lead to themselves: {text.removeprefix('Symlink loop from ')}; name the file itself"
     elif isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         around = error.object[max(0, error.start - 60) : error.end + 60]
         text = f"a name is not valid UTF-8, so no record can hold it ({around!r}); rename it"

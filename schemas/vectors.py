@@ -101,7 +101,12 @@ class WordVectors:
         return self.segmentation.split(text)
 
     def mean(self, words: Iterable[str]) -> npt.NDArray[np.float32]:
-        """Return the mean vector of the known words, (dim,) float32; zeros where none is known."""
+        """Return the mean vector of the known words, (dim,) float32; zeros where none is known.
+
+        Raises TypeError: a text is given, whose characters would be taken for words; `split` it, or use `encode`.
+        """
+        if isinstance(words, str | bytes):
+            raise TypeError(f"mean takes words, not a {type(words).__name__}; encode takes a text")
         rows = [row for row in map(self.index.get, words) if row is not None]
         if not rows:
             return np.zeros(self.dim, np.float32)

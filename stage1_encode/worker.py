@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from x2static.durable.errors import X2StaticError
+from x2static.machine.device import memory_of
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UNCOUNTED, Marker, Plan, Unit
@@ -64,7 +66,8 @@ class Worker:
         """Get ready for the jobs of a cache with all its plans, and the open corpora of those that are read.
 
         `pools` may be wanted of a unit besides the contexts; one of the processes that prepare text is a thread of this
-        one. Raises X2StaticError: the teacher behaves otherwise than when the cache was made.
+        one. Raises X2StaticError: the teacher behaves otherwise than when the cache was made, or the memory does not
+        hold what the pools take.
         """
         check_teacher(cache, encoder)
         self._shards, self._encoding = cache.shards_folder, cache.manifest.encoding
@@ -72,8 +75,11 @@ class Worker:
         self._corpora = {number: source.corpus for source in sources for number in source.plans}
         self._pools = [Contexts(dtype=self._encoding.dtype), *pools]
         self._connected: int | None = None  # the plan whose corpus is read
-        # One unit is written while the next one is read.
-        encoder.expect(2 * sum(pool.n_bytes(encoder.shape) for pool in pools))
+        n_bytes = sum(pool.n_bytes(encoder.shape) for pool in pools)
+        if n_bytes > (there := memory_of(encoder.shape.device)):
+            what = f"what is added up besides the contexts takes {n_bytes / 1e9:,.1f} GB"
+            raise X2StaticError(f"{cache.path}: {what}, and there are {there / 1e9:,.1f}; name fewer words (--ase)")
+        encoder.expect(2 * n_bytes)  # one unit is written while the next one is read
 
     def run(self, jobs: Iterable[Job]) -> Generator[Staged, None, None]:
         """Do jobs, in their order: reading and preparing run ahead of the teacher, writing behind it in a thread.

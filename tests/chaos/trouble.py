@@ -105,10 +105,10 @@ class Disk:
             elif call.kind == "n":
                 source, old = self._place(call.other)
                 self._change((source, old, None), (folder, name, source.names[old]))
-            elif Path(call.other).is_relative_to(self._root):
+            elif call.kind == "l" and Path(call.other).is_relative_to(self._root):
                 source, old = self._place(call.other)
                 self._change((folder, name, source.names[old]))
-            else:  # a link to an input, which is there
+            elif call.kind == "l":  # to an input, which is there
                 self._change((folder, name, _load(Path(call.other))))
 
     def _write(self, node: Any, call: Call) -> None:

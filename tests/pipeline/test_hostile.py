@@ -1,5 +1,6 @@
 """Whatever is typed or stands in a --config file, for every option of every command: one line that names it."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -113,6 +114,29 @@ def test_a_path_or_text_that_is_empty_or_not_utf_8_is_wrong_usage(typed, name, t
         assert said in error
         assert not any(char in error for char in CONTROLS)
     assert not list(tmp_path.iterdir())
+
+
+FOLDERS = [(typed, name) for typed, name in PATHS if parameter_of(typed, name).type is FOLDER]
+
+
+@pytest.mark.parametrize(("typed", "name"), FOLDERS, ids=[f"{typed} {name}" for typed, name in FOLDERS])
+def test_a_named_pipe_is_refused_where_a_path_is_asked_for_and_not_waited_for(
+    typed, name, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    parameter = parameter_of(typed, name)
+    given = [parameter.opts[0], "pipe"] if isinstance(parameter, click.Option) else ["pipe"]
+    ran = run_here(capsys, [*typed.split(), *given, *required(typed, name)])
+    assert (ran.status, "'pipe' is a named pipe" in ran.err.splitlines()[-1]) == (2, True)
+
+
+def test_links_that_lead_to_themselves_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    for arguments in (["loop", "--out", "new"], ["cache", "--out", "loop"]):
+        ran = run_here(capsys, ["cache", "merge", *arguments])
+        assert (ran.status, "unexpected" in ran.err, "loop" in ran.err) == (1, False, True)
 
 
 ENDS = {

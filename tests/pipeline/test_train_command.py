@@ -10,6 +10,7 @@ import click
 import pytest
 
 from tests.pipeline.ran import run_here
+from tests.pipeline.sweeps.conftest import stay_in_this_process
 from tests.stage2_train.caches import make_cache
 from x2static.pipeline.commands.train import command_line, train
 from x2static.pipeline.options import build, given
@@ -94,7 +95,10 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--continue RUN -p lr=1e-2",
     ],
 )
-def test_the_command_on_the_page_of_a_sweep_gives_the_bytes_of_its_best_trial(words, tmp_path, capsys, options: str):
+def test_the_command_on_the_page_of_a_sweep_gives_the_bytes_of_its_best_trial(
+    words, tmp_path, capsys, monkeypatch, options: str
+):
+    stay_in_this_process(monkeypatch)
     cache, pairs = words / "cache", tmp_path / "pairs.tsv"
     common = ["--cache", cache, "--min-count", "2", "--subsample", "0"]
     if "RUN" in options and not (words / "run").exists():

@@ -159,3 +159,15 @@ def test_texts_become_the_mean_of_their_known_words():
     assert not means[1:3].any()
     assert means[3].tolist() == vectors["word49"].tolist()
     assert vectors.encode([]).shape == (0, 7)
+
+
+def test_what_is_no_text_or_no_list_of_words_is_refused_and_a_generator_is_as_good_as_a_list():
+    vectors = replace(random_vectors(), segmentation=WordSegmentation(lower_casing_rules()))
+    for wrong in (None, b"word1", 3, {"word1": 1}, {"word1"}, ["word1", None], ["word1", b"word2"]):
+        with pytest.raises(TypeError, match=r"^encode takes "):
+            vectors.encode(wrong)
+    for text in ("word1", b"word1"):
+        with pytest.raises(TypeError, match=r"^mean takes words, not a "):
+            vectors.mean(text)
+    assert vectors.encode(f"word{number}" for number in range(3)).shape == (3, 7)
+    assert not vectors.encode("").any()

@@ -21,6 +21,7 @@ from x2static.pipeline.cli import run as command_line
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.shard import LEXICON_SCHEMA, read_table
 from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools import pool
@@ -220,3 +221,12 @@ def test_an_occurrence_touches_the_pieces_that_overlap_it() -> None:
     places = np.array([[0, 3], [3, 3], [3, 7], [8, 9], [9, 12]])
     stretches = np.array([[5, 0, 3], [6, 2, 4], [7, 7, 8], [8, 8, 12], [9, 12, 14]])
     assert piece_spans(places, stretches).tolist() == [[5, 0, 1], [6, 0, 3], [8, 3, 5]]
+
+
+def test_sums_beyond_memory_are_refused_before_the_teacher_reads(teacher: Path, tmp_path: Path, monkeypatch) -> None:
+    corpus = write_lines(tmp_path / "corpus.txt", ["It began. It ended."])
+    config = config_of(teacher, corpus, tmp_path / "cache")
+    monkeypatch.setattr("x2static.stage1_encode.worker.memory_of", lambda _: 1000)
+    monkeypatch.setattr(Encoder, "encode", lambda *_: pytest.fail("the teacher reads"))
+    with pytest.raises(X2StaticError, match=r"cache: .* takes .* GB, and there are 0\.0; name fewer words \(--ase\)"):
+        encode(config, pools=[WordSums.of(config, ["it", "began", "ended"])])

@@ -5,12 +5,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.pipeline.ran import Ran, run_here
 from tests.stage2_train.caches import make_cache
+from x2static.pipeline.sweeps import sweep as sweeps
+from x2static.pipeline.sweeps import trial as trials
+from x2static.pipeline.sweeps.results import Ranking
 
 # A trial takes a tenth of a second with these, and its pairs are covered.
 SMALL = ("--compat", "paper", "--min-count", "5", "--subsample", "0", "--batch-size", "16")
@@ -40,6 +45,32 @@ def sweep(cache: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> Callab
 
 def arguments(cache: Path, data: Path) -> list[str]:
     return ["sweep", "--cache", str(cache), "--data", str(data), *SMALL]
+
+
+class Here:
+    """A worker of a sweep that runs its trial in this process, when it is asked for what came of it."""
+
+    def __init__(self, jobs: int) -> None:
+        self.trial: trials.Result | None = None
+        self.losses: list[float] = []
+        self.connection = SimpleNamespace(send=self.hear, recv=lambda: True)  # go on after each epoch
+
+    def hear(self, losses: list[float]) -> None:
+        self.losses = losses
+
+    def send(self, work: tuple[Any, ...]) -> None:
+        self.work = work
+
+    def receive(self) -> object:
+        return trials._run(*self.work, connection=self.connection)
+
+
+def stay_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have sweeps start no processes and draw no pictures: each takes seconds."""
+    monkeypatch.setattr(sweeps, "Worker", Here)
+    monkeypatch.setattr(sweeps, "ready", lambda workers: workers)
+    monkeypatch.setattr(sweeps, "stop_all", lambda workers: None)
+    monkeypatch.setattr(Ranking, "pictures", lambda ranking: [])
 
 
 def start(arguments: list[str], **environment: str) -> "subprocess.Popen[str]":
