@@ -1,6 +1,7 @@
 """A sweep as a whole: trials given to workers, their results kept, until the source of settings has no more."""
 
 import logging
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from x2static.pipeline import records
 from x2static.pipeline.sweeps.settings import Draw, Grid, shown, trial_name
 from x2static.pipeline.sweeps.trial import TRIALS, Result, Worker, load, record_of
 from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import check_run
 
 logger = logging.getLogger(__name__)
 
@@ -97,12 +99,24 @@ class Sweep:
         return [worker for worker in self._workers if worker.trial is not None]
 
     def _recorded(self, name: str) -> Result | None:
-        """Return what came of a trial; None where it has not ended, or, with a warning, where its record is damaged."""
+        """Return what came of a trial; None where it has not ended, or, with a warning, where it is damaged.
+
+        A run that somebody has removed, for its size, is not made again: its record stands.
+        """
+        run = self.out / TRIALS / name
         try:
-            return load(self.out, name)
+            result = load(self.out, name)
         except X2StaticError as error:
             logger.warning("%s; the trial is scored again", str(error).partition(";")[0])
             return None
+        if result is not None and result.state == "complete" and run.is_dir():
+            try:
+                check_run(run)
+            except (FileNotFoundError, X2StaticError) as error:
+                logger.warning("%s; the trial is run again", str(error).partition(";")[0])
+                shutil.rmtree(run)  # what it was trained with is the sweep's to say
+                return None
+        return result
 
     def config(self, trial: Result) -> TrainConfig:
         """Return all settings of a trial."""

@@ -104,6 +104,32 @@ def test_asked_for_again_nothing_is_done(method, cache, tmp_path, monkeypatch):
     assert {"teacher", "layer", "pooling", "precision", "words_left_out", "cache"} <= origin.keys()
 
 
+def test_a_damaged_folder_is_made_again_or_it_is_named_where_its_settings_are_lost(cache, tmp_path):
+    config = config_of("pca", cache, tmp_path / "out")
+    make(config)
+    whole = files_of(config.out)
+    results = whole.keys() - {"run.json"}  # which holds seconds
+    assert {"settings.json", "vectors.safetensors", "vocabulary.arrow", "word_segmentation.json"} == results
+    for name, data in whole.items():
+        middle = len(data) // 2
+        flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        for damaged in (flipped, data[:middle], b"", None, whole["run.json"], whole["settings.json"]):
+            for other, intact in whole.items():
+                (config.out / other).write_bytes(intact)
+            if damaged == data:
+                continue
+            (config.out / name).unlink() if damaged is None else (config.out / name).write_bytes(damaged)
+            try:
+                again = not make(config)["finished_before"]
+            except X2StaticError as error:
+                assert name == "settings.json"
+                assert str(config.out) in str(error)
+            else:
+                assert again
+                now = files_of(config.out)
+                assert {name: now[name] for name in results} == {name: whole[name] for name in results}
+
+
 def test_other_settings_are_refused(cache, tmp_path):
     made("pca", cache, tmp_path / "out")
     with pytest.raises(X2StaticError, match=r"holds other vectors \(name: 'pca' there, 'ase' here; layer: 'last' .*0"):

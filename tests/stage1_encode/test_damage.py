@@ -8,14 +8,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.pipeline.ran import Ran, run_here
 from tests.schemas.caches import change
+from tests.stage1_encode.forks import shared_forks
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, write_lines
 from tests.teachers import WINDOW
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json, read_sealed
+from x2static.durable.storage import canonical_json, hash_file, read_sealed
 from x2static.pipeline import cli
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.repair import repair
@@ -151,6 +153,27 @@ def test_damage_is_never_read_in_silence_and_is_mended_or_named(file, way, made,
         assert files_of(again) == whole
     else:
         assert is_clear(repeated, *names), repeated
+
+
+@pytest.mark.parametrize("file", ["lexicon.arrow", "words.arrow"])
+def test_an_arrow_file_with_a_wild_offset_ends_no_process_by_a_signal(file: str, made, tmp_path):
+    cache = Path(shutil.copytree(made[0] / "cache", tmp_path / "cache"))
+    hurt = cache / "shards" / "000001" / file
+    data = bytearray(hurt.read_bytes())
+    buffer = pa.py_buffer(bytes(data))
+    offsets = pa.ipc.open_file(pa.BufferReader(buffer)).read_all().column(0).chunk(0).buffers()[1]
+    data[offsets.address - buffer.address + 4 * 2 + 3] = 0x7F  # two billion bytes behind the last
+    hurt.write_bytes(data)
+    marker = hurt.with_name("shard.json")
+    for known in (True, False):
+        if not known:  # the hash agrees with the damage: what is written wrongly is looked through, too
+            change(marker, {"files": read_sealed(marker)["files"] | {file: hash_file(hurt)}})
+        for objective in ("closed-form", "negative-sampling"):
+            arguments = ["train", "--cache", cache, "--out", tmp_path / "out", "--objective", objective]
+            status, output = shared_forks().run(*map(str, arguments), "--min-count", "1", "--device", "cpu")
+            assert status == 1, output
+            assert file in output
+            assert "unexpected" not in output
 
 
 def test_leftovers_are_named_wherever_they_are_and_go_with_the_next_command(made, tmp_path, capsys):
