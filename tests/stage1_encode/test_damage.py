@@ -169,7 +169,7 @@ def test_an_arrow_file_with_a_wild_offset_ends_no_process_by_a_signal(file: str,
         if not known:  # the hash agrees with the damage: what is written wrongly is looked through, too
             change(marker, {"files": read_sealed(marker)["files"] | {file: hash_file(hurt)}})
         for objective in ("closed-form", "negative-sampling"):
-            arguments = ["train", "--cache", cache, "--out", tmp_path / "out", "--objective", objective]
+            arguments = ["train", "--cache", cache, "--out", tmp_path / objective, "--objective", objective]
             status, output = shared_forks().run(*map(str, arguments), "--min-count", "1", "--device", "cpu")
             assert status == 1, output
             assert file in output
