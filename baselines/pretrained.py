@@ -199,9 +199,8 @@ def _text_rows(path: Path, dim: int, n_rows: int | None) -> Iterator[Row]:
         n_read += 1
         name, *fields = data.replace(b"\t", b" ").rsplit(b" ", dim)
         name = name.strip()  # of a file whose columns two spaces part
-        if len(fields) < dim or (
-            n_rows is None and _trailing_numbers(name)
-        ):  # with a header, a phrase such as "apollo 11"
+        # With a header, a phrase such as "apollo 11" is known by the number of dimensions.
+        if len(fields) < dim or (n_rows is None and _trailing_numbers(name)):
             what = f"expected a word and {dim} numbers, found {len(data.split()) - 1} after the word"
             raise X2StaticError(f"{path}, line {number}: {what}; {NO_VECTORS}")
         yield name, partial(_numbers, path, number, fields), 0

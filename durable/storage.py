@@ -55,7 +55,11 @@ SEAL = "xxh3"  # the field of a sealed record in which its own hash stands
 
 def sealed_json(record: Mapping[str, Any]) -> bytes:
     """Return the JSON text of a record with its seal: the xxh3 of the canonical JSON of all its other fields."""
-    return canonical_json({**record, SEAL: xxhash.xxh3_128_hexdigest(canonical_json(dict(record)))})
+    return canonical_json({**record, SEAL: _seal(record)})
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(canonical_json(dict(record)))
 
 
 def read_sealed(path: Path) -> Any:
@@ -78,8 +82,7 @@ def unsealed(line: bytes, where: str) -> Any:
     """Return the record of a line of sealed JSON. Raises X2StaticError: it is not what was written."""
     try:
         record = json.loads(line)
-        seal = record.pop(SEAL)
-        if seal == xxhash.xxh3_128_hexdigest(canonical_json(record)):
+        if record.pop(SEAL) == _seal(record):
             return record
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         pass
@@ -248,12 +251,8 @@ def folder_bytes(folder: Path) -> int:
 
 def hash_file(path: Path) -> str:
     """Return the xxh3 (128 bit, hexadecimal) of a file's bytes. Raises OSError, its path in it."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
+    with named(path), path.open("rb") as file:
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 @contextmanager

@@ -101,10 +101,8 @@ class Worker:
                         yield before.result()
                     writing = writer.submit(self._stage, job, text.unit, encoded, name)
                     del encoded  # it goes with the writing, not when the next unit is encoded
-            except (
-                Exception,
-                KeyboardInterrupt,
-            ) as error:  # what the teacher has read is not lost with what follows it
+            except (Exception, KeyboardInterrupt) as error:
+                # What the teacher has read is not lost with what follows it.
                 if writing:
                     yield writing.result()
                 if isinstance(error, UnreadableParagraph):

@@ -11,7 +11,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
 from x2static.pipeline.options import FOLDER, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
-from x2static.schemas.cache import Cache, kept_of, totals
+from x2static.schemas.cache import Cache, kept_of, missing_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
 
@@ -32,7 +32,8 @@ def info(context: click.Context, folder: Path) -> None:
     """Say what a cache is."""
     opened = Cache.open(folder)
     committed, damaged = opened.committed()
-    markers, plans, missing = list(committed.values()), opened.plans(), opened.missing()
+    markers, plans = list(committed.values()), opened.plans()
+    missing = missing_shards(plans, committed)
     manifest, encoding = opened.manifest, opened.manifest.encoding
     corpora = list(dict.fromkeys(plan.corpus for plan in plans))
     sampled = [str(taken) for taken in plans[0].sampled] if plans else []

@@ -206,6 +206,24 @@ class World:
                 wrong += [f"the input {path / file} changed" for file in differing(state_of(path), state)]
         return wrong
 
+    def wrong_answer(self, status: int, output: str) -> str | None:
+        """Return what is wrong with how a command failed: it is to give one line, with a path in it."""
+        lines = [line for line in output.splitlines() if line.startswith("error:")]
+        if status < 0:
+            return f"signal {-status}"
+        if "Traceback" in output or "unexpected" in output or "panicked" in output:
+            return "no clear end"
+        if len(lines) != 1:
+            return f"{len(lines)} error lines"
+        return None if str(self.folder) in lines[0] else "no path in the line"
+
+    def shortcoming(self, name: str) -> str | None:
+        """Run a scenario in peace, on what trouble has left, and return what is wrong with how it ends."""
+        status, output = self.disturb(self.scenarios[name])
+        if status:
+            return f"does not go on: {output}"
+        return str(wrong) if (wrong := self.complaints(name)) else None
+
     def _damage(self, folder: Path) -> None:
         shutil.copytree(self.folder / "cache", folder)
         shards = folder / "shards"

@@ -25,17 +25,14 @@ def test_a_call_that_fails_is_named_or_does_no_harm_and_the_command_goes_on(worl
         fault = {"way": way, "kinds": kind, "at": at, "errno": getattr(errno, error)}
         status, output = world.disturb(scenario, **fault)
         what = f"{way} {error} at {kind} {at} ({noted(world)})"
-        if status and (complaint := wrong_answer(world, status, output)):
+        if status and (complaint := world.wrong_answer(status, output)):
             return f"{what}: {complaint}: {output}"
         # A sweep or comparison goes on without what failed, and says so with the path.
         partly = "failed" in output and scenario.slow and str(world.folder) in output
         if status == 0 and not partly and (wrong := world.complaints(name)):
             return f"{what}: exit 0, but {wrong}"
-        status, again = world.disturb(scenario)
-        if status:
-            return f"{what}: does not go on: {again}\nfirst it had said {output}"
-        wrong = world.complaints(name)
-        return f"{what}: run again, {wrong}" if wrong else None
+        wrong = world.shortcoming(name)
+        return f"{what}: run again, {wrong}\nfirst it had said {output}" if wrong else None
 
     rounds(world, "faults", 0.5, play)
 
@@ -44,15 +41,3 @@ def noted(world: World) -> str:
     """Return the call that was spoilt."""
     data = world.notes.read_bytes() if world.notes.exists() else b"not met"
     return data.decode("utf-8", "replace").replace(str(world.folder), "").strip()
-
-
-def wrong_answer(world: World, status: int, output: str) -> str | None:
-    """Return what is wrong with how a command failed: it is to give one line, with a path in it."""
-    lines = [line for line in output.splitlines() if line.startswith("error:")]
-    if status < 0:
-        return f"signal {-status}"
-    if "Traceback" in output or "unexpected" in output or "panicked" in output:
-        return "no clear end"
-    if len(lines) != 1:
-        return f"{len(lines)} error lines"
-    return None if str(world.folder) in lines[0] else "no path in the line"

@@ -30,10 +30,7 @@ def test_a_command_that_is_killed_anywhere_and_run_again_ends_like_one_that_is_n
                 break
             if status != -9:
                 return f"{kills}: does not go on: {output}"
-        status, output = world.disturb(scenario)
-        if status:
-            return f"{kills}: does not go on: {output}"
-        wrong = world.complaints(name)
+        wrong = world.shortcoming(name)
         return f"{kills}: {wrong}" if wrong else None
 
     rounds(world, "kills", 1.0, play)

@@ -6,7 +6,6 @@ import pytest
 
 from tests.chaos.conftest import rounds
 from tests.chaos.scenarios import World, differing, state_of
-from tests.chaos.test_faults import wrong_answer
 from tests.chaos.trouble import Disk
 
 pytestmark = pytest.mark.chaos
@@ -21,7 +20,7 @@ def test_what_a_loss_of_power_leaves_is_made_whole_by_the_same_command_or_named(
         disk.write(dice)
         what = f"after {cut} of {len(whole.calls)} calls"
         status, output = world.disturb(scenario)
-        if status and (complaint := wrong_answer(world, status, output)):
+        if status and (complaint := world.wrong_answer(status, output)):
             return f"{what}: {complaint}: {output}"
         wrong = [] if status else world.complaints(name)
         return f"{what}: {wrong}" if wrong else None
