@@ -182,9 +182,11 @@ def test_a_word_has_something_that_can_be_seen(category, before, data):
         words = default_words().split(text)
         assert all(any(unicodedata.category(one)[0] in VISIBLE for one in word) for word in words)
         assert [word for word, _, _ in default_words().occurrences(text)] == words
-        assert set(words) >= {
-            word for word in default_words(1).split(text) if unicodedata.category(word[0])[0] in VISIBLE
-        }
+        assert {word.replace("ς", "σ") for word in words} >= {
+            word.replace("ς", "σ")
+            for word in default_words(1).split(text)
+            if unicodedata.category(word[0])[0] in VISIBLE
+        }, "as the rules of 0.1.0, but for the final sigma"
 
 
 @pytest.mark.parametrize("blank", BLANKS[:3])
