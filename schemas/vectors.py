@@ -28,7 +28,8 @@ from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
 FILES = "files"  # the field of run.json that has the xxh3 of every other file, by name
 VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
-REMEDY = "run the command that made it once more, or put the file back"
+AGAIN = "run the command that made it once more"
+REMEDY = f"put the file back, or remove it and {AGAIN}"
 DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}  # as safetensors calls them
 
 
@@ -171,6 +172,10 @@ class WordVectors:
             raise X2StaticError(f"{folder}: {error}") from error
 
 
+class LostFile(X2StaticError):  # noqa: N818
+    """A file of word vectors that their run.json has, and the folder has not."""
+
+
 def check_run(folder: Path, *names: str) -> dict[str, Any]:
     """Return what run.json says of vectors, after a look at some of the files beside it, all where none is named.
 
@@ -185,10 +190,10 @@ def check_run(folder: Path, *names: str) -> dict[str, Any]:
     if not isinstance(run, dict) or (FILES in run) != sealed:
         raise X2StaticError(f"{file}: not what x2static writes; it is damaged; {REMEDY}")
     hashes = run.pop(FILES, {})
-    for name in [name for name in hashes if not names or name in names]:
+    for name in [name for name in hashes or (MATRIX, VOCABULARY) if not names or name in names]:
         if not (folder / name).is_file():
-            raise X2StaticError(f"{folder / name}: missing; {REMEDY}")
-        if hash_file(folder / name) != hashes[name]:
+            raise LostFile(f"{folder / name}: missing; put the file back, or {AGAIN}")
+        if name in hashes and hash_file(folder / name) != hashes[name]:
             raise X2StaticError(f"{folder / name}: has changed since it was written; it is damaged; {REMEDY}")
     return run
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from x2static.durable import storage
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import MATRIX, RUN, VOCABULARY, check_run, read_vocabulary, write_arrays
+from x2static.schemas.vectors import REMEDY, RUN, VOCABULARY, LostFile, check_run, read_vocabulary, write_arrays
 from x2static.stage2_train.learner import Learner
 from x2static.stage2_train.objectives.objective import load_objective
 from x2static.stage2_train.sampling import Position
@@ -143,19 +143,20 @@ class RunFolder:
             storage.write_atomically(self.path / TRANSFORM, transform.read_bytes())
 
     def figures(self) -> dict[str, Any] | None:
-        """Return the figures of a finished run, None of another one, or, with a warning, of one that is damaged."""
+        """Return the figures of a finished run; None of another one, or, with a warning, of one that has lost a file.
+
+        Raises X2StaticError: a file is there and is damaged; it is not written over unasked.
+        """
         if not (self.path / RUN).is_file():
             return None
         try:
             run = check_run(self.path)
-            if missing := [name for name in (MATRIX, VOCABULARY) if not (self.path / name).is_file()]:
-                raise X2StaticError(f"{self.path / missing[0]}: missing")
-            if not set(FIGURES) <= run.keys():
-                raise X2StaticError(f"{self.path / RUN}: not what a run writes")
-        except X2StaticError as error:
+        except LostFile as error:
             whence = "its last checkpoint" if checkpoints(self.path) else "the cache"
-            logger.warning("%s: made again from %s, for it is damaged (%s)", self.path, whence, error)
+            logger.warning("%s; the run is made again from %s", str(error).partition(";")[0], whence)
             return None
+        if not set(FIGURES) <= run.keys():
+            raise _error(self.path, f"{RUN} is not what a run writes; {REMEDY}")
         return {name: run[name] for name in FIGURES}
 
     @property
