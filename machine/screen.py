@@ -21,13 +21,10 @@ OBEYED = re.compile(rf"(?!^\r|\r$)[{CONTROLS}]")
 CURSOR_UP = re.compile(r"\n*(\x1b\[A)*")  # how tqdm moves among several bars, which it writes by itself
 
 
-def visible(text: str, directions: bool = True) -> str:
-    r"""Return a text whose control characters do nothing: ESC is written `\x1b`.
-
-    So are those that turn the direction of writing, but where `directions` is false: a page keeps them in a cell.
-    """
+def visible(text: str) -> str:
+    r"""Return a text whose control characters, and those that turn the direction of writing, do nothing: `\x1b`."""
     shown = "".join(_escaped(char) if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text)
-    return DIRECTIONS.sub(lambda match: _escaped(match[0]), shown) if directions else shown
+    return DIRECTIONS.sub(lambda match: _escaped(match[0]), shown)
 
 
 def _escaped(char: str) -> str:

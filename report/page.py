@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,7 +52,7 @@ class Page(NamedTuple):
         import jinja2  # an extra
 
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["visible"] = partial(visible, directions=False)
+        environment.filters["visible"] = visible
         return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page=self) + "\n"
 
     def markdown(self, folder: str) -> str:

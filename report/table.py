@@ -118,7 +118,7 @@ def display_width(text: str) -> int:
 def plain_markdown(text: str) -> str:
     """Return a text in one line that Markdown shows as it is."""
     one_line = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
-    return MARKUP.sub(r"\\\1", visible(one_line, directions=False))
+    return MARKUP.sub(r"\\\1", visible(one_line))
 
 
 def harmless(text: str) -> str:

@@ -44,7 +44,7 @@ def test_the_page_has_facts_sections_tables_and_pictures_in_their_order():
     order = ["<h1>fact", "<dt>fact</dt><dd>fact", "<h2>fact", "<p>fact", "<li>fact", "<table>", "<b>0.100"]
     order += [
         '<tr class="paper first">',
-        f'<td class="left" dir="auto">{RTL}</td>',
+        '<td class="left" dir="auto">\\u202eשלום</td>',
         "<td>2 ± 1</td>",
         "<img",
         "<h2>end",
