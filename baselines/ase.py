@@ -112,7 +112,7 @@ class _Sums(WordState):
         }
 
     def take(self, batch: list[Window], states: States) -> BatchWordSums:
-        return batch_sums(batch, states.layers)
+        return batch_sums(batch, states.layers, self.words)
 
     def add(self, part: BatchWordSums) -> None:
         add_sums(self.tensors["sums"], self.tensors["counts"], part)
@@ -136,7 +136,7 @@ class _Extremes(WordState):
 
     def take(self, batch: list[Window], states: States) -> tuple[Tensor, list[Tensor]]:
         """Return the words of the occurrences of a batch, and their vectors in each layer."""
-        spans = occurrences(batch, states.chosen)
+        spans = occurrences(batch, states.chosen, self.words)
         words = torch.from_numpy(spans.numbers).to(states.chosen.device)
         return words, [spans.sums(layer) for layer in states.layers]
 

@@ -1,7 +1,8 @@
 """Decontextualised vectors (Bommasani, Davis and Cardie, ACL 2020): each word through the teacher, alone."""
 
 from x2static.baselines.request import Request, Result
-from x2static.baselines.teacher import load_teacher, read_texts, result_of
+from x2static.baselines.teacher import load_teacher, result_of
+from x2static.stage1_encode.texts import read_texts
 
 
 def make(request: Request) -> Result:

@@ -11,13 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from x2static.baselines.teacher import TeacherSentences, windows_of
+from x2static.baselines.teacher import TeacherSentences
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import to_device
 from x2static.machine.progress import Progress, Report, silent
 from x2static.stage1_encode.teacher.batches import cut
 from x2static.stage1_encode.teacher.model import load_model
 from x2static.stage1_encode.text.windows import Window
+from x2static.stage1_encode.texts import windows_of
 
 POOL = 16  # batches that are sorted by length together; sorted wholly, an epoch would go from long texts to short ones
 

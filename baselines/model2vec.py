@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from x2static.baselines.request import Request, Result
-from x2static.baselines.teacher import load_teacher, read_texts, result_of
+from x2static.baselines.teacher import load_teacher, result_of
 from x2static.schemas.vectors import sif_weights
+from x2static.stage1_encode.texts import read_texts
 
 SIF = 1e-4
 

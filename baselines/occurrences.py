@@ -25,7 +25,9 @@ from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.origin import find_sources
 from x2static.stage1_encode.pools.pool import Accumulator, Shape
+from x2static.stage1_encode.pools.spans import ChosenWords
 from x2static.stage1_encode.text.preparation import pick_workers, units_ahead
+from x2static.stage1_encode.text.windows import Ids, PreparedText
 
 # A large state takes seconds to write, a unit on an accelerator takes seconds to read: a share of the time goes into
 # saving, whatever the two take.
@@ -38,6 +40,11 @@ class WordState(Accumulator):
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}  # on the teacher's device
+        self.words = ChosenWords(())  # those that its rows are of, as the unit that is read numbers them
+
+    def extend(self, text: PreparedText, numbers: Ids) -> None:
+        """Hear of the words of a portion."""
+        self.words.extend(text, numbers)
 
     @abstractmethod
     def empty(self, shape: Shape, n_words: int) -> dict[str, Tensor]:
@@ -99,7 +106,7 @@ def gather(request: Request, words: Sequence[str], state: WordState, file: State
     if not (missing := sorted(markers.keys() - units)):
         state.tensors = file.tensors()
     else:
-        with _opened(request, words, missing) as (encoder, corpora):
+        with _opened(request, missing) as (encoder, corpora):
             _check_room(request.config.name, state, encoder, len(words))
             if units:
                 state.tensors = {name: tensor.to(encoder.teacher.device) for name, tensor in file.tensors().items()}
@@ -112,6 +119,7 @@ def gather(request: Request, words: Sequence[str], state: WordState, file: State
             began, due = time.monotonic(), 0.0
             device = encoder.teacher.device
             for shard, portions in units_ahead(texts, encoder.preparer, pick_workers(None, device), device):
+                state.words = ChosenWords(words)
                 encoder.read(portions, f"unit {shard}", [state], all_layers=True)
                 if not state.end_unit():
                     raise X2StaticError(f"unit {shard}: a layer's states are not finite; try --precision float32")
@@ -141,9 +149,7 @@ def _check_room(method: str, state: WordState, encoder: Encoder, n_words: int) -
 
 
 @contextmanager
-def _opened(
-    request: Request, words: Sequence[str], shards: Iterable[int]
-) -> Iterator[tuple[Encoder, dict[int, Corpus]]]:
+def _opened(request: Request, shards: Iterable[int]) -> Iterator[tuple[Encoder, dict[int, Corpus]]]:
     """Find the teacher of a cache, and, by the numbers of their plans, the corpora of the units that are read."""
     cache = request.needed_cache()
     if compat := cache.manifest.encoding.compat:
@@ -152,7 +158,7 @@ def _opened(
     markers, plans = cache.committed()[0], cache.plans()
     with ExitStack() as stack:
         sources = find_sources(cache, plans, (markers[shard].plan for shard in shards), origin_of(request), stack)
-        encoder = load_teacher(request, words)
+        encoder = load_teacher(request, occurrences=True)
         check_teacher(cache, encoder)
         corpora = {number: source.corpus for source in sources for number in source.plans}
         for number, corpus in corpora.items():

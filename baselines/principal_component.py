@@ -62,7 +62,7 @@ class Sketches(WordState):
 
     def take(self, batch: list[Window], states: States) -> tuple[Tensor, Tensor]:
         """Return the words of the occurrences of a batch, and their vectors."""
-        spans = occurrences(batch, states.chosen)
+        spans = occurrences(batch, states.chosen, self.words)
         return torch.from_numpy(spans.numbers).to(states.chosen.device), spans.sums(states.chosen)
 
     def add(self, part: tuple[Tensor, Tensor]) -> None:

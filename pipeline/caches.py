@@ -1,6 +1,6 @@
 """Caches made of caches, of whole shards: joined, or sampled; a call that is killed can be made again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import MANIFEST, Cache, begin_cache, may_become_cache, missing_shards, plan_shards, totals
 from x2static.schemas.encoding import differences
 from x2static.schemas.manifest import Marker, Plan, UnitSample
+from x2static.schemas.phrases import take_blocks
 from x2static.schemas.shard import MARKER, Shard, shard_name, staged_folder
 
 Shards = dict[int, tuple[Shard, Marker]]  # by number: the shard that the files come from, and the marker that they get
@@ -78,7 +79,7 @@ def merge(out: Path, inputs: list[Path], copy: bool = False, report: Report = si
             shards[begin + index] = (shard, marker)
         plans += group.plans
         begin += group.n_shards
-    return _write(out, first, plans, shards, copy, report)
+    return _write(out, [first, *others], plans, shards, copy, report)
 
 
 def _refuse_inputs(out: Path, inputs: Iterable[Path]) -> None:
@@ -137,17 +138,20 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
         if indices:
             units = tuple(plan.units[index - places.start] for index in indices)
             cut.append(plan.model_copy(update={"units": units, "sampled": (*plan.sampled, taken)}))
-    return _write(out, cache, cut, shards, copy, report)
+    return _write(out, [cache], cut, shards, copy, report)
 
 
-def _write(folder: Path, like: Cache, plans: list[Plan], shards: Shards, copy: bool, report: Report) -> dict[str, Any]:
-    """Write a cache like another one, of other plans and shards; what an earlier call for the same wrote stays.
+def _write(
+    folder: Path, inputs: Sequence[Cache], plans: list[Plan], shards: Shards, copy: bool, report: Report
+) -> dict[str, Any]:
+    """Write a cache like others, of other plans and shards; what an earlier call for the same wrote stays.
 
     Every file is hashed before it is taken, so damage does not spread; it is linked where the file system can do that
     and `copy` is false. Returned are shards, shards_resumed, shards_linked, shards_copied, complete, paragraphs,
     contexts, words, teacher_tokens and cache_bytes. Raises X2StaticError: the folder holds something else, or a shard
     of an input is damaged; what is written stays.
     """
+    like = inputs[0]
     if not may_become_cache(folder):
         cache = Cache.open(folder)
         same_plans = _contents(cache.plans()) == _contents(plans)
@@ -170,6 +174,7 @@ def _write(folder: Path, like: Cache, plans: list[Plan], shards: Shards, copy: b
                 n_linked += _place(cache.shards_folder, index, shard, marker, copy)
                 markers[index] = marker
             report(Progress(len(markers), n_total, "shards"))
+        take_blocks(folder, [one.path for one in inputs], copy)
     n_copied = len(shards.keys() - resumed) - n_linked
     figures = {"shards": len(markers), "shards_resumed": len(resumed), "shards_linked": n_linked}
     figures |= {"shards_copied": n_copied, "complete": missing_shards(plans, markers) == [], **totals(markers.values())}

@@ -24,6 +24,7 @@ from x2static.durable.storage import (
     write_atomically,
 )
 from x2static.schemas.manifest import FILE, Manifest, Marker, Plan, Unit
+from x2static.schemas.phrases import damaged_blocks
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.shard import CONTEXTS, Shard, shard_name
 
@@ -225,6 +226,7 @@ class Cache:
         except X2StaticError as error:
             problems.append(str(error))
         problems += [f"{self.path / name}: missing, or not the metadata of a zarr group" for name in self.odd_groups()]
+        problems += damaged_blocks(self.path).values()
         lost = sorted(set(range(len(units or ()))).difference(self.indices()))
         problems += [f"shard {shard_name(index)}: missing" for index in lost]
         return problems + [f"{path.relative_to(self.path)}: half-written" for path in self.leftovers()]

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from x2static.schemas.encoding import Record
 
 # The file of each is stage2_train/objectives/NAME.py, with underscores for dashes.
-ObjectiveName = Literal["negative-sampling", "closed-form"]
+ObjectiveName = Literal["negative-sampling", "closed-form", "views"]
 
 # Table 1 of the paper, and what its text and code say beside it: these stay, whatever the defaults become.
 _SPACE = {"transform": "none", "dim": None, "init": "uniform"}
@@ -17,6 +17,10 @@ _STEPS = {"epochs": 1, "lr": 1e-3, "schedule": "constant", "warmup": 0.0, "batch
 _SAMPLING = {"negatives": 10, "negatives_mode": "target", "noise_power": 0.5, "subsample": 5e-6}
 _WORDS = {"min_count": 10, "max_vocab": 750_000}
 PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, **_SAMPLING, **_WORDS})
+
+
+# Settings of the objective "views" alone: no part of what identifies another run.
+VIEWS = frozenset({"phrases", "components", "neighbours", "neighbour_weight", "sif"})
 
 
 class TrainConfig(Record):
@@ -42,6 +46,11 @@ class TrainConfig(Record):
     pool: int = Field(default=1024, ge=1)  # words in a shared pool
     noise_power: float = Field(default=0.5, ge=0, le=1)  # negatives are drawn by count to this power
     subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)  # threshold t for frequent targets; 0 keeps all
+    phrases: float = Field(default=1.0, ge=0, allow_inf_nan=False)  # of views: weight of phrases beside own states
+    components: int = Field(default=2, ge=0)  # of views: principal components of the own states that are taken out
+    neighbours: int = Field(default=10, ge=0)  # of views: words that each is drawn to; 0 for none
+    neighbour_weight: float = Field(default=0.2, ge=0, allow_inf_nan=False)  # of views: that of the neighbours' mean
+    sif: float = Field(default=1e-3, ge=0, allow_inf_nan=False)  # of views: a of the length a / (a + p); 0: all 1
     min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
     max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
     vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary

@@ -25,7 +25,7 @@ from x2static.stage1_encode.corpora.recognition import wrapped_at
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs, write_plans
-from x2static.stage1_encode.pools.pool import Pool, wanted_words
+from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.preparation import pick_workers
 from x2static.stage1_encode.text.segmentation import log_words
 from x2static.stage1_encode.worker import Engine, Job, Worker, run_here
@@ -51,7 +51,7 @@ def encode(
     """
     started = time.perf_counter()
     config = settled(config)
-    teacher, words = ChosenTeacher(config), wanted_words(pools)
+    teacher, of_words = ChosenTeacher(config), look_at_words(pools)
     part = Part.of(config.part)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache) as corpora, only_writer(config.cache, "cache"):
@@ -64,7 +64,7 @@ def encode(
             cache.segmentation()
         else:
             planned = plan_all(corpora)
-            loaded = teacher.load(words)
+            loaded = teacher.load(of_words)
             cache = create(teacher, loaded.behaviour, planned)
             if config.encoders > 1:
                 loaded = None  # each of them loads the teacher; here it would take memory
@@ -86,7 +86,7 @@ def encode(
             sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, teacher.device)
 
             def worker() -> Worker:
-                return Worker(cache, plans, sources, loaded or teacher.load(words), pools, processes)
+                return Worker(cache, plans, sources, loaded or teacher.load(of_words), pools, processes)
 
             work.do(jobs, sources, worker, engine, report)
         wrapped = _wrapped_lines(match(config, corpora, cache.path, plans), plans, markers)

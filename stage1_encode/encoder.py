@@ -102,12 +102,14 @@ class Encoder:
         """Take so much more memory, which is going to be held whatever the batches, for what is needed."""
         self._trimmer = Trimmer(n_bytes)
 
-    def encode(self, portions: Iterable[PreparedText], unit: str, pools: Sequence[Pool] = (Contexts(),)) -> EncodedUnit:
-        """Run the teacher over a unit, as `read` does, and let pools take what they want.
+    def encode(
+        self, portions: Iterable[PreparedText], unit: str, pools: Sequence[Pool] = (Contexts(),), number: int = 0
+    ) -> EncodedUnit:
+        """Run the teacher over a unit, by its number in its plan, as `read` does, and let pools take what they want.
 
         An accelerator may still be at it when this returns; `UnitPool.write` waits for it.
         """
-        begun = {pool.name: pool.begin(self.shape) for pool in pools}
+        begun = {pool.name: pool.begin(self.shape, number) for pool in pools}
         n_read, n_padded = self.n_tokens, self.n_padded
         words = self.read(portions, unit, list(begun.values()), any(pool.all_layers for pool in pools))
         for of_unit in begun.values():
@@ -131,9 +133,10 @@ class Encoder:
         def begun() -> Iterator[PreparedText]:
             for text in portions:
                 text.packed.spans[:, 0] += words.n_contexts  # they were counted from the portion's first
+                numbers = words.add(text)
+                text.packed.occurrences[:, 0] = numbers[text.packed.occurrences[:, 0]]
                 for accumulator in accumulators:
-                    accumulator.extend(text)
-                words.add(text)
+                    accumulator.extend(text, numbers)
                 yield text
 
         coming, waiting = self.batches(begun()), deque[list[Window]]()
@@ -214,8 +217,8 @@ class ChosenTeacher:
         self.device = pick_device(config.device)
         self.precision, self.why = pick_precision(config.precision, config.compat, self.device)
 
-    def load(self, wanted: Sequence[str] = ()) -> Encoder:
-        """Load it, and put what cuts text before it; `wanted` are the words whose occurrences are looked at.
+    def load(self, occurrences: bool = False) -> Encoder:
+        """Load it, and put what cuts text before it, which lists the occurrences of words where they are looked at.
 
         Raises X2StaticError: it cannot be loaded, does not hold what `--compat paper` reads at once, or has no
         embeddings for special tokens, which a text may name there.
@@ -227,8 +230,7 @@ class ChosenTeacher:
         skip = config.on_bad_text == "skip"
         limits = (config.min_sentences or 0, config.min_characters or 0)
         if config.compat is None:
-            numbers = {word: number for number, word in enumerate(wanted)}
-            default = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, numbers)
+            default = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, occurrences)
             return Encoder(CarefulPreparer(default, skip), teacher)
         teacher.check_ids(parse_special=True)
         paper = PaperPreparer(tokenizer, splitter, config.context, *limits)

@@ -14,7 +14,7 @@ from functools import partial
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import memory_of
-from x2static.schemas.cache import Cache
+from x2static.schemas.cache import Cache, plan_shards
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UNCOUNTED, Marker, Plan, Unit
 from x2static.schemas.shard import CONTEXTS, stage_shard
@@ -24,7 +24,7 @@ from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, EncodedUnit, Encoder
 from x2static.stage1_encode.plan.planning import match
 from x2static.stage1_encode.pools.contexts import Contexts
-from x2static.stage1_encode.pools.pool import Pool, wanted_words
+from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.languages import warn_of_script
 from x2static.stage1_encode.text.preparation import UnreadableParagraph, pick_workers, units_ahead
 
@@ -95,7 +95,8 @@ class Worker:
                 for (job, text), portions in units_ahead(units, self._encoder.preparer, self._processes, device):
                     pools = [pool for pool in self._pools if pool.name in job.pools]
                     name = f"{self._plans[job.plan].corpus}, unit {job.shard}"
-                    encoded = self._encoder.encode(portions, name, pools)
+                    number = job.shard - plan_shards(list(self._plans))[job.plan].start
+                    encoded = self._encoder.encode(portions, name, pools, number)
                     before, writing = writing, None
                     if before:
                         yield before.result()
@@ -141,7 +142,7 @@ def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]
     plans = cache.plans()
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
         teacher = ChosenTeacher(config)
-        encoder = teacher.load(wanted_words(pools))
+        encoder = teacher.load(look_at_words(pools))
         processes = max(1, pick_workers(config.workers, teacher.device) // config.encoders)
         yield Worker(cache, plans, match(config, corpora, cache.path, plans), encoder, pools, processes)
 

@@ -118,6 +118,7 @@ class Stream:
         while a block is read: batches hold the same paragraphs in every space.
         """
         encoding, self.cache = cache.manifest.encoding, cache.path  # where the shards are from
+        self.shards = shards
         self.dim = encoding.dim  # length of a context vector in the cache
         self.device = device  # where batches lie; what is read in order lies on the CPU
         # time in which there was no data, of training or a pass in order: reading runs ahead in a thread

@@ -14,6 +14,8 @@ from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.cache import Cache, kept_of, missing_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
+from x2static.schemas.phrases import open_blocks
+from x2static.schemas.training import TrainConfig
 
 SHOWN_RANGES = 8  # of missing shards; --json has them all
 OUT = click.option("--out", type=FOLDER, help="Folder of the new cache.")
@@ -42,6 +44,7 @@ def info(context: click.Context, folder: Path) -> None:
     figures |= {"sampled": sampled, "shards": len(markers), "damaged": list(damaged.values()), "missing": missing}
     figures |= {"complete": not missing, **totals(markers), "cache_bytes": folder_bytes(folder)}
     figures |= {"free_bytes": shutil.disk_usage(folder).free, "encoding": encoding.model_dump(), "pools": pools}
+    figures["phrases"] = sum(block.marker.words for block in open_blocks(folder))
     done = "complete" if not missing else f"not complete ({len(missing):,} to do)"
     read = f"{encoding.dim} dimensions, {encoding.precision}, windows of {encoding.window} pieces"
     lines = [
@@ -56,6 +59,7 @@ def info(context: click.Context, folder: Path) -> None:
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {manifest.fingerprint}",
         *(f"pool        {name}, of {count:,} shards" for name, count in pools.items()),
+        *([f"phrases     {figures['phrases']:,} words"] if figures["phrases"] else []),
         *([f"missing     {_ranges(missing)}"] if missing else []),
         *(f"damaged     {reason}" for reason in damaged.values()),
     ]
@@ -114,6 +118,30 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
     remains = [f"{lost}; {again}" for lost in figures["pools_dropped"]]
     if remains := [*remains, *(f"{stranger}; move it away" for stranger in figures["strangers"])]:
         raise X2StaticError(f"{folder}: {len(remains)} things are not mended; {remains[0]}")
+
+
+@cache.command()
+@click.argument("folder", type=FOLDER)
+@option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
+@options(
+    EncodeConfig,
+    device="Where the teacher runs.",
+    trust_remote_code="Let a model run Python code of its own.",
+)
+@option(TrainConfig, "min_count", "Leave out rarer words.")
+@common
+def phrases(context: click.Context, /, folder: Path, min_count: int, **values: Any) -> None:
+    """Read the words of a cache alone, in carrier phrases, of which the best vectors are made.
+
+    Run the same command again to go on where it stopped, or when the cache has grown.
+    """
+    from x2static.stage1_encode.phrases import read_phrases
+    from x2static.stage1_encode.plan.origin import Origin
+
+    with ProgressLine("phrases") as report:
+        figures = read_phrases(Cache.open(folder), Origin(corpora=(), **values), min_count, report)
+    read = f"{figures['words_read']:,} of {figures['words']:,} words read in {figures['phrases']} phrases"
+    finish(context, figures, f"{folder}: {read}, in {duration(figures['seconds'])}")
 
 
 @cache.command()

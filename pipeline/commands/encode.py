@@ -34,6 +34,19 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
     return listed
 
 
+def _read_phrases(config: EncodeConfig) -> None:
+    """Read the words of a finished cache in carrier phrases, too, with the teacher that has read the text."""
+    from x2static.schemas.cache import Cache
+    from x2static.schemas.training import TrainConfig
+    from x2static.stage1_encode.phrases import read_phrases
+    from x2static.stage1_encode.plan.origin import Origin
+
+    origin = Origin(None, (), config.device, config.trust_remote_code)
+    least = int(TrainConfig.model_fields["min_count"].default)
+    with ProgressLine("phrases") as report:
+        read_phrases(Cache.open(config.cache), origin, least, report)
+
+
 @click.command()
 @options(
     EncodeConfig,
@@ -74,6 +87,12 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
     callback=_listed_words,
     help="Add up the contextual vectors of these words, at every layer, on the way: a file of one word a line, or the "
     "words of the word-similarity sets.",
+)
+@click.option(
+    "--word-states",
+    is_flag=True,
+    help="Keep the mean of every word's own states, and read the words alone, in carrier phrases: the views that "
+    "`train --objective views` puts together. The cache grows by two thirds.",
 )
 @click.option(
     "--data",
@@ -119,6 +138,8 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
 
     with ProgressLine("encode") as report:
         result = run(config, report, pools, find_engine(engine, config, pools))
+    if values["word_states"] and config.part is None:
+        _read_phrases(config)
     shards = f"{result['shards']:,} shards ({result['shards_resumed']:,} were there)"
     held = f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}"
     limits = int(result["min_sentences"]), int(result["min_characters"])

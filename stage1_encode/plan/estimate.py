@@ -14,7 +14,7 @@ from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs
-from x2static.stage1_encode.pools.pool import Pool, wanted_words
+from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.segmentation import log_words
 from x2static.stage1_encode.text.windows import PreparedText
 
@@ -37,7 +37,7 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
         plans, sources, markers = _planned(teacher, corpora)
         log_words(config.compat, config.language)
-        encoder = teacher.load(wanted_words(pools))
+        encoder = teacher.load(look_at_words(pools))
         sample, n_sampled = _sample(plans, sources, encoder)
     rate = _tokens_per_second(encoder, sample)
     part = Part.of(config.part)

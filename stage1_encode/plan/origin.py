@@ -1,6 +1,6 @@
 """What a cache was made from, found again: its settings, its corpora by their content, its teacher by its files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -81,8 +81,8 @@ def _find_corpus(cache: Cache, plan: Plan, origin: Origin, stack: ExitStack) -> 
     raise X2StaticError(f"{cache.path}: {why}; name it where it is now with --corpus")
 
 
-def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str] = (), **otherwise: Any) -> Encoder:
-    """Load the teacher that a cache was made with, for looking at the contextual vectors of the wanted words.
+def find_teacher(cache: Cache, plan: Plan, origin: Origin, occurrences: bool = False, **otherwise: Any) -> Encoder:
+    """Load the teacher that a cache was made with, for looking at the contextual vectors of words, if these are wanted.
 
     `otherwise` are fields of the configuration that are to be otherwise than recorded: layer, precision.
     """
@@ -97,7 +97,7 @@ def find_teacher(cache: Cache, plan: Plan, origin: Origin, wanted: Sequence[str]
         remedy = "Name its teacher with --model, and use the versions in its manifest.json"
         raise X2StaticError(f"{cache.path}: {why}. {remedy}")
     log_words(config.compat, config.language)
-    encoder = ChosenTeacher(config.model_copy(update=otherwise), files).load(wanted)
+    encoder = ChosenTeacher(config.model_copy(update=otherwise), files).load(occurrences)
     changes, theirs = encoder.teacher.tokenizer.changes, cache.manifest.encoding.tokenizer_changes
     if changes != theirs:  # known once it is loaded
         raise X2StaticError(

@@ -24,7 +24,7 @@ class Contexts(Pool):
     name = CONTEXTS
     dtype: Dtype | None = None  # number format on the disk; None keeps float32, for whoever does not write them
 
-    def begin(self, shape: Shape) -> "ContextMeans":
+    def begin(self, shape: Shape, number: int = 0) -> "ContextMeans":
         """Begin a unit."""
         return ContextMeans(shape, self.dtype)
 
@@ -54,7 +54,7 @@ class ContextMeans(UnitPool):
         self._n_pieces: Ids = np.zeros(0, np.int64)
         self._ended: tuple[Fetched, Fetched]  # once the unit has: all means (n_contexts, dim), and the largest
 
-    def extend(self, text: PreparedText) -> None:
+    def extend(self, text: PreparedText, numbers: Ids) -> None:
         """Make room for the contexts of a portion, which are numbered on from the last one."""
         spans, n_contexts = text.packed.spans, text.n_contexts
         begin = len(self._place)

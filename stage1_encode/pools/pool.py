@@ -13,7 +13,7 @@ A new pool is a file beside this one, its line in `registry.py`, and its option 
     ...         (folder / Largest.name / "largest.json").write_text(str(self.largest))
     >>> class Largest(Pool):
     ...     name = option = "largest"
-    ...     def begin(self, shape):
+    ...     def begin(self, shape, number):
     ...         return LargestOfUnit()
 """
 
@@ -29,7 +29,7 @@ import torch
 from x2static.durable.storage import canonical_json
 from x2static.machine.device import ResultStream
 from x2static.schemas.encoding import EncodeConfig
-from x2static.stage1_encode.text.windows import PreparedText, Window
+from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,11 @@ class States:
 class Accumulator(ABC):
     """What hears of every batch that the teacher reads, and keeps something of its states."""
 
-    def extend(self, text: PreparedText) -> None:  # noqa: B027  # most do not need it
-        """Hear of a portion of the unit, in corpus order, before the first batch with a window of it."""
+    def extend(self, text: PreparedText, numbers: Ids) -> None:  # noqa: B027  # most do not need it
+        """Hear of a portion of the unit, in corpus order, before the first batch with a window of it.
+
+        `numbers`, (n_words,) int64, are those in the unit of the words of its lexicon; occurrences have them, too.
+        """
 
     @abstractmethod
     def take(self, batch: list[Window], states: States) -> Any:
@@ -85,7 +88,7 @@ class Pool(ABC):
     name: ClassVar[str]  # the folder of its arrays in a shard
     option: ClassVar[str] = ""  # of `x2static encode`, which asks for it
     all_layers: ClassVar[bool] = False  # whether it looks at the states of every layer
-    words: tuple[str, ...] = ()  # whose occurrences it looks at (`Window.occurrences`); the same in all pools of a run
+    occurrences: ClassVar[bool] = False  # whether it looks at the occurrences of words (`Window.occurrences`)
 
     @classmethod
     def of(cls, config: EncodeConfig, value: Any) -> "Pool":
@@ -95,17 +98,21 @@ class Pool(ABC):
     @property
     def settings(self) -> str:
         """sha256 of all that is asked of it: equal settings, equal arrays."""
-        return hashlib.sha256(canonical_json([self.name, list(self.words)])).hexdigest()
+        return hashlib.sha256(canonical_json([self.name, self.asked()])).hexdigest()
+
+    def asked(self) -> list[Any]:
+        """Return all that is asked of it, as JSON has it."""
+        return []
 
     @abstractmethod
-    def begin(self, shape: Shape) -> UnitPool:
-        """Begin a unit."""
+    def begin(self, shape: Shape, number: int) -> UnitPool:
+        """Begin a unit, by its number in its plan."""
 
     def n_bytes(self, shape: Shape) -> int:
         """Return what a unit takes in memory, and at most in its shard; 0 where that goes by the text."""
         return 0
 
 
-def wanted_words(pools: Sequence[Pool]) -> Sequence[str]:
-    """Return the words whose occurrences pools look at."""
-    return next((pool.words for pool in pools if pool.words), ())
+def look_at_words(pools: Sequence[Pool]) -> bool:
+    """Return whether one of some pools looks at the occurrences of words."""
+    return any(pool.occurrences for pool in pools)

@@ -6,9 +6,10 @@ from typing import Any
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool
+from x2static.stage1_encode.pools.word_states import WordStates
 from x2static.stage1_encode.pools.word_sums import WordSums
 
-POOLS: dict[str, type[Pool]] = {pool.name: pool for pool in (Contexts, WordSums)}
+POOLS: dict[str, type[Pool]] = {pool.name: pool for pool in (Contexts, WordSums, WordStates)}
 
 
 def wanted_pools(config: EncodeConfig, options: Mapping[str, Any]) -> list[Pool]:

@@ -1,5 +1,6 @@
 """Spans of pieces in a batch, of contexts or of occurrences of words: their states, added up or averaged."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from x2static.machine.device import to_device
 from x2static.schemas.shard import ranges
-from x2static.stage1_encode.text.windows import Ids, Window
+from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 
 class Spans:
@@ -47,6 +48,27 @@ class Spans:
         return rows.new_zeros((len(self.numbers), rows.shape[1])).index_add_(0, self._owners, rows)
 
 
-def occurrences(batch: list[Window], states: Tensor) -> Spans:
-    """Return the occurrences of words in a batch; an occurrence's vector is the mean of the states of its pieces."""
-    return Spans([window.occurrences for window in batch], states, averaged=True)
+class ChosenWords:
+    """The rows of some words, as they are numbered in a unit."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._row = {word: row for row, word in enumerate(words)}
+        self.rows: Ids = np.zeros(0, np.int64)  # of each word of the unit so far, -1 for those that are not chosen
+
+    def extend(self, text: PreparedText, numbers: Ids) -> None:
+        """Hear of a portion of the unit; `rows` is replaced, for others may be reading it."""
+        rows = np.full(max(len(self.rows), int(numbers.max(initial=-1)) + 1), -1, np.int64)
+        rows[: len(self.rows)] = self.rows
+        rows[numbers] = [self._row.get(word, -1) for word in text.lexicon]
+        self.rows = rows
+
+    def among(self, listed: Ids) -> Ids:
+        """Return those of some occurrences, (n, 3), that are of the words, with rows for the words' numbers."""
+        rows = self.rows[listed[:, 0]]
+        return np.column_stack([rows, listed[:, 1:]])[rows >= 0]
+
+
+def occurrences(batch: list[Window], states: Tensor, words: ChosenWords | None = None) -> Spans:
+    """Return the occurrences of all words in a batch, or of some; a vector is the mean of the states of its pieces."""
+    listed = [window.occurrences for window in batch]
+    return Spans(listed if words is None else list(map(words.among, listed)), states, averaged=True)

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.shard import LEXICON_SCHEMA, Shard, create_array, write_table, zarrs_errors
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
-from x2static.stage1_encode.pools.spans import occurrences
+from x2static.stage1_encode.pools.spans import ChosenWords, occurrences
 from x2static.stage1_encode.text.segmentation import choose_words
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
@@ -41,7 +42,8 @@ class WordSums(Pool):
 
     name = NAME
     option = "ase"
-    all_layers = True
+    all_layers = occurrences = True
+    words: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: EncodeConfig, listed: Sequence[str]) -> "WordSums":
@@ -65,7 +67,11 @@ class WordSums(Pool):
             logger.warning("--ase: %d entries are not single words and left out (%s)", len(others), some)
         return cls(tuple(chosen))
 
-    def begin(self, shape: Shape) -> "UnitWordSums":
+    def asked(self) -> list[Any]:
+        """Return the words."""
+        return list(self.words)
+
+    def begin(self, shape: Shape, number: int) -> "UnitWordSums":
         """Begin a unit."""
         return UnitWordSums(self.words, shape)
 
@@ -79,9 +85,9 @@ class WordSums(Pool):
 BatchWordSums = tuple[Ids, Ids, torch.Tensor]
 
 
-def batch_sums(batch: list[Window], layers: tuple[torch.Tensor, ...]) -> BatchWordSums:
-    """Add up the vectors of the occurrences of words in a batch, in every layer."""
-    spans = occurrences(batch, layers[0])
+def batch_sums(batch: list[Window], layers: tuple[torch.Tensor, ...], chosen: ChosenWords | None) -> BatchWordSums:
+    """Add up the vectors of the occurrences of all words, or of some of them, in a batch, in each of some layers."""
+    spans = occurrences(batch, layers[0], chosen)
     words, place, counts = np.unique(spans.numbers, return_inverse=True, return_counts=True)
     owners = spans.of_pieces(place)
     sums = layers[0].new_zeros((len(layers), len(words), layers[0].shape[2]), dtype=torch.float64)
@@ -104,17 +110,16 @@ class UnitWordSums(UnitPool):
         # (n_layers, n_words, dim) float64 on the teacher's device
         self.sums = torch.zeros(shape.n_layers, len(words), shape.dim, dtype=torch.float64, device=shape.device)
         self.counts = torch.zeros(len(words), dtype=torch.int64)  # (n_words,) int64 on the host
-        self._words, self._number = words, {word: number for number, word in enumerate(words)}
-        self._here: set[int] = set()  # the numbers of the words that are in the unit
+        self._words, self._chosen = words, ChosenWords(words)
         self._ended: Fetched  # once the unit has: the sums of the words that are in it
 
-    def extend(self, text: PreparedText) -> None:
+    def extend(self, text: PreparedText, numbers: Ids) -> None:
         """Note which of the words are in a portion."""
-        self._here.update(self._number[word] for word in text.lexicon if word in self._number)
+        self._chosen.extend(text, numbers)
 
     def take(self, batch: list[Window], states: States) -> BatchWordSums:
         """Return the sums of a batch."""
-        return batch_sums(batch, states.layers)
+        return batch_sums(batch, states.layers, self._chosen)
 
     def add(self, part: BatchWordSums) -> None:
         """Add the sums of a batch."""
@@ -122,13 +127,17 @@ class UnitWordSums(UnitPool):
 
     def end(self, results: ResultStream) -> None:
         """Begin to bring the sums of the words that are in the unit to the host."""
-        rows = to_device(np.array(sorted(self._here), np.int64), self.sums.device)
+        rows = to_device(self._here(), self.sums.device)
         self._ended = results.fetch(self.sums[:, rows])
         del self.sums
 
+    def _here(self) -> Ids:
+        """Return the rows of the words that are in the unit, ascending."""
+        return np.sort(self._chosen.rows[self._chosen.rows >= 0])
+
     def write(self, folder: Path, unit: str) -> None:
         """Write them into a shard's folder. Raises X2StaticError: a layer gave values that are not finite."""
-        sums, rows = self._ended.numpy(), sorted(self._here)
+        sums, rows = self._ended.numpy(), self._here().tolist()
         if not all(np.isfinite(layer).all() for layer in sums):
             raise X2StaticError(f"{unit}: a layer's states are not finite; try --precision float32")
         (folder / NAME).mkdir()

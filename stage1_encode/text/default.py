@@ -1,7 +1,7 @@
 """Paragraphs cut for the teacher, without `--compat`: raw text, real sentences, pieces found by their characters."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -24,7 +24,7 @@ class DefaultPreparer:
     window: int  # pieces that the teacher holds, special tokens included
     min_sentences: int  # paragraphs with fewer sentences, or fewer than `min_characters`, are dropped
     min_characters: int
-    word_numbers: Mapping[str, int] = field(default_factory=dict)  # number of each word whose occurrences are listed
+    occurrences: bool = False  # whether the occurrences of words are listed in the windows
 
     def prepare(self, paragraphs: list[str]) -> PreparedText:
         """Return the windows and words of paragraphs, those that the filter drops left out."""
@@ -57,15 +57,14 @@ class DefaultPreparer:
         sentences = np.searchsorted([start for start, _ in spans], ends - 1, side="right") - 1
         bounds: Ids = np.searchsorted(np.maximum(sentences, 0), np.arange(len(spans) + 1))
         contexts = np.full(len(spans), -1, np.int64)
-        wanted = self.word_numbers
         listed: list[tuple[int, int, int]] = []  # word, first character, the one behind the last
         for number, (begin, end) in enumerate(spans):
             if bounds[number] == bounds[number + 1]:
                 continue
-            if wanted:
+            if self.occurrences:
                 found = self.segmentation.occurrences(text[begin:end])
                 words = [word for word, _, _ in found]
-                listed += [(wanted[word], begin + at, begin + to) for word, at, to in found if word in wanted]
+                listed += [(unit.lexicon[word], begin + at, begin + to) for word, at, to in found]
             else:
                 words = self.segmentation.split(text[begin:end])
             if words:

@@ -22,8 +22,8 @@ class Window:
     # (n_spans, 3) int64, rows (context, start, stop): pieces [start, stop) belong to that context of the unit. A
     # context may have spans in several windows; its vector is the mean over the pieces of them all.
     spans: Ids
-    # (n_occurrences, 3) int64, rows (word, start, stop): pieces [start, stop) belong to an occurrence of a word whose
-    # contextual vectors are added up
+    # (n_occurrences, 3) int64, rows (word, start, stop): pieces [start, stop) belong to an occurrence of that word of
+    # the unit; none where nobody looks at the contextual vectors of words
     occurrences: Ids = field(default_factory=lambda: np.zeros((0, 3), np.int64))
 
 
@@ -38,8 +38,8 @@ class PackedWindows:
         nothing = np.zeros((0, 3), np.int64)
         pieces = np.concatenate([nothing[:, 0], *(window.pieces for window in windows)])
         self.spans: Ids = np.concatenate([nothing, *(window.spans for window in windows)])  # (n, 3) int64
-        occurrences = np.concatenate([nothing, *(window.occurrences for window in windows)])
-        self._arrays = (pieces, self.spans, occurrences)
+        self.occurrences: Ids = np.concatenate([nothing, *(window.occurrences for window in windows)])  # (n, 3) int64
+        self._arrays = (pieces, self.spans, self.occurrences)
         sizes = [(len(window.pieces), len(window.spans), len(window.occurrences)) for window in windows]
         counts = np.array(sizes, np.int64).reshape(-1, 3)
         self.lengths: Ids = counts[:, 0]  # (n_windows,) int64, pieces of each
@@ -125,10 +125,10 @@ class UnitWords:
         self.n_skipped = 0  # paragraphs that are left out because a library cannot take them
         self.n_contexts = self.n_tokens = 0  # so far; pieces that the teacher reads, special tokens included
 
-    def add(self, text: PreparedText) -> None:
-        """Append a portion."""
-        numbers = np.fromiter(map(self._lexicon.__getitem__, text.lexicon), np.int32, len(text.lexicon))
-        self._word_ids.append(numbers[np.array(text.word_ids, np.int32)])
+    def add(self, text: PreparedText) -> Ids:
+        """Append a portion; return the number in the unit of each of its words, (n_words,) int64."""
+        numbers = np.fromiter(map(self._lexicon.__getitem__, text.lexicon), np.int64, len(text.lexicon))
+        self._word_ids.append(numbers.astype(np.int32)[np.array(text.word_ids, np.int32)])
         self._paragraphs.append(np.array(text.paragraphs, np.int32) + np.int32(self._n_paragraphs))
         self._ends.append(np.array(text.ends, np.int32) + np.int32(self._n_words))
         self._n_words += len(text.word_ids)
@@ -136,6 +136,7 @@ class UnitWords:
         self.n_skipped += text.n_skipped
         self.n_contexts += text.n_contexts
         self.n_tokens += text.n_tokens
+        return numbers
 
     def of_shard(self) -> ShardWords:
         """Return them as the unit's shard holds them."""

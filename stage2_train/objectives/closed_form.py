@@ -15,7 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from x2static.stage2_train.objectives.objective import BaseObjective, Counts
+from x2static.stage2_train.objectives.objective import BaseObjective
+from x2static.stage2_train.stream import Stream
 from x2static.stage2_train.transform import Moments, Transform, pieces, symmetric_power
 
 
@@ -25,7 +26,7 @@ class Objective(BaseObjective):
     takes_steps = draws = False
     needs_words = True
 
-    def begin(self, vectors: Tensor, counts: Counts, transform: Transform, moments: Callable[[], Moments]) -> None:
+    def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the slopes of all words; the bias stays 0."""
         sums = moments()
         slopes, _ = solve(sums, transform)

@@ -21,9 +21,9 @@ from x2static.machine.device import has_bfloat16
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train.learner import Gradient, Targets, runs, score_pairs
 from x2static.stage2_train.objectives.closed_form import write_optimum
-from x2static.stage2_train.objectives.objective import BaseObjective, Counts
+from x2static.stage2_train.objectives.objective import BaseObjective
 from x2static.stage2_train.sampling import Draw, Draws, Position, generator, keep_probabilities
-from x2static.stage2_train.stream import Batch
+from x2static.stage2_train.stream import Batch, Stream
 from x2static.stage2_train.transform import Moments, Transform
 
 CLAMP = 20.0  # scores are cut to [-20, 20], as in the reference implementation
@@ -44,9 +44,10 @@ class Objective(BaseObjective):
         self.needs_words = config.init == "closed-form"
         self.loss_of_zeros = (1 + config.negatives) * math.log(2)
 
-    def begin(self, vectors: Tensor, counts: Counts, transform: Transform, moments: Callable[[], Moments]) -> None:
+    def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write uniform vectors in +-1/width, zeros, or the optimum for Gaussian contexts; a bias begins at 0."""
         if self.init == "closed-form":
+            counts = stream.vocabulary.counts
             targets = counts * keep_probabilities(counts, self.subsample)
             noise = counts.astype(np.float64) ** self.noise_power
             log_odds = np.log(targets / targets.sum()) - np.log(self.negatives * noise / noise.sum())

@@ -9,18 +9,14 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import ClassVar, get_args
 
-import numpy as np
-import numpy.typing as npt
 from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.training import ObjectiveName, TrainConfig
 from x2static.stage2_train.learner import Targets
 from x2static.stage2_train.sampling import Draws, Position
-from x2static.stage2_train.stream import Batch
+from x2static.stage2_train.stream import Batch, Stream
 from x2static.stage2_train.transform import Moments, Transform
-
-Counts = npt.NDArray[np.int64]
 
 
 class BaseObjective(ABC):
@@ -30,6 +26,7 @@ class BaseObjective(ABC):
     # another one (--continue), and can be pruned by its losses; otherwise `begin` gives the result
     takes_steps: ClassVar[bool] = True
     draws: ClassVar[bool] = True  # whether its vectors depend on the seed
+    in_space: ClassVar[bool] = True  # whether its vectors are of the space of the transform, or of the teacher's states
     needs_words: bool = False  # whether `begin` uses the sums of each word's contexts, which the pass then adds up
     # names of its own settings on which its loss depends; losses of trainings that differ in one cannot be compared
     loss_settings: ClassVar[tuple[str, ...]] = ()
@@ -40,12 +37,12 @@ class BaseObjective(ABC):
         """Take from the configuration what the objective depends on; here nothing."""
 
     @abstractmethod
-    def begin(self, vectors: Tensor, counts: Counts, transform: Transform, moments: Callable[[], Moments]) -> None:
+    def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the vectors to begin with; not called where a run goes on from a checkpoint.
 
         `vectors` are (vocabulary, width) float32 zeros on any device, changed in place. If the transform has a bias, it
-        is the last column, which is not exported. `counts` are the words' occurrences, (vocabulary,). `moments` returns
-        sums over the cache, whose contexts are as they are; for the first time, by a pass over it.
+        is the last column, which is not exported. `stream` has the vocabulary and the shards. `moments` returns sums
+        over the cache, whose contexts are as they are; for the first time, by a pass over it.
         """
 
     def draw(self, batch: Batch, position: Position, draws: Draws, like: Tensor) -> Targets:

@@ -10,9 +10,10 @@ from tests.baselines.caches import alone, reader
 from tests.teachers import NOUNS, english_sentence
 from x2static.baselines import fine_tuning
 from x2static.baselines.fine_tuning import Classifier, FineTuning, fine_tune
-from x2static.baselines.teacher import TeacherSentences, windows_of
+from x2static.baselines.teacher import TeacherSentences
 from x2static.durable.errors import X2StaticError
 from x2static.stage1_encode.teacher.model import load_model
+from x2static.stage1_encode.texts import windows_of
 
 QUICK = FineTuning(lr=2e-3, epochs=4, batch_size=16)
 

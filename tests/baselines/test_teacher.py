@@ -19,7 +19,7 @@ def load(folder: Path | str) -> TeacherSentences:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_vectors_are_those_of_an_unbatched_computation(family, monkeypatch):
-    monkeypatch.setattr("x2static.baselines.teacher.TEXTS_AT_ONCE", 17)
+    monkeypatch.setattr("x2static.stage1_encode.texts.TEXTS_AT_ONCE", 17)
     slow, drawn, seen = reader(family, 24), random.Random(0), []
     texts = [english_sentence(drawn) for _ in range(40)]
     texts += [*SCRIPTS, "one [SEP] two </s> three", " ".join(texts[:9]), "a"]

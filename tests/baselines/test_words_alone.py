@@ -14,7 +14,7 @@ from x2static.baselines.model2vec import principal_components
 def test_vectors_are_those_of_an_unbatched_computation(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("x2static.baselines.teacher.TEXTS_AT_ONCE", 17)
+    monkeypatch.setattr("x2static.stage1_encode.texts.TEXTS_AT_ONCE", 17)
     for layer, number in (("last", 2), (0, 0), (-2, 1)):
         ours = made("decontextualized", common(family), tmp_path / f"{layer}", layer=layer)
         expected = np.array([alone(reader(family).at(number), word) for word in ours.words])

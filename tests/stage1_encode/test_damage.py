@@ -26,6 +26,8 @@ FILES = (
     "manifest.json word_segmentation.json plans/0.json zarr.json shards/zarr.json "
     "shard/zarr.json shard/contexts/zarr.json shard/contexts/c/0/0 shard/scales/zarr.json shard/scales/c/0 "
     "shard/words.arrow shard/lexicon.arrow shard/shard.json "
+    "shard/word_states/words.arrow shard/word_states/codes/zarr.json shard/word_states/codes/c/0/0 "
+    "shard/word_states/scales/zarr.json shard/word_states/scales/c/0 phrases/000000.arrow phrases/000000.json "
     "shard/word_sums/words.arrow shard/word_sums/sums/zarr.json shard/word_sums/sums/c/1/0/0"
 ).split()
 OTHER = {"manifest.json": "plans/0.json", "plans/0.json": "manifest.json", "word_segmentation.json": "manifest.json"}
@@ -68,7 +70,7 @@ def made(readers, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[
     (folder / "words.txt").write_text("cat\ndog\nthe\n")
     corpus = write_lines(folder / "corpus.txt", paragraphs(9))
     config = config_of(readers("bert", WINDOW).teacher.folder, corpus, folder / "cache", unit=3, dtype="int8")
-    options = [*as_options(config), "--ase", str(folder / "words.txt")]
+    options = [*as_options(config), "--ase", str(folder / "words.txt"), "--word-states"]
     assert cli.run(options) == 0
     return folder, options
 
@@ -82,11 +84,12 @@ def read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[Path],
 
     def outcomes(cache: Path) -> Outcomes:
         shutil.rmtree(tmp_path / "results", ignore_errors=True)
-        results = {name: tmp_path / "results" / name for name in ("closed", "steps", "merged", "sample")}
+        results = {name: tmp_path / "results" / name for name in ("closed", "steps", "views", "merged", "sample")}
         train = ["train", "--cache", cache, "--min-count", "1", "--device", "cpu"]
         commands = {
             "closed": [*train, "--out", results["closed"], "--objective", "closed-form"],
             "steps": [*train, "--out", results["steps"], "--transform", "none", "--epochs", "1"],
+            "views": [*train, "--out", results["views"], "--objective", "views"],
             "merged": ["cache", "merge", cache, "--out", results["merged"], "--copy"],
             "sample": ["cache", "sample", cache, "--out", results["sample"], "--first", "2", "--copy"],
             "info": ["cache", "info", cache],
@@ -95,7 +98,7 @@ def read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[Path],
         for name, arguments in commands.items():
             ran = run_here(capsys, arguments)
             result: object = [line for line in ran.out.splitlines() if not line.startswith("size")]
-            if name in ("closed", "steps") and ran.status == 0:
+            if name in ("closed", "steps", "views") and ran.status == 0:
                 result = (results[name] / "vectors.safetensors").read_bytes()
             elif name != "info" and ran.status == 0:
                 result = files_of(results[name])

@@ -255,6 +255,6 @@ def test_a_context_without_pieces_is_zero_whatever_lay_in_its_memory(monkeypatch
     means = ContextMeans(Shape(1, 3, CPU), "float16")
     for size in (2, 1, 5):
         window = Window(np.zeros(0, np.int64), np.zeros((0, 3), np.int64))
-        means.extend(PreparedText([window], ends=array("i", [0]) * size))
+        means.extend(PreparedText([window], ends=array("i", [0]) * size), np.zeros(0, np.int64))
     means.end(ResultStream(CPU))
     np.testing.assert_array_equal(means.read(), np.zeros((8, 3), np.float16))

@@ -30,7 +30,7 @@ from x2static.stage1_encode.pools.registry import POOLS
 from x2static.stage1_encode.pools.word_sums import StoredSums, UnitWordSums, WordSums
 from x2static.stage1_encode.repair import repair
 from x2static.stage1_encode.text.default import piece_spans
-from x2static.stage1_encode.text.windows import Window
+from x2static.stage1_encode.text.windows import Lexicon, PreparedText, Window
 
 WANTED = [*NOUNS, "the", ".", "unheard", "Anna"]
 
@@ -209,6 +209,7 @@ def test_entries_that_are_no_single_words_are_left_out_or_refused(teacher, tmp_p
 
 def test_small_additions_are_not_lost_beside_a_large_sum() -> None:
     sums = UnitWordSums(("cat", "dog"), Shape(1, 1, torch.device("cpu")))
+    sums.extend(PreparedText(lexicon=Lexicon({"mouse": 0, "dog": 1})), np.array([0, 1]))
     batch = [Window(np.arange(1), np.zeros((0, 3), np.int64), np.array([[1, 0, 1]]))]
     for value in [2.0**24, *[0.5] * 100]:
         states = torch.full((1, 1, 1), value)

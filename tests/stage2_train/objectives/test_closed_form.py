@@ -50,7 +50,7 @@ def beginning(wish: TrainConfig) -> tuple[Transform, torch.Tensor, list[str], np
     moments = stream.moments(silent, of_words=True)
     transform = fit_transform(wish.transform, wish.dim, moments, "")
     vectors = torch.zeros(len(vocabulary), transform.width(stream.dim))
-    negative_sampling.Objective(wish).begin(vectors, vocabulary.counts, transform, lambda: moments)
+    negative_sampling.Objective(wish).begin(vectors, stream, transform, lambda: moments)
     return transform, vectors, vocabulary.words.to_pylist(), vocabulary.counts
 
 

@@ -1,0 +1,85 @@
+"""Carrier phrases: every frequent word read alone, in a few phrases, so that a vector has what the teacher knows of it.
+
+A word's own states tell how it is used in the text, a phrase such as "a definition of {}" what it means; the two are
+better together (docs/LOG.md, 2026-11-28). What is read is kept in the cache, block by block, as `schemas/phrases.py`
+has it.
+"""
+
+import logging
+import time
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from x2static.durable.storage import only_writer
+from x2static.machine.progress import Progress, Report, silent
+from x2static.schemas.cache import Cache
+from x2static.schemas.phrases import damaged_blocks, open_blocks, remove_block, write_block
+from x2static.stage1_encode.encoder import Encoder
+from x2static.stage1_encode.plan.origin import Origin, find_teacher
+from x2static.stage1_encode.texts import read_texts
+
+NEUTRAL = "neutral"
+WORDS_AT_ONCE = 2048  # in a block: some 10 MB of 384 dimensions and six phrases, a minute on two cores
+
+logger = logging.getLogger(__name__)
+
+
+def carrier_phrases(language: str) -> tuple[str, ...]:
+    """Return the carrier phrases of a language, {} for the word; neutral ones where it has none."""
+    known = tomllib.loads(files(__package__).joinpath("phrases.toml").read_text(encoding="utf-8"))
+    return tuple(known.get(language, known[NEUTRAL]))
+
+
+def counted_words(cache: Cache, min_count: int) -> list[str]:
+    """Return the words that occur so often in a cache, the most frequent first, ties by word."""
+    counts: dict[str, int] = {}
+    for shard in cache.shards():
+        lexicon = shard.lexicon()
+        for word, count in zip(lexicon["word"].to_pylist(), lexicon["count"].to_pylist(), strict=True):
+            counts[word] = counts.get(word, 0) + count
+    chosen = [(-count, word) for word, count in counts.items() if count >= min_count]
+    return [word for _, word in sorted(chosen)]
+
+
+def read_phrases(cache: Cache, origin: Origin, min_count: int, report: Report = silent) -> dict[str, Any]:
+    """Read the words of a cache in carrier phrases, those that are not read yet, with the cache's own teacher.
+
+    Returns words (that occur `min_count` times), words_read (by this call), phrases and seconds. Raises X2StaticError:
+    the teacher is not found as it was, or what is there is damaged.
+    """
+    started = time.perf_counter()
+    encoding = cache.manifest.encoding
+    phrases = carrier_phrases(encoding.language)
+    with only_writer(cache.path, "cache"):
+        cache.remove_leftovers()
+        for number, damage in damaged_blocks(cache.path).items():
+            logger.warning("%s; read again", damage.partition(";")[0])
+            remove_block(cache.path, number)
+        blocks = [block for block in open_blocks(cache.path) if block.marker.phrases == phrases]
+        there = {word for block in blocks for word in block.words()}
+        words = counted_words(cache, min_count)
+        todo = [word for word in words if word not in there]
+        if todo:
+            encoder = find_teacher(cache, cache.plans()[0], origin)
+            number = max((block.number + 1 for block in open_blocks(cache.path)), default=0)
+            for start in range(0, len(todo), WORDS_AT_ONCE):
+                report(Progress(start, len(todo), "words in phrases"))
+                some = todo[start : start + WORDS_AT_ONCE]
+                vectors = in_phrases(encoder, some, phrases)
+                write_block(cache.path, number, cache.manifest.fingerprint, phrases, some, vectors)
+                number += 1
+            report(Progress(len(todo), len(todo), "words in phrases"))
+    seconds = round(time.perf_counter() - started, 3)
+    return {"words": len(words), "words_read": len(todo), "phrases": len(phrases), "seconds": seconds}
+
+
+def in_phrases(encoder: Encoder, words: list[str], phrases: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return the mean over all states of each word in each phrase, special tokens in it, (n_words, n_phrases, dim)."""
+    texts = [phrase.replace("{}", word) for word in words for phrase in phrases]
+    vectors = read_texts(encoder, texts, "phrases", special=True)
+    return vectors.reshape(len(words), len(phrases), -1)

@@ -1,0 +1,125 @@
+"""Word states: the mean of every word's own states; in every shard (`--word-states`).
+
+`schemas/word_states.py` has their form in a shard. Not every unit keeps every word: of a frequent one a few units say
+all, and ten million words in every unit would be many times the contexts. A unit decides by what it alone knows, so
+that resumed, grown and shared encodes hold the same rows. With n occurrences in unit u
+of a plan (the first is 1), a word is kept with probability
+
+    min(1, max(1, ENOUGH / n) / u),
+
+drawn by a hash of the word and u: about ENOUGH contexts at least, and no more than 1 + ENOUGH (1 + ln(u / ENOUGH)) rows
+of a word after u units.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+import xxhash
+
+from x2static.durable.errors import X2StaticError
+from x2static.machine.device import Fetched, ResultStream, to_device
+from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.shard import create_array, quantise, write_table, zarrs_errors
+from x2static.schemas.word_states import NAME, WORDS_SCHEMA
+from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
+from x2static.stage1_encode.pools.spans import occurrences
+from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
+
+ENOUGH = 16  # contexts of a word; more change nothing (docs/LOG.md, 2026-11-28)
+CHUNK_WORDS = 4096
+
+
+@dataclass(frozen=True)
+class WordStates(Pool):
+    """The states of all words, at the layer that the cache is of."""
+
+    name = option = NAME
+    occurrences = True
+
+    @classmethod
+    def of(cls, config: EncodeConfig, value: Any) -> "WordStates":
+        """Return the pool. Raises X2StaticError: the mode is one in which words and pieces do not meet."""
+        if config.compat:
+            raise X2StaticError(
+                f"--word-states does not go with --compat {config.compat}: that mode joins words anew before the "
+                "teacher reads them; leave one of the two out"
+            )
+        return cls()
+
+    def begin(self, shape: Shape, number: int) -> "UnitWordStates":
+        """Begin a unit."""
+        return UnitWordStates(shape, number)
+
+
+# What a batch has of its words: (n,) int64, each once; (n,) int64, their occurrences; and (n, dim) float32 on the
+# teacher's device, the sums of these.
+BatchStates = tuple[Ids, Ids, torch.Tensor]
+
+
+class UnitWordStates(UnitPool):
+    """The states of the words of a unit, added up in float32."""
+
+    def __init__(self, shape: Shape, number: int) -> None:
+        self._sums = torch.zeros((0, shape.dim), device=shape.device)  # (n_words, dim), with rows to spare
+        self._counts: Ids = np.zeros(0, np.int64)  # (n_words,)
+        self._words: dict[int, str] = {}  # by their numbers in the unit
+        self._number = number
+        self._rows: Ids  # once the unit has ended: the words that are kept
+        self._ended: Fetched  # likewise: their sums
+
+    def extend(self, text: PreparedText, numbers: Ids) -> None:
+        """Make room for the words of a portion."""
+        self._words.update(zip(numbers.tolist(), text.lexicon, strict=True))
+        self._counts = np.concatenate([self._counts, np.zeros(len(self._words) - len(self._counts), np.int64)])
+        if len(self._words) > len(self._sums):
+            larger = self._sums.new_zeros((max(len(self._words), 3 * len(self._sums) // 2), self._sums.shape[1]))
+            larger[: len(self._sums)] = self._sums
+            self._sums = larger
+
+    def take(self, batch: list[Window], states: States) -> BatchStates:
+        """Add up the states of each word in a batch."""
+        spans = occurrences(batch, states.chosen)
+        words, place, counts = np.unique(spans.numbers, return_inverse=True, return_counts=True)
+        sums = states.chosen.new_zeros((len(words), states.chosen.shape[2]), dtype=torch.float32)
+        sums.index_add_(0, spans.of_pieces(place), spans.pieces(states.chosen))
+        return words, counts, sums
+
+    def add(self, part: BatchStates) -> None:
+        """Add the sums of a batch."""
+        words, counts, sums = part
+        self._sums.index_add_(0, to_device(words, sums.device), sums)
+        self._counts[words] += counts
+
+    def end(self, results: ResultStream) -> None:
+        """Choose the words that are kept, and begin to bring their sums to the host."""
+        there = np.flatnonzero(self._counts)
+        words = [self._words[number] for number in there.tolist()]
+        self._rows = there[kept(words, self._counts[there], self._number + 1)]
+        self._ended = results.fetch(self._sums[to_device(self._rows, self._sums.device)])
+        del self._sums
+
+    def write(self, folder: Path, unit: str) -> None:
+        """Write them into a shard's folder. Raises X2StaticError: states are not finite."""
+        counts = self._counts[self._rows]
+        means = self._ended.numpy() / counts[:, None].astype(np.float32)
+        if not np.isfinite(means).all():
+            raise X2StaticError(f"{unit}: the states of words are not finite; try --precision float32")
+        (folder / NAME).mkdir()
+        table = pa.table([pa.array(self._rows, pa.int32()), counts], schema=WORDS_SCHEMA)
+        write_table(folder / NAME / "words.arrow", table)
+        chunk = min(CHUNK_WORDS, max(len(means), 1))
+        codes = create_array(folder / NAME, "codes", means.shape, "int8", (chunk, means.shape[1]))
+        scales = create_array(folder / NAME, "scales", means.shape[:1], "float32", (chunk,))
+        with zarrs_errors(folder / NAME / "codes"):
+            codes[:], scales[:] = quantise(means)
+
+
+def kept(words: list[str], counts: Ids, number: int) -> npt.NDArray[np.bool_]:
+    """Return whether each word, with its occurrences in a unit, (n_words,), is kept there; the first unit is 1."""
+    draws = np.array([xxhash.xxh3_64_intdigest(word.encode(), seed=number) for word in words], np.uint64)
+    return np.asarray(draws.astype(np.float64) / 2**64 * number < np.maximum(1, ENOUGH / counts))

@@ -1,0 +1,185 @@
+"""Views: own states and carrier phrases put together, against a plain computation, and what is said where one lacks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stage1_encode.runs import config_of, paragraphs, write_lines
+from x2static.durable.errors import X2StaticError
+from x2static.machine.progress import silent
+from x2static.pipeline import cli
+from x2static.schemas.cache import Cache
+from x2static.schemas.phrases import open_blocks
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import WordVectors
+from x2static.schemas.word_states import word_means
+from x2static.stage1_encode import phrases
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.phrases import carrier_phrases, counted_words, read_phrases
+from x2static.stage1_encode.plan.origin import Origin
+from x2static.stage1_encode.pools.word_states import WordStates
+from x2static.stage2_train.objectives import views
+from x2static.stage2_train.trainer import train
+
+HERE = Origin(None, (), "cpu", False)
+
+
+@pytest.fixture(scope="module")
+def cache(readers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with word states, whose words are read in phrases."""
+    folder = tmp_path_factory.mktemp("views")
+    corpus = write_lines(folder / "t.txt", paragraphs(40))
+    encode(config_of(readers("bert").teacher.folder, corpus, folder / "cache", unit=15), pools=[WordStates()])
+    read_phrases(Cache.open(folder / "cache"), HERE, 2)
+    return folder / "cache"
+
+
+def wish(cache: Path, out: Path, **changes: object) -> TrainConfig:
+    return TrainConfig.model_validate({"cache": cache, "out": out, "objective": "views", "min_count": 2, **changes})
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
+
+
+def plainly(cache: Path, words: list[str], weight: float, components: int, n: int, pull: float) -> np.ndarray:
+    """The same in numpy, a word at a time, by singular vectors instead of the covariance's."""
+    means, _ = word_means(Cache.open(cache).shards(), words)
+    centred = means.astype(np.float64) - means.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:components]
+    a = unit(centred - centred @ axes.T @ axes)
+    read = {}
+    for block in open_blocks(cache):
+        read.update(zip(block.words(), block.vectors().astype(np.float64), strict=True))
+    of_phrases = np.array([read[word] for word in words])
+    t = unit(sum(unit(of_phrases[:, p] - of_phrases[:, p].mean(0)) for p in range(of_phrases.shape[1])))
+    v = unit(a + weight * t)
+    if not n:
+        return v
+    result = []
+    for number in range(len(v)):
+        cosines = v @ v[number]
+        cosines[number] = -np.inf
+        nearest = np.argsort(-cosines)[:n]
+        shares = np.exp(cosines[nearest] / 0.05)
+        result.append(v[number] + pull * (shares / shares.sum()) @ v[nearest])
+    return unit(np.array(result))
+
+
+@pytest.mark.parametrize(
+    ("weight", "components", "n", "pull"), [(0.75, 3, 10, 0.5), (2.0, 0, 3, 1.5), (0.75, 1, 0, 0.5)]
+)
+def test_the_vectors_are_those_of_a_plain_computation(cache, tmp_path, monkeypatch, weight, components, n, pull):
+    monkeypatch.setattr(views, "ROWS_AT_ONCE", 7)
+    settings = {"phrases": weight, "components": components, "neighbours": n, "neighbour_weight": pull}
+    figures = train(wish(cache, tmp_path / "run", **settings))
+    vectors = WordVectors.load(tmp_path / "run")
+    assert (figures["steps"], figures["loss"]) == (0, None)
+    np.testing.assert_allclose(
+        unit(vectors.matrix), plainly(cache, vectors.words, weight, components, n, pull), atol=2e-5
+    )
+    lengths = np.linalg.norm(vectors.matrix, axis=1)
+    np.testing.assert_allclose(lengths, 1e-3 / (1e-3 + vectors.counts / vectors.counts.sum()), rtol=1e-4)
+
+
+def test_own_states_alone_are_the_mean_of_ase(cache, tmp_path):
+    train(wish(cache, tmp_path / "run", phrases=0, components=0, neighbours=0, sif=0))
+    vectors = WordVectors.load(tmp_path / "run")
+    means, _ = word_means(Cache.open(cache).shards(), vectors.words)
+    np.testing.assert_allclose(vectors.matrix, unit(means - means.mean(0)), atol=1e-5)
+
+
+def test_only_frequent_words_are_neighbours(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(views, "AMONG", 5)
+    train(wish(cache, tmp_path / "a", neighbours=0, sif=0))
+    train(wish(cache, tmp_path / "b", neighbours=10, neighbour_weight=1e6, sif=0))
+    before, after = (WordVectors.load(tmp_path / name).matrix for name in "ab")
+    for row in range(len(before)):  # all that is left is the mean of the others among the five
+        shares = np.linalg.lstsq(before[[one for one in range(5) if one != row]].T, after[row], rcond=None)
+        assert shares[1].sum() < 1e-6
+        assert (shares[0] > -1e-4).all()
+
+
+def test_phrases_are_what_the_teacher_says_of_each_phrase_alone(cache, readers):
+    reader = readers("bert")
+    import torch
+
+    assert carrier_phrases("en")[0] == "a definition of {}"
+    assert carrier_phrases("cy") == carrier_phrases("neutral")
+    block = next(iter(open_blocks(cache)))
+    for word, rows in list(zip(block.words(), block.vectors(), strict=True))[:4]:
+        for phrase, row in zip(carrier_phrases("en"), rows, strict=True):
+            ids = reader.plain.encode(phrase.replace("{}", word), add_special_tokens=False).ids
+            with torch.no_grad():
+                read = torch.tensor([[*reader.teacher.begin, *ids, *reader.teacher.end]])
+                right = reader.model(input_ids=read).last_hidden_state[0].double().mean(0).numpy()
+            np.testing.assert_allclose(row, right, atol=np.abs(right).max() / 100 + 5e-3)
+
+
+def test_phrases_go_on_after_a_kill_and_read_only_new_words(cache, readers, tmp_path, monkeypatch):
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(40))
+    encode(config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=15))
+    opened = Cache.open(tmp_path / "cache")
+    monkeypatch.setattr(phrases, "WORDS_AT_ONCE", 20)
+    write, written = phrases.write_block, []
+
+    def killed(*arguments: object) -> None:
+        if len(written) == 1:
+            raise ZeroDivisionError
+        written.append(arguments)
+        write(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(phrases, "write_block", killed)
+        read_phrases(opened, HERE, 2)
+    figures = read_phrases(opened, HERE, 2, silent)
+    assert figures["words"] - figures["words_read"] == 20
+    assert read_phrases(opened, HERE, 2)["words_read"] == 0
+    assert read_phrases(opened, HERE, 1)["words_read"] == len(counted_words(opened, 1)) - figures["words"]
+    found = {
+        word: rows
+        for block in open_blocks(opened.path)
+        for word, rows in zip(block.words(), block.vectors(), strict=True)
+    }
+    for block in open_blocks(cache):
+        for word, rows in zip(block.words(), block.vectors(), strict=True):
+            np.testing.assert_allclose(found[word], rows, atol=np.abs(rows).max() / 100)
+
+
+def test_what_lacks_is_named_with_its_command(cache, readers, tmp_path, capsys):
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(9))
+    encode(config_of(readers("bert").teacher.folder, corpus, tmp_path / "bare"))
+    with pytest.raises(X2StaticError, match="no word states here; the `x2static encode` that made it, with --w"):
+        train(wish(tmp_path / "bare", tmp_path / "run"))
+    encode(config_of(readers("bert").teacher.folder, corpus, tmp_path / "bare"), pools=[WordStates()])
+    with pytest.raises(X2StaticError, match=r"run `x2static cache phrases .*bare`, or give --phrases 0"):
+        train(wish(tmp_path / "bare", tmp_path / "run"))
+    assert cli.run(["cache", "phrases", str(tmp_path / "bare"), "--min-count", "2", "--device", "cpu"]) == 0
+    assert "words read in 2 phrases" in capsys.readouterr().out
+    train(wish(tmp_path / "bare", tmp_path / "run"))
+    file = next((tmp_path / "bare" / "phrases").glob("*.arrow"))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(X2StaticError, match=r"000000\.arrow: has changed since it was written"):
+        train(wish(tmp_path / "bare", tmp_path / "other"))
+
+
+def test_phrases_go_with_a_cache_into_others_and_damage_is_named_and_mended(cache, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    assert cli.run(["cache", "sample", str(cache), "--first", "2", "--out", str(copy), "--copy"]) == 0
+    assert cli.run(["cache", "merge", str(copy), "--out", str(tmp_path / "merged")]) == 0
+    for made in (copy, tmp_path / "merged"):
+        assert [block.words() for block in open_blocks(made)] == [block.words() for block in open_blocks(cache)]
+    capsys.readouterr()
+    for name, damage in (("000000.arrow", b"x"), ("000000.json", b"{}"), ("000000.json", b"x")):
+        file = copy / "phrases" / name
+        file.write_bytes(damage)
+        assert cli.run(["cache", "verify", str(copy)]) == 1
+        assert name in capsys.readouterr().out
+        with pytest.raises(X2StaticError, match=name):
+            train(wish(copy, tmp_path / "run"))
+        assert cli.run(["cache", "phrases", str(copy), "--min-count", "2", "--device", "cpu"]) == 0
+        assert cli.run(["cache", "verify", str(copy)]) == 0
+    capsys.readouterr()
+    assert cli.run(["cache", "info", str(copy)]) == 0
+    assert "phrases     " in capsys.readouterr().out

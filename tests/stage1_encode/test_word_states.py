@@ -1,0 +1,124 @@
+"""Word states: every word's own states, averaged over the occurrences of a unit, in the units that keep it."""
+
+import numpy as np
+import pytest
+import xxhash
+
+from tests.reference import sentence_bounds
+from tests.stage1_encode.runs import config_of, files_of, paragraphs, write_lines
+from tests.stage1_encode.test_word_sums import slowly
+from x2static.durable.errors import X2StaticError
+from x2static.pipeline import cli
+from x2static.schemas.cache import Cache
+from x2static.schemas.word_states import NAME, WORDS_SCHEMA, word_means
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.pools import word_states
+from x2static.stage1_encode.pools.word_states import ENOUGH, WordStates, kept
+from x2static.stage1_encode.text.default import DefaultPreparer
+from x2static.stage1_encode.text.windows import PreparedText
+
+POOLS = [WordStates()]
+INT8 = 1 / 254  # of a row's largest value: what a code may be off
+
+
+def words_of(cache: Cache) -> list[str]:
+    return sorted({word for shard in cache.shards() for word in shard.lexicon()["word"].to_pylist()})
+
+
+@pytest.mark.parametrize(("family", "context"), [("bert", "paragraph"), ("roberta", "sentence"), ("gpt2", "paragraph")])
+def test_means_are_those_of_an_unbatched_computation_of_every_word(family, context, readers, tmp_path, monkeypatch):
+    monkeypatch.setattr(word_states, "ENOUGH", 10**9)  # every unit keeps every word
+    reader, texts = readers(family), paragraphs(24)
+    corpus = write_lines(tmp_path / "t.txt", texts)
+    encode(config_of(reader.teacher.folder, corpus, tmp_path / "cache", unit=7, context=context), pools=POOLS)
+    cache = Cache.open(tmp_path / "cache")
+    read = texts if context == "paragraph" else [t[a:b].strip() for t in texts for a, b in sentence_bounds(t)]
+    words = words_of(cache)
+    expected = slowly(reader, read, words)
+    means, counts = word_means(cache.shards(), [*words, "unheard"])
+    assert counts.tolist() == [*(len(expected[word]) for word in words), 0]
+    assert not means[-1].any()
+    for word, mean in zip(words, means, strict=False):
+        right = np.mean([layers[-1] for layers in expected[word]], axis=0)
+        np.testing.assert_allclose(mean, right, atol=2 * INT8 * np.abs(right).max() + 1e-2)
+
+
+def test_a_unit_keeps_what_the_rule_says_and_says_how_often_it_occurs(readers, tmp_path):
+    texts = [text.lower() for text in paragraphs(60)]
+    corpus = write_lines(tmp_path / "t.txt", texts)
+    encode(config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=10), pools=POOLS)
+    dropped = 0
+    for number, shard in enumerate(Cache.open(tmp_path / "cache").shards(), 1):
+        lexicon = shard.lexicon()
+        table = shard.table(f"{NAME}/words.arrow", WORDS_SCHEMA)
+        there = dict(zip(lexicon["word"].take(table["word_id"]).to_pylist(), table["count"].to_pylist(), strict=True))
+        for word, count in zip(lexicon["word"].to_pylist(), lexicon["count"].to_pylist(), strict=True):
+            probability = max(1, ENOUGH / count) / number
+            wanted = xxhash.xxh3_64_intdigest(word.encode(), seed=number) / 2**64 < probability
+            assert (word in there) == wanted
+            dropped += not wanted
+            assert not wanted or there[word] == count
+    assert dropped
+
+
+@pytest.mark.parametrize("count", [1, 3, 16, 500])
+def test_a_word_is_in_no_more_units_than_the_bound_and_has_enough_contexts(count):
+    words, units = [f"word{n}" for n in range(50)], 400
+    rows = sum(kept(words, np.full(50, count), number) for number in range(1, units + 1))
+    enough = max(1, ENOUGH / count)
+    assert (rows * count).min() >= min(ENOUGH, units * count)
+    assert rows.mean() <= enough * (1 + np.log(units / enough)) + 1.5
+
+
+def test_a_killed_a_grown_and_a_parted_cache_hold_the_rows_of_one_call(readers, tmp_path):
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(40))
+    teacher = readers("bert").teacher.folder
+
+    def config(name: str, **options: object):
+        return config_of(teacher, corpus, tmp_path / name, unit=7, **options)
+
+    encode(config("whole"), pools=POOLS)
+    encode(config("grown", limit=20), pools=POOLS)
+    encode(config("grown"), pools=POOLS)
+    encode(config("later"))
+    encode(config("later"), pools=POOLS)
+    rows = [files_of(tmp_path / name / "shards") for name in ("whole", "later")]
+    assert rows[0] == rows[1]
+    whole, grown = (Cache.open(tmp_path / name) for name in ("whole", "grown"))
+    words = words_of(whole)
+    assert word_means(grown.shards(), words)[1].sum() > 0
+    first = [files_of(tmp_path / name / "shards" / "000000" / NAME) for name in ("whole", "grown")]
+    assert first[0] == first[1]
+
+
+def test_the_command_keeps_them_when_asked(readers, tmp_path, capsys):
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(8))
+    options = ["encode", "--model", str(readers("bert").teacher.folder), "--corpus", str(corpus), "--device", "cpu"]
+    assert cli.run([*options, "--cache", str(tmp_path / "a")]) == 0
+    bare = Cache.open(tmp_path / "a").shards()
+    with pytest.raises(X2StaticError, match=r"000000: no word states here; .* with --word-states, adds"):
+        word_means(bare, ["the"])
+    assert cli.run([*options, "--cache", str(tmp_path / "a"), "--word-states"]) == 0
+    assert Cache.open(tmp_path / "a").shards()[0].pool(NAME) is not None
+    assert cli.run([*options, "--cache", str(tmp_path / "c"), "--compat", "paper", "--word-states"]) == 1
+    assert "--word-states does not go with --compat paper" in capsys.readouterr().err
+
+
+def test_units_get_them_later_whose_markers_know_more_than_their_plan(readers, tmp_path, monkeypatch):
+    """Namely how many paragraphs a library could not take."""
+    prepare = DefaultPreparer.prepare
+
+    def failing(self: DefaultPreparer, texts: list[str]) -> PreparedText:
+        if any("unreadable" in text for text in texts):
+            raise ValueError
+        return prepare(self, texts)
+
+    monkeypatch.setattr(DefaultPreparer, "prepare", failing)
+    corpus = write_lines(tmp_path / "t.txt", [*paragraphs(12), "It is unreadable.", *paragraphs(8, 2)])
+    teacher = readers("bert").teacher.folder
+    options = {"unit": 8, "on_bad_text": "skip"}
+    encode(config_of(teacher, corpus, tmp_path / "later", **options))
+    encode(config_of(teacher, corpus, tmp_path / "later", **options), pools=POOLS)
+    encode(config_of(teacher, corpus, tmp_path / "whole", **options), pools=POOLS)
+    assert files_of(tmp_path / "later" / "shards") == files_of(tmp_path / "whole" / "shards")
+    assert Cache.open(tmp_path / "later").shards()[1].marker.unit.skipped == 1
