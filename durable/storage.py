@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,12 +30,34 @@ TEMPORARY = ".tmp-"  # what a name begins with while its file or folder is not y
 # Where a file cannot be linked: another file system, one that has no links, a file with too many, one of another user.
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
+# What is neither a file nor a folder: it is never read to its end, and not to be replaced.
+SPECIAL = {
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def user_cache() -> Path:
     """Return the folder of what x2static keeps for a user and can make again; it need not exist."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "x2static"
+
+
+def special_kind(path: Path) -> str | None:
+    """Return what a path leads to, "a named pipe", if it is neither a file nor a folder; None also where nothing is.
+
+    A pipe below /dev is none: the shell's `<(command)` is there, and has a writer.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:  # others, such as a name that is too long, are told of by whoever reads it
+        return "a link that leads to itself" if error.errno == errno.ELOOP else None
+    if stat.S_ISFIFO(mode) and path.is_relative_to("/dev"):
+        return None
+    return next((kind for is_kind, kind in SPECIAL.items() if is_kind(mode)), None)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -96,6 +119,16 @@ def checked_model(path: Path, values: Any, model: type[Model]) -> Model:
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
         raise X2StaticError(f"{path}: not what this version of x2static writes ({fields})") from error
+
+
+def end_of_links(path: Path) -> Path:
+    """Return where the links of a path lead, for a file that is to be written there and not in the place of a link.
+
+    The file need not exist. Raises OSError: the links lead in a circle.
+    """
+    with suppress(FileNotFoundError):
+        path.stat()  # resolve() raises RuntimeError for a circle, and since Python 3.13 nothing
+    return path.resolve()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

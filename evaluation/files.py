@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import special_kind
 
 
 class DataFiles(NamedTuple):
@@ -76,6 +77,9 @@ def find_files(kind: DataFiles, data: Path | None) -> list[Path]:
     if not files:
         lacking = f"no {' or '.join(kind.patterns)} here" if data.is_dir() else "no such file or folder"
         raise X2StaticError(f"{inner}: {lacking}; --data takes {kind.expected}")
+    for path in files:
+        if special := special_kind(path):
+            raise X2StaticError(f"{path}: is {special}; take it out of the folder, or give --data a file")
     files.sort(key=lambda path: path.with_suffix(""))
     for one, other in pairwise(files):
         if one.with_suffix("") == other.with_suffix(""):

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
 
 from x2static.durable.errors import first_line
+from x2static.durable.storage import special_kind
 from x2static.machine.packages import package_version
 from x2static.machine.screen import visible
 
@@ -40,9 +41,8 @@ class Given(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
             self.fail(f"{text!r} holds a NUL", parameter, context)
         if any("\ud800" <= char <= "\udfff" for char in text):
             self.fail(f"{text!r} is not valid UTF-8, so no record can name it; rename it", parameter, context)
-        with suppress(OSError):  # such as a name that is too long: whoever reads it says so
-            if Path(text).is_fifo() and not text.startswith("/dev/"):  # <(a command) is there, and has a writer
-                self.fail(f"{text!r} is a named pipe, which would wait for a writer; name a file", parameter, context)
+        if kind := special_kind(Path(text)):
+            self.fail(f"{text!r} is {kind}; name a file or a folder", parameter, context)
         return self.kind(value)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import claim, only_writer
+from x2static.durable.storage import claim, end_of_links, only_writer
 from x2static.machine.packages import package_version, require
 from x2static.pipeline.compare.plan import COMPARED, CompareConfig
 from x2static.pipeline.options import FOLDER, TEXT, build, common, finish, given, option, options
@@ -57,6 +57,8 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
     What is missing is made; run the same command again to go on where it stopped.
     """
     config = _config(context, values, no_classification)
+    if results is not None and (results.is_dir() or not end_of_links(results).suffix):
+        raise click.UsageError(f"--results {results}: name a file that ends in .md; its pictures go beside it")
     teachers = ["encode"] if any("model" in METHODS[name].reads for name in config.baselines) else []
     require("train", "compare", *teachers)  # now, not after hours of training
     from x2static.pipeline.compare.comparison import COMPARISON, Comparison

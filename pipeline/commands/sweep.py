@@ -10,7 +10,7 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import claim, hash_file, only_writer, remove_leftovers, write_atomically
-from x2static.evaluation.word_pairs import find_word_pairs
+from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.machine.packages import require
 from x2static.pipeline.commands.train import command_line, train
 from x2static.pipeline.options import DEFAULT, FOLDER, TEXT, common, finish, given
@@ -133,7 +133,10 @@ def _identity(
     """Return all that has to be equal for the scores of two trials to be comparable, by name: of files the content."""
     cache = Cache.open(values["cache"])
     shards = list(choose_shards(cache, fixed["partial"]).values())  # or every trial would fail by it
-    sets = {path.stem: hash_file(path) for path in find_word_pairs(values["data"])}
+    files = find_word_pairs(values["data"])
+    for path in files:  # what is wrong with one is said now, not after every training
+        read_word_pairs(path)
+    sets = {path.stem: hash_file(path) for path in files}
     if unknown := sorted(set(select) - sets.keys()):
         raise X2StaticError(f"--select {', '.join(unknown)}: no such data set; there are {', '.join(sets)}")
     vocab, before, space = fixed.get("vocab"), fixed["continue_run"], None

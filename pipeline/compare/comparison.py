@@ -42,6 +42,8 @@ class Comparison:
         """Plan, and read all input: what is wrong with it (X2StaticError) is said now, not after hours of training."""
         self.config = config
         self.identity: dict[str, Any] = {"cache_content": None}  # what all vectors of the comparison have in common
+        if absent := [run for run in config.runs if not (run / RUN).is_file()]:
+            raise X2StaticError(f"{absent[0]}: no word vectors here ({RUN} is missing); name the folder of a run")
         # the cache; None where only finished runs are compared
         self.whole = Cache.open(config.cache) if config.cache is not None else None
         if self.whole is not None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import write_atomically
+from x2static.durable.storage import end_of_links, write_atomically
 from x2static.evaluation.measures import MIN_PAIRS
 from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.compare import scores, tables
@@ -87,7 +87,7 @@ class Report:
         """Write all files of the report."""
         write_atomically(out / "compare.html", self.page.html().encode())
         write_atomically(out / "compare.csv", tables.csv_of(self.figures, self.neighbours).encode())
-        for file in [out / "compare.md", *([results] if results is not None else [])]:
+        for file in [out / "compare.md", *([end_of_links(results)] if results is not None else [])]:
             self.page.write_markdown(file)
 
     def _similarity(self) -> tuple[list[str], list[Figures]]:

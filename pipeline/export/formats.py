@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import end_of_links
 from x2static.pipeline.export import word2vec
 from x2static.schemas.vectors import WordVectors
 
@@ -28,7 +29,7 @@ def export(vectors: WordVectors, to: str, out: Path, force: bool = False) -> lis
         raise X2StaticError(f"{out}: is a folder; --out takes the name of a file")
     if out.exists() and not force:
         raise X2StaticError(f"{out}: is there already; remove it, or replace it with --force")
-    left_out = FORMATS[to](vectors, out)
+    left_out = FORMATS[to](vectors, end_of_links(out))
     if left_out:
         examples = ", ".join(map(repr, left_out[:5]))
         logger.warning("%d words left out, which the format %s cannot hold: %s", len(left_out), to, examples)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, TypeAdapter, ValidationError
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json
+from x2static.durable.storage import canonical_json, special_kind
 from x2static.schemas.encoding import Record
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train.vocabulary import WordList
@@ -151,6 +151,9 @@ def contents_of(swept: Mapping[str, Any]) -> dict[str, str]:
     Raises X2StaticError: a file is missing, or no list of words.
     """
     values = swept.get("vocab") or []
+    for path in filter(None, values):
+        if kind := special_kind(Path(path)):
+            raise X2StaticError(f"vocab={path}: is {kind}; name a file of one word a line")
     return {path: WordList.load(Path(path)).sha256[:16] for path in values if path is not None}
 
 

@@ -207,7 +207,7 @@ def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
         read = _folders_to_read(home, cache)
         paths = _named(home, _below(home, read), read)
     else:
-        home = Path(*takewhile(lambda part: not glob.has_magic(part), home.parts))
+        home = Path(*takewhile(lambda part: not glob.has_magic(part), home.parent.parts))
         # Not Path.glob: it takes hidden files, and by "**" folders alone before Python 3.13.
         matching = map(Path, glob.iglob(path, recursive=True))  # noqa: PTH207
         matching_files = (item for item in matching if item.is_file() or not item.exists())
@@ -220,7 +220,7 @@ def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
     if not paths:
         what = "no such file"
         if Path(path).exists():
-            what = "the folder holds no file" if home.is_dir() else "neither a file nor a folder; pipe it in"
+            what = "the folder holds no file" if Path(path).is_dir() else "neither a file nor a folder; pipe it in"
         others = "a pattern such as 'texts/**/*.jsonl.gz', hf://name/config:split#column, demo, or - for a pipe"
         raise X2StaticError(f"corpus {spec}: {what} (hidden ones are not read); name one, a folder, {others}")
     return FileSet(paths, str(home.resolve()), text_format, column or None, alone)

@@ -97,6 +97,7 @@ def test_the_cache_is_no_part_of_the_folder_that_it_lies_in(teacher, folder, tmp
         ("pipe", "neither a file nor a folder; pipe it in"),
         ("blank", "it holds no paragraph; nothing to encode"),
         ("linked", r"\S+link is gone, or a link to nowhere"),
+        ("linked/link", r"\S+link is gone, or a link to nowhere"),
     ],
 )
 def test_what_names_no_file_is_refused_in_one_line(spec, reason, tmp_path):
