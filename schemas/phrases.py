@@ -9,6 +9,7 @@ Blocks are committed one by one; a word is in one of them. They depend on teache
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,9 @@ class Block:
         """Its Arrow file."""
         return self.folder / f"{self.number:06d}.arrow"
 
+    @cached_property
     def table(self) -> pa.Table:
-        """Return its rows. Raises X2StaticError: they are not as they were written."""
+        """Its rows. Raises X2StaticError: they are not as they were written."""
         if not self.file.is_file() or hash_file(self.file) != self.marker.file:
             what = "missing" if not self.file.is_file() else "has changed since it was written; it is damaged"
             raise X2StaticError(f"{self.file}: {what}; {AGAIN}")
@@ -65,12 +67,12 @@ class Block:
 
     def words(self) -> list[str]:
         """Return its words, in order."""
-        words: list[str] = self.table()["word"].to_pylist()
+        words: list[str] = self.table["word"].to_pylist()
         return words
 
     def vectors(self) -> npt.NDArray[np.float32]:
         """Return what they are in each phrase, (n_words, n_phrases, dim)."""
-        table, n_phrases = self.table(), len(self.marker.phrases)
+        table, n_phrases = self.table, len(self.marker.phrases)
         codes = table["codes"].chunk(0).flatten().to_numpy().reshape(-1, n_phrases, self.marker.dim)
         scales = table["scales"].chunk(0).flatten().to_numpy().reshape(-1, n_phrases, 1)
         return np.asarray(codes * scales, np.float32)
@@ -111,7 +113,7 @@ def damaged_blocks(cache: Path) -> dict[int, str]:
     found = {}
     for number in block_numbers(cache):
         try:
-            open_block(cache, number).table()
+            _ = open_block(cache, number).table
         except X2StaticError as error:
             found[number] = str(error)
     return found
@@ -124,7 +126,7 @@ def take_blocks(cache: Path, inputs: Sequence[Path], copy: bool) -> None:
     """
     blocks = [block for folder in inputs for block in open_blocks(folder)]
     for number, block in enumerate(blocks):
-        block.table()
+        _ = block.table
         (cache / PHRASES).mkdir(exist_ok=True)
         for suffix in (".arrow", ".json"):  # the marker last
             place = cache / PHRASES / f"{number:06d}{suffix}"
@@ -135,10 +137,13 @@ def take_blocks(cache: Path, inputs: Sequence[Path], copy: bool) -> None:
                 temporary.replace(place)
 
 
-def remove_block(cache: Path, number: int) -> None:
-    """Remove a block, its marker first."""
-    for suffix in (".json", ".arrow"):
-        (cache / PHRASES / f"{number:06d}{suffix}").unlink(missing_ok=True)
+def drop_damaged(cache: Path) -> list[str]:
+    """Remove the damaged blocks of a cache, and return what ailed each."""
+    damaged = damaged_blocks(cache)
+    for number in damaged:
+        for suffix in (".json", ".arrow"):  # the marker first
+            (cache / PHRASES / f"{number:06d}{suffix}").unlink(missing_ok=True)
+    return [damage.partition(";")[0] for damage in damaged.values()]
 
 
 def write_block(

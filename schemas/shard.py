@@ -358,21 +358,26 @@ def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str, ch
 
 
 def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtype) -> None:
-    """Write context vectors, (n_contexts, dim) float16 or float32, into a shard's folder, a zarr group.
+    """Write context vectors into a shard's folder, as `write_rows` does."""
+    write_rows(folder, CONTEXTS, contexts, dtype)
 
-    `dtype` is the number format on the disk; int8 has scales beside it, (n_contexts,) float32.
+
+def write_rows(folder: Path, name: str, rows: npt.NDArray[np.floating], dtype: Dtype) -> None:
+    """Write vectors, (n, dim) float16 or float32, as an array of that name into a folder.
+
+    `dtype` is the number format on the disk; int8 has `scales` beside it, (n,) float32.
     """
-    n_rows, dim = contexts.shape
+    n_rows, dim = rows.shape
     chunk = min(CHUNK_ROWS, max(n_rows, 1))  # so a small shard gets a chunk of its own size
-    stored = create_array(folder, CONTEXTS, (n_rows, dim), dtype, (chunk, dim))
+    stored = create_array(folder, name, (n_rows, dim), dtype, (chunk, dim))
     scales = create_array(folder, "scales", (n_rows,), "float32", (chunk,)) if dtype == "int8" else None
     for start in range(0, n_rows, CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
-        with zarrs_errors(folder / CONTEXTS):
+        some = slice(start, start + CHUNK_ROWS)
+        with zarrs_errors(folder / name):
             if scales is None:
-                stored[rows] = contexts[rows].astype(np.float16)
+                stored[some] = rows[some].astype(np.float16)
             else:
-                stored[rows], scales[rows] = quantise(contexts[rows])
+                stored[some], scales[some] = quantise(rows[some])
 
 
 def quantise(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

@@ -1,8 +1,8 @@
 """Word states, a pool of a shard: the mean of the states of each word's own pieces.
 
-word_states/words.arrow  word_id, count: rows of the shard's lexicon, and their occurrences that the teacher read
-word_states/codes/       zarr array (n_words, dim) int8, and scales/ (n_words,) float32: codes times scale is the
-mean over a word's occurrences
+words.arrow  word_id, count: rows of the shard's lexicon, and their occurrences that the teacher read
+codes/       zarr array (n_words, dim) int8, and scales/ (n_words,) float32: codes times scale is the mean over a
+word's occurrences
 """
 
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.shard import Shard
@@ -23,7 +24,7 @@ def word_means(shards: Iterable[Shard], words: list[str]) -> tuple[npt.NDArray[n
 
     Raises X2StaticError: a shard has no word states, or they are damaged.
     """
-    row = {word: number for number, word in enumerate(words)}
+    value_set = pa.array(words, pa.string())
     sums: npt.NDArray[np.float64] | None = None
     total = np.zeros(len(words), np.int64)
     for shard in shards:
@@ -31,8 +32,8 @@ def word_means(shards: Iterable[Shard], words: list[str]) -> tuple[npt.NDArray[n
             again = "the `x2static encode` that made it, with --word-states, adds them"
             raise X2StaticError(f"{shard.folder}: no word states here; {again}")
         table = shard.table(f"{NAME}/words.arrow", WORDS_SCHEMA)
-        lexicon = shard.lexicon()["word"].take(table["word_id"]).to_pylist()
-        places = np.array([row.get(word, -1) for word in lexicon], np.int64)
+        here_words = shard.lexicon()["word"].take(table["word_id"])
+        places = pc.fill_null(pc.index_in(here_words, value_set=value_set), -1).to_numpy()
         here = np.flatnonzero(places >= 0)
         counts = table["count"].to_numpy()[here]
         codes, scales = (np.asarray(shard.array(f"{NAME}/{name}")[:]) for name in ("codes", "scales"))

@@ -10,7 +10,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes, only_writer, remove, write_atomically
 from x2static.machine.progress import Report, silent
 from x2static.schemas.cache import Cache, missing_shards, plan_shards
-from x2static.schemas.phrases import damaged_blocks, remove_block
+from x2static.schemas.phrases import drop_damaged
 from x2static.schemas.segmentation import SEGMENTATION
 from x2static.schemas.shard import shard_name
 from x2static.stage1_encode.cache_folder import inspect
@@ -56,9 +56,7 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
                 work.do(work.jobs(), sources, lambda: worker, run_here, report)
         else:
             logger.info("%s: every shard is there, nothing is encoded", folder)
-        for number, damage in damaged_blocks(folder).items():
-            lost.append(damage.partition(";")[0])
-            remove_block(folder, number)
+        lost += drop_damaged(folder)
     pools = {name for marker in sound.values() for name in marker.pools}
     for index in sorted(markers.keys() - sound.keys()):
         lacking = sorted(pools - markers[index].pools.keys())

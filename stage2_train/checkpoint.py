@@ -156,7 +156,7 @@ class RunFolder:
             logger.warning("%s; the run is made again from %s", str(error).partition(";")[0], whence)
             return None
         if not set(FIGURES) <= run.keys():
-            raise _error(self.path, f"{RUN} is not what a run writes; {REMEDY}")
+            raise X2StaticError(f"{self.path / RUN}: not what a run writes; {REMEDY}")
         return {name: run[name] for name in FIGURES}
 
     @property

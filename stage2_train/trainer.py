@@ -139,6 +139,8 @@ def _refuse_impossible(config: TrainConfig, objective: BaseObjective, cache: Cac
     if dim is not None and dim > contexts:
         hint = f"give {contexts} or less, or leave out --dim"
         raise X2StaticError(f"{cache.path}: --dim {dim} asked for, but its contexts have {contexts} dimensions; {hint}")
+    if dim is not None and not objective.in_space:
+        raise X2StaticError(f"--dim {dim}: {config.objective} has the dimensions of the teacher's states; leave it out")
     if objective.takes_steps and config.warmup >= epochs:
         hint = "it counts epochs: ask for less (0.1 is a tenth of an epoch), or for more epochs"
         raise X2StaticError(f"--warmup {config.warmup:g} is not shorter than the training (--epochs {epochs}); {hint}")

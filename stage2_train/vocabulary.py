@@ -14,18 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from x2static.durable.errors import X2StaticError
+from x2static.schemas.lexicons import by_count, merge_lexicons
 
 if TYPE_CHECKING:
     from x2static.schemas.shard import Shard  # it brings zarr, which a list of words does not need
 
 logger = logging.getLogger(__name__)
 
-# Lexicons are added up once so many rows are waiting: memory stays near the merged lexicon's, however many shards.
-PENDING_ROWS = 4_000_000
 SHOWN = 3  # words of a list that get no vector, as samples
 LITTLE_KNOWN = 0.1  # of a list of words, if fewer occur, it is probably another corpus's
-# 64-bit offsets: a merged lexicon may pass the 2 GB of text that pa.string() holds.
-LEXICON_SCHEMA = pa.schema([("word", pa.large_string()), ("count", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def build_vocabulary(
         where = f" among the words of {allowed.file}" if allowed is not None else ""
         what = f"no word occurs --min-count {min_count} times or more; the highest count{where} is {highest}"
         raise X2StaticError(f"{cache}: {what}; lower --min-count, or encode more text")
-    table = table.sort_by([("count", "descending"), ("word", "ascending")]).slice(0, max_vocab).combine_chunks()
+    table = by_count(table).slice(0, max_vocab).combine_chunks()
     logger.info("vocabulary: %s of %s distinct words", f"{len(table):,}", f"{distinct:,}")
     return Vocabulary(table["word"].chunk(0), table["count"].to_numpy())
 
@@ -116,21 +113,3 @@ def _log_left_out(allowed: WordList, table: pa.Table, min_count: int) -> None:
     said = [f"{len(words):,} {why} ({', '.join(words[:SHOWN])})" for words, why in reasons if words]
     if said:
         logger.warning("%s: of its %s words %s", allowed.file, f"{len(allowed.words):,}", " and ".join(said))
-
-
-def merge_lexicons(shards: "Iterable[Shard]") -> pa.Table:
-    """Return `word` large_string and `count` int64 of all shards together, each word once, in no particular order."""
-    merged = LEXICON_SCHEMA.empty_table()
-    pending: list[pa.Table] = []
-    rows = 0
-    for shard in shards:
-        pending.append(shard.lexicon().cast(LEXICON_SCHEMA))
-        rows += len(pending[-1])
-        if rows > max(PENDING_ROWS, len(merged)):
-            merged, pending, rows = _add_up([merged, *pending]), [], 0
-    return _add_up([merged, *pending])
-
-
-def _add_up(lexicons: list[pa.Table]) -> pa.Table:
-    sums = pa.concat_tables(lexicons).group_by("word").aggregate([("count", "sum")])
-    return sums.select(["word", "count_sum"]).rename_columns(["word", "count"])

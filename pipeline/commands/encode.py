@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import folder_bytes
 from x2static.machine.packages import require
 from x2static.pipeline.engines.registry import ENGINES, find_engine
 from x2static.pipeline.options import FOLDER, TEXT, build, common, finish, option, options
@@ -35,7 +36,7 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
 
 
 def _read_phrases(config: EncodeConfig) -> None:
-    """Read the words of a finished cache in carrier phrases, too, with the teacher that has read the text."""
+    """Read the words of a finished cache in carrier phrases, too; its teacher is loaded once more."""
     from x2static.schemas.cache import Cache
     from x2static.schemas.training import TrainConfig
     from x2static.stage1_encode.phrases import read_phrases
@@ -140,6 +141,7 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
         result = run(config, report, pools, find_engine(engine, config, pools))
     if values["word_states"] and config.part is None:
         _read_phrases(config)
+        result["cache_bytes"] = folder_bytes(config.cache)
     shards = f"{result['shards']:,} shards ({result['shards_resumed']:,} were there)"
     held = f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}"
     limits = int(result["min_sentences"]), int(result["min_characters"])

@@ -2,13 +2,13 @@
 
 `schemas/word_states.py` has their form in a shard. Not every unit keeps every word: of a frequent one a few units say
 all, and ten million words in every unit would be many times the contexts. A unit decides by what it alone knows, so
-that resumed, grown and shared encodes hold the same rows. With n occurrences in unit u
-of a plan (the first is 1), a word is kept with probability
+that resumed, grown and shared encodes hold the same rows. With n occurrences in unit u of a plan (the first is 1), a
+word is kept with probability
 
     min(1, max(1, ENOUGH / n) / u),
 
-drawn by a hash of the word and u: about ENOUGH contexts at least, and no more than 1 + ENOUGH (1 + ln(u / ENOUGH)) rows
-of a word after u units.
+drawn by a hash of the word and u. A word that occurs n times in every unit so gets ENOUGH contexts or more, in the mean
+no more than 1 + ENOUGH (1 + ln(u / ENOUGH)) rows after u units. One that comes late, in few units, may get none.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,13 @@ import xxhash
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.shard import create_array, quantise, write_table, zarrs_errors
+from x2static.schemas.shard import write_rows, write_table
 from x2static.schemas.word_states import NAME, WORDS_SCHEMA
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
-from x2static.stage1_encode.pools.spans import occurrences
+from x2static.stage1_encode.pools.word_sums import BatchWordSums, batch_sums
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
-ENOUGH = 16  # contexts of a word; more change nothing (docs/LOG.md, 2026-11-28)
-CHUNK_WORDS = 4096
+ENOUGH = 16  # contexts of a word; as good as all in the prototypes of issue 15, and not measured again
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,6 @@ class WordStates(Pool):
         return UnitWordStates(shape, number)
 
 
-# What a batch has of its words: (n,) int64, each once; (n,) int64, their occurrences; and (n, dim) float32 on the
-# teacher's device, the sums of these.
-BatchStates = tuple[Ids, Ids, torch.Tensor]
-
-
 class UnitWordStates(UnitPool):
     """The states of the words of a unit, added up in float32."""
 
@@ -81,17 +75,13 @@ class UnitWordStates(UnitPool):
             larger[: len(self._sums)] = self._sums
             self._sums = larger
 
-    def take(self, batch: list[Window], states: States) -> BatchStates:
+    def take(self, batch: list[Window], states: States) -> BatchWordSums:
         """Add up the states of each word in a batch."""
-        spans = occurrences(batch, states.chosen)
-        words, place, counts = np.unique(spans.numbers, return_inverse=True, return_counts=True)
-        sums = states.chosen.new_zeros((len(words), states.chosen.shape[2]), dtype=torch.float32)
-        sums.index_add_(0, spans.of_pieces(place), spans.pieces(states.chosen))
-        return words, counts, sums
+        return batch_sums(batch, (states.chosen,), dtype=torch.float32)
 
-    def add(self, part: BatchStates) -> None:
+    def add(self, part: BatchWordSums) -> None:
         """Add the sums of a batch."""
-        words, counts, sums = part
+        words, counts, (sums,) = part
         self._sums.index_add_(0, to_device(words, sums.device), sums)
         self._counts[words] += counts
 
@@ -112,11 +102,7 @@ class UnitWordStates(UnitPool):
         (folder / NAME).mkdir()
         table = pa.table([pa.array(self._rows, pa.int32()), counts], schema=WORDS_SCHEMA)
         write_table(folder / NAME / "words.arrow", table)
-        chunk = min(CHUNK_WORDS, max(len(means), 1))
-        codes = create_array(folder / NAME, "codes", means.shape, "int8", (chunk, means.shape[1]))
-        scales = create_array(folder / NAME, "scales", means.shape[:1], "float32", (chunk,))
-        with zarrs_errors(folder / NAME / "codes"):
-            codes[:], scales[:] = quantise(means)
+        write_rows(folder / NAME, "codes", means, "int8")
 
 
 def kept(words: list[str], counts: Ids, number: int) -> npt.NDArray[np.bool_]:

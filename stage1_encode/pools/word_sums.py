@@ -80,19 +80,24 @@ class WordSums(Pool):
         return 8 * shape.n_layers * len(self.words) * shape.dim
 
 
-# What a batch has of some words: (n,) int64, each once; (n,) int64, their occurrences; and (n_layers, n, dim) float64
-# on the teacher's device, the sums of these.
+# What a batch has of some words: (n,) int64, each once; (n,) int64, their occurrences; and (n_layers, n, dim) float64,
+# unless asked for otherwise, on the teacher's device, the sums of these.
 BatchWordSums = tuple[Ids, Ids, torch.Tensor]
 
 
-def batch_sums(batch: list[Window], layers: tuple[torch.Tensor, ...], chosen: ChosenWords | None) -> BatchWordSums:
+def batch_sums(
+    batch: list[Window],
+    layers: tuple[torch.Tensor, ...],
+    chosen: ChosenWords | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> BatchWordSums:
     """Add up the vectors of the occurrences of all words, or of some of them, in a batch, in each of some layers."""
     spans = occurrences(batch, layers[0], chosen)
     words, place, counts = np.unique(spans.numbers, return_inverse=True, return_counts=True)
     owners = spans.of_pieces(place)
-    sums = layers[0].new_zeros((len(layers), len(words), layers[0].shape[2]), dtype=torch.float64)
+    sums = layers[0].new_zeros((len(layers), len(words), layers[0].shape[2]), dtype=dtype)
     for layer, of_layer in zip(layers, sums, strict=True):
-        of_layer.index_add_(0, owners, spans.pieces(layer).double())
+        of_layer.index_add_(0, owners, spans.pieces(layer).to(dtype))
     return words, counts, sums
 
 

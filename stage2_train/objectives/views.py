@@ -17,7 +17,6 @@ import logging
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -50,38 +49,43 @@ class Objective(BaseObjective):
 
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the vectors. Raises X2StaticError: the cache lacks a view."""
-        words = stream.vocabulary.words.to_pylist()
-        means, counts = word_means(stream.shards, words)
+        if self.components >= stream.dim:
+            raise X2StaticError(
+                f"--components {self.components}: the states have but {stream.dim} dimensions; ask for fewer"
+            )
+        means, counts = word_means(stream.shards, stream.vocabulary.words.to_pylist())
         known = torch.from_numpy(counts > 0)
+        if missing := int((~known).sum()):
+            logger.warning("%s: %d of %d words have no states of their own", stream.cache, missing, len(known))
         result = unit(without_components(torch.from_numpy(means), known, self.components))
         if self.phrases:
-            result += self.phrases * unit(self._phrases(stream, words))
+            result += self.phrases * unit(self._phrases(stream))
         result = unit(result)
-        if self.neighbours and self.neighbour_weight:
+        if min(self.neighbours, len(result) - 1) and self.neighbour_weight:
             result = drawn_to_neighbours(result, self.neighbours, self.neighbour_weight)
         if self.sif:
             result *= torch.from_numpy(sif_weights(stream.vocabulary.counts, self.sif))[:, None]
         vectors.copy_(result)
 
-    def _phrases(self, stream: Stream, words: list[str]) -> Tensor:
+    def _phrases(self, stream: Stream) -> Tensor:
         """Return T of each word, (n_words, dim) float32; zeros for a word that was not read."""
-        row = {word: number for number, word in enumerate(words)}
-        read: npt.NDArray[np.float32] | None = None
-        there = np.zeros(len(words), bool)
-        for block in open_blocks(stream.cache):
-            places = np.array([row.get(word, -1) for word in block.words()], np.int64)
-            here = np.flatnonzero(places >= 0)
-            vectors = block.vectors()
-            if read is None:
-                read = np.zeros((len(words), *vectors.shape[1:]), np.float32)
-            read[places[here]], there[places[here]] = vectors[here], True
+        vocabulary = stream.vocabulary
         hint = f"run `x2static cache phrases {stream.cache}`, or give --phrases 0"
-        if read is None:
+        blocks = list(open_blocks(stream.cache))
+        if not blocks:
             raise X2StaticError(f"{stream.cache}: no {PHRASES} here, in which its words are read alone; {hint}")
+        marker = blocks[-1].marker  # blocks of other phrases, which an earlier version read, are passed over
+        read = np.zeros((len(vocabulary), len(marker.phrases), marker.dim), np.float32)
+        there = np.zeros(len(vocabulary), bool)
+        for block in blocks:
+            if block.marker.phrases == marker.phrases:
+                rows = vocabulary.id_map(block.table)
+                here = np.flatnonzero(rows >= 0)
+                read[rows[here]], there[rows[here]] = block.vectors()[here], True
         if missing := int((~there).sum()):
-            logger.warning("%s: %d of %d words are not read in phrases; %s", stream.cache, missing, len(words), hint)
-        known, total = torch.from_numpy(there), torch.zeros(len(words), read.shape[2])
-        for number in range(read.shape[1]):
+            logger.warning("%s: %d of %d words are not read in phrases; %s", stream.cache, missing, len(there), hint)
+        known, total = torch.from_numpy(there), torch.zeros(len(there), marker.dim)
+        for number in range(len(marker.phrases)):
             total += unit(without_components(torch.from_numpy(read[:, number]), known, 0))
         return total
 

@@ -1,5 +1,6 @@
 """Views: own states and carrier phrases put together, against a plain computation, and what is said where one lacks."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,46 @@ def test_phrases_go_with_a_cache_into_others_and_damage_is_named_and_mended(cach
     capsys.readouterr()
     assert cli.run(["cache", "info", str(copy)]) == 0
     assert "phrases     " in capsys.readouterr().out
+
+
+def test_what_would_be_passed_over_is_refused(cache, tmp_path):
+    with pytest.raises(X2StaticError, match="--dim 3: views has the dimensions of the teacher's states; leave it out"):
+        train(wish(cache, tmp_path / "run", dim=3))
+    dim = Cache.open(cache).manifest.encoding.dim
+    with pytest.raises(X2StaticError, match=f"--components {dim}: the states have but {dim} dimensions"):
+        train(wish(cache, tmp_path / "run", components=dim))
+
+
+def test_blocks_of_other_phrases_are_passed_over(cache, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(cache, copy)
+    for block in open_blocks(copy):
+        block.file.unlink()
+        block.file.with_suffix(".json").unlink()
+    monkeypatch.setattr(phrases, "carrier_phrases", lambda language: ("the word {}", "{} means", "{}"))
+    read_phrases(Cache.open(copy), HERE, 2)
+    monkeypatch.undo()
+    assert read_phrases(Cache.open(copy), HERE, 2)["words_read"] == len(counted_words(Cache.open(copy), 2))
+    for name, where in (("whole", cache), ("mixed", copy)):
+        train(wish(where, tmp_path / name))
+    ours, theirs = (WordVectors.load(tmp_path / name).matrix for name in ("whole", "mixed"))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_one_word_has_a_vector_and_no_neighbour(cache, tmp_path, caplog):
+    (tmp_path / "words.txt").write_text("the\n")
+    train(wish(cache, tmp_path / "run", vocab=tmp_path / "words.txt"))
+    assert WordVectors.load(tmp_path / "run").words == ["the"]
+
+
+def test_words_without_states_of_their_own_are_counted(cache, tmp_path, caplog, monkeypatch):
+    def without(shards, words):
+        means, counts = word_means(shards, words)
+        means[:3], counts[:3] = 0, 0
+        return means, counts
+
+    monkeypatch.setattr(views, "word_means", without)
+    train(wish(cache, tmp_path / "run"))
+    assert "3 of " in caplog.text
+    assert "words have no states of their own" in caplog.text
+    assert np.linalg.norm(WordVectors.load(tmp_path / "run").matrix[:3], axis=1).min() > 0, "the phrases have them"

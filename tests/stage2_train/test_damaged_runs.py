@@ -10,7 +10,7 @@ from tests.schemas.caches import change, flip_byte
 from tests.stage2_train.caches import config, make_cache
 from tests.stage2_train.conftest import single_thread
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import sealed_json
+from x2static.durable.storage import read_sealed, sealed_json
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train.checkpoint import Predecessor, checkpoints
 from x2static.stage2_train.trainer import train
@@ -117,3 +117,14 @@ def test_a_run_of_0_1_0_whose_vocabulary_is_damaged_ends_in_a_line_and_not_in_a_
             assert all(isinstance(word, str) for word in WordVectors.load(run).words)
         except X2StaticError as error:
             assert "\n" not in str(error)
+
+
+def test_a_finished_run_that_says_too_little_is_refused_and_named(runs: Path, tmp_path: Path):
+    run = Path(shutil.copytree(runs / "closed-form", tmp_path / "run"))
+    record = read_sealed(run / "run.json")
+    del record["targets"]
+    (run / "run.json").write_bytes(sealed_json(record))
+    with pytest.raises(
+        X2StaticError, match=r"^\S+run\.json: not what a run writes; put the file back, or remove it and run"
+    ):
+        train(wish(runs / "cache", run, "closed-form"))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from x2static.durable.errors import X2StaticError
-from x2static.stage2_train import vocabulary
+from x2static.schemas import lexicons
 from x2static.stage2_train.vocabulary import Vocabulary, WordList, build_vocabulary
 
 LEXICONS = [{"the": 5, "b": 2, "zebra": 1}, {"a": 2, "the": 4, "ö": 2}, {"rare": 1, "zebra": 1}]
@@ -20,7 +20,7 @@ def build(vocab: Path | None = None, min_count: int = 1, max_vocab: int = 100, s
 
 @pytest.mark.parametrize("pending", [1, 1000])  # with 1, lexicons are added up in between
 def test_lexicons_are_merged_by_count_and_ties_by_word(monkeypatch: pytest.MonkeyPatch, pending: int):
-    monkeypatch.setattr(vocabulary, "PENDING_ROWS", pending)
+    monkeypatch.setattr(lexicons, "PENDING_ROWS", pending)
     merged = build(min_count=1)
     assert merged.words.to_pylist() == ["the", "a", "b", "zebra", "ö", "rare"]
     assert merged.counts.tolist() == [9, 2, 2, 2, 2, 1]
