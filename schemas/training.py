@@ -17,10 +17,13 @@ _STEPS = {"epochs": 1, "lr": 1e-3, "schedule": "constant", "warmup": 0.0, "batch
 _SAMPLING = {"negatives": 10, "negatives_mode": "target", "noise_power": 0.5, "subsample": 5e-6}
 _WORDS = {"min_count": 10, "max_vocab": 750_000}
 PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, **_SAMPLING, **_WORDS})
-
-
-# Settings of the objective "views" alone: no part of what identifies another run.
+# Settings of the objective "views" alone.
 VIEWS = frozenset({"phrases", "components", "neighbours", "neighbour_weight", "sif"})
+
+
+def unused(*objectives: str) -> frozenset[str]:
+    """Return the settings that count for none of these objectives, and identify no run or sweep of theirs."""
+    return frozenset() if "views" in objectives else VIEWS
 
 
 class TrainConfig(Record):

@@ -17,7 +17,7 @@ from x2static.machine.packages import package_version
 from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress, Report, StopRequest, silent
 from x2static.schemas.cache import Cache, content_of
-from x2static.schemas.training import VIEWS, TrainConfig
+from x2static.schemas.training import TrainConfig, unused
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train.checkpoint import (
     RUN_OF_TRAIN,
@@ -78,7 +78,7 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         predecessor.check(config.out, cache, config.transform, config.dim)
     # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
     # depend on it, the shards' numbers only where not all are meant.
-    settings = config.model_dump(mode="json", exclude=NO_SETTINGS | (VIEWS if config.objective != "views" else set()))
+    settings = config.model_dump(mode="json", exclude=NO_SETTINGS | unused(config.objective))
     settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
     settings["vocab"] = allowed.sha256 if allowed is not None else None
     if predecessor is not None:

@@ -18,7 +18,7 @@ from x2static.pipeline.sweeps import settings as sweeps
 from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space, WrongGrid, parse_grid
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of
-from x2static.schemas.training import PAPER, TrainConfig
+from x2static.schemas.training import PAPER, TrainConfig, unused
 from x2static.stage2_train.shards import choose_shards
 
 if TYPE_CHECKING:
@@ -144,7 +144,9 @@ def _identity(
         space = {name: entry.model_dump() if isinstance(entry, Range) else entry for name, entry in swept.items()}
         if "vocab" in space:
             space["vocab"] = [contents.get(value) for value in space["vocab"]]
-    identity = {name: value for name, value in fixed.items() if name not in NOT_SWEPT}
+    objectives = swept["objective"] if "objective" in swept else [fixed["objective"]]
+    without = NOT_SWEPT | unused(*objectives)
+    identity = {name: value for name, value in fixed.items() if name not in without}
     identity |= {
         "compat": fixed["compat"],
         "vocab": None if vocab is None else hash_file(Path(vocab)),

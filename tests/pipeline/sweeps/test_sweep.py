@@ -16,6 +16,7 @@ from tests.pipeline.ran import Ran
 from tests.pipeline.sweeps.conftest import arguments, start, state_of
 from tests.schemas.caches import plan
 from tests.stage2_train.caches import shard_content, write_cache
+from x2static.durable.storage import read_sealed
 from x2static.evaluation.word_similarity import average, evaluate_word_similarity
 from x2static.pipeline.sweeps.sweep import comparable, hopeless
 from x2static.schemas.training import TrainConfig
@@ -108,6 +109,14 @@ def test_a_finished_sweep_repeats_no_trial_but_what_failed_when_asked_and_a_grid
     after = state_of(out / "trials")
     changed = {name.split("/")[0] for name in before if after[name] != before[name]}
     assert changed == {f"lr=1e+38,epochs={n}{end}" for n in (1, 2) for end in (".json", ".log")}
+
+
+@pytest.mark.parametrize(("objectives", "counts"), [("closed-form", False), ("closed-form,views", True)])
+def test_settings_of_views_identify_a_sweep_of_views_alone(objectives, counts, sweep, tmp_path):
+    """So a sweep that was begun before these settings were there can go on."""
+    out = tmp_path / "out"
+    assert sweep("--out", out, "-p", f"objective={objectives}").status == 0  # without views here, a trial fails by it
+    assert {"phrases", "sif"}.isdisjoint(read_sealed(out / "sweep.json")) != counts
 
 
 @pytest.mark.parametrize(
