@@ -347,12 +347,16 @@ def zarrs_errors(path: Path) -> Iterator[None]:
         raise DamagedShard(f"{path}: {first_line(error)}; {REMEDY}") from error
 
 
-def create_array(folder: Path, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...]) -> Any:
-    """Create an uncompressed zarr array in a shard's folder; a chunk is stored in full, whatever is in it."""
+def create_array(
+    folder: Path, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...], compressed: bool = False
+) -> Any:
+    """Create a zarr array in a shard's folder; uncompressed, a chunk is stored in full, whatever is in it."""
     # A chunk of the fill value alone is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a missing one
     # reads as it. These no context has: every chunk is written, and a lost one does not read as zeros.
     fill = ABSENT if dtype == "int8" else float("nan")
-    stored: dict[str, Any] = {"compressors": None, "filters": None, "fill_value": fill}
+    # The fastest level packs codes of few values best: it tries least to find repetitions, of which there are none.
+    compressors = zarr.codecs.ZstdCodec(level=1) if compressed else None
+    stored: dict[str, Any] = {"compressors": compressors, "filters": None, "fill_value": fill}
     with _OPENING, zarr.config.set(ZARRS):
         return zarr.create_array(folder, name=name, shape=shape, chunks=chunks, dtype=dtype, **stored)
 

@@ -2,13 +2,15 @@
 
 `schemas/word_states.py` has their form in a shard. Not every unit keeps every word: of a frequent one a few units say
 all, and ten million words in every unit would be many times the contexts. A unit decides by what it alone knows, so
-that resumed, grown and shared encodes hold the same rows. With n occurrences in unit u of a plan (the first is 1), a
-word is kept with probability
+that resumed, grown and shared encodes hold the same rows. In unit u of a plan (the first is 1) a word with n
+occurrences is kept with probability
 
-    min(1, max(1, ENOUGH / n) / u),
+    min(1, ENOUGH n / u),
 
-drawn by a hash of the word and u. A word that occurs n times in every unit so gets ENOUGH contexts or more, in the mean
-no more than 1 + ENOUGH (1 + ln(u / ENOUGH)) rows after u units. One that comes late, in few units, may get none.
+drawn by a hash of the word and u: the first ENOUGH units keep all, later ones fewer and fewer of their rare words. A
+word with n in each unit is so in ENOUGH n (1 + ln(u / (ENOUGH n))) of u units in the mean, or in all; a unit of N words
+keeps ENOUGH N / u rows in the mean at most, those of its words with n >= u / ENOUGH included. A word that a late unit
+has often, and no other, is likely in.
 """
 
 from dataclasses import dataclass
@@ -17,20 +19,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 import xxhash
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.shard import write_rows, write_table
-from x2static.schemas.word_states import NAME, WORDS_SCHEMA
+from x2static.schemas.word_states import NAME, STEP, write_word_states
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.word_sums import BatchWordSums, batch_sums
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
-ENOUGH = 16  # contexts of a word; as good as all in the prototypes of issue 15, and not measured again
+ENOUGH = 6  # units that keep all; what that costs and loses is in docs/LOG.md, 2026-11-29
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class WordStates(Pool):
                 "teacher reads them; leave one of the two out"
             )
         return cls()
+
+    def asked(self) -> list[Any]:
+        """Return what decides which words are kept, and how finely."""
+        return [ENOUGH, STEP]
 
     def begin(self, shape: Shape, number: int) -> "UnitWordStates":
         """Begin a unit."""
@@ -99,13 +103,10 @@ class UnitWordStates(UnitPool):
         means = self._ended.numpy() / counts[:, None].astype(np.float32)
         if not np.isfinite(means).all():
             raise X2StaticError(f"{unit}: the states of words are not finite; try --precision float32")
-        (folder / NAME).mkdir()
-        table = pa.table([pa.array(self._rows, pa.int32()), counts], schema=WORDS_SCHEMA)
-        write_table(folder / NAME / "words.arrow", table)
-        write_rows(folder / NAME, "codes", means, "int8")
+        write_word_states(folder, self._rows, counts, means)
 
 
 def kept(words: list[str], counts: Ids, number: int) -> npt.NDArray[np.bool_]:
     """Return whether each word, with its occurrences in a unit, (n_words,), is kept there; the first unit is 1."""
     draws = np.array([xxhash.xxh3_64_intdigest(word.encode(), seed=number) for word in words], np.uint64)
-    return np.asarray(draws.astype(np.float64) / 2**64 * number < np.maximum(1, ENOUGH / counts))
+    return np.asarray(draws.astype(np.float64) / 2**64 * number < ENOUGH * counts)
