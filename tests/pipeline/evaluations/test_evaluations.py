@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from tests.evaluation.made import random_vectors, trigram_rows, write
+from tests.evaluation.test_retrieval import write_collection
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation import analogy as evaluation_of_analogies
 from x2static.evaluation import measures
-from x2static.pipeline.evaluations import analogy, bias, classification, sentence_similarity
+from x2static.evaluation.retrieval import Collection
+from x2static.pipeline.evaluations import analogy, bias, classification, retrieval, sentence_similarity
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results
 from x2static.schemas.vectors import WordVectors
 
@@ -94,6 +96,19 @@ def test_sentence_similarity_plain_and_weighted(tmp_path):
     assert (tasks["all"]["too_few"], results.vectors["all"]["average"]) == (True, None)
     assert f"{tasks['all']['score']:.3f}?" in lines_of(results)[1]
     assert lines_of(results)[-1] == "? rests on fewer than 30 pairs: says little, and is in no average"
+
+
+def test_retrieval_plain_and_weighted(tmp_path):
+    collection = Collection({"1": "a b", "2": "c"}, {"q": "a", "r": "e"}, {"q": {"1": 1}, "r": {"2": 1}})
+    sets = two_sets(list("abcde"))
+    sets["no counts"] = WordVectors(sets["all"].words, sets["all"].matrix, np.zeros(5, np.int64))
+    results = retrieval.run(sets, config(write_collection(tmp_path / "t", collection)))
+    assert [line.split("  ")[0] for line in lines_of(results)[1:3]] == ["t, mean", "t, SIF"]
+    tasks = {name: figures["tasks"]["t"] for name, figures in results.vectors.items()}
+    assert set(tasks["all"]["sif"]) == {"ndcg", "recall"}
+    assert tasks["no counts"] == tasks["all"] | {"sif": None}
+    assert (tasks["less"]["covered"], tasks["less"]["total"]) == (1, 2)
+    assert f"{tasks['all']['score']:.3f}?" in lines_of(results)[1]
 
 
 @pytest.mark.parametrize("runs", [1, 2])
