@@ -16,6 +16,7 @@ EXTRAS = {
     "baselines": ("gensim",),
     "sweep": ("jinja2", "matplotlib", "optuna", "scipy"),
     "compare": ("gensim", "jinja2", "matplotlib", "pytrec_eval", "scipy"),
+    "dictionary": ("nltk",),
     "data": ("pooch", "urllib3"),
 }
 

@@ -1,10 +1,11 @@
-"""Words read alone, in carrier phrases, as a cache keeps them: `phrases/`, beside the shards.
+"""Words read alone, in carrier phrases or with what a dictionary says of them, as a cache keeps them: `phrases/`.
 
     000000.arrow  word string; codes, int8 (n_phrases, dim) in a row; scales, float32 (n_phrases,): codes times scale is
-                  the mean over all states of the word's phrase
-    000000.json   its marker: hash, phrases, the encoding's fingerprint
+                  the mean over all states of the word's phrase; of a dictionary also synonyms, list<string>
+    000000.json   its marker: hash, phrases, the encoding's fingerprint, the dictionary's name, licence and hash
 
-Blocks are committed one by one; a word is in one of them. They depend on teacher and phrases alone, not on the text.
+Blocks are committed one by one; of one kind, a word is in one of them. They depend on teacher, phrases and dictionary
+alone, not on the text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,15 @@ from x2static.schemas.encoding import Record
 from x2static.schemas.shard import quantise, read_table
 
 PHRASES = "phrases"
-AGAIN = "run `x2static cache phrases` on the cache, which reads its words again"
+AGAIN = "run `x2static cache phrases` on the cache, with --dictionary if it had one, which reads its words again"
+
+
+class OutsideText(Record):
+    """A text beside the corpus that vectors are made of; whoever prints a figure of them says so."""
+
+    name: str
+    licence: str
+    hash: str  # xxh3 of the file; of several, of their names and hashes
 
 
 class BlockMarker(Record):
@@ -39,9 +48,14 @@ class BlockMarker(Record):
 
     encoding: str  # fingerprint of the cache's encoding
     phrases: tuple[str, ...]  # in the order of the rows
-    dim: int  # of a vector
-    words: int  # rows
-    file: str  # xxh3 of the Arrow file
+    dictionary: OutsideText | None = None  # that the phrases are filled from; None where the word alone fills them
+    dim: int = 0  # of a vector
+    words: int = 0  # rows
+    file: str = ""  # xxh3 of the Arrow file
+
+    def reads_as(self, other: "BlockMarker") -> bool:
+        """Return whether two blocks say the same kind of thing of their words."""
+        return (self.phrases, self.dictionary) == (other.phrases, other.dictionary)
 
 
 @dataclass(frozen=True)
@@ -82,13 +96,23 @@ def schema_of(marker: BlockMarker) -> pa.Schema:
     """Return the schema of a block's Arrow file."""
     n_phrases = len(marker.phrases)
     codes, scales = pa.list_(pa.int8(), n_phrases * marker.dim), pa.list_(pa.float32(), n_phrases)
-    return pa.schema([("word", pa.string()), ("codes", codes), ("scales", scales)])
+    synonyms = [("synonyms", pa.list_(pa.string()))] if marker.dictionary is not None else []
+    return pa.schema([("word", pa.string()), ("codes", codes), ("scales", scales), *synonyms])
 
 
 def open_blocks(cache: Path) -> Iterator[Block]:
     """Yield the committed blocks of a cache, in order. Raises X2StaticError: a marker is damaged."""
     for number in block_numbers(cache):
         yield open_block(cache, number)
+
+
+def newest_blocks(cache: Path, of_dictionary: bool) -> list[Block]:
+    """Return the blocks of carrier phrases, or of a dictionary, that were read last; others are passed over.
+
+    Raises X2StaticError: a marker is damaged.
+    """
+    blocks = [block for block in open_blocks(cache) if (block.marker.dictionary is not None) == of_dictionary]
+    return [block for block in blocks if block.marker.reads_as(blocks[-1].marker)]
 
 
 def block_numbers(cache: Path) -> list[int]:
@@ -147,16 +171,25 @@ def drop_damaged(cache: Path) -> list[str]:
 
 
 def write_block(
-    cache: Path, number: int, encoding: str, phrases: Sequence[str], words: list[str], vectors: npt.NDArray[np.float32]
+    cache: Path,
+    number: int,
+    marker: BlockMarker,
+    words: list[str],
+    vectors: npt.NDArray[np.float32],
+    synonyms: list[list[str]] | None = None,
 ) -> None:
-    """Write and commit a block; vectors are (n_words, n_phrases, dim)."""
+    """Write and commit a block; vectors are (n_words, n_phrases, dim), synonyms are given with a dictionary.
+
+    The marker says what is read; words, dimensions and hash are filled in here.
+    """
     n_words, n_phrases, dim = vectors.shape
-    marker = BlockMarker(encoding=encoding, phrases=tuple(phrases), dim=dim, words=n_words, file="")
+    marker = marker.model_copy(update={"dim": dim, "words": n_words})
     codes, scales = quantise(vectors.reshape(-1, dim))
     columns = [
         pa.array(words, pa.string()),
         pa.FixedSizeListArray.from_arrays(codes.reshape(-1), n_phrases * dim),
         pa.FixedSizeListArray.from_arrays(scales, n_phrases),
+        *([pa.array(synonyms, pa.list_(pa.string()))] if synonyms is not None else []),
     ]
     folder = cache / PHRASES
     folder.mkdir(exist_ok=True)

@@ -18,7 +18,8 @@ _SAMPLING = {"negatives": 10, "negatives_mode": "target", "noise_power": 0.5, "s
 _WORDS = {"min_count": 10, "max_vocab": 750_000}
 PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, **_SAMPLING, **_WORDS})
 # Settings of the objective "views" alone.
-VIEWS = frozenset({"phrases", "components", "neighbours", "neighbour_weight", "sif"})
+VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
+VIEWS |= {"sif"}
 
 
 def unused(*objectives: str) -> frozenset[str]:
@@ -50,6 +51,9 @@ class TrainConfig(Record):
     noise_power: float = Field(default=0.5, ge=0, le=1)  # negatives are drawn by count to this power
     subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)  # threshold t for frequent targets; 0 keeps all
     phrases: float = Field(default=1.0, ge=0, allow_inf_nan=False)  # of views: weight of phrases beside own states
+    dictionary: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: weight of the dictionary, if used
+    synonyms: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: that of the mean of its synonyms
+    test_pairs: Path | None = None  # of views: file or folder of word pairs, none of which counts as synonyms
     components: int = Field(default=2, ge=0)  # of views: principal components of the own states that are taken out
     neighbours: int = Field(default=10, ge=0)  # of views: words that each is drawn to; 0 for none
     neighbour_weight: float = Field(default=0.2, ge=0, allow_inf_nan=False)  # of views: that of the neighbours' mean

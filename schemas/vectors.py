@@ -76,6 +76,12 @@ class WordVectors:
     def __len__(self) -> int:
         return len(self.words)
 
+    @property
+    def outside(self) -> str:
+        """What goes behind their name, " (with WordNet 3.1)", if a text beside the corpus is in them; else empty."""
+        text = self.run.get("outside_text")
+        return f" (with {text['name']})" if text else ""
+
     def __contains__(self, word: object) -> bool:
         return word in self.index
 

@@ -8,7 +8,7 @@ has it.
 import logging
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -20,13 +20,16 @@ from x2static.durable.storage import only_writer
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import Cache
 from x2static.schemas.lexicons import by_count, merge_lexicons
-from x2static.schemas.phrases import block_numbers, drop_damaged, open_blocks, write_block
+from x2static.schemas.phrases import BlockMarker, block_numbers, drop_damaged, open_blocks, write_block
 from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.origin import Origin, find_teacher
 from x2static.stage1_encode.texts import read_texts
 
 NEUTRAL = "neutral"
 WORDS_AT_ONCE = 2048  # in a block: 1.6 MB of 384 dimensions and two phrases, some twenty seconds on two cores
+
+# (n_words, n_phrases, dim) of some words, and the synonyms of each if a dictionary has them
+ReadSome = Callable[[Encoder, list[str]], tuple[npt.NDArray[np.float32], list[list[str]] | None]]
 
 logger = logging.getLogger(__name__)
 
@@ -50,29 +53,36 @@ def read_phrases(cache: Cache, origin: Origin, min_count: int, report: Report = 
     Returns words (that occur `min_count` times), words_read (by this call), phrases and seconds. Raises X2StaticError:
     the teacher is not found as it was, or what is there is damaged.
     """
+    phrases = carrier_phrases(cache.manifest.encoding.language)
+    marker = BlockMarker(encoding=cache.manifest.fingerprint, phrases=phrases)
+    words = counted_words(cache, min_count)
+    return read_words(cache, origin, words, marker, lambda *some: (in_phrases(*some, phrases), None), report)
+
+
+def read_words(
+    cache: Cache, origin: Origin, words: list[str], marker: BlockMarker, read: ReadSome, report: Report
+) -> dict[str, Any]:
+    """Read those words that no block of the marker's kind has, block by block; figures as of `read_phrases`."""
     started = time.perf_counter()
-    encoding = cache.manifest.encoding
-    phrases = carrier_phrases(encoding.language)
     with only_writer(cache.path, "cache"):
         cache.remove_leftovers()
         for damage in drop_damaged(cache.path):
             logger.warning("%s; read again", damage)
-        blocks = [block for block in open_blocks(cache.path) if block.marker.phrases == phrases]
+        blocks = [block for block in open_blocks(cache.path) if block.marker.reads_as(marker)]
         there = {word for block in blocks for word in block.words()}
-        words = counted_words(cache, min_count)
         todo = [word for word in words if word not in there]
         if todo:
             encoder = find_teacher(cache, cache.plans()[0], origin)
             number = max(block_numbers(cache.path), default=-1) + 1
             for start in range(0, len(todo), WORDS_AT_ONCE):
-                report(Progress(start, len(todo), "words in phrases"))
+                report(Progress(start, len(todo), "words read alone"))
                 some = todo[start : start + WORDS_AT_ONCE]
-                vectors = in_phrases(encoder, some, phrases)
-                write_block(cache.path, number, cache.manifest.fingerprint, phrases, some, vectors)
+                vectors, synonyms = read(encoder, some)
+                write_block(cache.path, number, marker, some, vectors, synonyms)
                 number += 1
-            report(Progress(len(todo), len(todo), "words in phrases"))
+            report(Progress(len(todo), len(todo), "words read alone"))
     seconds = round(time.perf_counter() - started, 3)
-    return {"words": len(words), "words_read": len(todo), "phrases": len(phrases), "seconds": seconds}
+    return {"words": len(words), "words_read": len(todo), "phrases": len(marker.phrases), "seconds": seconds}
 
 
 def in_phrases(encoder: Encoder, words: list[str], phrases: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -40,6 +40,7 @@ from x2static.stage2_train.vocabulary import WordList, build_vocabulary
 # `epochs` may grow, unless the schedule depends on the end. A device, like a number of threads, changes the order of
 # additions, and an accelerator draws other numbers; it is recorded but not refused: a run may move to another machine.
 NO_SETTINGS = {"cache", "out", "vocab", "epochs", "device", "compat", "continue_run", "partial", "checkpoint_minutes"}
+NO_SETTINGS |= {"test_pairs"}  # of which the objective gives the content
 # Drawn together: a thread for each takes 0.8 ms of a step's 7 (docs/LOG.md, 2026-11-21).
 BATCHES_AHEAD = 8
 # Below it, little is learned: 690 steps over ten million words gave an average similarity of 0.24, 3,450 gave 0.44
@@ -81,6 +82,7 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     settings = config.model_dump(mode="json", exclude=NO_SETTINGS | unused(config.objective))
     settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
     settings["vocab"] = allowed.sha256 if allowed is not None else None
+    settings |= (sources := objective.sources(cache.path))
     if predecessor is not None:
         settings["continue"] = predecessor.content
     if objective.takes_steps and config.schedule != "constant":
@@ -123,6 +125,7 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
             "device": device.type,
             "checkpoint": run.newest_tensors(),
             **continued,
+            **sources,
         }
         if config.partial:
             record["cache"]["shards"] = run.settings["shards"]

@@ -9,12 +9,13 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
+from x2static.pipeline.commands.encode import DICTIONARY, LICENCE
 from x2static.pipeline.options import FOLDER, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.cache import Cache, kept_of, missing_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
-from x2static.schemas.phrases import open_blocks
+from x2static.schemas.phrases import newest_blocks
 from x2static.schemas.training import TrainConfig
 
 SHOWN_RANGES = 8  # of missing shards; --json has them all
@@ -44,7 +45,10 @@ def info(context: click.Context, folder: Path) -> None:
     figures |= {"sampled": sampled, "shards": len(markers), "damaged": list(damaged.values()), "missing": missing}
     figures |= {"complete": not missing, **totals(markers), "cache_bytes": folder_bytes(folder)}
     figures |= {"free_bytes": shutil.disk_usage(folder).free, "encoding": encoding.model_dump(), "pools": pools}
-    figures["phrases"] = sum(block.marker.words for block in open_blocks(folder))
+    figures["phrases"] = sum(block.marker.words for block in newest_blocks(folder, of_dictionary=False))
+    meanings = [block.marker for block in newest_blocks(folder, of_dictionary=True)]
+    outside = meanings[-1].dictionary if meanings else None
+    figures["dictionary"] = outside and {**outside.model_dump(), "words": sum(marker.words for marker in meanings)}
     done = "complete" if not missing else f"not complete ({len(missing):,} to do)"
     read = f"{encoding.dim} dimensions, {encoding.precision}, windows of {encoding.window} pieces"
     lines = [
@@ -60,6 +64,7 @@ def info(context: click.Context, folder: Path) -> None:
         f"fingerprint {manifest.fingerprint}",
         *(f"pool        {name}, of {count:,} shards" for name, count in pools.items()),
         *([f"phrases     {figures['phrases']:,} words"] if figures["phrases"] else []),
+        *([f"dictionary  {outside.name}, {figures['dictionary']['words']:,} words"] if outside else []),
         *([f"missing     {_ranges(missing)}"] if missing else []),
         *(f"damaged     {reason}" for reason in damaged.values()),
     ]
@@ -129,19 +134,39 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
     trust_remote_code="Let a model run Python code of its own.",
 )
 @option(TrainConfig, "min_count", "Leave out rarer words.")
+@DICTIONARY
+@LICENCE
 @common
-def phrases(context: click.Context, /, folder: Path, min_count: int, **values: Any) -> None:
+def phrases(
+    context: click.Context,
+    /,
+    folder: Path,
+    min_count: int,
+    dictionary: Path | None,
+    licence: str | None,
+    **values: Any,
+) -> None:
     """Read the words of a cache alone, in carrier phrases, of which the best vectors are made.
 
     Run the same command again to go on where it stopped, or when the cache has grown.
     """
+    from x2static.stage1_encode.dictionary import open_dictionary, read_dictionary
     from x2static.stage1_encode.phrases import read_phrases
     from x2static.stage1_encode.plan.origin import Origin
 
+    opened, origin = Cache.open(folder), Origin(corpora=(), **values)
+    meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
     with ProgressLine("phrases") as report:
-        figures = read_phrases(Cache.open(folder), Origin(corpora=(), **values), min_count, report)
+        figures = read_phrases(opened, origin, min_count, report)
     read = f"{figures['words_read']:,} of {figures['words']:,} words read in {figures['phrases']} phrases"
-    finish(context, figures, f"{folder}: {read}, in {duration(figures['seconds'])}")
+    lines = [f"{folder}: {read}, in {duration(figures['seconds'])}"]
+    if meanings is not None:
+        with ProgressLine("dictionary") as report:
+            of_dictionary = read_dictionary(opened, origin, min_count, meanings, report)
+        read = f"{of_dictionary['words_read']:,} of {of_dictionary['words']:,} words of {meanings.source.name} read"
+        lines.append(f"{folder}: {read}, in {duration(of_dictionary['seconds'])}")
+        figures["dictionary"] = {**of_dictionary, "name": meanings.source.name, "hash": meanings.source.hash}
+    finish(context, figures, *lines)
 
 
 @cache.command()

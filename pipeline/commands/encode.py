@@ -1,7 +1,7 @@
 """`x2static encode`: stage one."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,31 @@ from x2static.pipeline.engines.registry import ENGINES, find_engine
 from x2static.pipeline.options import FOLDER, TEXT, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
+
+if TYPE_CHECKING:
+    from x2static.stage1_encode.dictionary import Dictionary
+
+
+def _of_dictionary(context: click.Context, _: click.Parameter, licence: str | None) -> str | None:
+    """Refuse a licence of nothing."""
+    if licence is not None and context.params.get("dictionary") is None:
+        raise click.UsageError("--licence is that of a dictionary; give --dictionary, too")
+    return licence
+
+
+DICTIONARY = click.option(
+    "--dictionary",
+    type=FOLDER,
+    is_eager=True,  # --licence looks for it
+    help="Read the words with what a dictionary says of them, too: a file of lines WORD<TAB>SYNONYM|SYNONYM<TAB>GLOSS, "
+    "frequent senses first, or the folder of WordNet's database files.",
+)
+LICENCE = click.option(
+    "--licence",
+    type=TEXT,
+    callback=_of_dictionary,
+    help="That of the dictionary; WordNet's files say it themselves.",
+)
 
 
 def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -> list[str] | None:
@@ -35,17 +60,22 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
     return listed
 
 
-def _read_phrases(config: EncodeConfig) -> None:
-    """Read the words of a finished cache in carrier phrases, too; its teacher is loaded once more."""
+def _read_words(config: EncodeConfig, phrases: bool, dictionary: "Dictionary | None") -> None:
+    """Read the words of a finished cache alone, too; its teacher is loaded once more."""
     from x2static.schemas.cache import Cache
     from x2static.schemas.training import TrainConfig
+    from x2static.stage1_encode.dictionary import read_dictionary
     from x2static.stage1_encode.phrases import read_phrases
     from x2static.stage1_encode.plan.origin import Origin
 
-    origin = Origin(None, (), config.device, config.trust_remote_code)
+    cache, origin = Cache.open(config.cache), Origin(None, (), config.device, config.trust_remote_code)
     least = int(TrainConfig.model_fields["min_count"].default)
-    with ProgressLine("phrases") as report:
-        read_phrases(Cache.open(config.cache), origin, least, report)
+    if phrases:
+        with ProgressLine("phrases") as report:
+            read_phrases(cache, origin, least, report)
+    if dictionary is not None:
+        with ProgressLine("dictionary") as report:
+            read_dictionary(cache, origin, least, dictionary, report)
 
 
 @click.command()
@@ -95,6 +125,8 @@ def _read_phrases(config: EncodeConfig) -> None:
     help="Keep the mean of every word's own states, and read the words alone, in carrier phrases: the views that "
     "`train --objective views` puts together. The cache grows by two thirds.",
 )
+@DICTIONARY
+@LICENCE
 @click.option(
     "--data",
     type=FOLDER,
@@ -107,7 +139,15 @@ def _read_phrases(config: EncodeConfig) -> None:
 )
 @click.option("--plan", is_flag=True, help="Print what the run would take, and do nothing.")
 @common
-def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) -> None:
+def encode(
+    context: click.Context,
+    /,
+    plan: bool,
+    engine: str,
+    dictionary: Path | None,
+    licence: str | None,
+    **values: Any,
+) -> None:
     """Run a corpus through the teacher once and write averaged context vectors to a cache.
 
     Run the same command again to go on where it stopped.
@@ -115,8 +155,13 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
     config = build(EncodeConfig, {name: values[name] for name in EncodeConfig.model_fields if name in values})
     require("encode")
     from x2static.stage1_encode.cache_folder import settled
+    from x2static.stage1_encode.dictionary import open_dictionary
     from x2static.stage1_encode.pools.registry import wanted_pools
 
+    if dictionary is not None and config.part is not None:
+        merge = "merge the parts, then give it to `x2static cache phrases`"
+        raise X2StaticError(f"--dictionary {dictionary}: the words of a --part are not those of the corpus; {merge}")
+    meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
     config = settled(config)
     pools = wanted_pools(config, values)
     if plan:
@@ -139,8 +184,8 @@ def encode(context: click.Context, /, plan: bool, engine: str, **values: Any) ->
 
     with ProgressLine("encode") as report:
         result = run(config, report, pools, find_engine(engine, config, pools))
-    if values["word_states"] and config.part is None:
-        _read_phrases(config)
+    if config.part is None and (values["word_states"] or meanings is not None):
+        _read_words(config, values["word_states"], meanings)
         result["cache_bytes"] = folder_bytes(config.cache)
     shards = f"{result['shards']:,} shards ({result['shards_resumed']:,} were there)"
     held = f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}"

@@ -40,8 +40,10 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
 
     resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
     config = EvaluateConfig(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
-    folders = short_names(list(dict.fromkeys(vectors)))
-    results = run({name: WordVectors.load(folder) for name, folder in folders.items()}, config)
+    short = short_names(list(dict.fromkeys(vectors)))
+    loaded = {name: WordVectors.load(folder) for name, folder in short.items()}
+    folders = {name + loaded[name].outside: folder for name, folder in short.items()}
+    results = run({name + one.outside: one for name, one in loaded.items()}, config)
     # A short name may change with what else is scored; a path stays what it was.
     of_folders = {str(folders[name]): of_one for name, of_one in results.vectors.items()}
     only = next(iter(of_folders.values())) if len(of_folders) == 1 else {}  # one set: its tasks are at the top

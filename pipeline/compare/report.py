@@ -52,7 +52,9 @@ class Report:
         # by the names of the steps
         self._pairs = {name: part.pairs for name, part in similarity.items() if part is not None}
         self._classes = {name: part for name, part in classes.items() if part is not None}
-        self._steps = [step for step in comparison.steps if step.name in records]
+        steps = [step for step in comparison.steps if step.name in records]
+        labels = {step.name: step.method.label + records[step.name].outside for step in steps}
+        self._steps = [step._replace(method=step.method._replace(label=labels[step.name])) for step in steps]
         # the steps of each method whose vectors are there
         self._methods = [list(steps) for _, steps in groupby(self._steps, key=lambda step: step.method.name)]
         scored = [step for step in self._steps if step.name in self._pairs]

@@ -58,6 +58,7 @@ class Record(encoding.Record):
     vocabulary: int
     dim: int
     losses: tuple[float, ...] = ()  # mean loss of each epoch, if it has any
+    outside: str = ""  # goes behind the label of vectors that are made of a text beside the corpus
     units_found: int = 0  # units of the cache that the teacher had read before those seconds began
     similarity: Scored | None = None
     classification: Scored | None = None
@@ -145,6 +146,7 @@ def record_of(step: Step, out: Path) -> Record:
         vocabulary=len(vectors),
         dim=vectors.dim,
         losses=tuple(vectors.run.get("losses") or ()),
+        outside=vectors.outside,
         units_found=int(vectors.run.get("units_found") or 0),
     )
 

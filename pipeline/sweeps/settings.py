@@ -20,6 +20,7 @@ from x2static.stage2_train.vocabulary import WordList
 # Where a trial reads and writes, and how: these are the sweep's own, or change nothing that is learned. `compat` gives
 # values to settings that are not asked for, and a sweep asks for all.
 NOT_SWEPT = {"cache", "out", "continue_run", "partial", "device", "checkpoint_minutes", "buffer_megabytes", "compat"}
+NOT_SWEPT |= {"test_pairs"}  # a file, and a choice about the figures
 SWEEPABLE = [name for name in TrainConfig.model_fields if name not in NOT_SWEPT]
 LONGEST_NAME = 100  # characters; file systems allow 255 bytes, and people read folder names
 

@@ -7,7 +7,8 @@ A new one is a file in this folder, with a class `Objective` that extends `BaseO
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
-from typing import ClassVar, get_args
+from pathlib import Path
+from typing import Any, ClassVar, get_args
 
 from torch import Tensor
 
@@ -35,6 +36,10 @@ class BaseObjective(ABC):
 
     def __init__(self, config: TrainConfig) -> None:  # noqa: B027 - an objective may have no settings
         """Take from the configuration what the objective depends on; here nothing."""
+
+    def sources(self, cache: Path) -> dict[str, Any]:
+        """Return what it learns from beside a cache's shards, as JSON has it: it identifies a run, and is recorded."""
+        return {}
 
     @abstractmethod
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:

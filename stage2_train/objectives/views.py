@@ -4,25 +4,34 @@
         without the first principal components
     T   carrier phrases: the mean over all states of "a definition of w" and its like, each phrase centred over the
         vocabulary and made unit length, added up
-    v   unit(A) + weight unit(T), made unit length; then drawn to its nearest neighbours: a multiple of their mean,
+    D   a dictionary, if asked for: the same of "word: gloss" and "word, synonyms: gloss"
+    v   unit(A) + weight unit(T) + weight unit(D), made unit length; then, if asked for, drawn to its synonyms in the
+        dictionary: a multiple of their mean is added; then drawn to its nearest neighbours: a multiple of their mean,
         weighted by the softmax of their cosines at TEMPERATURE, is added
     length  a / (a + p) for a word that is the share p of all (SIF; Arora, Liang and Ma, ICLR 2017), so that the plain
         mean of vectors is good for a sentence; cosines of words do not change
 
 The own states alone are ASE's mean (Bommasani, Davis and Cardie, ACL 2020); what each part adds is in docs/LOG.md,
-2026-11-28.
+2026-11-28, and the dictionary's 2026-11-29.
 """
 
 import logging
+import re
 from collections.abc import Callable
+from hashlib import sha256
+from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from x2static.durable.errors import X2StaticError
-from x2static.schemas.phrases import PHRASES, open_blocks
+from x2static.durable.storage import canonical_json
+from x2static.schemas.phrases import PHRASES, Block, newest_blocks
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import sif_weights
 from x2static.schemas.word_states import word_means
@@ -46,6 +55,30 @@ class Objective(BaseObjective):
     def __init__(self, config: TrainConfig) -> None:
         self.phrases, self.components, self.sif = config.phrases, config.components, config.sif
         self.neighbours, self.neighbour_weight = config.neighbours, config.neighbour_weight
+        self.dictionary, self.synonyms = config.dictionary, config.synonyms
+        if config.test_pairs is not None and not self.synonyms:
+            raise X2StaticError(
+                f"--test-pairs {config.test_pairs}: only --synonyms uses it; give that, or leave it out"
+            )
+        self.test_pairs = read_pairs(config.test_pairs) if config.test_pairs is not None else None
+
+    def sources(self, cache: Path) -> dict[str, Any]:
+        """Return the dictionary as the text from outside that it is, and the hash of the pairs that are left out."""
+        if not (self.dictionary or self.synonyms):
+            return {}
+        outside = self._blocks(cache, of_dictionary=True)[-1].marker.dictionary
+        pairs = None if self.test_pairs is None else sha256(canonical_json(sorted(self.test_pairs))).hexdigest()
+        return {"outside_text": outside and outside.model_dump(), "test_pairs": pairs}
+
+    def _blocks(self, cache: Path, of_dictionary: bool) -> list[Block]:
+        """Return the blocks of a view. Raises X2StaticError: there are none."""
+        if blocks := newest_blocks(cache, of_dictionary):
+            return blocks
+        if of_dictionary:
+            hint = f"run `x2static cache phrases {cache} --dictionary FILE`, or leave out --dictionary and --synonyms"
+            raise X2StaticError(f"{cache}: no dictionary here, with which its words are read; {hint}")
+        hint = f"run `x2static cache phrases {cache}`, or give --phrases 0"
+        raise X2StaticError(f"{cache}: no {PHRASES} here, in which its words are read alone; {hint}")
 
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the vectors. Raises X2StaticError: the cache lacks a view."""
@@ -59,35 +92,81 @@ class Objective(BaseObjective):
             logger.warning("%s: %d of %d words have no states of their own", stream.cache, missing, len(known))
         result = unit(without_components(torch.from_numpy(means), known, self.components))
         if self.phrases:
-            result += self.phrases * unit(self._phrases(stream))
+            result += self.phrases * unit(self._read_alone(stream, of_dictionary=False))
+        if self.dictionary:
+            result += self.dictionary * unit(self._read_alone(stream, of_dictionary=True))
         result = unit(result)
+        if self.synonyms:
+            result = unit(result + self.synonyms * self._synonyms(stream, result))
         if min(self.neighbours, len(result) - 1) and self.neighbour_weight:
             result = drawn_to_neighbours(result, self.neighbours, self.neighbour_weight)
         if self.sif:
             result *= torch.from_numpy(sif_weights(stream.vocabulary.counts, self.sif))[:, None]
         vectors.copy_(result)
 
-    def _phrases(self, stream: Stream) -> Tensor:
-        """Return T of each word, (n_words, dim) float32; zeros for a word that was not read."""
-        vocabulary = stream.vocabulary
-        hint = f"run `x2static cache phrases {stream.cache}`, or give --phrases 0"
-        blocks = list(open_blocks(stream.cache))
-        if not blocks:
-            raise X2StaticError(f"{stream.cache}: no {PHRASES} here, in which its words are read alone; {hint}")
-        marker = blocks[-1].marker  # blocks of other phrases, which an earlier version read, are passed over
-        read = np.zeros((len(vocabulary), len(marker.phrases), marker.dim), np.float32)
+    def _read_alone(self, stream: Stream, of_dictionary: bool) -> Tensor:
+        """Return T or D of each word, (n_words, dim) float32; zeros for a word that was not read."""
+        vocabulary, blocks = stream.vocabulary, self._blocks(stream.cache, of_dictionary)
+        read = np.zeros((len(vocabulary), len(blocks[0].marker.phrases), blocks[0].marker.dim), np.float32)
         there = np.zeros(len(vocabulary), bool)
         for block in blocks:
-            if block.marker.phrases == marker.phrases:
-                rows = vocabulary.id_map(block.table)
-                here = np.flatnonzero(rows >= 0)
-                read[rows[here]], there[rows[here]] = block.vectors()[here], True
-        if missing := int((~there).sum()):
+            rows = vocabulary.id_map(block.table)
+            here = np.flatnonzero(rows >= 0)
+            read[rows[here]], there[rows[here]] = block.vectors()[here], True
+        missing = int((~there).sum())
+        if of_dictionary:
+            logger.info("%s: the dictionary has %d of %d words", stream.cache, len(there) - missing, len(there))
+        elif missing:
+            hint = f"run `x2static cache phrases {stream.cache}`"
             logger.warning("%s: %d of %d words are not read in phrases; %s", stream.cache, missing, len(there), hint)
-        known, total = torch.from_numpy(there), torch.zeros(len(there), marker.dim)
-        for number in range(len(marker.phrases)):
+        known, total = torch.from_numpy(there), torch.zeros(len(there), read.shape[2])
+        for number in range(read.shape[1]):
             total += unit(without_components(torch.from_numpy(read[:, number]), known, 0))
         return total
+
+    def _synonyms(self, stream: Stream, vectors: Tensor) -> Tensor:
+        """Return the mean of the vectors of each word's synonyms, (n_words, dim); zeros for a word without.
+
+        Two words are synonyms if the dictionary has one among those of the other, and no test pair is of the two.
+        """
+        words, edges = stream.vocabulary.words, set[tuple[int, int]]()
+        for block in self._blocks(stream.cache, of_dictionary=True):
+            column = block.table["synonyms"].combine_chunks()
+            rows = stream.vocabulary.id_map(block.table)[column.value_parent_indices().to_numpy()]
+            others = pc.utf8_lower(column.flatten().cast(words.type))  # words of a vocabulary are lower-cased
+            edges.update(zip(rows.tolist(), pc.fill_null(pc.index_in(others, words), -1).to_pylist(), strict=True))
+        edges = {(one, other) for one, other in edges if min(one, other) >= 0 and one != other}
+        edges |= {(other, one) for one, other in edges}
+        if self.test_pairs is not None:
+            index = {word: row for row, word in enumerate(words.to_pylist())}
+            tested = {(index[one], index[other]) for one, other in self.test_pairs if one in index and other in index}
+            tested = edges & (tested | {(other, one) for one, other in tested})
+            logger.info("%d of %d pairs of synonyms are test pairs", len(tested) // 2, len(edges) // 2)
+            edges -= tested
+        owners, synonyms = torch.tensor(sorted(edges), dtype=torch.int64).reshape(-1, 2).T.contiguous()
+        begins = torch.searchsorted(owners, torch.arange(len(words)))
+        return functional.embedding_bag(synonyms, vectors, begins, mode="mean")
+
+
+def read_pairs(path: Path) -> set[tuple[str, str]]:
+    """Return the pairs of words that stand in one line, of a file or all .tsv, .csv and .txt files of a folder.
+
+    Every two texts of a line are a pair, lower-cased, the smaller first, so any layout of word pairs will do. Raises
+    X2StaticError: there are none.
+    """
+    files = [path] if path.is_file() else [file for end in ("tsv", "csv", "txt") for file in path.glob(f"*.{end}")]
+    pairs: set[tuple[str, str]] = set()
+    for file in files:
+        try:
+            lines = file.read_text(encoding="utf-8-sig").lower().split("\n")
+        except UnicodeDecodeError as error:
+            raise X2StaticError(f"{file}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
+        for line in lines:
+            pairs.update(combinations(sorted(set(re.split(r"[\s;,]+", line))), 2))
+    if not pairs:
+        expected = "a file of word pairs, or a folder of them as .tsv, .csv or .txt (wordsim of the evaluation data)"
+        raise X2StaticError(f"--test-pairs {path}: no word pairs here; give {expected}")
+    return pairs
 
 
 def unit(vectors: Tensor) -> Tensor:
