@@ -17,14 +17,15 @@ _STEPS = {"epochs": 1, "lr": 1e-3, "schedule": "constant", "warmup": 0.0, "batch
 _SAMPLING = {"negatives": 10, "negatives_mode": "target", "noise_power": 0.5, "subsample": 5e-6}
 _WORDS = {"min_count": 10, "max_vocab": 750_000}
 PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, **_SAMPLING, **_WORDS})
-# Settings of the objective "views" alone.
+# Settings of views alone, as an objective or to begin with.
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
 VIEWS |= {"sif"}
 
 
-def unused(*objectives: str) -> frozenset[str]:
-    """Return the settings that count for none of these objectives, and identify no run or sweep of theirs."""
-    return frozenset() if "views" in objectives else VIEWS
+def unused(*names: str) -> frozenset[str]:
+    """Return the settings that count for none of these objectives and inits, and identify no run or sweep of theirs."""
+    without = frozenset() if "views" in names else VIEWS
+    return without if {"negative-sampling", "views"} <= set(names) else without | {"prior"}
 
 
 class TrainConfig(Record):
@@ -40,7 +41,10 @@ class TrainConfig(Record):
     objective: ObjectiveName = "negative-sampling"  # the paper's (eq. 1), or the Gaussian solution, in one pass
     transform: Literal["none", "center", "whiten"] = "whiten"  # c, c - m or S^-1/2 (c - m): m mean, S covariance
     dim: int | None = Field(default=None, ge=1)  # principal components that contexts are projected on; None: no such
-    init: Literal["uniform", "zeros", "closed-form"] = "closed-form"  # in +-1/dim, 0, or that of the trained space
+    # in +-1/dim, 0, the closed form of the trained space, or the views that the cache holds
+    init: Literal["uniform", "zeros", "closed-form", "views"] = "closed-form"
+    # pseudo-count of the views that vectors begin at and are drawn to; without end it is the objective "views"
+    prior: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     epochs: int = Field(default=1, ge=1)  # passes over the cache
     lr: float = Field(default=3e-4, gt=0, allow_inf_nan=False)  # learning rate of Adam; with a schedule, the highest
     schedule: Literal["constant", "linear", "cosine"] = "constant"  # how the rate falls to 0, if at all

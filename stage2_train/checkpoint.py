@@ -97,15 +97,15 @@ def whole_tensors(folder: Path, checkpoint: Checkpoint) -> Path:
     return file
 
 
-def copy_rows(file: Path, learner: Learner, rows: Tensor) -> None:
-    """Copy row i of the vectors and moments in a file to row rows[i] of a learner, or nowhere where that is -1."""
-    shape = [len(rows), learner.vectors.shape[1]]
+def copy_rows(file: Path, into: dict[str, Tensor], rows: Tensor) -> None:
+    """Copy row i of the tensors in a file to row rows[i] of those of the same names, or nowhere where that is -1."""
     with safe_open(file, framework="pt") as tensors:
-        sources = {name: tensors.get_slice(name) for name in learner.tensors()}
+        sources = {name: tensors.get_slice(name) for name in into}
         for name, source in sources.items():
+            shape = [len(rows), into[name].shape[1]]
             if source.get_shape() != shape:
                 raise X2StaticError(f"{file}: {name} is of shape {source.get_shape()} instead of {shape}")
-        for name, target in learner.tensors().items():
+        for name, target in into.items():
             for start in range(0, len(rows), ROWS_AT_ONCE):
                 part = rows[start : start + ROWS_AT_ONCE]
                 values = sources[name][start : start + len(part)][part >= 0]
@@ -212,7 +212,7 @@ class RunFolder:
                     raise X2StaticError(f"{path / STATE}: written by a run with other settings")
                 if checkpoint.transform not in (None, transform):
                     raise X2StaticError(f"{path / STATE}: its vectors are of the space of another {TRANSFORM}")
-                copy_rows(whole_tensors(path, checkpoint), learner, torch.arange(len(learner.vectors)))
+                copy_rows(whole_tensors(path, checkpoint), learner.tensors(), torch.arange(len(learner.vectors)))
             except (X2StaticError, FileNotFoundError) as error:
                 logger.warning("%s: the checkpoint is damaged (%s); falling back to the one before", path, error)
                 storage.remove(path)
@@ -312,7 +312,8 @@ class Predecessor:
         """Replace rows and moments of the words that both know, and the step count; other words stay as they are."""
         file, rows = self.tensors, torch.from_numpy(self.rows_in(vocabulary).astype(np.int64))
         try:
-            copy_rows(file, learner, rows)
+            # Words are drawn to what this run begins at, not to what that one did.
+            copy_rows(file, {name: into for name, into in learner.tensors().items() if name != "prior"}, rows)
         except X2StaticError as error:
             raise _error(self.folder, f"the run is damaged ({error})") from error
         learner.steps = self.checkpoint.state.steps

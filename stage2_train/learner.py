@@ -104,6 +104,8 @@ class Learner:
     first: Tensor  # (vocabulary, dim), running mean of the gradient
     second: Tensor  # (vocabulary, dim), running mean of its square
     steps: int = 0  # updates so far; one count for all rows, however often a row was touched
+    prior: Tensor | None = None  # (vocabulary, at most dim), what the first coordinates are drawn to, if to anything
+    pulls: Tensor | None = None  # (vocabulary,), how strongly each target of a word draws it there
 
     @classmethod
     def zeros(cls, shape: tuple[int, int], device: torch.device) -> "Learner":
@@ -115,10 +117,23 @@ class Learner:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return vectors and moments under the names that they have in a checkpoint."""
-        return {"vectors": self.vectors, "first_moment": self.first, "second_moment": self.second}
+        tensors = {"vectors": self.vectors, "first_moment": self.first, "second_moment": self.second}
+        return tensors if self.prior is None else tensors | {"prior": self.prior}
+
+    def draw_to(self, prior: Tensor, pulls: npt.NDArray[np.float64]) -> None:
+        """Add pull |u - prior|^2 / 2 to the loss of each target of a word, by rows of (vocabulary, at most dim)."""
+        self.prior, self.pulls = prior, torch.from_numpy(pulls).to(self.vectors)
+
+    def _pulls(self, targets: "Targets", rows: Tensor) -> Tensor | None:
+        """Return what the distance of each row to its prior is multiplied by in the gradient, (n_rows,)."""
+        if self.pulls is None:
+            return None
+        words = targets.words if targets.words.ndim == 1 else targets.words[:, 0].contiguous()
+        times = torch.bincount(torch.searchsorted(rows, words), minlength=len(rows))
+        return self.pulls[rows] * times / len(targets)
 
     def learn(self, targets: Targets, lr: float) -> float:
-        """Take one step, and return the summed loss before it; where it is not finite, nothing moved.
+        """Take one step, and return the summed loss before it, without the prior's; if not finite, nothing moved.
 
         Rows that have a gradient move, be it zero; the others and their moments are left alone.
         """
@@ -130,14 +145,18 @@ class Learner:
         # PyTorch raises on a factor that the dtype cannot hold; the largest one shows in the vectors just as well.
         step_size = min(step_size, torch.finfo(self.vectors.dtype).max)
         fast = pays(self.vectors.device, self.vectors.numel(), self.vectors.dtype)
-        (self.update_compiled if fast else self.update_plain)(gradient, step_size)
+        (self.update_compiled if fast else self.update_plain)(gradient, step_size, self._pulls(targets, gradient.rows))
         return loss
 
-    def update_plain(self, gradient: Gradient, step_size: float) -> None:
-        """Move the rows by the operations of PyTorch."""
+    def update_plain(self, gradient: Gradient, step_size: float, pulls: Tensor | None = None) -> None:
+        """Move the rows by the operations of PyTorch; `pulls` to the prior are (n_rows,)."""
+        gradients = gradient.values()
+        if pulls is not None and self.prior is not None:
+            distances = self.vectors[gradient.rows, : self.prior.shape[1]] - self.prior[gradient.rows]
+            gradients[:, : self.prior.shape[1]] += pulls[:, None] * distances
         # On an accelerator each piece is ten launches.
         at_once = ROWS_AT_ONCE if self.vectors.device.type == "cpu" else len(gradient.rows)
-        pieces = zip(torch.split(gradient.rows, at_once), torch.split(gradient.values(), at_once), strict=True)
+        pieces = zip(torch.split(gradient.rows, at_once), torch.split(gradients, at_once), strict=True)
         for rows, values in pieces:
             first = self.first.index_select(0, rows).lerp_(values, 1 - BETA1)
             second = self.second.index_select(0, rows).mul_(BETA2).addcmul_(values, values, value=1 - BETA2)
@@ -147,16 +166,19 @@ class Learner:
             moved = self.vectors.index_select(0, rows).addcdiv_(first, second.sqrt_().add_(EPSILON), value=-step_size)
             self.vectors.index_copy_(0, rows, moved)
 
-    def update_compiled(self, gradient: Gradient, step_size: float) -> None:
+    def update_compiled(self, gradient: Gradient, step_size: float, pulls: Tensor | None = None) -> None:
         """Do what `update_plain` does."""
         share_threads()
         pool_row, pool_values = gradient.pool or (torch.full_like(gradient.rows, -1), gradient.contexts[:0])
+        prior = self.vectors[:0] if self.prior is None else self.prior
+        pulls = torch.zeros(len(gradient.rows)) if pulls is None else pulls
         _update(
             (self.vectors.numpy(), self.first.numpy(), self.second.numpy()),
             gradient.rows.numpy(),
             gradient.starts.numpy(),
             (gradient.context_of.numpy(), gradient.slopes.numpy(), gradient.contexts.numpy()),
             (pool_row.numpy(), pool_values.numpy()),
+            (pulls.numpy(), prior.numpy()),
             np.array([step_size, 1 - BETA1, BETA2, 1 - BETA2, EPSILON], np.float32),
         )
 
@@ -209,11 +231,13 @@ def _update(
     starts: Ints,
     pairs: tuple[Ints, Floats, Floats],
     pool: tuple[Ints, Floats],
+    pull: tuple[Floats, Floats],
     constants: Floats,
 ) -> None:
     vectors, firsts, seconds = matrices
     context_of, slopes, contexts = pairs
     pool_row, pool_values = pool
+    pulls, prior = pull
     step_size, rate1, beta2, rate2, epsilon = constants
     for number in numba.prange(len(rows)):
         gradient = np.zeros(vectors.shape[1], np.float32)
@@ -227,6 +251,9 @@ def _update(
                 gradient[i] += pooled[i]
         row = rows[number]
         vector, first, second = vectors[row], firsts[row], seconds[row]
+        if pulls[number] > 0:
+            for i in range(prior.shape[1]):
+                gradient[i] += pulls[number] * (vector[i] - prior[row, i])
         for i in range(len(gradient)):
             first[i] += rate1 * (gradient[i] - first[i])
             second[i] = beta2 * second[i] + rate2 * gradient[i] * gradient[i]

@@ -79,7 +79,7 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         predecessor.check(config.out, cache, config.transform, config.dim)
     # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
     # depend on it, the shards' numbers only where not all are meant.
-    settings = config.model_dump(mode="json", exclude=NO_SETTINGS | unused(config.objective))
+    settings = config.model_dump(mode="json", exclude=NO_SETTINGS | unused(config.objective, config.init))
     settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
     settings["vocab"] = allowed.sha256 if allowed is not None else None
     settings |= (sources := objective.sources(cache.path))
@@ -144,6 +144,9 @@ def _refuse_impossible(config: TrainConfig, objective: BaseObjective, cache: Cac
         raise X2StaticError(f"{cache.path}: --dim {dim} asked for, but its contexts have {contexts} dimensions; {hint}")
     if dim is not None and not objective.in_space:
         raise X2StaticError(f"--dim {dim}: {config.objective} has the dimensions of the teacher's states; leave it out")
+    if config.prior and (config.objective, config.init) != ("negative-sampling", "views"):
+        what = f"--prior {config.prior:g}: {config.objective} from --init {config.init} is drawn to no views"
+        raise X2StaticError(f"{what}; give --objective negative-sampling --init views, or leave it out")
     if objective.takes_steps and config.warmup >= epochs:
         hint = "it counts epochs: ask for less (0.1 is a tenth of an epoch), or for more epochs"
         raise X2StaticError(f"--warmup {config.warmup:g} is not shorter than the training (--epochs {epochs}); {hint}")
@@ -191,10 +194,15 @@ class Training:
         self.transform = self._space(moments)
         self.learner = Learner.zeros((len(vocabulary), self.transform.width(stream.dim)), stream.device)
         self.vectors = self.learner.vectors[:, : self.transform.dim(stream.dim)]  # without bias, (vocabulary, dim)
+        pulls = objective.pulls(vocabulary.counts)
+        if pulls is not None:
+            self.learner.draw_to(torch.zeros_like(self.vectors), pulls)
         state = run.load(self.learner)
         self.resumed = state is not None
         if state is None:
             objective.begin(self.learner.vectors, stream, self.transform, moments)
+            if self.learner.prior is not None:
+                self.learner.prior.copy_(self.vectors)
             if run.predecessor is not None:
                 run.predecessor.carry_over(self.learner, vocabulary)
             steps, targets = self.learner.steps, 0 if objective.takes_steps else self.words

@@ -144,8 +144,8 @@ def _identity(
         space = {name: entry.model_dump() if isinstance(entry, Range) else entry for name, entry in swept.items()}
         if "vocab" in space:
             space["vocab"] = [contents.get(value) for value in space["vocab"]]
-    objectives = swept["objective"] if "objective" in swept else [fixed["objective"]]
-    without = NOT_SWEPT | unused(*objectives)
+    names = [name for field in ("objective", "init") for name in swept.get(field, [fixed.get(field)])]
+    without = NOT_SWEPT | unused(*names)
     identity = {name: value for name, value in fixed.items() if name not in without}
     identity |= {
         "compat": fixed["compat"],

@@ -20,6 +20,7 @@ from x2static.schemas.training import TrainConfig
     transform="Space of the contexts: as they are, centred, or whitened.",
     dim="Dimensions, by PCA of the contexts; all of the teacher's by default.",
     init="How the vectors begin.",
+    prior="Negative sampling from --init views: a pseudo-count, how many targets outweigh the pull to a word's views.",
     epochs="Passes over the cache.",
     lr="Learning rate.",
     schedule="How the learning rate falls.",

@@ -5,6 +5,10 @@
 A pool of P words is drawn from the noise distribution, and every target of the batch is scored against all of it, with
 weights of negatives / P: two matrix products instead of a gather for each target. A word's expected weight, and so the
 expected loss and gradient, are those of fresh negatives for each target (tested).
+
+With a prior of strength s, s |u_w - v_w|^2 / 2 is added for each word and epoch: a Gaussian about v_w, the vector that
+the word begins at, as precise as s targets whose loss has curvature 1. Words with few targets stay there, words with
+many follow the corpus. Where v_w are views: `write_views`.
 """
 
 import math
@@ -20,7 +24,8 @@ from torch.nn import functional
 from x2static.machine.device import has_bfloat16
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train.learner import Gradient, Targets, runs, score_pairs
-from x2static.stage2_train.objectives.closed_form import write_optimum
+from x2static.stage2_train.objectives import views
+from x2static.stage2_train.objectives.closed_form import write_optimum, write_views
 from x2static.stage2_train.objectives.objective import BaseObjective
 from x2static.stage2_train.sampling import Draw, Draws, Position, generator, keep_probabilities
 from x2static.stage2_train.stream import Batch, Stream
@@ -39,23 +44,34 @@ class Objective(BaseObjective):
 
     def __init__(self, config: TrainConfig) -> None:
         self.init, self.seed = config.init, config.seed
+        self.views = views.Objective(config)
         self.negatives, self.noise_power, self.subsample = config.negatives, config.noise_power, config.subsample
         self.pool = config.pool if config.negatives_mode == "shared" else None
-        self.needs_words = config.init == "closed-form"
+        self.prior = config.prior
+        self.needs_words = config.init in ("closed-form", "views")
         self.loss_of_zeros = (1 + config.negatives) * math.log(2)
 
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
-        """Write uniform vectors in +-1/width, zeros, or the optimum for Gaussian contexts; a bias begins at 0."""
+        """Write uniform vectors in +-1/width, zeros, the optimum for Gaussian contexts, or views; else a bias is 0."""
         if self.init == "closed-form":
-            counts = stream.vocabulary.counts
-            targets = counts * keep_probabilities(counts, self.subsample)
-            noise = counts.astype(np.float64) ** self.noise_power
-            log_odds = np.log(targets / targets.sum()) - np.log(self.negatives * noise / noise.sum())
-            write_optimum(moments(), transform, log_odds, vectors)
+            write_optimum(moments(), transform, self._log_odds(stream.vocabulary.counts), vectors)
+        elif self.init == "views":
+            together = self.views.put_together(stream)
+            write_views(together, moments(), transform, self._log_odds(stream.vocabulary.counts), vectors)
         elif self.init == "uniform":
             vectors.copy_(torch.from_numpy(uniform_vectors(self.seed, *vectors.shape)))
             if transform.bias:
                 vectors[:, -1] = 0
+
+    def pulls(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+        """Return for each word the prior's strength over the targets that an epoch has of it on average."""
+        return self.prior / (counts * keep_probabilities(counts, self.subsample)) if self.prior else None
+
+    def _log_odds(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return log p_w / (k q_w), k negatives of probability q_w for targets of which the share p_w is w."""
+        targets = counts * keep_probabilities(counts, self.subsample)
+        noise = counts.astype(np.float64) ** self.noise_power
+        return np.asarray(np.log(targets / targets.sum()) - np.log(self.negatives * noise / noise.sum()))
 
     def draw(self, batch: Batch, position: Position, draws: Draws, like: Tensor) -> Targets:
         """Return the words that subsampling keeps, with their negatives."""

@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from x2static.durable.errors import X2StaticError
@@ -49,6 +51,13 @@ class BaseObjective(ABC):
         is the last column, which is not exported. `stream` has the vocabulary and the shards. `moments` returns sums
         over the cache, whose contexts are as they are; for the first time, by a pass over it.
         """
+
+    def pulls(self, counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64] | None:
+        """Return how strongly a target draws its word to the vector that this began with, or None for not at all.
+
+        `counts` are (vocabulary,); what is returned likewise, in units of the loss of a target over squared distance.
+        """
+        return None
 
     def draw(self, batch: Batch, position: Position, draws: Draws, like: Tensor) -> Targets:
         """Return what is learned from a batch in one step, in the dtype and on the device of the vectors, `like`."""

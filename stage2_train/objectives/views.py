@@ -82,6 +82,10 @@ class Objective(BaseObjective):
 
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the vectors. Raises X2StaticError: the cache lacks a view."""
+        vectors.copy_(self.put_together(stream))
+
+    def put_together(self, stream: Stream) -> Tensor:
+        """Return the vectors, (n_words, teacher's dim) float32 on the CPU. Raises X2StaticError: there is no view."""
         if self.components >= stream.dim:
             raise X2StaticError(
                 f"--components {self.components}: the states have but {stream.dim} dimensions; ask for fewer"
@@ -102,7 +106,7 @@ class Objective(BaseObjective):
             result = drawn_to_neighbours(result, self.neighbours, self.neighbour_weight)
         if self.sif:
             result *= torch.from_numpy(sif_weights(stream.vocabulary.counts, self.sif))[:, None]
-        vectors.copy_(result)
+        return result
 
     def _read_alone(self, stream: Stream, of_dictionary: bool) -> Tensor:
         """Return T or D of each word, (n_words, dim) float32; zeros for a word that was not read."""
