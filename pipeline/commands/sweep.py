@@ -145,7 +145,7 @@ def _identity(
         if "vocab" in space:
             space["vocab"] = [contents.get(value) for value in space["vocab"]]
     names = [name for field in ("objective", "init") for name in swept.get(field, [fixed.get(field)])]
-    without = NOT_SWEPT | unused(*names)
+    without = NOT_SWEPT | unused(*map(str, names))
     identity = {name: value for name, value in fixed.items() if name not in without}
     identity |= {
         "compat": fixed["compat"],

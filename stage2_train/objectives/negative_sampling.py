@@ -40,7 +40,7 @@ ROWS_TOGETHER = 64
 class Objective(BaseObjective):
     """Negative sampling as a configuration asks for it."""
 
-    loss_settings = ("negatives", "noise_power", "subsample")
+    loss_settings = ("negatives", "noise_power", "subsample", "prior")
 
     def __init__(self, config: TrainConfig) -> None:
         self.init, self.seed = config.init, config.seed

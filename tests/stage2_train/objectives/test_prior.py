@@ -115,7 +115,7 @@ def test_a_strong_prior_keeps_the_views_and_a_weak_one_the_paper(
     for strength in (0.0, 1e-6, 1e6):
         train(wish(cache, tmp_path / str(strength), prior=strength, epochs=4))
         runs.append(WordVectors.load(tmp_path / str(strength)).matrix)
-    without, weak, strong = (np.linalg.norm(run - start[0].numpy(), axis=1).mean() for run in runs)
+    without, _, strong = (np.linalg.norm(run - start[0].numpy(), axis=1).mean() for run in runs)
     assert strong < without / 3
     np.testing.assert_allclose(runs[1], runs[0], atol=1e-4)
 
