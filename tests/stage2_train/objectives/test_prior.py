@@ -156,3 +156,10 @@ def test_the_prior_identifies_a_run_only_where_it_counts(cache: Path, tmp_path: 
         train(wish(cache, tmp_path / init, init=init, epochs=1))
         recorded[init] = {"prior", "sif"} & set(read_sealed(tmp_path / init / "settings.json"))
     assert recorded == {"zeros": set(), "views": {"prior", "sif"}}
+
+
+def test_text_from_outside_that_is_begun_at_is_named_as_that_of_views_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(views.Objective, "sources", lambda *_: {"outside_text": "a dictionary"})
+    settings = config(Path(), Path(), init="views")
+    assert Objective(settings).sources(Path()) == {"outside_text": "a dictionary"}
+    assert Objective(config(Path(), Path(), init="zeros")).sources(Path()) == {}
