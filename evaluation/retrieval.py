@@ -6,7 +6,7 @@ Retrieval Models, 2021. The measures are trec_eval's own.
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,15 @@ def score_retrieval(vectors: WordVectors, task: str, collection: Collection) -> 
     else:
         logger.warning("%s: no SIF score, the vectors come without counts of their words", task)
     return RetrievalScore(task, plain.ndcg, covered, len(queries), plain.recall, sif)
+
+
+def score_encoder(
+    of_texts: Callable[[list[str]], npt.NDArray[Any]], task: str, collection: Collection
+) -> RetrievalScore:
+    """Score what gives one vector a text, (n, dim); it knows every text."""
+    texts, queries = list(collection.documents.values()), list(collection.queries.values())
+    whole = found(collection, of_texts(texts), of_texts(queries))
+    return RetrievalScore(task, whole.ndcg, len(queries), len(queries), whole.recall, None)
 
 
 def encode(vectors: WordVectors, texts: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -4,14 +4,14 @@ Smooth inverse frequency (SIF): Arora, Liang & Ma, A Simple but Tough-to-Beat Ba
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from x2static.durable.errors import X2StaticError
-from x2static.evaluation.files import SENTENCE_PAIRS, Pair, finite_score, numbered_lines
+from x2static.evaluation.files import SENTENCE_PAIRS, Pair, find_files, finite_score, numbered_lines
 from x2static.evaluation.measures import Floats, Score, cosines, spearman, why_none
 from x2static.schemas.vectors import WordVectors, sif_weights
 
@@ -20,6 +20,11 @@ logger = logging.getLogger(__name__)
 EXPECTED = SENTENCE_PAIRS.expected
 SIF_A = 1e-3  # a of the weights a / (a + p(w)), the paper's
 ROUNDING = 1e-9  # share of a vector's length that is no more than rounding
+
+
+def read_all(data: Path | None) -> dict[str, list[Pair]]:
+    """Return the pairs of every file of a task, by name. Raises X2StaticError: there is none, or one is damaged."""
+    return {path.stem: read_sentence_pairs(path) for path in find_files(SENTENCE_PAIRS, data)}
 
 
 def read_sentence_pairs(path: Path) -> list[Pair]:
@@ -74,6 +79,13 @@ def score_sentences(vectors: WordVectors, task: str, pairs: list[Pair]) -> Sente
         sif = correlate(f"{task}, SIF", weighted, known, len(pairs))
     rho, r = (mean.spearman, mean.pearson) if mean else (None, None)
     return SentenceScore(task, rho, len(known), len(pairs), r, sif)
+
+
+def score_encoder(encode: Callable[[list[str]], Floats], task: str, pairs: list[Pair]) -> SentenceScore:
+    """Score what gives one vector a text, (n, dim); it knows every sentence."""
+    whole = correlate(task, encode(sentences_of(pairs)), pairs, len(pairs))
+    rho, r = (whole.spearman, whole.pearson) if whole else (None, None)
+    return SentenceScore(task, rho, len(pairs), len(pairs), r, None)
 
 
 def covered_pairs(vectors: WordVectors, pairs: Iterable[Pair]) -> list[Pair]:

@@ -36,7 +36,11 @@ BASELINES = f"all, none, or some of {', '.join(COMPARED)}"
 @click.option("--no-classification", is_flag=True, help="Leave out classification (table 4).")
 @click.option("--sizes", type=TEXT, help="Units of the cache at the sizes of figure 1, with commas.")
 @click.option("--words", type=TEXT, help="Words whose neighbours are shown, with commas.")
-@option(CompareConfig, "data", "Evaluation data: a folder with wordsim/ and classification/; else gensim's sets.")
+@option(
+    CompareConfig,
+    "data",
+    "Folder of wordsim/, classification/, sentence-similarity/, retrieval/; else gensim's.",
+)
 @option(CompareConfig, "reference", "Folder of the paper's figures: word_similarity.csv, classification.csv.")
 @click.option("--results", type=FOLDER, help="Write the Markdown page there too.")
 @options(
@@ -110,6 +114,8 @@ def _facts(comparison: "Comparison") -> dict[str, str]:
         facts["corpus"] = f"{', '.join(corpora)}: {size.paragraphs:,} paragraphs, {size.words:,} words"
         facts["teacher"] = f"{manifest.teacher}, layer {manifest.encoding.layer}, {manifest.encoding.dim} dimensions"
         config = comparison.config
+        if comparison.lacking and not config.runs:
+            facts["left out"] = f"what is made of views; {comparison.lacking}"
         facts["vocabulary"] = f"words with a count of at least {config.min_count:,}, at most {config.max_vocab:,} words"
     names = ("x2static", "torch", "numpy", "scipy", "gensim")
     facts["written by"] = shlex.join(["x2static", *sys.argv[1:]])

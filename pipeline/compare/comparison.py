@@ -16,7 +16,17 @@ from x2static.durable.errors import Interrupted, X2StaticError, panics_caught
 from x2static.machine.progress import Report
 from x2static.pipeline.caches import sample
 from x2static.pipeline.compare import scores
-from x2static.pipeline.compare.plan import CompareConfig, Step, methods, our_methods, steps_of
+from x2static.pipeline.compare.plan import (
+    CompareConfig,
+    Method,
+    Part,
+    Step,
+    lacking_views,
+    methods,
+    our_methods,
+    ours,
+    steps_of,
+)
 from x2static.pipeline.compare.tables import read_tables
 from x2static.pipeline.terminal import ProgressLine, message
 from x2static.schemas.cache import Cache, content_of, totals
@@ -31,7 +41,7 @@ TROUBLES_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 CURVE = "curve"  # the folder, in that of the comparison
 READING = "reading.json"  # in a size's folder: the seconds that the teacher took; of the whole, before its turn
 HALVINGS = 6
-CURVES = ("x2static", "closed-form")  # of our methods; and ASE, if it is among the baselines
+TABLES: tuple[Part, ...] = ("table3", "table4", "sentences", "retrieval")
 Result = TypeVar("Result")
 
 
@@ -51,9 +61,17 @@ class Comparison:
             self.identity = {"cache_content": content, **config.model_dump(include={"min_count", "max_vocab"})}
         self.data = scores.Data(config)
         self.published = read_tables(config.reference)  # rows of the paper's tables, by the names of their files
-        self.steps = [step for method in methods(config) for step in steps_of(method, config)]
+        # why methods of ours that need views are left out; "" where they are not
+        self.lacking = lacking_views(self.whole) if self.whole is not None else ""
+        if self.lacking and not config.runs:
+            left_out = ", ".join(method.label for method in our_methods(1) if method.of_views)
+            logger.warning("left out: %s; %s", left_out, self.lacking)
+        listed = methods(config, not self.lacking)
+        self.steps = [step for method in listed for step in steps_of(method, config)]
         self.sizes = sizes_of(config, self.whole) if self.whole is not None else []
-        self.points = points_of(config, self.sizes)
+        drawn = [method for method in ours(config, not self.lacking) if method.on_curve]
+        drawn += [method for method in listed if method.is_ase][:1]
+        self.points = points_of(config, self.sizes, drawn)
         self.failures: dict[str, str] = {}  # what went wrong in this call, by the names of the steps
         self._missing: set[str] = set()  # steps whose vectors could not be made as asked for; others may be there
         if "figure1" in config.only and len(self.sizes) < 2:
@@ -71,18 +89,21 @@ class Comparison:
         config = self.config
         if config.wants("figure1") and self.whole is not None:
             self._make_curve(self.whole)
-        wants_table3, wants_table4 = config.wants("table3"), config.wants("table4")
-        steps = [step for step in self.steps if (wants_table3 or wants_table4) and self._make(step)]
-        if wants_table3:
+        wants_tables = any(config.wants(part) for part in TABLES)
+        steps = [step for step in self.steps if wants_tables and self._make(step)]
+        if config.wants("table3"):
             for step in steps:
                 self.attempt(step.name, partial(scores.score_similarity, step, config, self.data))
-        if wants_table4 and self.data.classes is not None:
+        for part in scores.TEXT_TASKS:
+            if config.wants(part):
+                for step in steps:
+                    self.attempt(step.name, partial(scores.score_texts, part, step, config, self.data))
+        if config.wants("table4") and self.data.classes is not None:
             for step in steps:
                 score = partial(scores.score_classification, step, config, self.data)
                 self.attempt(step.name, score, f"{step.label}, classification")
-            if config.baselines and self.whole is not None:
-                of_teacher = partial(scores.score_teacher, self.whole, config, self.data)
-                self.attempt(scores.TEACHER, of_teacher, "teacher, classification")
+        if config.baselines and self.whole is not None:
+            self.attempt(scores.TEACHER, partial(scores.score_teacher, self.whole, config, self.data), "teacher")
 
     def _make(self, step: Step) -> bool:
         """Make the vectors of a step; return whether they are there."""
@@ -178,14 +199,11 @@ class Point(NamedTuple):
     step: Step
 
 
-def points_of(config: CompareConfig, sizes: Sequence[Size]) -> list[Point]:
-    """Return the points of the curve, the smallest size first.
+def points_of(config: CompareConfig, sizes: Sequence[Size], drawn: Sequence[Method]) -> list[Point]:
+    """Return the points of the curve of some methods, the smallest size first.
 
-    It is drawn for X2Static, its closed form, and the first layer of ASE. At the size of the whole cache a step is the
-    tables' own, of seed 0.
+    At the size of the whole cache a step is the tables' own, of seed 0.
     """
-    drawn = [method for method in our_methods(config.seeds) if method.name in CURVES]
-    drawn += [method for method in methods(config) if method.is_ase][:1]
     points = []
     for size in sizes:
         for method in drawn:

@@ -7,17 +7,20 @@ from pydantic import Field
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.baseline import METHODS, BaselineConfig
+from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import Layer, Precision, Record
+from x2static.schemas.phrases import block_numbers
 from x2static.schemas.training import TrainConfig
+from x2static.schemas.word_states import NAME as WORD_STATES
 
-Part = Literal["table3", "table4", "figure1"]
+Part = Literal["table3", "table4", "sentences", "retrieval", "figure1"]
 
 
 class CompareConfig(Record):
     """What a user asks of `x2static compare`; the defaults stand here and nowhere else."""
 
     out: Path
-    runs: tuple[Path, ...] = ()  # folders of finished vectors; without any, X2Static is trained in three ways
+    runs: tuple[Path, ...] = ()  # folders of finished vectors; without any, X2Static is trained in the ways of `ours`
     cache: Path | None = None  # the cache that all methods learn from; None where only finished runs are compared
     baselines: tuple[str, ...] = ()  # names of competing methods
     seeds: int = Field(default=3, ge=1, le=100)  # how often X2Static and skip-gram, which draw at random, are made
@@ -53,7 +56,6 @@ LABELS = {
     "fasttext": "fastText",
     "sent2vec": "Sent2vec",
 }
-MANY_SEEDS = ("x2static", "skipgram")
 VECTORS = "vectors"  # the folder, in that of the comparison
 
 
@@ -64,8 +66,10 @@ class Method(NamedTuple):
     label: str
     kind: Literal["train", "baseline", "run"]  # trained from the cache, a baseline, or a finished run
     settings: dict[str, Any]  # of TrainConfig or BaselineConfig, beyond what all have in common
-    seeds: int = 1  # how many times it is made
+    seeds: int = 0  # how many times it is made, under the numbers of the seeds; 0: once, without one
     folder: Path | None = None  # of a finished run
+    of_views: bool = False  # whether it needs the views that a cache may hold: word states, carrier phrases
+    on_curve: bool = False  # whether figure 1 shows it
 
     @property
     def is_ase(self) -> bool:
@@ -119,25 +123,40 @@ class Step(NamedTuple):
 
 
 def our_methods(seeds: int) -> list[Method]:
-    """Return X2Static: by the default recipe, in closed form, and with the paper's settings."""
+    """Return X2Static in all its ways, the default recipe first: a line each."""
     return [
-        Method("x2static", "X2Static", "train", {}, seeds),
-        Method("closed-form", "X2Static, closed form", "train", {"objective": "closed-form"}),
+        Method("x2static", "X2Static", "train", {}, seeds, on_curve=True),
+        Method("closed-form", "X2Static, closed form", "train", {"objective": "closed-form"}, on_curve=True),
+        Method("views", "X2Static, views", "train", {"objective": "views"}, of_views=True, on_curve=True),
         Method("x2static-paper", "X2Static, paper's settings", "train", {"compat": "paper"}),
     ]
 
 
-def methods(config: CompareConfig) -> list[Method]:
+def lacking_views(cache: Cache) -> str:
+    """Return which of the views a cache lacks, and how it gets them; "" where it has all."""
+    if any(shard.pool(WORD_STATES) is None for shard in cache.shards()):
+        return "the cache has no word states; the `x2static encode` that made it, with --word-states, adds them"
+    if not block_numbers(cache.path):
+        return f"the cache has no words read in phrases; `x2static cache phrases {cache.path}` adds them"
+    return ""
+
+
+def ours(config: CompareConfig, views: bool) -> list[Method]:
+    """Return those of our methods that can be made; `views`: whether the cache has them."""
+    return [method for method in our_methods(config.seeds) if views or not method.of_views]
+
+
+def methods(config: CompareConfig, views: bool) -> list[Method]:
     """Return the methods of a comparison, ours (or the finished runs) first. Raises X2StaticError: of one name."""
     runs = [Method(f"run-{path.resolve().name}", path.resolve().name, "run", {}, folder=path) for path in config.runs]
-    listed = runs or our_methods(config.seeds)
+    listed = runs or ours(config, views)
     for name in config.baselines:
         if name == "ase":
             for layer in dict.fromkeys("last" if layer == -1 else layer for layer in config.layers):
                 label = f"ASE, {'last layer' if layer == 'last' else f'layer {layer}'}"
                 listed.append(Method(f"ase-{layer}", label, "baseline", {"name": name, "layer": layer}))
         else:
-            seeds = config.seeds if name in MANY_SEEDS else 1
+            seeds = config.seeds if name == "skipgram" else 0
             listed.append(Method(name, LABELS[name], "baseline", {"name": name}, seeds))
     names = [method.name for method in listed]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -149,7 +168,6 @@ def steps_of(method: Method, config: CompareConfig) -> list[Step]:
     """Return the steps of a method, seed 0 first."""
     if method.folder is not None:
         return [Step(method.name, method, 0, method.folder)]
-    names = [method.name]
-    if method.name in MANY_SEEDS:
-        names = [f"{method.name}-seed{seed}" for seed in range(method.seeds)]  # also one: there may be more later
+    # also where it is one seed: there may be more later
+    names = [f"{method.name}-seed{seed}" for seed in range(method.seeds)] or [method.name]
     return [Step(name, method, seed, config.out / VECTORS / name, config.cache) for seed, name in enumerate(names)]

@@ -6,7 +6,7 @@ Of words it shows their nearest neighbours by every method, and a map of frequen
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import groupby, zip_longest
+from itertools import chain, groupby, zip_longest
 from pathlib import Path
 from statistics import fmean
 
@@ -37,6 +37,34 @@ TOO_FREQUENT = 100  # words, most of them function words, are passed over where 
 CURVE_SETS = ("SL-999", "RW-2034")  # of figure 1
 CURVE_CAPTION = "The points of figure 1: Spearman's rho, the pairs covered, and rho on the pairs that all points cover."
 FEW = 5  # points, with fewer a curve says little
+TEACHER = "the teacher itself"
+SENTENCES: tables.Measures = {"": lambda one: one.score, ", SIF": lambda one: one.sif and one.sif.spearman}
+RETRIEVAL: tables.Measures = {
+    " nDCG@10": lambda one: one.score,
+    " recall@100": lambda one: one.recall,
+    " nDCG@10, SIF": lambda one: one.sif and one.sif.ndcg,
+    " recall@100, SIF": lambda one: one.sif and one.sif.recall,
+}
+AVERAGED = (
+    "by the cosine of averaged word vectors, plain and with SIF weights (a / (a + share), a = 0.001); the teacher's, "
+    "of its own vector for each text. Mean and standard deviation over seeds. Bold: the best of a column."
+)
+# title, caption, what is covered, and the measures
+TEXTS: dict[scores.TextPart, tuple[str, str, str, tables.Measures]] = {
+    "sentences": (
+        "Sentence similarity",
+        f"Spearman's rho, {AVERAGED} SIF takes out the first component too. Pairs with a sentence without a known word "
+        "are left out; the average is without sets called -dev, on which settings are chosen.",
+        "pairs",
+        SENTENCES,
+    ),
+    "retrieval": (
+        "Retrieval",
+        f"Documents found for queries, {AVERAGED} A query without a known word counts as 0.",
+        "queries",
+        RETRIEVAL,
+    ),
+}
 OF_THE_PAPER = "The paper's rows are of another corpus (all of English Wikipedia) and other teachers: no rivals here."
 
 
@@ -67,22 +95,24 @@ class Report:
 
         about_similarity, of_similarity = self._similarity()
         of_classes = self._classification()
+        of_texts = {part: self._texts(part) for part in TEXTS}
         curve = comparison.attempt("figure1", self._curve)
         section_of_curve, curve_figures = curve or (Section(""), [])
         of_words = partial(words_section, [steps[0] for steps in self._methods], config.words)
         words = (comparison.attempt("words", of_words) if self._methods else None) or Section("")
         about_classes = [OF_THE_PAPER] if comparison.published.get(tables.CLASSIFICATION) else []
         sections = [
-            Section("What wins", listed=self._what_wins(of_similarity, of_classes)),
+            Section("What wins", listed=self._what_wins(of_similarity, of_classes, of_texts)),
             Section("Word similarity (table 3)", about_similarity, (), [one.table() for one in of_similarity]),
             Section("Classification (table 4)", about_classes, (), [one.table() for one in of_classes]),
+            *(Section(TEXTS[part][0], (), (), [one.table() for one in found]) for part, found in of_texts.items()),
             section_of_curve,
             comparison.attempt("losses", self._losses) or Section(""),
             words,
             Section("What failed", listed=[f"{name}: {error}" for name, error in comparison.failures.items()]),
         ]
         self.page = Page("Static word vectors compared", facts, sections)
-        self.figures = [*of_similarity, *of_classes, *curve_figures]
+        self.figures = [*of_similarity, *of_classes, *chain(*of_texts.values()), *curve_figures]
         self.neighbours = words.tables
 
     def write(self, out: Path, results: Path | None) -> None:
@@ -152,12 +182,31 @@ class Report:
                 label, seconds = steps[0].method.label_over(len(scored)), fmean(one.seconds for one in scored)
                 entries.append(Entry(label, [one.classes for one in scored], seconds))
         if (teacher := self._classes.get(scores.TEACHER)) is not None:
-            label = "the teacher itself, linear classifier"
+            label = f"{TEACHER}, linear classifier"
             entries.append(Entry(label, [teacher.classes], teacher.seconds, source="teacher"))
         published = self._comparison.published.get(tables.CLASSIFICATION, [])
         return [tables.classification_figures(caption, entries, published)] if entries else []
 
-    def _what_wins(self, similarity: Sequence[Figures], classification: Sequence[Figures]) -> list[str]:
+    def _texts(self, part: scores.TextPart) -> list[Figures]:
+        """Return the table of sentence similarity or retrieval, if there is any, the teacher's row last."""
+        _, caption, items, measures = TEXTS[part]
+        digest = self._comparison.data.texts[part]
+        scored = {name: record.on(part, digest) for name, record in self._records.items()}
+        of_names = {name: getattr(one, part) for name, one in scored.items() if one is not None}
+        entries = []
+        for steps in self._methods:
+            if seeds := [of_names[step.name] for step in steps if step.name in of_names]:
+                entries.append(Entry(steps[0].method.label_over(len(seeds)), seeds, None))
+        if scores.TEACHER in of_names:
+            entries.append(Entry(TEACHER, [of_names[scores.TEACHER]], None, source="teacher"))
+        return [tables.text_figures(part, caption, entries, measures, items)] if entries else []
+
+    def _what_wins(
+        self,
+        similarity: Sequence[Figures],
+        classification: Sequence[Figures],
+        texts: Mapping[scores.TextPart, Sequence[Figures]],
+    ) -> list[str]:
         """Say which method is best, if possible on the same pairs (few easy pairs are no merit), and what is chance."""
         points = []
         by_name = {figures.name: figures for figures in similarity}
@@ -173,6 +222,12 @@ class Report:
         points += [f"{kind}: {'; '.join(labels)}." for kind, labels in sorted(kinds.items())]
         if classification and (best := classification[0].best("average F1")):
             points.append(f"Classification: {best[0]} has the best average F1, {best[1]:.1f}.")
+        for part, tables_of_part in texts.items():
+            for table in tables_of_part:
+                first = next(iter(TEXTS[part][3]))  # the plain measure
+                head = f"average{first}" if f"average{first}" in table.heads else table.heads[0]
+                if best := table.best(head):
+                    points.append(f"{TEXTS[part][0]}: {best[0]} has the best {head}, {best[1]:.3f}.")
         return points
 
     def _curve(self) -> tuple[Section, list[Figures]] | None:

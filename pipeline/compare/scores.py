@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xxhash
@@ -13,13 +13,18 @@ from pydantic import ConfigDict
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json, hash_file, read_json
-from x2static.evaluation import word_similarity
+from x2static.evaluation import retrieval, sentence_similarity, word_similarity
+from x2static.evaluation.classification.data import read_tasks
 from x2static.evaluation.draws import RESAMPLES, Draws
+from x2static.evaluation.files import CLASSIFICATION, RETRIEVAL, SENTENCE_PAIRS
+from x2static.evaluation.measures import Score, score_all
+from x2static.evaluation.retrieval import RetrievalScore
+from x2static.evaluation.sentence_similarity import SentenceScore
 from x2static.evaluation.word_pairs import find_word_pairs
 from x2static.evaluation.word_similarity import SimilarityScore, evaluate_word_similarity, read_datasets
 from x2static.machine.progress import Report
 from x2static.pipeline import records
-from x2static.pipeline.compare.plan import CompareConfig, Step
+from x2static.pipeline.compare.plan import CompareConfig, Part, Step
 from x2static.pipeline.compare.tables import averaged
 from x2static.schemas import encoding
 from x2static.schemas.cache import Cache
@@ -28,7 +33,35 @@ from x2static.schemas.vectors import FILES, MATRIX, RUN, VOCABULARY, WordVectors
 logger = logging.getLogger(__name__)
 
 TEACHER = "teacher"  # its record
-CLASSIFICATION = "classification"  # the folder in that of the data
+TextPart = Literal["sentences", "retrieval"]
+
+
+class TextTask(NamedTuple):
+    """A task of averaged vectors that takes seconds: its scores are also kept in the field of its name."""
+
+    folder: str  # in that of the data
+    read: Callable[[Path | None], Mapping[str, Any]]  # data sets by name
+    items: str  # what vectors cover of them
+    of_vectors: Callable[[WordVectors, str, Any], Score]
+    of_encoder: Callable[[Callable[[list[str]], Any], str, Any], Score]
+
+
+TEXT_TASKS: dict[TextPart, TextTask] = {
+    "sentences": TextTask(
+        SENTENCE_PAIRS.folder,
+        sentence_similarity.read_all,
+        "sentence pairs",
+        sentence_similarity.score_sentences,
+        sentence_similarity.score_encoder,
+    ),
+    "retrieval": TextTask(
+        RETRIEVAL.folder,
+        retrieval.read_collections,
+        "queries",
+        retrieval.score_retrieval,
+        retrieval.score_encoder,
+    ),
+}
 
 
 class Accuracy(encoding.Record):
@@ -48,6 +81,8 @@ class Scored(encoding.Record):
     seconds: float
     pairs: tuple[SimilarityScore, ...] = ()
     classes: tuple[Accuracy, ...] = ()
+    sentences: tuple[SentenceScore, ...] = ()
+    retrieval: tuple[RetrievalScore, ...] = ()
 
 
 class Record(encoding.Record):
@@ -62,9 +97,11 @@ class Record(encoding.Record):
     units_found: int = 0  # units of the cache that the teacher had read before those seconds began
     similarity: Scored | None = None
     classification: Scored | None = None
+    sentences: Scored | None = None
+    retrieval: Scored | None = None
 
     def on(self, part: str, data: str | None) -> Scored | None:
-        """Return the scores of a part, "similarity" or "classification"; None where they are of other data."""
+        """Return the scores of a part, the field of that name; None where they are of other data."""
         scored: Scored | None = getattr(self, part)
         return scored if scored is not None and scored.data == data else None
 
@@ -95,18 +132,28 @@ class Data:
                 raise
         if wants_pairs:
             read_datasets(config.data)
-        folder = config.data / CLASSIFICATION if config.data is not None else None
-        if folder is not None and folder.is_dir():
-            files = [file for file in folder.rglob("*") if file.is_file()]
-            self.classes = _hash_of({str(file.relative_to(folder)): file for file in files})
-        if config.wants("table4") and self.classes is not None:
-            from x2static.evaluation.classification.data import read_tasks
+        self.classes = _of_folder("table4", CLASSIFICATION.folder, config, partial(read_tasks, seed=0))
+        # of each of TEXT_TASKS
+        self.texts = {part: _of_folder(part, task.folder, config, task.read) for part, task in TEXT_TASKS.items()}
 
-            read_tasks(config.data, 0)
-        elif "table4" in config.only:
-            raise X2StaticError(f"table 4 needs --data, a folder with a folder {CLASSIFICATION} of tasks in it")
-        elif config.wants("table4"):
-            logger.info("no classification data (a folder %s in --data): table 4 is left out", CLASSIFICATION)
+
+def _of_folder(part: Part, name: str, config: CompareConfig, read: Callable[[Path | None], Any]) -> str | None:
+    """Return a hash of the data in a folder of --data, read once if it is needed; None where there is no such folder.
+
+    Raises X2StaticError: the part was asked for by name, and there is none.
+    """
+    title = part.replace("table4", "table 4")
+    folder = config.data / name if config.data is not None else None
+    if folder is None or not folder.is_dir():
+        if part in config.only:
+            raise X2StaticError(f"{title} needs --data, a folder with a folder {name} in it")
+        if config.wants(part):
+            logger.info("no folder %s in --data: %s is left out", name, title)
+        return None
+    if config.wants(part):
+        read(config.data)
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return _hash_of({str(file.relative_to(folder)): file for file in files})
 
 
 def _hash_of(files: Mapping[str, Path]) -> str:
@@ -175,13 +222,24 @@ def score_classification(step: Step, config: CompareConfig, data: Data, report: 
         return
     began, vectors = time.monotonic(), WordVectors.load(step.folder)
     scores = evaluate_classification_runs([vectors], config.data, report=report, first_run=step.seed)
-    scored = _classified(data.classes, began, scores)
+    scored = _scored("classes", data.classes, began, scores)
     records.save(file_of(config.out, step.name), record.model_copy(update={"classification": scored}))
 
 
-def _classified(data: str, began: float, scores: Sequence[Any]) -> Scored:
+def score_texts(part: TextPart, step: Step, config: CompareConfig, data: Data) -> None:
+    """Score a step by sentence similarity or retrieval, unless that was done. Raises X2StaticError: none is covered."""
+    record, digest, task = record_of(step, config.out), data.texts[part], TEXT_TASKS[part]
+    if digest is None or record.on(part, digest):
+        return
+    began, vectors = time.monotonic(), WordVectors.load(step.folder)
+    scores = score_all(vectors, task.read(config.data), task.of_vectors, task.items)
+    scored = _scored(part, digest, began, scores)
+    records.save(file_of(config.out, step.name), record.model_copy(update={part: scored}))
+
+
+def _scored(field: str, data: str, began: float, scores: Sequence[Any]) -> Scored:
     seconds = round(time.monotonic() - began, 3)
-    return Scored.model_validate({"data": data, "seconds": seconds, "classes": scores})
+    return Scored.model_validate({"data": data, "seconds": seconds, field: scores})
 
 
 def teacher_key(cache: Cache, config: CompareConfig) -> str:
@@ -191,27 +249,40 @@ def teacher_key(cache: Cache, config: CompareConfig) -> str:
 
 
 def score_teacher(cache: Cache, config: CompareConfig, data: Data, report: Report) -> Record | None:
-    """Score the teacher itself by classification, unless that was done: the paper's SBERT rows; None without data.
+    """Score the teacher itself by whatever is scored of texts, unless that was done; None without data.
 
-    A linear classifier reads its sentence vectors. Raises X2StaticError: the cache's teacher is not found.
+    By the cosines of its sentence vectors and, for classification, a linear classifier on them: the paper's SBERT rows.
+    Raises X2StaticError: the cache's teacher is not found.
     """
-    if data.classes is None:
-        return None
     key = teacher_key(cache, config)
     record = load(config.out, TEACHER, key)
-    if record is not None and record.on("classification", data.classes):
+    wanted = {part: digest for part, digest in data.texts.items() if config.wants(part) and digest is not None}
+    wants_classes = config.wants("table4") and data.classes is not None
+    if record is not None:
+        wanted = {part: digest for part, digest in wanted.items() if not record.on(part, digest)}
+        wants_classes = wants_classes and not record.on("classification", data.classes)
+    if not wanted and not wants_classes:
         return record
     from x2static.baselines.teacher import TeacherSentences
-    from x2static.evaluation.classification.protocol import evaluate_sentence_classification
     from x2static.stage1_encode.plan.origin import Origin
 
-    began = time.monotonic()
     origin = Origin(config.model, config.corpus, config.device, config.trust_remote_code)
     sentences = TeacherSentences.of_cache(cache, origin, config.precision)
-    scores = evaluate_sentence_classification(partial(sentences.encode, report=report), config.data)
-    scored = _classified(data.classes, began, scores)
-    record = Record(vectors=key, seconds=scored.seconds, vocabulary=0, dim=sentences.teacher.dim, classification=scored)
-    records.save(file_of(config.out, TEACHER), record)
+    encode = partial(sentences.encode, report=report)
+    if record is None:
+        record = Record(vectors=key, seconds=0, vocabulary=0, dim=sentences.teacher.dim)
+    for part, digest in wanted.items():
+        began, task = time.monotonic(), TEXT_TASKS[part]
+        scores = [task.of_encoder(encode, name, one) for name, one in task.read(config.data).items()]
+        record = record.model_copy(update={part: _scored(part, digest, began, scores)})
+        records.save(file_of(config.out, TEACHER), record)
+    if wants_classes and data.classes is not None:
+        from x2static.evaluation.classification.protocol import evaluate_sentence_classification
+
+        began = time.monotonic()
+        classes = evaluate_sentence_classification(encode, config.data)
+        record = record.model_copy(update={"classification": _scored("classes", data.classes, began, classes)})
+        records.save(file_of(config.out, TEACHER), record)
     return record
 
 

@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.terminal import duration
 from x2static.report.table import Cell, Column, Table, figure
 
+Measures = Mapping[str, Callable[[Any], float | None]]  # of a score, by what a column's head ends in
 COLUMNS = ("table", "source", "row", "column", "value", "deviation", "covered", "total", "text")  # of compare.csv
 MEASURES = {"F1": ("macro_f1", "f1"), "acc.": ("accuracy", "acc")}  # their fields, and the ends of the paper's columns
 SIMILARITY, CLASSIFICATION = "word_similarity.csv", "classification.csv"
@@ -217,6 +218,33 @@ def classification_figures(caption: str, entries: Sequence[Entry], published: Se
     }
     rows += published_rows(published, columns, 1)
     return Figures("table4", caption, [*columns, "time"], rows, list(columns))
+
+
+def text_figures(name: str, caption: str, entries: Sequence[Entry], measures: Measures, items: str) -> Figures:
+    """Return a table of scores of averaged vectors: of each data set and measure, with the mean over data sets.
+
+    That mean is without those called `...-dev`, on which settings are chosen; they come last.
+    """
+    there = list(dict.fromkeys(one.task for entry in entries for one in entry.seeds[0]))
+    over = [task for task in there if not task.endswith("-dev")]
+    tasks = [*over, *(task for task in there if task not in over)]
+    columns = {f"{task}{ending}": ([task], measure) for task in tasks for ending, measure in measures.items()}
+    if len(over) > 1:
+        columns |= {f"average{ending}": (over, measure) for ending, measure in measures.items()}
+    rows = []
+    for entry in entries:
+        figures: dict[str, Figure] = {}
+        for head, (some, measure) in columns.items():
+            by_seed = [[measure(one) for one in seed if one.task in some] for seed in entry.seeds]
+            known = [[value for value in values if value is not None] for values in by_seed]
+            whole = [fmean(values) if len(values) == len(some) else None for values in known]
+            counts = [(one.covered, one.total) for one in entry.seeds[0] if one.task in some]
+            covered, total = (sum(numbers) for numbers in zip(*counts, strict=True))
+            figures[head] = over_seeds(whole, 3)._replace(covered=covered, total=total)
+        covered, total = (sum(getattr(one, kind) for one in entry.seeds[0]) for kind in ("covered", "total"))
+        figures[f"{items} covered"] = Figure(covered / total if total else None, f"{covered:,} of {total:,}")
+        rows.append(Row(entry.label, figures, entry.source))
+    return Figures(name, caption, [*columns, f"{items} covered"], rows, list(columns))
 
 
 def task_of(name: str) -> str:

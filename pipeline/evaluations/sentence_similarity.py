@@ -1,8 +1,7 @@
 """Sentence similarity: averaged vectors, plain and with SIF weights."""
 
-from x2static.evaluation.files import SENTENCE_PAIRS, find_files
 from x2static.evaluation.measures import MIN_PAIRS, figures_of, score_all
-from x2static.evaluation.sentence_similarity import read_sentence_pairs, score_sentences
+from x2static.evaluation.sentence_similarity import read_all, score_sentences
 from x2static.pipeline.evaluations.registry import EvaluateConfig, Results, for_each
 from x2static.pipeline.tables import FEW, score_table
 from x2static.report.table import figure
@@ -13,7 +12,7 @@ NOTE = "Spearman's rho, Pearson's r (sentence pairs covered/total)"
 
 def run(vectors: dict[str, WordVectors], config: EvaluateConfig) -> Results:
     """Score averages of sets of word vectors; `score` is rho of plain averages."""
-    datasets = {path.stem: read_sentence_pairs(path) for path in find_files(SENTENCE_PAIRS, config.data)}
+    datasets = read_all(config.data)
     scores = for_each(vectors, lambda _, one: score_all(one, datasets, score_sentences, "sentence pairs"))
     columns: dict[str, list[str]] = {}
     for name, of_one in scores.items():
