@@ -98,6 +98,7 @@ class Report:
         of_texts = {part: self._texts(part) for part in TEXTS}
         curve = comparison.attempt("figure1", self._curve)
         section_of_curve, curve_figures = curve or (Section(""), [])
+        of_losses = comparison.attempt("losses", self._losses)
         of_words = partial(words_section, [steps[0] for steps in self._methods], config.words)
         words = (comparison.attempt("words", of_words) if self._methods else None) or Section("")
         about_classes = [OF_THE_PAPER] if comparison.published.get(tables.CLASSIFICATION) else []
@@ -107,7 +108,7 @@ class Report:
             Section("Classification (table 4)", about_classes, (), [one.table() for one in of_classes]),
             *(Section(TEXTS[part][0], (), (), [one.table() for one in found]) for part, found in of_texts.items()),
             section_of_curve,
-            comparison.attempt("losses", self._losses) or Section(""),
+            of_losses or Section(""),
             words,
             Section("What failed", listed=[f"{name}: {error}" for name, error in comparison.failures.items()]),
         ]
