@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import zarr
 from pydantic import ValidationError
+from zarr.codecs import ZstdCodec
 
 from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError, first_line
 from x2static.durable.storage import (
@@ -355,7 +356,7 @@ def create_array(
     # reads as it. These no context has: every chunk is written, and a lost one does not read as zeros.
     fill = ABSENT if dtype == "int8" else float("nan")
     # The fastest level packs codes of few values best: it tries least to find repetitions, of which there are none.
-    compressors = zarr.codecs.ZstdCodec(level=1) if compressed else None
+    compressors = ZstdCodec(level=1) if compressed else None
     stored: dict[str, Any] = {"compressors": compressors, "filters": None, "fill_value": fill}
     with _OPENING, zarr.config.set(ZARRS):
         return zarr.create_array(folder, name=name, shape=shape, chunks=chunks, dtype=dtype, **stored)

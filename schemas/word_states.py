@@ -25,7 +25,13 @@ NAME = "word_states"
 WORDS_SCHEMA = pa.schema([("word_id", pa.int32()), ("count", pa.int32())])
 STEP = 0.6
 
-Floats, Ids = npt.NDArray[np.float32], npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+
+def row_bytes(dim: int) -> float:
+    """Return what a word takes: its number, count and scale, and codes of about 3.3 bits."""
+    return 12 + 3.3 / 8 * dim
 
 
 def write_word_states(folder: Path, rows: Ids, counts: Ids, means: Floats) -> None:

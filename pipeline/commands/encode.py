@@ -60,6 +60,20 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
     return listed
 
 
+def _with_word_states(config: EncodeConfig, asked: bool | None) -> bool:
+    """Return whether word states are kept: as asked, or as in the cache that is there; in a new one where they can be.
+
+    A finished cache of before there were any is not read again for them unasked.
+    """
+    from x2static.schemas.cache import MANIFEST, Cache
+    from x2static.schemas.word_states import NAME
+
+    if asked is None and (config.cache / MANIFEST).is_file():
+        markers, _ = Cache.open(config.cache).committed()
+        asked = any(NAME in marker.pools for marker in markers.values()) if markers else None
+    return config.compat is None if asked is None else asked
+
+
 def _read_words(config: EncodeConfig, phrases: bool, dictionary: "Dictionary | None") -> None:
     """Read the words of a finished cache alone, too; its teacher is loaded once more."""
     from x2static.schemas.cache import Cache
@@ -120,10 +134,10 @@ def _read_words(config: EncodeConfig, phrases: bool, dictionary: "Dictionary | N
     "words of the word-similarity sets.",
 )
 @click.option(
-    "--word-states",
-    is_flag=True,
-    help="Keep the mean of every word's own states, and read the words alone, in carrier phrases: the views that "
-    "`train --objective views` puts together. The cache grows by two thirds.",
+    "--word-states/--no-word-states",
+    default=None,
+    help="Keep the mean of every word's own states, and read the words alone, in carrier phrases: the views of a word "
+    "that `train` begins with. By default as in the cache that is there; in a new one, unless with --compat.",
 )
 @DICTIONARY
 @LICENCE
@@ -163,6 +177,7 @@ def encode(
         raise X2StaticError(f"--dictionary {dictionary}: the words of a --part are not those of the corpus; {merge}")
     meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
     config = settled(config)
+    values["word_states"] = _with_word_states(config, values["word_states"])
     pools = wanted_pools(config, values)
     if plan:
         from x2static.stage1_encode.plan.estimate import estimate

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from x2static.schemas.cache import MANIFEST, Cache, plan_shards
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan
@@ -51,6 +53,7 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
     dim = encoder.teacher.dim
     row_bytes = 2 * dim if config.dtype == "float16" else dim + 4  # int8 has a float32 scale beside it
     pool_bytes = len(shards) * sum(pool.n_bytes(encoder.shape) for pool in pools)
+    pool_bytes += _bytes_of_words(pools, encoder, sample, n_words * n_paragraphs / max(len(shards), 1), len(shards))
     folder = next(path for path in [config.cache.absolute(), *config.cache.absolute().parents] if path.is_dir())
     return {
         "units": len(shards),
@@ -66,6 +69,19 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
         "cache_bytes": round((n_contexts * (row_bytes + 8) + 4 * n_words) * n_paragraphs) + pool_bytes,
         "free_bytes": shutil.disk_usage(folder).free,
     }
+
+
+def _bytes_of_words(
+    pools: Sequence[Pool], encoder: Encoder, sample: PreparedText, words_of_unit: float, n_units: int
+) -> int:
+    """Return about what pools store of the words of some units; distinct words grow by Heaps' law, as in the sample."""
+    ids = np.asarray(sample.word_ids)
+    whole, half = len(np.unique(ids)), len(np.unique(ids[: len(ids) // 2]))
+    if not half:
+        return 0
+    n_distinct = whole * (words_of_unit / len(ids)) ** float(np.log2(whole / half))
+    several = ((pool, number) for pool in pools for number in range(n_units))
+    return round(sum(pool.bytes_of_text(encoder.shape, words_of_unit, n_distinct, number) for pool, number in several))
 
 
 def _planned(teacher: ChosenTeacher, corpora: list[Corpus]) -> tuple[list[Plan], list[Source], dict[int, Marker]]:

@@ -109,7 +109,11 @@ class Pool(ABC):
         """Begin a unit, by its number in its plan."""
 
     def n_bytes(self, shape: Shape) -> int:
-        """Return what a unit takes in memory, and at most in its shard; 0 where that goes by the text."""
+        """Return what a unit takes in memory, and at most in its shard, whatever the text."""
+        return 0
+
+    def bytes_of_text(self, shape: Shape, n_words: float, n_distinct: float, number: int) -> float:
+        """Return about what a unit's shard takes by its words, all and distinct ones, and its number in its plan."""
         return 0
 
 

@@ -25,7 +25,7 @@ import xxhash
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.word_states import NAME, STEP, write_word_states
+from x2static.schemas.word_states import NAME, STEP, row_bytes, write_word_states
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.word_sums import BatchWordSums, batch_sums
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
@@ -53,6 +53,10 @@ class WordStates(Pool):
     def asked(self) -> list[Any]:
         """Return what decides which words are kept, and how finely."""
         return [ENOUGH, STEP]
+
+    def bytes_of_text(self, shape: Shape, n_words: float, n_distinct: float, number: int) -> float:
+        """Return what a unit's rows take: as many as there are words, or as the rule lets through at most."""
+        return min(n_distinct, ENOUGH * n_words / (number + 1)) * row_bytes(shape.dim)
 
     def begin(self, shape: Shape, number: int) -> "UnitWordStates":
         """Begin a unit."""
@@ -100,7 +104,7 @@ class UnitWordStates(UnitPool):
     def write(self, folder: Path, unit: str) -> None:
         """Write them into a shard's folder. Raises X2StaticError: states are not finite."""
         counts = self._counts[self._rows]
-        means = self._ended.numpy() / counts[:, None].astype(np.float32)
+        means = np.asarray(self._ended.numpy() / counts[:, None], np.float32)
         if not np.isfinite(means).all():
             raise X2StaticError(f"{unit}: the states of words are not finite; try --precision float32")
         write_word_states(folder, self._rows, counts, means)
