@@ -20,6 +20,7 @@ PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, 
 # Settings of views alone, as an objective or to begin with.
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
 VIEWS |= {"sif"}
+PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-11-29)
 
 
 def unused(*names: str) -> frozenset[str]:
@@ -41,10 +42,11 @@ class TrainConfig(Record):
     objective: ObjectiveName = "negative-sampling"  # the paper's (eq. 1), or the Gaussian solution, in one pass
     transform: Literal["none", "center", "whiten"] = "whiten"  # c, c - m or S^-1/2 (c - m): m mean, S covariance
     dim: int | None = Field(default=None, ge=1)  # principal components that contexts are projected on; None: no such
-    # in +-1/dim, 0, the closed form of the trained space, or the views that the cache holds
-    init: Literal["uniform", "zeros", "closed-form", "views"] = "closed-form"
-    # pseudo-count of the views that vectors begin at and are drawn to; without end it is the objective "views"
-    prior: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    # in +-1/dim, 0, the closed form of the trained space, the views, or the better one that the cache has
+    init: Literal["auto", "uniform", "zeros", "closed-form", "views"] = "auto"
+    # pseudo-count of the views that vectors begin at and are drawn to; without end it is the objective "views". None:
+    # PRIOR where they begin at views
+    prior: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     epochs: int = Field(default=1, ge=1)  # passes over the cache
     lr: float = Field(default=3e-4, gt=0, allow_inf_nan=False)  # learning rate of Adam; with a schedule, the highest
     schedule: Literal["constant", "linear", "cosine"] = "constant"  # how the rate falls to 0, if at all

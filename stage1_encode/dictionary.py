@@ -81,9 +81,9 @@ def open_dictionary(path: Path, licence: str | None) -> Dictionary:
             if len(columns) != len(LINE.split("<TAB>")) or not columns[0] or not columns[2]:
                 raise X2StaticError(f"{path}, line {number}: expected {LINE}, got {line!r}")
             word, synonyms, gloss = columns
-            others = (one.strip() for one in synonyms.split("|"))
-            others = tuple(other for other in others if other and other.lower() != word.lower())
-            senses[word.lower()].append(Sense(others, gloss))
+            others = [other.strip() for other in synonyms.split("|")]
+            others = [other for other in others if other and other.lower() != word.lower()]
+            senses[word.lower()].append(Sense(tuple(others), gloss))
     if not senses:
         raise X2StaticError(f"{path}: no sense in it; expected lines of {LINE}")
     source = OutsideText(name=path.stem, licence=licence, hash=hash_file(path))

@@ -56,7 +56,11 @@ def read_phrases(cache: Cache, origin: Origin, min_count: int, report: Report = 
     phrases = carrier_phrases(cache.manifest.encoding.language)
     marker = BlockMarker(encoding=cache.manifest.fingerprint, phrases=phrases)
     words = counted_words(cache, min_count)
-    return read_words(cache, origin, words, marker, lambda *some: (in_phrases(*some, phrases), None), report)
+
+    def read(encoder: Encoder, some: list[str]) -> tuple[npt.NDArray[np.float32], None]:
+        return in_phrases(encoder, some, phrases), None
+
+    return read_words(cache, origin, words, marker, read, report)
 
 
 def read_words(

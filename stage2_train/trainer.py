@@ -30,6 +30,7 @@ from x2static.stage2_train.checkpoint import (
 )
 from x2static.stage2_train.learner import Learner, Targets, compiling, pays
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
+from x2static.stage2_train.objectives.views import settled
 from x2static.stage2_train.sampling import Draws, Position
 from x2static.stage2_train.shards import choose_shards, list_numbers
 from x2static.stage2_train.stream import CPU, Stream
@@ -68,6 +69,7 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     """
     device = pick_device(config.device)
     cache = Cache.open(config.cache)
+    config = settled(config, cache)
     objective = load_objective(config.objective)(config)
     _refuse_impossible(config, objective, cache)
     begun = (recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None) or {}

@@ -58,10 +58,18 @@ def sweep(context: click.Context, /, **values: Any) -> None:
     from x2static.pipeline.sweeps.results import Ranking
     from x2static.pipeline.sweeps.sweep import Sweep
     from x2static.pipeline.sweeps.trial import TRIALS, load_all, refuse_changed
+    from x2static.stage2_train.objectives.views import settled
 
     started = time.monotonic()
     out: Path = values["out"]
     select = tuple(name.strip() for name in (values["select"] or "").split(",") if name.strip())
+    if fixed.get("init") == "auto":
+        # As trials find it: so a sweep goes on that began before there was a choice.
+        shared = {"objective": "negative-sampling", **fixed, "out": out}
+        chosen = settled(TrainConfig.model_validate(shared), Cache.open(values["cache"]))
+        fixed["init"] = chosen.init
+        if "prior" in fixed and "objective" in fixed:
+            fixed["prior"] = chosen.prior
     contents = sweeps.contents_of(space or grid)
     identity = _identity(fixed, space or grid, contents, values, select)
     with only_writer(out, "sweep"):

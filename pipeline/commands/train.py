@@ -19,8 +19,9 @@ from x2static.schemas.training import TrainConfig
     objective="The paper's training, the closed form, or what the teacher itself makes of the words.",
     transform="Space of the contexts: as they are, centred, or whitened.",
     dim="Dimensions, by PCA of the contexts; all of the teacher's by default.",
-    init="How the vectors begin.",
-    prior="Negative sampling from --init views: a pseudo-count, how many targets outweigh the pull to a word's views.",
+    init="How the vectors begin; auto: at the views of the words where the cache has them, else at the closed form.",
+    prior="Negative sampling from views: a pseudo-count, how many targets outweigh the pull to the views [default: "
+    "1000].",
     epochs="Passes over the cache.",
     lr="Learning rate.",
     schedule="How the learning rate falls.",

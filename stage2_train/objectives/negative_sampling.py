@@ -49,7 +49,7 @@ class Objective(BaseObjective):
         self.views = views.Objective(config) if config.init == "views" else None
         self.negatives, self.noise_power, self.subsample = config.negatives, config.noise_power, config.subsample
         self.pool = config.pool if config.negatives_mode == "shared" else None
-        self.prior = config.prior
+        self.prior = config.prior or 0.0
         self.needs_words = config.init in ("closed-form", "views")
         self.loss_of_zeros = (1 + config.negatives) * math.log(2)
 

@@ -31,10 +31,11 @@ from torch.nn import functional
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
+from x2static.schemas.cache import Cache
 from x2static.schemas.phrases import PHRASES, Block, newest_blocks
-from x2static.schemas.training import TrainConfig
+from x2static.schemas.training import PRIOR, TrainConfig
 from x2static.schemas.vectors import sif_weights
-from x2static.schemas.word_states import word_means
+from x2static.schemas.word_states import NAME, word_means
 from x2static.stage2_train.objectives.objective import BaseObjective
 from x2static.stage2_train.stream import Stream
 from x2static.stage2_train.transform import Moments, Transform
@@ -45,6 +46,23 @@ ROWS_AT_ONCE = 1024  # words whose cosines to all others are held at a time
 AMONG = 50_000
 
 logger = logging.getLogger(__name__)
+
+
+def settled(config: TrainConfig, cache: Cache) -> TrainConfig:
+    """Return a configuration in which `init` and `prior` are chosen, by what the cache holds."""
+    init = config.init
+    if init == "auto":
+        markers, _ = cache.committed()
+        there = bool(markers) and all(NAME in marker.pools for marker in markers.values())
+        there = there and bool(newest_blocks(cache.path, of_dictionary=False) or not config.phrases)
+        steps = config.objective not in ("closed-form", "views")  # which begin at nothing else
+        init = "views" if there and steps else "closed-form"
+        if steps and not there:
+            more = "`x2static encode` with --word-states and `x2static cache phrases` add them"
+            logger.info("%s: no views of its words here, so vectors begin at the closed form; %s", cache.path, more)
+    begins = (config.objective, init) == ("negative-sampling", "views")
+    prior = config.prior if config.prior is not None else PRIOR if begins else 0.0
+    return config.model_copy(update={"init": init, "prior": prior})
 
 
 class Objective(BaseObjective):
