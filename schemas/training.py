@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from x2static.schemas.encoding import Record
 
 # The file of each is stage2_train/objectives/NAME.py, with underscores for dashes.
-ObjectiveName = Literal["negative-sampling", "closed-form", "views"]
+ObjectiveName = Literal["negative-sampling", "closed-form", "views", "sentence"]
 
 # Table 1 of the paper, and what its text and code say beside it: these stay, whatever the defaults become.
 _SPACE = {"transform": "none", "dim": None, "init": "uniform"}
@@ -20,12 +20,14 @@ PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, 
 # Settings of views alone, as an objective or to begin with.
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
 VIEWS |= {"sif"}
+# What `train --for` chooses beside the defaults (docs/LOG.md, 2026-11-29).
+PURPOSES: dict[str, dict[str, Any]] = {"words": {}, "sentences": {"objective": "sentence", "transform": "center"}}
 PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-11-29)
 
 
 def unused(*names: str) -> frozenset[str]:
     """Return the settings that count for none of these objectives and inits, and identify no run or sweep of theirs."""
-    without = frozenset() if "views" in names else VIEWS
+    without = frozenset() if "views" in names else VIEWS - {"sif"} if "sentence" in names else VIEWS
     return without if {"negative-sampling", "views"} <= set(names) else without | {"prior"}
 
 
@@ -39,7 +41,7 @@ class TrainConfig(Record):
 
     cache: Path  # the cache to read
     out: Path  # the folder of the run: vectors, run.json, checkpoints
-    objective: ObjectiveName = "negative-sampling"  # the paper's (eq. 1), or the Gaussian solution, in one pass
+    objective: ObjectiveName = "negative-sampling"  # the paper's (eq. 1), what it ends at for Gaussian contexts, ...
     transform: Literal["none", "center", "whiten"] = "whiten"  # c, c - m or S^-1/2 (c - m): m mean, S covariance
     dim: int | None = Field(default=None, ge=1)  # principal components that contexts are projected on; None: no such
     # in +-1/dim, 0, the closed form of the trained space, the views, or the better one that the cache has

@@ -8,7 +8,7 @@ import click
 from x2static.machine.packages import require
 from x2static.pipeline.options import build, common, finish, given, options
 from x2static.pipeline.terminal import ProgressLine, duration
-from x2static.schemas.training import TrainConfig
+from x2static.schemas.training import PURPOSES, TrainConfig
 
 
 @click.command()
@@ -16,7 +16,7 @@ from x2static.schemas.training import TrainConfig
     TrainConfig,
     cache="Cache to train from.",
     out="Folder of the run: vectors, run.json, checkpoints.",
-    objective="The paper's training, the closed form, or what the teacher itself makes of the words.",
+    objective="The paper's training, its closed form, what the teacher makes of the words, or means of words.",
     transform="Space of the contexts: as they are, centred, or whitened.",
     dim="Dimensions, by PCA of the contexts; all of the teacher's by default.",
     init="How the vectors begin; auto: at the views of the words where the cache has them, else at the closed form.",
@@ -51,13 +51,24 @@ from x2static.schemas.training import TrainConfig
     checkpoint_minutes="Time between checkpoints; 0 saves after every batch.",
     buffer_megabytes="Contexts held in memory (the device's) and shuffled together.",
 )
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice(list(PURPOSES)),
+    default="words",
+    show_default=True,
+    help="What the vectors are for: likeness of words, or of sentences, as means of words; it chooses objective and "
+    "space.",
+)
 @common
-def train(context: click.Context, /, **values: Any) -> None:
+def train(context: click.Context, /, purpose: str, **values: Any) -> None:
     """Train word vectors from a cache; the teacher is not needed.
 
     Run the same command again to go on where it stopped.
     """
-    config = build(TrainConfig, given(context, values))
+    if purpose != "words" and values["compat"]:
+        raise click.UsageError(f"--for {purpose} is not what --compat {values['compat']} trains; leave one of them out")
+    config = build(TrainConfig, {**PURPOSES[purpose], **given(context, values)})
     require("train")
     from x2static.stage2_train.trainer import train as run
 

@@ -10,7 +10,7 @@ from x2static.schemas.baseline import METHODS, BaselineConfig
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import Layer, Precision, Record
 from x2static.schemas.phrases import block_numbers
-from x2static.schemas.training import TrainConfig
+from x2static.schemas.training import PURPOSES, TrainConfig
 from x2static.schemas.word_states import NAME as WORD_STATES
 
 Part = Literal["table3", "table4", "sentences", "retrieval", "figure1"]
@@ -128,6 +128,7 @@ def our_methods(seeds: int) -> list[Method]:
         Method("x2static", "X2Static", "train", {}, seeds, on_curve=True),
         Method("closed-form", "X2Static, closed form", "train", {"objective": "closed-form"}, on_curve=True),
         Method("views", "X2Static, views", "train", {"objective": "views"}, of_views=True, on_curve=True),
+        Method("sentence", "X2Static, for sentences", "train", PURPOSES["sentences"], of_views=True),
         Method("x2static-paper", "X2Static, paper's settings", "train", {"compat": "paper"}),
     ]
 

@@ -42,25 +42,32 @@ def solve(moments: Moments, transform: Transform) -> tuple[Tensor, Tensor]:
     return inverse if transform.matrix is None else transform.matrix @ inverse, inverse
 
 
+def turned(views: Tensor, transform: Transform) -> Tensor:
+    """Return views, (n, teacher's dim), in the axes of a space, (n, dim) float64.
+
+    They have to keep their cosines, so they are turned but not stretched: A (A^T A)^-1/2 is the rotation in a transform
+    with matrix A, and I where A is symmetric.
+    """
+    matrix = transform.matrix
+    return views.double() if matrix is None else views.double() @ matrix @ symmetric_power(matrix.T @ matrix, -0.5)
+
+
 def write_views(
     views: Tensor, moments: Moments, transform: Transform, log_odds: npt.NDArray[np.float64], vectors: Tensor
 ) -> None:
     """Write views, (vocabulary, teacher's dim) float32, as vectors of negative sampling.
 
-    Views have to keep their cosines, so they are turned but not stretched: A (A^T A)^-1/2 is the rotation in a
-    transform with matrix A, and I where A is symmetric. One factor for all brings them as near to the slopes of the
+    They are turned into the axes of the space. One factor for all brings them as near to the slopes of the
     closed form as it can, by least squares. The bias is that of slopes u_w, log p_w / (k q_w) - u_w A^T S A u_w / 2;
     without its coordinate, there is none. `log_odds` and `vectors` as in `write_optimum`.
     """
     slopes, _ = solve(moments, transform)
-    matrix = transform.matrix
-    rotation = None if matrix is None else matrix @ symmetric_power(matrix.T @ matrix, -0.5)
     products = squares = 0.0
     for rows in pieces(len(vectors)):
-        turned = views[rows].double() if rotation is None else views[rows].double() @ rotation
-        products += float((turned * (moments.differences(rows) @ slopes)).sum())
-        squares += float(turned.square().sum())
-        vectors[rows, : turned.shape[1]] = turned.to(vectors.device, vectors.dtype)
+        some = turned(views[rows], transform)
+        products += float((some * (moments.differences(rows) @ slopes)).sum())
+        squares += float(some.square().sum())
+        vectors[rows, : some.shape[1]] = some.to(vectors.device, vectors.dtype)
     # Views that point away from their contexts say nothing of lengths; so do views of zeros.
     vectors *= products / squares if products > 0 else 1.0
     if transform.bias:

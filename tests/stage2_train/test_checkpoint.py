@@ -35,6 +35,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "scheduled": {"schedule": "cosine", "warmup": 0.3},
     "continued": {"seed": 5},
     "closed form": {"objective": "closed-form"},
+    "sentence": {"objective": "sentence", "transform": "center", "dim": 20, "init": "closed-form"},
 }
 Runs = Callable[[str, Path], tuple[TrainConfig, Path]]
 
@@ -60,6 +61,7 @@ KILLED = [
     ("plain", LEARN, 9, 0, True),  # in the first epoch, with a checkpoint after every batch
     ("whitened", LEARN, 21, 60, True),  # in the second epoch: the checkpoint of the first epoch's end is left
     ("scheduled", LEARN, 17, 0, True),
+    ("sentence", LEARN, 11, 0, True),
     ("continued", LEARN, 4, 60, False),  # before its first checkpoint
 ]
 ALSO_KILLED = [
@@ -83,7 +85,9 @@ def test_a_killed_run_goes_on(runs: Runs, tmp_path: Path, kind: str, where: str,
     assert not (wish.out / "run.json").exists()
     leftovers = list((wish.out / "checkpoints").glob(".tmp-*"))
     assert len(leftovers) == where.endswith(("write_arrays", "commit_folder"))
-    assert (wish.out / TRANSFORM).exists() == (kind == "whitened" and not where.endswith("Transform.save"))
+    assert (wish.out / TRANSFORM).exists() == (
+        kind in ("whitened", "sentence") and not where.endswith("Transform.save")
+    )
     assert train(wish)["resumed"] == resumed
     assert result(wish.out) == result(whole)
     ours, theirs = WordVectors.load(wish.out).run, WordVectors.load(whole).run
