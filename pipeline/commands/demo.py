@@ -28,18 +28,24 @@ def demo(context: click.Context, out: Path) -> None:
     require("encode", "demo", "evaluate")
     from x2static.evaluation.word_similarity import evaluate_word_similarity
     from x2static.pipeline.evaluations.word_similarity import similarity_table
+    from x2static.schemas.cache import Cache
     from x2static.schemas.vectors import WordVectors
     from x2static.stage1_encode.encode import encode
+    from x2static.stage1_encode.phrases import read_phrases
+    from x2static.stage1_encode.plan.origin import Origin
+    from x2static.stage1_encode.pools.word_states import WordStates
     from x2static.stage2_train.trainer import train
 
     cache, folder = out / "cache", out / "vectors"
-    # Stage two as measuring on half a million words had it (docs/LOG.md, 2026-11-21).
-    config = TrainConfig(cache=cache, out=folder, objective="closed-form", transform="whiten", min_count=3)
+    # Of half a million words there are too few steps to learn from: the views alone (docs/LOG.md, 2026-11-28).
+    config = TrainConfig(cache=cache, out=folder, objective="views", min_count=3)
     started = time.perf_counter()
     click.echo("1. encode: Wikipedia and news that come with gensim, through all-MiniLM-L6-v2", err=True)
     with ProgressLine("encode") as report:
-        encoded = encode(encode_config(out), report)
-    click.echo("2. train: the whitened closed form, from the cache alone", err=True)
+        encoded = encode(encode_config(out), report, [WordStates()])
+    with ProgressLine("phrases") as report:
+        read_phrases(Cache.open(cache), Origin(None, (), "auto", False), config.min_count, report)
+    click.echo("2. train: what the teacher made of each word, put together, from the cache alone", err=True)
     with ProgressLine("train") as report:
         trained = train(config, report)
     seconds = time.perf_counter() - started
