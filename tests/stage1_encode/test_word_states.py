@@ -10,9 +10,12 @@ from tests.stage1_encode.test_word_sums import slowly
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline import cli
 from x2static.schemas.cache import Cache
+from x2static.schemas.phrases import open_blocks
 from x2static.schemas.shard import open_array, read_table
-from x2static.schemas.word_states import NAME, STEP, WORDS_SCHEMA, word_means, write_word_states
+from x2static.schemas.word_states import NAME, STEP, WORDS_SCHEMA, row_bytes, word_means, write_word_states
 from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.phrases import counted_words
+from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage1_encode.pools import word_states
 from x2static.stage1_encode.pools.word_states import ENOUGH, WordStates, kept
 from x2static.stage1_encode.text.default import DefaultPreparer
@@ -122,17 +125,36 @@ def test_a_killed_a_grown_and_a_parted_cache_hold_the_rows_of_one_call(readers, 
     assert first[0] == first[1]
 
 
-def test_the_command_keeps_them_when_asked(readers, tmp_path, capsys):
+def test_the_command_keeps_them_unless_told_otherwise_and_a_cache_goes_on_as_it_was_begun(readers, tmp_path, capsys):
     corpus = write_lines(tmp_path / "t.txt", paragraphs(8))
     options = ["encode", "--model", str(readers("bert").teacher.folder), "--corpus", str(corpus), "--device", "cpu"]
-    assert cli.run([*options, "--cache", str(tmp_path / "a")]) == 0
+    cache = ["--cache", str(tmp_path / "a")]
+    assert cli.run([*options, *cache, "--no-word-states"]) == 0
+    assert cli.run([*options, *cache]) == 0
     bare = Cache.open(tmp_path / "a").shards()
     with pytest.raises(X2StaticError, match=r"000000: no word states here; .* with --word-states, adds"):
         word_means(bare, ["the"])
-    assert cli.run([*options, "--cache", str(tmp_path / "a"), "--word-states"]) == 0
+    assert cli.run([*options, *cache, "--word-states"]) == 0
     assert Cache.open(tmp_path / "a").shards()[0].pool(NAME) is not None
+    assert cli.run([*options, "--cache", str(tmp_path / "b"), "--limit", "4"]) == 0
+    assert cli.run([*options, "--cache", str(tmp_path / "b")]) == 0
+    assert all(shard.pool(NAME) for shard in Cache.open(tmp_path / "b").shards())
+    read = [word for block in open_blocks(tmp_path / "b") for word in block.words()]
+    assert sorted(read) == sorted(counted_words(Cache.open(tmp_path / "b"), 10))
     assert cli.run([*options, "--cache", str(tmp_path / "c"), "--compat", "paper", "--word-states"]) == 1
     assert "--word-states does not go with --compat paper" in capsys.readouterr().err
+    assert cli.run([*options, "--cache", str(tmp_path / "c"), "--compat", "paper"]) == 0
+    assert not any(shard.pool(NAME) for shard in Cache.open(tmp_path / "c").shards())
+
+
+def test_the_plan_says_about_what_they_take(readers, tmp_path):
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(60))
+    config = config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=10)
+    without, planned = estimate(config)["cache_bytes"], estimate(config, POOLS)["cache_bytes"]
+    encode(config, pools=POOLS)
+    rows = [len(shard.table(f"{NAME}/words.arrow", WORDS_SCHEMA)) for shard in Cache.open(tmp_path / "cache").shards()]
+    dim = Cache.open(tmp_path / "cache").manifest.encoding.dim
+    assert planned - without == pytest.approx(sum(rows) * row_bytes(dim), rel=0.3)
 
 
 def test_units_get_them_later_whose_markers_know_more_than_their_plan(readers, tmp_path, monkeypatch):
