@@ -111,7 +111,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
 
 
 # The settings that all trials have in common.
-_OWN = {*(parameter.name for parameter in sweep.params), "purpose"}  # of which a sweep asks by --objective
+_OWN = {*(parameter.name for parameter in sweep.params), "for"}  # of which a sweep asks by --objective
 sweep.params += [parameter for parameter in train.params if parameter.name not in _OWN]
 
 

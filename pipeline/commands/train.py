@@ -53,7 +53,6 @@ from x2static.schemas.training import PURPOSES, TrainConfig
 )
 @click.option(
     "--for",
-    "purpose",
     type=click.Choice(list(PURPOSES)),
     default="words",
     show_default=True,
@@ -61,11 +60,12 @@ from x2static.schemas.training import PURPOSES, TrainConfig
     "space.",
 )
 @common
-def train(context: click.Context, /, purpose: str, **values: Any) -> None:
+def train(context: click.Context, /, **values: Any) -> None:
     """Train word vectors from a cache; the teacher is not needed.
 
     Run the same command again to go on where it stopped.
     """
+    purpose = values.pop("for")  # no name for an argument
     if purpose != "words" and values["compat"]:
         raise click.UsageError(f"--for {purpose} is not what --compat {values['compat']} trains; leave one of them out")
     config = build(TrainConfig, {**PURPOSES[purpose], **given(context, values)})

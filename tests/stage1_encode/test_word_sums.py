@@ -122,7 +122,7 @@ def test_killed_and_run_again_a_cache_is_that_of_a_whole_run(kill, teacher, fork
     config = config_of(teacher, corpus, tmp_path / "cache", unit=7)
     if finished:
         encode(config)
-    arguments = tuple(map(str, [*as_options(config), "--ase", tmp_path / "words.txt"]))
+    arguments = tuple(map(str, [*as_options(config), "--no-word-states", "--ase", tmp_path / "words.txt"]))
     assert forks.run(*arguments, kill=where)[0] == -9
     if finished:  # training and everything else goes on meanwhile
         assert not [shard.damage() for shard in Cache.open(config.cache).shards() if shard.damage()]
@@ -189,7 +189,7 @@ def test_a_pool_of_ones_own_takes_a_class_its_line_in_the_registry_and_an_option
     monkeypatch.setattr(command, "params", [*command.params, click.Option(["--largest"], is_flag=True)])
     config = config_of(teacher, write_lines(tmp_path / "t.txt", paragraphs(9)), tmp_path / "cache", unit=5)
     for options in ([], ["--largest"]):  # it is added to shards that are there
-        assert command_line([*as_options(config), *options]) == 0
+        assert command_line([*as_options(config), "--no-word-states", *options]) == 0
     for shard in Cache.open(config.cache).shards():
         assert list(shard.marker.pools) == ["largest"]
         largest = json.loads((shard.folder / "largest" / "largest.json").read_text())

@@ -61,7 +61,12 @@ def test_sentences_and_retrieval_have_tables_with_ours_model2vec_and_the_teacher
     assert ran.status == 0, ran.err
     assert set(ran.json["tables"]) == {"sentences", "retrieval"}
     labels = ["X2Static", "X2Static, closed form (deterministic)", "X2Static, views (deterministic)"]
-    labels += ["X2Static, paper's settings", "Model2Vec (deterministic)", "the teacher itself"]
+    labels += [
+        "X2Static, for sentences",
+        "X2Static, paper's settings",
+        "Model2Vec (deterministic)",
+        "the teacher itself",
+    ]
     tables = ran.json["tables"]
     assert list(tables["sentences"]) == list(tables["retrieval"]) == labels
 
@@ -102,7 +107,7 @@ def test_a_cache_without_views_is_compared_without_what_needs_them_and_the_page_
     command = ["--cache", cache, "--out", tmp_path / "out", "--data", data, "--baselines", "none", "--min-count", "5"]
     ran = compare(*command, "--seeds", "1", "--only", "table3")
     assert ran.status == 0, ran.err
-    assert "left out: X2Static, views; the cache has no word states; " in ran.err
+    assert "left out: X2Static, views, X2Static, for sentences; the cache has no word states; " in ran.err
     assert not (tmp_path / "out" / "vectors" / "views").exists()
     assert "the cache has no word states; " in (tmp_path / "out" / "compare.md").read_text()
 
