@@ -1,8 +1,8 @@
 """Tables of several sets of word vectors: a row an item, a column a set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from x2static.report.table import Column, Table, end_of, figure
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # `evaluate --help` needs none of it
     from x2static.evaluation.measures import Score
     from x2static.pipeline.sweeps.trial import TaskScore
 
+Pair = tuple[float | None, float | None]
 FEW = "?"  # marks a score that rests on too few items
 
 
@@ -28,6 +29,27 @@ def score_table(rows: Sequence[str], columns: Mapping[str, Sequence[str]], *note
 def marked(score: "Score | Accuracy | TaskScore", signed: bool = False) -> str:
     """Return the figure of a score, with a mark where it rests on too few items."""
     return figure(score.score, signed=signed) + (FEW if score.too_few and score.score is not None else "")
+
+
+def averages_table(
+    tasks: Sequence[str],
+    scores: "Mapping[str, Sequence[Score]]",
+    measures: "Callable[[Any], tuple[Pair, Pair]]",
+    note: str,
+    few: str,
+) -> Table:
+    """Return a table of averaged vectors' scores by set: two rows a task, of plain means and with SIF weights.
+
+    `measures` returns the two figures of a score, and the two with SIF weights.
+    """
+    columns: dict[str, list[str]] = {}
+    for name, of_one in scores.items():
+        columns[name] = []
+        for score in of_one:
+            for first, second in measures(score):
+                mark = FEW if score.too_few and first is not None else ""
+                columns[name].append(f"{figure(first) + mark:<6} {figure(second):<6} ({score.covered}/{score.total})")
+    return score_table([f"{task}, {kind}" for task in tasks for kind in ("mean", "SIF")], columns, note, few=few)
 
 
 def over_some(cell: str, counting: int, tasks: int) -> str:

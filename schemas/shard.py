@@ -363,32 +363,33 @@ def create_array(
 
 
 def write_contexts(folder: Path, contexts: npt.NDArray[np.floating], dtype: Dtype) -> None:
-    """Write context vectors into a shard's folder, as `write_rows` does."""
-    write_rows(folder, CONTEXTS, contexts, dtype)
+    """Write context vectors, (n_contexts, dim) float16 or float32, into a shard's folder, a zarr group.
 
-
-def write_rows(folder: Path, name: str, rows: npt.NDArray[np.floating], dtype: Dtype) -> None:
-    """Write vectors, (n, dim) float16 or float32, as an array of that name into a folder.
-
-    `dtype` is the number format on the disk; int8 has `scales` beside it, (n,) float32.
+    `dtype` is the number format on the disk; int8 has scales beside it, (n_contexts,) float32.
     """
-    n_rows, dim = rows.shape
+    n_rows, dim = contexts.shape
     chunk = min(CHUNK_ROWS, max(n_rows, 1))  # so a small shard gets a chunk of its own size
-    stored = create_array(folder, name, (n_rows, dim), dtype, (chunk, dim))
+    stored = create_array(folder, CONTEXTS, (n_rows, dim), dtype, (chunk, dim))
     scales = create_array(folder, "scales", (n_rows,), "float32", (chunk,)) if dtype == "int8" else None
     for start in range(0, n_rows, CHUNK_ROWS):
-        some = slice(start, start + CHUNK_ROWS)
-        with zarrs_errors(folder / name):
+        rows = slice(start, start + CHUNK_ROWS)
+        with zarrs_errors(folder / CONTEXTS):
             if scales is None:
-                stored[some] = rows[some].astype(np.float16)
+                stored[rows] = contexts[rows].astype(np.float16)
             else:
-                stored[some], scales[some] = quantise(rows[some])
+                stored[rows], scales[rows] = quantise(contexts[rows])
 
 
-def quantise(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Return codes of finite rows, (n, dim) int8 rounded half to even, and their scales, (n,) float32, 0 for zeros."""
+def quantise(rows: npt.NDArray[np.floating], step: float = 0.0) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Return codes of finite rows, (n, dim) int8 rounded half to even, and their scales, (n,) float32, 0 for zeros.
+
+    A scale is `step` of the row's mean magnitude, or more where its largest would have no code otherwise.
+    """
     values = np.asarray(rows, np.float32)
-    scales: npt.NDArray[np.float32] = np.abs(values).max(axis=1, initial=0) / np.float32(LARGEST)
+    magnitudes = np.abs(values)
+    scales: npt.NDArray[np.float32] = magnitudes.max(axis=1, initial=0) / np.float32(LARGEST)
+    if step:
+        scales = np.maximum(scales, np.float32(step) * magnitudes.mean(axis=1))
     codes = np.rint(values / np.where(scales > 0, scales, np.float32(1))[:, None])
     # A scale of few bits (magnitudes below 1e-36) may have been rounded down.
     return np.clip(codes, -LARGEST, LARGEST).astype(np.int8), scales

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from x2static.durable.errors import X2StaticError
-from x2static.schemas.shard import CHUNK_ROWS, LARGEST, Shard, create_array, write_table, zarrs_errors
+from x2static.schemas.shard import CHUNK_ROWS, Shard, create_array, quantise, write_table, zarrs_errors
 
 NAME = "word_states"
 WORDS_SCHEMA = pa.schema([("word_id", pa.int32()), ("count", pa.int32())])
@@ -40,11 +40,7 @@ def write_word_states(folder: Path, rows: Ids, counts: Ids, means: Floats) -> No
     columns = [pa.array(rows, pa.int32()), pa.array(counts, pa.int32())]
     write_table(folder / NAME / "words.arrow", pa.table(columns, schema=WORDS_SCHEMA))
     centre = means.mean(0) if len(means) else means.sum(0)
-    centred = means - centre
-    # No coarser than it has to be for the largest value of a row to have a code.
-    magnitudes = np.abs(centred)
-    scales = np.maximum(STEP * magnitudes.mean(1), magnitudes.max(1, initial=0) / LARGEST)
-    codes = np.rint(centred / np.where(scales > 0, scales, 1)[:, None]).clip(-LARGEST, LARGEST).astype(np.int8)
+    codes, scales = quantise(means - centre, STEP)
     chunk = min(CHUNK_ROWS, max(len(codes), 1))
     for name, array, chunks in (
         ("codes", codes, (chunk, codes.shape[1])),

@@ -46,7 +46,11 @@ class Sense(NamedTuple):
 
     def texts(self, word: str) -> tuple[str, str]:
         """Return what the teacher reads of it, in the order of FORMS."""
-        return f"{word}: {self.gloss}", f"{', '.join((word, *self.synonyms))}: {self.gloss}"
+        plain, with_synonyms = FORMS
+        first = plain.format(word, gloss=self.gloss)
+        if not self.synonyms:
+            return first, first
+        return first, with_synonyms.format(word, synonyms=", ".join(self.synonyms), gloss=self.gloss)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
-from x2static.pipeline.commands.encode import DICTIONARY, LICENCE
+from x2static.pipeline.commands.encode import DICTIONARY, LICENCE, read_words_alone
 from x2static.pipeline.options import FOLDER, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.cache import Cache, kept_of, missing_shards, totals
@@ -150,19 +150,17 @@ def phrases(
 
     Run the same command again to go on where it stopped, or when the cache has grown.
     """
-    from x2static.stage1_encode.dictionary import open_dictionary, read_dictionary
-    from x2static.stage1_encode.phrases import read_phrases
+    from x2static.stage1_encode.dictionary import open_dictionary
     from x2static.stage1_encode.plan.origin import Origin
 
-    opened, origin = Cache.open(folder), Origin(corpora=(), **values)
+    Cache.open(folder)  # or what is wrong with it would be said after what is wrong with the dictionary
     meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
-    with ProgressLine("phrases") as report:
-        figures = read_phrases(opened, origin, min_count, report)
+    read_alone = read_words_alone(folder, Origin(corpora=(), **values), min_count, dictionary=meanings)
+    figures = read_alone["phrases"]
     read = f"{figures['words_read']:,} of {figures['words']:,} words read in {figures['phrases']} phrases"
     lines = [f"{folder}: {read}, in {duration(figures['seconds'])}"]
     if meanings is not None:
-        with ProgressLine("dictionary") as report:
-            of_dictionary = read_dictionary(opened, origin, min_count, meanings, report)
+        of_dictionary = read_alone["dictionary"]
         read = f"{of_dictionary['words_read']:,} of {of_dictionary['words']:,} words of {meanings.source.name} read"
         lines.append(f"{folder}: {read}, in {duration(of_dictionary['seconds'])}")
         figures["dictionary"] = {**of_dictionary, "name": meanings.source.name, "hash": meanings.source.hash}

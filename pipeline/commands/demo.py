@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from x2static.machine.packages import require
+from x2static.pipeline.commands.encode import read_words_alone
 from x2static.pipeline.options import FOLDER, common, finish
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.encoding import EncodeConfig
@@ -28,10 +29,8 @@ def demo(context: click.Context, out: Path) -> None:
     require("encode", "demo", "evaluate")
     from x2static.evaluation.word_similarity import evaluate_word_similarity
     from x2static.pipeline.evaluations.word_similarity import similarity_table
-    from x2static.schemas.cache import Cache
     from x2static.schemas.vectors import WordVectors
     from x2static.stage1_encode.encode import encode
-    from x2static.stage1_encode.phrases import read_phrases
     from x2static.stage1_encode.plan.origin import Origin
     from x2static.stage1_encode.pools.word_states import WordStates
     from x2static.stage2_train.trainer import train
@@ -43,8 +42,7 @@ def demo(context: click.Context, out: Path) -> None:
     click.echo("1. encode: Wikipedia and news that come with gensim, through all-MiniLM-L6-v2", err=True)
     with ProgressLine("encode") as report:
         encoded = encode(encode_config(out), report, [WordStates()])
-    with ProgressLine("phrases") as report:
-        read_phrases(Cache.open(cache), Origin(None, (), "auto", False), config.min_count, report)
+    read_words_alone(cache, Origin(None, (), "auto", False), config.min_count)
     click.echo("2. train: what the teacher made of each word, put together, from the cache alone", err=True)
     with ProgressLine("train") as report:
         trained = train(config, report)

@@ -12,9 +12,11 @@ from x2static.pipeline.engines.registry import ENGINES, find_engine
 from x2static.pipeline.options import FOLDER, TEXT, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.training import TrainConfig
 
 if TYPE_CHECKING:
     from x2static.stage1_encode.dictionary import Dictionary
+    from x2static.stage1_encode.plan.origin import Origin
 
 
 def _of_dictionary(context: click.Context, _: click.Parameter, licence: str | None) -> str | None:
@@ -74,22 +76,25 @@ def _with_word_states(config: EncodeConfig, asked: bool | None) -> bool:
     return config.compat is None if asked is None else asked
 
 
-def _read_words(config: EncodeConfig, phrases: bool, dictionary: "Dictionary | None") -> None:
-    """Read the words of a finished cache alone, too; its teacher is loaded once more."""
+def read_words_alone(
+    folder: Path, origin: "Origin", min_count: int, phrases: bool = True, dictionary: "Dictionary | None" = None
+) -> dict[str, dict[str, Any]]:
+    """Read the words of a finished cache alone, in carrier phrases, with a dictionary; the teacher is loaded once more.
+
+    Returns the figures of each of the two, by its name.
+    """
     from x2static.schemas.cache import Cache
-    from x2static.schemas.training import TrainConfig
     from x2static.stage1_encode.dictionary import read_dictionary
     from x2static.stage1_encode.phrases import read_phrases
-    from x2static.stage1_encode.plan.origin import Origin
 
-    cache, origin = Cache.open(config.cache), Origin(None, (), config.device, config.trust_remote_code)
-    least = int(TrainConfig.model_fields["min_count"].default)
+    cache, figures = Cache.open(folder), {}
     if phrases:
         with ProgressLine("phrases") as report:
-            read_phrases(cache, origin, least, report)
+            figures["phrases"] = read_phrases(cache, origin, min_count, report)
     if dictionary is not None:
         with ProgressLine("dictionary") as report:
-            read_dictionary(cache, origin, least, dictionary, report)
+            figures["dictionary"] = read_dictionary(cache, origin, min_count, dictionary, report)
+    return figures
 
 
 @click.command()
@@ -200,7 +205,11 @@ def encode(
     with ProgressLine("encode") as report:
         result = run(config, report, pools, find_engine(engine, config, pools))
     if config.part is None and (values["word_states"] or meanings is not None):
-        _read_words(config, values["word_states"], meanings)
+        from x2static.stage1_encode.plan.origin import Origin
+
+        origin = Origin(None, (), config.device, config.trust_remote_code)
+        least = int(TrainConfig.model_fields["min_count"].default)
+        read_words_alone(config.cache, origin, least, values["word_states"], meanings)
         result["cache_bytes"] = folder_bytes(config.cache)
     shards = f"{result['shards']:,} shards ({result['shards_resumed']:,} were there)"
     held = f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}"

@@ -21,7 +21,6 @@ from x2static.pipeline.compare.plan import (
     Method,
     Part,
     Step,
-    lacking_views,
     methods,
     our_methods,
     ours,
@@ -32,6 +31,7 @@ from x2static.pipeline.terminal import ProgressLine, message
 from x2static.schemas.cache import Cache, content_of, totals
 from x2static.schemas.manifest import UnitSample
 from x2static.schemas.vectors import RUN
+from x2static.schemas.views import lacking_views
 from x2static.stage2_train.shards import choose_shards
 
 logger = logging.getLogger(__name__)

@@ -7,11 +7,8 @@ from pydantic import Field
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.baseline import METHODS, BaselineConfig
-from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import Layer, Precision, Record
-from x2static.schemas.phrases import block_numbers
 from x2static.schemas.training import PURPOSES, TrainConfig
-from x2static.schemas.word_states import NAME as WORD_STATES
 
 Part = Literal["table3", "table4", "sentences", "retrieval", "figure1"]
 
@@ -131,15 +128,6 @@ def our_methods(seeds: int) -> list[Method]:
         Method("sentence", "X2Static, for sentences", "train", PURPOSES["sentences"], of_views=True),
         Method("x2static-paper", "X2Static, paper's settings", "train", {"compat": "paper"}),
     ]
-
-
-def lacking_views(cache: Cache) -> str:
-    """Return which of the views a cache lacks, and how it gets them; "" where it has all."""
-    if any(shard.pool(WORD_STATES) is None for shard in cache.shards()):
-        return "the cache has no word states; the `x2static encode` that made it, with --word-states, adds them"
-    if not block_numbers(cache.path):
-        return f"the cache has no words read in phrases; `x2static cache phrases {cache.path}` adds them"
-    return ""
 
 
 def ours(config: CompareConfig, views: bool) -> list[Method]:

@@ -8,7 +8,7 @@ which in the space of a transform with matrix A (I where it has none), c' = c A,
 u_w = (m_w - m) A (A^T S A)^-1: S^-1 (m_w - m) for A = I, S^-1/2 (m_w - m) where A = S^-1/2.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -42,14 +42,16 @@ def solve(moments: Moments, transform: Transform) -> tuple[Tensor, Tensor]:
     return inverse if transform.matrix is None else transform.matrix @ inverse, inverse
 
 
-def turned(views: Tensor, transform: Transform) -> Tensor:
-    """Return views, (n, teacher's dim), in the axes of a space, (n, dim) float64.
+def turned(views: Tensor, transform: Transform) -> Iterator[tuple[slice, Tensor]]:
+    """Yield views, (vocabulary, teacher's dim) float32, in the axes of a space, some rows at a time: (n, dim) float64.
 
     They have to keep their cosines, so they are turned but not stretched: A (A^T A)^-1/2 is the rotation in a transform
     with matrix A, and I where A is symmetric.
     """
     matrix = transform.matrix
-    return views.double() if matrix is None else views.double() @ matrix @ symmetric_power(matrix.T @ matrix, -0.5)
+    rotation = None if matrix is None else matrix @ symmetric_power(matrix.T @ matrix, -0.5)
+    for rows in pieces(len(views)):
+        yield rows, views[rows].double() if rotation is None else views[rows].double() @ rotation
 
 
 def write_views(
@@ -63,8 +65,7 @@ def write_views(
     """
     slopes, _ = solve(moments, transform)
     products = squares = 0.0
-    for rows in pieces(len(vectors)):
-        some = turned(views[rows], transform)
+    for rows, some in turned(views, transform):
         products += float((some * (moments.differences(rows) @ slopes)).sum())
         squares += float(some.square().sum())
         vectors[rows, : some.shape[1]] = some.to(vectors.device, vectors.dtype)

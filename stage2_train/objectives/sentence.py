@@ -52,7 +52,8 @@ class Objective(BaseObjective):
         """Write the views, or the means of contexts, with SIF lengths; a bias is 0."""
         width = transform.dim(stream.dim)
         if self.views is not None:
-            vectors[:, :width] = turned(self.views.put_together(stream), transform).to(vectors)
+            for rows, some in turned(self.views.put_together(stream), transform):
+                vectors[rows, :width] = some.to(vectors)
             return
         sums, lengths = moments(), torch.ones(len(vectors), dtype=torch.float64)
         if self.sif:

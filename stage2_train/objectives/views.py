@@ -35,8 +35,9 @@ from x2static.schemas.cache import Cache
 from x2static.schemas.phrases import PHRASES, Block, newest_blocks
 from x2static.schemas.training import PRIOR, TrainConfig
 from x2static.schemas.vectors import sif_weights
-from x2static.schemas.word_states import NAME, word_means
-from x2static.stage2_train.objectives.objective import BaseObjective
+from x2static.schemas.views import lacking_views
+from x2static.schemas.word_states import word_means
+from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
 from x2static.stage2_train.stream import Stream
 from x2static.stage2_train.transform import Moments, Transform
 
@@ -52,14 +53,12 @@ def settled(config: TrainConfig, cache: Cache) -> TrainConfig:
     """Return a configuration in which `init` and `prior` are chosen, by what the cache holds."""
     init = config.init
     if init == "auto":
-        markers, _ = cache.committed()
-        there = bool(markers) and all(NAME in marker.pools for marker in markers.values())
-        there = there and bool(newest_blocks(cache.path, of_dictionary=False) or not config.phrases)
-        steps = config.objective not in ("closed-form", "views")  # which begin at nothing else
-        init = "views" if there and steps else "closed-form"
-        if steps and not there:
-            more = "`x2static encode` with --word-states and `x2static cache phrases` add them"
-            logger.info("%s: no views of its words here, so vectors begin at the closed form; %s", cache.path, more)
+        init = "closed-form"
+        if load_objective(config.objective).takes_steps:
+            if lacking := lacking_views(cache, phrases=bool(config.phrases)):
+                logger.info("%s: vectors begin at the closed form; %s", cache.path, lacking)
+            else:
+                init = "views"
     begins = (config.objective, init) == ("negative-sampling", "views")
     prior = config.prior if config.prior is not None else PRIOR if begins else 0.0
     return config.model_copy(update={"init": init, "prior": prior})
@@ -203,9 +202,11 @@ def without_components(vectors: Tensor, known: Tensor, n: int) -> Tensor:
     """
     some = vectors[known].double()
     centred = some - some.mean(0)
-    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, vectors.shape[1] - n :]
+    if n:
+        axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -n:]
+        centred -= (centred @ axes) @ axes.T
     result = torch.zeros_like(vectors)
-    result[known] = (centred - (centred @ axes) @ axes.T).to(vectors.dtype)
+    result[known] = centred.to(vectors.dtype)
     return result
 
 

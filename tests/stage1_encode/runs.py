@@ -1,6 +1,8 @@
 """Texts and runs of stage one for tests that look at a whole cache."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.training import TrainConfig
+from x2static.stage1_encode import phrases
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.teacher.teacher import Teacher
 
@@ -124,3 +127,19 @@ def files_of(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder with its bytes, lock files left out."""
     paths = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@contextmanager
+def killed_at_second_block(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Words are read alone, and it ends before the second block of them is written; it has to."""
+    write, written = phrases.write_block, []
+
+    def killed(*arguments: object) -> None:
+        if len(written) == 1:
+            raise ZeroDivisionError
+        written.append(arguments)
+        write(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(phrases, "write_block", killed)
+        yield

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stage1_encode.runs import as_options, config_of, paragraphs, write_lines
+from tests.stage1_encode.runs import as_options, config_of, killed_at_second_block, paragraphs, write_lines
 from tests.stage1_encode.test_views import HERE, unit, wish
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
@@ -86,22 +86,13 @@ def test_it_goes_on_after_a_kill_to_the_same_bytes(made, tmp_path, monkeypatch):
     cache, file, words = made
     meanings = open_dictionary(file, "free")
     monkeypatch.setattr(phrases, "WORDS_AT_ONCE", 5)
-    write, written = phrases.write_block, []
-
-    def killed(*arguments: object) -> None:
-        if len(written) == 1:
-            raise ZeroDivisionError
-        written.append(arguments)
-        write(*arguments)
-
     copies = [tmp_path / "killed", tmp_path / "whole"]
     for copy in copies:
         shutil.copytree(cache, copy)
         for block in newest_blocks(copy, of_dictionary=True):
             block.file.unlink()
             block.file.with_suffix(".json").unlink()
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(phrases, "write_block", killed)
+    with killed_at_second_block(monkeypatch):
         read_dictionary(Cache.open(copies[0]), HERE, 2, meanings)
     assert read_dictionary(Cache.open(copies[0]), HERE, 2, meanings)["words_read"] == len(words) - 5
     assert read_dictionary(Cache.open(copies[0]), HERE, 2, meanings)["words_read"] == 0

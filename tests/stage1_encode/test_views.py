@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.stage1_encode.runs import config_of, paragraphs, write_lines
+from tests.stage1_encode.runs import config_of, killed_at_second_block, paragraphs, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import silent
 from x2static.pipeline import cli
@@ -123,16 +123,7 @@ def test_phrases_go_on_after_a_kill_and_read_only_new_words(cache, readers, tmp_
     encode(config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=15))
     opened = Cache.open(tmp_path / "cache")
     monkeypatch.setattr(phrases, "WORDS_AT_ONCE", 20)
-    write, written = phrases.write_block, []
-
-    def killed(*arguments: object) -> None:
-        if len(written) == 1:
-            raise ZeroDivisionError
-        written.append(arguments)
-        write(*arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(phrases, "write_block", killed)
+    with killed_at_second_block(monkeypatch):
         read_phrases(opened, HERE, 2)
     figures = read_phrases(opened, HERE, 2, silent)
     assert figures["words"] - figures["words_read"] == 20
