@@ -102,13 +102,14 @@ def _wordnet(folder: Path, licence: str | None) -> Dictionary:
         raise X2StaticError(f"--dictionary {folder}: no {missing[0]} here; expected {expected}")
     import nltk
     from nltk.corpus.reader.wordnet import WordNetCorpusReader, WordNetError
+    from nltk.data import SeekableUnicodeStreamReader
 
     class Reader(WordNetCorpusReader):  # type: ignore[misc]
         """WordNet as it lies in the folder: without what only some distributions have, and no mapping to 3.0."""
 
         def open(self, file: str) -> Any:
-            if (folder / file).is_file():
-                return super().open(file)
+            if (folder / file).is_file():  # held in memory: nltk closes no file that it has opened
+                return SeekableUnicodeStreamReader(io.BytesIO((folder / file).read_bytes()), self.encoding(file))
             names = (f"{number} unknown 0\n" for number in range(LEXICOGRAPHER_FILES) if file == "lexnames")
             return io.StringIO("".join(names))
 
