@@ -126,7 +126,9 @@ class Inspection:
     markers: dict[int, Marker] = field(default_factory=dict)  # of the sound shards, by number
     damaged: dict[int, str] = field(default_factory=dict)  # what ails each of the others
     kept: dict[int, dict[str, PoolMarker]] = field(default_factory=dict)  # the sound further pools of those
-    dropped: list[str] = field(default_factory=list)  # a line for each further pool of a sound shard that was damaged
+    # a line for each further pool of a sound shard that was damaged and is gone, by shard and pool
+    dropped: dict[tuple[int, str], str] = field(default_factory=dict)
+    settings: dict[str, set[str]] = field(default_factory=dict)  # what was asked of each further pool, by its name
     strangers: list[str] = field(default_factory=list)  # a line for each file in a shard that is not its own
 
 
@@ -141,6 +143,8 @@ def inspect(cache: Cache, part: Part) -> Inspection:
         name = f"shard {shard_name(index)}"
         try:
             shard = cache.shard(index, units)
+            for pool, stored in shard.marker.pools.items():
+                found.settings.setdefault(pool, set()).add(stored.settings)
             problems = cache.damage(shard) if part.takes(index) else []
             if problems:
                 sound = shard.marker.pools.keys() - shard.pool_damage().keys()
@@ -159,9 +163,12 @@ def inspect(cache: Cache, part: Part) -> Inspection:
             shard = Shard(shard.folder, shard.marker.model_copy(update={"pools": pools}))
             write_atomically(shard.folder / MARKER, sealed_json(shard.marker.model_dump()))
             shutil.rmtree(shard.folder / pool, ignore_errors=True)
-            again = f"`x2static encode --{POOLS[pool].option}`" if pool in POOLS else "with what it was made with"
-            found.dropped.append(f"{name}: {pool}, since {', '.join(lines)}")
-            logger.warning("%s is dropped; encode it again (%s, as before)", found.dropped[-1], again)
+            again = "encode it again (with what it was made with, as before)"
+            if kind := POOLS.get(pool):
+                again = f"encode it again (`x2static encode --{kind.option.replace('_', '-')}`, as before)"
+                again = "`x2static cache repair` takes it again" if kind.of_itself else again
+            found.dropped[index, pool] = f"{name}: {pool}, since {', '.join(lines)}"
+            logger.warning("%s is dropped; %s", found.dropped[index, pool], again)
         found.markers[index] = shard.marker
         found.strangers += [f"{name}: {line}" for line in shard.strangers()]
     return found

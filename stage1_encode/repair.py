@@ -9,7 +9,7 @@ from typing import Any
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes, only_writer, remove, write_atomically
 from x2static.machine.progress import Report, silent
-from x2static.schemas.cache import Cache, missing_shards, plan_shards
+from x2static.schemas.cache import Cache
 from x2static.schemas.phrases import drop_damaged
 from x2static.schemas.segmentation import SEGMENTATION
 from x2static.schemas.shard import shard_name
@@ -17,6 +17,7 @@ from x2static.stage1_encode.cache_folder import inspect
 from x2static.stage1_encode.encode import Work
 from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
 from x2static.stage1_encode.plan.planning import Part
+from x2static.stage1_encode.pools.pool import look_at_words
 from x2static.stage1_encode.pools.registry import POOLS
 from x2static.stage1_encode.text.segmentation import choose_words
 from x2static.stage1_encode.worker import Worker, run_here
@@ -27,8 +28,9 @@ logger = logging.getLogger(__name__)
 def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, Any]:
     """Hash a cache and encode again what is damaged or missing, and nothing else; `origin` is where things are now.
 
-    A damaged shard stays until its successor is whole, which takes over its further pools. A damaged pool is dropped:
-    what was asked of it is not recorded. Run again after it was stopped, this goes on.
+    A damaged shard stays until its successor is whole, which takes over its further pools. A damaged pool is dropped,
+    and taken again where its name is all that was asked of it; of others that is not recorded. Run again after it was
+    stopped, this goes on.
 
     Returns shards, shards_encoded, damaged (a line for each damaged shard), pools_dropped (a line for each further pool
     that is lost), leftovers (names that were removed), strangers (a line for each file in a shard that is not its own;
@@ -45,21 +47,25 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
         for line in there.strangers:
             logger.warning("%s; it stays, move it away", line)
         segmentation_mended, groups_mended = _mend_segmentation(cache), cache.mend_groups()
-        markers, lost = there.markers, there.dropped
+        markers = there.markers
         sound = dict(markers)
-        if missing := set(filter(part.takes, missing_shards(plans, markers))):
-            needed = [number for number, shards in enumerate(plan_shards(plans)) if missing.intersection(shards)]
+        # In a sample a unit has another number than it was read under, which pools may go by.
+        known = [] if any(plan.sampled for plan in plans) else [kind() for kind in POOLS.values() if kind.of_itself]
+        pools = [pool for pool in known if there.settings.get(pool.name) == {pool.settings}]
+        work, dropped = Work(cache, plans, markers, pools, part, there.kept), {index for index, _ in there.dropped}
+        if jobs := [job for job in work.jobs() if job.marker is None or job.shard in dropped]:
             with ExitStack() as stack:
-                sources = find_sources(cache, plans, needed, origin, stack)
-                worker = Worker(cache, plans, sources, find_teacher(cache, plans[0], origin), ())
-                work = Work(cache, plans, markers, (), part, there.kept)
-                work.do(work.jobs(), sources, lambda: worker, run_here, report)
+                sources = find_sources(cache, plans, sorted({job.plan for job in jobs}), origin, stack)
+                teacher = find_teacher(cache, plans[0], origin, look_at_words(pools))
+                worker = Worker(cache, plans, sources, teacher, pools)
+                work.do(jobs, sources, lambda: worker, run_here, report)
         else:
             logger.info("%s: every shard is there, nothing is encoded", folder)
+        lost = [line for (index, pool), line in there.dropped.items() if pool not in markers[index].pools]
         lost += drop_damaged(folder)
-    pools = {name for marker in sound.values() for name in marker.pools}
+    names = {name for marker in sound.values() for name in marker.pools}
     for index in sorted(markers.keys() - sound.keys()):
-        lacking = sorted(pools - markers[index].pools.keys())
+        lacking = sorted(names - markers[index].pools.keys())
         lost += [f"shard {shard_name(index)}: {pool}, which was lost with it" for pool in lacking]
     return {
         "shards": len(markers),

@@ -89,6 +89,7 @@ class Pool(ABC):
     option: ClassVar[str] = ""  # of `x2static encode`, which asks for it
     all_layers: ClassVar[bool] = False  # whether it looks at the states of every layer
     occurrences: ClassVar[bool] = False  # whether it looks at the occurrences of words (`Window.occurrences`)
+    of_itself: ClassVar[bool] = False  # whether its name is all that is asked of it: then `cache repair` takes it again
 
     @classmethod
     def of(cls, config: EncodeConfig, value: Any) -> "Pool":

@@ -38,7 +38,7 @@ class WordStates(Pool):
     """The states of all words, at the layer that the cache is of."""
 
     name = option = NAME
-    occurrences = True
+    occurrences = of_itself = True
 
     @classmethod
     def of(cls, config: EncodeConfig, value: Any) -> "WordStates":

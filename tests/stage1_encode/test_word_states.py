@@ -1,5 +1,7 @@
 """Word states: every word's own states, averaged over the occurrences of a unit, in the units that keep it."""
 
+import shutil
+
 import numpy as np
 import pytest
 import xxhash
@@ -9,15 +11,19 @@ from tests.stage1_encode.runs import config_of, files_of, paragraphs, write_line
 from tests.stage1_encode.test_word_sums import slowly
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline import cli
+from x2static.pipeline.caches import sample
 from x2static.schemas.cache import Cache
+from x2static.schemas.manifest import UnitSample
 from x2static.schemas.phrases import open_blocks
 from x2static.schemas.shard import open_array, read_table
 from x2static.schemas.word_states import NAME, STEP, WORDS_SCHEMA, row_bytes, word_means, write_word_states
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.phrases import counted_words
 from x2static.stage1_encode.plan.estimate import estimate
+from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools import word_states
 from x2static.stage1_encode.pools.word_states import ENOUGH, WordStates, kept
+from x2static.stage1_encode.repair import repair
 from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.windows import PreparedText
 
@@ -175,3 +181,35 @@ def test_units_get_them_later_whose_markers_know_more_than_their_plan(readers, t
     encode(config_of(teacher, corpus, tmp_path / "whole", **options), pools=POOLS)
     assert files_of(tmp_path / "later" / "shards") == files_of(tmp_path / "whole" / "shards")
     assert Cache.open(tmp_path / "later").shards()[1].marker.unit.skipped == 1
+
+
+@pytest.mark.parametrize(
+    "lost",
+    ["word_states/words.arrow", "word_states/codes/c/0/0", "words.arrow", "contexts/c/0/0", "shard.json", ""],
+)
+def test_repair_takes_them_again_to_the_bytes_that_they_had(lost, readers, tmp_path):
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(24))
+    folder = tmp_path / "cache"
+    encode(config_of(readers("bert").teacher.folder, corpus, folder, unit=6), pools=POOLS)
+    before, shard = files_of(folder), folder / "shards" / "000002"
+    if lost:
+        (shard / lost).unlink()
+    else:
+        shutil.rmtree(shard)
+    assert repair(folder, Origin(None, (), "cpu", False))["pools_dropped"] == []
+    assert files_of(folder) == before
+    assert Cache.open(folder).verify() == []
+
+
+def test_repair_adds_none_to_shards_that_never_had_them_and_names_what_a_sample_lost(readers, tmp_path):
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(24))
+    config = config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=6)
+    encode(config)
+    shutil.rmtree(tmp_path / "cache" / "shards" / "000001")
+    assert repair(config.cache, Origin(None, (), "cpu", False))["pools_dropped"] == []
+    assert not any(shard.marker.pools for shard in Cache.open(config.cache).shards())
+    encode(config, pools=POOLS)
+    sample(config.cache, tmp_path / "sample", UnitSample(kind="every", n=2))
+    (tmp_path / "sample" / "shards" / "000001" / NAME / "words.arrow").unlink()
+    (line,) = repair(tmp_path / "sample", Origin(None, (), "cpu", False))["pools_dropped"]
+    assert line == "shard 000001: word_states, since word_states/words.arrow is missing"
