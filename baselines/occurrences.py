@@ -15,11 +15,11 @@ from torch import Tensor
 
 from x2static.baselines.request import Request
 from x2static.baselines.teacher import load_teacher, origin_of
+from x2static.durable.arrays import write_arrays
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically, remove_leftovers
 from x2static.machine.device import memory_of
 from x2static.machine.progress import Progress
-from x2static.schemas.vectors import write_arrays
 from x2static.stage1_encode.cache_folder import check_teacher
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.encoder import Encoder

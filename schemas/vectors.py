@@ -1,11 +1,10 @@
 """Word vectors: what stage two writes, what everything after it reads, and what users import."""
 
-import json
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import pyarrow as pa
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from x2static.durable.arrays import write_arrays
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import (
     SEAL,
@@ -30,7 +30,6 @@ FILES = "files"  # the field of run.json that has the xxh3 of every other file, 
 VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
 AGAIN = "run the command that made it once more"
 REMEDY = f"put the file back, or remove it and {AGAIN}"
-DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}  # as safetensors calls them
 
 
 @dataclass(frozen=True)
@@ -219,27 +218,6 @@ def read_vocabulary(folder: Path) -> pa.Table:
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:  # ValueError: a name that is not UTF-8
         raise X2StaticError(f"{folder / VOCABULARY}: the word vectors are damaged ({error}); {REMEDY}") from error
     return table
-
-
-def write_arrays(
-    file: BinaryIO, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write arrays by name, float32, float64, int64 or int8, in the safetensors format, without a copy of them.
-
-    The library's own writer makes a copy of everything first, and gives a full disk's error no number. The format is a
-    length (8 bytes, little-endian), a JSON header, which holds the metadata too, and the bytes.
-    """
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    end = 0
-    for name, array in tensors.items():
-        begin, end = end, end + array.nbytes
-        header[name] = {"dtype": DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # the data begins at a multiple of eight
-    file.write(len(text).to_bytes(8, "little") + text)
-    for array in tensors.values():
-        for part in [array] if array.flags.c_contiguous else array:  # or row by row of its first axis
-            file.write(np.ascontiguousarray(part).data)
 
 
 def sif_weights(counts: npt.NDArray[np.int64], a: float) -> npt.NDArray[np.float64]:

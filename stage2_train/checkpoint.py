@@ -21,9 +21,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from x2static.durable import storage
+from x2static.durable.arrays import write_arrays
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import REMEDY, RUN, VOCABULARY, LostFile, check_run, read_vocabulary, write_arrays
+from x2static.schemas.vectors import REMEDY, RUN, VOCABULARY, LostFile, check_run, read_vocabulary
 from x2static.stage2_train.learner import Learner
 from x2static.stage2_train.objectives.objective import load_objective
 from x2static.stage2_train.sampling import Position

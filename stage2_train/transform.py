@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional
 
+from x2static.durable.arrays import write_arrays
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically
-from x2static.schemas.vectors import write_arrays
 from x2static.stage2_train.learner import runs
 
 # Share of the covariance that is replaced by a multiple of the identity of equal trace, as Ledoit and Wolf do. Their

@@ -18,10 +18,11 @@ from tests.stage1_encode.runs import as_options
 from tests.stage2_train.caches import config, result
 from tests.stage2_train.conftest import single_thread
 from tests.stage2_train.stops import at, stop_at
+from x2static.durable.arrays import write_arrays
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.schemas.training import TrainConfig
-from x2static.schemas.vectors import WordVectors, write_arrays
+from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train import checkpoint, trainer
 from x2static.stage2_train.checkpoint import STATE, TENSORS, TRANSFORM, checkpoints
 from x2static.stage2_train.learner import Learner, Targets
