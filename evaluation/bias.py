@@ -126,6 +126,7 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, draws: Draws) -
     and more than the draws; else all are tried, the observed one among them. In a sample, p = (1 + hits) / (1 + drawn).
     Where unknown words leave X and Y of unequal sizes, the partitions keep them.
     """
+    vectors = vectors.knowing(word for _, words in lists for word in words)
     rows = {name: list(dict.fromkeys(rows_of(vectors, words))) for name, words in lists}
     known = {name: len(of_list) for name, of_list in rows.items()}
     total = sum(len(words) for _, words in lists)

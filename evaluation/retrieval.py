@@ -17,7 +17,7 @@ import numpy.typing as npt
 from x2static.durable.errors import X2StaticError
 from x2static.evaluation.files import RETRIEVAL, find_files, numbered_lines
 from x2static.evaluation.measures import Score, unit
-from x2static.evaluation.sentence_similarity import SIF_A
+from x2static.evaluation.sentence_similarity import SIF_A, words_of
 from x2static.machine.packages import require_modules
 from x2static.schemas.vectors import WordVectors, sif_weights
 
@@ -142,9 +142,7 @@ def score_encoder(
 
 def encode(vectors: WordVectors, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Return the mean of the known words of each text, (n, dim); zeros where none is known."""
-    if vectors.segmentation is not None:
-        return vectors.encode(texts)
-    return np.array([vectors.mean(text.lower().split()) for text in texts])
+    return np.array([vectors.mean(words_of(vectors, text)) for text in texts])
 
 
 def found(collection: Collection, documents: npt.NDArray[Any], queries: npt.NDArray[Any]) -> Found:

@@ -68,6 +68,7 @@ def score_sentences(vectors: WordVectors, task: str, pairs: list[Pair]) -> Sente
 
     Text is cut as training cut it or, where the vectors came without rules for that, lower-cased and at white space.
     """
+    vectors = vectors.knowing(word for text in sentences_of(pairs) for word in words_of(vectors, text))
     known = covered_pairs(vectors, pairs)
     mean = correlate(task, average_sentences(vectors, known), known, len(pairs))
     sif = None
@@ -132,6 +133,10 @@ def without_first_component(vectors: Floats) -> Floats:
     return rest
 
 
+def words_of(vectors: WordVectors, text: str) -> list[str]:
+    """Return the words of a text as training cut it or, without rules for that, lower-cased and cut at white space."""
+    return text.lower().split() if vectors.segmentation is None else vectors.split(text)
+
+
 def _rows(vectors: WordVectors, text: str) -> list[int]:
-    words = text.lower().split() if vectors.segmentation is None else vectors.split(text)
-    return [vectors.index[word] for word in words if word in vectors.index]
+    return [vectors.index[word] for word in words_of(vectors, text) if word in vectors.index]

@@ -62,7 +62,9 @@ def score_together(
     Returns by the names of the sets a score a data set. Raises X2StaticError: no pair of any task is covered by all.
     """
     scores: dict[str, list[SimilarityScore]] = {name: [] for name in vectors}
-    for task, pairs in read_datasets(data).items():
+    sets = read_datasets(data)
+    vectors = _knowing(vectors, sets)
+    for task, pairs in sets.items():
         known = common_pairs(vectors.values(), pairs)
         for name, of_one in scores.items():
             score, _ = _score_known([vectors[name]], task, known, len(pairs), draws)
@@ -88,6 +90,12 @@ def whole_sets(tasks: Iterable[str]) -> list[str]:
 def read_datasets(data: Path | None) -> dict[str, list[Pair]]:
     """Return the pairs of every data set by its name, see `find_word_pairs`."""
     return {path.stem: read_word_pairs(path) for path in find_word_pairs(data)}
+
+
+def _knowing(vectors: Mapping[str, WordVectors], sets: Mapping[str, list[Pair]]) -> dict[str, WordVectors]:
+    """Return the vectors with those of the data's words that their subwords know."""
+    words = {word for pairs in sets.values() for pair in pairs for word in (pair.first, pair.second)}
+    return {name: one.knowing(sorted(words)) for name, one in vectors.items()}
 
 
 def common_pairs(vectors: Iterable[WordVectors], pairs: list[Pair]) -> list[Pair]:
@@ -134,8 +142,9 @@ def paired_differences(
     `common`, the pairs are those that all sets cover, as in `score_together`, not those that the two cover. The average
     is over the data sets that are named in `averaged`; None is for all but parts of others.
     """
-    (_, first), *others = vectors.items()
     sets = read_datasets(data)
+    vectors = _knowing(vectors, sets)
+    (_, first), *others = vectors.items()
     over = whole_sets(sets) if averaged is None else averaged
     compared = {}
     for name, other in others:

@@ -20,6 +20,7 @@ COMMANDS = {
     "encode": "Run a corpus through the teacher once, into a cache.",
     "train": "Train word vectors from a cache.",
     "sweep": "Train with many settings from one cache, and rank them.",
+    "subwords": "Give words outside the vocabulary vectors, by their spelling.",
     "evaluate": "Score word vectors.",
     "baseline": "Make word vectors by a competing method, from the same cache.",
     "teacher": "Score word vectors beside the teacher itself, and time both.",

@@ -1,10 +1,10 @@
 """Word vectors: what stage two writes, what everything after it reads, and what users import."""
 
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,12 @@ from x2static.durable.storage import (
     write_atomically,
 )
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
+from x2static.schemas.subwords import SUBWORDS, Subwords
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
 FILES = "files"  # the field of run.json that has the xxh3 of every other file, by name
+SUBWORDS_RECORD = "subwords"  # the one that says that there are some, and how many
+Unknown = Literal["skip", "subwords"]  # what becomes of words outside the vocabulary
 VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
 AGAIN = "run the command that made it once more"
 REMEDY = f"put the file back, or remove it and {AGAIN}"
@@ -41,6 +44,7 @@ class WordVectors:
     counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences in the corpus
     segmentation: WordSegmentation | None = None  # how text was cut into these words; None for vectors from elsewhere
     run: dict[str, Any] = field(default_factory=dict)  # run.json: configuration, cache, losses, versions, seconds
+    subwords: Subwords | None = None  # from which words outside the vocabulary get vectors; None: they have none
 
     def __post_init__(self) -> None:
         """Raise X2StaticError if the lengths differ, a word occurs twice, or a value is not finite."""
@@ -82,23 +86,52 @@ class WordVectors:
         return f" (with {text['name']})" if text else ""
 
     def __contains__(self, word: object) -> bool:
-        return word in self.index
+        return word in self.index or (isinstance(word, str) and self._outside(word) is not None)
 
     def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
         """Return the vector of a word, (dim,) float32. Raises KeyError: the word is unknown."""
-        return np.asarray(self.matrix[self.index[word]])
+        row = self.index.get(word)
+        vector = self._outside(word) if row is None else self.matrix[row]
+        if vector is None:
+            raise KeyError(word)
+        return np.asarray(vector)
+
+    def _outside(self, word: str) -> npt.NDArray[np.float32] | None:
+        return None if self.subwords is None else self.subwords.vector(word)
 
     def similarity(self, first: str, second: str) -> float:
         """Return the cosine of two words. Raises KeyError: a word is unknown."""
-        return float(self.unit_matrix[self.index[first]] @ self.unit_matrix[self.index[second]])
+        return float(self._unit(first) @ self._unit(second))
+
+    def _unit(self, word: str) -> npt.NDArray[np.float32]:
+        if (row := self.index.get(word)) is not None:
+            return np.asarray(self.unit_matrix[row])
+        vector = self[word]
+        return np.asarray(vector / (np.linalg.norm(vector) or 1))
 
     def most_similar(self, word: str, n: int = 10) -> list[tuple[str, float]]:
-        """Return the n other words nearest to a word by cosine, nearest first. Raises KeyError: it is unknown."""
-        row = self.index[word]
-        cosines = self.unit_matrix @ self.unit_matrix[row]
-        cosines[row] = -np.inf
-        order = np.argsort(-cosines, kind="stable")[: min(n, len(self) - 1)]
+        """Return the n other words of the vocabulary nearest to a word by cosine, nearest first.
+
+        Raises KeyError: the word is unknown.
+        """
+        cosines, row = self.unit_matrix @ self._unit(word), self.index.get(word)
+        if row is not None:
+            cosines[row] = -np.inf
+        order = np.argsort(-cosines, kind="stable")[: min(n, len(self) - (row is not None))]
         return [(self.words[i], float(cosines[i])) for i in order]
+
+    def knowing(self, words: Iterable[str]) -> "WordVectors":
+        """Return these vectors with rows for those of the words that the vocabulary lacks, in either case, behind it.
+
+        They are in lower case, of no occurrence, and made of subwords; without any, the vectors are as they were.
+        """
+        if self.subwords is None:
+            return self
+        lacking = (word.lower() for word in words if word not in self.index and word.lower() not in self.index)
+        new = self.subwords.vectors(dict.fromkeys(lacking))
+        matrix = np.concatenate([self.matrix, np.array(list(new.values()), np.float32).reshape(-1, self.dim)])
+        counts = np.concatenate([self.counts, np.zeros(len(new), np.int64)])
+        return replace(self, words=[*self.words, *new], matrix=matrix, counts=counts)
 
     def split(self, text: str) -> list[str]:
         """Return the words of a text as training cut them. Raises X2StaticError: these vectors came without rules."""
@@ -113,6 +146,9 @@ class WordVectors:
         """
         if isinstance(words, str | bytes):
             raise TypeError(f"mean takes words, not a {type(words).__name__}; encode takes a text")
+        if self.subwords is not None:
+            vectors = [self[word] for word in words if word in self]
+            return np.mean(vectors, axis=0, dtype=np.float32) if vectors else np.zeros(self.dim, np.float32)
         rows = [row for row in map(self.index.get, words) if row is not None]
         if not rows:
             return np.zeros(self.dim, np.float32)
@@ -153,17 +189,27 @@ class WordVectors:
         if self.segmentation is not None:
             write_atomically(folder / SEGMENTATION, self.segmentation.rules.encode())
             names.append(SEGMENTATION)
-        files = {name: hash_file(folder / name) for name in names}
-        write_atomically(folder / RUN, sealed_json({**self.run, FILES: files}))
+        _write_run(folder, {name: value for name, value in self.run.items() if name != SUBWORDS_RECORD}, names)
+        if self.subwords is not None:
+            add_subwords(folder, self.subwords)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "WordVectors":
-        """Read what `save` wrote. Raises X2StaticError: there are no finished vectors, or they are damaged."""
+    def load(cls, folder: str | Path, unknown: Unknown = "skip") -> "WordVectors":
+        """Read what `save` wrote; `unknown` says whether words outside the vocabulary get vectors of subwords.
+
+        Raises X2StaticError: there are no finished vectors, no subwords, or they are damaged.
+        """
         folder = Path(folder)
         if not (folder / RUN).is_file():
             hint = f"no {RUN}: its training has not finished" if folder.is_dir() else "there is no such folder"
             raise X2StaticError(f"{folder}: no word vectors here ({hint}); make them with `x2static train`")
         run, vocabulary = check_run(folder, MATRIX, SEGMENTATION), read_vocabulary(folder)
+        subwords = None
+        if unknown == "subwords":
+            if SUBWORDS_RECORD not in run:
+                raise X2StaticError(f"{folder}: no subwords here; make them with `x2static subwords {folder}`")
+            check_run(folder, SUBWORDS)
+            subwords = Subwords.load(folder / SUBWORDS)
         try:
             matrix = safetensors.load_file(folder / MATRIX)["vectors"]
         except (OSError, KeyError, SafetensorError) as error:
@@ -172,9 +218,28 @@ class WordVectors:
         words, counts = vocabulary["word"].to_pylist(), vocabulary["count"].to_numpy()
         segmentation = WordSegmentation.load(rules) if rules.is_file() else None
         try:
-            return cls(words, matrix, counts, segmentation, run)
+            return cls(words, matrix, counts, segmentation, run, subwords)
         except X2StaticError as error:
             raise X2StaticError(f"{folder}: {error}") from error
+
+
+def add_subwords(folder: Path, subwords: Subwords, **facts: Any) -> None:
+    """Add subwords to the vectors in a folder, or replace them; after a crash the vectors are there, with or without.
+
+    `facts` are recorded in run.json beside how many there are. Raises X2StaticError: the vectors are damaged.
+    """
+    names = {*(read_json(folder / RUN).get(FILES) or (MATRIX, VOCABULARY))} - {SUBWORDS}
+    run = check_run(folder, *names)
+    if run.pop(SUBWORDS_RECORD, None) is not None:
+        _write_run(folder, run, names)  # else a crash would leave it with the hash of others
+    subwords.save(folder / SUBWORDS)
+    _write_run(folder, {**run, SUBWORDS_RECORD: {"ngrams": len(subwords.ngrams), **facts}}, names | {SUBWORDS})
+
+
+def _write_run(folder: Path, run: dict[str, Any], names: Iterable[str]) -> None:
+    """Write run.json, with the hash of each of the files of these names."""
+    files = {name: hash_file(folder / name) for name in names}
+    write_atomically(folder / RUN, sealed_json({**run, FILES: files}))
 
 
 class LostFile(X2StaticError):  # noqa: N818

@@ -77,6 +77,7 @@ class Inputs(NamedTuple):
 
         Raises X2StaticError: no word of the task is known, or none of its training part with a vector that is not zero.
         """
+        vectors = vectors.knowing(word for part in task.parts for text in part.texts for word in text.split())
         numbers: dict[int, int] = {}  # row of the vectors -> row of the matrix
         parts = []
         for part in task.parts:

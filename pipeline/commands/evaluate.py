@@ -1,7 +1,7 @@
 """`x2static evaluate`: word vectors on word similarity and other tasks."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -9,6 +9,7 @@ from x2static.evaluation.draws import PARTITIONS, RESAMPLES
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
 from x2static.pipeline.options import FOLDER, common, finish, given
 from x2static.pipeline.tables import short_names
+from x2static.schemas.vectors import Unknown, WordVectors
 
 
 @click.command()
@@ -29,19 +30,24 @@ from x2static.pipeline.tables import short_names
     help=f"Bootstrap resamples of the intervals (turns them on) [default: {RESAMPLES}], or of --task bias the "
     f"partitions that are drawn [default: {PARTITIONS}].",
 )
+@click.option(
+    "--unknown",
+    type=click.Choice(get_args(Unknown)),
+    default="skip",
+    show_default=True,
+    help="Words outside the vocabulary: left out, or with vectors of subwords, see x2static subwords.",
+)
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Repeat with so many seeds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
 @common
 def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | None, task: str, **values: Any) -> None:
-    """Score word vectors; what they do not know is left out and counted."""
+    """Score word vectors; what they do not know is counted, and left out unless --unknown has vectors for it."""
     _refuse_unused(context, task, values)
     run = runner(task)
-    from x2static.schemas.vectors import WordVectors
-
     resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
     config = EvaluateConfig(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
     short = short_names(list(dict.fromkeys(vectors)))
-    loaded = {name: WordVectors.load(folder) for name, folder in short.items()}
+    loaded = {name: WordVectors.load(folder, values["unknown"]) for name, folder in short.items()}
     folders = {name + loaded[name].outside: folder for name, folder in short.items()}
     results = run({name + one.outside: one for name, one in loaded.items()}, config)
     # A short name may change with what else is scored; a path stays what it was.
@@ -57,6 +63,6 @@ def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) ->
     if task == "word-similarity" and "seed" in named and not values["intervals"] and not values["resamples"]:
         raise click.UsageError(f"--task {task} uses --seed for intervals alone; give --intervals, too")
     for name, value in named.items():
-        if name not in EVALUATIONS[task].options and value is not False:
+        if name not in EVALUATIONS[task].options and value not in (False, "skip"):
             using = ", ".join(other for other, evaluation in EVALUATIONS.items() if name in evaluation.options)
             raise click.UsageError(f"--task {task} does not use --{name}; it is for {using}")

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from x2static.machine.packages import require
+from x2static.pipeline.commands import subwords
 from x2static.pipeline.options import build, common, finish, given, options
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.training import PURPOSES, TrainConfig
@@ -59,13 +60,18 @@ from x2static.schemas.training import PURPOSES, TrainConfig
     help="What the vectors are for: likeness of words, or of sentences, as means of words; it chooses objective and "
     "space.",
 )
+@click.option(
+    "--subwords",
+    is_flag=True,
+    help="Afterwards, give words outside the vocabulary vectors, by their spelling: see x2static subwords.",
+)
 @common
 def train(context: click.Context, /, **values: Any) -> None:
     """Train word vectors from a cache; the teacher is not needed.
 
     Run the same command again to go on where it stopped.
     """
-    purpose = values.pop("for")  # no name for an argument
+    purpose, with_subwords = values.pop("for"), values.pop("subwords")  # "for" is no name for an argument
     if purpose != "words" and values["compat"]:
         raise click.UsageError(f"--for {purpose} is not what --compat {values['compat']} trains; leave one of them out")
     config = build(TrainConfig, {**PURPOSES[purpose], **given(context, values)})
@@ -76,7 +82,11 @@ def train(context: click.Context, /, **values: Any) -> None:
         result = run(config, report)
     loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
     done = "finished before" if result["finished_before"] else f"in {duration(result['seconds'])}"
-    finish(context, result, f"{config.out}: {result['vocabulary']:,} words, {result['dim']} dimensions{loss}, {done}")
+    lines = [f"{config.out}: {result['vocabulary']:,} words, {result['dim']} dimensions{loss}, {done}"]
+    if with_subwords:
+        result["subwords"] = subwords.add(config.out)
+        lines.append(subwords.line(config.out, result["subwords"]))
+    finish(context, result, *lines)
 
 
 def command_line(config: TrainConfig) -> str:

@@ -48,12 +48,12 @@ class Evaluation(NamedTuple):
 
 
 EVALUATIONS = {
-    "word-similarity": Evaluation(files.WORD_PAIRS, frozenset({"seed", "common", "intervals", "resamples"})),
-    "classification": Evaluation(files.CLASSIFICATION, frozenset({"seed", "runs"}), ("train", "torch")),
+    "word-similarity": Evaluation(files.WORD_PAIRS, frozenset({"seed", "common", "intervals", "resamples", "unknown"})),
+    "classification": Evaluation(files.CLASSIFICATION, frozenset({"seed", "runs", "unknown"}), ("train", "torch")),
     "analogy": Evaluation(files.QUESTIONS, frozenset(), ()),
-    "bias": Evaluation(files.WORD_LISTS, frozenset({"seed", "resamples"})),
-    "sentence-similarity": Evaluation(files.SENTENCE_PAIRS, frozenset()),
-    "retrieval": Evaluation(files.RETRIEVAL, frozenset(), ("evaluate", "pytrec_eval")),
+    "bias": Evaluation(files.WORD_LISTS, frozenset({"seed", "resamples", "unknown"})),
+    "sentence-similarity": Evaluation(files.SENTENCE_PAIRS, frozenset({"unknown"})),
+    "retrieval": Evaluation(files.RETRIEVAL, frozenset({"unknown"}), ("evaluate", "pytrec_eval")),
 }
 
 
