@@ -11,6 +11,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import Report, silent
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.subwords import Subwords
 
 if TYPE_CHECKING:
     from x2static.schemas.cache import Cache  # it brings zarr, which vectors of others do not need
@@ -44,3 +45,4 @@ class Result:
     matrix: npt.NDArray[np.float32]  # (len(words), dim) float32
     origin: dict[str, Any] = field(default_factory=dict)  # what run.json is to say beyond the settings
     segmentation: WordSegmentation | None = None  # how text was cut into these words; None for as the cache was
+    subwords: Subwords | None = None  # for words that are none of these, where the method has them

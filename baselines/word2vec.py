@@ -20,6 +20,7 @@ import logging
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from x2static.baselines.request import Request, Result
 from x2static.baselines.text import LONGEST_LINE, Text, write_text
@@ -27,9 +28,10 @@ from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import require
 from x2static.machine.processes import in_background
 from x2static.machine.progress import Progress, Report
+from x2static.schemas.subwords import LONGEST, SHORTEST, Subwords, ngrams_of
 
 LEARNING_RATES = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05, "sent2vec": 0.05}  # of the authors' programs
-SHORTEST, LONGEST = 3, 6  # characters of fastText's n-grams, the marks "<" and ">" of the word's ends included
+
 MOST_BYTES = 4 << 30  # of the n-grams' vectors; larger ones get fewer buckets
 
 logger = logging.getLogger(__name__)
@@ -59,15 +61,17 @@ def make(request: Request) -> Result:
     if config.name == "fasttext":
         buckets = min(2_000_000, MOST_BYTES // (4 * model.vector_size))
         used = draw_ngrams(model, buckets)
-        logger.info("n-grams: %s of %s buckets are used", f"{used:,}", f"{buckets:,}")
-        origin = {"buckets": buckets, "buckets_used": used, "ngrams": [SHORTEST, LONGEST]}
+        logger.info("n-grams: %s of %s buckets are used", f"{len(used):,}", f"{buckets:,}")
+        origin = {"buckets": buckets, "buckets_used": len(used), "ngrams": [SHORTEST, LONGEST]}
     if model.workers > 1:
         logger.info("%d threads: gensim is reproducible with --threads 1 alone", model.workers)
     # Not in the main thread: Ctrl-C ends the process while gensim's threads still run, see pipeline/cli.py.
     in_background(lambda: _train(model, text, request.report)).result()
+    subwords = _subwords(model, buckets, used) if config.name == "fasttext" else None
     origin |= text.origin | {"library": "gensim", "learning_rate": model.alpha}
     origin |= {"threads": model.workers, "reproducible": model.workers == 1}
-    return Result(text.words, text.counts, np.asarray(model.wv.vectors, np.float32), origin, text.segmentation)
+    matrix = np.asarray(model.wv.vectors, np.float32)
+    return Result(text.words, text.counts, matrix, origin, text.segmentation, subwords)
 
 
 def _arguments(request: Request) -> dict[str, Any]:
@@ -93,11 +97,11 @@ def _arguments(request: Request) -> dict[str, Any]:
     }
 
 
-def draw_ngrams(model: Any, buckets: int) -> int:
+def draw_ngrams(model: Any, buckets: int) -> npt.NDArray[np.int64]:
     """Give a gensim `FastText` vectors for those buckets alone into which an n-gram of its vocabulary falls.
 
     gensim makes them all, 3 GB at 384 dimensions, where a vocabulary of 35,000 words touches a tenth. Which n-grams
-    share a vector is the same. Returns how many buckets have one.
+    share a vector is the same. Returns the numbers of the buckets that have one, (n,), a row of the vectors each.
     """
     from gensim.models.keyedvectors import prep_vectors
 
@@ -109,7 +113,20 @@ def draw_ngrams(model: Any, buckets: int) -> int:
     vectors.buckets_word = np.split(rows.astype(np.uint32), np.cumsum(lengths)[:-1])
     vectors.bucket = len(used)
     vectors.vectors_ngrams = prep_vectors((len(used), model.vector_size), seed=model.seed + 1)
-    return len(used)
+    return np.asarray(used, np.int64)
+
+
+def _subwords(model: Any, buckets: int, used: npt.NDArray[np.int64]) -> Subwords:
+    """Return the vectors of the n-grams of the vocabulary, whose mean is the vector of any other word.
+
+    gensim has n-grams beside them, which it never trained: they keep what was drawn for them, or have the vector of one
+    with which they share a bucket by chance.
+    """
+    from gensim.models.fasttext_inner import ft_hash_bytes
+
+    ngrams = sorted({ngram for word in model.wv.index_to_key for ngram in ngrams_of(word)})
+    rows = np.searchsorted(used, [ft_hash_bytes(ngram.encode()) % buckets for ngram in ngrams])
+    return Subwords(ngrams, model.wv.vectors_ngrams[rows].astype(np.float16), power=1)
 
 
 def _train(model: Any, text: Text, report: Report) -> None:

@@ -63,6 +63,9 @@ RETRIEVAL = DataFiles(
     "a folder in BEIR's layout (corpus.jsonl, queries.jsonl, qrels/test.tsv), or a folder of such folders",
     "BEIR has some (https://github.com/beir-cellar/beir)",
 )
+MISSPELLINGS = DataFiles(
+    "misspellings", ("*.tsv",), "a file of misspellings (lines of misspelling<TAB>word), or a folder of them"
+)
 CLASSIFICATION = DataFiles(
     "classification",
     tuple(f"*/{name}" for name in PARTS),

@@ -79,7 +79,7 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
             **result.origin,
         }
         segmentation = result.segmentation or (cache.segmentation() if cache else None)
-        vectors = WordVectors(result.words, result.matrix, result.counts, segmentation, origin)
+        vectors = WordVectors(result.words, result.matrix, result.counts, segmentation, origin, result.subwords)
         vectors.save(config.out)
         shutil.rmtree(request.folder, ignore_errors=True)
     logger.info("%s: %s vectors of %d dimensions", config.out, f"{len(vectors):,}", vectors.dim)

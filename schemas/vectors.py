@@ -200,9 +200,7 @@ class WordVectors:
         Raises X2StaticError: there are no finished vectors, no subwords, or they are damaged.
         """
         folder = Path(folder)
-        if not (folder / RUN).is_file():
-            hint = f"no {RUN}: its training has not finished" if folder.is_dir() else "there is no such folder"
-            raise X2StaticError(f"{folder}: no word vectors here ({hint}); make them with `x2static train`")
+        require_finished(folder)
         run, vocabulary = check_run(folder, MATRIX, SEGMENTATION), read_vocabulary(folder)
         subwords = None
         if unknown == "subwords":
@@ -221,6 +219,13 @@ class WordVectors:
             return cls(words, matrix, counts, segmentation, run, subwords)
         except X2StaticError as error:
             raise X2StaticError(f"{folder}: {error}") from error
+
+
+def require_finished(folder: Path) -> None:
+    """Raise X2StaticError if there are no finished vectors in a folder."""
+    if not (folder / RUN).is_file():
+        hint = f"no {RUN}: its training has not finished" if folder.is_dir() else "there is no such folder"
+        raise X2StaticError(f"{folder}: no word vectors here ({hint}); make them with `x2static train`")
 
 
 def add_subwords(folder: Path, subwords: Subwords, **facts: Any) -> None:

@@ -24,7 +24,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import only_writer
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.subwords import SUBWORDS, Subwords, ngrams_of
-from x2static.schemas.vectors import SUBWORDS_RECORD, WordVectors, add_subwords
+from x2static.schemas.vectors import SUBWORDS_RECORD, WordVectors, add_subwords, require_finished
 
 LEAST_WORDS = 2  # an n-gram of fewer words has no vector: it says nothing of another word
 RIDGE = 1.0
@@ -112,6 +112,7 @@ def make_subwords(folder: Path, report: Report = silent) -> dict[str, Any]:
     Returns ngrams, seconds, and `finished_before`, whether they were there. Raises X2StaticError: there are no vectors,
     they are damaged, or none of their words share an n-gram.
     """
+    require_finished(folder)
     began = time.monotonic()
     with only_writer(folder, "run"):
         vectors = WordVectors.load(folder)

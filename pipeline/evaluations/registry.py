@@ -53,6 +53,7 @@ EVALUATIONS = {
     "analogy": Evaluation(files.QUESTIONS, frozenset(), ()),
     "bias": Evaluation(files.WORD_LISTS, frozenset({"seed", "resamples", "unknown"})),
     "sentence-similarity": Evaluation(files.SENTENCE_PAIRS, frozenset({"unknown"})),
+    "misspellings": Evaluation(files.MISSPELLINGS, frozenset({"seed", "unknown"}), ()),
     "retrieval": Evaluation(files.RETRIEVAL, frozenset({"unknown"}), ("evaluate", "pytrec_eval")),
 }
 

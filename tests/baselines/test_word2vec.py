@@ -41,7 +41,7 @@ def trained(folder: Path, sentences: list[list[str]], vocabulary: Counter[str], 
     """Vectors that a method makes of sentences with one thread."""
     cache = cache_of(folder / "cache", sentences)
     made = word2vec.make(request_of(folder, cache, vocabulary, threads=1, **settings))
-    return WordVectors(made.words, made.matrix, made.counts, run=made.origin)
+    return WordVectors(made.words, made.matrix, made.counts, run=made.origin, subwords=made.subwords)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,8 @@ def test_the_same_ngrams_share_a_vector_as_if_all_buckets_had_one(buckets):
     used = word2vec.draw_ngrams(model, buckets)
     hashes = [ft_ngram_hashes(word, 3, 6, buckets) for word in NGRAM_WORDS]
     distinct = sorted({one for row in hashes for one in row})
-    assert used == len(distinct) == len(model.wv.vectors_ngrams)
+    assert used.tolist() == distinct
+    assert len(distinct) == len(model.wv.vectors_ngrams)
     for expected, rows in zip(hashes, model.wv.buckets_word, strict=True):
         assert [distinct[row] for row in rows] == list(expected)
         assert rows.dtype == np.uint32
@@ -150,3 +151,24 @@ def test_words_that_share_ngrams_are_alike_though_they_never_meet_in_as_many_buc
     assert vectors.run["buckets_used"] < 100
     monkeypatch.setattr(word2vec, "MOST_BYTES", 4 * 50 * 11)
     assert trained(tmp_path / "few", sentences, counted(sentences), **settings).run["buckets"] == 11
+
+
+def test_a_word_outside_the_vocabulary_has_the_vector_that_gensim_gives_it(tmp_path, monkeypatch):
+    drawn, original = [], word2vec.draw_ngrams
+
+    def noted(model: FastText, buckets: int) -> np.ndarray:
+        drawn.append((model.wv, buckets, original(model, buckets)))
+        return drawn[-1][-1]
+
+    monkeypatch.setattr(word2vec, "draw_ngrams", noted)
+    monkeypatch.setattr(word2vec, "MOST_BYTES", 4 * 20 * 5000)
+    sentences = [["walkings", "talked"], ["walked", "talking"], ["other", "sleep"]] * 50
+    vectors = trained(tmp_path, sentences, counted(sentences), name="fasttext", dim=20, epochs=1)
+    (keyed, buckets, used), *_ = drawn
+    everything = np.zeros((buckets, 20), np.float32)
+    everything[used] = keyed.vectors_ngrams
+    keyed.vectors_ngrams, keyed.bucket = everything, buckets
+    for word in ("walking", "talkings"):  # all n-grams of which are in the vocabulary
+        assert word not in vectors.words
+        np.testing.assert_allclose(vectors[word], keyed[word], atol=1e-4)
+    assert vectors.subwords.vector("zzz") is None
