@@ -16,7 +16,7 @@ from x2static.evaluation.files import MISSPELLINGS, find_files, numbered_lines
 from x2static.evaluation.measures import Score
 from x2static.schemas.vectors import WordVectors
 
-MADE = 200  # misspellings that are made
+MADE, N_MADE = "misspellings", 200  # name and size of the set that is made
 SHORTEST = 6  # letters of the words that they are made of
 AMONG = 5_000  # most frequent words that they are made of, ...
 CANDIDATES = 10_000  # ... and that one of is the answer
@@ -30,9 +30,15 @@ class Misspelling(NamedTuple):
 
 
 def read_misspellings(data: Path | None, vectors: Sequence[WordVectors], seed: int) -> dict[str, list[Misspelling]]:
-    """Return the misspellings of every file by its name; without data, those made of words that all vectors know."""
+    """Return the misspellings of every file by its name; without data, those made of words that all vectors know.
+
+    Raises X2StaticError: a file is damaged, or there is no data, and no vectors have subwords.
+    """
     if data is None:
-        return {"made by rule": make_misspellings(vectors, seed)}
+        if all(one.subwords is None for one in vectors):
+            what = "misspellings are made by rule of words, so that no vectors know them"
+            raise X2StaticError(f"{what}; give --unknown subwords, or --data with {MISSPELLINGS.expected}")
+        return {MADE: make_misspellings(vectors, seed)}
     sets = {}
     for path in find_files(MISSPELLINGS, data):
         sets[path.stem] = pairs = list[Misspelling]()
@@ -59,7 +65,7 @@ def make_misspellings(vectors: Sequence[WordVectors], seed: int) -> list[Misspel
         written = begin + kinds[len(made) % len(kinds)] + end
         if written != word and not any(written in one.index for one in vectors):
             made.append(Misspelling(written, word))
-        if len(made) == MADE:
+        if len(made) == N_MADE:
             break
     return made
 

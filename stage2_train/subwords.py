@@ -3,10 +3,10 @@
 Those whose sums come nearest to the words' vectors: with v_w the vector of a word and A_w the n-grams of it, each as
 often as it occurs over the square root of their number,
 
-    minimise over Z   sum over w of s_w |v_w - A_w Z|^2  +  RIDGE |Z|^2
+    minimise over Z   sum over w of |v_w - A_w Z|^2  +  RIDGE |Z|^2
 
-where s_w is the square root of the word's count up to MOST_COUNTED. It is solved by conjugate gradients with the
-diagonal as preconditioner, for some dimensions at a time (docs/LOG.md, 2026-11-29).
+It is solved by conjugate gradients with the diagonal as preconditioner, for some dimensions at a time. Words that are
+left out come out nearest to themselves where all words count alike, rare ones too (docs/LOG.md, 2026-11-29).
 """
 
 import logging
@@ -27,11 +27,10 @@ from x2static.schemas.subwords import SUBWORDS, Subwords, ngrams_of
 from x2static.schemas.vectors import SUBWORDS_RECORD, WordVectors, add_subwords, require_finished
 
 LEAST_WORDS = 2  # an n-gram of fewer words has no vector: it says nothing of another word
-RIDGE = 1.0
-MOST_COUNTED = 100  # occurrences
+RIDGE = 0.2
 POWER = 0.5  # of the number of n-grams
-TOLERANCE, MOST_ITERATIONS = 1e-3, 100  # of the residual's length beside the right-hand side's
-DIMENSIONS_AT_ONCE = 64
+TOLERANCE, MOST_ITERATIONS = 0.05, 50  # of the residual's length beside the right-hand side's
+DIMENSIONS_AT_ONCE = 128
 
 logger = logging.getLogger(__name__)
 
@@ -75,26 +74,24 @@ def fit_subwords(vectors: WordVectors, report: Report = silent) -> Subwords:
     spellings = Spellings(vectors.words)
     if not spellings.ngrams:
         raise X2StaticError(f"no two of the {len(vectors):,} words share an n-gram, so there is nothing to fit")
-    counted = np.minimum(vectors.counts, MOST_COUNTED) if vectors.counts.any() else np.full(len(vectors), MOST_COUNTED)
-    strengths = torch.from_numpy(np.sqrt(counted)).float()[:, None]  # (n_words, 1)
     matrix = np.empty((len(spellings.ngrams), vectors.dim), np.float16)
     for start in range(0, vectors.dim, DIMENSIONS_AT_ONCE):
         report(Progress(start, vectors.dim, "dimensions"))
         some = slice(start, start + DIMENSIONS_AT_ONCE)
-        matrix[:, some] = solve(spellings, torch.from_numpy(vectors.matrix[:, some].copy()), strengths).numpy()
+        matrix[:, some] = solve(spellings, torch.from_numpy(vectors.matrix[:, some].copy())).numpy()
     report(Progress(vectors.dim, vectors.dim, "dimensions"))
     return Subwords(spellings.ngrams, matrix, POWER)
 
 
-def solve(spellings: Spellings, targets: Tensor, strengths: Tensor) -> Tensor:
-    """Return Z (n_ngrams, dim) of words' vectors, (n_words, dim), and their weights s, (n_words, 1); all float32."""
-    diagonal = spellings.gathered(strengths, squared=True) + RIDGE
-    residual = spellings.gathered(strengths * targets)
+def solve(spellings: Spellings, targets: Tensor) -> Tensor:
+    """Return Z, (n_ngrams, dim), of words' vectors, (n_words, dim); both float32."""
+    diagonal = spellings.gathered(torch.ones(len(targets), 1), squared=True) + RIDGE
+    residual = spellings.gathered(targets)
     most = TOLERANCE * residual.norm(dim=0)
     solution, direction = torch.zeros_like(residual), residual / diagonal
     length = (residual * direction).sum(0)
     for _ in range(MOST_ITERATIONS):
-        image = spellings.gathered(strengths * spellings.sums(direction)) + RIDGE * direction
+        image = spellings.gathered(spellings.sums(direction)) + RIDGE * direction
         step = length / (direction * image).sum(0).clamp(min=torch.finfo(torch.float32).tiny)
         solution += step * direction
         residual -= step * image

@@ -1,7 +1,7 @@
 """`x2static evaluate`: word vectors on word similarity and other tasks."""
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -9,7 +9,6 @@ from x2static.evaluation.draws import PARTITIONS, RESAMPLES
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
 from x2static.pipeline.options import FOLDER, common, finish, given
 from x2static.pipeline.tables import short_names
-from x2static.schemas.vectors import Unknown, WordVectors
 
 
 @click.command()
@@ -32,7 +31,7 @@ from x2static.schemas.vectors import Unknown, WordVectors
 )
 @click.option(
     "--unknown",
-    type=click.Choice(get_args(Unknown)),
+    type=click.Choice(["skip", "subwords"]),
     default="skip",
     show_default=True,
     help="Words outside the vocabulary: left out, or with vectors of subwords, see x2static subwords.",
@@ -44,6 +43,8 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
     """Score word vectors; what they do not know is counted, and left out unless --unknown has vectors for it."""
     _refuse_unused(context, task, values)
     run = runner(task)
+    from x2static.schemas.vectors import WordVectors
+
     resamples = values["resamples"] or (RESAMPLES if values["intervals"] else 0)
     config = EvaluateConfig(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
     short = short_names(list(dict.fromkeys(vectors)))

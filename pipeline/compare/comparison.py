@@ -41,7 +41,12 @@ TROUBLES_OF_ALL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 CURVE = "curve"  # the folder, in that of the comparison
 READING = "reading.json"  # in a size's folder: the seconds that the teacher took; of the whole, before its turn
 HALVINGS = 6
-TABLES: tuple[Part, ...] = ("table3", "table4", "sentences", "retrieval")
+# parts whose progress is shown, under a title
+SLOW: dict[Part, tuple[Callable[..., None], str]] = {
+    "unknown": (scores.score_unknown, "unknown words"),
+    "table4": (scores.score_classification, "classification"),
+}
+TABLES: tuple[Part, ...] = ("table3", "table4", "sentences", "retrieval", "unknown")
 Result = TypeVar("Result")
 
 
@@ -91,17 +96,15 @@ class Comparison:
             self._make_curve(self.whole)
         wants_tables = any(config.wants(part) for part in TABLES)
         steps = [step for step in self.steps if wants_tables and self._make(step)]
-        if config.wants("table3"):
-            for step in steps:
-                self.attempt(step.name, partial(scores.score_similarity, step, config, self.data))
-        for part in scores.TEXT_TASKS:
-            if config.wants(part):
-                for step in steps:
-                    self.attempt(step.name, partial(scores.score_texts, part, step, config, self.data))
-        if config.wants("table4") and self.data.classes is not None:
-            for step in steps:
-                score = partial(scores.score_classification, step, config, self.data)
-                self.attempt(step.name, score, f"{step.label}, classification")
+        quick: dict[Part, Callable[[Step, CompareConfig, scores.Data], None]] = {"table3": scores.score_similarity}
+        quick |= {part: partial(scores.score_texts, part) for part in scores.TEXT_TASKS}
+        for part, score in quick.items():
+            for step in steps if config.wants(part) else []:
+                self.attempt(step.name, partial(score, step, config, self.data))
+        for part, (score_slowly, title) in SLOW.items():
+            for step in steps if config.wants(part) else []:
+                work = partial(score_slowly, step, config, self.data)
+                self.attempt(step.name, work, f"{step.label}, {title}")
         if config.baselines and self.whole is not None:
             self.attempt(scores.TEACHER, partial(scores.score_teacher, self.whole, config, self.data), "teacher")
 

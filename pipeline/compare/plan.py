@@ -10,7 +10,7 @@ from x2static.schemas.baseline import METHODS, BaselineConfig
 from x2static.schemas.encoding import Layer, Precision, Record
 from x2static.schemas.training import PURPOSES, TrainConfig
 
-Part = Literal["table3", "table4", "sentences", "retrieval", "figure1"]
+Part = Literal["table3", "table4", "sentences", "retrieval", "unknown", "figure1"]
 
 
 class CompareConfig(Record):

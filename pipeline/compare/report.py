@@ -16,6 +16,7 @@ import numpy.typing as npt
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import end_of_links, write_atomically
 from x2static.evaluation.measures import MIN_PAIRS
+from x2static.evaluation.misspellings import CANDIDATES
 from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.compare import scores, tables
 from x2static.pipeline.compare.comparison import Comparison
@@ -65,6 +66,12 @@ TEXTS: dict[scores.TextPart, tuple[str, str, str, tables.Measures]] = {
         RETRIEVAL,
     ),
 }
+UNKNOWN = (
+    "Words outside the vocabulary have vectors of character n-grams: fitted to the vectors, but for fastText's own. "
+    "Spearman's rho over all pairs, seed 0; misspellings: share of 200 misspelt frequent words, made by rule and in no "
+    f"vocabulary, to which of the {CANDIDATES:,} most frequent words the meant one is nearest; in no average. Time is "
+    "that of fit and scores. Bold: the best of a column."
+)
 OF_THE_PAPER = "The paper's rows are of another corpus (all of English Wikipedia) and other teachers: no rivals here."
 
 
@@ -96,6 +103,7 @@ class Report:
         about_similarity, of_similarity = self._similarity()
         of_classes = self._classification()
         of_texts = {part: self._texts(part) for part in TEXTS}
+        of_unknown = self._unknown()
         curve = comparison.attempt("figure1", self._curve)
         section_of_curve, curve_figures = curve or (Section(""), [])
         of_losses = comparison.attempt("losses", self._losses)
@@ -103,17 +111,18 @@ class Report:
         words = (comparison.attempt("words", of_words) if self._methods else None) or Section("")
         about_classes = [OF_THE_PAPER] if comparison.published.get(tables.CLASSIFICATION) else []
         sections = [
-            Section("What wins", listed=self._what_wins(of_similarity, of_classes, of_texts)),
+            Section("What wins", listed=self._what_wins(of_similarity, of_classes, of_texts, of_unknown)),
             Section("Word similarity (table 3)", about_similarity, (), [one.table() for one in of_similarity]),
             Section("Classification (table 4)", about_classes, (), [one.table() for one in of_classes]),
             *(Section(TEXTS[part][0], (), (), [one.table() for one in found]) for part, found in of_texts.items()),
+            Section("Unknown words", (), (), [one.table() for one in of_unknown]),
             section_of_curve,
             of_losses or Section(""),
             words,
             Section("What failed", listed=[f"{name}: {error}" for name, error in comparison.failures.items()]),
         ]
         self.page = Page("Static word vectors compared", facts, sections)
-        self.figures = [*of_similarity, *of_classes, *chain(*of_texts.values()), *curve_figures]
+        self.figures = [*of_similarity, *of_classes, *chain(*of_texts.values()), *of_unknown, *curve_figures]
         self.neighbours = words.tables
 
     def write(self, out: Path, results: Path | None) -> None:
@@ -202,11 +211,22 @@ class Report:
             entries.append(Entry(TEACHER, [of_names[scores.TEACHER]], None, source="teacher"))
         return [tables.text_figures(part, caption, entries, measures, items)] if entries else []
 
+    def _unknown(self) -> list[Figures]:
+        """Return the table of scores with vectors for unknown words, if there is any."""
+        digest, entries = self._comparison.data.pairs, []
+        for step, *_ in self._methods:
+            record = self._records[step.name]
+            if (scored := record.on("unknown", digest)) is not None:
+                label = step.method.label_over(1)
+                entries.append(Entry(label, [scored.unknown], scored.seconds, record.dim, record.vocabulary))
+        return [tables.similarity_figures("unknown", UNKNOWN, entries, [])] if entries else []
+
     def _what_wins(
         self,
         similarity: Sequence[Figures],
         classification: Sequence[Figures],
         texts: Mapping[scores.TextPart, Sequence[Figures]],
+        unknown: Sequence[Figures],
     ) -> list[str]:
         """Say which method is best, if possible on the same pairs (few easy pairs are no merit), and what is chance."""
         points = []
@@ -229,6 +249,9 @@ class Report:
                 head = f"average{first}" if f"average{first}" in table.heads else table.heads[0]
                 if best := table.best(head):
                     points.append(f"{TEXTS[part][0]}: {best[0]} has the best {head}, {best[1]:.3f}.")
+        for table in unknown:
+            if best := table.best("average"):
+                points.append(f"With vectors for unknown words: {best[0]} has the best average, {best[1]:.3f}.")
         return points
 
     def _curve(self) -> tuple[Section, list[Figures]] | None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,7 @@ from x2static.evaluation.classification.data import read_tasks
 from x2static.evaluation.draws import RESAMPLES, Draws
 from x2static.evaluation.files import CLASSIFICATION, RETRIEVAL, SENTENCE_PAIRS
 from x2static.evaluation.measures import Score, score_all
+from x2static.evaluation.misspellings import MADE, make_misspellings, score_misspellings
 from x2static.evaluation.retrieval import RetrievalScore
 from x2static.evaluation.sentence_similarity import SentenceScore
 from x2static.evaluation.word_pairs import find_word_pairs
@@ -28,7 +30,7 @@ from x2static.pipeline.compare.plan import CompareConfig, Part, Step
 from x2static.pipeline.compare.tables import averaged
 from x2static.schemas import encoding
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import FILES, MATRIX, RUN, VOCABULARY, WordVectors, check_run
+from x2static.schemas.vectors import FILES, MATRIX, RUN, SUBWORDS_RECORD, VOCABULARY, WordVectors, check_run
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +85,7 @@ class Scored(encoding.Record):
     classes: tuple[Accuracy, ...] = ()
     sentences: tuple[SentenceScore, ...] = ()
     retrieval: tuple[RetrievalScore, ...] = ()
+    unknown: tuple[Score, ...] = ()
 
 
 class Record(encoding.Record):
@@ -99,6 +102,7 @@ class Record(encoding.Record):
     classification: Scored | None = None
     sentences: Scored | None = None
     retrieval: Scored | None = None
+    unknown: Scored | None = None
 
     def on(self, part: str, data: str | None) -> Scored | None:
         """Return the scores of a part, the field of that name; None where they are of other data."""
@@ -124,7 +128,7 @@ class Data:
         """Read all data that is needed once: what is wrong with it (X2StaticError) is said before anything is made."""
         self.pairs: str | None = None
         self.classes: str | None = None
-        wants_pairs = config.wants("table3") or config.wants("figure1")
+        wants_pairs = config.wants("table3") or config.wants("unknown") or config.wants("figure1")
         try:
             self.pairs = _hash_of({file.stem: file for file in find_word_pairs(config.data)})
         except X2StaticError:
@@ -235,6 +239,31 @@ def score_texts(part: TextPart, step: Step, config: CompareConfig, data: Data) -
     scores = score_all(vectors, task.read(config.data), task.of_vectors, task.items)
     scored = _scored(part, digest, began, scores)
     records.save(file_of(config.out, step.name), record.model_copy(update={part: scored}))
+
+
+def score_unknown(step: Step, config: CompareConfig, data: Data, report: Report) -> None:
+    """Score a step of seed 0 where unknown words have vectors of subwords: word similarity, and misspellings; once.
+
+    They are its own, or fitted to its vectors and kept nowhere; words that share no n-grams have no scores, and that is
+    warned of.
+    """
+    from x2static.stage2_train.subwords import fit_subwords  # torch
+
+    record = record_of(step, config.out)
+    if step.seed or data.pairs is None or record.on("unknown", data.pairs):
+        return
+    began, vectors = time.monotonic(), WordVectors.load(step.folder)
+    if SUBWORDS_RECORD in vectors.run:
+        vectors = WordVectors.load(step.folder, "subwords")
+    else:
+        try:
+            vectors = replace(vectors, subwords=fit_subwords(vectors, report))
+        except X2StaticError as error:
+            logger.warning("%s: no scores of unknown words, %s", step.label, error)
+            return
+    misspelt = score_misspellings(vectors, MADE, make_misspellings([vectors], 0))
+    scored = _scored("unknown", data.pairs, began, [*evaluate_word_similarity(vectors, config.data), misspelt])
+    records.save(file_of(config.out, step.name), record.model_copy(update={"unknown": scored}))
 
 
 def _scored(field: str, data: str, began: float, scores: Sequence[Any]) -> Scored:

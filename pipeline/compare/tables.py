@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from x2static.durable.errors import X2StaticError
+from x2static.evaluation.misspellings import MADE
 from x2static.evaluation.word_similarity import SimilarityScore
 from x2static.pipeline.terminal import duration
 from x2static.report.table import Cell, Column, Table, figure
@@ -37,8 +38,9 @@ def heads_of(data_sets: Iterable[str]) -> dict[str, str]:
 
 
 def averaged(data_sets: Sequence[str]) -> list[str]:
-    """Return the data sets that the average is over: the paper's, if any is there; else all."""
-    return [name for name, head in heads_of(data_sets).items() if head in PAIRS] or list(data_sets)
+    """Return the data sets that the average is over: the paper's, if any is there; else all of word pairs."""
+    papers = [name for name, head in heads_of(data_sets).items() if head in PAIRS]
+    return papers or [name for name in data_sets if name != MADE]
 
 
 class Published(NamedTuple):

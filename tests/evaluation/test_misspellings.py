@@ -76,7 +76,9 @@ def test_the_command_makes_some_or_takes_a_file(tmp_path, capsys):
     arguments = ["evaluate", tmp_path / "vectors", "--task", "misspellings", "--unknown", "subwords"]
     ran = run_here(capsys, [*arguments, "--data", file, "--json"])
     assert ran.json["tasks"]["common"] == {"score": 1.0, "covered": 2, "total": 2, "too_few": True}
-    assert "made by rule" in run_here(capsys, arguments).out
+    assert "misspellings" in run_here(capsys, arguments).out
+    ran = run_here(capsys, arguments[:-2])
+    assert (ran.status, "give --unknown subwords, or --data with a file" in ran.err) == (1, True)
     ran = run_here(capsys, ["evaluate", tmp_path / "vectors", "--task", "misspellings", "--data", file])
     assert (ran.status, "none of the 2 misspellings" in ran.err) == (1, True)
 

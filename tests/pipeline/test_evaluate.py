@@ -5,17 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from x2static.evaluation import files
 from x2static.evaluation.word_similarity import average, evaluate_word_similarity, score_together
 from x2static.machine import packages
 from x2static.pipeline import cli
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, Results, fetched_data
+from x2static.schemas.subwords import Subwords
 from x2static.schemas.vectors import WordVectors
 
 ROOT = Path(__file__).parents[2]
@@ -128,6 +131,33 @@ def test_options_that_a_task_does_not_use_are_wrong_usage_and_the_others_reach_i
     assert asked == [EvaluateConfig(**(default | changed))]
 
 
+def test_unknown_words_have_vectors_of_subwords_where_that_is_asked_for_and_the_task_takes_it(
+    evaluate, folders, tmp_path, capsys
+):
+    vectors = WordVectors.load(folders[0])
+    matrix = np.random.default_rng(3).normal(size=(40, 5)).astype(np.float16)
+    whole = replace(vectors, subwords=Subwords([f"<w{i}" for i in range(10)] + WORDS[10:], matrix, 0.5))
+    whole.save(tmp_path / "run")
+    lines = [f"w{i}\tw{i}x\t{i * 13 % 31}\n" for i in range(40)]  # of each pair but one word is in the vocabulary
+    (tmp_path / "pairs.tsv").write_text("".join(lines) + "w1\tzzz\t3\n")
+    arguments = (tmp_path / "run", "--data", tmp_path / "pairs.tsv")
+    _, figures = evaluate(*arguments, "--unknown", "subwords")
+    by_hand = [cosine_of(whole[f"w{i}"], whole[f"w{i}x"]) for i in range(40)]
+    expected = spearmanr(by_hand, [i * 13 % 31 for i in range(40)]).statistic
+    assert figures["tasks"]["pairs"]["score"] == pytest.approx(expected)
+    assert figures["tasks"]["pairs"]["covered"], figures["tasks"]["pairs"]["total"] == (40, 41)
+    assert cli.run(["evaluate", *map(str, arguments)]) == 1
+    assert "none of the 41 word pairs" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(folders[0]), "--unknown", "subwords"]) == 1
+    assert f"no subwords here; make them with `x2static subwords {folders[0]}`" in capsys.readouterr().err
+    assert cli.run(["evaluate", str(tmp_path / "run"), "--unknown", "subwords", "--task", "analogy"]) == 2
+    assert "--task analogy does not use --unknown; it is for word-similarity" in capsys.readouterr().err
+
+
+def cosine_of(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
 @pytest.mark.parametrize("task", list(EVALUATIONS))
 def test_fetched_data_is_taken_where_the_task_has_some_and_gensim_has_none(task, cache, monkeypatch):
     monkeypatch.setattr(files, "package_file", lambda *_: None)
@@ -157,6 +187,7 @@ DATA = {  # a file of each task
     "analogy": ("q.txt", ": s\nw0 w1 w2 w3\n"),
     "bias": ("b.json", json.dumps({"t": LISTS})),
     "sentence-similarity": ("s.tsv", "w0\tw1\t1\nw2\tw3\t2\n"),
+    "misspellings": ("m.tsv", "w0\tw1\nw2\tw4\n"),
     "retrieval": ("corpus.jsonl", '{"_id": "1", "text": "w0"}\n'),
 }
 BESIDE = {"queries.jsonl": '{"_id": "q", "text": "w1"}\n', "qrels/test.tsv": "query-id\tcorpus-id\tscore\nq\t1\t1\n"}

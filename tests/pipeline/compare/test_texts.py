@@ -1,9 +1,11 @@
 """The tables of averaged vectors, and methods of ours that need views: which there are, and what they say."""
 
 import csv
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.evaluation.test_retrieval import write_collection
@@ -13,13 +15,16 @@ from tests.teachers import make_teacher
 from x2static.evaluation.files import Pair
 from x2static.evaluation.retrieval import Collection, score_retrieval
 from x2static.evaluation.sentence_similarity import score_sentences
+from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.pipeline.compare import scores
 from x2static.schemas.cache import Cache
+from x2static.schemas.subwords import SUBWORDS
 from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.phrases import read_phrases
 from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools.word_states import WordStates
+from x2static.stage2_train.subwords import fit_subwords
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +106,42 @@ def test_views_are_drawn_at_every_size_of_the_curve(encoded, tmp_path, compare):
     points = {row["row"] for row in rows if row["table"] == "figure1"}
     labels = ("X2Static", "X2Static, closed form", "X2Static, views")
     assert points == {f"{units} units, {label}" for units in (2, 4) for label in labels}
+
+
+def test_unknown_words_have_a_table_by_subwords_that_are_fitted_or_the_methods_own(encoded, tmp_path, compare):
+    out, data, words = tmp_path / "out", tmp_path / "data", Cache.open(encoded / "cache").shard(0).lexicon()["word"]
+    known = [word for word in words.to_pylist() if len(word) > 3][:10]
+    pairs = [f"{word}\t{other}s\t{i * 7 % 11}\n" for i, (word, other) in enumerate(pairwise(known * 4))]
+    (data / "wordsim").mkdir(parents=True)
+    (data / "wordsim" / "simlex999.tsv").write_text("".join(pairs))
+    command = ["--cache", encoded / "cache", "--out", out, "--data", data, "--baselines", "fasttext", "--seeds", "2"]
+    command += ["--only", "unknown", "--min-count", "2", "--threads", "1", "--device", "cpu", "--json"]
+    ran = compare(*command)
+    assert ran.status == 0, ran.err
+    table = ran.json["tables"]["unknown"]
+    assert "X2Static, views (deterministic)" in table
+    views = WordVectors.load(out / "vectors" / "views")
+    expected = {"X2Static, views (deterministic)": replace(views, subwords=fit_subwords(views))}
+    expected["fastText"] = WordVectors.load(out / "vectors" / "fasttext", "subwords")
+    for label, vectors in expected.items():
+        [score] = evaluate_word_similarity(vectors, data)
+        assert score.covered > 10  # of these pairs, one word or both are in no vocabulary
+        assert table[label]["SL-999"] == table[label]["average"] == score.score
+        assert "misspellings" in table[label]
+    assert not (out / "vectors" / "views" / SUBWORDS).exists()
+    assert compare(*command).json["tables"]["unknown"] == table
+
+
+def test_words_that_share_no_ngrams_have_no_scores_of_unknown_words_and_the_comparison_goes_on(tmp_path, compare):
+    for seed in (1, 2):
+        matrix = np.random.default_rng(seed).normal(size=(40, 8)).astype(np.float32)
+        words = [chr(0x4E00 + i) for i in range(40)]
+        WordVectors(words, matrix, np.ones(40, np.int64)).save(tmp_path / f"run{seed}")
+    write_pairs(tmp_path / "data", words)
+    command = (tmp_path / "run1", tmp_path / "run2", "--out", tmp_path / "out", "--data", tmp_path / "data")
+    ran = compare(*command, "--baselines", "none")
+    assert ran.status == 0, ran.err
+    assert "run1: no scores of unknown words, no two of the 40 words share an n-gram" in ran.err
 
 
 def test_a_cache_without_views_is_compared_without_what_needs_them_and_the_page_says_so(cache, data, tmp_path, compare):
