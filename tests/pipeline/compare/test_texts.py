@@ -111,7 +111,7 @@ def test_views_are_drawn_at_every_size_of_the_curve(encoded, tmp_path, compare):
 def test_unknown_words_have_a_table_by_subwords_that_are_fitted_or_the_methods_own(encoded, tmp_path, compare):
     out, data, words = tmp_path / "out", tmp_path / "data", Cache.open(encoded / "cache").shard(0).lexicon()["word"]
     known = [word for word in words.to_pylist() if len(word) > 3][:10]
-    pairs = [f"{word}\t{other}s\t{i * 7 % 11}\n" for i, (word, other) in enumerate(pairwise(known * 4))]
+    pairs = [f"{word}\t{other}s\t{i * 7 % 11}\n" for i, (word, other) in enumerate(pairwise(known * 10))]
     (data / "wordsim").mkdir(parents=True)
     (data / "wordsim" / "simlex999.tsv").write_text("".join(pairs))
     command = ["--cache", encoded / "cache", "--out", out, "--data", data, "--baselines", "fasttext", "--seeds", "2"]
@@ -125,7 +125,7 @@ def test_unknown_words_have_a_table_by_subwords_that_are_fitted_or_the_methods_o
     expected["fastText"] = WordVectors.load(out / "vectors" / "fasttext", "subwords")
     for label, vectors in expected.items():
         [score] = evaluate_word_similarity(vectors, data)
-        assert score.covered > 10  # of these pairs, one word or both are in no vocabulary
+        assert score.covered > 30  # of these pairs, one word or both are in no vocabulary
         assert table[label]["SL-999"] == table[label]["average"] == score.score
         assert "misspellings" in table[label]
     assert not (out / "vectors" / "views" / SUBWORDS).exists()
