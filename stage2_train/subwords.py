@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import only_writer
+from x2static.durable.storage import only_writer, remove_leftovers
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.subwords import SUBWORDS, Subwords, ngrams_of
 from x2static.schemas.vectors import SUBWORDS_RECORD, WordVectors, add_subwords, require_finished
@@ -112,6 +112,7 @@ def make_subwords(folder: Path, report: Report = silent) -> dict[str, Any]:
     require_finished(folder)
     began = time.monotonic()
     with only_writer(folder, "run"):
+        remove_leftovers(folder)
         vectors = WordVectors.load(folder)
         if SUBWORDS_RECORD in vectors.run:
             try:

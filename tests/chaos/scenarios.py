@@ -24,8 +24,9 @@ WARM = (
     "x2static.pipeline.commands.baseline x2static.pipeline.commands.cache x2static.pipeline.commands.compare "
     "x2static.pipeline.commands.encode x2static.pipeline.commands.export x2static.pipeline.compare.comparison "
     "x2static.pipeline.compare.report x2static.stage1_encode.encode x2static.stage1_encode.repair "
-    "x2static.stage1_encode.pools.word_sums x2static.stage2_train.trainer x2static.pipeline.caches pooch gensim.models "
-    "x2static.pipeline.evaluations.word_similarity transformers.models.bert.modeling_bert "
+    "x2static.stage1_encode.pools.word_sums x2static.stage2_train.trainer x2static.stage2_train.subwords "
+    "x2static.pipeline.commands.subwords x2static.stage1_encode.dictionary x2static.pipeline.caches pooch "
+    "gensim.models x2static.pipeline.evaluations.word_similarity transformers.models.bert.modeling_bert "
     "transformers.models.bert.tokenization_bert"
 ).split()
 # Fields of records that the clock decides, the seal over them, and the hash of a run.json in a comparison's scores.
@@ -126,6 +127,7 @@ class World:
         rows = [json.dumps({"body": text}) for text in texts[:24]]
         self.json_lines = write_lines(folder / "corpus.jsonl", rows)
         self.words = write_lines(folder / "words.txt", NOUNS)
+        self.meanings = write_lines(folder / "meanings.tsv", [f"{noun}\t{noun}s\ta kind of {noun}" for noun in NOUNS])
         self.space = folder / "space.toml"
         self.space.write_text("[lr]\nlow = 1e-4\nhigh = 1e-2\nlog = true\n")
         self.pairs = folder / "data"
@@ -253,6 +255,7 @@ class World:
         compare += ["2", "--seeds", "1", "--threads", "1", "--baselines", "pca,skipgram", "--out"]
         fetch = {"tests.chaos.scenarios:use_data_set": ["two", self.server.url, self.files]}
         demo = {"tests.chaos.scenarios:small_demo": [str(self.teacher), str(self.corpus)]}
+        phrases = ["cache", "phrases", "--dictionary", self.meanings, "--licence", "none", *FEW]
         merge = ["cache", "merge", at / "part1", at / "part2", at / "other", "--out"]
         space = ["--space", self.space, "--trials", "3"]
         pruned = ["-p", "lr=1e-3,3e-3", "--epochs", "2", "--jobs", "2", "--prune"]
@@ -271,6 +274,7 @@ class World:
             ),
             "encode JSON lines": Scenario(lambda f: [*encode, f"{self.json_lines}#body", "--cache", f]),
             "cache repair": Scenario(lambda f: ["cache", "repair", f], self._damage),
+            "cache phrases --dictionary": Scenario(lambda f: [*phrases, f], at / "cache"),
             "cache merge": Scenario(lambda f: [*merge, f]),
             "cache merge --copy": Scenario(lambda f: [*merge, f, "--copy"]),
             "cache sample": Scenario(lambda f: ["cache", "sample", at / "int8", "--every", "2", "--out", f]),
@@ -278,6 +282,8 @@ class World:
             "train --objective closed-form": Scenario(lambda f: [*train, f, "--objective", "closed-form"]),
             "train --continue": Scenario(lambda f: [*train, f, "--continue", self.ran]),
             "train, more --epochs": Scenario(lambda f: [*train, f, "--epochs", "2"], self.ran),
+            "train --subwords": Scenario(lambda f: [*train, f, "--subwords"]),
+            "subwords": Scenario(lambda f: ["subwords", f], self.ran),
             "evaluate": Scenario(lambda f: ["evaluate", f, "--data", self.pairs], self.ran),
             "export": Scenario(lambda f: ["export", self.ran, "--to", "word2vec-bin", "--out", f / "v.bin", "--force"]),
             "baseline pca": Scenario(lambda f: ["baseline", "pca", "--cache", at / "cache", *FEW, "--out", f]),
