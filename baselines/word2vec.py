@@ -31,7 +31,6 @@ from x2static.machine.progress import Progress, Report
 from x2static.schemas.subwords import LONGEST, SHORTEST, Subwords, ngrams_of
 
 LEARNING_RATES = {"skipgram": 0.025, "cbow": 0.05, "fasttext": 0.05, "sent2vec": 0.05}  # of the authors' programs
-
 MOST_BYTES = 4 << 30  # of the n-grams' vectors; larger ones get fewer buckets
 
 logger = logging.getLogger(__name__)

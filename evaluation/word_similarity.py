@@ -92,10 +92,15 @@ def read_datasets(data: Path | None) -> dict[str, list[Pair]]:
     return {path.stem: read_word_pairs(path) for path in find_word_pairs(data)}
 
 
+def words_of(sets: Mapping[str, list[Pair]]) -> set[str]:
+    """Return the words of data sets, as they are written there."""
+    return {word for pairs in sets.values() for pair in pairs for word in (pair.first, pair.second)}
+
+
 def _knowing(vectors: Mapping[str, WordVectors], sets: Mapping[str, list[Pair]]) -> dict[str, WordVectors]:
     """Return the vectors with those of the data's words that their subwords know."""
-    words = {word for pairs in sets.values() for pair in pairs for word in (pair.first, pair.second)}
-    return {name: one.knowing(sorted(words)) for name, one in vectors.items()}
+    words = sorted(words_of(sets))
+    return {name: one.knowing(words) for name, one in vectors.items()}
 
 
 def common_pairs(vectors: Iterable[WordVectors], pairs: list[Pair]) -> list[Pair]:

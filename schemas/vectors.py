@@ -86,17 +86,17 @@ class WordVectors:
         return f" (with {text['name']})" if text else ""
 
     def __contains__(self, word: object) -> bool:
-        return word in self.index or (isinstance(word, str) and self._outside(word) is not None)
+        return word in self.index or (isinstance(word, str) and self._vector(word) is not None)
 
     def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
         """Return the vector of a word, (dim,) float32. Raises KeyError: the word is unknown."""
-        row = self.index.get(word)
-        vector = self._outside(word) if row is None else self.matrix[row]
-        if vector is None:
+        if (vector := self._vector(word)) is None:
             raise KeyError(word)
-        return np.asarray(vector)
+        return vector
 
-    def _outside(self, word: str) -> npt.NDArray[np.float32] | None:
+    def _vector(self, word: str) -> npt.NDArray[np.float32] | None:
+        if (row := self.index.get(word)) is not None:
+            return np.asarray(self.matrix[row])
         return None if self.subwords is None else self.subwords.vector(word)
 
     def similarity(self, first: str, second: str) -> float:
@@ -147,7 +147,7 @@ class WordVectors:
         if isinstance(words, str | bytes):
             raise TypeError(f"mean takes words, not a {type(words).__name__}; encode takes a text")
         if self.subwords is not None:
-            vectors = [self[word] for word in words if word in self]
+            vectors = [vector for vector in map(self._vector, words) if vector is not None]
             return np.mean(vectors, axis=0, dtype=np.float32) if vectors else np.zeros(self.dim, np.float32)
         rows = [row for row in map(self.index.get, words) if row is not None]
         if not rows:
@@ -189,9 +189,12 @@ class WordVectors:
         if self.segmentation is not None:
             write_atomically(folder / SEGMENTATION, self.segmentation.rules.encode())
             names.append(SEGMENTATION)
-        _write_run(folder, {name: value for name, value in self.run.items() if name != SUBWORDS_RECORD}, names)
+        run = {name: value for name, value in self.run.items() if name != SUBWORDS_RECORD}
         if self.subwords is not None:
-            add_subwords(folder, self.subwords)
+            self.subwords.save(folder / SUBWORDS)
+            names.append(SUBWORDS)
+            run[SUBWORDS_RECORD] = {"ngrams": len(self.subwords.ngrams)}
+        _write_run(folder, run, names)
 
     @classmethod
     def load(cls, folder: str | Path, unknown: Unknown = "skip") -> "WordVectors":
@@ -202,12 +205,7 @@ class WordVectors:
         folder = Path(folder)
         require_finished(folder)
         run, vocabulary = check_run(folder, MATRIX, SEGMENTATION), read_vocabulary(folder)
-        subwords = None
-        if unknown == "subwords":
-            if SUBWORDS_RECORD not in run:
-                raise X2StaticError(f"{folder}: no subwords here; make them with `x2static subwords {folder}`")
-            check_run(folder, SUBWORDS)
-            subwords = Subwords.load(folder / SUBWORDS)
+        subwords = load_subwords(folder) if unknown == "subwords" else None
         try:
             matrix = safetensors.load_file(folder / MATRIX)["vectors"]
         except (OSError, KeyError, SafetensorError) as error:
@@ -226,6 +224,13 @@ def require_finished(folder: Path) -> None:
     if not (folder / RUN).is_file():
         hint = f"no {RUN}: its training has not finished" if folder.is_dir() else "there is no such folder"
         raise X2StaticError(f"{folder}: no word vectors here ({hint}); make them with `x2static train`")
+
+
+def load_subwords(folder: Path) -> Subwords:
+    """Return the subwords beside vectors in a folder. Raises X2StaticError: there are none, or they are damaged."""
+    if SUBWORDS_RECORD not in check_run(folder, SUBWORDS):
+        raise X2StaticError(f"{folder}: no subwords here; make them with `x2static subwords {folder}`")
+    return Subwords.load(folder / SUBWORDS)
 
 
 def add_subwords(folder: Path, subwords: Subwords, **facts: Any) -> None:

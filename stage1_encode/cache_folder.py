@@ -163,10 +163,11 @@ def inspect(cache: Cache, part: Part) -> Inspection:
             shard = Shard(shard.folder, shard.marker.model_copy(update={"pools": pools}))
             write_atomically(shard.folder / MARKER, sealed_json(shard.marker.model_dump()))
             shutil.rmtree(shard.folder / pool, ignore_errors=True)
-            again = "encode it again (with what it was made with, as before)"
-            if kind := POOLS.get(pool):
-                again = f"encode it again (`x2static encode --{kind.option.replace('_', '-')}`, as before)"
-                again = "`x2static cache repair` takes it again" if kind.of_itself else again
+            if (kind := POOLS.get(pool)) and kind.of_itself:
+                again = "`x2static cache repair` takes it again"
+            else:
+                how = f"`x2static encode --{kind.option.replace('_', '-')}`" if kind else "with what it was made with"
+                again = f"encode it again ({how}, as before)"
             found.dropped[index, pool] = f"{name}: {pool}, since {', '.join(lines)}"
             logger.warning("%s is dropped; %s", found.dropped[index, pool], again)
         found.markers[index] = shard.marker

@@ -24,7 +24,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import only_writer, remove_leftovers
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.subwords import SUBWORDS, Subwords, ngrams_of
-from x2static.schemas.vectors import SUBWORDS_RECORD, WordVectors, add_subwords, require_finished
+from x2static.schemas.vectors import SUBWORDS_RECORD, WordVectors, add_subwords, load_subwords, require_finished
 
 LEAST_WORDS = 2  # an n-gram of fewer words has no vector: it says nothing of another word
 RIDGE = 0.2
@@ -116,11 +116,11 @@ def make_subwords(folder: Path, report: Report = silent) -> dict[str, Any]:
         vectors = WordVectors.load(folder)
         if SUBWORDS_RECORD in vectors.run:
             try:
-                there = WordVectors.load(folder, "subwords").run[SUBWORDS_RECORD]
+                load_subwords(folder)
             except X2StaticError as error:
                 logger.warning("%s: made again, for they are damaged (%s)", folder / SUBWORDS, error)
             else:
-                return {**there, "finished_before": True}
+                return {**vectors.run[SUBWORDS_RECORD], "finished_before": True}
         subwords = fit_subwords(vectors, report)
         facts = {"seconds": round(time.monotonic() - began, 3)}
         add_subwords(folder, subwords, **facts)

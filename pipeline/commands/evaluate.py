@@ -64,6 +64,6 @@ def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) ->
     if task == "word-similarity" and "seed" in named and not values["intervals"] and not values["resamples"]:
         raise click.UsageError(f"--task {task} uses --seed for intervals alone; give --intervals, too")
     for name, value in named.items():
-        if name not in EVALUATIONS[task].options and value not in (False, "skip"):
+        if name not in EVALUATIONS[task].options and value is not False:
             using = ", ".join(other for other, evaluation in EVALUATIONS.items() if name in evaluation.options)
             raise click.UsageError(f"--task {task} does not use --{name}; it is for {using}")

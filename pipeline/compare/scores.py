@@ -30,7 +30,16 @@ from x2static.pipeline.compare.plan import CompareConfig, Part, Step
 from x2static.pipeline.compare.tables import averaged
 from x2static.schemas import encoding
 from x2static.schemas.cache import Cache
-from x2static.schemas.vectors import FILES, MATRIX, RUN, SUBWORDS_RECORD, VOCABULARY, WordVectors, check_run
+from x2static.schemas.vectors import (
+    FILES,
+    MATRIX,
+    RUN,
+    SUBWORDS_RECORD,
+    VOCABULARY,
+    WordVectors,
+    check_run,
+    load_subwords,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -254,7 +263,7 @@ def score_unknown(step: Step, config: CompareConfig, data: Data, report: Report)
         return
     began, vectors = time.monotonic(), WordVectors.load(step.folder)
     if SUBWORDS_RECORD in vectors.run:
-        vectors = WordVectors.load(step.folder, "subwords")
+        vectors = replace(vectors, subwords=load_subwords(step.folder))
     else:
         try:
             vectors = replace(vectors, subwords=fit_subwords(vectors, report))
@@ -333,7 +342,7 @@ def on_common_pairs(
     X2StaticError: no pair is covered by all.
     """
     datasets = read_datasets(config.data)
-    words = {word for pairs in datasets.values() for pair in pairs for word in (pair.first, pair.second)}
+    words = word_similarity.words_of(datasets)
     words |= {word.lower() for word in words}
     vectors = {step.name: only(WordVectors.load(step.folder), words) for step in steps}
     compared = {step.name: vectors[step.name] for step in steps if step.seed == 0}

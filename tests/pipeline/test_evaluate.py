@@ -152,6 +152,9 @@ def test_unknown_words_have_vectors_of_subwords_where_that_is_asked_for_and_the_
     assert f"no subwords here; make them with `x2static subwords {folders[0]}`" in capsys.readouterr().err
     assert cli.run(["evaluate", str(tmp_path / "run"), "--unknown", "subwords", "--task", "analogy"]) == 2
     assert "--task analogy does not use --unknown; it is for word-similarity" in capsys.readouterr().err
+    assert (
+        cli.run(["evaluate", str(folders[0]), "--seed", "0", "--task", "analogy"]) == 2
+    )  # a default that is given, too
 
 
 def cosine_of(one: np.ndarray, other: np.ndarray) -> float:
