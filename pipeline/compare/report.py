@@ -68,9 +68,9 @@ TEXTS: dict[scores.TextPart, tuple[str, str, str, tables.Measures]] = {
 }
 UNKNOWN = (
     "Words outside the vocabulary have vectors of character n-grams: fitted to the vectors, but for fastText's own. "
-    f"Spearman's rho over all pairs, seed 0; misspellings: share of {N_MADE} misspelt frequent words, made by rule and in "
-    f"no vocabulary, to which of the {CANDIDATES:,} most frequent words the meant one is nearest; in no average. Time "
-    "is that of fit and scores. Bold: the best of a column."
+    f"Spearman's rho over all pairs, seed 0; misspellings: share of {N_MADE} misspelt frequent words, made by rule and "
+    f"in no vocabulary, to which of the {CANDIDATES:,} most frequent words the meant one is nearest; in no average. "
+    "Time is that of fit and scores. Bold: the best of a column."
 )
 OF_THE_PAPER = "The paper's rows are of another corpus (all of English Wikipedia) and other teachers: no rivals here."
 
