@@ -62,7 +62,7 @@ class TrainConfig(Record):
     dictionary: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: weight of the dictionary, if used
     synonyms: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: that of the mean of its synonyms
     test_pairs: Path | None = None  # of views: file or folder of word pairs, none of which counts as synonyms
-    components: int = Field(default=2, ge=0)  # of views: principal components of the own states that are taken out
+    components: int = Field(default=3, ge=0)  # of views: principal components of the own states that are taken out
     neighbours: int = Field(default=10, ge=0)  # of views: words that each is drawn to; 0 for none
     neighbour_weight: float = Field(default=0.2, ge=0, allow_inf_nan=False)  # of views: that of the neighbours' mean
     sif: float = Field(default=1e-3, ge=0, allow_inf_nan=False)  # of views: a of the length a / (a + p); 0: all 1

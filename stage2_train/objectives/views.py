@@ -1,7 +1,7 @@
 """Views: what the teacher itself makes of a word, from several sides, put together; no step, no draw.
 
-    A   own states: the mean of the states of a word's own pieces over its occurrences, centred over the vocabulary,
-        without the first principal components
+    A   own states: the mean of the states of a word's own pieces over its occurrences, centred over the occurrences
+        of all words, without the first principal components
     T   carrier phrases: the mean over all states of "a definition of w" and its like, each phrase centred over the
         vocabulary and made unit length, added up
     D   a dictionary, if asked for: the same of "word: gloss" and "word, synonyms: gloss"
@@ -108,10 +108,11 @@ class Objective(BaseObjective):
                 f"--components {self.components}: the states have but {stream.dim} dimensions; ask for fewer"
             )
         means, counts = word_means(stream.shards, stream.vocabulary.words.to_pylist())
-        known = torch.from_numpy(counts > 0)
-        if missing := int((~known).sum()):
-            logger.warning("%s: %d of %d words have no states of their own", stream.cache, missing, len(known))
-        result = unit(without_components(torch.from_numpy(means), known, self.components))
+        if missing := int((counts == 0).sum()):
+            logger.warning("%s: %d of %d words have no states of their own", stream.cache, missing, len(counts))
+        # Centred over occurrences: a mean over words is one of rare words, and moves with the end of the vocabulary.
+        occurrences = torch.from_numpy(np.where(counts > 0, stream.vocabulary.counts, 0))
+        result = unit(without_components(torch.from_numpy(means), occurrences, self.components))
         if self.phrases:
             result += self.phrases * unit(self._read_alone(stream, of_dictionary=False))
         if self.dictionary:
@@ -195,13 +196,14 @@ def unit(vectors: Tensor) -> Tensor:
     return functional.normalize(vectors, eps=torch.finfo(torch.float32).tiny)
 
 
-def without_components(vectors: Tensor, known: Tensor, n: int) -> Tensor:
-    """Return vectors, (n_words, dim), centred over the known ones, (n_words,) bool, without n principal components.
+def without_components(vectors: Tensor, weights: Tensor, n: int) -> Tensor:
+    """Return vectors, (n_words, dim), less their mean by weights, (n_words,), and without n principal components.
 
-    Others are zeros. All but the top (Mu and Viswanath, ICLR 2018).
+    Words of no weight are zeros. All but the top (Mu and Viswanath, ICLR 2018).
     """
+    known, shares = weights > 0, weights.double() / weights.sum()
     some = vectors[known].double()
-    centred = some - some.mean(0)
+    centred = some - shares[known] @ some
     if n:
         axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -n:]
         centred -= (centred @ axes) @ axes.T

@@ -102,10 +102,11 @@ def test_it_goes_on_after_a_kill_to_the_same_bytes(made, tmp_path, monkeypatch):
     assert ours == theirs
 
 
-def plainly(cache: Path, words: list[str], weight: float, pull: float, left_out: set[frozenset[str]]) -> np.ndarray:
+def plainly(cache: Path, vectors: WordVectors, weight: float, pull: float, left_out: set[frozenset[str]]) -> np.ndarray:
     """Own states, dictionary and synonyms put together, a word at a time."""
     from x2static.schemas.word_states import word_means
 
+    words = vectors.words
     means, _ = word_means(Cache.open(cache).shards(), words)
     blocks = newest_blocks(cache, of_dictionary=True)
     read, edges = {}, set()
@@ -118,7 +119,7 @@ def plainly(cache: Path, words: list[str], weight: float, pull: float, left_out:
     centre = np.mean([read[word] for word in words if word in read], axis=0)
     both = {word: unit(unit(rows - centre).sum(0)[None])[0] for word, rows in read.items()}
     means = means.astype(np.float64)
-    v = unit(means - means.mean(0))
+    v = unit(means - np.average(means, axis=0, weights=vectors.counts))
     v = unit(np.array([row + weight * both.get(word, 0) for word, row in zip(words, v, strict=True)]))
     edges -= left_out
     result = v.copy()
@@ -137,7 +138,7 @@ def test_the_vectors_are_those_of_a_plain_computation(made, tmp_path, tested):
     settings["test_pairs"] = tmp_path / "pairs.csv" if tested else None
     train(wish(cache, tmp_path / "run", **settings))
     vectors = WordVectors.load(tmp_path / "run")
-    right = plainly(cache, vectors.words, 0.7, 0.4, {frozenset((a, b))} if tested else set())
+    right = plainly(cache, vectors, 0.7, 0.4, {frozenset((a, b))} if tested else set())
     np.testing.assert_allclose(vectors.matrix, right, atol=2e-5)
 
 

@@ -44,10 +44,11 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
 
 
-def plainly(cache: Path, words: list[str], weight: float, components: int, n: int, pull: float) -> np.ndarray:
+def plainly(cache: Path, vectors: WordVectors, weight: float, components: int, n: int, pull: float) -> np.ndarray:
     """The same in numpy, a word at a time, by singular vectors instead of the covariance's."""
+    words = vectors.words
     means, _ = word_means(Cache.open(cache).shards(), words)
-    centred = means.astype(np.float64) - means.mean(0)
+    centred = means.astype(np.float64) - np.average(means, axis=0, weights=vectors.counts)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:components]
     a = unit(centred - centred @ axes.T @ axes)
     read = {}
@@ -77,9 +78,7 @@ def test_the_vectors_are_those_of_a_plain_computation(cache, tmp_path, monkeypat
     figures = train(wish(cache, tmp_path / "run", **settings))
     vectors = WordVectors.load(tmp_path / "run")
     assert (figures["steps"], figures["loss"]) == (0, None)
-    np.testing.assert_allclose(
-        unit(vectors.matrix), plainly(cache, vectors.words, weight, components, n, pull), atol=2e-5
-    )
+    np.testing.assert_allclose(unit(vectors.matrix), plainly(cache, vectors, weight, components, n, pull), atol=2e-5)
     lengths = np.linalg.norm(vectors.matrix, axis=1)
     np.testing.assert_allclose(lengths, 1e-3 / (1e-3 + vectors.counts / vectors.counts.sum()), rtol=1e-4)
 
@@ -88,7 +87,8 @@ def test_own_states_alone_are_the_mean_of_ase(cache, tmp_path):
     train(wish(cache, tmp_path / "run", phrases=0, components=0, neighbours=0, sif=0))
     vectors = WordVectors.load(tmp_path / "run")
     means, _ = word_means(Cache.open(cache).shards(), vectors.words)
-    np.testing.assert_allclose(vectors.matrix, unit(means - means.mean(0)), atol=1e-5)
+    centre = np.average(means, axis=0, weights=vectors.counts)
+    np.testing.assert_allclose(vectors.matrix, unit(means - centre), atol=1e-5)
 
 
 def test_only_frequent_words_are_neighbours(cache, tmp_path, monkeypatch):
