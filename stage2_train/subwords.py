@@ -70,7 +70,10 @@ class Spellings:
 
 
 def fit_subwords(vectors: WordVectors, report: Report = silent) -> Subwords:
-    """Return n-grams' vectors fitted to word vectors. Raises X2StaticError: no two words share an n-gram."""
+    """Return n-grams' vectors fitted to word vectors.
+
+    Raises X2StaticError: no two words share an n-gram, or a value is beyond float16.
+    """
     spellings = Spellings(vectors.words)
     if not spellings.ngrams:
         raise X2StaticError(f"no two of the {len(vectors):,} words share an n-gram, so there is nothing to fit")
@@ -80,6 +83,8 @@ def fit_subwords(vectors: WordVectors, report: Report = silent) -> Subwords:
         some = slice(start, start + DIMENSIONS_AT_ONCE)
         matrix[:, some] = solve(spellings, torch.from_numpy(vectors.matrix[:, some].copy())).numpy()
     report(Progress(vectors.dim, vectors.dim, "dimensions"))
+    if not np.isfinite(matrix).all():
+        raise X2StaticError("n-grams are kept as float16, up to 65,504, and these vectors need more; scale them down")
     return Subwords(spellings.ngrams, matrix, POWER)
 
 

@@ -185,7 +185,8 @@ def similarity_figures(name: str, caption: str, entries: Sequence[Entry], publis
         enough = [{one.task: one.score for one in seed if not one.too_few} for seed in entry.seeds]
         values = [[score for task in over if (score := seed.get(task)) is not None] for seed in enough]
         figures["average"] = over_seeds([fmean(some) if len(some) == len(over) > 0 else None for some in values], 3)
-        covered, total = sum(one.covered for one in entry.seeds[0]), sum(one.total for one in entry.seeds[0])
+        pairs = [one for one in entry.seeds[0] if one.task != MADE]
+        covered, total = sum(one.covered for one in pairs), sum(one.total for one in pairs)
         share, text = covered / total if total else None, f"{covered:,} of {total:,}"
         figures["pairs covered"] = Figure(share, text, covered=covered, total=total)
         for head, number in (("dim", entry.dim), ("words", entry.words)):

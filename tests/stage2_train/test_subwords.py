@@ -119,3 +119,10 @@ def test_every_ngram_of_a_known_word_is_known_that_two_words_have():
     lone = [ngram for ngram in ngrams_of("climbable") if ngram not in spellings.ngrams]
     assert lone
     assert all(sum(ngram in ngrams_of(word) for word in WORDS) == 1 for ngram in lone)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")
+def test_vectors_beyond_float16_are_refused_and_not_kept_as_infinite():
+    vectors = spelt_vectors()
+    with pytest.raises(X2StaticError, match="up to 65,504, and these vectors need more; scale them down"):
+        fit_subwords(WordVectors(vectors.words, vectors.matrix * np.float32(1e6), vectors.counts))

@@ -128,6 +128,7 @@ def test_unknown_words_have_a_table_by_subwords_that_are_fitted_or_the_methods_o
         assert score.covered > 30  # of these pairs, one word or both are in no vocabulary
         assert table[label]["SL-999"] == table[label]["average"] == score.score
         assert "misspellings" in table[label]
+        assert table[label]["pairs covered"] == score.covered / score.total  # misspellings are no pairs
     assert not (out / "vectors" / "views" / SUBWORDS).exists()
     assert compare(*command).json["tables"]["unknown"] == table
 
