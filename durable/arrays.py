@@ -7,7 +7,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64", "int8": "I8"}  # as safetensors calls them
+DTYPES = {
+    "float16": "F16",
+    "float32": "F32",
+    "float64": "F64",
+    "int8": "I8",
+    "int32": "I32",
+    "int64": "I64",
+}  # as safetensors calls them
 
 
 def write_arrays(

@@ -17,6 +17,7 @@ EXTRAS = {
     "sweep": ("jinja2", "matplotlib", "optuna", "scipy"),
     "compare": ("gensim", "jinja2", "matplotlib", "pytrec_eval", "scipy"),
     "dictionary": ("nltk",),
+    "export": ("gensim", "onnx", "sklearn", "spacy"),
     "data": ("pooch", "urllib3"),
 }
 

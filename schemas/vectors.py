@@ -1,6 +1,6 @@
 """Word vectors: what stage two writes, what everything after it reads, and what users import."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -119,6 +119,11 @@ class WordVectors:
             cosines[row] = -np.inf
         order = np.argsort(-cosines, kind="stable")[: min(n, len(self) - (row is not None))]
         return [(self.words[i], float(cosines[i])) for i in order]
+
+    def rows(self, chosen: Sequence[int] | slice) -> "WordVectors":
+        """Return the vectors of some rows, in that order; slices share memory with these."""
+        words = self.words[chosen] if isinstance(chosen, slice) else [self.words[row] for row in chosen]
+        return replace(self, words=words, matrix=self.matrix[chosen], counts=self.counts[chosen])
 
     def knowing(self, words: Iterable[str]) -> "WordVectors":
         """Return these vectors with rows for those of the words that the vocabulary lacks, in either case, behind it.

@@ -1,26 +1,61 @@
 """`x2static export`: word vectors for other programs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from x2static.durable.errors import X2StaticError
 from x2static.pipeline.export.formats import FORMATS
 from x2static.pipeline.export.formats import export as write
+from x2static.pipeline.export.smaller import Smaller
 from x2static.pipeline.options import FOLDER, common, finish
 from x2static.schemas.vectors import WordVectors
+
+if TYPE_CHECKING:
+    from x2static.report.table import Table
 
 
 @click.command()
 @click.argument("vectors", type=FOLDER)
 @click.option("--to", type=click.Choice(list(FORMATS)), required=True, help="Format.")
-@click.option("--out", type=FOLDER, required=True, help="File to write.")
-@click.option("--force", is_flag=True, help="Overwrite the file if it is there.")
+@click.option("--out", type=FOLDER, required=True, help="File to write; a folder for some formats.")
+@click.option("--top", type=click.IntRange(min=1), help="Only so many words, the most frequent.")
+@click.option("--dim", type=click.IntRange(min=1), help="Only so many principal axes; the first n serve by themselves.")
+@click.option("--dtype", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
+@click.option("--codebook", type=click.IntRange(min=2), help="So many rows that words share, by k-means.")
+@click.option("--data", type=FOLDER, help="Evaluation data: scores before and after; else what gensim ships.")
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
 @common
-def export(context: click.Context, vectors: Path, to: str, out: Path, force: bool) -> None:
-    """Write word vectors in another format."""
-    loaded = WordVectors.load(vectors)
-    n_left_out = len(write(loaded, to, out, force))
-    n_written = len(loaded) - n_left_out
+def export(
+    context: click.Context, /, vectors: Path, to: str, out: Path, data: Path | None, force: bool, **shape: object
+) -> None:
+    """Write word vectors in another format; with fewer words, dimensions or bits, scored before and after."""
+    loaded, smaller = WordVectors.load(vectors), Smaller(**shape)  # type: ignore[arg-type]
+    n_left_out = len(write(loaded, to, out, force, smaller))
+    reduced = smaller.reduced(loaded)
+    n_written = len(reduced) - n_left_out
     left_out = f", {n_left_out:,} left out" if n_left_out else ""
     result = {"path": str(out), "words_written": n_written, "words_left_out": n_left_out}
-    finish(context, result, f"{out}: {n_written:,} words{left_out}")
+    lines = [f"{out}: {n_written:,} words{left_out}"]
+    if data is not None or smaller != Smaller():
+        tables, result["scores"] = _scores({"as trained": loaded, "as exported": smaller.read_back(reduced)}, data)
+        lines += [table.terminal() for table in tables]
+    finish(context, result, *lines)
+
+
+def _scores(vectors: dict[str, WordVectors], data: Path | None) -> "tuple[list[Table], dict[str, object]]":
+    """Return what word and sentence similarity make of vectors, in tables and figures; without data, without scores."""
+    from x2static.pipeline.evaluations.registry import EvaluateConfig, fetched_data, runner
+
+    tables, figures = list["Table"](), dict[str, object]()
+    for task in ("word-similarity", "sentence-similarity"):
+        try:
+            config = EvaluateConfig(data or fetched_data(task), seed=0, common=False, resamples=0, runs=1)
+            results = runner(task)(vectors, config)
+        except X2StaticError as error:  # a folder of data need not hold both
+            click.echo(f"no scores of {task}: {error}", err=True)
+            continue
+        tables += results.tables
+        figures[task] = results.vectors
+    return tables, figures

@@ -1,36 +1,94 @@
 """Word vectors in the formats of other tools: a new format is a file beside this one and a line in `FORMATS`."""
 
 import logging
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import end_of_links
-from x2static.pipeline.export import word2vec
+from x2static.durable.storage import TEMPORARY, commit_folder, end_of_links, temporary_folder
+from x2static.machine.packages import require_modules
+from x2static.pipeline.export import keyed_vectors, onnx_model, spacy_folder, static_model, word2vec
+from x2static.pipeline.export.smaller import Smaller
 from x2static.schemas.vectors import WordVectors
+
+UNHELD = re.compile(r"^$|[\ud800-\udfff]")  # no word, or half a surrogate pair, which has no UTF-8
+HALF, CODES = ("float32", "float16"), ("float32", "float16", "int8")
 
 logger = logging.getLogger(__name__)
 
-# Writes a file, whole or not at all; returns the words that the format cannot hold, which it leaves out.
-Writer = Callable[[WordVectors, Path], list[str]]
 
-FORMATS: dict[str, Writer] = {"word2vec": word2vec.write_text, "word2vec-bin": word2vec.write_binary}
+@dataclass(frozen=True)
+class Format:
+    """A format of another tool."""
+
+    write: Callable[[WordVectors, Path, Smaller], None]  # a file, whole or not at all, or into an empty folder
+    is_folder: bool = False
+    modules: tuple[str, ...] = ()  # of the extra "export", without which it cannot be written
+    unheld: re.Pattern[str] = UNHELD  # what is in a word that it cannot hold
+    dtypes: tuple[str, ...] = ("float32",)  # how it holds numbers
+    codebook: bool = False  # whether words can share rows
 
 
-def export(vectors: WordVectors, to: str, out: Path, force: bool = False) -> list[str]:
-    """Write word vectors as a file of another format, whole or not at all; most frequent words first.
+FORMATS: dict[str, Format] = {
+    "word2vec": Format(word2vec.write_text, unheld=word2vec.UNWRITABLE),
+    "word2vec-bin": Format(word2vec.write_binary, unheld=word2vec.UNWRITABLE),
+    "glove": Format(word2vec.write_glove, unheld=word2vec.UNWRITABLE),
+    "fasttext": Format(word2vec.write_text, unheld=word2vec.UNWRITABLE),  # its .vec
+    "gensim": Format(keyed_vectors.write, modules=("gensim",)),
+    "sentence-transformers": Format(static_model.write, is_folder=True, dtypes=HALF, codebook=True),
+    "model2vec": Format(static_model.write, is_folder=True, dtypes=CODES, codebook=True),
+    "spacy": Format(spacy_folder.write, is_folder=True, modules=("spacy",)),
+    "onnx": Format(onnx_model.write, is_folder=True, modules=("onnx",)),
+}
 
-    `to` is a key of `FORMATS`; `force` replaces a file that is there. Returned are the words that the format cannot
-    hold. Raises X2StaticError: the format is unknown or can hold none of the words, or the file is there already.
+
+def export(vectors: WordVectors, to: str, out: Path, force: bool = False, smaller: Smaller | None = None) -> list[str]:
+    """Write word vectors as a file or folder of another format, whole or not at all; most frequent words first.
+
+    `to` is a key of `FORMATS`; `force` replaces what is there. Returned are the words that the format cannot hold.
+    Raises X2StaticError: the format is unknown, can hold none of the words, or not the numbers as asked; it cuts text
+    and cannot cut it as training did; a package is missing; or something is there already.
     """
     if to not in FORMATS:
         raise X2StaticError(f"--to {to}: not a format that x2static writes; choose from {', '.join(FORMATS)}")
-    if out.is_dir():
-        raise X2StaticError(f"{out}: is a folder; --out takes the name of a file")
+    form, smaller = FORMATS[to], smaller or Smaller()
+    require_modules("export", *form.modules)
+    if smaller.dtype not in form.dtypes:
+        raise X2StaticError(f"--dtype {smaller.dtype}: {to} holds {' or '.join(form.dtypes)}")
+    if smaller.codebook and not form.codebook:
+        able = ", ".join(name for name, other in FORMATS.items() if other.codebook)
+        raise X2StaticError(f"--codebook: in {to} every word has a row of its own; choose from {able}")
+    if out.exists() and out.is_dir() != form.is_folder:
+        what, wanted = ("file", "folder") if form.is_folder else ("folder", "file")
+        raise X2StaticError(f"{out}: is a {what}; --out takes the name of a {wanted}")
     if out.exists() and not force:
         raise X2StaticError(f"{out}: is there already; remove it, or replace it with --force")
-    left_out = FORMATS[to](vectors, end_of_links(out))
+    vectors, out = smaller.reduced(vectors), end_of_links(out)
+    left_out = [word for word in vectors.words if form.unheld.search(word)]
+    if len(left_out) == len(vectors):
+        raise X2StaticError(f"{out}: the format can hold none of the {len(vectors)} words; nothing was written")
+    if left_out:
+        vectors = vectors.rows([row for row, word in enumerate(vectors.words) if not form.unheld.search(word)])
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if form.is_folder:
+        _write_folder(form, vectors, out, smaller)
+    else:
+        form.write(vectors, out, smaller)
     if left_out:
         examples = ", ".join(map(repr, left_out[:5]))
         logger.warning("%d words left out, which the format %s cannot hold: %s", len(left_out), to, examples)
     return left_out
+
+
+def _write_folder(form: Format, vectors: WordVectors, out: Path, smaller: Smaller) -> None:
+    """Write a folder, in place of one whose files all are written anew. Raises X2StaticError: it holds others."""
+    with temporary_folder(out.with_name(f"{TEMPORARY}{out.name}")) as folder:
+        form.write(vectors, folder, smaller)
+        others = sorted({path.name for path in out.glob("*")} - {path.name for path in folder.iterdir()})
+        if others:
+            raise X2StaticError(
+                f"{out}: holds {', '.join(others[:3])}, which --force would remove; name another folder"
+            )
+        commit_folder(folder, out, replace=True)
