@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import safe_open
 
 DTYPES = {
     "float16": "F16",
@@ -36,3 +38,18 @@ def write_arrays(
     for array in tensors.values():
         for part in [array] if array.flags.c_contiguous else array:  # or row by row of its first axis
             file.write(np.ascontiguousarray(part).data)
+
+
+def mapped(path: Path, name: str) -> "np.memmap[Any, Any]":
+    """Return an array of a file in the safetensors format, mapped into memory, to be read.
+
+    Raises SafetensorError, KeyError, OSError: the file is damaged, lacks the array, or cannot be read.
+    """
+    with safe_open(path, framework="numpy") as file:  # which looks through the header, whose lengths must fit
+        if name not in file.keys():  # noqa: SIM118  # no mapping
+            raise KeyError(name)
+    with path.open("rb") as head:
+        length = int.from_bytes(head.read(8), "little")
+        entry = json.loads(head.read(length))[name]
+    types = {code: numpy_name for numpy_name, code in DTYPES.items()}
+    return np.memmap(path, types[entry["dtype"]], "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"]))

@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import UnionType
@@ -57,6 +57,8 @@ class Shell:
     json: bool = False  # print one JSON object on the last line of stdout
     debug: bool = False  # show the traceback of an error
     config: Path | None = None  # the file that options come from
+    called: bool = False  # from Python, which takes the result and prints nothing
+    result: dict[str, Any] = field(default_factory=dict)  # what the command came to
 
 
 def common(command: Command) -> Command:
@@ -116,8 +118,8 @@ def options(model: type[BaseModel], /, **helps: str) -> Callable[[Command], Comm
     """Add an option for each of some fields of a configuration model, with the line that --help says of it."""
 
     def decorate(command: Command) -> Command:
-        for field, line in reversed(helps.items()):  # click shows last what is added first
-            command = option(model, field, line)(command)
+        for name, line in reversed(helps.items()):  # click shows last what is added first
+            command = option(model, name, line)(command)
         return command
 
     return decorate
@@ -169,9 +171,13 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
 
 def finish(context: click.Context, result: dict[str, Any], *lines: str) -> None:
     """Print what a command has to say at its end, a line each and, if --json asks for it, its result as JSON."""
+    shell = context.ensure_object(Shell)
+    shell.result = result
+    if shell.called:
+        return
     for line in lines:
         click.echo("\n".join(map(visible, line.split("\n"))))
-    if context.ensure_object(Shell).json:
+    if shell.json:
         command = context.command_path.partition(" ")[2]
         line = json.dumps({"command": command, "version": package_version("x2static"), **result})
         click.echo(line.replace("\x7f", "\\u007f"))  # the one control character that JSON holds raw

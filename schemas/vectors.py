@@ -1,8 +1,9 @@
 """Word vectors: what stage two writes, what everything after it reads, and what users import."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from x2static.durable.arrays import write_arrays
+from x2static.durable.arrays import mapped, write_arrays
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import (
     SEAL,
@@ -23,6 +24,7 @@ from x2static.durable.storage import (
     sealed_json,
     write_atomically,
 )
+from x2static.schemas.queries import Queries, UnknownWord
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.subwords import SUBWORDS, Subwords
 
@@ -35,8 +37,8 @@ AGAIN = "run the command that made it once more"
 REMEDY = f"put the file back, or remove it and {AGAIN}"
 
 
-@dataclass(frozen=True)
-class WordVectors:
+@dataclass(frozen=True, eq=False, repr=False)
+class WordVectors(Queries):
     """One vector per word."""
 
     words: list[str]  # the vocabulary, by descending count
@@ -52,6 +54,8 @@ class WordVectors:
         if self.matrix.ndim != 2 or rows != len(self.words) or rows != len(self.counts):
             sizes = f"{len(self.words)} words, {len(self.counts)} counts, matrix of shape {self.matrix.shape}"
             raise X2StaticError(f"word vectors do not fit together: {sizes}")
+        if isinstance(self.matrix, np.memmap):  # of a file that was looked through when it was written
+            return
         if len(self.index) != rows:
             twice = next(word for row, word in enumerate(self.words) if self.index[word] != row)
             raise X2StaticError(f"the vocabulary holds the word {twice!r} more than once")
@@ -70,14 +74,44 @@ class WordVectors:
         """Length of a vector."""
         return int(self.matrix.shape[1])
 
-    @cached_property
-    def unit_matrix(self) -> npt.NDArray[np.float32]:
-        """(len(words), dim) float32, every row scaled to length 1; rows of zeros stay."""
-        lengths = np.linalg.norm(self.matrix, axis=1, keepdims=True)
-        return np.divide(self.matrix, np.where(lengths > 0, lengths, 1), dtype=np.float32)
-
     def __len__(self) -> int:
         return len(self.words)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.words)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, WordVectors):
+            return NotImplemented
+        one, two = self.subwords, other.subwords
+        same = self.words == other.words and (one and one.ngrams) == (two and two.ngrams)
+        pairs: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = [
+            (self.counts, other.counts),
+            (self.matrix, other.matrix),
+        ]
+        if one is not None and two is not None:
+            pairs.append((one.matrix, two.matrix))
+        return same and all(np.array_equal(*pair) for pair in pairs)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<WordVectors: {', '.join(f'{name} {value}' for name, value in self._facts().items())}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        facts = {**self._facts(), "most frequent": ", ".join(self.words[:8])}
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in facts.items())
+        return f"<table><caption>WordVectors</caption>{rows}</table>"
+
+    def _facts(self) -> dict[str, str]:
+        facts = {"words": f"{len(self):,}", "dimensions": str(self.dim)}
+        cache = self.run.get("cache")
+        if isinstance(cache, dict) and cache.get("teacher"):
+            facts["teacher"] = str(cache["teacher"])
+        if self.subwords is not None:
+            facts["n-grams"] = f"{len(self.subwords.ngrams):,}"
+        return facts
 
     @property
     def outside(self) -> str:
@@ -91,34 +125,13 @@ class WordVectors:
     def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
         """Return the vector of a word, (dim,) float32. Raises KeyError: the word is unknown."""
         if (vector := self._vector(word)) is None:
-            raise KeyError(word)
+            raise UnknownWord(word, self.words)
         return vector
 
     def _vector(self, word: str) -> npt.NDArray[np.float32] | None:
         if (row := self.index.get(word)) is not None:
             return np.asarray(self.matrix[row])
         return None if self.subwords is None else self.subwords.vector(word)
-
-    def similarity(self, first: str, second: str) -> float:
-        """Return the cosine of two words. Raises KeyError: a word is unknown."""
-        return float(self._unit(first) @ self._unit(second))
-
-    def _unit(self, word: str) -> npt.NDArray[np.float32]:
-        if (row := self.index.get(word)) is not None:
-            return np.asarray(self.unit_matrix[row])
-        vector = self[word]
-        return np.asarray(vector / (np.linalg.norm(vector) or 1))
-
-    def most_similar(self, word: str, n: int = 10) -> list[tuple[str, float]]:
-        """Return the n other words of the vocabulary nearest to a word by cosine, nearest first.
-
-        Raises KeyError: the word is unknown.
-        """
-        cosines, row = self.unit_matrix @ self._unit(word), self.index.get(word)
-        if row is not None:
-            cosines[row] = -np.inf
-        order = np.argsort(-cosines, kind="stable")[: min(n, len(self) - (row is not None))]
-        return [(self.words[i], float(cosines[i])) for i in order]
 
     def rows(self, chosen: Sequence[int] | slice) -> "WordVectors":
         """Return the vectors of some rows, in that order; slices share memory with these."""
@@ -202,17 +215,24 @@ class WordVectors:
         _write_run(folder, run, names)
 
     @classmethod
-    def load(cls, folder: str | Path, unknown: Unknown = "skip") -> "WordVectors":
+    def from_pretrained(cls, name_or_folder: str | Path, **options: Any) -> "WordVectors":
+        """Read vectors from a folder, or from the hub by their name there; `options` are those of `load`."""
+        return cls.load(name_or_folder, **options)
+
+    @classmethod
+    def load(cls, folder: str | Path, unknown: Unknown = "skip", mmap: bool = False) -> "WordVectors":
         """Read what `save` wrote; `unknown` says whether words outside the vocabulary get vectors of subwords.
 
-        Raises X2StaticError: there are no finished vectors, no subwords, or they are damaged.
+        With `mmap` the matrix stays in its file, and is read where it is looked at; whether it is as it was written is
+        not known then. Raises X2StaticError: there are no finished vectors, no subwords, or they are damaged.
         """
         folder = Path(folder)
         require_finished(folder)
-        run, vocabulary = check_run(folder, MATRIX, SEGMENTATION), read_vocabulary(folder)
+        checked = (SEGMENTATION,) if mmap else (MATRIX, SEGMENTATION)
+        run, vocabulary = check_run(folder, *checked), read_vocabulary(folder)
         subwords = load_subwords(folder) if unknown == "subwords" else None
         try:
-            matrix = safetensors.load_file(folder / MATRIX)["vectors"]
+            matrix = mapped(folder / MATRIX, "vectors") if mmap else safetensors.load_file(folder / MATRIX)["vectors"]
         except (OSError, KeyError, SafetensorError) as error:
             raise X2StaticError(f"{folder / MATRIX}: the word vectors are damaged ({error}); {REMEDY}") from error
         rules = folder / SEGMENTATION

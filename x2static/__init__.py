@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from x2static.durable.errors import X2StaticError
+    from x2static.pipeline.api import distill, encode, evaluate, train
     from x2static.schemas.vectors import WordVectors
 
-__all__ = ["WordVectors", "X2StaticError", "__version__"]
+__all__ = ["WordVectors", "X2StaticError", "__version__", "distill", "encode", "evaluate", "train"]
 
 _HOMES = {"WordVectors": "x2static.schemas.vectors", "X2StaticError": "x2static.durable.errors"}
+_HOMES |= dict.fromkeys(("distill", "encode", "evaluate", "train"), "x2static.pipeline.api")
 
 
 def __getattr__(name: str) -> Any:

@@ -53,7 +53,7 @@ def demo(context: click.Context, out: Path) -> None:
     click.echo("\nnearest neighbours")
     for word in NEIGHBOURS_OF:
         if word in vectors:
-            near = ", ".join(other for other, _ in vectors.most_similar(word, 8))
+            near = ", ".join(other for other, _ in vectors.most_similar(word, topn=8))
             click.echo(f"  {word:<11} " + textwrap.shorten(near, 86, placeholder=" ..."))
     before = encoded["shards"] == encoded["shards_resumed"] and trained["finished_before"]
     tasks = {score.task: {"score": score.score, "covered": score.covered, "total": score.total} for score in scores}

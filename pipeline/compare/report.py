@@ -364,7 +364,7 @@ def words_to_show(chosen: Sequence[str], common: Sequence[str]) -> list[str]:
 def nearest(vectors: WordVectors, common: Sequence[str], words: Sequence[str]) -> dict[str, list[str]]:
     """Return the nearest neighbours of words by cosine, nearest first."""
     among = scores.only(vectors, common)
-    return {word: [near for near, _ in among.most_similar(word, NEIGHBOURS)] for word in words}
+    return {word: [near for near, _ in among.most_similar(word, topn=NEIGHBOURS)] for word in words}
 
 
 def neighbour_table(word: str, neighbours: Mapping[str, Sequence[str]]) -> Table:

@@ -116,7 +116,7 @@ def test_gensim_has_the_same_neighbours_and_counts(vectors, tmp_path):
     assert keyed.index_to_key == vectors.words
     assert keyed.vectors.tobytes() == vectors.matrix.tobytes()
     for word in ("the", "नमस्ते"):
-        theirs, ours = keyed.most_similar(word, topn=5), vectors.most_similar(word, 5)
+        theirs, ours = keyed.most_similar(word, topn=5), vectors.most_similar(word, topn=5)
         assert [one for one, _ in theirs] == [one for one, _ in ours]
         near(np.array([cosine for _, cosine in theirs]), np.array([cosine for _, cosine in ours]))
         assert keyed.get_vecattr(word, "count") == vectors.counts[vectors.index[word]]

@@ -144,7 +144,7 @@ def test_most_similar_agrees_with_brute_force_and_never_returns_the_word_itself(
     others = [word for word in vectors.words if word != "word5"]
     expected = sorted(others, key=lambda word: -vectors.similarity("word5", word))
     for n in (12, 100):
-        assert [word for word, _ in vectors.most_similar("word5", n)] == expected[:n]
+        assert [word for word, _ in vectors.most_similar("word5", topn=n)] == expected[:n]
     for word, cosine in vectors.most_similar("word5"):
         assert cosine == pytest.approx(vectors.similarity("word5", word), abs=1e-6)
 

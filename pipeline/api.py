@@ -1,0 +1,107 @@
+"""The commands as functions: `x2static.encode`, `train`, `evaluate`, `distill`.
+
+Settings have the names that they have on the command line, `min_count=5` for `--min-count 5`, and its defaults.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import canonical_json, user_cache
+from x2static.pipeline.cli import cli
+from x2static.pipeline.options import Shell
+from x2static.schemas.vectors import WordVectors
+
+Source = str | Path  # a name or a path
+
+
+def encode(model: Source, corpus: Source | list[Source], cache: Source, **settings: Any) -> dict[str, Any]:
+    """Run a corpus through a teacher once, into a cache, or go on where that stopped; return its figures.
+
+    `encode("roberta-base", "corpus.txt", "cache/mine", limit=10_000)`. Raises X2StaticError, as the command ends with.
+    """
+    return _call("encode", [], {"model": model, "corpus": corpus, "cache": cache, **settings})
+
+
+def train(cache: Source, out: Source, **settings: Any) -> WordVectors:
+    """Train word vectors from a cache, or go on where that stopped; return them.
+
+    `train("cache/mine", "runs/mine", min_count=5)`; what is `--for` there is `purpose` here, and `--continue` is
+    `continue_`. Raises X2StaticError, as the command ends with.
+    """
+    _call("train", [], {"cache": cache, "out": out, **settings})
+    return WordVectors.load(out)
+
+
+def evaluate(vectors: WordVectors | Source, task: str = "word-similarity", **settings: Any) -> dict[str, Any]:
+    """Score word vectors, or those in a folder; return the figures of `--json`.
+
+    `evaluate(vectors, data="data")`. Raises X2StaticError, as the command ends with.
+    """
+    if not isinstance(vectors, WordVectors):
+        return _call("evaluate", [vectors], {"task": task, **settings})
+    from x2static.pipeline.evaluations.registry import EvaluateConfig, fetched_data, runner
+
+    data = settings.pop("data", None)
+    values = {"seed": 0, "common": False, "resamples": 0, "runs": 1, **settings}
+    run = runner(task)
+    config = EvaluateConfig(Path(data) if data else fetched_data(task), **values)
+    results = run({"vectors": vectors}, config)
+    return {"task": task, **results.figures, **results.vectors["vectors"]}
+
+
+def distill(model: Source, corpus: Source | list[Source], folder: Source | None = None, **settings: Any) -> WordVectors:
+    """Make word vectors of a teacher and a corpus: encode and train, each going on where it stopped; return them.
+
+    `distill("roberta-base", corpus="corpus.txt", min_count=5)`: a setting goes to whichever of the two has it. Cache
+    and vectors lie in `folder`, by default in the user's cache by the names of model and corpus. Raises X2StaticError,
+    as the commands end with; TypeError: neither has such a setting.
+    """
+    names = {command: _names(command) for command in ("encode", "train")}
+    unknown = [name for name in settings if not any(_option(name) in of_one for of_one in names.values())]
+    if unknown:
+        raise TypeError(f"neither encode nor train has a setting {', '.join(unknown)}")
+    if folder is None:
+        asked = hashlib.sha256(canonical_json([str(model), list(map(str, _several(corpus)))])).hexdigest()[:12]
+        folder = user_cache() / "distilled" / f"{Path(str(model)).name}-{asked}"
+    of = {command: {n: v for n, v in settings.items() if _option(n) in names[command]} for command in names}
+    encode(model, corpus, Path(folder) / "cache", **of["encode"])
+    of_run = hashlib.sha256(canonical_json({n: str(v) for n, v in of["train"].items()})).hexdigest()[:12]
+    return train(Path(folder) / "cache", Path(folder) / f"run-{of_run}", **of["train"])
+
+
+def _names(command: str) -> set[str]:
+    found = cli.get_command(click.Context(cli), command)
+    parameters = found.params if found is not None else []
+    return {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def _option(name: str) -> str:
+    return "--" + {"purpose": "for"}.get(name, name.rstrip("_")).replace("_", "-")
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _call(command: str, arguments: list[Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Run a command with its options as settings, and return its result. Raises X2StaticError, TypeError."""
+    names, shell = _names(command), Shell(called=True)
+    line = [command, *map(str, arguments)]
+    for name, value in settings.items():
+        option = _option(name)
+        if option not in names:
+            raise TypeError(f"{command} has no setting {name!r}")
+        off = "--no-" + option.removeprefix("--")
+        if value is True or (value is False and off in names):
+            line.append(option if value else off)
+        elif value is not None and value is not False:
+            line += [part for one in _several(value) for part in (option, str(one))]
+    try:
+        cli.main(line, prog_name="x2static", standalone_mode=False, obj=shell)
+    except click.ClickException as error:
+        raise X2StaticError(" ".join(error.format_message().split())) from error
+    return shell.result

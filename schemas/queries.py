@@ -1,0 +1,149 @@
+"""What is asked of word vectors, under the names that users of gensim's KeyedVectors know."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float32]
+Asked = str | Vector | tuple[str | Vector, float]  # a word or a vector (dim,), perhaps with its weight
+NEAR_AMONG = 20_000  # the most frequent words, among which a misspelt one is looked for
+
+
+class UnknownWord(KeyError):  # noqa: N818
+    """A word without a vector; the message names words that are spelt like it."""
+
+    def __init__(self, word: str, words: Sequence[str]) -> None:
+        """Take the word and the vocabulary, which is only looked through if somebody reads the message."""
+        super().__init__(word)
+        self._word, self._words = word, words
+
+    def __str__(self) -> str:
+        word = self._word.lower()
+        among = [one for one in self._words[:NEAR_AMONG] if one[:1] == word[:1] and abs(len(one) - len(word)) < 3]
+        near = get_close_matches(word, among, 3)
+        hint = f"; near it are {', '.join(map(repr, near))}" if near else ""
+        return f"{self._word!r} is not among the {len(self._words):,} words{hint}"
+
+
+class Queries(ABC):
+    """Similarities and neighbours of words that have vectors."""
+
+    words: list[str]
+    matrix: Vector  # (len(words), dim)
+
+    @property
+    @abstractmethod
+    def index(self) -> dict[str, int]:
+        """Row of each word."""
+
+    @abstractmethod
+    def __getitem__(self, word: str) -> Vector:
+        """Return the vector of a word, (dim,). Raises UnknownWord, a KeyError."""
+
+    @property
+    def key_to_index(self) -> dict[str, int]:
+        """Row of each word, as in gensim."""
+        return self.index
+
+    @property
+    def index_to_key(self) -> list[str]:
+        """The words, as in gensim."""
+        return self.words
+
+    @property
+    def vector_size(self) -> int:
+        """Length of a vector, as in gensim."""
+        return int(self.matrix.shape[1])
+
+    @cached_property
+    def lengths(self) -> Vector:
+        """(len(words),) float32; 1 for rows of zeros."""
+        lengths = np.linalg.norm(self.matrix, axis=1)
+        return np.where(lengths > 0, lengths, np.float32(1))
+
+    @cached_property
+    def unit_matrix(self) -> Vector:
+        """(len(words), dim) float32, every row scaled to length 1; rows of zeros stay."""
+        return np.divide(self.matrix, self.lengths[:, None], dtype=np.float32)
+
+    def similarity(self, first: str, second: str) -> float:
+        """Return the cosine of two words. Raises KeyError: a word is unknown."""
+        return float(self._unit(first) @ self._unit(second))
+
+    def n_similarity(self, first: Iterable[str], second: Iterable[str]) -> float:
+        """Return the cosine of the means of two lists of words. Raises KeyError; ValueError: a list is empty."""
+        means = [np.mean([self[word] for word in _several(words)], axis=0) for words in (first, second)]
+        return float(_unit(means[0]) @ _unit(means[1]))
+
+    def most_similar(
+        self, positive: Asked | Sequence[Asked] = (), negative: Asked | Sequence[Asked] = (), topn: int = 10
+    ) -> list[tuple[str, float]]:
+        """Return the words nearest by cosine to the sum of unit vectors, those of `negative` subtracted; nearest first.
+
+        `most_similar("king")`, `most_similar(["king", "woman"], ["man"])`. Words that are asked about are left out; a
+        vector counts as it is, as in gensim.
+        Raises KeyError: a word is unknown; ValueError: nothing is asked about, or `topn` is negative.
+        """
+        if isinstance(negative, int):
+            raise TypeError(f"the second argument is what is subtracted; write most_similar(..., topn={negative})")
+        if topn < 0:
+            raise ValueError(f"topn is {topn}; ask for 0 words or more")
+        asked = [
+            (key, sign * weight) for sign, keys in ((1, positive), (-1, negative)) for key, weight in _listed(keys)
+        ]
+        if not asked:
+            raise ValueError("nothing is asked about; give a word, or words")
+        target = np.sum([weight * (k if isinstance(k, np.ndarray) else self._unit(k)) for k, weight in asked], 0)
+        cosines = self.matrix @ _unit(np.asarray(target, np.float32)) / self.lengths
+        own = [self.index[key] for key, _ in asked if isinstance(key, str) and key in self.index]
+        cosines[own] = -np.inf
+        topn = min(topn, len(cosines) - len(set(own)))
+        if not topn:
+            return []
+        least = np.partition(cosines, -topn)[-topn]  # a third of the time that sorting all takes
+        rows = np.flatnonzero(cosines >= least)
+        rows = rows[np.argsort(-cosines[rows], kind="stable")][:topn]
+        return [(self.words[row], float(cosines[row])) for row in rows]
+
+    def rank(self, first: str, second: str) -> int:
+        """Return the place of a word among the neighbours of another; 1 for the nearest. Raises KeyError."""
+        cosines = self.matrix @ self._unit(first) / self.lengths
+        others = np.arange(len(cosines)) != self.index.get(first, -1)
+        return 1 + int((cosines[others] > self.similarity(first, second)).sum())
+
+    def doesnt_match(self, words: Iterable[str]) -> str:
+        """Return the word farthest from the mean of all. Raises KeyError; ValueError: there is no word."""
+        units = {word: self._unit(word) for word in _several(words)}
+        mean = np.mean(list(units.values()), axis=0)
+        return min(units, key=lambda word: float(units[word] @ mean))
+
+    def _unit(self, word: str) -> Vector:
+        return _unit(self[word])
+
+
+def _several(words: Iterable[str]) -> list[str]:
+    if isinstance(words, str):
+        raise TypeError(f"expected a list of words, not the text {words!r}; split it first")
+    if not (listed := list(words)):
+        raise ValueError("there is no word in the list")
+    return listed
+
+
+def _listed(keys: Any) -> list[tuple[str | Vector, float]]:
+    """Return one thing or several as a list of them with their weights."""
+    if isinstance(keys, str | np.ndarray) or (isinstance(keys, tuple) and len(keys) == 2 and _is_number(keys[1])):
+        keys = [keys]
+    return [key if isinstance(key, tuple) else (key, 1.0) for key in keys]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number)
+
+
+def _unit(vector: Vector) -> Vector:
+    return np.asarray(vector / (np.linalg.norm(vector) or 1), np.float32)
