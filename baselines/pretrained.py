@@ -1,5 +1,7 @@
 """Word vectors that others made: files of word2vec, GloVe and fastText, text or binary; their content tells which.
 
+Folders of other tools are read by `folders.py`.
+
 Readers of our own: gensim's are slower or hold more, whatever few words are wanted, and do not say where a file is
 damaged (docs/LOG.md, 2026-11-28).
 """
@@ -18,11 +20,13 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from x2static.baselines.folders import read_folder
 from x2static.baselines.request import Request, Result
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.machine.packages import require_modules
 from x2static.machine.progress import Progress
+from x2static.schemas.segmentation import WordSegmentation
 from x2static.stage1_encode.corpora.compression import BEGINNINGS, BLOCK, DAMAGE, open_stream
 from x2static.stage1_encode.corpora.paragraphs import byte_lines
 
@@ -53,10 +57,11 @@ class Table(NamedTuple):
     """The rows of a file, in its order."""
 
     # "word2vec" is text with a header (fastText's .vec, too), "glove" text without one
-    format: Literal["word2vec", "word2vec-bin", "glove", "fasttext-bin"]
+    format: Literal["word2vec", "word2vec-bin", "glove", "fasttext-bin"] | str  # or that of a folder
     dim: int
     n_rows: int | None  # as the header says; None without one
     rows: Iterator[Row]
+    file: Path | None = None  # of a folder, the one that has the numbers
 
 
 def make(request: Request) -> Result:
@@ -68,7 +73,7 @@ def make(request: Request) -> Result:
     path = request.config.vectors
     if path is None:
         raise X2StaticError("load needs a file of word vectors: give --vectors FILE")
-    table = open_table(path)
+    table, segmentation = open_any(path)
     result = _read(path, table, request)
     for why, count in result.origin["rows_left_out"].items():
         if count:
@@ -78,15 +83,24 @@ def make(request: Request) -> Result:
         advice = "is it of the same language, in UTF-8, and lower-cased where the vocabulary is?"
         raise X2StaticError(f"{path}: {what} is among its {result.origin['rows_read']:,} rows; {advice}")
     origin: dict[str, Any] = {
-        "file": {"format": table.format, "xxh3": hash_file(path), **result.origin},
+        "file": {"format": table.format, "xxh3": hash_file(table.file or path), **result.origin},
         "words_absent": max(0, len(request.words) - len(result.words)),
     }
     if request.cache is None:
-        return replace(result, origin=origin)
+        return replace(result, origin=origin, segmentation=segmentation)
     row_of = {word: row for row, word in enumerate(result.words)}
     order = [number for number, word in enumerate(request.words) if word in row_of]
     words = [request.words[number] for number in order]
     return Result(words, request.counts[order], result.matrix[[row_of[word] for word in words]], origin)
+
+
+def open_any(path: Path) -> tuple[Table, WordSegmentation | None]:
+    """Return the rows of a file or a folder, and how text is cut into their words, where that is known."""
+    if not path.is_dir():
+        return open_table(path), None
+    read = read_folder(path)
+    rows = ((word.encode(), partial(np.asarray, row), 0) for word, row in zip(read.words, read.matrix, strict=True))
+    return Table(read.format, read.matrix.shape[1], len(read.words), rows, read.file), read.segmentation
 
 
 def _read(path: Path, table: Table, request: Request) -> Result:

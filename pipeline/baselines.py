@@ -4,6 +4,7 @@ import importlib
 import logging
 import shutil
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,10 @@ def _settings(config: BaselineConfig, cache: "Cache | None") -> dict[str, Any]:
         file = getattr(config, name)
         if file is not None and file.is_file():
             settings[name] = f"xxh3 {storage.hash_file(file)}"
+        elif file is not None and file.is_dir():
+            files = sorted(path for path in file.rglob("*") if path.is_file())
+            hashes = [(path.relative_to(file).as_posix(), storage.hash_file(path)) for path in files]
+            settings[name] = f"sha256 {sha256(storage.canonical_json(hashes)).hexdigest()}"
     if METHODS[config.name].reads_text:
         from x2static.baselines.text import identities  # brings the readers of stage one with it
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import traceback
+from keyword import iskeyword
 
 import click
 
@@ -27,6 +28,7 @@ COMMANDS = {
     "compare": "Compare runs with the competing methods, on one page.",
     "data": "Fetch evaluation data.",
     "export": "Write word vectors for other programs.",
+    "import": "Read word vectors of other programs.",
     "cache": "Look at caches, check, repair, merge and sample them.",
     "demo": "From text to word vectors in a minute, without a network.",
 }
@@ -43,7 +45,8 @@ class Commands(click.Group):
         """Import a command's module."""
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"x2static.pipeline.commands.{name}"), name)
+        module = f"{name}_" if iskeyword(name) else name
+        command: click.Command = getattr(importlib.import_module(f"x2static.pipeline.commands.{module}"), module)
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

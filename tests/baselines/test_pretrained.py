@@ -183,7 +183,7 @@ REFUSED = [
     (gzip.compress(FASTTEXT_MAGIC + bytes(200), mtime=0), "a compressed .bin of fastText cannot be read in place"),
     (None, "load needs a file of word vectors: give --vectors FILE"),
     (Path("/nowhere"), "/nowhere: no such file"),
-    (Path("/tmp"), "/tmp: is a folder; --vectors takes a file"),
+    (Path("/tmp"), "/tmp: no folder of sentence-transformers"),
 ]
 
 

@@ -228,3 +228,57 @@ def test_words_without_utf8_or_letters_are_left_out_of_folders_and_named(tmp_pat
     if to != "spacy":
         tokenizer = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
         assert tokenizer.encode("zzz The unknown cat").ids == [1, 6]
+
+
+@pytest.mark.parametrize("to", [name for name in FORMATS if name != "gensim"])
+def test_what_is_exported_is_imported_again(vectors, tmp_path, to, capsys):
+    export(vectors, to, tmp_path / "out")
+    ran = run_here(capsys, ["import", str(tmp_path / "out"), "--out", str(tmp_path / "back"), "--json"])
+    assert ran.status == 0, ran.err
+    back = WordVectors.load(tmp_path / "back")
+    assert back.words == vectors.words
+    assert back.matrix.tobytes() == vectors.matrix.tobytes()
+    if to in ("sentence-transformers", "model2vec", "onnx"):
+        assert back.segmentation.rules == vectors.segmentation.rules
+        np.testing.assert_array_equal(back.encode(TEXTS), vectors.encode(TEXTS))
+    again = run_here(capsys, ["import", str(tmp_path / "out"), "--out", str(tmp_path / "back"), "--json"])
+    assert again.json["finished_before"]
+
+
+@pytest.mark.parametrize("smaller", [Smaller(codebook=6), Smaller(dtype="int8"), Smaller(dtype="float16")], ids=str)
+def test_smaller_vectors_are_imported_as_a_reader_has_them(vectors, tmp_path, smaller, capsys):
+    export(vectors, "model2vec", tmp_path / "out", smaller=smaller)
+    assert run_here(capsys, ["import", str(tmp_path / "out"), "--out", str(tmp_path / "back")]).status == 0
+    assert WordVectors.load(tmp_path / "back").matrix.tobytes() == smaller.read_back(vectors).matrix.tobytes()
+
+
+def test_pieces_of_words_are_no_words_when_a_model_of_pieces_is_imported(tmp_path, capsys):
+    from model2vec import StaticModel
+    from tokenizers import models, pre_tokenizers
+
+    pieces = {"[UNK]": 0, "walk": 1, "##ing": 2, "river": 3}
+    tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(["[UNK]"])
+    StaticModel(np.arange(8, dtype=np.float32).reshape(4, 2), tokenizer).save_pretrained(tmp_path / "m")
+    assert run_here(capsys, ["import", str(tmp_path / "m"), "--out", str(tmp_path / "back")]).status == 0
+    back = WordVectors.load(tmp_path / "back")
+    assert (back.words, back.matrix.tolist()) == (["walk", "river"], [[2, 3], [6, 7]])
+
+
+def test_folders_that_are_none_or_damaged_and_pickles_are_refused(vectors, tmp_path, capsys):
+    def refused(path: object, message: str) -> None:
+        ran = run_here(capsys, ["import", str(path), "--out", str(tmp_path / "back")])
+        assert ran.status == 1
+        assert message in ran.err
+        assert not (tmp_path / "back" / "run.json").exists()
+
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "no folder of sentence-transformers")
+    for to, name in (("model2vec", "model.safetensors"), ("onnx", "model.onnx"), ("model2vec", "tokenizer.json")):
+        export(vectors, to, tmp_path / to, force=True)
+        file = tmp_path / to / name
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        refused(tmp_path / to, "damaged")
+    export(vectors, "gensim", tmp_path / "v.kv")
+    refused(tmp_path / "v.kv", "is a pickle")
