@@ -9,7 +9,7 @@ from pathlib import Path
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import TEMPORARY, commit_folder, end_of_links, temporary_folder
 from x2static.machine.packages import require_modules
-from x2static.pipeline.export import keyed_vectors, onnx_model, spacy_folder, static_model, word2vec
+from x2static.pipeline.export import browser_page, keyed_vectors, onnx_model, spacy_folder, static_model, word2vec
 from x2static.pipeline.export.smaller import Smaller
 from x2static.schemas.vectors import WordVectors
 
@@ -41,6 +41,7 @@ FORMATS: dict[str, Format] = {
     "model2vec": Format(static_model.write, is_folder=True, dtypes=CODES, codebook=True),
     "spacy": Format(spacy_folder.write, is_folder=True, modules=("spacy",)),
     "onnx": Format(onnx_model.write, is_folder=True, modules=("onnx",)),
+    "browser": Format(browser_page.write, is_folder=True, dtypes=("float32", "int8"), codebook=True),
 }
 
 
