@@ -35,27 +35,30 @@ def find_pretrained(
     if isinstance(name, Path) or not HUB_NAME.fullmatch(text) or Path(text.partition("/")[0]).is_dir():
         raise X2StaticError(f"{text}: no such folder, and no name on the Hugging Face hub, which is OWNER/NAME")
     require_modules("hub", "huggingface_hub")
-    from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    def downloaded(revision: str | None, files: list[str]) -> Path:
+        patterns = [glob.escape(file) for file in files]
+        found = snapshot_download(
+            text, revision=revision, cache_dir=cache_dir, endpoint=endpoint, allow_patterns=patterns
+        )
+        return Path(found)
 
     http_error: type[Exception] = HfHubHTTPError.__mro__[1]  # the base of all errors of its HTTP library
     try:
-        run = Path(hf_hub_download(text, RUN, revision=revision, cache_dir=cache_dir, endpoint=endpoint))
-        # At the commit of run.json, whatever becomes of the branch meanwhile.
-        listed = [RUN, *_listed(run)]
-        wanted = [glob.escape(file) for file in listed]
-        commit = run.parent.name
-        path = snapshot_download(text, revision=commit, cache_dir=cache_dir, endpoint=endpoint, allow_patterns=wanted)
+        found = downloaded(revision, [RUN])
+        if not (found / RUN).is_file():
+            why = f"the repository of this name on the Hugging Face hub has no word vectors of x2static (no {RUN})"
+            raise X2StaticError(f"{text}: {why}; `x2static push` puts them there")
+        # By the commit, whatever becomes of the branch meanwhile.
+        return downloaded(found.name, [RUN, *_listed(found / RUN)])
     except HFValidationError as error:
         raise X2StaticError(f"{text}: no such folder, and no name on the Hugging Face hub ({error})") from error
     except (OSError, http_error) as error:
-        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-            why = f"the repository of this name on the Hugging Face hub has no word vectors of x2static (no {RUN})"
-            raise X2StaticError(f"{text}: {why}; `x2static push` puts them there") from error
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's, not the network's
         raise X2StaticError(f"{text}: {_trouble(error, revision)}") from error
-    return Path(path)
 
 
 def _listed(run: Path) -> list[str]:

@@ -38,7 +38,7 @@ def push(context: click.Context, /, vectors: Path, name: str, dry_run: bool, **v
     """Send word vectors to the Hugging Face hub, with a model card.
 
     VECTORS is a run, NAME its name on the hub, OWNER/NAME. WordVectors.from_pretrained(NAME) reads them from there. A
-    README.md that is in the folder is sent as it is, in place of the card that is made.
+    README.md that is in the folder is sent as it is, in place of the card that is made. What is there is replaced.
     """
     _check(context, vectors, name, values)
     require("hub")
@@ -51,7 +51,10 @@ def push(context: click.Context, /, vectors: Path, name: str, dry_run: bool, **v
     if not dry_run:
         require_token()  # before the seconds that scores take
     own = vectors / README
-    card = own.read_text("utf-8") if own.is_file() else make_card(vectors, name, values, hub)
+    try:
+        card = own.read_text("utf-8") if own.is_file() else make_card(vectors, name, values, hub)
+    except UnicodeDecodeError as error:
+        raise X2StaticError(f"{own}: not valid UTF-8; save the file as UTF-8") from error
     files = [README, *files_of(vectors)]
     result: dict[str, Any] = {"name": name, "files": files, "commit": None}
     if dry_run:
