@@ -38,21 +38,21 @@ def find_pretrained(
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    def downloaded(revision: str | None, files: list[str]) -> Path:
+    def download(revision: str | None, files: list[str]) -> Path:
         patterns = [glob.escape(file) for file in files]
-        found = snapshot_download(
+        snapshot = snapshot_download(
             text, revision=revision, cache_dir=cache_dir, endpoint=endpoint, allow_patterns=patterns
         )
-        return Path(found)
+        return Path(snapshot)
 
     http_error: type[Exception] = HfHubHTTPError.__mro__[1]  # the base of all errors of its HTTP library
     try:
-        found = downloaded(revision, [RUN])
-        if not (found / RUN).is_file():
+        snapshot = download(revision, [RUN])
+        if not (snapshot / RUN).is_file():
             why = f"the repository of this name on the Hugging Face hub has no word vectors of x2static (no {RUN})"
             raise X2StaticError(f"{text}: {why}; `x2static push` puts them there")
         # By the commit, whatever becomes of the branch meanwhile.
-        return downloaded(found.name, [RUN, *_listed(found / RUN)])
+        return download(snapshot.name, [RUN, *_files_in(snapshot / RUN)])
     except HFValidationError as error:
         raise X2StaticError(f"{text}: no such folder, and no name on the Hugging Face hub ({error})") from error
     except (OSError, http_error) as error:
@@ -61,7 +61,7 @@ def find_pretrained(
         raise X2StaticError(f"{text}: {_trouble(error, revision)}") from error
 
 
-def _listed(run: Path) -> list[str]:
+def _files_in(run: Path) -> list[str]:
     """Return the names of the files that a run.json lists; without a list, as of 0.1.0, what there may be."""
     record = read_json(run)
     files = record.get(FILES) if isinstance(record, dict) else None
@@ -83,4 +83,4 @@ def _trouble(error: Exception, revision: str | None) -> str:
         return f"the Hugging Face hub answers {answer}; a token that has expired is renewed by {LOG_IN}"
     cause = first_line(error.__cause__ or error)[:200]
     hub = f"the Hugging Face hub cannot be reached ({cause})"
-    return f"no such folder, and {hub}; what is not downloaded yet needs a network"
+    return f"no such folder, and {hub}; what is not download yet needs a network"

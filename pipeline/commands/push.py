@@ -87,12 +87,12 @@ def make_card(folder: Path, name: str, values: dict[str, Any], hub: "Hub") -> st
     if licence and not PLAIN_ID.fullmatch(licence):
         raise click.UsageError(f'--licence {licence}: not an id such as "apache-2.0"; a text of your own is "other"')
     vectors = WordVectors.load(folder)
-    made_of = find_provenance(vectors.run, values["cache"])
-    if made_of.teacher and values["teacher_licence"]:
-        made_of = replace(made_of, teacher=replace(made_of.teacher, licence=values["teacher_licence"]))
+    provenance = find_provenance(vectors.run, values["cache"])
+    if provenance.teacher and values["teacher_licence"]:
+        provenance = replace(provenance, teacher=replace(provenance.teacher, licence=values["teacher_licence"]))
     if values["corpus_licence"]:
-        corpora = (replace(corpus, licence=values["corpus_licence"]) for corpus in made_of.corpora)
-        made_of = replace(made_of, corpora=tuple(corpora))
+        corpora = (replace(corpus, licence=values["corpus_licence"]) for corpus in provenance.corpora)
+        provenance = replace(provenance, corpora=tuple(corpora))
     if not licence:
         logger.warning(
             'the licence of the vectors is "unknown": nobody knows whether they may be used; --licence says it'
@@ -100,7 +100,7 @@ def make_card(folder: Path, name: str, values: dict[str, Any], hub: "Hub") -> st
     if names := names_of_folders(vectors.run):
         logger.warning("run.json names folders of this machine (%s); whoever can see it sees them", ", ".join(names))
     scores, bias = _scores(name.rpartition("/")[2], vectors, values["data"])
-    return model_card(vectors, name, Facts(with_licences(made_of, hub), licence, files_of(folder), scores, bias))
+    return model_card(vectors, name, Facts(with_licences(provenance, hub), licence, files_of(folder), scores, bias))
 
 
 def _scores(name: str, vectors: "WordVectors", data: Path | None) -> "tuple[list[Table], Table | None]":
@@ -110,15 +110,15 @@ def _scores(name: str, vectors: "WordVectors", data: Path | None) -> "tuple[list
         config = EvaluateConfig(folder, seed=0, common=False, resamples=0, runs=1)
         return runner(task)({name: vectors}, config).tables
 
-    there = [task for task in (*SCORED, "bias") if data and (data / EVALUATIONS[task].data.folder).is_dir()]
-    if data is not None and not there:
+    tasks = [task for task in (*SCORED, "bias") if data and (data / EVALUATIONS[task].data.folder).is_dir()]
+    if data is not None and not tasks:
         folders = ", ".join(EVALUATIONS[task].data.folder for task in (*SCORED, "bias"))
         raise X2StaticError(f"{data}: none of the folders of evaluation data is here ({folders})")
-    scores = [table for task in there if task != "bias" for table in tables(task, data)]
+    scores = [table for task in tasks if task != "bias" for table in tables(task, data)]
     try:
-        return scores, tables("bias", data if "bias" in there else fetched_data("bias"))[0]
+        return scores, tables("bias", data if "bias" in tasks else fetched_data("bias"))[0]
     except X2StaticError as error:
-        if "bias" in there:
+        if "bias" in tasks:
             raise
         logger.info("the card has no bias check: %s", error)
         return scores, None

@@ -58,8 +58,8 @@ def model_card(vectors: WordVectors, name: str, facts: Facts) -> str:
         unknown = 'A word outside the vocabulary has a vector by its spelling alone (`unknown="subwords"`).'
     sections = {
         "How to use": _snippets(vectors, name, facts.files),
-        "Teacher": _listed([teacher] if teacher else (), "Not recorded, or none."),
-        "Corpus": _listed(facts.provenance.corpora, "Not recorded in the folder of the vectors.") + _counted(run),
+        "Teacher": _lines_of("model", [teacher] if teacher else []) or "Not recorded, or none.",
+        "Corpus": (_lines_of("text", facts.provenance.corpora) or "Not recorded.") + _word_count(run),
         "Licences": _licences(run, facts),
         "Settings": _settings(run),
         "Scores": "\n\n".join(table.markdown() for table in facts.scores),
@@ -76,17 +76,17 @@ def model_card(vectors: WordVectors, name: str, facts: Facts) -> str:
 
 def _front_matter(facts: Facts) -> str:
     """Return the YAML that the hub reads. A JSON string of a plain id is one in YAML, too."""
-    made_of, tags = facts.provenance, ["static-embeddings", "word-vectors", "word-embeddings", "x2static"]
+    provenance, tags = facts.provenance, ["static-embeddings", "word-vectors", "word-embeddings", "x2static"]
     if "modules.json" in facts.files:
         tags.append("sentence-transformers")
-    teacher = [made_of.teacher] if made_of.teacher else []
+    teacher = [provenance.teacher] if provenance.teacher else []
     fields: dict[str, str | list[str] | None] = {
-        "language": _plain(made_of.language),
+        "language": _plain(provenance.language),
         "license": _plain(facts.licence) or UNKNOWN,
         "library_name": "x2static",
         "tags": tags,
         "base_model": _ids(teacher),
-        "datasets": _ids(made_of.corpora),
+        "datasets": _ids(provenance.corpora),
     }
     lines = [f"{key}: {json.dumps(value)}" for key, value in fields.items() if value]
     return "\n".join(["---", *lines, "---"])
@@ -123,17 +123,17 @@ def _code(before: str, *lines: str) -> str:
     return "\n".join([before, "", "```python", *lines, "```"])
 
 
-def _listed(sources: Sequence[Source], otherwise: str) -> str:
-    """Return a line for each teacher or corpus."""
+def _lines_of(kind: str, sources: Sequence[Source]) -> str:
+    """Return a line for each teacher or corpus; a name at its beginning could begin a list or a heading."""
     lines = []
     for source in sources:
         link = f" ({source.hub} on the hub)" if source.hub and source.hub != source.name else ""
         commit = f", commit {source.revision}" if source.revision else ""
-        lines.append("- " + plain_markdown(f"{source.name}{link}{commit}"))
-    return "\n".join(lines) or otherwise
+        lines.append(f"- {kind}: " + plain_markdown(f"{source.name}{link}{commit}"))
+    return "\n".join(lines)
 
 
-def _counted(run: Mapping[str, Any]) -> str:
+def _word_count(run: Mapping[str, Any]) -> str:
     words = run.get("words")
     return f"\n\n{words:,} words of it were read." if isinstance(words, int) else ""
 
@@ -155,17 +155,17 @@ def _settings(run: Mapping[str, Any]) -> str:
     rows = []
     for name, value in settings.items() if isinstance(settings, Mapping) else ():
         if name not in OF_THE_WORK and value not in (None, [], ()):
-            rows.append((str(name), _shown(value)))
+            rows.append((str(name), _setting_text(value)))
     table = Table([Column("setting", "left"), Column("value", "left")], rows).markdown() if rows else "Not recorded."
     made = versions.items() if isinstance(versions, Mapping) else ()
     packages = plain_markdown(", ".join(f"{package} {version}" for package, version in made))
     return f"{table}\n\nMade with {packages}." if packages else table
 
 
-def _shown(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     """Return a setting for people, of paths the last part."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_setting_text, value))
     return without_folders(value) if isinstance(value, str) else json.dumps(value)
 
 

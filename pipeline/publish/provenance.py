@@ -104,6 +104,7 @@ def without_folders(text: str) -> str:
 
 
 def names_of_folders(run: Mapping[str, Any]) -> Sequence[str]:
-    """Return which settings in run.json hold absolute paths of this machine."""
-    settings = _object(run.get("configuration"))
-    return [name for name, value in settings.items() if isinstance(value, str) and PureWindowsPath(value).root]
+    """Return which facts in run.json hold absolute paths of this machine."""
+    facts = {"teacher": _object(run.get("cache")).get("teacher"), **_object(run.get("configuration"))}
+    texts = {name: value if isinstance(value, list | tuple) else [value] for name, value in facts.items()}
+    return [name for name, values in texts.items() if any(PureWindowsPath(str(value)).root for value in values)]

@@ -22,6 +22,7 @@ HOSTILE = [
     "```\n</code><script>alert(1)</script>",
     "[click](javascript:alert(1)) ![x](http://example.org/x.png) $x$ ~~y~~",
     "\u202ereversed\x1b[2J\x00\u2028\x85---\r\n- item",
+    "1. - + # x",
     '": {x: [&a *a !!python/object:os.system',
 ]
 
@@ -42,8 +43,8 @@ def test_what_run_json_and_the_cache_record_is_on_the_card(tmp_path):
     of = sections(card)
     assert list(of) == HEADS
     assert f"{len(WORDS)} words, 5 dimensions" in card
-    assert of["Teacher"].strip() == "- fake"
-    assert of["Corpus"].strip() == "- corpus.txt\n\n123,456 words of it were read."
+    assert of["Teacher"].strip() == "- model: fake"
+    assert of["Corpus"].strip() == "- text: corpus.txt\n\n123,456 words of it were read."
     for row in ("| these vectors | cc-by-4.0 |", "| the teacher, fake | not stated |"):
         assert row in of["Licences"]
     assert "| the corpus, corpus.txt | CC BY-SA 4.0 |" in of["Licences"]
@@ -98,6 +99,8 @@ def test_nothing_in_run_json_is_markup(text):
             for mark in ("```", "\n# ", "\n---"):
                 assert body.count(mark) == plain.partition("\n---\n")[2].count(mark), mark
             assert not re.search(r"<\w|(?<!\\)\]\(|[\x00\x1b\u202e\u2028\x85\r]", body)
+            begins = re.findall(r"^- (\S+ \S)", body, re.MULTILINE)
+            assert not [begin for begin in begins if not re.match(r"(model|text): |A w|They c", begin)], begins
             for row in re.findall(r"^\|.*$", body, re.MULTILINE):
                 assert len(re.findall(r"(?<!\\)\|", row)) == 3, row
 

@@ -51,6 +51,14 @@ def test_what_is_sent_is_read_back(folder, hub, owner, tmp_path):
     assert find_pretrained(NAME, cache_dir=tmp_path / "downloads", endpoint=hub.url) == there, "without a network"
 
 
+def test_vectors_of_an_earlier_version_are_sent_and_read_back(hub, owner, tmp_path):
+    folder = ROOT / "tests" / "data" / "0.1.0" / "run"
+    send(folder, CARD, NAME, owner, "First")
+    there = WordVectors.load(find_pretrained(NAME, cache_dir=tmp_path / "downloads", endpoint=hub.url))
+    assert there.matrix.tobytes() == WordVectors.load(folder).matrix.tobytes()
+    assert there.segmentation is not None
+
+
 def test_a_second_push_is_a_second_commit_and_a_revision_finds_the_first(folder, hub, owner, tmp_path):
     first = send(folder, CARD, NAME, owner, "First")
     make_vectors(words=7).save(folder)
@@ -85,6 +93,14 @@ def test_a_dry_run_shows_the_card_and_the_files_and_asks_nobody(folder, hub, cap
     assert "nobody knows whether they may be used; --licence says it" in done.err
     assert hub.requests == []
     assert not (folder / "README.md").exists()
+
+
+def test_who_sends_folders_of_the_machine_is_told(tmp_path, capsys):
+    settings = {"cache": "/home/me/cache", "lr": 0.1, "corpus": ["a.txt", "C:\\texts\\b.txt"], "vocab": "words.txt"}
+    make_vectors(configuration=settings, cache={"teacher": "/home/me/bert", "revision": None}).save(tmp_path / "v")
+    done = run_here(capsys, ["push", tmp_path / "v", NAME, "--dry-run", "--licence", "mit"])
+    assert "run.json names folders of this machine (teacher, cache, corpus)" in done.err
+    assert "/home/me" not in done.out
 
 
 def test_scores_of_the_data_that_is_given_are_on_the_card(folder, tmp_path, capsys):
