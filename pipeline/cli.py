@@ -29,6 +29,7 @@ COMMANDS = {
     "data": "Fetch evaluation data.",
     "export": "Write word vectors for other programs.",
     "import": "Read word vectors of other programs.",
+    "push": "Send word vectors to the Hugging Face hub, with a model card.",
     "cache": "Look at caches, check, repair, merge and sample them.",
     "demo": "From text to word vectors in a minute, without a network.",
 }

@@ -215,9 +215,14 @@ class WordVectors(Queries):
         _write_run(folder, run, names)
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | Path, **options: Any) -> "WordVectors":
-        """Read vectors from a folder, or from the hub by their name there; `options` are those of `load`."""
-        return cls.load(name_or_folder, **options)
+    def from_pretrained(cls, name_or_folder: str | Path, revision: str | None = None, **options: Any) -> "WordVectors":
+        """Read vectors from a folder, or from the Hugging Face hub by their name there; `options` are those of `load`.
+
+        A name is downloaded once. Raises X2StaticError: there is no such folder, nor vectors of that name.
+        """
+        from x2static.schemas.pretrained import find_pretrained
+
+        return cls.load(find_pretrained(name_or_folder, revision), **options)
 
     @classmethod
     def load(cls, folder: str | Path, unknown: Unknown = "skip", mmap: bool = False) -> "WordVectors":

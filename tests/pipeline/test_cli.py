@@ -38,8 +38,9 @@ def test_help_is_quick():
     code = (
         "import sys\n"
         "from x2static.pipeline.cli import run\n"
-        "for command in ('demo', 'encode', 'train', 'baseline', 'data'): assert run([command, '--help']) == 0\n"
+        "for command in ('demo', 'encode', 'train', 'baseline', 'data', 'push'): assert run([command, '--help']) == 0\n"
         "heavy = {'numpy', 'pyarrow', 'zarr', 'torch', 'transformers', 'datasets', 'pooch', 'requests'}\n"
+        "heavy.add('huggingface_hub')\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -63,6 +64,7 @@ WRONG = {
 NOWHERE = """train --cache nowhere --out out
 evaluate nowhere
 export nowhere --to word2vec --out file
+push nowhere owner/name
 cache info nowhere
 cache verify nowhere
 cache repair nowhere

@@ -58,11 +58,16 @@ class Hub:
         self._released.clear()
         self.talking.set()
         self.trouble = lambda *_: None
-        methods = dict.fromkeys(("do_HEAD", "do_GET", "do_POST"), _Handler.answer)
-        self._server = ThreadingHTTPServer(self._address, type("Handler", (_Handler,), {"hub": self, **methods}))
+        handler = self.handler()
+        methods = dict.fromkeys(("do_HEAD", "do_GET", "do_POST", "do_PUT"), handler.answer)
+        self._server = ThreadingHTTPServer(self._address, type("Handler", (handler,), {"hub": self, **methods}))
         self._server.daemon_threads = True
         self._address = ("127.0.0.1", self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def handler(self) -> "type[Handler]":
+        """Return what answers; another kind of hub has another."""
+        return Handler
 
     def close(self) -> None:
         """Stop listening: who connects now is refused."""
@@ -88,7 +93,7 @@ class Hub:
         return self.repositories.setdefault(("datasets", name), Repository()).add(files)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     hub: Hub
 
@@ -157,8 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
         return self.send(status, data[first : last + 1], headers, trouble == "drop")
 
-    def json(self, value: Any) -> None:
-        self.send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+    def json(self, value: Any, status: int = 200) -> None:
+        self.send(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
     def missing(self, code: str) -> None:
         self.send(404, b"", {"X-Error-Code": code, "X-Error-Message": "not here"})
