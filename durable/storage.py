@@ -238,6 +238,8 @@ def commit_folder(temporary: Path, final: Path, replace: bool = False) -> None:
     sync_all(temporary)
     aside = final.with_name(f"{TEMPORARY}replaced-{final.name}")
     if replace and final.exists():
+        if aside.exists():  # of a process that was killed when the new one had its name
+            remove(aside)
         final.rename(aside)
     temporary.rename(final)
     sync(final.parent)
