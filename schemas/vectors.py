@@ -186,8 +186,17 @@ class WordVectors(Queries):
         if wrong := [text for text in texts if not isinstance(text, str)]:
             raise TypeError(f"encode takes strings, but one of the texts is of type {type(wrong[0]).__name__}")
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        for row, text in enumerate(texts):  # gathering the rows of many texts at once is slower
-            vectors[row] = self.mean(self.split(text))
+        if self.subwords is not None:
+            for row, text in enumerate(texts):
+                vectors[row] = self.mean(self.split(text))
+            return vectors
+        # The same bits as `mean` gives, in two thirds of its time; gathering the rows of many texts at once is slower.
+        counts, matrix, row_of = np.ones(len(texts), np.float32), np.asarray(self.matrix), self.index.get
+        for row, text in enumerate(texts):
+            if known := [one for word in self.split(text) if (one := row_of(word)) is not None]:
+                np.add.reduce(matrix.take(known, 0), 0, None, vectors[row])
+                counts[row] = len(known)
+        vectors /= counts[:, None]
         return vectors
 
     def save(self, folder: str | Path, *others: str) -> None:

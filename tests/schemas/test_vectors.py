@@ -158,6 +158,7 @@ def test_texts_become_the_mean_of_their_known_words():
     assert means[0] == pytest.approx((vectors["word1"] + 2 * vectors["word2"]) / 3, abs=1e-6)
     assert not means[1:3].any()
     assert means[3].tolist() == vectors["word49"].tolist()
+    np.testing.assert_array_equal(means, [vectors.encode(text) for text in texts])
     assert vectors.encode([]).shape == (0, 7)
 
 
