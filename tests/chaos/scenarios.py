@@ -25,7 +25,8 @@ WARM = (
     "x2static.pipeline.commands.encode x2static.pipeline.commands.export x2static.pipeline.compare.comparison "
     "x2static.pipeline.compare.report x2static.stage1_encode.encode x2static.stage1_encode.repair "
     "x2static.stage1_encode.pools.word_sums x2static.stage2_train.trainer x2static.stage2_train.subwords "
-    "x2static.pipeline.commands.subwords x2static.pipeline.commands.import_ x2static.stage1_encode.dictionary x2static.pipeline.caches pooch "
+    "x2static.pipeline.commands.import_ x2static.pipeline.commands.subwords x2static.stage1_encode.dictionary "
+    "x2static.pipeline.caches pooch "
     "gensim.models x2static.pipeline.evaluations.word_similarity transformers.models.bert.modeling_bert "
     "transformers.models.bert.tokenization_bert"
 ).split()
@@ -287,7 +288,9 @@ class World:
             "subwords": Scenario(lambda f: ["subwords", f], self.ran),
             "evaluate": Scenario(lambda f: ["evaluate", f, "--data", self.pairs], self.ran),
             "export": Scenario(lambda f: ["export", self.ran, "--to", "word2vec-bin", "--out", f / "v.bin", "--force"]),
-            "export, a folder": Scenario(lambda f: ["export", self.ran, "--to", "browser", "--out", f / "m", "--force"]),
+            "export, a folder": Scenario(
+                lambda f: ["export", self.ran, "--to", "browser", "--out", f / "m", "--force"]
+            ),
             "import": Scenario(lambda f: ["import", at / "folder", "--out", f]),
             "baseline pca": Scenario(lambda f: ["baseline", "pca", "--cache", at / "cache", *FEW, "--out", f]),
             "baseline ase": Scenario(
