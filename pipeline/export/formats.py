@@ -11,6 +11,8 @@ from x2static.durable.storage import TEMPORARY, commit_folder, end_of_links, tem
 from x2static.machine.packages import require_modules
 from x2static.pipeline.export import browser_page, keyed_vectors, onnx_model, spacy_folder, static_model, word2vec
 from x2static.pipeline.export.smaller import Smaller
+from x2static.pipeline.publish.card import README, Facts, model_card
+from x2static.pipeline.publish.provenance import find_provenance
 from x2static.schemas.vectors import WordVectors
 
 UNHELD = re.compile(r"^$|[\ud800-\udfff]")  # no word, or half a surrogate pair, which has no UTF-8
@@ -87,6 +89,9 @@ def _write_folder(form: Format, vectors: WordVectors, out: Path, smaller: Smalle
     """Write a folder, in place of one whose files all are written anew. Raises X2StaticError: it holds others."""
     with temporary_folder(out.with_name(f"{TEMPORARY}{out.name}")) as folder:
         form.write(vectors, folder, smaller)
+        files = sorted(path.name for path in folder.iterdir())
+        card = model_card(vectors, out.name, Facts(find_provenance(vectors.run), files=files))
+        (folder / README).write_text(card, encoding="utf-8")
         others = sorted({path.name for path in out.glob("*")} - {path.name for path in folder.iterdir()})
         if others:
             raise X2StaticError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from x2static.pipeline.publish.provenance import HUB_ID, Provenance, Source, without_folders
 from x2static.report.table import Column, Table, plain_markdown
-from x2static.schemas.vectors import WordVectors
+from x2static.schemas.vectors import RUN, WordVectors
 
 README = "README.md"
 NOT_STATED = "not stated"
@@ -109,14 +109,20 @@ def _snippets(vectors: WordVectors, name: str, files: Sequence[str]) -> str:
     lines += [f'vectors["{word}"]  # ({vectors.dim},) float32', f'vectors.most_similar("{word}")']
     if vectors.segmentation is not None:
         lines.append('vectors.encode(["The mean of the words of a text.", "And of another."])')
-    parts = [_code("`pip install 'x2static[hub]'`", *lines)]
+    ours = not files or RUN in files  # else it is a folder that `export` has made for another tool
+    parts = [_code("`pip install 'x2static[hub]'`", *lines)] if ours else []
     if "modules.json" in files:
         lines = ["from sentence_transformers import SentenceTransformer", ""]
         lines += [f'model = SentenceTransformer("{name}")', 'model.encode(["The mean of the words of a text."])']
-        parts.append(_code("With sentence-transformers:", *lines))
-    lines = ["from gensim.models import KeyedVectors", "", "keyed = KeyedVectors(vectors.dim)"]
-    lines += ["keyed.add_vectors(vectors.words, vectors.matrix)", f'keyed.most_similar("{word}")']
-    return "\n\n".join([*parts, _code("In gensim, with the `vectors` from above:", *lines)])
+        parts.append(_code("With sentence-transformers (model2vec reads the same folder):", *lines))
+    if "meta.json" in files:
+        lines = ["import spacy", "", f'spacy.load("{name}")("{word}")[0].vector']
+        parts.append(_code("With spaCy:", *lines))
+    if ours:
+        lines = ["from gensim.models import KeyedVectors", "", "keyed = KeyedVectors(vectors.dim)"]
+        lines += ["keyed.add_vectors(vectors.words, vectors.matrix)", f'keyed.most_similar("{word}")']
+        parts.append(_code("In gensim, with the `vectors` from above:", *lines))
+    return "\n\n".join(parts)
 
 
 def _code(before: str, *lines: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
-from x2static.schemas.cache import Cache, content_of
+from x2static.machine.packages import require_modules
 from x2static.schemas.manifest import Plan
 
 DEMO = "demo"
@@ -54,6 +54,9 @@ def find_provenance(run: Mapping[str, Any], cache: Path | None = None) -> Proven
     place = cache or Path(str(settings.get("cache") or ""))
     if origin and (cache or (place / "manifest.json").is_file()):
         try:
+            require_modules("train", "zarr")  # using vectors does not need it
+            from x2static.schemas.cache import Cache, content_of
+
             opened = Cache.open(place)
             if opened.origin(content_of(opened.shards())) != dict(origin):
                 why = "not the cache that these vectors were made from, or it has grown since"

@@ -94,7 +94,8 @@ def test_a_browser_cuts_and_averages_as_we_do(tmp_path, served, smaller):
 def test_the_folder_has_all_that_the_page_names(tmp_path):
     export(vectors_of(WORDS), "browser", tmp_path / "m")
     names = {path.name for path in (tmp_path / "m").iterdir()}
-    assert names == {"config.json", "encode.js", "index.html", "model.safetensors", "modules.json", "tokenizer.json"}
+    made = {"config.json", "encode.js", "index.html", "model.safetensors", "modules.json", "tokenizer.json"}
+    assert names == made | {"README.md"}
     page = (tmp_path / "m" / "index.html").read_text()
     assert "http://" not in page
     assert "https://" not in page

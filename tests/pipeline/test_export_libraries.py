@@ -1,6 +1,7 @@
 """What is exported gives, in the real library at the other end, the vectors that x2static gives."""
 
 import logging
+import shutil
 import subprocess
 import sys
 
@@ -186,6 +187,16 @@ def test_fewer_dimensions_are_a_projection_whose_first_columns_serve_by_themselv
         Smaller(codebook=27).arrays(vectors.matrix)
     with pytest.raises(X2StaticError, match="--dtype float16: a value is beyond 65,504"):
         Smaller(dtype="float16").arrays(vectors.matrix * np.float32(1e6))
+
+
+def test_a_folder_has_a_card_that_says_how_it_is_used(vectors, tmp_path):
+    for to, line in (("sentence-transformers", 'SentenceTransformer("out")'), ("spacy", 'spacy.load("out")')):
+        export(vectors, to, tmp_path / "out", force=True)
+        card = (tmp_path / "out" / "README.md").read_text()
+        assert line in card
+        assert "27 words, 12 dimensions" in card
+        assert "from_pretrained" not in card  # these folders are other tools'
+        shutil.rmtree(tmp_path / "out")
 
 
 def test_a_folder_is_replaced_only_where_nothing_else_is_in_it(vectors, tmp_path, caplog):
