@@ -154,6 +154,13 @@ def test_the_map_is_drawn_zooms_and_opens_words(served):
         until(page, "location.hash === '#/neighbours/queen'")
 
 
+def test_a_word_that_is_typed_while_the_map_is_computed_is_found(served):
+    with opened(served) as page:
+        page.click("nav >> text=Map")
+        page.type("#map [name=find]", "queen", delay=0)
+        until(page, "document.querySelector('#under').textContent.startsWith('queen, ')")
+
+
 def test_what_differs_is_shown_alone(served):
     with opened(served, "#/run") as page:
         page.wait_for_selector("#settings td")
