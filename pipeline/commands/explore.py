@@ -109,4 +109,6 @@ def settings_of(app: "Starlette") -> "Config":
 
     quiet: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False, "server_header": False}
     parts: dict[str, Any] = {"loop": "asyncio", "http": "h11", "ws": "none", "lifespan": "off"}
-    return Config(app, timeout_graceful_shutdown=SECONDS_TO_FINISH, **quiet, **parts)
+    config = Config(app, timeout_graceful_shutdown=SECONDS_TO_FINISH, **quiet, **parts)
+    config.load()  # its imports now, not before the first answer
+    return config

@@ -67,6 +67,7 @@ class Searchable:
     def prepare(self) -> "Searchable":
         """Compute all that the first answer would wait for."""
         _ = self.lengths, self.sorted_words, self.letters, self.vectors.index
+        self.nearest(self.vectors.matrix[0], 1)  # wakes the threads of the matrix product
         return self
 
     def place(self, typed: str) -> Place | None:

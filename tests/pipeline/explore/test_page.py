@@ -179,3 +179,27 @@ def test_a_server_that_has_ended_is_said():
         page.type("#neighbours input", "king")
         page.wait_for_selector("#problem >> text=has x2static explore ended?")
         browser.close()
+
+
+def test_two_fingers_zoom_the_map(served):
+    with opened(served, "#/map", viewport=PHONE, has_touch=True) as page:
+        until(page, "map.points !== null")
+        box = page.locator("#canvas").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        fingers = page.context.new_cdp_session(page)
+        for kind, apart in (("touchStart", 20), ("touchMove", 40), ("touchMove", 60), ("touchEnd", None)):
+            points = [] if apart is None else [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+            fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        assert page.evaluate("map.zoom") == pytest.approx(3, rel=0.05)
+
+
+@pytest.mark.exhaustive
+def test_three_quarters_of_a_million_words_are_searched_as_one_types():
+    words = ["king", "queen", *(f"w{i}" for i in range(750_000 - 2))]
+    one = Searchable("large", make_vectors(words, dim=16)).prepare()
+    with serving(one) as served, opened(served) as page:
+        page.keyboard.type("king", delay=0)
+        page.wait_for_selector("#neighbours .near li")
+        expected = [word for word, _ in one.vectors.most_similar("king", 20)]
+        assert texts(page, "#neighbours .near a") == expected
+        assert "rank 1 of 750,000" in texts(page, "#neighbours .sets p")[0]

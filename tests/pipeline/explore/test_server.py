@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from tests.conftest import ROOT
 from tests.pipeline.explore.conftest import HOSTILE, IMAGE, SCRIPT, Served, make_vectors, serving, wait_for
@@ -148,6 +149,25 @@ def test_the_command_serves_until_it_is_interrupted_and_ends_well(tmp_path, numb
             process.kill()
     assert (process.returncode, err) == (0, "")
     assert json.loads(out.splitlines()[-1])["vectors"] == {"run": 2}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+def test_only_this_machine_is_served_unless_told_otherwise_which_is_warned_of(host, tmp_path, capsys, monkeypatch):
+    make_vectors(["a"]).save(tmp_path / "run")
+    opened: list[str] = []
+    served: list[tuple[str, object]] = []
+
+    def interrupted(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        app = server.config.app
+        served.append((sockets[0].getsockname()[0], app.user_middleware[0].kwargs["hosts"]))  # type: ignore[union-attr]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uvicorn.Server, "run", interrupted)
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    ran = run_here(capsys, ["explore", tmp_path / "run", "--host", host, "--port", "0", "--open", "--json"])
+    assert (ran.status, opened) == (0, [ran.json["url"]])
+    address, hosts = served[0]
+    assert (address == "0.0.0.0", hosts is None, "whoever reaches" in ran.err) == (host == "0.0.0.0",) * 3
 
 
 def wrong(folder: Path, taken: int) -> dict[str, tuple[list[str], int, str]]:
