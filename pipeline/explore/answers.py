@@ -1,8 +1,7 @@
 """What the page of `x2static explore` asks of word vectors: every answer is a function of one set, ready as JSON.
 
-The vocabulary may have 750,000 words and an answer is wanted at each key: whatever goes over all words is one product,
-one partial sort or one binary search. Cosines come from the matrix and its rows' lengths: `WordVectors.unit_matrix`
-would be the same size once more.
+The vocabulary may have 750,000 words and an answer is wanted at each key: whatever goes over all words is one product
+and a partial sort (`WordVectors.most_similar`), or a binary search.
 """
 
 import json
@@ -43,12 +42,6 @@ class Searchable:
     vectors: WordVectors
 
     @cached_property
-    def lengths(self) -> npt.NDArray[np.float32]:
-        """(len(words),) float32, the length of each row; 1 for rows of zeros, whose cosines are then 0."""
-        lengths = np.linalg.norm(self.vectors.matrix, axis=1)
-        return np.asarray(np.where(lengths > 0, lengths, 1), np.float32)
-
-    @cached_property
     def sorted_rows(self) -> npt.NDArray[np.int64]:
         """(len(words),) int64, the rows in the order of `sorted_words`."""
         words = self.vectors.words
@@ -66,8 +59,8 @@ class Searchable:
 
     def prepare(self) -> "Searchable":
         """Compute all that the first answer would wait for."""
-        _ = self.lengths, self.sorted_words, self.letters, self.vectors.index
-        self.nearest(self.vectors.matrix[0], 1)  # wakes the threads of the matrix product
+        _ = self.sorted_words, self.letters
+        self.nearest(self.vectors.words[:1], [], 1)  # computes lengths, wakes the threads of the matrix product
         return self
 
     def place(self, typed: str) -> Place | None:
@@ -76,28 +69,17 @@ class Searchable:
         spellings = (typed, stripped, stripped.lower())
         for word in spellings:
             if (row := self.vectors.index.get(word)) is not None:
-                return Place(word, row, self.vectors.matrix[row] / self.lengths[row])
+                return Place(word, row, _unit(self.vectors.matrix[row]))
         if self.vectors.subwords is None or not stripped:
             return None
         word = stripped.lower()
         vector = self.vectors.subwords.vector(word)
         return None if vector is None else Place(word, None, _unit(vector))
 
-    def nearest(self, query: Vector, n: int, without: Sequence[int] = ()) -> list[dict[str, Any]]:
-        """Return the n words of the vocabulary nearest to a vector by cosine, nearest first, some rows left out.
-
-        None is near to a vector of zeros.
-        """
-        n = min(n, len(self.vectors) - len(set(without)))
-        length = np.linalg.norm(query)
-        if n <= 0 or not length:
-            return []
-        cosines = self.vectors.matrix @ (query / length)  # (len(words),) float32
-        cosines /= self.lengths
-        cosines[list(without)] = -np.inf
-        rows = np.argpartition(cosines, len(cosines) - n)[-n:]
-        rows = rows[np.lexsort((rows, -cosines[rows]))]
-        return [{"word": self.vectors.words[row], "cosine": _rounded(cosines[row])} for row in rows]
+    def nearest(self, plus: Sequence[str], minus: Sequence[str], n: int) -> list[dict[str, Any]]:
+        """Return the n words nearest to a sum of known words' unit vectors, nearest first, these words left out."""
+        near = self.vectors.most_similar(plus, minus, topn=n)
+        return [{"word": word, "cosine": _rounded(cosine)} for word, cosine in near]
 
     def near_misses(self, typed: str, n: int = 8) -> list[str]:
         """Return known words that an unknown one may have been meant for: one slip away, then of the same beginning."""
@@ -165,11 +147,10 @@ def complete(sets: Sequence[Searchable], prefix: str, n: int = 8) -> list[str]:
 
 
 def neighbours(one: Searchable, word: str, n: int) -> dict[str, Any]:
-    """Return the n nearest words of a word, or the near misses of an unknown one."""
+    """Return the n nearest words of a word, none of one whose vector is zeros; of an unknown one the near misses."""
     if (place := one.place(word)) is None:
         return {"unknown": [_unknown(one, word)]}
-    without = () if place.row is None else (place.row,)
-    return {"known": [_known(one, place)], "nearest": one.nearest(place.unit, n, without)}
+    return {"known": [_known(one, place)], "nearest": one.nearest([place.word], [], n) if place.unit.any() else []}
 
 
 def analogy(one: Searchable, words: tuple[str, str, str], n: int) -> dict[str, Any]:
@@ -177,10 +158,10 @@ def analogy(one: Searchable, words: tuple[str, str, str], n: int) -> dict[str, A
     places = [one.place(word) for word in words]
     if unknown := [_unknown(one, word) for word, place in zip(words, places, strict=True) if place is None]:
         return {"unknown": unknown}
-    known = [place for place in places if place is not None]
-    a, b, c = (place.unit for place in known)
-    without = {place.row for place in known if place.row is not None}
-    return {"known": [_known(one, place) for place in known], "nearest": one.nearest(a - b + c, n, tuple(without))}
+    a, b, c = known = [place for place in places if place is not None]
+    somewhere = (a.unit - b.unit + c.unit).any()
+    nearest = one.nearest([a.word, c.word], [b.word], n) if somewhere else []
+    return {"known": [_known(one, place) for place in known], "nearest": nearest}
 
 
 def similarity(one: Searchable, first: str, second: str) -> dict[str, Any]:
@@ -214,7 +195,7 @@ def word_map(one: Searchable, n: int) -> dict[str, Any]:
     `x` and `y` are in [-1, 1], on one scale; `share` is how much of the variance each of the two explains.
     """
     n = min(n, len(one.vectors))
-    unit = (one.vectors.matrix[:n] / one.lengths[:n, None]).astype(np.float64)
+    unit = (one.vectors.matrix[:n] / one.vectors.lengths[:n, None]).astype(np.float64)
     centred = unit - unit.mean(axis=0)
     variances, components = np.linalg.eigh(centred.T @ centred)  # ascending
     plane = np.zeros((n, 2))

@@ -40,7 +40,6 @@ def test_help_is_quick():
         "from x2static.pipeline.cli import run\n"
         "for command in ('demo', 'encode', 'train', 'baseline', 'data', 'explore', 'push'):\n"
         "    assert run([command, '--help']) == 0\n"
-        "    assert run([command, '--help']) == 0\n"
         "heavy = {'numpy', 'pyarrow', 'zarr', 'torch', 'transformers', 'datasets', 'pooch', 'requests'}\n"
         "heavy.add('huggingface_hub')\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"

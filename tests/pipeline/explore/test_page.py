@@ -200,6 +200,6 @@ def test_three_quarters_of_a_million_words_are_searched_as_one_types():
     with serving(one) as served, opened(served) as page:
         page.keyboard.type("king", delay=0)
         page.wait_for_selector("#neighbours .near li")
-        expected = [word for word, _ in one.vectors.most_similar("king", 20)]
+        expected = [word for word, _ in one.vectors.most_similar("king", topn=20)]
         assert texts(page, "#neighbours .near a") == expected
         assert "rank 1 of 750,000" in texts(page, "#neighbours .sets p")[0]
