@@ -20,6 +20,7 @@ EXTRAS = {
     "dictionary": ("nltk",),
     "export": ("gensim", "onnx", "sklearn", "spacy"),
     "data": ("pooch", "urllib3"),
+    "explore": ("starlette", "uvicorn"),
 }
 
 

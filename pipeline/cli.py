@@ -27,6 +27,7 @@ COMMANDS = {
     "teacher": "Score word vectors beside the teacher itself, and time both.",
     "compare": "Compare runs with the competing methods, on one page.",
     "data": "Fetch evaluation data.",
+    "explore": "Look at word vectors in a browser.",
     "export": "Write word vectors for other programs.",
     "import": "Read word vectors of other programs.",
     "push": "Send word vectors to the Hugging Face hub, with a model card.",

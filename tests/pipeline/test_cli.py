@@ -38,7 +38,8 @@ def test_help_is_quick():
     code = (
         "import sys\n"
         "from x2static.pipeline.cli import run\n"
-        "for command in ('demo', 'encode', 'train', 'baseline', 'data', 'push'): assert run([command, '--help']) == 0\n"
+        "for command in ('demo', 'encode', 'train', 'baseline', 'data', 'explore', 'push'):\n"
+        "    assert run([command, '--help']) == 0\n"
         "heavy = {'numpy', 'pyarrow', 'zarr', 'torch', 'transformers', 'datasets', 'pooch', 'requests'}\n"
         "heavy.add('huggingface_hub')\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
