@@ -278,7 +278,7 @@ def neighbours_section(vectors: WordVectors) -> Section:
     for band, words in sampled_words(vectors.words).items():
         rows: list[list[str | int]] = []
         for word in words:
-            near = [f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word, NEIGHBOURS)]
+            near = [f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word, topn=NEIGHBOURS)]
             rows.append([word, int(vectors.counts[vectors.index[word]]), *near, *[""] * (NEIGHBOURS - len(near))])
         tables += [Table(heads, rows, band)] if rows else []
     how = "Nearest by cosine among all words. The words are drawn; the same vocabulary draws the same ones."
