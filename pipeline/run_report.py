@@ -106,7 +106,7 @@ class RunReport:
 
     def _method(self) -> str:
         if baseline := self._run.get("baseline"):
-            return f"{baseline} (x2static baseline)"
+            return "made elsewhere" if baseline == "load" else f"{baseline} (x2static baseline)"
         return f"X2Static, {self._configuration['objective']}" if "objective" in self._configuration else "not recorded"
 
     def _what_went_in(self) -> dict[str, str]:
@@ -211,8 +211,8 @@ class RunReport:
         return Section("Vocabulary", tables=[Table(columns, rows, caption)], facts=facts)
 
     def _whom_to_cite(self) -> list[str]:
-        if baseline := self._run.get("baseline"):
-            return [f"These vectors are of another method ({baseline}): cite its authors. X2Static is:"]
+        if "baseline" in self._run:
+            return [f"Cite the authors of these vectors' method ({self._method()}). That of X2Static is:"]
         return ["If you use these vectors in research, cite the method, and teacher and corpus as their authors ask."]
 
 

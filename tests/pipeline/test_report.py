@@ -121,7 +121,7 @@ def test_vectors_without_a_record_have_a_page_of_what_is_known(tmp_path, here):
     assert here(["report", folder]).status == 0
     page = (folder / "report.html").read_text()
     assert facts_of(page, "What went in") == {"cache": "gave no more than its vocabulary", "file": "glove.txt"}
-    assert "another method (load)" in page
+    assert "method (made elsewhere). That of X2Static" in page
 
 
 def test_runs_of_0_1_0_have_a_page(tmp_path, here):
