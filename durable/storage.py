@@ -131,6 +131,18 @@ def end_of_links(path: Path) -> Path:
     return path.resolve()
 
 
+def refuse_to_replace(out: Path, force: bool, is_folder: bool = False) -> None:
+    """Raise X2StaticError if something is where a file, or a folder, is to be written, and nobody said that it may go.
+
+    What is of the other kind stays, `force` or not.
+    """
+    if out.exists() and out.is_dir() != is_folder:
+        what, wanted = ("file", "folder") if is_folder else ("folder", "file")
+        raise X2StaticError(f"{out}: is a {what}; --out takes the name of a {wanted}")
+    if out.exists() and not force:
+        raise X2StaticError(f"{out}: is there already; remove it, or replace it with --force")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a run after a crash, finds either the old or the whole new one."""
     with open_atomically(path) as file:

@@ -26,6 +26,7 @@ COMMANDS = {
     "baseline": "Make word vectors by a competing method, from the same cache.",
     "teacher": "Score word vectors beside the teacher itself, and time both.",
     "compare": "Compare runs with the competing methods, on one page.",
+    "report": "Write one page about a run.",
     "data": "Fetch evaluation data.",
     "explore": "Look at word vectors in a browser.",
     "export": "Write word vectors for other programs.",

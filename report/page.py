@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from x2static.durable.storage import write_atomically
@@ -18,22 +19,19 @@ class Picture(NamedTuple):
     name: str
     caption: str
     png: bytes
-    wide: bool = False  # whether a phone scrolls it instead of making it small
-
-    @property
-    def base64(self) -> str:
-        """The file as an HTML page holds it."""
-        return base64.b64encode(self.png).decode()
+    narrow: bytes | None = None  # the same drawn for a phone, where the other would have letters too small to read
 
 
 class Section(NamedTuple):
-    """A part of a page: paragraphs, then points, tables, and pictures; without one of these it is not shown."""
+    """A part of a page: paragraphs, then facts, points, tables, pictures and code; with paragraphs alone, not shown."""
 
     title: str
     text: Sequence[str] = ()
     listed: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+    facts: Mapping[str, str] = MappingProxyType({})  # by what they are of
+    code: str = ""  # lines that a reader copies
 
 
 class Page(NamedTuple):
@@ -45,25 +43,27 @@ class Page(NamedTuple):
 
     def shown(self) -> list[Section]:
         """Return the sections that are not empty."""
-        return [section for section in self.sections if section.listed or section.tables or section.pictures]
+        return [section for section in self.sections if any(section[2:])]
 
     def html(self) -> str:
         """Return the page as HTML: whatever text is in it, it is text on the page."""
         import jinja2  # an extra
 
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["visible"] = visible
+        environment.filters |= {"visible": visible, "base64": lambda data: base64.b64encode(data).decode()}
         return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(page=self) + "\n"
 
     def markdown(self, folder: str) -> str:
         """Return the page as Markdown, its pictures in a folder beside it."""
-        parts = [f"# {plain_markdown(self.title)}", _points([f"{what}: {fact}" for what, fact in self.facts.items()])]
+        parts = [f"# {plain_markdown(self.title)}", _points(_lines(self.facts))]
         for section in self.shown():
             parts += [f"## {plain_markdown(section.title)}", *map(plain_markdown, section.text)]
-            parts += [_points(section.listed), *(table.markdown() for table in section.tables)]
+            parts.append(_points([*_lines(section.facts), *section.listed]))
+            parts += [table.markdown() for table in section.tables]
             for picture in section.pictures:
                 caption = plain_markdown(picture.caption)
                 parts += [f"![{caption}]({folder}/{picture.name}.png)", caption]
+            parts += map(plain_markdown, section.code.splitlines())
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def write_markdown(self, file: Path) -> None:
@@ -73,6 +73,10 @@ class Page(NamedTuple):
         for picture in [picture for section in self.shown() for picture in section.pictures]:
             write_atomically(folder / f"{picture.name}.png", picture.png)
         write_atomically(file, self.markdown(folder.name).encode())
+
+
+def _lines(facts: Mapping[str, str]) -> list[str]:
+    return [f"{what}: {fact}" for what, fact in facts.items()]
 
 
 def _points(texts: Sequence[str]) -> str:

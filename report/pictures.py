@@ -16,7 +16,9 @@ from matplotlib.transforms import Bbox
 
 from x2static.report.table import end_of
 
-SIZE, CURVE_SIZE, MAP_SIZE = (5.6, 3.6), (9.0, 4.0), (9.0, 7.0)  # inches
+SIZE, CURVE_SIZE, MAP_SIZE = (4.8, 3.3), (9.0, 4.0), (9.0, 7.0)  # inches
+# What a phone shows, at some 80 pixels an inch: letters are nearly as large as those of the page. SIZE does for both.
+NARROW_CURVE_SIZE, NARROW_MAP_SIZE = (4.4, 3.4), (4.4, 5.6)
 DOTS_PER_INCH = 144
 LONGEST_LABEL, LONGEST_TICK = 40, 24  # characters
 WIDE_LABEL = 80  # characters, in small print the width of a plot
@@ -24,13 +26,13 @@ LOG_FROM = 20  # a setting whose highest value is so many times its lowest is sh
 
 
 @contextmanager
-def _plot(columns: int = 1, size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, list[Axes]]]:
-    """Give a figure and its axes, side by side, on which text is drawn as it is: a dollar in it is no formula."""
+def _plot(rows: int = 1, columns: int = 1, size: tuple[float, float] = SIZE) -> Iterator[tuple[Figure, list[Axes]]]:
+    """Give a figure and its axes, row by row, on which text is drawn as it is: a dollar in it is no formula."""
     with rc_context({"text.parse_math": False}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a letter that no font has
         warnings.filterwarnings("ignore", "Matplotlib currently does not support")  # scripts that need shaping
         figure = Figure(figsize=size, dpi=DOTS_PER_INCH, layout="constrained")
-        axes = [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
+        axes = [figure.add_subplot(rows, columns, place + 1) for place in range(rows * columns)]
         for one in axes:
             one.grid(visible=True, color="0.92")
             one.spines[["top", "right"]].set_visible(False)
@@ -48,7 +50,9 @@ def _legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str],
     figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns, fontsize="small")
 
 
-def losses(curves: Sequence[tuple[str, Sequence[float]]], named: int | None = None) -> bytes:
+def losses(
+    curves: Sequence[tuple[str, Sequence[float]]], named: int | None = None, unit: str = "mean loss of a target (nats)"
+) -> bytes:
     """Draw the mean loss of every epoch of each run, given by its label, those that matter most first.
 
     So many as `named` get a colour and a name, the others are grey; None for all.
@@ -62,7 +66,7 @@ def losses(curves: Sequence[tuple[str, Sequence[float]]], named: int | None = No
         axes.set_xlim(0.5, longest + 0.5)
         axes.xaxis.set_major_locator(FixedLocator([1]) if longest == 1 else MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
-        axes.set_ylabel("mean loss of a target (nats)")
+        axes.set_ylabel(unit)
         handles, labels = axes.get_legend_handles_labels()
         columns = 2 if max(map(len, labels)) <= LONGEST_LABEL else 1
         _legend_below(figure, handles[::-1], labels[::-1], columns)
@@ -108,13 +112,17 @@ def _logarithmic(axes: Axes, shown: Callable[[float], str]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def size_curves(panels: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> bytes:
+def size_curves(panels: Mapping[str, Mapping[str, npt.NDArray[np.float64]]], narrow: bool = False) -> bytes:
     """Draw quality against the size of the corpus: a panel a data set, a line a method, both by their names.
+
+    Panels stand side by side, or for a phone one below the other (`narrow`).
 
     A line is (n_points, 3): the words of the corpus, ascending, and Spearman's rho, NaN where there is none, on all
     pairs that the vectors cover at that size and on those that all methods cover at every size.
     """
-    with _plot(len(panels), CURVE_SIZE) as (figure, axes):
+    width, height = NARROW_CURVE_SIZE
+    rows, size = (len(panels), (width, height * len(panels))) if narrow else (1, CURVE_SIZE)
+    with _plot(rows, len(panels) // rows, size) as (figure, axes):
         for one, (name, lines) in zip(axes, panels.items(), strict=True):
             for number, (label, line) in enumerate(lines.items()):
                 words, scores, common = line.T
@@ -135,7 +143,7 @@ def size_curves(panels: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> 
             one.set_title(end_of(name, LONGEST_LABEL))
             one.set_xlabel("corpus (words)")
             one.set_ylabel("Spearman's rho")
-        _legend_below(figure, *axes[0].get_legend_handles_labels(), 3)
+        _legend_below(figure, *axes[0].get_legend_handles_labels(), 1 if narrow else 3)
         return _png(figure)
 
 
@@ -144,12 +152,14 @@ def rounded(number: float) -> str:
     return EngFormatter(sep="").format_eng(float(f"{number:.3g}"))
 
 
-def word_map(points: npt.NDArray[np.float64], words: Sequence[str], shares: tuple[float, float]) -> bytes:
+def word_map(
+    points: npt.NDArray[np.float64], words: Sequence[str], shares: tuple[float, float], narrow: bool = False
+) -> bytes:
     """Draw words where they lie in a plane, (len(words), 2), each named if there is room, the first ones first.
 
-    The shares of the variance are those of each axis.
+    The shares of the variance are those of each axis. For a phone (`narrow`) there is room for fewer names.
     """
-    with _plot(size=MAP_SIZE) as (figure, (axes,)):
+    with _plot(size=NARROW_MAP_SIZE if narrow else MAP_SIZE) as (figure, (axes,)):
         axes.scatter(points[:, 0], points[:, 1], s=6, color="C0", zorder=3)
         axes.margins(0.06)
         axes.set_xlabel(f"first principal component ({shares[0]:.0%} of the variance)")

@@ -6,7 +6,7 @@ Of words it shows their nearest neighbours by every method, and a map of frequen
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain, groupby, zip_longest
+from itertools import chain, groupby
 from pathlib import Path
 from statistics import fmean
 
@@ -297,7 +297,8 @@ class Report:
             f"{name} (Spearman's rho)": {label: np.array(line, np.float64) for label, line in of_set.items()}
             for name, of_set in lines.items()
         }
-        picture = Picture("figure1", f"{of_figure} Dotted: on {dotted}", size_curves(panels), wide=True)
+        drawn = [size_curves(panels, narrow) for narrow in (False, True)]
+        picture = Picture("figure1", f"{of_figure} Dotted: on {dotted}", *drawn)
         return Section("Quality against corpus size (figure 1)", text, (), [table.table()], [picture]), [table]
 
     def _losses(self) -> Section | None:
@@ -305,7 +306,7 @@ class Report:
         if not curves:
             return None
         caption = "Mean loss of a target in each epoch; losses of different settings are not of one scale."
-        return Section("Losses", pictures=[Picture("losses", caption, losses(curves), wide=True)])
+        return Section("Losses", pictures=[Picture("losses", caption, losses(curves))])
 
 
 def _kind(average: SimilarityScore, first: str) -> str:
@@ -323,20 +324,21 @@ def words_section(steps: Sequence[Step], chosen: Sequence[str]) -> Section:
     known_by_all = set(vocabularies[0]).intersection(*vocabularies[1:])
     common = [word for word in vocabularies[0] if word in known_by_all][:AMONG]
     words, mapped = words_to_show(chosen, common), content_words(common)[:MAPPED]
-    columns: dict[str, dict[str, list[str]]] = {}
+    by_method: dict[str, dict[str, list[str]]] = {}
     pictures: list[Picture] = []
     for step in steps:
         vectors = WordVectors.load(step.folder)
-        columns[step.method.label_over(1)] = nearest(vectors, common, words)
+        by_method[step.method.label] = nearest(vectors, common, words)
         if not pictures and len(mapped) > 2:
             passed = "(function words, the very most frequent, passed over)"
             axes = "unit vectors on their first two principal components; names where there is room."
             caption = f"The {len(mapped)} most frequent words of {step.label} {passed}: {axes}"
             points, shares = principal_plane(vectors, mapped)
-            pictures.append(Picture("map", caption, word_map(points, mapped, shares), wide=True))
+            drawn = [word_map(points, mapped, shares, narrow) for narrow in (False, True)]
+            pictures.append(Picture("map", caption, *drawn))
     among = f"the {len(common):,} most frequent words that all methods have"
     text = f"Nearest neighbours by cosine among {among}, seed 0 of each."
-    tables = [neighbour_table(word, {method: near[word] for method, near in columns.items()}) for word in words]
+    tables = [neighbour_table(word, {method: near[word] for method, near in by_method.items()}) for word in words]
     return Section("Words and their neighbours", [text], (), tables, pictures)
 
 
@@ -368,9 +370,10 @@ def nearest(vectors: WordVectors, common: Sequence[str], words: Sequence[str]) -
 
 
 def neighbour_table(word: str, neighbours: Mapping[str, Sequence[str]]) -> Table:
-    """Return the neighbours of a word: a column a method, a row a neighbour."""
-    rows = [[str(place), *cells] for place, cells in enumerate(zip_longest(*neighbours.values(), fillvalue=""), 1)]
-    return Table([Column(head, "left") for head in ("", *neighbours)], rows, word)
+    """Return the neighbours of a word: a row a method, of which there are many, a column a neighbour."""
+    most = max(map(len, neighbours.values()), default=0)
+    rows = [[method, *near, *[""] * (most - len(near))] for method, near in neighbours.items()]
+    return Table([Column("method", "left"), *(Column(str(place + 1), "left") for place in range(most))], rows, word)
 
 
 def principal_plane(vectors: WordVectors, words: Sequence[str]) -> tuple[npt.NDArray[np.float64], tuple[float, float]]:

@@ -151,9 +151,10 @@ def csv_of(tables: Sequence[Figures], neighbours: Sequence[Table]) -> str:
                 figures = (one.value, one.deviation, one.covered, one.total, one.text)
                 lines.append((table.name, row.source, row.label, head, *figures))
     for words in neighbours:
-        for place, *near in words.rows:
+        for method, *near in words.rows:
             for column, word in zip(words.columns[1:], near, strict=True):
-                lines.append(("neighbours", "here", place, column.head, None, None, None, None, word))
+                label = f"{words.caption}, {method}"
+                lines.append(("neighbours", "here", label, column.head, None, None, None, None, word))
     return Table([Column(name) for name in COLUMNS], lines).csv()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import TEMPORARY, commit_folder, end_of_links, temporary_folder
+from x2static.durable.storage import TEMPORARY, commit_folder, end_of_links, refuse_to_replace, temporary_folder
 from x2static.machine.packages import require_modules
 from x2static.pipeline.export import browser_page, keyed_vectors, onnx_model, spacy_folder, static_model, word2vec
 from x2static.pipeline.export.smaller import Smaller
@@ -63,11 +63,7 @@ def export(vectors: WordVectors, to: str, out: Path, force: bool = False, smalle
     if smaller.codebook and not form.codebook:
         able = ", ".join(name for name, other in FORMATS.items() if other.codebook)
         raise X2StaticError(f"--codebook: in {to} every word has a row of its own; choose from {able}")
-    if out.exists() and out.is_dir() != form.is_folder:
-        what, wanted = ("file", "folder") if form.is_folder else ("folder", "file")
-        raise X2StaticError(f"{out}: is a {what}; --out takes the name of a {wanted}")
-    if out.exists() and not force:
-        raise X2StaticError(f"{out}: is there already; remove it, or replace it with --force")
+    refuse_to_replace(out, force, form.is_folder)
     vectors, out = smaller.reduced(vectors), end_of_links(out)
     left_out = [word for word in vectors.words if form.unheld.search(word)]
     if len(left_out) == len(vectors):

@@ -26,7 +26,7 @@ WARM = (
     "x2static.pipeline.compare.report x2static.stage1_encode.encode x2static.stage1_encode.repair "
     "x2static.stage1_encode.pools.word_sums x2static.stage2_train.trainer x2static.stage2_train.subwords "
     "x2static.pipeline.commands.import_ x2static.pipeline.commands.subwords x2static.stage1_encode.dictionary "
-    "x2static.pipeline.caches pooch "
+    "x2static.pipeline.commands.report x2static.pipeline.run_report x2static.pipeline.caches pooch "
     "gensim.models x2static.pipeline.evaluations.word_similarity transformers.models.bert.modeling_bert "
     "transformers.models.bert.tokenization_bert"
 ).split()
@@ -292,6 +292,7 @@ class World:
                 lambda f: ["export", self.ran, "--to", "browser", "--out", f / "m", "--force"]
             ),
             "import": Scenario(lambda f: ["import", at / "folder", "--out", f]),
+            "report": Scenario(lambda f: ["report", self.ran, "--data", self.pairs, "--out", f / "p.html", "--force"]),
             "baseline pca": Scenario(lambda f: ["baseline", "pca", "--cache", at / "cache", *FEW, "--out", f]),
             "baseline ase": Scenario(
                 lambda f: ["baseline", "ase", "--cache", f / "cache", *FEW, "--out", f / "ase"],

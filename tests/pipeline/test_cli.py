@@ -66,6 +66,7 @@ NOWHERE = """train --cache nowhere --out out
 evaluate nowhere
 export nowhere --to word2vec --out file
 push nowhere owner/name
+report nowhere
 cache info nowhere
 cache verify nowhere
 cache repair nowhere

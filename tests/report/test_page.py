@@ -14,7 +14,7 @@ RTL = "\u202eשלום"
 def page_with(text: str) -> Page:
     rows = [[text, Cell(0.1, bold=True)], [RTL, Cell(2.0, "2 ± 1")]]
     table = Table([Column("word", "left"), Column(text)], rows, text, [text], ["here", "paper"])
-    first = Section(text, [text], [text], [table], [Picture("x", text, b"png", wide=True)])
+    first = Section(text, [text], [text], [table], [Picture("x", text, b"png", b"narrow")], {text: text}, text)
     return Page(text, {text: text}, [first, Section("nothing in it", [text]), Section("end", listed=["x"])])
 
 
@@ -34,7 +34,7 @@ def test_text_from_outside_cannot_become_markup_on_the_page():
     html = page_with(EVIL).html()
     assert set(tags_of(html)) == set(tags_of(page_with("x").html()))
     assert "&lt;script&gt;" in html
-    assert re.findall(r' (src|href)="(?!data:image/png;base64,)', html) == []
+    assert re.findall(r' (src|srcset|href)="(?!data:image/png;base64,)', html) == []
     assert "default-src 'none'" in html
     assert ("p", "onload") in tags_of('<p class="a" onload=x>')
 
@@ -47,9 +47,12 @@ def test_the_page_has_facts_sections_tables_and_pictures_in_their_order():
         '<td class="left" dir="auto">\\u202eשלום</td>',
         "<td>2 ± 1</td>",
         "<img",
+        "</picture>",
+        "<pre>fact",
         "<h2>end",
     ]
     assert sorted(order, key=html.index) == order
+    assert '<source media="(max-width: 600px)" srcset="data:image/png;base64,bmFycm93">' in html
     assert 'src="data:image/png;base64,cG5n"' in html
     assert "nothing in it" not in html
 

@@ -10,9 +10,12 @@ NAN = float("nan")
 
 def test_words_of_any_script_and_lines_with_gaps_are_drawn():
     words = ["$x^_$", "語", "שלום", "\\frac", "<b>"]
-    assert word_map(np.random.default_rng(0).normal(size=(5, 2)), words, (0.5, 0.1)).startswith(PNG)
+    points = np.random.default_rng(0).normal(size=(5, 2))
     lines = {"$a": np.array([[100, NAN, NAN], [2000, 0.3, 0.2]]), "b": np.array([[100, 0.1, NAN], [2000, 0.2, NAN]])}
-    assert size_curves({"one": lines, "none": {"c": np.array([[10, NAN, NAN], [20, NAN, NAN]])}}).startswith(PNG)
+    panels = {"one": lines, "none": {"c": np.array([[10, NAN, NAN], [20, NAN, NAN]])}}
+    for narrow in (False, True):
+        assert word_map(points, words, (0.5, 0.1), narrow).startswith(PNG)
+        assert size_curves(panels, narrow).startswith(PNG)
 
 
 def test_losses_and_scores_against_settings_of_any_kind_are_drawn_alike_from_call_to_call():

@@ -93,13 +93,13 @@ def test_a_score_over_few_pairs_is_in_no_average():
 
 def test_all_figures_and_the_neighbours_are_in_the_csv_file():
     figures = similarity(Entry('a,"b"', [pairs(own=0.25), pairs(own=0.5)], 1), published=(Published("p", {}),))
-    neighbours = Table([Column("", "left"), Column("m", "left")], [["1", "=w"]], "word")
+    neighbours = Table([Column("method", "left"), Column("1", "left")], [["m", "=w"]], "word")
     rows = list(csv.reader(io.StringIO(tables.csv_of([figures], [neighbours]))))
     assert rows[0] == ["table", "source", "row", "column", "value", "deviation", "covered", "total", "text"]
     deviation = str(stdev([0.25, 0.5]))
     assert rows[1] == ["table3", "here", 'a,"b"', "own", "0.375", deviation, "30", "40", "0.375 ± 0.177"]
     assert ["table3", "paper", "p", "own", "", "", "", "", ""] in rows
-    assert rows[-1] == ["neighbours", "here", "1", "m", "", "", "", "", "'=w"]
+    assert rows[-1] == ["neighbours", "here", "word, m", "1", "", "", "", "", "'=w"]
 
 
 def test_rows_are_named_by_method_parent_and_dimension_and_one_file_of_the_two_is_enough(tmp_path: Path):
@@ -140,7 +140,7 @@ def test_neighbours_are_the_highest_cosines_among_the_common_words_alone():
     expected = sorted(others, key=lambda place: -UNIT[place] @ UNIT[5])[:8]
     assert nearest(VECTORS, WORDS[3:20], ["w5"]) == {"w5": [WORDS[place] for place in expected]}
     table = neighbour_table("x", {"a": ["p", "q"], "b": ["r"]})
-    assert table.texts() == [["", "a", "b"], ["1", "p", "r"], ["2", "q", ""]]
+    assert table.texts() == [["method", "1", "2"], ["a", "p", "q"], ["b", "r", ""]]
 
 
 def test_chosen_words_that_all_know_are_shown_else_examples_then_words_of_several_frequencies(caplog):
