@@ -26,6 +26,7 @@ import torch
 from x2static.machine.processes import alone, peak_rss
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.corpora.compression import open_stream
+from x2static.stage1_encode.corpora.corpus import fitting_unit
 from x2static.stage1_encode.encode import encode as run_stage
 from x2static.stage1_encode.encoder import ChosenTeacher, shared_cores
 from x2static.stage1_encode.pools.word_sums import WordSums
@@ -56,8 +57,9 @@ def bare(arguments: dict[str, Any], lanes: int = 0) -> Figures:
     encoder = teacher.load()
     teacher_rss, paragraphs = peak_rss(), paragraphs_of(arguments)
     batches: list[list[Any]] = []
-    for start in range(0, len(paragraphs), config.unit):
-        unit = [(start, paragraphs[start : start + config.unit])]
+    size = fitting_unit(len(paragraphs))
+    for start in range(0, len(paragraphs), size):
+        unit = [(start, paragraphs[start : start + size])]
         portions = (text for _, text in prepared(unit, encoder.preparer, 1, PORTION[teacher.device.type]))
         batches += [batch for ready in encoder.batches(portions) for batch in ready]
     batches = batches[:: arguments["bare_every"]]

@@ -82,15 +82,16 @@ def run(arguments: list[str] | None = None) -> int:
             click.UsageError(begin + text, getattr(error, "ctx", None)).show()
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
-            click.echo("interrupted; what is committed stays, run the same command again to go on", err=True)
+            click.echo("interrupted; run the same command again to go on with what is not finished yet", err=True)
             return 130
         except (BrokenPipeError, SystemExit):  # `| head` has seen enough; click makes the one of the other
             return 1
         except Exception as error:  # noqa: BLE001  # whatever it is, the user gets one line
             if shell.debug:
                 traceback.print_exc()
-            click.echo(f"error: {visible(message(error))}", err=True)
-            return 130 if isinstance(error, Interrupted) else 1
+            stopped = isinstance(error, Interrupted)
+            click.echo(("" if stopped else "error: ") + visible(message(error)), err=True)
+            return 130 if stopped else 1
 
 
 def main() -> None:

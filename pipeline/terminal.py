@@ -3,9 +3,10 @@
 import errno
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 
 import click
@@ -17,6 +18,7 @@ from x2static.machine.progress import Progress
 from x2static.machine.screen import visible
 
 SECONDS_BETWEEN_LINES = 10.0  # where stderr is no terminal
+SECONDS_BETWEEN_TICKS = 1.0  # of the clock of a bar
 FULL = "the disk is full{}; make room and run the same command again, what is committed stays"
 
 _about: ContextVar[str] = ContextVar("about", default="")
@@ -78,7 +80,10 @@ def log_to_stderr() -> None:
 
 
 class ProgressLine:
-    """A progress bar on a terminal; elsewhere a plain line every ten seconds and one at the end."""
+    """A progress bar on a terminal; elsewhere a plain line every ten seconds and one at the end.
+
+    A thread keeps the clock going, whether reports come or not: whoever waits sees that something happens.
+    """
 
     def __init__(self, title: str) -> None:
         self.title = visible(title)  # what is being done, in a word
@@ -87,11 +92,16 @@ class ProgressLine:
         self._latest: Progress | None = None
         self._last_line: Progress | None = None
         self._started = self._shown = time.monotonic()
+        self._ended, self._lock = threading.Event(), threading.RLock()
+        self._clock = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> "ProgressLine":
+        self._clock.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._ended.set()
+        self._clock.join()
         if self._bar is not None:
             self._bar.close()
         elif self._latest is not None and kind is None and self._latest not in (self._first, self._last_line):
@@ -99,22 +109,45 @@ class ProgressLine:
 
     def __call__(self, progress: Progress) -> None:
         """Take a report."""
-        self._first = self._first or progress
-        self._latest = progress
-        if not sys.stderr.isatty():
-            if time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
-                self._show(progress)
-            return
-        if self._bar is None:
-            counts = {"total": progress.total, "initial": progress.done, "unit": f" {progress.unit}"}
-            self._bar = tqdm(desc=self.title, file=sys.stderr, **counts)
-        self._bar.total = progress.total  # an estimate gets better on the way
-        self._bar.set_postfix_str(progress.detail, refresh=False)
-        self._bar.update(progress.done - self._bar.n)
+        with self._lock:
+            if self._first is None and self._bar is not None:  # the clock alone
+                self._bar.close()
+                self._bar = None
+            self._first = self._first or progress
+            self._latest = progress
+            if not sys.stderr.isatty():
+                self._show_if_due()
+                return
+            if self._bar is None:
+                counts = {"total": progress.total, "initial": progress.done, "unit": f" {progress.unit}"}
+                self._bar = tqdm(desc=self.title, file=sys.stderr, **counts)
+            self._bar.total = progress.total  # an estimate gets better on the way
+            self._bar.set_postfix_str(progress.detail, refresh=False)
+            self._bar.update(progress.done - self._bar.n)
 
-    def _show(self, progress: Progress) -> None:
+    def _tick(self) -> None:
+        """Show the time every second, until the work has ended or nobody reads (which the work notices by itself)."""
+        with suppress(OSError, ValueError):
+            while not self._ended.wait(SECONDS_BETWEEN_TICKS):
+                with self._lock:
+                    if not sys.stderr.isatty():
+                        self._show_if_due()
+                    elif self._bar is not None:
+                        self._bar.refresh()
+                    else:  # before the first report
+                        clock = {"bar_format": "{desc}: {elapsed}", "leave": False}
+                        self._bar = tqdm(desc=self.title, file=sys.stderr, **clock)
+
+    def _show_if_due(self) -> None:
+        if time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._show(self._latest)
+
+    def _show(self, progress: Progress | None) -> None:
         self._shown, self._last_line = time.monotonic(), progress
         seconds = self._shown - self._started
+        if progress is None:
+            click.echo(f"{self.title}: {duration(seconds)} so far", err=True)
+            return
         done_now = progress.done - (self._first.done if self._first else 0)
         position = f"{self.title}: {progress.done:,}"
         if progress.total:

@@ -27,7 +27,8 @@ class Record(BaseModel):
 class PlanOptions(Record):
     """How a corpus is read and cut, as far as its plan records it."""
 
-    unit: int = Field(default=8192, ge=1)  # paragraphs in a unit, and so in a shard
+    # Paragraphs in a unit, and so in a shard. None leaves it to the corpus (`fitting_unit`); a plan has a number.
+    unit: int | None = Field(default=None, ge=1)
     sample: float | None = Field(default=None, gt=0, lt=1)  # share of the paragraphs to take; None takes all
     seed: int = Field(default=0, ge=0, lt=2**63)  # another seed takes another sample
     on_bad_text: OnBadText = "fail"  # invalid UTF-8, which "replace" mends, too long, or a row of JSON without text

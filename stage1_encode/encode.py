@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import commit_folder, folder_bytes, only_writer, remove_leftovers
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import MANIFEST, Cache, kept_of, plan_shards, totals
@@ -28,7 +28,7 @@ from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_res
 from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.preparation import pick_workers
 from x2static.stage1_encode.text.segmentation import log_words
-from x2static.stage1_encode.worker import Engine, Job, Worker, run_here
+from x2static.stage1_encode.worker import Engine, Job, Position, Worker, run_here
 
 MOST_DROPPED = 1 / 3  # of the paragraphs by the filter; more is worth a warning
 
@@ -189,10 +189,22 @@ class Work:
         to_do = {job.shard for job in jobs}
         read = sum(self.markers[i].unit.paragraphs for i in filter(self.part.takes, self.markers) if i not in to_do)
         total, counted = planned_paragraphs(self.plans, self.markers, self.part)
+        in_hand: dict[int, Position] = {}  # of units that are not committed, by shard
+        started = time.perf_counter()
+
+        def tell(position: Position | None = None) -> None:
+            """Report how far all is: what is committed, and about as much of the units in hand as was read."""
+            if position:
+                in_hand[position.shard] = position
+            done = min(total, read + sum(of_unit.paragraphs for of_unit in in_hand.values()))
+            n_read = self.n_read + sum(of_unit.pieces for of_unit in in_hand.values())
+            rate = f"{n_read / (time.perf_counter() - started):,.0f} tokens/s" if n_read else ""
+            report(Progress(done, total, "paragraphs read", rate, about=not counted and read != total))
+
         try:
-            with closing(engine(load, jobs)) as results:
+            with closing(engine(load, jobs, tell)) as results:
                 started = time.perf_counter()
-                report(Progress(read, total, "paragraphs read", about=not counted))
+                tell()
                 for staged in results:
                     job, shards = staged.job, self.cache.shards_folder
                     if job.marker is not None:
@@ -206,7 +218,14 @@ class Work:
                     self.n_read, self.n_padded = self.n_read + staged.n_read, self.n_padded + staged.n_padded
                     n_paragraphs = staged.marker.unit.paragraphs
                     read, total = read + n_paragraphs, total + n_paragraphs - job.unit.paragraphs
-                    rate = f"{self.n_read / (time.perf_counter() - started):,.0f} tokens/s"
-                    report(Progress(read, total, "paragraphs read", rate, about=not counted and read != total))
+                    in_hand.pop(job.shard, None)
+                    to_do.remove(job.shard)
+                    tell()
+        except KeyboardInterrupt as error:
+            n_units = sum(map(self.part.takes, range(sum(len(plan.units) for plan in self.plans))))
+            saved = f"{n_units - len(to_do):,} of {n_units:,} units ({read:,} of {total:,} paragraphs) are saved"
+            raise Interrupted(
+                f"{self.cache.path}: interrupted; {saved}; run the same command again to go on"
+            ) from error
         finally:
             remove_leftovers(self.cache.shards_folder)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +35,8 @@ MAX_TOKENS = {"cpu": 2048, "cuda": 65536}
 MOST_LANES = 4
 
 Parts = list[Any]  # what each accumulator has of a batch
+# Called after each batch of a unit, with the paragraphs of it that the teacher has read, about, and the pieces.
+AfterBatch = Callable[[int, int], None]
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +105,12 @@ class Encoder:
         self._trimmer = Trimmer(n_bytes)
 
     def encode(
-        self, portions: Iterable[PreparedText], unit: str, pools: Sequence[Pool] = (Contexts(),), number: int = 0
+        self,
+        portions: Iterable[PreparedText],
+        unit: str,
+        pools: Sequence[Pool] = (Contexts(),),
+        number: int = 0,
+        after_batch: AfterBatch = lambda *_: None,
     ) -> EncodedUnit:
         """Run the teacher over a unit, by its number in its plan, as `read` does, and let pools take what they want.
 
@@ -111,13 +118,19 @@ class Encoder:
         """
         begun = {pool.name: pool.begin(self.shape, number) for pool in pools}
         n_read, n_padded = self.n_tokens, self.n_padded
-        words = self.read(portions, unit, list(begun.values()), any(pool.all_layers for pool in pools))
+        all_layers = any(pool.all_layers for pool in pools)
+        words = self.read(portions, unit, list(begun.values()), all_layers, after_batch)
         for of_unit in begun.values():
             of_unit.end(self._results)
         return EncodedUnit(words, begun, self.n_tokens - n_read, self.n_padded - n_padded)
 
     def read(
-        self, portions: Iterable[PreparedText], unit: str, accumulators: Sequence[Accumulator], all_layers: bool
+        self,
+        portions: Iterable[PreparedText],
+        unit: str,
+        accumulators: Sequence[Accumulator],
+        all_layers: bool,
+        after_batch: AfterBatch = lambda *_: None,
     ) -> UnitWords:
         """Run the teacher over a unit, give its states to accumulators, and return its words; one unit at a time.
 
@@ -128,7 +141,7 @@ class Encoder:
         """
         if self._reading:
             raise RuntimeError(f"{unit}: another unit is being read")
-        words = UnitWords()
+        words, before = UnitWords(), self.n_tokens
 
         def begun() -> Iterator[PreparedText]:
             for text in portions:
@@ -168,6 +181,9 @@ class Encoder:
                         accumulator.add(part)
                     del result, parts
                     self._trimmer.after_batch()
+                    n_read = self.n_tokens - before
+                    # Batches are sorted by length: what a paragraph is read of, is a share of the pieces.
+                    after_batch(words.n_given * n_read // max(words.n_tokens, 1), n_read)
             finally:
                 self._drop()
 

@@ -51,6 +51,18 @@ class Staged:
     n_padded: int  # the same, with padding
 
 
+@dataclass(frozen=True)
+class Position:
+    """How far a worker is in a unit that it has not staged yet."""
+
+    shard: int  # the unit's number
+    paragraphs: int  # of the unit, before the filter, that the teacher has read, about
+    pieces: int  # that it has read of it
+
+
+Tell = Callable[[Position], None]  # is called with the position after each batch
+
+
 class Worker:
     """A loaded teacher, and all that jobs are done with."""
 
@@ -81,7 +93,7 @@ class Worker:
             raise X2StaticError(f"{cache.path}: {what}, and there are {there / 1e9:,.1f}; name fewer words (--ase)")
         encoder.expect(2 * n_bytes)  # one unit is written while the next one is read
 
-    def run(self, jobs: Iterable[Job]) -> Generator[Staged, None, None]:
+    def run(self, jobs: Iterable[Job], tell: Tell) -> Generator[Staged, None, None]:
         """Do jobs, in their order: reading and preparing run ahead of the teacher, writing behind it in a thread.
 
         Raises X2StaticError: a text cannot be read, or states cannot be stored; nothing of that unit is left.
@@ -96,7 +108,7 @@ class Worker:
                     pools = [pool for pool in self._pools if pool.name in job.pools]
                     name = f"{self._plans[job.plan].corpus}, unit {job.shard}"
                     number = job.shard - plan_shards(list(self._plans))[job.plan].start
-                    encoded = self._encoder.encode(portions, name, pools, number)
+                    encoded = self._encoder.encode(portions, name, pools, number, partial(_tell, tell, job.shard))
                     before, writing = writing, None
                     if before:
                         yield before.result()
@@ -135,6 +147,10 @@ class Worker:
         return Staged(job, marker, encoded.n_read, encoded.n_padded)
 
 
+def _tell(tell: Tell, shard: int, paragraphs: int, pieces: int) -> None:
+    tell(Position(shard, paragraphs, pieces))
+
+
 @contextmanager
 def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]:
     """Load the teacher and open the corpora in one of `config.encoders` processes; another one owns the folder."""
@@ -147,11 +163,11 @@ def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]
         yield Worker(cache, plans, match(config, corpora, cache.path, plans), encoder, pools, processes)
 
 
-# Given what loads a worker in this process, for an engine that uses one, and jobs. Closed before its end, it lets go of
-# its workers; what they staged meanwhile does not count.
-Engine = Callable[[Callable[[], Worker], Iterable[Job]], Generator[Staged, None, None]]
+# Given what loads a worker in this process, for an engine that uses one, jobs, and whom to tell the positions of
+# workers. Closed before its end, it lets go of its workers; what they staged meanwhile does not count.
+Engine = Callable[[Callable[[], Worker], Iterable[Job], Tell], Generator[Staged, None, None]]
 
 
-def run_here(load: Callable[[], Worker], jobs: Iterable[Job]) -> Generator[Staged, None, None]:
+def run_here(load: Callable[[], Worker], jobs: Iterable[Job], tell: Tell) -> Generator[Staged, None, None]:
     """Do jobs with one worker, in this process."""
-    return load().run(jobs)
+    return load().run(jobs, tell)

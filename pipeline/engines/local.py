@@ -17,7 +17,7 @@ from x2static.durable.errors import X2StaticError, panics_caught
 from x2static.machine.processes import Child, ready, stop_all
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.pool import Pool
-from x2static.stage1_encode.worker import Engine, Job, Staged, Worker, open_worker, run_here
+from x2static.stage1_encode.worker import Engine, Job, Position, Staged, Tell, Worker, open_worker, run_here
 
 ASK = "a job, please"
 
@@ -30,7 +30,7 @@ def engine(config: EncodeConfig, pools: Sequence[Pool]) -> Engine:
 
 
 def _hand_out(
-    config: EncodeConfig, pools: Sequence[Pool], _: Callable[[], Worker], jobs: Iterable[Job]
+    config: EncodeConfig, pools: Sequence[Pool], _: Callable[[], Worker], jobs: Iterable[Job], tell: Tell
 ) -> Generator[Staged, None, None]:
     """Start encoders, hand jobs out to them, and yield what they staged.
 
@@ -56,6 +56,8 @@ def _hand_out(
                         if job:
                             in_hand[child][job.shard] = job
                         child.send(job)
+                    elif isinstance(message, Position):
+                        tell(message)
                     elif isinstance(message, Staged):
                         n_staged += 1
                         del in_hand[child][message.job.shard]
@@ -85,11 +87,14 @@ def _encode(connection: Connection, config: EncodeConfig, pools: Sequence[Pool],
                 return
             yield job
 
+    def send(message: Position | Staged) -> None:
+        with sending:
+            connection.send(message)
+
     try:
         with panics_caught(), open_worker(config, pools) as worker:
-            for staged in worker.run(jobs()):
-                with sending:
-                    connection.send(staged)
+            for staged in worker.run(jobs(), send):
+                send(staged)
     except Exception as error:  # noqa: BLE001  # whatever it is, the process that started this one raises it
         with sending:
             connection.send(error)

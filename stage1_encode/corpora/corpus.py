@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Generator
 from dataclasses import dataclass
 from inspect import GEN_RUNNING, getgeneratorstate
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ from x2static.stage1_encode.corpora.paragraphs import Paragraph, TextRules
 
 Paragraphs = Generator[Paragraph, None, None]
 
+# Paragraphs in a unit where nobody says how many. 8,192 take a minute or so on two cores. What is lost and shown by
+# units should not be all of a small corpus: that becomes up to six, of multiples of 1,024. No more, because six units
+# keep the states of every word, later ones fewer; no smaller ones, which take more padding and a tenth more disk
+# (docs/LOG.md, 2026-11-29, on units).
+LARGEST_UNIT, SMALLEST_UNIT, UNITS_THAT_KEEP_ALL = 8192, 1024, 6
+
 
 @dataclass(frozen=True)
 class UnitText:
@@ -26,6 +33,24 @@ class UnitText:
     paragraphs: list[str]  # in corpus order, before the filter
     unit: Unit  # the slice as it was read, its paragraphs counted
     starts: "array[int]"  # of each paragraph, its place in the corpus
+
+
+def fitting_unit(n_paragraphs: int) -> int:
+    """Return how many paragraphs a unit has in a corpus of so many."""
+    wanted = SMALLEST_UNIT * ceil(n_paragraphs / UNITS_THAT_KEEP_ALL / SMALLEST_UNIT)
+    return min(LARGEST_UNIT, max(SMALLEST_UNIT, wanted))
+
+
+def joined(units: list[Unit], size: int) -> list[Unit]:
+    """Return units of up to so many paragraphs, made of smaller ones that follow each other."""
+    larger: list[Unit] = []
+    for unit in units:
+        if larger and (count := larger[-1].paragraphs + unit.paragraphs) <= size:
+            ends = {"stop": unit.stop, "stop_line": unit.stop_line}
+            larger[-1] = larger[-1].model_copy(update={**ends, "paragraphs": count})
+        else:
+            larger.append(unit)
+    return larger
 
 
 def in_sample(share: float | None, seed: int, start: int, line: int = 0) -> bool:
@@ -87,17 +112,22 @@ class Corpus(ABC):
         """Return the plan for what comes after `first` paragraphs, which end with the unit `after` (None: none)."""
         self.connect(identity)
         limit = None if self.options.limit is None else self.options.limit - first
-        units, n_skipped = self._cut(limit, (after.stop, after.stop_line) if after else (0, 0))
+        # How many paragraphs there are is known behind the last one, so they are cut small, and joined.
+        size = self.options.unit or SMALLEST_UNIT
+        units, n_skipped = self._cut(size, limit, (after.stop, after.stop_line) if after else (0, 0))
+        if self.options.unit is None:
+            size = fitting_unit(sum(unit.paragraphs for unit in units))
+            units = joined(units, size)
         if not units and not first:
             sampled = " in the sample" if self.options.sample else ""
             raise self.rules.refusal(f"it holds no paragraph{sampled}; nothing to encode")
         self.check()
         options = self.options.model_dump(include=set(PlanOptions.model_fields))
-        options |= {"skipped": n_skipped, "first": first, "limit": limit, "units": tuple(units)}
+        options |= {"unit": size, "skipped": n_skipped, "first": first, "limit": limit, "units": tuple(units)}
         return Plan(corpus=self.spec, identity=identity, seen=self.seen(), licence=self.licence, **options)
 
-    def _cut(self, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
-        """Read on from a place; return the units of up to so many paragraphs, and how many were left out as bad."""
+    def _cut(self, size: int, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
+        """Read on from a place; return units of `size`, up to `limit` paragraphs, and how many are bad and left out."""
         units: list[Unit] = []
         n_skipped, count, taken, stop = 0, 0, 0, start
         share, seed = self.options.sample, self.options.seed
@@ -108,7 +138,7 @@ class Corpus(ABC):
             if not count:  # a unit begins in the file of its first paragraph: that before may be long, and compressed
                 start = max(start, (paragraph.start // FILE * FILE, 0))
             stop, count, taken = (paragraph.stop, paragraph.stop_line), count + 1, taken + 1
-            if count == self.options.unit:
+            if count == size:
                 units.append(self._unit(start, stop, count))
                 start, count = stop, 0
             if taken == limit:

@@ -96,25 +96,25 @@ class HubDataset(Corpus):
         self._hub_answers = True
         return str(info.sha)
 
-    def _cut(self, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
+    def _cut(self, size: int, limit: int | None, start: tuple[int, int]) -> tuple[list[Unit], int]:
         """Return ranges of rows of Parquet files without a limit; of all else, read what is asked for, and cut that."""
         rows = self._connected()
         counts = limit is None and isinstance(rows, ParquetRows)
         if counts or (limit is not None and not self._may_spool):
-            return self._ranges(rows, start, limit), 0
+            return self._ranges(rows, size, start, limit), 0
         if not self._may_spool:
             why = "how long it is, is only known when it was read, since it is not in Parquet"
             raise self.rules.refusal(f"{why}; --plan needs a --limit, or the text in a file")
         logger.info("corpus %s: reading it into %s", self.spec, self._spool.folder)
         self._keeping = True
         try:
-            return super()._cut(limit, start)
+            return super()._cut(size, limit, start)
         finally:
             self.close()
             self._keeping = False
 
-    def _ranges(self, rows: Rows, start: tuple[int, int], limit: int | None) -> list[Unit]:
-        """Cut rows into ranges of about `unit` paragraphs each, as far as some rows let one know."""
+    def _ranges(self, rows: Rows, size: int, start: tuple[int, int], limit: int | None) -> list[Unit]:
+        """Cut rows into ranges of about `size` paragraphs each, as far as some rows let one know."""
 
         def counted() -> tuple[list[Any], int]:
             if isinstance(rows, ParquetRows):
@@ -131,7 +131,7 @@ class HubDataset(Corpus):
         lenient = replace(self.rules, on_bad_text="skip")
         texts = [text for value in values for text in lenient.texts_of_row(self._text(value, 0), "") if text]
         per_row = (self.options.sample or 1) * len(texts) / max(len(values), 1)
-        n_rows = max(1, round(self.options.unit / per_row)) if per_row else self.options.unit
+        n_rows = max(1, round(size / per_row)) if per_row else size
         if limit is not None:
             total = min(total, start[0] + (ceil(limit / per_row) if per_row else len(values)))
         stops = [(min(row + n_rows, total), 0) for row in range(start[0], total, n_rows)]

@@ -85,6 +85,8 @@ def plan_rest(
         problems = [f"corpus ({latest.corpus}) {change}" for change in _changes(latest.identity, source.identity)]
         names = PlanOptions.model_fields
         theirs, ours = ({name: getattr(options, name) for name in names} for options in (latest, config))
+        if ours["unit"] is None:  # what is added is a plan of its own, of units that go with it
+            theirs["unit"] = None
         if theirs["on_bad_text"] == "fail":  # no bad text was met so far, whatever else could have been done about it
             theirs["on_bad_text"] = ours["on_bad_text"]
         problems += [f"{name}: {theirs[name]!r} != {ours[name]!r}" for name in names if theirs[name] != ours[name]]

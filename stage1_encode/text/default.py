@@ -28,7 +28,7 @@ class DefaultPreparer:
 
     def prepare(self, paragraphs: list[str]) -> PreparedText:
         """Return the windows and words of paragraphs, those that the filter drops left out."""
-        unit = PreparedText()
+        unit = PreparedText(n_given=len(paragraphs))
         texts = [(text, self.splitter.spans(text)) for text in paragraphs if len(text) >= self.min_characters]
         texts = [(text, spans) for text, spans in texts if spans and len(spans) >= self.min_sentences]
         if self.context == "paragraph":

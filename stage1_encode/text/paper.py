@@ -37,7 +37,7 @@ class PaperPreparer:
 
     def prepare(self, paragraphs: list[str]) -> PreparedText:
         """Return the windows and words of paragraphs, those that the filter drops left out."""
-        unit = PreparedText()
+        unit = PreparedText(n_given=len(paragraphs))
         texts = [text.lower().split() for text in paragraphs if self._passes(text)]
         if self.context == "paragraph":
             self._add_paragraphs(unit, [words[:PARAGRAPH_WORDS] for words in texts])

@@ -76,6 +76,7 @@ class PreparedText:
     word_ids: "array[int]" = field(default_factory=lambda: array("i"))
     # of each context, the occurrence behind its last one; a context without words is not made
     ends: "array[int]" = field(default_factory=lambda: array("i"))
+    n_given: int = 0  # paragraphs that it was made of
     n_paragraphs: int = 0  # paragraphs that passed the filter
     n_skipped: int = 0  # paragraphs that are left out because a library cannot take them
     last: bool = True  # whether the unit ends with them
@@ -122,6 +123,7 @@ class UnitWords:
         self._word_ids, self._paragraphs = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         self._ends = [np.zeros(1, np.int32)]
         self._n_words = self._n_paragraphs = 0
+        self.n_given = 0  # paragraphs that it was made of, so far
         self.n_skipped = 0  # paragraphs that are left out because a library cannot take them
         self.n_contexts = self.n_tokens = 0  # so far; pieces that the teacher reads, special tokens included
 
@@ -133,6 +135,7 @@ class UnitWords:
         self._ends.append(np.array(text.ends, np.int32) + np.int32(self._n_words))
         self._n_words += len(text.word_ids)
         self._n_paragraphs += text.n_paragraphs
+        self.n_given += text.n_given
         self.n_skipped += text.n_skipped
         self.n_contexts += text.n_contexts
         self.n_tokens += text.n_tokens

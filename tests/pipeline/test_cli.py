@@ -5,6 +5,7 @@ import io
 import shutil
 import subprocess
 import sys
+import threading
 from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
@@ -198,6 +199,23 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch):
         report(Progress(100, 200, "paragraphs"))
         report(Progress(200, 200, "paragraphs", "9 tokens/s"))
     assert all(shown in screen.getvalue() for shown in ("encode: 100%", "200/200", "9 tokens/s"))
+
+
+@pytest.mark.parametrize(("terminal", "clock"), [(False, "encode: 0 s so far\n"), (True, "encode: 00:00")])
+def test_the_clock_goes_on_before_the_first_report_and_between_reports(terminal, clock, monkeypatch):
+    screen, written = io.StringIO(), threading.Event()
+    monkeypatch.setattr(screen, "isatty", lambda: terminal)
+    monkeypatch.setattr(screen, "write", lambda text: io.StringIO.write(screen, text) and written.set())
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("x2static.pipeline.terminal.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("x2static.pipeline.terminal.SECONDS_BETWEEN_TICKS", 0.001)
+    with ProgressLine("encode") as report:
+        assert written.wait(60)
+        report(Progress(50, 200, "paragraphs"))
+        for _ in range(3):
+            written.clear()
+            assert written.wait(60), "the clock says it again"
+    assert screen.getvalue().lstrip("\r").startswith(clock)
 
 
 def test_durations_and_sizes_are_for_people():

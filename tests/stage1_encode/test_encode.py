@@ -17,8 +17,9 @@ from transformers import AutoModel
 from tests.pipeline.ran import run_here
 from tests.stage1_encode.conftest import Readers
 from tests.stage1_encode.runs import as_options, changed, config_of, files_of, no_teacher, paragraphs, run, write_lines
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.processes import ahead
+from x2static.machine.progress import Progress
 from x2static.pipeline.caches import merge, sample
 from x2static.schemas.cache import Cache
 from x2static.schemas.manifest import UnitSample
@@ -26,6 +27,7 @@ from x2static.schemas.segmentation import DEFAULT_RULES
 from x2static.schemas.training import TrainConfig
 from x2static.stage1_encode.cache_folder import settled
 from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.encoder import MAX_TOKENS
 from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage2_train.trainer import train
 
@@ -33,6 +35,32 @@ from x2static.stage2_train.trainer import train
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
+
+
+def test_progress_is_told_after_each_batch_and_an_interrupt_names_what_is_saved(teacher, corpus, cache, monkeypatch):
+    monkeypatch.setitem(MAX_TOKENS, "cpu", 64)
+    reports: list[Progress] = []
+
+    def interrupt(progress: Progress) -> None:
+        reports.append(progress)
+        if progress.done > 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match=rf"{cache}: interrupted; 1 of 2 units \(5 of 10 paragraphs\) are saved"):
+        encode(config_of(teacher, corpus, cache, unit=5, limit=10), interrupt)
+    done = [progress.done for progress in reports]
+    assert len({number for number in done if 0 < number < 5}) > 1
+    assert done == sorted(done)
+    assert all(progress.total == 10 for progress in reports)
+    assert run(teacher, corpus, cache, limit=10)["shards_resumed"] == 1, "the units are those that it was begun with"
+
+
+def test_more_of_a_corpus_comes_in_units_that_go_with_it(teacher, corpus, cache):
+    run(teacher, corpus, cache, limit=6, unit=4)
+    assert run(teacher, corpus, cache, limit=10)["shards"] == 3
+    assert [plan.unit for plan in Cache.open(cache).plans()] == [4, 1024]
+    with pytest.raises(X2StaticError, match=r"unit: 1024 != 4"):
+        run(teacher, corpus, cache, limit=12, unit=4)
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ import pytest
 from tests.conftest import ROOT
 from tests.stage1_encode.conftest import Readers, readers  # noqa: F401
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.processes import Child
+from x2static.machine.progress import Progress
 from x2static.pipeline.engines.registry import find_engine
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.teacher.teacher import Teacher
-from x2static.stage1_encode.worker import Job, Worker
+from x2static.stage1_encode.worker import Job, Tell, Worker
 
 Load = Callable[[], Worker]
 
@@ -57,8 +58,8 @@ def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(config, on
     gc.collect()
     others = {id(one) for one in gc.get_objects() if type(one) is Teacher}  # of other tests
 
-    def engine(load: Load, jobs: Iterable[Job]) -> Any:
-        for staged in find_engine("local", config, ())(load, jobs):
+    def engine(load: Load, jobs: Iterable[Job], tell: Tell) -> Any:
+        for staged in find_engine("local", config, ())(load, jobs, tell):
             if not done:
                 gc.collect()
                 assert {id(one) for one in gc.get_objects() if type(one) is Teacher} <= others, "one too many"
@@ -69,8 +70,10 @@ def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(config, on
             yield staged
             assert shard.exists()
 
-    figures = encode(config, engine=engine)
+    reports: list[Progress] = []
+    figures = encode(config, reports.append, engine=engine)
     assert sorted(done) == list(range(6))
+    assert len(reports) > 1 + 6, "encoders say how far they are in a unit"
     assert (figures["shards"], figures["shards_resumed"]) == (6, 0)
     assert files_of(config.cache) == once
 
@@ -89,12 +92,12 @@ def test_when_the_command_is_killed_its_encoders_end_and_the_next_call_goes_on(c
 
 @pytest.mark.exhaustive
 def test_an_interrupted_engine_stops_its_encoders_and_leaves_nothing_half_written(config):
-    def engine(load: Load, jobs: Iterable[Job]) -> Any:
-        for staged in find_engine("local", config, ())(load, jobs):
+    def engine(load: Load, jobs: Iterable[Job], tell: Tell) -> Any:
+        for staged in find_engine("local", config, ())(load, jobs, tell):
             yield staged
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match=r"interrupted; 1 of 6 units \(4 of 24 paragraphs\) are saved"):
         encode(config, engine=engine)
     assert [path.name for path in (config.cache / "shards").glob("*") if path.name.startswith(".tmp")] == []
     assert len(list((config.cache / "shards").glob("0*"))) == 1
@@ -104,9 +107,9 @@ def test_what_goes_wrong_in_an_encoder_is_the_command_s_error(config, tmp_path):
     corpus = write_lines(tmp_path / "short.txt", paragraphs(4))
     config = config.model_copy(update={"corpus": (str(corpus),)})
 
-    def engine(load: Load, jobs: Iterable[Job]) -> Any:
+    def engine(load: Load, jobs: Iterable[Job], tell: Tell) -> Any:
         corpus.unlink()  # when the cache is planned
-        yield from find_engine("local", config, ())(load, jobs)
+        yield from find_engine("local", config, ())(load, jobs, tell)
 
     with pytest.raises(X2StaticError, match=r"short\.txt"):
         encode(config, engine=engine)

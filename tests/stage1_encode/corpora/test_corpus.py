@@ -10,7 +10,8 @@ import pytest
 from tests.stage1_encode.corpora.files import COMPRESSORS, corpus_at, corpus_of, plan_of, read, read_all
 from tests.stage1_encode.runs import assert_same_rows, paragraphs, run, write_lines
 from x2static.durable.errors import X2StaticError
-from x2static.stage1_encode.corpora.corpus import in_sample
+from x2static.stage1_encode.corpora import corpus as of_corpora
+from x2static.stage1_encode.corpora.corpus import fitting_unit, in_sample
 
 TEN = "".join(f"Paragraph {number}.\n" for number in range(10)).encode()
 
@@ -22,6 +23,26 @@ def test_a_unit_is_the_byte_range_of_so_many_paragraphs(tmp_path):
     assert [(unit.start, unit.stop, unit.paragraphs) for unit in plan.units] == [(0, 13, 2), (13, 25, 2), (25, 29, 1)]
     assert read(corpus, plan) == [["one", "two"], ["three", "four"], ["five"]]
     assert (plan.skipped, plan.limit) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("n_paragraphs", "size"), [(1, 1024), (6144, 1024), (6145, 2048), (49_152, 8192), (49_153, 8192), (10**9, 8192)]
+)
+def test_a_small_corpus_is_up_to_six_units_and_a_large_one_has_units_of_one_size(n_paragraphs, size):
+    assert fitting_unit(n_paragraphs) == size
+    assert n_paragraphs <= 6 * size or size == 8192
+
+
+def test_units_whose_size_nobody_gives_are_those_of_the_size_that_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr(of_corpora, "SMALLEST_UNIT", 2)
+    monkeypatch.setattr(of_corpora, "LARGEST_UNIT", 6)
+    (tmp_path / "text").mkdir()
+    for number, n_lines in enumerate((3, 11, 1, 12)):
+        write_lines(tmp_path / "text" / f"{number}.txt", paragraphs(n_lines))
+    for limit, size in ((5, 2), (13, 4), (None, 6)):
+        plan, expected = (plan_of(corpus_at(tmp_path / "text", limit=limit, unit=unit)) for unit in (None, size))
+        assert plan == expected
+        assert plan.unit == size
 
 
 def test_what_is_not_text_is_left_out_and_all_else_is_kept(tmp_path):

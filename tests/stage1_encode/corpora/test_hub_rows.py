@@ -210,7 +210,7 @@ def test_an_interrupt_ends_the_process_though_a_read_hangs(parquet, forks, teach
     finally:
         process.kill()
     assert process.returncode == 130, output
-    assert output.splitlines()[-1] == "interrupted; what is committed stays, run the same command again to go on"
+    assert output.splitlines()[-1] == "interrupted; run the same command again to go on with what is not finished yet"
     assert not list(tmp_path.glob("cache/shards/.tmp-*"))
     parquet.trouble = lambda *_: None
     parquet.ranges.clear()

@@ -36,8 +36,9 @@ def test_what_was_asked_for_is_read_back(options, teacher, tmp_path):
     )
     encode(config)
     cache = Cache.open(config.cache)
-    # What "auto" recognised is recorded.
-    expected = config.model_copy(update={"format": options.get("format", "lines")})
+    # What "auto" recognised is recorded, and how many paragraphs went with the corpus.
+    found = {"format": options.get("format", "lines"), "unit": options.get("unit", 1024)}
+    expected = config.model_copy(update=found)
     assert recorded_config(cache, cache.plans()[0], device="cpu") == expected
     changed = recorded_config(cache, cache.plans()[0], model="other", corpus=("moved.txt",))
     assert (changed.model, changed.corpus) == ("other", ("moved.txt",))
