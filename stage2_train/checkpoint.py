@@ -5,6 +5,7 @@ A checkpoint is all that a run needs to go on as if it had never stopped. Whole 
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -128,10 +129,22 @@ class RunFolder:
         differing = storage.differing_settings(theirs, self.settings)
         if None in (theirs.get("epochs"), self.settings.get("epochs")):
             differing.pop("epochs", None)  # of one of two schedules, which differ
+        if differing.keys() == {"cache_content"}:
+            raise X2StaticError(f"{self.path}: {self._other_text()}")
         if differing:
             hint = "; ".join(ADVICE[name] for name in differing if name in ADVICE) or ADVICE[""]
             what = "; ".join(differing.values())
             raise X2StaticError(f"{self.path}: holds a run with other settings ({what}); {hint}")
+
+    def _other_text(self) -> str:
+        """Return what to do about a run that was made of the cache before it grew, or lost something."""
+        why = "the text of the cache is not what this run was made of (has it grown?)"
+        if not load_objective(self.settings["objective"]).takes_steps:
+            return f"{why}; {self.settings['objective']} takes seconds: give another --out NEW to make it anew"
+        if not (self.path / RUN).is_file():
+            return f"{why}, and the run has not finished, so it cannot go on; give another --out NEW to begin anew"
+        goes_on = shlex.join(["--continue", str(self.path), "--out", "NEW"])
+        return f"{why}; go on from its vectors by the same command with `{goes_on}`"
 
     def claim(self) -> None:
         """Make the folder this run's; the caller holds its lock. Raises X2StaticError: another run has claimed it."""

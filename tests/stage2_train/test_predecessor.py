@@ -56,6 +56,19 @@ def test_words_keep_their_rows(cache: Path, grown: Path, whole_run: Path, monkey
             assert torch.equal(learner.tensors()[name][row], expected), (name, word)
 
 
+def test_a_run_of_a_cache_that_has_grown_is_refused_with_the_options_that_go_on(grown, whole_run, tmp_path):
+    with pytest.raises(X2StaticError, match=rf"has it grown\?.* `--continue {whole_run} --out NEW`$"):
+        train(config(grown, whole_run))
+    train(config(grown, tmp_path / "new", continue_run=whole_run))
+
+
+def test_a_run_without_steps_of_a_cache_that_has_grown_is_made_anew(cache_copy, tmp_path):
+    train(config(cache_copy, tmp_path / "run", objective="closed-form"))
+    add_shard(cache_copy, 1, n_tokens=5)
+    with pytest.raises(X2StaticError, match=r"closed-form takes seconds: give another --out NEW to make it anew"):
+        train(config(cache_copy, tmp_path / "run", objective="closed-form"))
+
+
 @pytest.mark.parametrize("changes", [{}, {"max_vocab": 10}])
 def test_epochs_and_draws_count_anew(grown: Path, whole_run: Path, tmp_path: Path, changes: dict[str, int]):
     wish = config(grown, tmp_path / "run", continue_run=whole_run, **changes)
