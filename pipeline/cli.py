@@ -14,7 +14,7 @@ from x2static.durable.errors import Interrupted, panics_caught
 from x2static.machine.packages import package_version
 from x2static.machine.processes import left_behind
 from x2static.machine.screen import screened, visible
-from x2static.pipeline.options import Shell
+from x2static.pipeline.options import Group, Shell
 from x2static.pipeline.terminal import log_to_stderr, message
 
 COMMANDS = {
@@ -37,7 +37,10 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
+NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2
+
+
+class Commands(Group):
     """Loads a command when it is called for: `x2static train` must run where transformers is not installed."""
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -76,16 +79,23 @@ def run(arguments: list[str] | None = None) -> int:
                 status = cli.main(arguments, prog_name="x2static", standalone_mode=False, obj=shell)
             sys.stdout.flush()  # here, where it can be said that the disk is full
             return status if isinstance(status, int) else 0
+        except NO_ARGUMENTS as error:  # it shows the help
+            error.show()
+            return error.exit_code
         except click.ClickException as error:
-            text = visible(" ".join(error.format_message().split()))
+            text = visible(" ".join(error.format_message().split())).rstrip(".")
             begin = f"--config {shell.config}: " if shell.config and "--config" not in text else ""
-            click.UsageError(begin + text, getattr(error, "ctx", None)).show()
+            context = getattr(error, "ctx", None)
+            hint = f"; see `{context.command_path} --help`" if context else ""
+            click.echo(f"error: {begin}{text[:1].lower()}{text[1:]}{hint}", err=True)  # as all errors are
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted; run the same command again to go on with what is not finished yet", err=True)
             return 130
-        except (BrokenPipeError, SystemExit):  # `| head` has seen enough; click makes the one of the other
+        except BrokenPipeError:  # `| head` has seen enough
             return 1
+        except SystemExit as error:  # click makes it of the same, and of the end of a shell's completion
+            return error.code if isinstance(error.code, int) else 1
         except Exception as error:  # noqa: BLE001  # whatever it is, the user gets one line
             if shell.debug:
                 traceback.print_exc()

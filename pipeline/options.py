@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from types import UnionType
@@ -21,7 +22,7 @@ from x2static.machine.screen import visible
 
 LONGEST_CONFIG = 1 << 20  # bytes
 DEFAULT = ParameterSource.DEFAULT
-Command = TypeVar("Command", bound=Callable[..., Any])
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -50,6 +51,73 @@ TEXT = Given(str)
 FOLDER = Given(Path)  # or a file
 
 
+# Headings of --help, in their order, and the options below each; what a command must have stands before all of them,
+# what is not named here, after that.
+GROUPS = {
+    "Corpus": "corpus limit sample part append format on_bad_text max_paragraph_bytes unit",
+    "Teacher": "model revision layer precision device compile trust_remote_code",
+    "Text": "language context min_sentences min_characters",
+    "Words": "min_count max_vocab vocab words subwords unknown",
+    "Training": "for objective init prior continue epochs lr schedule warmup negatives negatives_mode pool noise_power "
+    "subsample transform dim batch_size partial",
+    "Views of words": "word_states phrases dictionary licence synonyms test_pairs components neighbours "
+    "neighbour_weight sif",
+    "Output": "cache out to dtype ase results plan",
+    "Running": "seed encoders workers engine threads jobs checkpoint_minutes buffer_megabytes config json debug help",
+}
+
+
+class Command(click.Command):
+    """A command whose --help has its options in groups, and which names all at once that are missing."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options: those that are required, those of this command alone, and those of each group."""
+        heading_of = {name: heading for heading, names in GROUPS.items() for name in names.split()}
+        lines: dict[str, list[tuple[str, str]]] = {heading: [] for heading in ("Required", "Options", *GROUPS)}
+        for parameter in self.get_params(context):
+            if isinstance(parameter, click.Option) and (line := parameter.get_help_record(context)):
+                name = parameter.opts[-1].strip("-").replace("-", "_")
+                lines["Required" if parameter.required else heading_of.get(name, "Options")].append(line)
+        for heading, of_heading in lines.items():
+            if of_heading:
+                with formatter.section(heading):
+                    formatter.write_dl(of_heading)
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. Raises click.UsageError, which names all that is missing, not the first alone."""
+        given_args = list(args)
+        try:
+            return super().parse_args(context, args)
+        except click.MissingParameter as error:
+            values, _, _ = self.make_parser(context).parse_args(given_args)
+            required = [parameter for parameter in self.get_params(context) if parameter.required]
+            lacking = [one for one in required if one.value_is_missing(one.consume_value(context, values)[0])]
+            names = [one.opts[0] if isinstance(one, click.Option) else one.human_readable_name for one in lacking]
+            raise click.UsageError(f"missing: {', '.join(names)}", context) from error
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example as it is typed, in one line."""
+        if self.epilog:
+            formatter.write(f"\n{self.epilog}\n")
+
+
+class Group(click.Group):
+    """A command of commands, which says what a name that is none may have been meant to be."""
+
+    command_class = Command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return a command by its name, and the arguments that are left for it."""
+        names = self.list_commands(context)
+        if args[0] not in names and not args[0].startswith("-"):
+            near = get_close_matches(args[0], names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            raise click.UsageError(f"no such command: {args[0]}; {hint}", context)
+        return super().resolve_command(context, args)
+
+
 @dataclass
 class Shell:
     """What every command shares."""
@@ -61,14 +129,14 @@ class Shell:
     result: dict[str, Any] = field(default_factory=dict)  # what the command came to
 
 
-def common(command: Command) -> Command:
+def common(command: Decorated) -> Decorated:
     """Give a command its context, and the options --config, --json and --debug."""
     line = "A TOML file; every option is also a key of it. Options on the command line win."
     config = click.option("--config", type=FOLDER, is_eager=True, expose_value=False, callback=_read_config, help=line)
     switch = partial(click.option, is_flag=True, expose_value=False, callback=_keep)
     json_line = switch("--json", help="Print one JSON object on the last line of stdout.")
     debug = switch("--debug", help="Show the traceback of an error.")
-    return cast(Command, debug(json_line(config(click.pass_context(command)))))
+    return cast(Decorated, debug(json_line(config(click.pass_context(command)))))
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -114,10 +182,10 @@ def _typed(parameter: click.Parameter, value: Any, path: Path) -> Any:
     raise click.UsageError(f"--config {path}: --{str(parameter.name).replace('_', '-')}: {problem}")
 
 
-def options(model: type[BaseModel], /, **helps: str) -> Callable[[Command], Command]:
+def options(model: type[BaseModel], /, **helps: str) -> Callable[[Decorated], Decorated]:
     """Add an option for each of some fields of a configuration model, with the line that --help says of it."""
 
-    def decorate(command: Command) -> Command:
+    def decorate(command: Decorated) -> Decorated:
         for name, line in reversed(helps.items()):  # click shows last what is added first
             command = option(model, name, line)(command)
         return command
@@ -125,7 +193,7 @@ def options(model: type[BaseModel], /, **helps: str) -> Callable[[Command], Comm
     return decorate
 
 
-def option(model: type[BaseModel], field: str, help: str, **extra: Any) -> Callable[[Command], Command]:  # noqa: A002
+def option(model: type[BaseModel], field: str, help: str, **extra: Any) -> Callable[[Decorated], Decorated]:  # noqa: A002
     """Return the option for a field of a configuration model: type, choices and default are the field's.
 
     `extra` is passed on to click. The field `continue_run` is --continue, a word that Python has taken.

@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from x2static.pipeline.options import build, common, finish, given, options
+from x2static.pipeline.options import Command, build, common, finish, given, options
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.baseline import METHODS, BaselineConfig
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static baseline skipgram --cache cache/mine --out runs/skipgram")
 @click.argument("name", type=click.Choice(list(METHODS)))
 @options(
     BaselineConfig,

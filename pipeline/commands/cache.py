@@ -10,7 +10,7 @@ import click
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
 from x2static.pipeline.commands.encode import DICTIONARY, LICENCE, read_words_alone
-from x2static.pipeline.options import FOLDER, common, finish, option, options
+from x2static.pipeline.options import FOLDER, Group, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.cache import Cache, kept_of, missing_shards, totals
 from x2static.schemas.encoding import EncodeConfig
@@ -23,12 +23,12 @@ OUT = click.option("--out", type=FOLDER, help="Folder of the new cache.")
 COPY = click.option("--copy", is_flag=True, help="Copy the files, also where they could be linked.")
 
 
-@click.group()
+@click.group(cls=Group)
 def cache() -> None:
     """Look at a cache, check and repair it; make caches of caches."""
 
 
-@cache.command()
+@cache.command(epilog="Example: x2static cache info cache/mine")
 @click.argument("folder", type=FOLDER)
 @common
 def info(context: click.Context, folder: Path) -> None:
@@ -80,7 +80,7 @@ def _ranges(numbers: list[int]) -> str:
     return shown + (" and others" if len(spans) > SHOWN_RANGES else "")
 
 
-@cache.command()
+@cache.command(epilog="Example: x2static cache verify cache/mine")
 @click.argument("folder", type=FOLDER)
 @common
 def verify(context: click.Context, folder: Path) -> None:
@@ -94,7 +94,7 @@ def verify(context: click.Context, folder: Path) -> None:
     click.echo(f"{folder}: {len(opened.indices()):,} shards, every hash is right", err=True)
 
 
-@cache.command()
+@cache.command(epilog="Example: x2static cache repair cache/mine")
 @click.argument("folder", type=FOLDER)
 @option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
 @option(EncodeConfig, "corpus", "Where a corpus is now, if it has moved. May be given several times.", required=False)
@@ -125,7 +125,7 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
         raise X2StaticError(f"{folder}: {len(remains)} things are not mended; {remains[0]}")
 
 
-@cache.command()
+@cache.command(epilog="Example: x2static cache phrases cache/mine")
 @click.argument("folder", type=FOLDER)
 @option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
 @options(
@@ -167,7 +167,7 @@ def phrases(
     finish(context, figures, *lines)
 
 
-@cache.command()
+@cache.command(epilog="Example: x2static cache merge cache/part1 cache/part2 --out cache/whole")
 @click.argument("inputs", metavar="IN...", type=FOLDER, nargs=-1)
 @OUT
 @COPY
@@ -186,7 +186,7 @@ def merge(context: click.Context, inputs: tuple[Path, ...], out: Path | None, co
         _finish_derived(context, out, run(out, list(inputs), copy, report))
 
 
-@cache.command()
+@cache.command(epilog="Example: x2static cache sample cache/mine --out cache/small --every 10")
 @click.argument("inputs", metavar="IN", type=FOLDER, nargs=-1)
 @OUT
 @click.option("--every", type=click.IntRange(min=1), help="Take every n-th unit, beginning with the first.")

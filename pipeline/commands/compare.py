@@ -15,7 +15,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import claim, end_of_links, only_writer
 from x2static.machine.packages import package_version, require
 from x2static.pipeline.compare.plan import COMPARED, CompareConfig
-from x2static.pipeline.options import FOLDER, TEXT, build, common, finish, given, option, options
+from x2static.pipeline.options import FOLDER, TEXT, Command, build, common, finish, given, option, options
 from x2static.pipeline.terminal import duration
 from x2static.schemas.baseline import METHODS
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BASELINES = f"all, none, or some of {', '.join(COMPARED)}"
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static compare --cache cache/mine --out comparisons/mine")
 @click.argument("runs", type=FOLDER, nargs=-1)
 @option(CompareConfig, "cache", "Cache that all methods learn from.")
 @option(CompareConfig, "out", "Folder of the comparison.")

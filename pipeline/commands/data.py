@@ -10,13 +10,13 @@ from x2static.durable.storage import only_writer
 from x2static.pipeline.data.download import Unreachable
 from x2static.pipeline.data.fetch import data_folder, fetch, is_there
 from x2static.pipeline.data.sources import SETS, DataSet
-from x2static.pipeline.options import FOLDER, TEXT, common, finish
+from x2static.pipeline.options import FOLDER, TEXT, Group, common, finish
 from x2static.pipeline.terminal import size
 
 TO = click.option("--to", type=FOLDER, help="The folder, instead of x2static/data in the user's cache folder.")
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Fetch public evaluation data, say what there is and where.
 
@@ -26,7 +26,7 @@ def data() -> None:
     """
 
 
-@data.command("fetch")
+@data.command("fetch", epilog="Example: x2static data fetch all")
 @click.argument("names", type=TEXT, metavar="[NAME...|all]", nargs=-1)
 @TO
 @common
@@ -69,7 +69,7 @@ def _chosen(names: tuple[str, ...]) -> list[DataSet]:
     return list(SETS.values()) if not wanted or "all" in wanted else [known[name] for name in wanted]
 
 
-@data.command("list")
+@data.command("list", epilog="Example: x2static data list")
 @TO
 @common
 def list_command(context: click.Context, to: Path | None) -> None:
@@ -91,7 +91,7 @@ def list_command(context: click.Context, to: Path | None) -> None:
     finish(context, {"folder": str(folder), "sets": sets}, last)
 
 
-@data.command("path")
+@data.command("path", epilog="Example: x2static evaluate runs/mine --data $(x2static data path)")
 @common
 def path_command(context: click.Context) -> None:
     """Print the folder of the fetched data, for --data."""

@@ -8,7 +8,7 @@ import click
 
 from x2static.machine.packages import require
 from x2static.pipeline.commands.encode import read_words_alone
-from x2static.pipeline.options import FOLDER, common, finish
+from x2static.pipeline.options import FOLDER, Command, common, finish
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
@@ -21,7 +21,7 @@ def encode_config(folder: Path) -> EncodeConfig:
     return EncodeConfig(model="demo", corpus=("demo",), cache=folder / "cache", min_characters=140)
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static demo --out demo")
 @click.option("--out", type=FOLDER, default=Path("demo"), show_default=True, help="Folder to write to.")
 @common
 def demo(context: click.Context, out: Path) -> None:

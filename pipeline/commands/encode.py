@@ -9,7 +9,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
 from x2static.machine.packages import require
 from x2static.pipeline.engines.registry import ENGINES, find_engine
-from x2static.pipeline.options import FOLDER, TEXT, build, common, finish, option, options
+from x2static.pipeline.options import FOLDER, TEXT, Command, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
@@ -97,7 +97,7 @@ def read_words_alone(
     return figures
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static encode --model demo --corpus corpus.txt --cache cache/mine")
 @options(
     EncodeConfig,
     model="Hugging Face model id, local model folder, or demo.",

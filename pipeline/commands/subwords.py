@@ -6,11 +6,11 @@ from typing import Any
 import click
 
 from x2static.machine.packages import require
-from x2static.pipeline.options import FOLDER, common, finish
+from x2static.pipeline.options import FOLDER, Command, common, finish
 from x2static.pipeline.terminal import ProgressLine, duration
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static subwords runs/mine")
 @click.argument("vectors", type=FOLDER)
 @common
 def subwords(context: click.Context, vectors: Path) -> None:

@@ -13,7 +13,7 @@ from x2static.durable.storage import claim, hash_file, only_writer, remove_lefto
 from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.machine.packages import require
 from x2static.pipeline.commands.train import command_line, train
-from x2static.pipeline.options import DEFAULT, FOLDER, TEXT, common, finish, given
+from x2static.pipeline.options import DEFAULT, FOLDER, TEXT, Command, common, finish, given
 from x2static.pipeline.sweeps import settings as sweeps
 from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space, WrongGrid, parse_grid
 from x2static.pipeline.terminal import ProgressLine, duration
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(
+    cls=Command, epilog="Example: x2static sweep --cache cache/mine --out sweeps/mine -p lr=1e-3,3e-3 -p negatives=5,10"
+)
 @click.option("--out", type=FOLDER, required=True, help="Folder of the sweep.")
 @click.option(
     "-p", "--param", type=TEXT, multiple=True, metavar="NAME=V1,V2", help="Values of a setting; several -p make a grid."

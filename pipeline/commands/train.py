@@ -7,12 +7,12 @@ import click
 
 from x2static.machine.packages import require
 from x2static.pipeline.commands import subwords
-from x2static.pipeline.options import build, common, finish, given, options
+from x2static.pipeline.options import Command, build, common, finish, given, options
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.training import PURPOSES, TrainConfig
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static train --cache cache/mine --out runs/mine")
 @options(
     TrainConfig,
     cache="Cache to train from.",

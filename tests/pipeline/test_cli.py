@@ -18,6 +18,7 @@ from tests.schemas.caches import make_cache
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.progress import Progress
 from x2static.pipeline import cli
+from x2static.pipeline.options import GROUPS
 from x2static.pipeline.terminal import ProgressLine, duration, message, size
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
@@ -38,19 +39,51 @@ def test_every_command_is_listed_and_explains_itself(command, capsys):
 def test_help_is_quick():
     code = (
         "import sys\n"
-        "from x2static.pipeline.cli import run\n"
+        "from x2static.pipeline.cli import COMMANDS, run\n"
         "for command in ('demo', 'encode', 'train', 'baseline', 'data', 'explore', 'push'):\n"
         "    assert run([command, '--help']) == 0\n"
+        "light = set(sys.modules)\n"
+        "for command in COMMANDS: assert run([command, '--help']) == 0\n"
+        "late = {'torch', 'transformers', 'datasets'} & set(sys.modules)\n"
         "heavy = {'numpy', 'pyarrow', 'zarr', 'torch', 'transformers', 'datasets', 'pooch', 'requests'}\n"
         "heavy.add('huggingface_hub')\n"
-        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+        "sys.exit(', '.join(heavy & light | late) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("command", ["encode", "train", "baseline", "sweep", "cache merge", "data fetch"])
+def test_help_has_what_is_required_first_then_groups_and_an_example(command, capsys):
+    text = run_here(capsys, [*command.split(), "--help"]).out
+    sections = [line[:-1] for line in text.splitlines() if line.endswith(":") and line[:1].strip()]
+    assert sections == [name for name in ("Required", "Options", *GROUPS) if name in sections]
+    assert sections[-1] == "Running"
+    _, _, last = text.partition("\nRunning:\n")
+    assert all(f"{option} " in last for option in ("--config PATH", "--json", "--debug", "--help"))
+    assert text.splitlines()[-1].startswith(f"Example: x2static {command} ")
+
+
+def test_no_option_is_in_two_groups():
+    names = " ".join(GROUPS.values()).split()
+    assert len(names) == len(set(names))
+
+
+def test_a_shell_can_complete_commands(monkeypatch, capsys):
+    for name, value in {"_X2STATIC_COMPLETE": "bash_complete", "COMP_WORDS": "x2static tr", "COMP_CWORD": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert cli.run([]) == 0
+    assert capsys.readouterr().out == "plain,train\n"
+
+
 WRONG = {
+    "encode --model demo": "error: missing: --corpus, --cache; see `x2static encode --help`",
+    "cache info": "error: missing: FOLDER; see `x2static cache info --help`",
+    "baseline": "missing: NAME, --out",
+    "trian": "error: no such command: trian; did you mean train?; see `x2static --help`",
+    "cache verfy x": "no such command: verfy; did you mean verify?",
     "encode --model demo --corpus demo": "--cache",
+    f"{ENCODE} --share 0.1": "'--sample'",
     f"{ENCODE} --speed 9": "--speed",
     f"{ENCODE} --unit 0": "--unit 0",
     f"{ENCODE} --part 4/3": "--part 4/3: ",
@@ -78,9 +111,16 @@ encode --model ./nowhere --corpus demo --cache cache"""
 
 
 @pytest.mark.parametrize(("arguments", "named"), WRONG.items())
-def test_wrong_usage_exits_with_2_and_names_the_option(arguments, named, capsys):
+def test_wrong_usage_exits_with_2_and_names_the_option_in_one_line(arguments, named, capsys):
     assert cli.run(arguments.split()) == 2
-    assert named in capsys.readouterr().err.splitlines()[-1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert named in line
+
+
+def test_without_a_command_there_is_help(capsys):
+    assert cli.run([]) == 2
+    assert "Commands:" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("arguments", NOWHERE.splitlines())
