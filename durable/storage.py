@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -73,6 +74,7 @@ def read_json(path: Path) -> Any:
         raise X2StaticError(f"{path}: not valid JSON ({error}); the file is damaged") from error
 
 
+HASH = re.compile("[0-9a-f]{32,64}")  # of xxh3 and sha256
 SEAL = "xxh3"  # the field of a sealed record in which its own hash stands
 
 
@@ -355,7 +357,12 @@ def claim(folder: Path, record: str, what: str, settings: Mapping[str, Any]) -> 
         write_atomically(folder / record, sealed_json(settings))
 
 
+def shown(value: Any) -> str:
+    """Return a setting as people read it: of a hash, as many digits as tell it from another."""
+    return repr(f"{value[:12]}..." if isinstance(value, str) and HASH.fullmatch(value) else value)
+
+
 def differing_settings(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, str]:
     """Return "name: value there, value here" for each setting in which two records differ, by name, ours first."""
     differing = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
-    return {name: f"{name}: {theirs.get(name)!r} there, {ours.get(name)!r} here" for name in differing}
+    return {name: f"{name}: {shown(theirs.get(name))} there, {shown(ours.get(name))} here" for name in differing}

@@ -31,6 +31,11 @@ def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
+def quantity(number: int, noun: str) -> str:
+    """Return a number of things for people: "1 shard", "1,200 shards"."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 class Screen:
     """A text stream that is written to as any other, and shows control characters instead of sending them."""
 

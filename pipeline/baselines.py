@@ -83,7 +83,6 @@ def make(config: BaselineConfig, report: Report = silent) -> dict[str, Any]:
         vectors = WordVectors(result.words, result.matrix, result.counts, segmentation, origin, result.subwords)
         vectors.save(config.out)
         shutil.rmtree(request.folder, ignore_errors=True)
-    logger.info("%s: %s vectors of %d dimensions", config.out, f"{len(vectors):,}", vectors.dim)
     return {**_figures(vectors), "finished_before": False}
 
 

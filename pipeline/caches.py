@@ -15,6 +15,7 @@ from x2static.durable.storage import (
     temporary_folder,
 )
 from x2static.machine.progress import Progress, Report, silent
+from x2static.machine.screen import quantity
 from x2static.schemas.cache import MANIFEST, Cache, begin_cache, may_become_cache, missing_shards, plan_shards, totals
 from x2static.schemas.encoding import differences
 from x2static.schemas.manifest import Marker, Plan, UnitSample
@@ -122,10 +123,10 @@ def sample(source: Path, out: Path, taken: UnitSample, copy: bool = False, repor
     n_units = sum(len(plan.units) for plan in plans)
     chosen = list(range(0, n_units, taken.n) if taken.kind == "every" else range(taken.n))
     if not chosen or chosen[-1] >= n_units:
-        raise X2StaticError(f"{cache.path}: it has {n_units} units; --{taken.kind} {taken.n} asks for more")
+        raise X2StaticError(f"{cache.path}: it has {quantity(n_units, 'unit')}; --{taken.kind} {taken.n} asks for more")
     if missing := [index for index in chosen if index not in markers]:
         what = f"of the units that the sample takes, {len(missing)} are missing (the first is {shard_name(missing[0])})"
-        finish = f"finish `x2static encode`, or take the --first {missing[0]} units"
+        finish = f"finish `x2static encode`, or take the --first {quantity(missing[0], 'unit')}"
         raise X2StaticError(f"{cache.path}: {what}; {finish}")
     cut: list[Plan] = []
     shards: Shards = {}
@@ -215,7 +216,7 @@ def _sound_markers(cache: Cache) -> dict[int, Marker]:
     if damaged:
         names = ", ".join(map(shard_name, list(damaged)[:5])) + (", ..." if len(damaged) > 5 else "")
         mend = f"mend them by `x2static cache repair {cache.path}`"
-        raise X2StaticError(f"{cache.path}: {len(damaged)} damaged shards ({names}); {mend}")
+        raise X2StaticError(f"{cache.path}: damaged: {quantity(len(damaged), 'shard')} ({names}); {mend}")
     return markers
 
 

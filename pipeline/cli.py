@@ -79,10 +79,10 @@ def run(arguments: list[str] | None = None) -> int:
                 status = cli.main(arguments, prog_name="x2static", standalone_mode=False, obj=shell)
             sys.stdout.flush()  # here, where it can be said that the disk is full
             return status if isinstance(status, int) else 0
-        except NO_ARGUMENTS as error:  # it shows the help
-            error.show()
-            return error.exit_code
         except click.ClickException as error:
+            if isinstance(error, NO_ARGUMENTS):  # it shows the help
+                error.show()
+                return error.exit_code
             text = visible(" ".join(error.format_message().split())).rstrip(".")
             begin = f"--config {shell.config}: " if shell.config and "--config" not in text else ""
             context = getattr(error, "ctx", None)

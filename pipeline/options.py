@@ -122,7 +122,7 @@ class Group(click.Group):
 class Shell:
     """What every command shares."""
 
-    json: bool = False  # print one JSON object on the last line of stdout
+    json: bool = False  # print one JSON object, and nothing else, on stdout
     debug: bool = False  # show the traceback of an error
     config: Path | None = None  # the file that options come from
     called: bool = False  # from Python, which takes the result and prints nothing
@@ -134,7 +134,7 @@ def common(command: Decorated) -> Decorated:
     line = "A TOML file; every option is also a key of it. Options on the command line win."
     config = click.option("--config", type=FOLDER, is_eager=True, expose_value=False, callback=_read_config, help=line)
     switch = partial(click.option, is_flag=True, expose_value=False, callback=_keep)
-    json_line = switch("--json", help="Print one JSON object on the last line of stdout.")
+    json_line = switch("--json", help="Print one JSON object, and nothing else, on stdout.")
     debug = switch("--debug", help="Show the traceback of an error.")
     return cast(Decorated, debug(json_line(config(click.pass_context(command)))))
 
@@ -237,6 +237,13 @@ def build(model: type[Model], values: dict[str, Any]) -> Model:
         raise click.UsageError("; ".join(lines)) from error
 
 
+def say(context: click.Context, text: str) -> None:
+    """Print what a command has found, for people: on stdout, or on stderr where --json has stdout for itself."""
+    shell = context.ensure_object(Shell)
+    if not shell.called:
+        click.echo(text, err=shell.json)
+
+
 def finish(context: click.Context, result: dict[str, Any], *lines: str) -> None:
     """Print what a command has to say at its end, a line each and, if --json asks for it, its result as JSON."""
     shell = context.ensure_object(Shell)
@@ -244,7 +251,7 @@ def finish(context: click.Context, result: dict[str, Any], *lines: str) -> None:
     if shell.called:
         return
     for line in lines:
-        click.echo("\n".join(map(visible, line.split("\n"))))
+        say(context, "\n".join(map(visible, line.split("\n"))))
     if shell.json:
         command = context.command_path.partition(" ")[2]
         line = json.dumps({"command": command, "version": package_version("x2static"), **result})

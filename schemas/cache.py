@@ -23,6 +23,7 @@ from x2static.durable.storage import (
     sealed_json,
     write_atomically,
 )
+from x2static.machine.screen import quantity
 from x2static.schemas.manifest import FILE, Manifest, Marker, Plan, Unit
 from x2static.schemas.phrases import damaged_blocks
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
@@ -305,7 +306,7 @@ def kept_of(figures: Mapping[str, int | float], min_sentences: int, min_characte
     why += "--min-sentences, --min-characters)"
     if min_sentences <= 1 and min_characters <= 1:
         why = f" ({read - kept:,} are blank)"
-    return f"{kept:,} of {read:,} paragraphs kept{why if kept < read else ''}"
+    return f"{kept:,} of {quantity(read, 'paragraph')} kept{why if kept < read else ''}"
 
 
 def content_of(shards: list[Shard]) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from x2static.durable.storage import canonical_json
+from x2static.durable.storage import canonical_json, shown
 
 Context = Literal["paragraph", "sentence"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -139,4 +139,4 @@ class Encoding(ContextOptions):
 def differences(ours: BaseModel, theirs: BaseModel) -> list[str]:
     """Return, for each field in which two configurations differ, "name: first value, second value"."""
     first, second = ours.model_dump(mode="json"), theirs.model_dump(mode="json")
-    return [f"{name}: {first[name]!r} != {second[name]!r}" for name in first if first[name] != second[name]]
+    return [f"{name}: {shown(first[name])} != {shown(second[name])}" for name in first if first[name] != second[name]]

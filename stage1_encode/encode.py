@@ -10,12 +10,13 @@ absent; what a dead worker staged is thrown away, and its unit is another's, or 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import commit_folder, folder_bytes, only_writer, remove_leftovers
 from x2static.machine.progress import Progress, Report, silent
+from x2static.machine.screen import quantity
 from x2static.schemas.cache import MANIFEST, Cache, kept_of, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan, PoolMarker
@@ -51,10 +52,13 @@ def encode(
     """
     started = time.perf_counter()
     config = settled(config)
-    teacher, of_words = ChosenTeacher(config), look_at_words(pools)
-    part = Part.of(config.part)
+    part, of_words = Part.of(config.part), look_at_words(pools)
     check_folder(config.cache, config.append)
-    with open_corpora(config.corpus, config, config.cache) as corpora, only_writer(config.cache, "cache"):
+    with (
+        open_corpora(config.corpus, config, config.cache) as corpora,
+        nullcontext(ChosenTeacher(config)) as teacher,  # after the corpora: it may have to come from the hub
+        only_writer(config.cache, "cache"),
+    ):
         loaded: Encoder | None = None
         if (config.cache / MANIFEST).is_file():
             cache = Cache.open(config.cache)
@@ -77,10 +81,10 @@ def encode(
         work = Work(cache, plans, markers, pools, part, there.kept)
         whose = f"{cache.path}: part {part}" if config.part else str(cache.path)
         if not (jobs := work.jobs()):
-            logger.info("%s: finished already, %d shards", whose, len(resumed))
+            logger.info("%s: finished already, %s", whose, quantity(len(resumed), "shard"))
         else:
             if resumed:
-                logger.info("%s: going on after %d shards", whose, len(resumed))
+                logger.info("%s: going on after %s", whose, quantity(len(resumed), "shard"))
             logger.info("precision: %s, because %s", teacher.precision, teacher.why)
             log_words(config.compat, config.language)
             sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, teacher.device)
@@ -93,7 +97,7 @@ def encode(
     for number, plan in enumerate(plans):  # of files, their planning says it
         read = (marker for index, marker in markers.items() if marker.plan == number and index not in resumed)
         if n_skipped := sum(marker.unit.skipped for marker in read):
-            logger.warning("%s: %d paragraphs are bad text and left out", plan.corpus, n_skipped)
+            logger.warning("%s: left out as bad text: %s", plan.corpus, quantity(n_skipped, "paragraph"))
     if config.part is None and not sum(marker.n_contexts for marker in markers.values()):
         raise X2StaticError(
             f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} "
@@ -184,7 +188,8 @@ class Work:
         """
         named = {number for source in sources for number in source.plans}
         if closed := [job for job in jobs if job.plan not in named]:
-            why = f"{len(closed)} units lack {closed[0].pools[-1]}, and are of corpora that are in the cache already"
+            lacking = f"{closed[0].pools[-1]} is missing in {quantity(len(closed), 'unit')}"
+            why = f"{lacking}, of corpora that are in the cache already"
             raise X2StaticError(f"{self.cache.path}: {why}; leave out --append and name all its corpora")
         to_do = {job.shard for job in jobs}
         read = sum(self.markers[i].unit.paragraphs for i in filter(self.part.takes, self.markers) if i not in to_do)
@@ -223,7 +228,7 @@ class Work:
                     tell()
         except KeyboardInterrupt as error:
             n_units = sum(map(self.part.takes, range(sum(len(plan.units) for plan in self.plans))))
-            saved = f"{n_units - len(to_do):,} of {n_units:,} units ({read:,} of {total:,} paragraphs) are saved"
+            saved = f"{n_units - len(to_do):,} of {quantity(n_units, 'unit')} saved ({read:,} of {total:,} paragraphs)"
             raise Interrupted(
                 f"{self.cache.path}: interrupted; {saved}; run the same command again to go on"
             ) from error

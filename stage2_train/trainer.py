@@ -97,7 +97,6 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         if objective.takes_steps:
             _refuse_fewer_epochs(config, figures["epochs"])
         if figures["epochs"] == config.epochs or not objective.takes_steps:
-            logger.info("%s: this run has finished before", config.out)
             return {**figures, "resumed": False, "finished_before": True}
     # Before the folder is claimed: a vocabulary that is empty must not leave settings behind that refuse the next try.
     vocabulary = build_vocabulary(cache.path, shards.values(), config.min_count, config.max_vocab, allowed)
@@ -134,7 +133,6 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         words, matrix = vocabulary.words.to_pylist(), training.vectors.cpu().numpy()
         others = [name for name in (SETTINGS, TRANSFORM) if (run.path / name).is_file()]
         WordVectors(words, matrix, vocabulary.counts, cache.segmentation(), record).save(run.path, *others)
-        logger.info("%s: %s vectors of %d dimensions", run.path, f"{len(words):,}", figures["dim"])
     return {**figures, "resumed": training.resumed, "finished_before": False}
 
 

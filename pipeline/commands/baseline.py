@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from x2static.machine.screen import quantity
 from x2static.pipeline.options import Command, build, common, finish, given, options
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.baseline import METHODS, BaselineConfig
@@ -43,4 +44,5 @@ def baseline(context: click.Context, /, name: str, **values: Any) -> None:
     with ProgressLine(name) as report:
         result = make(config, report)
     done = "finished before" if result["finished_before"] else f"in {duration(result['seconds'])}"
-    finish(context, result, f"{config.out}: {result['vocabulary']:,} words, {result['dim']} dimensions, {done}")
+    words = quantity(result["vocabulary"], "word")
+    finish(context, result, f"{config.out}: {words}, {result['dim']} dimensions, {done}")

@@ -9,6 +9,7 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
+from x2static.machine.screen import quantity
 from x2static.pipeline.commands.encode import DICTIONARY, LICENCE, read_words_alone
 from x2static.pipeline.options import FOLDER, Group, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
@@ -61,10 +62,10 @@ def info(context: click.Context, folder: Path) -> None:
         f"contexts    {figures['contexts']:,}, {encoding.dtype}",
         f"words       {figures['words']:,}",
         f"size        {size(figures['cache_bytes'])}",
-        f"fingerprint {manifest.fingerprint}",
-        *(f"pool        {name}, of {count:,} shards" for name, count in pools.items()),
-        *([f"phrases     {figures['phrases']:,} words"] if figures["phrases"] else []),
-        *([f"dictionary  {outside.name}, {figures['dictionary']['words']:,} words"] if outside else []),
+        f"fingerprint {manifest.fingerprint[:12]}...",
+        *(f"pool        {name}, of {quantity(count, 'shard')}" for name, count in pools.items()),
+        *([f"phrases     {quantity(figures['phrases'], 'word')}"] if figures["phrases"] else []),
+        *([f"dictionary  {outside.name}, {quantity(figures['dictionary']['words'], 'word')}"] if outside else []),
         *([f"missing     {_ranges(missing)}"] if missing else []),
         *(f"damaged     {reason}" for reason in damaged.values()),
     ]
@@ -90,8 +91,8 @@ def verify(context: click.Context, folder: Path) -> None:
     finish(context, {"shards": len(opened.indices()), "problems": problems}, *problems)
     if problems:
         repair_it = f"`x2static cache repair {folder}` encodes again what is damaged or missing, and nothing else"
-        raise X2StaticError(f"{folder}: {len(problems)} problems; {repair_it}")
-    click.echo(f"{folder}: {len(opened.indices()):,} shards, every hash is right", err=True)
+        raise X2StaticError(f"{folder}: {quantity(len(problems), 'problem')}; {repair_it}")
+    click.echo(f"{folder}: {quantity(len(opened.indices()), 'shard')}, every hash is right", err=True)
 
 
 @cache.command(epilog="Example: x2static cache repair cache/mine")
@@ -117,12 +118,12 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
     with ProgressLine("repair") as report:
         figures = run(folder, Origin(corpora=values.pop("corpus"), **values), report)
     done = f"{figures['shards_encoded']:,} encoded in {duration(figures['seconds'])}"
-    line = f"{folder}: {figures['shards']:,} shards, {len(figures['damaged']):,} of them were damaged, {done}"
+    line = f"{folder}: {quantity(figures['shards'], 'shard')}, damaged before: {len(figures['damaged']):,}, {done}"
     finish(context, figures, line)
     again = "the same `x2static encode` as before, --ase included, makes it again"
     remains = [f"{lost}; {again}" for lost in figures["pools_dropped"]]
     if remains := [*remains, *(f"{stranger}; move it away" for stranger in figures["strangers"])]:
-        raise X2StaticError(f"{folder}: {len(remains)} things are not mended; {remains[0]}")
+        raise X2StaticError(f"{folder}: not mended: {quantity(len(remains), 'thing')}; {remains[0]}")
 
 
 @cache.command(epilog="Example: x2static cache phrases cache/mine")
@@ -213,7 +214,8 @@ def sample(
 
 def _finish_derived(context: click.Context, out: Path, figures: dict[str, Any]) -> None:
     resumed, linked, copied = (figures[f"shards_{become}"] for become in ("resumed", "linked", "copied"))
-    shards = f"{figures['shards']:,} shards ({resumed:,} were there, {linked:,} linked, {copied:,} copied)"
-    held = f"{figures['contexts']:,} contexts, {figures['words']:,} words, {size(figures['cache_bytes'])}"
+    shards = f"{quantity(figures['shards'], 'shard')} ({resumed:,} there before, {linked:,} linked, {copied:,} copied)"
+    contexts, words = quantity(figures["contexts"], "context"), quantity(figures["words"], "word")
+    held = f"{contexts}, {words}, {size(figures['cache_bytes'])}"
     done = "complete" if figures["complete"] else f"not complete: `x2static cache info {out}` says what is missing"
     finish(context, figures, f"{out}: {shards}, {held}, {done}")

@@ -14,6 +14,7 @@ import click
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import claim, end_of_links, only_writer
 from x2static.machine.packages import package_version, require
+from x2static.machine.screen import quantity
 from x2static.pipeline.compare.plan import COMPARED, CompareConfig
 from x2static.pipeline.options import FOLDER, TEXT, Command, build, common, finish, given, option, options
 from x2static.pipeline.terminal import duration
@@ -77,7 +78,7 @@ def compare(context: click.Context, /, no_classification: bool, results: Path | 
         report.write(config.out, results)
     seconds = time.monotonic() - started
     n_tables = len(report.figures) + len(report.neighbours)
-    line = f"{config.out / 'compare.html'}: {n_tables} tables, in {duration(seconds)}"
+    line = f"{config.out / 'compare.html'}: {quantity(n_tables, 'table')}, in {duration(seconds)}"
     tables = {figures.name: figures.values() for figures in report.figures}
     finish(context, {"tables": tables, "failures": comparison.failures, "seconds": round(seconds, 3)}, line)
     if comparison.failures:

@@ -10,7 +10,7 @@ from x2static.durable.storage import only_writer
 from x2static.pipeline.data.download import Unreachable
 from x2static.pipeline.data.fetch import data_folder, fetch, is_there
 from x2static.pipeline.data.sources import SETS, DataSet
-from x2static.pipeline.options import FOLDER, TEXT, Group, common, finish
+from x2static.pipeline.options import FOLDER, TEXT, Group, common, finish, say
 from x2static.pipeline.terminal import size
 
 TO = click.option("--to", type=FOLDER, help="The folder, instead of x2static/data in the user's cache folder.")
@@ -41,18 +41,18 @@ def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | Non
     with only_writer(folder, "data folder"):
         for data_set in chosen:
             more = f" and {len(data_set.files) - 1} more" if len(data_set.files) > 1 else ""
-            click.echo(f"{data_set.name}: {data_set.about}\n  licence: {data_set.licence}")
-            click.echo(f"  source: {data_set.files[0].url}{more}, {size(data_set.n_bytes)}")
+            say(context, f"{data_set.name}: {data_set.about}\n  licence: {data_set.licence}")
+            say(context, f"  source: {data_set.files[0].url}{more}, {size(data_set.n_bytes)}")
             try:
                 states[data_set.name] = "fetched" if fetch(folder, data_set) else "was there"
             except Unreachable:  # then the others are, too
                 raise
             except X2StaticError as error:
                 refused[data_set.name] = str(error)
-                click.echo("  REFUSED")
+                say(context, "  REFUSED")
                 continue
             paths = ", ".join(str(folder / file.path) for file in data_set.files)
-            click.echo(f"  {states[data_set.name]}: {paths}")
+            say(context, f"  {states[data_set.name]}: {paths}")
     finish(context, {"folder": str(folder), "sets": states, "refused": refused})
     if refused:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
@@ -85,7 +85,7 @@ def list_command(context: click.Context, to: Path | None) -> None:
         sources, there = [file.url for file in data_set.files], is_there(folder, data_set)
         sets[name] = {**about, "bytes": data_set.n_bytes, "sources": sources, "there": there}
         shown = f"{name:{names}}  {data_set.task:{tasks}}  {size(data_set.n_bytes):>8}  {'there' if there else '-':5}"
-        click.echo(f"{shown}  {data_set.licence}")
+        say(context, f"{shown}  {data_set.licence}")
     n_there = sum(known["there"] for known in sets.values())
     last = f"{n_there} of {len(SETS)} are in {folder}; x2static data fetch NAME... gets the others"
     finish(context, {"folder": str(folder), "sets": sets}, last)

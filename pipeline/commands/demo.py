@@ -8,7 +8,7 @@ import click
 
 from x2static.machine.packages import require
 from x2static.pipeline.commands.encode import read_words_alone
-from x2static.pipeline.options import FOLDER, Command, common, finish
+from x2static.pipeline.options import FOLDER, Command, common, finish, say
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.training import TrainConfig
@@ -49,12 +49,12 @@ def demo(context: click.Context, out: Path) -> None:
     seconds = time.perf_counter() - started
     vectors = WordVectors.load(folder)
     scores = evaluate_word_similarity(vectors)
-    click.echo(similarity_table({"demo": scores}).terminal())
-    click.echo("\nnearest neighbours")
+    say(context, similarity_table({"demo": scores}).terminal())
+    say(context, "\nnearest neighbours")
     for word in NEIGHBOURS_OF:
         if word in vectors:
             near = ", ".join(other for other, _ in vectors.most_similar(word, topn=8))
-            click.echo(f"  {word:<11} " + textwrap.shorten(near, 86, placeholder=" ..."))
+            say(context, f"  {word:<11} " + textwrap.shorten(near, 86, placeholder=" ..."))
     before = encoded["shards"] == encoded["shards_resumed"] and trained["finished_before"]
     tasks = {score.task: {"score": score.score, "covered": score.covered, "total": score.total} for score in scores}
     finish(

@@ -8,6 +8,7 @@ import click
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
 from x2static.machine.packages import require
+from x2static.machine.screen import quantity
 from x2static.pipeline.engines.registry import ENGINES, find_engine
 from x2static.pipeline.options import FOLDER, TEXT, Command, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
@@ -211,8 +212,9 @@ def encode(
         least = int(TrainConfig.model_fields["min_count"].default)
         read_words_alone(config.cache, origin, least, values["word_states"], meanings)
         result["cache_bytes"] = folder_bytes(config.cache)
-    shards = f"{result['shards']:,} shards ({result['shards_resumed']:,} were there)"
-    held = f"{result['contexts']:,} contexts, {result['words']:,} words, {size(result['cache_bytes'])}"
+    shards = f"{quantity(int(result['shards']), 'shard')} ({result['shards_resumed']:,} there before)"
+    contexts, words = (quantity(int(result[f"{name}s"]), name) for name in ("context", "word"))
+    held = f"{contexts}, {words}, {size(result['cache_bytes'])}"
     limits = int(result["min_sentences"]), int(result["min_characters"])
     finish(
         context, result, f"{config.cache}: {shards}, {held}, in {duration(result['seconds'])}", kept_of(result, *limits)

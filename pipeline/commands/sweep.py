@@ -13,7 +13,7 @@ from x2static.durable.storage import claim, hash_file, only_writer, remove_lefto
 from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.machine.packages import require
 from x2static.pipeline.commands.train import command_line, train
-from x2static.pipeline.options import DEFAULT, FOLDER, TEXT, Command, common, finish, given
+from x2static.pipeline.options import DEFAULT, FOLDER, TEXT, Command, common, finish, given, say
 from x2static.pipeline.sweeps import settings as sweeps
 from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space, WrongGrid, parse_grid
 from x2static.pipeline.terminal import ProgressLine, duration
@@ -97,16 +97,16 @@ def sweep(context: click.Context, /, **values: Any) -> None:
         for picture in pictures:
             write_atomically(out / f"{picture.name}.png", picture.png)
         write_atomically(out / "sweep.html", ranking.page(facts, pictures).html().encode())
-    click.echo(ranking.text(shutil.get_terminal_size((120, 24)).columns))
-    click.echo(f"\n{out}: {facts['trials']}\nscore: {facts['score']}")
-    click.echo(f"all figures in {out / 'sweep.parquet'}, plots in {out / 'sweep.html'}")
+    say(context, ranking.text(shutil.get_terminal_size((120, 24)).columns))
+    say(context, f"\n{out}: {facts['trials']}\nscore: {facts['score']}")
+    say(context, f"all figures in {out / 'sweep.parquet'}, plots in {out / 'sweep.html'}")
     if not ranking.states["complete"]:
         errors = [f"; {row.name}: {row.error}" for row in ranking.results if row.error]
         raise X2StaticError(f"{out}: no trial has a score" + "".join(errors[:1]))
     winner = None
     if (best := ranking.best) is not None:
         path = str(out / TRIALS / best.name)
-        click.echo(f"best: {path}")
+        say(context, f"best: {path}")
         winner = {"settings": best.settings, "score": ranking.scores[best.name], "path": path}
     seconds = round(time.monotonic() - started, 3)
     finish(context, {"trials": len(ranking.results), **ranking.states, "best": winner, "seconds": seconds})

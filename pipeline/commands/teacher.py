@@ -14,7 +14,7 @@ from x2static.evaluation.measures import known_mean
 from x2static.evaluation.sentence_similarity import read_sentence_pairs
 from x2static.machine.packages import require, require_modules
 from x2static.pipeline import teacher_speed
-from x2static.pipeline.options import FOLDER, TEXT, Command, common, finish, options
+from x2static.pipeline.options import FOLDER, TEXT, Command, common, finish, options, say
 from x2static.pipeline.tables import over_some
 from x2static.pipeline.terminal import ProgressLine
 from x2static.report.table import Cell, Column, Table
@@ -67,7 +67,7 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     rows = comparison.compare_tasks(tasks) if values["data"] is not None else []
     rows += [comparison.compare_pairs(name, of_file) for name, of_file in pairs.items()]
     if rows:
-        click.echo(table_of(rows).terminal())
+        say(context, table_of(rows).terminal())
         # Shares of accuracies and of correlations have no common mean.
         shares: dict[str, list[float | None]] = {}
         for row in rows:
@@ -77,9 +77,10 @@ def teacher(context: click.Context, /, vectors: Path, **values: Any) -> None:
     if values["speed"]:
         sentences = sentences or teacher_speed.sample(comparison.test_texts(tasks), values["seed"])
         result["speed"] = speed = _speed(vectors, comparison, values, sentences)
-        click.echo(
+        say(
+            context,
             f"one core: {speed['static_per_second']:,.0f} sentences/s by static vectors, "
-            f"{speed['teacher_per_second']:,.0f} by the teacher ({speed['precision']}): {speed['ratio']:,.0f} times"
+            f"{speed['teacher_per_second']:,.0f} by the teacher ({speed['precision']}): {speed['ratio']:,.0f} times",
         )
     finish(context, result)
 

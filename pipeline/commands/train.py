@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from x2static.machine.packages import require
+from x2static.machine.screen import quantity
 from x2static.pipeline.commands import subwords
 from x2static.pipeline.options import Command, build, common, finish, given, options
 from x2static.pipeline.terminal import ProgressLine, duration
@@ -82,7 +83,7 @@ def train(context: click.Context, /, **values: Any) -> None:
         result = run(config, report)
     loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
     done = "finished before" if result["finished_before"] else f"in {duration(result['seconds'])}"
-    lines = [f"{config.out}: {result['vocabulary']:,} words, {result['dim']} dimensions{loss}, {done}"]
+    lines = [f"{config.out}: {quantity(result['vocabulary'], 'word')}, {result['dim']} dimensions{loss}, {done}"]
     if with_subwords:
         result["subwords"] = subwords.add(config.out)
         lines.append(subwords.line(config.out, result["subwords"]))

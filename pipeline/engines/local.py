@@ -15,6 +15,7 @@ import torch
 
 from x2static.durable.errors import X2StaticError, panics_caught
 from x2static.machine.processes import Child, ready, stop_all
+from x2static.machine.screen import quantity
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.pool import Pool
 from x2static.stage1_encode.worker import Engine, Job, Position, Staged, Tell, Worker, open_worker, run_here
@@ -49,7 +50,8 @@ def _hand_out(
                         lost = in_hand.pop(child)
                         if child.process.exitcode:
                             deaths.append(child.death())
-                            logger.warning("an encoder is gone, %s; %d units go to others", child.death(), len(lost))
+                            left = quantity(len(lost), "unit")
+                            logger.warning("an encoder is gone, %s; others take over %s", child.death(), left)
                         to_do.extendleft(reversed(lost.values()))
                     elif message == ASK:
                         job = to_do.popleft() if to_do else None

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.processes import ready, stop_all
 from x2static.machine.progress import Progress, Report
+from x2static.machine.screen import quantity
 from x2static.pipeline import records
 from x2static.pipeline.sweeps.settings import Draw, Grid, shown, trial_name
 from x2static.pipeline.sweeps.trial import TRIALS, Result, Worker, load, record_of
@@ -58,10 +59,10 @@ class Sweep:
                         self._hear(worker)
         except (KeyboardInterrupt, Interrupted) as error:
             started, n_busy = time.monotonic(), sum(worker.trial is not None for worker in self._workers)
-            logger.info("stopping; %d trials save their state", n_busy)
+            logger.info("stopping, and saving the state of %s", quantity(n_busy, "trial"))
             stop_all(self._workers)
             self._workers.clear()
-            saved = f"the state of {n_busy} trials saved in {time.monotonic() - started:.0f} s"
+            saved = f"the state of {quantity(n_busy, 'trial')} saved in {time.monotonic() - started:.0f} s"
             raise Interrupted(f"stopped, {saved}; run the same command again to go on") from error
         finally:  # whatever happens, they save what they do and end
             stop_all(self._workers)

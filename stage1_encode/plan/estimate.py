@@ -34,9 +34,9 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
     free_bytes of the disk.
     """
     config = settled(config)
-    teacher = ChosenTeacher(config)
     check_folder(config.cache, config.append)
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
+        teacher = ChosenTeacher(config)  # after the corpora, as in `encode`
         plans, sources, markers = _planned(teacher, corpora)
         log_words(config.compat, config.language)
         encoder = teacher.load(look_at_words(pools))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json
+from x2static.durable.storage import canonical_json, shown
+from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, plan_shards, write_plan
 from x2static.schemas.encoding import EncodeConfig, PlanOptions
 from x2static.schemas.manifest import Marker, Plan
@@ -114,8 +115,8 @@ def _changes(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
             if len(inner) > CHANGES_SHOWN:
                 problems.append(f"{name}: {len(inner) - CHANGES_SHOWN} more")
         elif first != second:
-            shown = [repr(side[name]) if name in side else "absent" for side in (ours, theirs)]
-            problems.append(f"{name}: {' != '.join(shown)}")
+            values = [shown(side[name]) if name in side else "absent" for side in (ours, theirs)]
+            problems.append(f"{name}: {' != '.join(values)}")
     return problems
 
 
@@ -188,4 +189,4 @@ def log_skipped(plans: dict[int, Plan]) -> None:
     """Say what plans leave out as bad text."""
     for plan in plans.values():
         if plan.skipped:
-            logger.warning("%s: %d pieces of bad text are left out", plan.corpus, plan.skipped)
+            logger.warning("%s: left out as bad text: %s", plan.corpus, quantity(plan.skipped, "paragraph"))

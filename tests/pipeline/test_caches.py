@@ -273,8 +273,8 @@ def test_a_sample_and_a_sample_of_it_say_what_they_are(source, tmp_path, capsys)
     figures = run_here(capsys, ["cache", "sample", source, "--out", tmp_path / "out", "--every", "3", "--json"]).json
     assert (figures["command"], figures["shards"], figures["shards_linked"]) == ("cache sample", 3, 3)
     info = run_here(capsys, ["cache", "info", tmp_path / "out", "--json"])
-    assert "sample      one unit in 3 of a larger cache\n" in info.out
-    assert "shards      3, complete\n" in info.out
+    assert "sample      one unit in 3 of a larger cache\n" in info.err
+    assert "shards      3, complete\n" in info.err
     assert info.json["sampled"] == ["one unit in 3"]
     sample(tmp_path / "out", tmp_path / "two", first(n=3))
     assert {plan.sampled for plan in Cache.open(tmp_path / "two").plans()} == {(every(n=3), first(n=3))}

@@ -17,6 +17,7 @@ from tests.pipeline.ran import run_here
 from tests.schemas.caches import make_cache
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.progress import Progress
+from x2static.machine.screen import quantity
 from x2static.pipeline import cli
 from x2static.pipeline.options import GROUPS
 from x2static.pipeline.terminal import ProgressLine, duration, message, size
@@ -258,7 +259,15 @@ def test_the_clock_goes_on_before_the_first_report_and_between_reports(terminal,
     assert screen.getvalue().lstrip("\r").startswith(clock)
 
 
-def test_durations_and_sizes_are_for_people():
+def test_a_corpus_that_is_not_there_is_told_before_a_teacher_is_looked_for(tmp_path, capsys):
+    nowhere = tmp_path / "nowhere.txt"
+    encode = ["encode", "--model", "nobody/nothing", "--corpus", nowhere, "--cache", tmp_path / "cache"]
+    for arguments in (encode, [*encode, "--plan"]):
+        assert run_here(capsys, arguments).err.startswith(f"error: corpus {nowhere}: no such file")
+
+
+def test_durations_sizes_and_numbers_are_for_people():
+    assert [quantity(n, "shard") for n in (0, 1, 1200)] == ["0 shards", "1 shard", "1,200 shards"]
     assert [duration(seconds) for seconds in (0.4, 59.6, 61, 7265)] == ["0 s", "1 min 00 s", "1 min 01 s", "2 h 01 min"]
     assert [size(n) for n in (5, 1500, 83e9, 2e12)] == ["5 bytes", "1.5 kB", "83.0 GB", "2.0 TB"]
 
@@ -288,16 +297,18 @@ def test_info_says_whether_a_cache_is_whole_and_names_missing_shards_in_few_word
     cache = make_cache(tmp_path / "cache", shards=22)
     info = partial(run_here, capsys, ["cache", "info", cache, "--json"])
     figures = info().json
+    assert info().out.count("\n") == 1, "JSON is alone on stdout"
+    assert run_here(capsys, ["cache", "info", cache]).out == info().err
     assert figures["command"] == "cache info"
     assert (figures["shards"], figures["complete"], figures["damaged"]) == (22, True, [])
     for name in [0, 1, 2, 5]:
         shutil.rmtree(cache / "shards" / f"{name:06d}")
     (cache / "shards" / "000021" / "words.arrow").unlink()
     done = info()
-    assert "missing     0 to 2, 5, 21\n" in done.out
-    assert "not complete (5 to do)" in done.out
-    assert "damaged     " in done.out
+    assert "missing     0 to 2, 5, 21\n" in done.err
+    assert "not complete (5 to do)" in done.err
+    assert "damaged     " in done.err
     assert (done.json["missing"], len(done.json["damaged"])) == ([0, 1, 2, 5, 21], 1)
     for name in range(7, 21, 2):
         shutil.rmtree(cache / "shards" / f"{name:06d}")
-    assert "missing     0 to 2, 5, 7, 9, 11, 13, 15, 17 and others\n" in info().out
+    assert "missing     0 to 2, 5, 7, 9, 11, 13, 15, 17 and others\n" in info().err

@@ -58,8 +58,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 def evaluate(capsys: pytest.CaptureFixture[str]) -> Any:
     def call(*arguments: object) -> tuple[str, dict[str, Any]]:
         assert cli.run(["evaluate", *map(str, arguments), "--json"]) == 0, capsys.readouterr().err
-        table, _, line = capsys.readouterr().out.strip().rpartition("\n")
-        return table, json.loads(line)
+        said = capsys.readouterr()
+        return said.err, json.loads(said.out)
 
     return call
 

@@ -71,7 +71,7 @@ def command(folder: Path, *more: object, vectors: str = "vectors", data: bool = 
 def ran(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[str, dict[str, Any]]:
     done = run_here(capsys, arguments)
     assert done.status == 0, done.err
-    return done.out, done.json
+    return done.err, done.json
 
 
 def encoders(folder: Path) -> dict[str, Any]:

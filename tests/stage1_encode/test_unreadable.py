@@ -59,7 +59,7 @@ def test_a_panic_names_the_paragraph_and_the_option_that_goes_on(teacher, tmp_pa
         with pytest.raises(X2StaticError, match=said):
             run(teacher, corpus, tmp_path / "cache", unit=7)
     figures = run(teacher, corpus, tmp_path / "cache", unit=7, on_bad_text="skip")  # the same cache goes on
-    assert "1 paragraphs are bad text and left out" in caplog.text
+    assert "left out as bad text: 1 paragraph" in caplog.text
     assert figures["shards_resumed"] == 2
     good = run(teacher, write_lines(tmp_path / "good.txt", lines), tmp_path / "good", unit=30)
     assert (figures["contexts"], figures["words"]) == (good["contexts"], good["words"])

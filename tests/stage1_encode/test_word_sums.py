@@ -135,7 +135,7 @@ def test_appended_units_are_added_and_missing_ones_need_their_corpus(teacher: Pa
     for name, words in (("with", WANTED), ("without", [])):
         asked(teacher, old, tmp_path / name, words, unit=5)
     asked(teacher, new, tmp_path / "with", WANTED, unit=5, append=True)
-    with pytest.raises(X2StaticError, match=r"3 units lack word_sums.* leave out --append and name all"):
+    with pytest.raises(X2StaticError, match=r"word_sums is missing in 3 units.* leave out --append and name all"):
         asked(teacher, new, tmp_path / "without", WANTED, unit=5, append=True)
     asked(teacher, (old, new), tmp_path / "without", WANTED, unit=5)
     ours, theirs = (means_of(tmp_path / name, ["cat", "the"], 1)[0] for name in ("with", "without"))

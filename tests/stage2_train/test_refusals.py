@@ -103,7 +103,7 @@ OTHER_RUNS: list[Case] = [
     (
         damaged(n_tokens=5),
         {"lr": 0.5},
-        r"lr: 0.01 there, 0.5 here; cache_content: '\w+' there, '\w+' here",
+        r"lr: 0.01 there, 0.5 here; cache_content: '\w{12}\.\.\.' there, '\w{12}\.\.\.' here",
     ),
     (nothing, {"schedule": "linear"}, r"settings \(schedule: 'constant' there, 'linear' here\)"),
     (nothing, {"epochs": 1}, "--epochs 1 asked for, but this run has begun or finished epoch 2"),

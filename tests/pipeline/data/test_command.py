@@ -25,7 +25,8 @@ def test_fetch_shows_what_it_is_and_the_second_time_that_all_was_there(server, i
     done = run_here(capsys, ["data", "fetch", "tiny", "--json"])
     url = data_set.files[0].url
     for shown in ("tiny: Two pairs", "licence: CC0", url, "28 bytes", f"fetched: {home}/wordsim/tiny"):
-        assert shown in done.out
+        assert shown in done.err
+    assert done.out.count("\n") == 1, "JSON is alone on stdout"
     assert f"--data {home}" in done.err
     expected = {"command": "data fetch", "folder": str(home), "sets": {"tiny": "fetched"}, "refused": {}}
     assert expected.items() <= done.json.items()
@@ -77,7 +78,7 @@ def test_list_shows_task_size_licence_and_whether_a_set_is_there(server, instead
     instead(make_set(server), make_set(server, name="other"))
     assert cli.run(["data", "fetch", "tiny"]) == 0
     done = run_here(capsys, ["data", "list", "--json"])
-    lines = done.out.splitlines()
+    lines = done.err.splitlines()
     assert [line.split() for line in lines[:2]] == [
         ["tiny", "word-similarity", "28", "bytes", "there", "CC0"],
         ["other", "word-similarity", "28", "bytes", "-", "CC0"],

@@ -97,7 +97,7 @@ def test_an_interrupted_engine_stops_its_encoders_and_leaves_nothing_half_writte
             yield staged
             raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match=r"interrupted; 1 of 6 units \(4 of 24 paragraphs\) are saved"):
+    with pytest.raises(Interrupted, match=r"interrupted; 1 of 6 units saved \(4 of 24 paragraphs\)"):
         encode(config, engine=engine)
     assert [path.name for path in (config.cache / "shards").glob("*") if path.name.startswith(".tmp")] == []
     assert len(list((config.cache / "shards").glob("0*"))) == 1

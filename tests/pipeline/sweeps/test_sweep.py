@@ -53,14 +53,15 @@ def test_a_failed_trial_is_recorded_with_its_error_and_the_others_go_on(swept):
     assert ran.json | {"trials": 6, "complete": 4, "failed": 2, "pruned": 0} == ran.json
     record = json.loads((out / "trials" / "lr=1e+38,epochs=2.json").read_text())
     assert (record["state"], "not finite" in record["error"], "\n" in record["error"]) == ("failed", True, False)
-    assert "lr=1e+38,epochs=1 and 1 more: " in ran.out or "lr=1e+38,epochs=2: " in ran.out
+    assert "lr=1e+38,epochs=1 and 1 more: " in ran.err or "lr=1e+38,epochs=2: " in ran.err
     assert "Traceback" not in ran.out + ran.err
     assert "Traceback" in (out / "trials" / "lr=1e+38,epochs=2.log").read_text()
 
 
 def test_the_table_and_the_parquet_file_are_sorted_and_have_the_scores_of_evaluate(swept, data):
     out, ran = swept
-    lines = ran.out.splitlines()
+    lines = ran.err.splitlines()
+    lines = lines[next(number for number, line in enumerate(lines) if line.startswith("score ")) :]  # behind the log
     assert lines[0].split() == ["score", "pairs", "lr", "epochs", "first", "second", "loss", "time", "state"]
     assert [line.split()[-1] for line in lines[1:7]] == ["complete"] * 4 + ["failed"] * 2
     rows = pq.read_table(out / "sweep.parquet").to_pylist()
@@ -152,7 +153,8 @@ def test_the_score_is_the_mean_over_the_selected_sets_and_all_are_shown(sweep, t
     options = ("--objective", "closed-form", "-p", "transform=none,whiten", "--select", "second", "--json")
     ran = sweep("--out", tmp_path, *options)
     assert ran.status == 0, ran.err
-    assert ran.out.splitlines()[0].split() == ["score", "pairs", "transform", "second", "(first)", "time"]
+    (heads,) = [line.split() for line in ran.err.splitlines() if line.startswith("score ")]
+    assert heads == ["score", "pairs", "transform", "second", "(first)", "time"]
     for row in pq.read_table(tmp_path / "sweep.parquet").to_pylist():
         assert row["score"] == row["score_second"] != row["score_first"]
     assert not (tmp_path / "losses.png").exists()
