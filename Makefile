@@ -37,15 +37,17 @@ install-dev: .venv/.installed-dev ## the same, and the tools of `make check` and
 		+ sys.version.split()[0] + "; choose another with make PYTHON=...")'
 	"$(PYTHON)" -m venv .venv
 
-PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+COMES := PyTorch, transformers and some 100 packages, 3 GB without and up to 7 GB with what PyTorch has for GPUs; some minutes
+
+PIP := .venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt
 
 .venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "installing x2static into .venv; with PyTorch that takes some minutes and up to 7 GB"
+	@echo "installing x2static into .venv, once: $(COMES)"
 	$(PIP) -e '.[all]'
 	@touch .venv/.installed
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "installing x2static and its tools into .venv; with PyTorch that takes some minutes and up to 7 GB"
+	@echo "installing x2static and its tools into .venv, once: $(COMES)"
 	$(PIP) -e '.[dev]'
 	@touch .venv/.installed .venv/.installed-dev
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import special_kind
+from x2static.machine.packages import install_extra, pip_install
 
 
 class DataFiles(NamedTuple):
@@ -28,7 +29,7 @@ class Pair(NamedTuple):
     score: float
 
 
-GENSIM = "gensim ships some (`pip install x2static[evaluate]`), `x2static data fetch` gets more"
+GENSIM = f"gensim ships some (`{install_extra('evaluate')}`), `x2static data fetch` gets more"
 PARTS = ALL, TRAIN, VALIDATION, TEST = "all.tsv", "train.tsv", "dev.tsv", "test.tsv"  # of a classification task
 
 WORD_PAIRS = DataFiles(
@@ -55,7 +56,7 @@ WORD_LISTS = DataFiles(
     ("*.json", "*.toml"),
     "WEFE's WEAT.json, or a .json or .toml file of tests (names with four lists, targets X and Y, attributes A and B), "
     "or a folder of them",
-    "`x2static data fetch weat` gets the published lists, `pip install --no-deps 'wefe>=1.0'` has them too",
+    f"`x2static data fetch weat` gets the published lists, `{pip_install('--no-deps', 'wefe>=1.0')}` has them too",
 )
 RETRIEVAL = DataFiles(
     "retrieval",

@@ -13,7 +13,7 @@ import click
 from tqdm import tqdm
 
 from x2static.durable.errors import X2StaticError, first_line
-from x2static.machine.packages import extra_of
+from x2static.machine.packages import extra_of, install_extra
 from x2static.machine.progress import Progress
 from x2static.machine.screen import visible
 
@@ -43,7 +43,7 @@ def message(error: Exception) -> str:
     if isinstance(error, X2StaticError):
         return " ".join(text.split())
     if isinstance(error, ModuleNotFoundError) and (extra := extra_of(error.name)):
-        text = f"this needs {error.name}: pip install 'x2static[{extra}]'"
+        text = f"this needs {error.name}: {install_extra(extra)}"
     elif isinstance(error, OSError) and error.errno is not None:
         where = f" ({error.filename})" if error.filename else ""
         text = FULL.format(where) if error.errno == errno.ENOSPC else f"{error.strerror}{where}"

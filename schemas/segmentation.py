@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from x2static.durable.errors import X2StaticError, first_line
-from x2static.machine.packages import NOT_INSTALLED, package_version
+from x2static.machine.packages import NOT_INSTALLED, package_version, pip_install
 from x2static.schemas.encoding import Record
 
 SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
@@ -166,8 +166,8 @@ class WordSegmentation:
             raise X2StaticError(f"word segmentation: {unknown}; use a newer one")
         if library.missing:
             missing = f"the words were cut by {needed}, but {' and '.join(library.missing)} cannot be found here"
-            pins = " ".join(f"{name}=={version}" for name, version in rules.versions.items())
-            raise X2StaticError(f"word segmentation: {missing}; pip install {pins}")
+            install = pip_install(*(f"{name}=={version}" for name, version in rules.versions.items()))
+            raise X2StaticError(f"word segmentation: {missing}; {install}")
         if (here := library.versions) != rules.versions:
             logger.warning("words were cut by %s, here is %s, which may cut some otherwise", needed, _described(here))
         run, longest, cut = re.compile(rules.runs), rules.longest_run, library.load(**rules.settings)

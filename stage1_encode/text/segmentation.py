@@ -13,6 +13,7 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.models import WordLevel
 
 from x2static.durable.storage import canonical_json
+from x2static.machine.packages import install_extra
 from x2static.schemas.encoding import TextRules
 from x2static.schemas.segmentation import LIBRARIES, SegmenterRules, WordSegmentation
 
@@ -202,7 +203,7 @@ def log_words(compat: str | None, language: str) -> None:
         return
     spaceless = SPACELESS[language]
     if missing := " and ".join(LIBRARIES[spaceless.segmenter].missing):
-        install = f"for words, pip install 'x2static[{language}]' before the cache is begun"
+        install = f"for words, {install_extra(language)} before the cache is begun"
         logger.warning("words: %s, because %s is not installed; %s", spaceless.alone_said, missing, install)
     else:
         logger.info("words: cut by %s", choose_words(compat, language).name)

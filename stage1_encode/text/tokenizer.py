@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from x2static.durable.errors import X2StaticError, first_line
+from x2static.machine.packages import pip_install
 from x2static.stage1_encode.text.tokenizer_rules import (
     PROBES,
     TOKENIZER_JSON,
@@ -61,9 +62,10 @@ class TeacherTokenizer:
                 sources = [path.name for path in sorted(folder.glob("*.model"))]
                 if "trust_remote_code" in str(error) or not sources or (folder / TOKENIZER_JSON).is_file():
                     raise
+                install = pip_install("sentencepiece", "protobuf")
                 raise X2StaticError(
                     f"model {folder}: it has no tokenizer.json, and {sources[0]} cannot be converted "
-                    f"({first_line(error)}); pip install sentencepiece protobuf, or save the fast tokenizer with it"
+                    f"({first_line(error)}); {install}, or save the fast tokenizer with it"
                 ) from error
         if not tokenizer.is_fast:
             raise X2StaticError(

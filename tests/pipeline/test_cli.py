@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 from tests.pipeline.ran import run_here
 from tests.schemas.caches import make_cache
 from x2static.durable.errors import Interrupted, X2StaticError
+from x2static.machine.packages import install_extra
 from x2static.machine.progress import Progress
 from x2static.machine.screen import quantity
 from x2static.pipeline import cli
@@ -140,7 +141,7 @@ def test_an_error_is_one_line_that_names_the_place_and_exits_with_1(arguments, t
         (OSError(errno.ENOSPC, "No space left on device", "/dev/full"), "the disk is full (/dev/full)"),
         (RuntimeError("No space left on device (os error 28)"), "the disk is full"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied (/x)"),
-        (ModuleNotFoundError("No module named 'zarr'", name="zarr"), "this needs zarr: pip install 'x2static[train]'"),
+        (ModuleNotFoundError("No module named 'zarr'", name="zarr"), f"this needs zarr: {install_extra('train')}"),
         (ZeroDivisionError("division by zero"), "unexpected ZeroDivisionError: division by zero"),
     ],
 )

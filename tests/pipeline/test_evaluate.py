@@ -227,7 +227,7 @@ def test_a_missing_package_is_named_before_vectors_are_read(task, monkeypatch, c
     monkeypatch.setattr(packages, "find_spec", lambda _: None)
     assert cli.run(["evaluate", "nowhere", "--task", task]) == 1
     needed = EVALUATIONS[task].packages
-    expected = f"{needed[1]}: pip install 'x2static[{needed[0]}]'" if needed else "nowhere: no word vectors"
+    expected = f"{needed[1]}: {packages.install_extra(needed[0])}" if needed else "nowhere: no word vectors"
     assert expected in capsys.readouterr().err
 
 

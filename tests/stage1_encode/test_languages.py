@@ -103,7 +103,7 @@ def test_a_cache_begun_with_the_library_is_not_gone_on_with_without_it(teacher, 
 def test_without_the_library_the_log_says_what_a_word_is_then(caplog, language):
     log_words(None, language)
     (message,) = caplog.messages
-    expected = r"words: .*by itself.*is-not-called-so is not installed; .*pip install 'x2static\[%s]'"
+    expected = r"words: .*by itself.*is-not-called-so is not installed; .*-m pip install .*\[%s\]'"
     assert re.match(expected % language, message)
 
 
