@@ -82,7 +82,7 @@ def run(arguments: list[str] | None = None) -> int:
         except click.ClickException as error:
             if isinstance(error, NO_ARGUMENTS):  # it shows the help
                 error.show()
-                return error.exit_code
+                return int(error.exit_code)
             text = visible(" ".join(error.format_message().split())).rstrip(".")
             begin = f"--config {shell.config}: " if shell.config and "--config" not in text else ""
             context = getattr(error, "ctx", None)
