@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from x2static.pipeline.options import FOLDER, common, finish
+from x2static.pipeline.options import FOLDER, Command, common, finish
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.baseline import BaselineConfig
 
 
-@click.command("import")
+@click.command("import", cls=Command, epilog="Example: x2static import vectors.bin --out runs/imported")
 @click.argument("source", type=FOLDER)
 @click.option("--out", type=FOLDER, required=True, help="Folder of the vectors.")
 @click.option("--max-vocab", type=click.IntRange(min=1), default=750_000, show_default=True, help="The first so many.")

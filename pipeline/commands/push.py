@@ -10,7 +10,7 @@ import click
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import package_version, require
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
-from x2static.pipeline.options import FOLDER, TEXT, common, finish, given
+from x2static.pipeline.options import FOLDER, TEXT, Command, common, finish, given
 
 if TYPE_CHECKING:
     from x2static.pipeline.publish.upload import Hub
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 SCORED = ("word-similarity", "sentence-similarity", "analogy")  # in seconds each, and about the vectors alone
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static push runs/mine OWNER/NAME")
 @click.argument("vectors", type=FOLDER)
 @click.argument("name", type=TEXT)
 @click.option("--private", is_flag=True, help="Only you, or the group that owns it, can see it.")
