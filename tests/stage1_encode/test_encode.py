@@ -182,7 +182,7 @@ def test_paragraphs_below_the_filter_are_counted_and_nothing_left_is_an_error_ea
     kept = "3 of 7 paragraphs kept (4 have fewer than 3 sentences or 0 characters: --min-sentences, --min-characters)"
     assert f"{cache}: only {kept}" in log.messages
     info = run_here(capsys, ["cache", "info", cache, "--json"])
-    assert f"paragraphs  {kept}\n" in info.out
+    assert f"paragraphs  {kept}\n" in info.err
     assert (info.json["paragraphs"], info.json["paragraphs_read"]) == (3, 7)
     for _ in range(2):
         with pytest.raises(X2StaticError, match=r"the filter left nothing of 7 paragraphs \(at least 4 sentences and "):

@@ -102,7 +102,8 @@ def test_several_bad_shards_and_leftovers_are_mended_at_once_and_strangers_stay(
     assert figures["strangers"] == ["shard 000003: notes.txt does not belong to it"]
     assert figures["damaged"][0] == "shard 000000: words.arrow has changed since it was written"
     assert figures["damaged"][1].endswith("its marker shard.json is missing")
-    assert [(progress.done, progress.total) for progress in told] == [(4, 10), (6, 10), (8, 10), (10, 10)]
+    positions = dict.fromkeys((progress.done, progress.total) for progress in told)  # within a unit, and at its end
+    assert list(positions) == [(4, 10), (6, 10), (8, 10), (10, 10)]
 
 
 def test_a_whole_cache_needs_neither_teacher_nor_corpus(cache, corpus, monkeypatch):
@@ -161,7 +162,7 @@ def test_a_teacher_that_is_gone_or_another_is_one_line_and_one_that_moved_is_nam
     flip(shard_of(cache, 0) / "words.arrow")
     refused(cache, r"teacher: no such folder; .*name it where it is now with --model")
     other = readers("gpt2").teacher.folder
-    refused(cache, rf"\(cache != here\): model: '.*teacher' != '{other}'; weights: '\w{{64}}'", model=other)
+    refused(cache, rf"\(cache != here\): model: '.*teacher' != '{other}'; weights: '\w{{12}}\.\.\.'", model=other)
     mend(cache, model=moved)
     assert Cache.open(cache).verify() == []
 
