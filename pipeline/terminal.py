@@ -79,8 +79,13 @@ def log_to_stderr() -> None:
     logger.propagate = False
 
 
+def _draws() -> bool:
+    """Return whether a bar can be drawn over and over: on a terminal, and in a notebook, which says that it is none."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
 class ProgressLine:
-    """A progress bar on a terminal; elsewhere a plain line every ten seconds and one at the end.
+    """A progress bar on a terminal and in a notebook; elsewhere a plain line every ten seconds and one at the end.
 
     A thread keeps the clock going, whether reports come or not: whoever waits sees that something happens.
     """
@@ -115,7 +120,7 @@ class ProgressLine:
                 self._bar = None
             self._first = self._first or progress
             self._latest = progress
-            if not sys.stderr.isatty():
+            if not _draws():
                 self._show_if_due()
                 return
             if self._bar is None:
@@ -130,7 +135,7 @@ class ProgressLine:
         with suppress(OSError, ValueError):
             while not self._ended.wait(SECONDS_BETWEEN_TICKS):
                 with self._lock:
-                    if not sys.stderr.isatty():
+                    if not _draws():
                         self._show_if_due()
                     elif self._bar is not None:
                         self._bar.refresh()

@@ -12,7 +12,7 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import require
-from x2static.pipeline.options import FOLDER, TEXT, common, finish
+from x2static.pipeline.options import FOLDER, TEXT, Command, common, finish
 from x2static.pipeline.tables import short_names
 
 if TYPE_CHECKING:  # `explore --help` needs none of it
@@ -25,7 +25,7 @@ SECONDS_TO_FINISH = 2  # that answers have when it is ended
 logger = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static explore runs/mine runs/other --open")
 @click.argument("vectors", type=FOLDER, nargs=-1, required=True)
 @click.option("--host", type=TEXT, default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Port  [default: {PORT}, or a free one where it is taken]")

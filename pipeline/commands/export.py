@@ -9,14 +9,14 @@ from x2static.durable.errors import X2StaticError
 from x2static.pipeline.export.formats import FORMATS
 from x2static.pipeline.export.formats import export as write
 from x2static.pipeline.export.smaller import Smaller
-from x2static.pipeline.options import FOLDER, common, finish
+from x2static.pipeline.options import FOLDER, Command, common, finish
 from x2static.schemas.vectors import WordVectors
 
 if TYPE_CHECKING:
     from x2static.report.table import Table
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static export runs/mine --to sentence-transformers --out models/mine")
 @click.argument("vectors", type=FOLDER)
 @click.option("--to", type=click.Choice(list(FORMATS)), required=True, help="Format.")
 @click.option("--out", type=FOLDER, required=True, help="File to write; a folder for some formats.")

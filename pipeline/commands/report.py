@@ -7,11 +7,11 @@ import click
 from x2static.durable.storage import end_of_links, refuse_to_replace, write_atomically
 from x2static.machine.packages import require
 from x2static.pipeline.evaluations.registry import EVALUATIONS
-from x2static.pipeline.options import FOLDER, common, finish
+from x2static.pipeline.options import FOLDER, Command, common, finish
 from x2static.pipeline.terminal import size
 
 
-@click.command()
+@click.command(cls=Command, epilog="Example: x2static report runs/mine --data data")
 @click.argument("vectors", metavar="RUN", type=FOLDER)
 @click.option("--out", type=FOLDER, help="File to write.  [default: report.html in RUN]")
 @click.option("--data", type=FOLDER, help="Folder of evaluation data: adds scores.")

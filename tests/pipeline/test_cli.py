@@ -233,9 +233,12 @@ def test_progress_is_a_plain_line_where_there_is_no_terminal(monkeypatch, capsys
     assert capsys.readouterr().err.count("200 of about 200") == 1, "the last line is not said twice"
 
 
-def test_progress_on_a_terminal_is_a_bar(monkeypatch):
+@pytest.mark.parametrize("notebook", [False, True])
+def test_progress_on_a_terminal_and_in_a_notebook_is_a_bar(notebook, monkeypatch):
     screen = io.StringIO()
-    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(screen, "isatty", lambda: not notebook)
+    if notebook:
+        monkeypatch.setitem(sys.modules, "ipykernel", sys)
     monkeypatch.setattr("sys.stderr", screen)
     with ProgressLine("encode") as report:
         report(Progress(100, 200, "paragraphs"))
