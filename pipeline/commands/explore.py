@@ -12,7 +12,7 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import require
-from x2static.pipeline.options import FOLDER, TEXT, Command, common, finish
+from x2static.pipeline.options import FOLDER, TEXT, Command, common, finish, say
 from x2static.pipeline.tables import short_names
 
 if TYPE_CHECKING:  # `explore --help` needs none of it
@@ -54,7 +54,7 @@ def explore(context: click.Context, /, vectors: tuple[Path, ...], **values: Any)
         if not loopback:
             logger.warning("whoever reaches %s can look at these vectors; without --host only this machine can", url)
         bound.listen()
-        click.echo(f"{url} shows {', '.join(words)}; Ctrl-C ends it")
+        say(context, f"{url} shows {', '.join(words)}; Ctrl-C ends it")
         if values["opened"]:
             webbrowser.open(url)
         with suppress(KeyboardInterrupt):  # how it is meant to end

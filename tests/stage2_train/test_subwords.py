@@ -102,7 +102,7 @@ def test_train_makes_them_afterwards_and_a_longer_training_has_none_until_they_a
     words = ["train", "--cache", cache, "--out", run, "--min-count", "1", "--init", "zeros"]
     assert "subwords" not in run_here(capsys, words).out
     ran = run_here(capsys, [*words, "--subwords", "--json"])
-    assert "character n-grams, in" in ran.out
+    assert "character n-grams, in" in ran.err
     first = WordVectors.load(run, "subwords").subwords
     assert (ran.json["finished_before"], ran.json["subwords"]["ngrams"]) == (True, len(first.ngrams))
     assert run_here(capsys, [*words, "--epochs", "2"]).status == 0
