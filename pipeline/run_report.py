@@ -17,6 +17,7 @@ from x2static.durable.storage import folder_bytes
 from x2static.machine.packages import package_version
 from x2static.pipeline.compare.report import content_words
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, runner
+from x2static.pipeline.publish.card import PAPER
 from x2static.pipeline.terminal import about, duration, size
 from x2static.report.page import Page, Picture, Section
 from x2static.report.pictures import losses
@@ -33,14 +34,6 @@ SAMPLED = 5  # words of each band
 MOST_FREQUENT = 1_000  # words of which the frequent ones are drawn, at most
 MINUTES = frozenset({"classification"})  # tasks that take so long that they are scored when named alone
 UNITS = {"sentence": "mean loss of a word (1 - cosine)"}  # of the loss, by objective; others have nats
-CITATION = """@inproceedings{gupta-jaggi-2021-obtaining,
-    title = "Obtaining Better Static Word Embeddings Using Contextual Embedding Models",
-    author = "Gupta, Prakhar and Jaggi, Martin",
-    booktitle = "Proceedings of the 59th Annual Meeting of the Association for Computational Linguistics and the 11th
-        International Joint Conference on Natural Language Processing (Volume 1: Long Papers)",
-    year = "2021",
-    pages = "5241--5253",
-}"""
 
 
 class Source(NamedTuple):
@@ -100,7 +93,7 @@ class RunReport:
             neighbours_section(vectors),
             self._vocabulary(),
             Section("Settings", tables=recorded),
-            Section("How to cite", self._whom_to_cite(), code=CITATION),
+            Section("How to cite", self._whom_to_cite(), code=PAPER),
         ]
         return Page(f"Word vectors: {self._folder.resolve().name}", facts, sections)
 

@@ -17,7 +17,8 @@ from tests.report.test_page import tags_of
 from tests.schemas.caches import amend
 from tests.stage2_train.caches import make_cache
 from x2static.durable.storage import folder_bytes, read_json
-from x2static.pipeline.run_report import CITATION, sampled_words
+from x2static.pipeline.publish.card import PAPER
+from x2static.pipeline.run_report import sampled_words
 from x2static.pipeline.terminal import duration, size
 from x2static.schemas.cache import Cache, totals
 from x2static.schemas.vectors import WordVectors, check_run
@@ -90,8 +91,8 @@ def test_the_page_needs_nothing_beside_itself_and_tells_how_to_cite(made, here):
     page = Path("new/page.html").read_text()
     assert re.findall(r' (src|srcset|href)="(?!data:image/png;base64,)', page) == []
     assert "url(" not in page
-    assert html.escape(CITATION, quote=False).replace('"', "&#34;") in page
-    assert CITATION in (ROOT / "README.md").read_text()
+    assert html.escape(PAPER, quote=False).replace('"', "&#34;") in page
+    assert PAPER in (ROOT / "README.md").read_text()
 
 
 def test_words_of_a_corpus_are_text_whatever_they_are(tmp_path, here):
