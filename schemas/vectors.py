@@ -24,7 +24,7 @@ from x2static.durable.storage import (
     sealed_json,
     write_atomically,
 )
-from x2static.schemas.queries import Queries, UnknownWord
+from x2static.schemas.queries import ColumnOfWords, Queries, UnknownWord
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.subwords import SUBWORDS, Subwords
 
@@ -41,7 +41,7 @@ REMEDY = f"put the file back, or remove it and {AGAIN}"
 class WordVectors(Queries):
     """One vector per word."""
 
-    words: list[str]  # the vocabulary, by descending count
+    words: Sequence[str]  # the vocabulary, by descending count; a list, but where the matrix is mapped
     matrix: npt.NDArray[np.float32]  # (len(words), dim) float32, a row a word
     counts: npt.NDArray[np.int64]  # (len(words),) int64, occurrences in the corpus
     segmentation: WordSegmentation | None = None  # how text was cut into these words; None for vectors from elsewhere
@@ -250,7 +250,8 @@ class WordVectors(Queries):
         except (OSError, KeyError, SafetensorError) as error:
             raise X2StaticError(f"{folder / MATRIX}: the word vectors are damaged ({error}); {REMEDY}") from error
         rules = folder / SEGMENTATION
-        words, counts = vocabulary["word"].to_pylist(), vocabulary["count"].to_numpy()
+        words = ColumnOfWords(vocabulary["word"]) if mmap else vocabulary["word"].to_pylist()
+        counts = vocabulary["count"].to_numpy()
         segmentation = WordSegmentation.load(rules) if rules.is_file() else None
         try:
             return cls(words, matrix, counts, segmentation, run, subwords)

@@ -74,7 +74,7 @@ def fit_subwords(vectors: WordVectors, report: Report = silent) -> Subwords:
 
     Raises X2StaticError: no two words share an n-gram, or a value is beyond float16.
     """
-    spellings = Spellings(vectors.words)
+    spellings = Spellings(list(vectors.words))
     if not spellings.ngrams:
         raise X2StaticError(f"no two of the {len(vectors):,} words share an n-gram, so there is nothing to fit")
     matrix = np.empty((len(spellings.ngrams), vectors.dim), np.float16)

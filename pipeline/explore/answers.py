@@ -112,7 +112,7 @@ class Searchable:
     def complete(self, prefix: str, n: int = 8) -> list[str]:
         """Return the n most frequent words that begin so, most frequent first."""
         if not prefix:
-            return self.vectors.words[:n]
+            return list(self.vectors.words[:n])
         start = bisect_left(self.sorted_words, prefix)
         rows = self.sorted_rows[start : bisect_left(self.sorted_words, prefix + LAST, start)]
         if len(rows) > n:  # rows are by descending count

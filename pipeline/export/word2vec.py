@@ -1,7 +1,7 @@
 """The formats of word2vec: text, also fastText's .vec and, without a header, GloVe's; and Google's binary."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,20 +35,20 @@ def write_glove(vectors: WordVectors, out: Path, smaller: Smaller) -> None:
 def write_binary(vectors: WordVectors, out: Path, smaller: Smaller) -> None:
     """Write Google's binary format: a header, then a word, a space, its numbers as little-endian float32, a newline."""
 
-    def lines(words: list[str], matrix: Matrix) -> Iterator[bytes]:
+    def lines(words: Sequence[str], matrix: Matrix) -> Iterator[bytes]:
         rows = matrix.astype("<f4")
         return (word.encode() + b" " + row.tobytes() + b"\n" for word, row in zip(words, rows, strict=True))
 
     _write(vectors, out, lines)
 
 
-def _lines(words: list[str], matrix: Matrix) -> Iterator[bytes]:
+def _lines(words: Sequence[str], matrix: Matrix) -> Iterator[bytes]:
     line = " ".join(["%s", *["%.9g"] * matrix.shape[1]]) + "\n"
     return ((line % (word, *row)).encode() for word, row in zip(words, matrix.tolist(), strict=True))
 
 
 def _write(
-    vectors: WordVectors, out: Path, lines: Callable[[list[str], Matrix], Iterator[bytes]], header: bool = True
+    vectors: WordVectors, out: Path, lines: Callable[[Sequence[str], Matrix], Iterator[bytes]], header: bool = True
 ) -> None:
     with open_atomically(out) as file:
         if header:

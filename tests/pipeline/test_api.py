@@ -129,6 +129,9 @@ def test_a_mapped_matrix_is_the_same_and_is_not_read_before_it_is_looked_at(tmp_
     mapped = WordVectors.from_pretrained(tmp_path, mmap=True)
     assert isinstance(mapped.matrix, np.memmap)
     assert mapped == saved
+    assert mapped.words == saved.words
+    assert (mapped.words[7], mapped.words[-1], mapped.words[2:9:3]) == ("word7", "word299", ["word2", "word5", "word8"])
+    assert mapped.rows([4, 2]).words == ["word4", "word2"]
     assert mapped.most_similar("word3") == saved.most_similar("word3")
     with pytest.raises(ValueError, match="read-only"):
         mapped.matrix[0] = 0
