@@ -67,6 +67,11 @@ def cli() -> None:
     """Static word vectors, distilled from contextual language models by the X2Static method."""
 
 
+def _uncapitalised(text: str) -> str:
+    """Return a sentence as errors begin, in lower case; what the user typed, such as NAME, stays."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run a command and return the exit status: 0 done, 1 an error, 2 wrong usage, 130 interrupted with state saved."""
     shell = Shell()
@@ -87,7 +92,7 @@ def run(arguments: list[str] | None = None) -> int:
             begin = f"--config {shell.config}: " if shell.config and "--config" not in text else ""
             context = getattr(error, "ctx", None)
             hint = f"; see `{context.command_path} --help`" if context else ""
-            click.echo(f"error: {begin}{text[:1].lower()}{text[1:]}{hint}", err=True)  # as all errors are
+            click.echo(f"error: {begin}{_uncapitalised(text)}{hint}", err=True)  # as all errors are
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted; run the same command again to go on with what is not finished yet", err=True)

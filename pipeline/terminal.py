@@ -115,7 +115,8 @@ class ProgressLine:
     def __call__(self, progress: Progress) -> None:
         """Take a report."""
         with self._lock:
-            if self._first is None and self._bar is not None:  # the clock alone
+            alone = self._first is None  # the clock
+            if self._bar is not None and (alone or progress.done < self._bar.n):  # or another kind of work has begun
                 self._bar.close()
                 self._bar = None
             self._first = self._first or progress

@@ -302,10 +302,12 @@ def totals(markers: Iterable[Marker]) -> dict[str, int]:
 def kept_of(figures: Mapping[str, int | float], min_sentences: int, min_characters: int) -> str:
     """Return for people how many paragraphs of those that were read the filter kept, from the figures of `totals`."""
     read, kept = int(figures["paragraphs_read"]), int(figures["paragraphs"])
-    why = f" ({read - kept:,} have fewer than {min_sentences} sentences or {min_characters} characters: "
-    why += "--min-sentences, --min-characters)"
-    if min_sentences <= 1 and min_characters <= 1:
-        why = f" ({read - kept:,} are blank)"
+    limits = {"sentences": min_sentences, "characters": min_characters}
+    asked = {what: least for what, least in limits.items() if least > 1}
+    why = f" ({read - kept:,} are blank)"
+    if asked:
+        few = " or ".join(f"{least} {what}" for what, least in asked.items())
+        why = f" ({read - kept:,} have fewer than {few}: {', '.join(f'--min-{what}' for what in asked)})"
     return f"{kept:,} of {quantity(read, 'paragraph')} kept{why if kept < read else ''}"
 
 

@@ -229,8 +229,7 @@ class Work:
         except KeyboardInterrupt as error:
             n_units = sum(map(self.part.takes, range(sum(len(plan.units) for plan in self.plans))))
             saved = f"{n_units - len(to_do):,} of {quantity(n_units, 'unit')} saved ({read:,} of {total:,} paragraphs)"
-            raise Interrupted(
-                f"{self.cache.path}: interrupted; {saved}; run the same command again to go on"
-            ) from error
+            what = f"interrupted; {saved}, a unit that was begun is read again"
+            raise Interrupted(f"{self.cache.path}: {what}; run the same command again to go on") from error
         finally:
             remove_leftovers(self.cache.shards_folder)

@@ -60,7 +60,7 @@ def find_provenance(run: Mapping[str, Any], cache: Path | None = None) -> Proven
             opened = Cache.open(place)
             if opened.origin(content_of(opened.shards())) != dict(origin):
                 why = "not the cache that these vectors were made from, or it has grown since"
-                raise X2StaticError(f"{place}: {why}; name another by --cache, or leave it out")
+                raise X2StaticError(f"{place}: {why}{'; name another by --cache, or leave it out' if cache else ''}")
             plans, language = opened.plans(), opened.manifest.encoding.language
         except X2StaticError as error:
             if cache:

@@ -243,7 +243,9 @@ def test_progress_on_a_terminal_and_in_a_notebook_is_a_bar(notebook, monkeypatch
     with ProgressLine("encode") as report:
         report(Progress(100, 200, "paragraphs"))
         report(Progress(200, 200, "paragraphs", "9 tokens/s"))
-    assert all(shown in screen.getvalue() for shown in ("encode: 100%", "200/200", "9 tokens/s"))
+        report(Progress(10, 400, "words"))  # other work has begun
+    assert all(shown in screen.getvalue() for shown in ("encode: 100%", "200/200", "9 tokens/s", "10/400"))
+    assert "-" not in screen.getvalue(), "no time runs backwards"
 
 
 @pytest.mark.parametrize(("terminal", "clock"), [(False, "encode: 0 s so far\n"), (True, "encode: 00:00")])

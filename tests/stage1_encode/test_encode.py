@@ -179,7 +179,7 @@ def test_paragraphs_below_the_filter_are_counted_and_nothing_left_is_an_error_ea
     assert (figures["shards"], figures["paragraphs"], figures["contexts"]) == (4, 3, 9)
     assert [marker.n_contexts for marker in Cache.open(cache).committed()[0].values()] == [0, 0, 6, 3]
     assert (figures["paragraphs_read"], figures["min_sentences"], figures["min_characters"]) == (7, 3, 0)
-    kept = "3 of 7 paragraphs kept (4 have fewer than 3 sentences or 0 characters: --min-sentences, --min-characters)"
+    kept = "3 of 7 paragraphs kept (4 have fewer than 3 sentences: --min-sentences)"
     assert f"{cache}: only {kept}" in log.messages
     info = run_here(capsys, ["cache", "info", cache, "--json"])
     assert f"paragraphs  {kept}\n" in info.err
