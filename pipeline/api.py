@@ -46,9 +46,8 @@ def evaluate(vectors: WordVectors | Source, task: str = "word-similarity", **set
     from x2static.pipeline.evaluations.registry import EvaluateConfig, fetched_data, runner
 
     data = settings.pop("data", None)
-    values = {"seed": 0, "common": False, "resamples": 0, "runs": 1, **settings}
     run = runner(task)
-    config = EvaluateConfig(Path(data) if data else fetched_data(task), **values)
+    config = EvaluateConfig(Path(data) if data else fetched_data(task), **settings)
     results = run({"vectors": vectors}, config)
     return {"task": task, **results.figures, **results.vectors["vectors"]}
 

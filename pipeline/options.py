@@ -49,6 +49,13 @@ class Given(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 
 TEXT = Given(str)
 FOLDER = Given(Path)  # or a file
+UNKNOWN = click.option(
+    "--unknown",
+    type=click.Choice(["skip", "subwords"]),
+    default="skip",
+    show_default=True,
+    help="Words outside the vocabulary: left out, or with vectors of subwords, see x2static subwords.",
+)
 
 
 # Headings of --help, in their order, and the options below each; what a command must have stands before all of them,

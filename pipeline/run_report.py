@@ -254,7 +254,7 @@ def score(vectors: WordVectors, data: Path, tasks: Sequence[str]) -> Scores:
     Raises X2StaticError: the data of a task is missing or damaged.
     """
     there = [task for task in EVALUATIONS if (data / EVALUATIONS[task].data.folder).is_dir() and task not in MINUTES]
-    scores, config = Scores({}, {}), EvaluateConfig(data, seed=0, common=False, resamples=0, runs=1)
+    scores, config = Scores({}, {}), EvaluateConfig(data)
     name = f"score{vectors.outside}"
     for task in tasks or there or ["word-similarity"]:
         with about(task):

@@ -7,7 +7,7 @@ import click
 
 from x2static.evaluation.draws import PARTITIONS, RESAMPLES
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
-from x2static.pipeline.options import FOLDER, Command, common, finish, given
+from x2static.pipeline.options import FOLDER, UNKNOWN, Command, common, finish, given
 from x2static.pipeline.tables import short_names
 
 
@@ -29,13 +29,7 @@ from x2static.pipeline.tables import short_names
     help=f"Bootstrap resamples of the intervals (turns them on) [default: {RESAMPLES}], or of --task bias the "
     f"partitions that are drawn [default: {PARTITIONS}].",
 )
-@click.option(
-    "--unknown",
-    type=click.Choice(["skip", "subwords"]),
-    default="skip",
-    show_default=True,
-    help="Words outside the vocabulary: left out, or with vectors of subwords, see x2static subwords.",
-)
+@UNKNOWN
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Repeat with so many seeds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
 @common

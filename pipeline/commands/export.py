@@ -1,5 +1,6 @@
 """`x2static export`: word vectors for other programs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,8 @@ def export(
 ) -> None:
     """Write word vectors in another format; with fewer words, dimensions or bits, scored before and after."""
     loaded, smaller = WordVectors.load(vectors), Smaller(**shape)  # type: ignore[arg-type]
-    n_left_out = len(write(loaded, to, out, force, smaller))
     reduced = smaller.reduced(loaded)
+    n_left_out = len(write(reduced, to, out, force, replace(smaller, top=None, dim=None)))
     n_written = len(reduced) - n_left_out
     left_out = f", {n_left_out:,} left out" if n_left_out else ""
     result = {"path": str(out), "words_written": n_written, "words_left_out": n_left_out}
@@ -51,8 +52,7 @@ def _scores(vectors: dict[str, WordVectors], data: Path | None) -> "tuple[list[T
     tables, figures = list["Table"](), dict[str, object]()
     for task in ("word-similarity", "sentence-similarity"):
         try:
-            config = EvaluateConfig(data or fetched_data(task), seed=0, common=False, resamples=0, runs=1)
-            results = runner(task)(vectors, config)
+            results = runner(task)(vectors, EvaluateConfig(data or fetched_data(task)))
         except X2StaticError as error:  # a folder of data need not hold both
             click.echo(f"no scores of {task}: {error}", err=True)
             continue

@@ -107,8 +107,7 @@ def _scores(name: str, vectors: "WordVectors", data: Path | None) -> "tuple[list
     """Return the tables of the tasks that there is data for in `data`, and of the bias check also of fetched data."""
 
     def tables(task: str, folder: Path | None) -> "list[Table]":
-        config = EvaluateConfig(folder, seed=0, common=False, resamples=0, runs=1)
-        return runner(task)({name: vectors}, config).tables
+        return runner(task)({name: vectors}, EvaluateConfig(folder)).tables
 
     tasks = [task for task in (*SCORED, "bias") if data and (data / EVALUATIONS[task].data.folder).is_dir()]
     if data is not None and not tasks:

@@ -24,10 +24,10 @@ class EvaluateConfig:
     """What the user wants to know of word vectors; a task reads what concerns it."""
 
     data: Path | None  # where the task's data is; None for what comes with the libraries
-    seed: int  # of every draw
-    common: bool  # score all sets of vectors on the items that all of them cover
-    resamples: int  # bootstrap resamples or permutations; 0 for no intervals, and for the task's own number
-    runs: int  # repetitions with other seeds, at least 1
+    seed: int = 0  # of every draw
+    common: bool = False  # score all sets of vectors on the items that all of them cover
+    resamples: int = 0  # bootstrap resamples or permutations; 0 for no intervals, and for the task's own number
+    runs: int = 1  # repetitions with other seeds, at least 1
 
 
 @dataclass(frozen=True)
