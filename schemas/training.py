@@ -19,7 +19,7 @@ _WORDS = {"min_count": 10, "max_vocab": 750_000}
 PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, **_SAMPLING, **_WORDS})
 # Settings of views alone, as an objective or to begin with.
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
-VIEWS |= {"sif"}
+VIEWS |= {"regression", "closed_form", "sif"}
 # What `train --for` chooses beside the defaults (docs/LOG.md, 2026-11-29).
 PURPOSES: dict[str, dict[str, Any]] = {"words": {}, "sentences": {"objective": "sentence", "transform": "center"}}
 PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-11-29)
@@ -62,6 +62,8 @@ class TrainConfig(Record):
     dictionary: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: weight of the dictionary, if used
     synonyms: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: that of the mean of its synonyms
     test_pairs: Path | None = None  # of views: file or folder of word pairs, none of which counts as synonyms
+    regression: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: weight of sentences' regression
+    closed_form: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: that of the whitened closed form
     components: int = Field(default=3, ge=0)  # of views: principal components of the own states that are taken out
     neighbours: int = Field(default=10, ge=0)  # of views: words that each is drawn to; 0 for none
     neighbour_weight: float = Field(default=0.2, ge=0, allow_inf_nan=False)  # of views: that of the neighbours' mean

@@ -37,6 +37,8 @@ from x2static.schemas.training import PURPOSES, TrainConfig
     dictionary="Views: weight of the words read with what a dictionary says of them; 0 does not use it.",
     synonyms="Views: weight of the mean of a word's synonyms in the dictionary; 0 does not use them.",
     test_pairs="Views: file or folder of word pairs that are tested on; no two words of a line count as synonyms.",
+    regression="Views: weight of the regression of sentences on their words.",
+    closed_form="Views: weight of the closed form in the whitened space.",
     components="Views: principal components that are taken out of the own states.",
     neighbours="Views: nearest words that each is drawn to.",
     neighbour_weight="Views: weight of their mean.",

@@ -42,6 +42,12 @@ def solve(moments: Moments, transform: Transform) -> tuple[Tensor, Tensor]:
     return inverse if transform.matrix is None else transform.matrix @ inverse, inverse
 
 
+def whitened_slopes(moments: Moments) -> Tensor:
+    """Return S^-1/2 (m_w - m) of all words, (vocabulary, teacher's dim) float32, in the axes of the teacher."""
+    root = symmetric_power(moments.covariance(), -0.5)
+    return torch.cat([(moments.differences(rows) @ root).float() for rows in pieces(len(moments.counts))])
+
+
 def turned(views: Tensor, transform: Transform) -> Iterator[tuple[slice, Tensor]]:
     """Yield views, (vocabulary, teacher's dim) float32, in the axes of a space, some rows at a time: (n, dim) float64.
 

@@ -62,7 +62,7 @@ class Objective(BaseObjective):
         if self.init == "closed-form":
             write_optimum(moments(), transform, self._log_odds(stream.vocabulary.counts), vectors)
         elif self.views is not None:
-            together = self.views.put_together(stream)
+            together = self.views.put_together(stream, moments)
             write_views(together, moments(), transform, self._log_odds(stream.vocabulary.counts), vectors)
         elif self.init == "uniform":
             vectors.copy_(torch.from_numpy(uniform_vectors(self.seed, *vectors.shape)))

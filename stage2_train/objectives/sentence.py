@@ -42,7 +42,8 @@ class Objective(BaseObjective):
             what = f"--init {config.init}: the directions of sentences begin at views, or at the means of contexts"
             raise X2StaticError(f"{what}; leave it out, or give views or closed-form")
         self.views = views.Objective(config) if config.init == "views" else None
-        self.needs_words, self.sif, self.biased = self.views is None, config.sif, config.transform != "none"
+        self.needs_words = self.views is None or self.views.needs_words
+        self.sif, self.biased = config.sif, config.transform != "none"
 
     def sources(self, cache: Path) -> dict[str, Any]:
         """Return the outside text and the pairs of the views that are begun at, if any."""
@@ -52,7 +53,7 @@ class Objective(BaseObjective):
         """Write the views, or the means of contexts, with SIF lengths; a bias is 0."""
         width = transform.dim(stream.dim)
         if self.views is not None:
-            for rows, some in turned(self.views.put_together(stream), transform):
+            for rows, some in turned(self.views.put_together(stream, moments), transform):
                 vectors[rows, :width] = some.to(vectors)
             return
         sums, lengths = moments(), torch.ones(len(vectors), dtype=torch.float64)

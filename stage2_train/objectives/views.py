@@ -5,14 +5,16 @@
     T   carrier phrases: the mean over all states of "a definition of w" and its like, each phrase centred over the
         vocabulary and made unit length, added up
     D   a dictionary, if asked for: the same of "word: gloss" and "word, synonyms: gloss"
-    v   unit(A) + weight unit(T) + weight unit(D), made unit length; then, if asked for, drawn to its synonyms in the
-        dictionary: a multiple of their mean is added; then drawn to its nearest neighbours: a multiple of their mean,
-        weighted by the softmax of their cosines at TEMPERATURE, is added
+    R   the regression of sentences on their words, if asked for: `stage2_train/regression.py`
+    C   the closed form in the whitened space, if asked for: S^-1/2 (m_w - m) of `closed_form.py`
+    v   unit(A) + weight unit(T) + weight unit(D) + weight unit(R) + weight unit(C), made unit length; then, if asked
+        for, drawn to its synonyms in the dictionary: a multiple of their mean is added; then drawn to its nearest
+        neighbours: a multiple of their mean, weighted by the softmax of their cosines at TEMPERATURE, is added
     length  a / (a + p) for a word that is the share p of all (SIF; Arora, Liang and Ma, ICLR 2017), so that the plain
         mean of vectors is good for a sentence; cosines of words do not change
 
 The own states alone are ASE's mean (Bommasani, Davis and Cardie, ACL 2020); what each part adds is in docs/LOG.md,
-2026-11-28, and the dictionary's 2026-11-29.
+2026-11-28, the dictionary's, the regression's and the closed form's 2026-11-29.
 """
 
 import logging
@@ -37,7 +39,9 @@ from x2static.schemas.training import PRIOR, TrainConfig
 from x2static.schemas.vectors import sif_weights
 from x2static.schemas.views import lacking_views
 from x2static.schemas.word_states import word_means
+from x2static.stage2_train.objectives.closed_form import whitened_slopes
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
+from x2static.stage2_train.regression import sentence_regression
 from x2static.stage2_train.stream import Stream
 from x2static.stage2_train.transform import Moments, Transform
 
@@ -73,6 +77,8 @@ class Objective(BaseObjective):
         self.phrases, self.components, self.sif = config.phrases, config.components, config.sif
         self.neighbours, self.neighbour_weight = config.neighbours, config.neighbour_weight
         self.dictionary, self.synonyms = config.dictionary, config.synonyms
+        self.regression, self.closed_form = config.regression, config.closed_form
+        self.needs_words = bool(config.closed_form)
         if config.test_pairs is not None and not self.synonyms:
             raise X2StaticError(
                 f"--test-pairs {config.test_pairs}: only --synonyms uses it; give that, or leave it out"
@@ -99,9 +105,9 @@ class Objective(BaseObjective):
 
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the vectors. Raises X2StaticError: the cache lacks a view."""
-        vectors.copy_(self.put_together(stream))
+        vectors.copy_(self.put_together(stream, moments))
 
-    def put_together(self, stream: Stream) -> Tensor:
+    def put_together(self, stream: Stream, moments: Callable[[], Moments]) -> Tensor:
         """Return the vectors, (n_words, teacher's dim) float32 on the CPU. Raises X2StaticError: there is no view."""
         if self.components >= stream.dim:
             raise X2StaticError(
@@ -117,6 +123,10 @@ class Objective(BaseObjective):
             result += self.phrases * unit(self._read_alone(stream, of_dictionary=False))
         if self.dictionary:
             result += self.dictionary * unit(self._read_alone(stream, of_dictionary=True))
+        if self.regression:
+            result += self.regression * unit(sentence_regression(stream))
+        if self.closed_form:
+            result += self.closed_form * unit(whitened_slopes(moments()))
         result = unit(result)
         if self.synonyms:
             result = unit(result + self.synonyms * self._synonyms(stream, result))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.stage1_encode.runs import config_of, killed_at_second_block, paragraphs, write_lines
+from tests.stage2_train.caches import bags_and_contexts, shrunk_covariance
 from x2static.durable.errors import X2StaticError
 from x2static.machine.progress import silent
 from x2static.pipeline import cli
@@ -20,6 +21,7 @@ from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.phrases import carrier_phrases, counted_words, read_phrases
 from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools.word_states import WordStates
+from x2static.stage2_train import regression
 from x2static.stage2_train.objectives import views
 from x2static.stage2_train.trainer import train
 
@@ -44,8 +46,10 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
 
 
-def plainly(cache: Path, vectors: WordVectors, weight: float, components: int, n: int, pull: float) -> np.ndarray:
-    """The same in numpy, a word at a time, by singular vectors instead of the covariance's."""
+def plainly(
+    cache: Path, vectors: WordVectors, weight: float, components: int, n: int, pull: float, others: np.ndarray | float = 0
+) -> np.ndarray:
+    """The same in numpy, a word at a time, by singular vectors instead of the covariance's; `others` are added."""
     words = vectors.words
     means, _ = word_means(Cache.open(cache).shards(), words)
     centred = means.astype(np.float64) - np.average(means, axis=0, weights=vectors.counts)
@@ -56,7 +60,7 @@ def plainly(cache: Path, vectors: WordVectors, weight: float, components: int, n
         read.update(zip(block.words(), block.vectors().astype(np.float64), strict=True))
     of_phrases = np.array([read[word] for word in words])
     t = unit(sum(unit(of_phrases[:, p] - of_phrases[:, p].mean(0)) for p in range(of_phrases.shape[1])))
-    v = unit(a + weight * t)
+    v = unit(a + weight * t + others)
     if not n:
         return v
     result = []
@@ -81,6 +85,21 @@ def test_the_vectors_are_those_of_a_plain_computation(cache, tmp_path, monkeypat
     np.testing.assert_allclose(unit(vectors.matrix), plainly(cache, vectors, weight, components, n, pull), atol=2e-5)
     lengths = np.linalg.norm(vectors.matrix, axis=1)
     np.testing.assert_allclose(lengths, 1e-3 / (1e-3 + vectors.counts / vectors.counts.sum()), rtol=1e-4)
+
+
+def test_regression_and_closed_form_are_further_views(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(regression, "STEPS", 500)
+    train(wish(cache, tmp_path / "run", neighbours=0, sif=0, regression=0.7, closed_form=0.4))
+    vectors = WordVectors.load(tmp_path / "run")
+    bags, contexts = bags_and_contexts(cache, vectors.words)
+    x, centred = bags / bags.sum(1, keepdims=True), contexts - contexts.mean(0)
+    r = np.linalg.solve(x.T @ x + regression.RIDGE * np.eye(len(vectors.words)), x.T @ centred)
+    of_targets = np.repeat(contexts, bags.sum(1), axis=0)
+    values, axes = np.linalg.eigh(shrunk_covariance(of_targets))
+    differences = bags.T @ contexts / bags.sum(0)[:, None] - of_targets.mean(0)
+    c = differences @ (axes / np.sqrt(values)) @ axes.T
+    right = plainly(cache, vectors, 1.0, 3, 0, 0, 0.7 * unit(r) + 0.4 * unit(c))
+    np.testing.assert_allclose(vectors.matrix, right, atol=1e-3)
 
 
 def test_own_states_alone_are_the_mean_of_ase(cache, tmp_path):

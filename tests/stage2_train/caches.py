@@ -73,6 +73,18 @@ def occurrences(path: Path, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(rows), np.array(names)
 
 
+def bags_and_contexts(cache: Path, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """How often each word stands in each context that has some, and these contexts in float64."""
+    bags, contexts = [], []
+    for shard in Cache.open(cache).shards():
+        lexicon = shard.lexicon()["word"].to_pylist()
+        for context, ids in zip(shard.contexts(), shard.words()["word_ids"].to_pylist(), strict=True):
+            if here := [words.index(lexicon[i]) for i in ids if lexicon[i] in words]:
+                bags.append(np.bincount(here, minlength=len(words)))
+                contexts.append(context.astype(np.float64))
+    return np.array(bags), np.array(contexts)
+
+
 def shrunk_covariance(contexts: np.ndarray) -> np.ndarray:
     """The covariance of rows, with the identity mixed in."""
     covariance = np.cov(contexts.T, bias=True)

@@ -30,7 +30,7 @@ def some_views(n_words: int, dim: int) -> torch.Tensor:
 @pytest.fixture
 def drawn_views(monkeypatch: pytest.MonkeyPatch) -> None:
     """Views of a cache that holds none."""
-    monkeypatch.setattr(views.Objective, "put_together", lambda _, s: some_views(len(s.vocabulary), s.dim))
+    monkeypatch.setattr(views.Objective, "put_together", lambda _, s, __: some_views(len(s.vocabulary), s.dim))
 
 
 def wish(cache: Path, out: Path, **changes: object):

@@ -87,7 +87,7 @@ def test_it_begins_at_the_means_of_contexts_or_at_the_views_turned(cache: Path, 
         expected *= (sif_weights(vocabulary.counts, settings.sif) / np.linalg.norm(expected, axis=1))[:, None]
         np.testing.assert_allclose(vectors[:, :width].numpy(), expected, atol=1e-5)
         some = torch.randn(len(vocabulary), stream.dim, generator=torch.Generator().manual_seed(0))
-        monkeypatch.setattr(views.Objective, "put_together", lambda _, __, some=some: some)
+        monkeypatch.setattr(views.Objective, "put_together", lambda *_, some=some: some)
         changes = {"init": "views", "transform": kind}
         Objective(settings.model_copy(update=changes)).begin(vectors, stream, transform, lambda: sums)
         if dim is None:
