@@ -47,7 +47,13 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def plainly(
-    cache: Path, vectors: WordVectors, weight: float, components: int, n: int, pull: float, others: np.ndarray | float = 0
+    cache: Path,
+    vectors: WordVectors,
+    weight: float,
+    components: int,
+    n: int,
+    pull: float,
+    others: np.ndarray | float = 0,
 ) -> np.ndarray:
     """The same in numpy, a word at a time, by singular vectors instead of the covariance's; `others` are added."""
     words = vectors.words
