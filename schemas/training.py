@@ -28,6 +28,7 @@ PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-1
 def unused(*names: str) -> frozenset[str]:
     """Return the settings that count for none of these objectives and inits, and identify no run or sweep of theirs."""
     without = frozenset() if "views" in names else VIEWS - {"sif"} if "sentence" in names else VIEWS
+    without |= set() if "sentence" in names else {"means_of"}
     return without if {"negative-sampling", "views"} <= set(names) else without | {"prior"}
 
 
@@ -68,6 +69,7 @@ class TrainConfig(Record):
     neighbours: int = Field(default=10, ge=0)  # of views: words that each is drawn to; 0 for none
     neighbour_weight: float = Field(default=0.2, ge=0, allow_inf_nan=False)  # of views: that of the neighbours' mean
     sif: float = Field(default=1e-3, ge=0, allow_inf_nan=False)  # of views: a of the length a / (a + p); 0: all 1
+    means_of: Literal["sentences", "paragraphs"] = "paragraphs"  # of the objective "sentence": what a text is
     min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
     max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
     vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary

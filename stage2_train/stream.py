@@ -56,6 +56,7 @@ class Batch:
     contexts: Tensor  # (n_contexts, width) float16, transformed
     context_of: Tensor  # (n_words,) int64, the context of each word
     words: Tensor  # (n_words,) int32, rows of the vocabulary
+    group_of: Tensor  # (n_contexts,) int64, the group of each context, counted from 0
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,15 @@ class Buffer:
         """
         if sampling.drawn_on_device(self.words.device):
             chosen = to_device(groups, self.words.device)
-            rows, _ = _runs(self.group_starts, chosen, int(self.group_contexts[groups].sum()))
+            rows, owner = _runs(self.group_starts, chosen, int(self.group_contexts[groups].sum()))
             words, context_of = _runs(self.word_starts, rows, int(self.group_words[groups].sum()))
-            return Batch(self.contexts[rows], context_of, self.words[words])
+            return Batch(self.contexts[rows], context_of, self.words[words], owner)
         starts, word_starts = self.group_starts.numpy(), self.word_starts.numpy()
         picked = ranges(starts[groups], self.group_contexts[groups])
         lengths = word_starts[picked + 1] - word_starts[picked]
         of_contexts = self.words.numpy()[ranges(word_starts[picked], lengths)]
-        arrays = self.contexts.numpy()[picked], np.repeat(np.arange(len(picked)), lengths), of_contexts
+        owners = [np.repeat(np.arange(len(n)), n) for n in (lengths, self.group_contexts[groups])]
+        arrays = self.contexts.numpy()[picked], owners[0], of_contexts, owners[1]
         return Batch(*map(torch.from_numpy, arrays))
 
 

@@ -1,12 +1,14 @@
-"""Sentences: the mean of the word vectors of a context is brought to the context vector that the teacher gave it.
+"""Sentences: the mean of the word vectors of a text is brought to the vector that the teacher gave the text.
 
     f(S) = 1 - cos( (1 / |S|) sum over w in S of u_w ,  c_S )
 
 S are the words of the vocabulary in a context, every occurrence of them, and c_S is its context vector in the space of
-the transform (a bias's coordinate is not used). A context weighs as much as it has words. Cosines leave the length of a
-mean free, but not what a word's length is beside that of others: it is the word's weight in a mean, and is learned with
-it. Vectors begin at the views of the words with their SIF lengths, turned into the axes of the space; in a cache that
-holds none, at the means of each word's contexts with such lengths. What it gains is in docs/LOG.md, 2026-11-29.
+the transform (a bias's coordinate is not used). Whole paragraphs, `means_of`, are better: S are the words of all of its
+contexts then, and c_S is the mean over these words of their context vectors. A text weighs as much as it has words.
+Cosines leave the length of a mean free, but not what a word's length is beside that of others: it is the word's weight
+in a mean, and is learned with it. Vectors begin at the views of the words with their SIF lengths, turned into the axes
+of the space; in a cache that holds none, at the means of each word's contexts with such lengths. What it gains is in
+docs/LOG.md, 2026-11-29.
 """
 
 from collections.abc import Callable
@@ -44,6 +46,7 @@ class Objective(BaseObjective):
         self.views = views.Objective(config) if config.init == "views" else None
         self.needs_words = self.views is None or self.views.needs_words
         self.sif, self.biased = config.sif, config.transform != "none"
+        self.whole = config.means_of == "paragraphs"
 
     def sources(self, cache: Path) -> dict[str, Any]:
         """Return the outside text and the pairs of the views that are begun at, if any."""
@@ -64,8 +67,15 @@ class Objective(BaseObjective):
             vectors[rows, :width] = (mean * lengths[rows, None]).to(vectors)
 
     def draw(self, batch: Batch, position: Position, draws: Draws, like: Tensor) -> Targets:
-        """Return all words of a batch."""
-        return Means(batch.contexts.to(like.dtype), batch.context_of, batch.words.long(), self.biased)
+        """Return all words of a batch, with the contexts or paragraphs that they are of."""
+        contexts, text_of = batch.contexts.to(like.dtype), batch.context_of
+        if self.whole:
+            shares = torch.bincount(text_of, minlength=len(contexts)).to(like.dtype)[:, None]
+            n_groups = int(batch.group_of[-1]) + 1
+            sums = contexts.new_zeros(n_groups, contexts.shape[1] + 1)
+            sums.index_add_(0, batch.group_of, torch.cat([contexts * shares, shares], 1))
+            contexts, text_of = sums[:, :-1] / sums[:, -1:].clamp_min(1), batch.group_of[text_of]
+        return Means(contexts, text_of, batch.words.long(), self.biased)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def test_over_many_draws_the_gradient_is_the_expectation_over_the_noise_distribu
     exact = slopes.T @ contexts / len(batch)
     wish = config(Path(), Path(), negatives_mode=mode, pool=12, negatives=10, subsample=0)
     objective, drawing = Objective(wish), draws(wish, counts)
-    words = Batch(batch.contexts, batch.context_of, batch.words.int())
+    words = Batch(batch.contexts, batch.context_of, batch.words.int(), torch.arange(len(batch.contexts)))
 
     def distance(n: int) -> float:
         total = torch.zeros_like(vectors)

@@ -75,6 +75,25 @@ def test_compiled_steps_are_plain_ones(cache: Path, tmp_path: Path, monkeypatch:
     np.testing.assert_allclose(matrices[0], matrices[1], rtol=1e-3, atol=1e-5)
 
 
+def test_the_words_of_a_paragraph_are_brought_to_the_mean_of_their_contexts(cache: Path):
+    settings, stream, _ = opened(cache, **{"objective": "sentence", "init": "closed-form", "min_count": 60})
+    _, batch, _ = next(stream.batches(Position(0), 1))
+    like = torch.zeros(0, dtype=torch.float64)
+    drawn = Objective(settings).draw(batch, Position(0), None, like)
+    assert isinstance(drawn, Means)
+    assert torch.equal(drawn.words, batch.words.long())
+    assert len(drawn.contexts) == settings.batch_size < len(batch.contexts)
+    of_words = batch.contexts.double()[batch.context_of]  # the context of each word
+    for paragraph, context in enumerate(drawn.contexts):
+        here = drawn.context_of == paragraph
+        assert torch.equal(here, batch.group_of[batch.context_of] == paragraph)
+        expected = of_words[here].mean(0) if here.any() else torch.zeros(stream.dim, dtype=torch.float64)
+        torch.testing.assert_close(context, expected)
+    by_sentence = Objective(settings.model_copy(update={"means_of": "sentences"})).draw(batch, Position(0), None, like)
+    assert torch.equal(by_sentence.context_of, batch.context_of)
+    assert torch.equal(by_sentence.contexts, batch.contexts.double())
+
+
 def test_it_begins_at_the_means_of_contexts_or_at_the_views_turned(cache: Path, monkeypatch: pytest.MonkeyPatch):
     settings, stream, vocabulary = opened(cache, **{"objective": "sentence", "init": "closed-form"})
     sums = stream.moments(lambda _: None, True)
