@@ -61,9 +61,16 @@ def write_cache(
     return path
 
 
-def make_cache(path: Path, shards: int = 3, paragraphs: int = 130, context: str = "paragraph", dim: int = DIM) -> Path:
+def make_cache(
+    path: Path,
+    shards: int = 3,
+    paragraphs: int = 130,
+    context: str = "paragraph",
+    dim: int = DIM,
+    rules: WordSegmentation = RULES,
+) -> Path:
     contents = [shard_content(index, paragraphs, dim) for index in range(shards)]
-    return write_cache(path, contents, context, dim)
+    return write_cache(path, contents, context, dim, rules=rules)
 
 
 def occurrences(path: Path, words: list[str]) -> tuple[np.ndarray, np.ndarray]:

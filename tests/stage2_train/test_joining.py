@@ -1,6 +1,7 @@
 """Shards with words joined, against a plain loop; what is counted, trained and left out."""
 
 import logging
+import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from tests.schemas.caches import ShardContent
 from tests.schemas.test_multiword import plainly
-from tests.stage2_train.caches import config, write_cache
+from tests.stage1_encode.forks import shared_forks
+from tests.stage1_encode.runs import as_options
+from tests.stage2_train.caches import config, make_cache, result, write_cache
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
 from x2static.schemas.multiword import Multiword
@@ -192,3 +195,20 @@ def test_a_run_knows_its_entries_and_runs_without_any_are_as_before(spoken: Path
     listed(tmp_path, "new york", "los angeles")
     train(config(spoken, tmp_path / "more", min_count=1, continue_run=tmp_path / "run", multiword=file))
     assert WordVectors.load(tmp_path / "more").split("new york") == ["new_york"]
+
+
+@pytest.mark.parametrize(("n", "minutes", "resumed"), [(9, 0, True), (4, 60, False)])
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path, n: int, minutes: float, resumed: bool):
+    cache = make_cache(tmp_path / "cache", shards=2, rules=default_words())
+    file = listed(tmp_path, "w00 w01", "w00 w00", "w01 w02 w00")
+    whole, wish = (config(cache, tmp_path / name, multiword=file, min_count=5) for name in ("whole", "run"))
+    train(whole)
+    options = as_options(wish.model_copy(update={"checkpoint_minutes": minutes}))
+    learn = "x2static.stage2_train.learner:Learner.learn"
+    status, output = shared_forks().run(*options, kill=(learn, "before", n))
+    assert status == -signal.SIGKILL, output
+    assert train(wish)["resumed"] == resumed
+    assert result(wish.out) == result(whole.out)
+    names = [(tmp_path / name / "word_segmentation.json").read_bytes() for name in ("whole", "run")]
+    assert names[0] == names[1]
+    assert "w00_w01" in WordVectors.load(wish.out).index
