@@ -64,7 +64,7 @@ GROUPS = {
     "Corpus": "corpus limit sample part append format on_bad_text max_paragraph_bytes unit",
     "Teacher": "model revision layer precision device compile trust_remote_code",
     "Text": "language context min_sentences min_characters",
-    "Words": "min_count max_vocab vocab words subwords unknown",
+    "Words": "min_count max_vocab vocab multiword words subwords unknown",
     "Training": "for objective init prior continue epochs lr schedule warmup negatives negatives_mode pool noise_power "
     "subsample means_of transform dim batch_size partial",
     "Views of words": "word_states phrases dictionary synonyms test_pairs regression closed_form components "

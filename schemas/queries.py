@@ -71,6 +71,10 @@ class Queries(ABC):
         """Row of each word."""
 
     @abstractmethod
+    def row_of(self, word: str) -> int | None:
+        """Return the row of a word, None where it has none; one of several words may be given with spaces."""
+
+    @abstractmethod
     def __getitem__(self, word: str) -> Vector:
         """Return the vector of a word, (dim,). Raises UnknownWord, a KeyError."""
 
@@ -129,7 +133,7 @@ class Queries(ABC):
             raise ValueError("nothing is asked about; give a word, or words")
         target = np.sum([weight * (k if isinstance(k, np.ndarray) else self._unit(k)) for k, weight in asked], 0)
         cosines = self.matrix @ _unit(np.asarray(target, np.float32)) / self.lengths
-        own = [self.index[key] for key, _ in asked if isinstance(key, str) and key in self.index]
+        own = [row for key, _ in asked if isinstance(key, str) and (row := self.row_of(key)) is not None]
         cosines[own] = -np.inf
         topn = min(topn, len(cosines) - len(set(own)))
         if not topn:
@@ -142,7 +146,8 @@ class Queries(ABC):
     def rank(self, first: str, second: str) -> int:
         """Return the place of a word among the neighbours of another; 1 for the nearest. Raises KeyError."""
         cosines = self.matrix @ self._unit(first) / self.lengths
-        others = np.arange(len(cosines)) != self.index.get(first, -1)
+        own = self.row_of(first)
+        others = np.arange(len(cosines)) != (-1 if own is None else own)
         return 1 + int((cosines[others] > self.similarity(first, second)).sum())
 
     def doesnt_match(self, words: Iterable[str]) -> str:

@@ -1,7 +1,8 @@
 """How text is cut into words: rules that are kept with the cache and the vectors.
 
 Where the language has no spaces, a library cuts further, and the rules name it. Libraries are loaded when text is first
-cut: stage two carries the rules along, and runs where none is installed.
+cut: stage two carries the rules along, and runs where none is installed. Rules by which several words are one hold the
+entries and the text of other rules: {"multiword": [["new", "york"], ...], "rules": "..."}.
 """
 
 import hashlib
@@ -15,13 +16,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
 from x2static.durable.errors import X2StaticError, first_line
+from x2static.durable.storage import canonical_json
 from x2static.machine.packages import NOT_INSTALLED, package_version, pip_install
 from x2static.schemas.encoding import Record
+from x2static.schemas.multiword import Multiword, name_of
 
 SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
 SEPARATORS = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of the characters that may stand between two words
@@ -33,6 +36,7 @@ DEFAULT_RULES = (
 )
 ASCII_WORD = re.compile(r"\w+|[^\w\x00-\x20\x7f]", re.ASCII)
 
+Rules = TypeVar("Rules", bound=Record)
 Cut = Callable[[str], list[str]]  # a text to the words that it consists of
 Occurrence = tuple[str, int, int]  # a word, and its [start, stop) in characters of the text as it was given
 
@@ -49,6 +53,13 @@ class SegmenterRules(Record):
     longest_run: int = Field(ge=1)  # characters that the library gets at once; a longer run is cut there
     settings: dict[str, Any]  # what the library is loaded with
     rules: dict[str, Any]  # JSON of a `tokenizers.Tokenizer`, which normalises, and cuts all else
+
+
+class MultiwordRules(Record):
+    """Rules by which some words are joined that follow one another."""
+
+    multiword: tuple[tuple[str, ...], ...]  # the entries
+    rules: str  # JSON of a `tokenizers.Tokenizer`, or of SegmenterRules, that cuts the words; to the byte, for its hash
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ class WordSegmentation:
     """A normalizer and a pre-tokenizer, so that users of the vectors split text exactly as training did."""
 
     def __init__(self, rules: str) -> None:
-        self.rules = rules  # JSON of a `tokenizers.Tokenizer`, or of SegmenterRules
+        self.rules = rules  # JSON of a `tokenizers.Tokenizer`, of SegmenterRules, or of MultiwordRules
         self._is_default = self.sha256 in DEFAULT_RULES
 
     def __reduce__(self) -> tuple[type["WordSegmentation"], tuple[str]]:
@@ -138,13 +149,40 @@ class WordSegmentation:
     @property
     def name(self) -> str:
         """What cuts the words: the library and its versions, where JSON of `tokenizers` does not say it all."""
+        if self._joining:
+            return self.single.name
         return _described(self._segmenter.versions) if self._segmenter else "rules of the tokenizers library"
+
+    def joining(self, multiword: Multiword) -> "WordSegmentation":
+        """Return rules that cut as the single words of these do, and join entries; without any, those alone."""
+        if not multiword.entries:
+            return self.single
+        content = MultiwordRules(multiword=multiword.entries, rules=self.single.rules)
+        return WordSegmentation(canonical_json(content.model_dump()).decode())
+
+    @cached_property
+    def multiword(self) -> Multiword:
+        """The entries that are joined."""
+        return Multiword(self._joining.multiword if self._joining else ())
+
+    @cached_property
+    def single(self) -> "WordSegmentation":
+        """These rules without joining."""
+        return WordSegmentation(self._joining.rules) if self._joining else self
+
+    @cached_property
+    def _joining(self) -> MultiwordRules | None:
+        return self._parsed("multiword", MultiwordRules)
 
     @cached_property
     def _segmenter(self) -> SegmenterRules | None:
+        return self._parsed("segmenter", SegmenterRules)
+
+    def _parsed(self, key: str, kind: type[Rules]) -> Rules | None:
+        """Return the rules as what has such a key; None where they have none."""
         try:
             content = json.loads(self.rules)
-            return SegmenterRules.model_validate(content) if "segmenter" in content else None
+            return kind.model_validate(content) if key in content else None
         except (json.JSONDecodeError, ValidationError) as error:
             reason = f"not what this version of x2static reads ({first_line(error)})"
             raise X2StaticError(f"word segmentation rules: {reason}") from error
@@ -182,7 +220,9 @@ class WordSegmentation:
         """Return the words of a text, in order. Raises X2StaticError: a library that cuts them is not installed."""
         if self._is_default and text.isascii():
             return ASCII_WORD.findall(text.lower())
-        words = [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(self._normalise(text))]
+        if self._joining:
+            return self.multiword.join(self.single.split(text))
+        words = [word for word, _ in self._tokenizer.pre_tokenizer.pre_tokenize_str(self.normalise(text))]
         cut = self._cut
         return [part for word in words for part in cut(word)] if cut else words
 
@@ -194,6 +234,11 @@ class WordSegmentation:
         """
         if self._is_default and text.isascii():
             return [(word[0], *word.span()) for word in ASCII_WORD.finditer(text.lower())]
+        if self._joining:
+            single = self.single.occurrences(text)
+            places = self.multiword.places([word for word, _, _ in single])
+            joined = ((single[start:stop], single[start][1], single[stop - 1][2]) for start, stop in places)
+            return [(name_of(tuple(word for word, _, _ in some)), start, stop) for some, start, stop in joined]
         from tokenizers import PreTokenizedString
 
         rules, pieces = self._tokenizer, PreTokenizedString(text)
@@ -211,7 +256,10 @@ class WordSegmentation:
         cut = self._cut
         return [part for word in words for part in self._parts(text, word, cut(word[0]))] if cut else words
 
-    def _normalise(self, text: str) -> str:
+    def normalise(self, text: str) -> str:
+        """Return a text as it is before it is cut."""
+        if self._joining:
+            return self.single.normalise(text)
         normalizer = self._tokenizer.normalizer
         return str(normalizer.normalize_str(text)) if normalizer else text
 
@@ -225,11 +273,11 @@ class WordSegmentation:
         for part in parts:
             end = start + len(part)
             if not same:
-                while start < stop - 1 and not self._normalise(text[start]):
+                while start < stop - 1 and not self.normalise(text[start]):
                     start += 1
                 # Cut between marks that normalising put into another order, a part has no place of its own.
                 start = min(start, stop - 1)
-                end = next((end for end in range(start + 1, stop) if self._normalise(text[start:end]) == part), stop)
+                end = next((end for end in range(start + 1, stop) if self.normalise(text[start:end]) == part), stop)
             yield part, start, end
             start = end
 

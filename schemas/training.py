@@ -73,6 +73,7 @@ class TrainConfig(Record):
     min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
     max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
     vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary
+    multiword: Path | None = None  # a file of several words a line: each such line is a word of its own
     batch_size: int = Field(default=128, ge=1)  # paragraphs in a batch, or sentences, whichever is the cache's context
     seed: int = Field(default=0, ge=0, lt=2**63)  # of every draw
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where training runs

@@ -24,6 +24,7 @@ from x2static.durable.storage import (
     sealed_json,
     write_atomically,
 )
+from x2static.schemas.multiword import name_of
 from x2static.schemas.queries import ColumnOfWords, Queries, UnknownWord
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.subwords import SUBWORDS, Subwords
@@ -119,6 +120,12 @@ class WordVectors(Queries):
         text = self.run.get("outside_text")
         return f" (with {text['name']})" if text else ""
 
+    def row_of(self, word: str) -> int | None:
+        """Return the row of a word, None where it has none; "new york" is new_york."""
+        if (row := self.index.get(word)) is None and len(several := word.split()) > 1:
+            return self.index.get(name_of(tuple(several)))
+        return row
+
     def __contains__(self, word: object) -> bool:
         return word in self.index or (isinstance(word, str) and self._vector(word) is not None)
 
@@ -129,14 +136,20 @@ class WordVectors(Queries):
         return vector
 
     def _vector(self, word: str) -> npt.NDArray[np.float32] | None:
-        if (row := self.index.get(word)) is not None:
+        if (row := self.row_of(word)) is not None:
             return np.asarray(self.matrix[row])
         return None if self.subwords is None else self.subwords.vector(word)
 
     def rows(self, chosen: Sequence[int] | slice) -> "WordVectors":
-        """Return the vectors of some rows, in that order; slices share memory with these."""
+        """Return the vectors of some rows, in that order; slices share memory with these.
+
+        What is no row any more is no entry of several words either: text has its single words instead.
+        """
         words = self.words[chosen] if isinstance(chosen, slice) else [self.words[row] for row in chosen]
-        return replace(self, words=words, matrix=self.matrix[chosen], counts=self.counts[chosen])
+        rules = self.segmentation
+        if rules is not None and rules.multiword.entries:
+            rules = rules.joining(rules.multiword.known(words))
+        return replace(self, segmentation=rules, words=words, matrix=self.matrix[chosen], counts=self.counts[chosen])
 
     def knowing(self, words: Iterable[str]) -> "WordVectors":
         """Return these vectors with rows for those of the words that the vocabulary lacks, in either case, behind it.

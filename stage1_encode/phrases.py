@@ -10,6 +10,7 @@ import time
 import tomllib
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from x2static.durable.storage import only_writer
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import Cache
 from x2static.schemas.lexicons import by_count, merge_lexicons
+from x2static.schemas.multiword import SHOWN, read_entries
 from x2static.schemas.phrases import BlockMarker, block_numbers, drop_damaged, open_blocks, write_block
 from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.origin import Origin, find_teacher
@@ -47,20 +49,30 @@ def counted_words(cache: Cache, min_count: int) -> list[str]:
     return words
 
 
-def read_phrases(cache: Cache, origin: Origin, min_count: int, report: Report = silent) -> dict[str, Any]:
+def read_phrases(
+    cache: Cache, origin: Origin, min_count: int, report: Report = silent, multiword: Path | None = None
+) -> dict[str, Any]:
     """Read the words of a cache in carrier phrases, those that are not read yet, with the cache's own teacher.
 
-    Returns words (that occur `min_count` times), words_read (by this call), phrases and seconds. Raises X2StaticError:
-    the teacher is not found as it was, or what is there is damaged.
+    `multiword` is a list of several words a line: those all of which the corpus has are read as they are spelt, behind
+    the single words, and kept under their words with spaces. Returns words (entries, and words that occur `min_count`
+    times), words_read (by this call), phrases and seconds. Raises X2StaticError: the teacher is not found as it was, or
+    the list cannot be used, or what is there is damaged.
     """
     phrases = carrier_phrases(cache.manifest.encoding.language)
     marker = BlockMarker(encoding=cache.manifest.fingerprint, phrases=phrases)
-    words = counted_words(cache, min_count)
+    words, spelt = counted_words(cache, min_count), dict[str, str]()
+    if multiword is not None:
+        entries, known = read_entries(multiword, cache.segmentation()), set(counted_words(cache, 1))
+        spelt = {" ".join(entry): spelling for entry, spelling in entries.items() if known.issuperset(entry)}
+        if strange := [spelling for entry, spelling in entries.items() if not known.issuperset(entry)]:
+            samples, what = ", ".join(strange[:SHOWN]), "entries hold a word that the corpus does not have"
+            logger.warning("%s: %s of %s %s (%s)", multiword, len(strange), len(entries), what, samples)
 
     def read(encoder: Encoder, some: list[str]) -> tuple[npt.NDArray[np.float32], None]:
-        return in_phrases(encoder, some, phrases), None
+        return in_phrases(encoder, [spelt.get(word, word) for word in some], phrases), None
 
-    return read_words(cache, origin, words, marker, read, report)
+    return read_words(cache, origin, [*words, *spelt], marker, read, report)
 
 
 def read_words(

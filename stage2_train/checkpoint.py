@@ -298,8 +298,11 @@ class Predecessor:
         parts = [self.checkpoint.tensors, str(self.checkpoint.state.steps), *hashes]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def check(self, out: Path, cache: Cache, transform: str, dim: int | None) -> None:
-        """Refuse a run in the folder `out` that is this one, or whose contexts are of another encoding or space."""
+    def check(self, out: Path, cache: Cache, transform: str, dim: int | None, multiword: dict[str, str]) -> None:
+        """Refuse a run in the folder `out` that is this one, or whose contexts are of another encoding or space.
+
+        `multiword` says which words are joined, as `Multiword.identity`: joined otherwise, they are other words.
+        """
         if out.resolve() == self.folder.resolve():
             raise _error(self.folder, "this is --out itself; for more epochs on the same cache raise --epochs alone")
         theirs = self.run["configuration"]
@@ -310,6 +313,10 @@ class Predecessor:
         space = {"transform": transform, "dim": dim}
         if differing := storage.differing_settings({name: theirs.get(name) for name in space}, space):
             raise _error(self.folder, f"its vectors are of another space ({'; '.join(differing.values())})")
+        joined = {name: value for name, value in self.checkpoint.settings.items() if name == "multiword"}
+        if differing := storage.differing_settings(joined, multiword):
+            hint = "give --multiword as it was" if joined else "leave out --multiword"
+            raise _error(self.folder, f"other words are one there ({'; '.join(differing.values())}); {hint}")
         if (transform, dim) != ("none", None) and not (self.folder / TRANSFORM).is_file():
             raise _error(self.folder, f"{TRANSFORM} is missing, without which its space is not known")
         if not (out / SETTINGS).is_file():  # damaged vectors are found before the folder is claimed for them

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from functools import cache as once
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from x2static.machine.packages import package_version
 from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress, Report, StopRequest, silent
 from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.multiword import Multiword
 from x2static.schemas.training import TrainConfig, unused
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train.checkpoint import (
@@ -28,6 +30,7 @@ from x2static.stage2_train.checkpoint import (
     TrainingState,
     checkpoints,
 )
+from x2static.stage2_train.joining import join_shards
 from x2static.stage2_train.learner import Learner, Targets, compiling, pays
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
 from x2static.stage2_train.objectives.views import settled
@@ -42,6 +45,7 @@ from x2static.stage2_train.vocabulary import WordList, build_vocabulary
 # additions, and an accelerator draws other numbers; it is recorded but not refused: a run may move to another machine.
 NO_SETTINGS = {"cache", "out", "vocab", "epochs", "device", "compat", "continue_run", "partial", "checkpoint_minutes"}
 NO_SETTINGS |= {"test_pairs"}  # of which the objective gives the content
+NO_SETTINGS |= {"multiword"}  # known by its content, where there is one: so runs of before there were any go on
 # Drawn together: a thread for each takes 0.8 ms of a step's 7 (docs/LOG.md, 2026-11-21).
 BATCHES_AHEAD = 8
 # Below it, little is learned: 690 steps over ten million words gave an average similarity of 0.24, 3,450 gave 0.44
@@ -75,16 +79,17 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     begun = (recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None) or {}
     shards = choose_shards(cache, config.partial, begun.get("shards"))
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
+    multiword = Multiword.load(config.multiword, cache.segmentation())
     predecessor = None
     if config.continue_run is not None:
         predecessor = Predecessor.open(config.continue_run)
-        predecessor.check(config.out, cache, config.transform, config.dim)
+        predecessor.check(config.out, cache, config.transform, config.dim, multiword.identity)
     # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
     # depend on it, the shards' numbers only where not all are meant.
     settings = config.model_dump(mode="json", exclude=NO_SETTINGS | unused(config.objective, config.init))
     settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
     settings["vocab"] = allowed.sha256 if allowed is not None else None
-    settings |= (sources := objective.sources(cache.path))
+    settings |= (sources := objective.sources(cache.path) | multiword.identity)
     if predecessor is not None:
         settings["continue"] = predecessor.content
     if objective.takes_steps and config.schedule != "constant":
@@ -99,7 +104,10 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         if figures["epochs"] == config.epochs or not objective.takes_steps:
             return {**figures, "resumed": False, "finished_before": True}
     # Before the folder is claimed: a vocabulary that is empty must not leave settings behind that refuse the next try.
-    vocabulary = build_vocabulary(cache.path, shards.values(), config.min_count, config.max_vocab, allowed)
+    build = partial(
+        build_vocabulary, cache.path, min_count=config.min_count, max_vocab=config.max_vocab, allowed=allowed
+    )
+    shards, vocabulary = join_shards(shards, multiword, config.min_count, build)
     continued = {} if predecessor is None else {"continued": predecessor.record(vocabulary)}
     with only_writer(config.out, "run"):
         run.claim()
@@ -132,7 +140,8 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
             record["cache"]["shards"] = run.settings["shards"]
         words, matrix = vocabulary.words.to_pylist(), training.vectors.cpu().numpy()
         others = [name for name in (SETTINGS, TRANSFORM) if (run.path / name).is_file()]
-        WordVectors(words, matrix, vocabulary.counts, cache.segmentation(), record).save(run.path, *others)
+        rules = cache.segmentation().joining(vocabulary.multiword)
+        WordVectors(words, matrix, vocabulary.counts, rules, record).save(run.path, *others)
     return {**figures, "resumed": training.resumed, "finished_before": False}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.lexicons import by_count, merge_lexicons
+from x2static.schemas.multiword import Multiword, name_of
 
 if TYPE_CHECKING:
     from x2static.schemas.shard import Shard  # it brings zarr, which a list of words does not need
@@ -31,6 +32,7 @@ class Vocabulary:
 
     words: pa.LargeStringArray  # (n,) large_string, by descending count, ties by word
     counts: npt.NDArray[np.int64]  # (n,) int64, occurrences in the cache
+    multiword: Multiword = field(default_factory=Multiword)  # those of its words that are several
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -74,16 +76,23 @@ class WordList:
 
 
 def build_vocabulary(
-    cache: Path, shards: Iterable["Shard"], min_count: int, max_vocab: int, allowed: WordList | None = None
+    cache: Path,
+    shards: Iterable["Shard"],
+    min_count: int,
+    max_vocab: int,
+    allowed: WordList | None = None,
+    multiword: Multiword | None = None,
 ) -> Vocabulary:
     """Merge the lexicons of the shards of a cache, and keep the most frequent words, of those that are allowed.
 
-    Raises X2StaticError: no word is left.
+    Entries that are joined in the shards are always allowed: somebody has listed them, too. Raises X2StaticError: no
+    word is left.
     """
     table = merge_lexicons(shards)
     distinct = len(table)
     if allowed is not None:
-        table = table.filter(pc.is_in(table["word"], value_set=pa.array(allowed.words, pa.large_string())))
+        names = map(name_of, multiword.entries if multiword else ())
+        table = table.filter(pc.is_in(table["word"], value_set=pa.array([*allowed.words, *names], pa.large_string())))
         n_words = len(allowed.words)
         if not len(table):
             what = f"none of its {n_words:,} words occurs in the corpus (its first is {allowed.words[0]!r})"

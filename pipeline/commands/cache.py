@@ -135,6 +135,7 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
     trust_remote_code="Let a model run Python code of its own.",
 )
 @option(TrainConfig, "min_count", "Leave out rarer words.")
+@option(TrainConfig, "multiword", "File of entries such as new york, one a line, to be read as single words are.")
 @DICTIONARY
 @LICENCE
 @common
@@ -143,6 +144,7 @@ def phrases(
     /,
     folder: Path,
     min_count: int,
+    multiword: Path | None,
     dictionary: Path | None,
     licence: str | None,
     **values: Any,
@@ -156,7 +158,8 @@ def phrases(
 
     Cache.open(folder)  # or what is wrong with it would be said after what is wrong with the dictionary
     meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
-    read_alone = read_words_alone(folder, Origin(corpora=(), **values), min_count, dictionary=meanings)
+    origin = Origin(corpora=(), **values)
+    read_alone = read_words_alone(folder, origin, min_count, dictionary=meanings, multiword=multiword)
     figures = read_alone["phrases"]
     read = f"{figures['words_read']:,} of {figures['words']:,} words read in {figures['phrases']} phrases"
     lines = [f"{folder}: {read}, in {duration(figures['seconds'])}"]

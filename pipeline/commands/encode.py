@@ -78,7 +78,12 @@ def _with_word_states(config: EncodeConfig, asked: bool | None) -> bool:
 
 
 def read_words_alone(
-    folder: Path, origin: "Origin", min_count: int, phrases: bool = True, dictionary: "Dictionary | None" = None
+    folder: Path,
+    origin: "Origin",
+    min_count: int,
+    phrases: bool = True,
+    dictionary: "Dictionary | None" = None,
+    multiword: Path | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Read the words of a finished cache alone, in carrier phrases, with a dictionary; the teacher is loaded once more.
 
@@ -91,7 +96,7 @@ def read_words_alone(
     cache, figures = Cache.open(folder), {}
     if phrases:
         with ProgressLine("phrases") as report:
-            figures["phrases"] = read_phrases(cache, origin, min_count, report)
+            figures["phrases"] = read_phrases(cache, origin, min_count, report, multiword)
     if dictionary is not None:
         with ProgressLine("dictionary") as report:
             figures["dictionary"] = read_dictionary(cache, origin, min_count, dictionary, report)

@@ -18,6 +18,7 @@ from x2static.pipeline.sweeps import settings as sweeps
 from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space, WrongGrid, parse_grid
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.multiword import Multiword
 from x2static.schemas.training import PAPER, TrainConfig, unused
 from x2static.stage2_train.shards import choose_shards
 
@@ -162,6 +163,8 @@ def _identity(
         "vocab": None if vocab is None else hash_file(Path(vocab)),
         "cache_content": content_of(shards),
     }
+    entries = fixed["multiword"]
+    identity |= Multiword.load(None if entries is None else Path(entries), cache.segmentation()).identity
     if before is not None:
         from x2static.stage2_train.checkpoint import Predecessor  # torch
 

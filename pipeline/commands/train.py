@@ -47,6 +47,7 @@ from x2static.schemas.training import PURPOSES, TrainConfig
     min_count="Leave out rarer words.",
     max_vocab="Keep at most so many words.",
     vocab="File of words, one a line: only these.",
+    multiword="File of entries such as new york, one a line: each is trained as one word, new_york.",
     batch_size="Paragraphs (or sentences) in a batch.",
     seed="Seed of every draw.",
     device="Where training runs.",

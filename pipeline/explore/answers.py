@@ -68,8 +68,8 @@ class Searchable:
         stripped = typed.strip()
         spellings = (typed, stripped, stripped.lower())
         for word in spellings:
-            if (row := self.vectors.index.get(word)) is not None:
-                return Place(word, row, _unit(self.vectors.matrix[row]))
+            if (row := self.vectors.row_of(word)) is not None:
+                return Place(self.vectors.words[row], row, _unit(self.vectors.matrix[row]))
         if self.vectors.subwords is None or not stripped:
             return None
         word = stripped.lower()

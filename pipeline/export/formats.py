@@ -13,6 +13,7 @@ from x2static.pipeline.export import browser_page, keyed_vectors, onnx_model, sp
 from x2static.pipeline.export.smaller import Smaller
 from x2static.pipeline.publish.card import README, Facts, model_card
 from x2static.pipeline.publish.provenance import find_provenance
+from x2static.schemas.multiword import name_of
 from x2static.schemas.vectors import WordVectors
 
 UNHELD = re.compile(r"^$|[\ud800-\udfff]")  # no word, or half a surrogate pair, which has no UTF-8
@@ -31,6 +32,7 @@ class Format:
     unheld: re.Pattern[str] = UNHELD  # what is in a word that it cannot hold
     dtypes: tuple[str, ...] = ("float32",)  # how it holds numbers
     codebook: bool = False  # whether words can share rows
+    cuts: bool = False  # whether it cuts text, as training did
 
 
 FORMATS: dict[str, Format] = {
@@ -39,11 +41,11 @@ FORMATS: dict[str, Format] = {
     "glove": Format(word2vec.write_glove, unheld=word2vec.UNWRITABLE),
     "fasttext": Format(word2vec.write_text, unheld=word2vec.UNWRITABLE),  # its .vec
     "gensim": Format(keyed_vectors.write, modules=("gensim",)),
-    "sentence-transformers": Format(static_model.write, is_folder=True, dtypes=HALF, codebook=True),
-    "model2vec": Format(static_model.write, is_folder=True, dtypes=CODES, codebook=True),
+    "sentence-transformers": Format(static_model.write, is_folder=True, dtypes=HALF, codebook=True, cuts=True),
+    "model2vec": Format(static_model.write, is_folder=True, dtypes=CODES, codebook=True, cuts=True),
     "spacy": Format(spacy_folder.write, is_folder=True, modules=("spacy",)),
-    "onnx": Format(onnx_model.write, is_folder=True, modules=("onnx",)),
-    "browser": Format(browser_page.write, is_folder=True, dtypes=("float32", "int8"), codebook=True),
+    "onnx": Format(onnx_model.write, is_folder=True, modules=("onnx",), cuts=True),
+    "browser": Format(browser_page.write, is_folder=True, dtypes=("float32", "int8"), codebook=True, cuts=True),
 }
 
 
@@ -75,6 +77,10 @@ def export(vectors: WordVectors, to: str, out: Path, force: bool = False, smalle
         _write_folder(form, vectors, out, smaller)
     else:
         form.write(vectors, out, smaller)
+    entries = vectors.segmentation.multiword.entries if vectors.segmentation else ()
+    if entries and not form.cuts:
+        what = "%d entries of several words are plain words in %s, such as %s: nothing joins them in a text"
+        logger.warning(what, len(entries), to, name_of(entries[0]))
     if left_out:
         examples = ", ".join(map(repr, left_out[:5]))
         logger.warning("%d words left out, which the format %s cannot hold: %s", len(left_out), to, examples)

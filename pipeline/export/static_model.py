@@ -7,6 +7,7 @@ row; no word holds a space, so no piece of an unknown one is a word.
 """
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from x2static.pipeline.export.smaller import Smaller
 from x2static.schemas.vectors import WordVectors
 
 SPACE = " "
+
+logger = logging.getLogger(__name__)
 
 
 def write(vectors: WordVectors, folder: Path, smaller: Smaller) -> None:
@@ -37,15 +40,26 @@ def write(vectors: WordVectors, folder: Path, smaller: Smaller) -> None:
 def tokenizer_json(vectors: WordVectors) -> dict[str, Any]:
     """Return a `tokenizers` JSON that gives the rows of the known words of a text, and nothing else.
 
-    Raises X2StaticError: the vectors came without rules, or a library cuts their words, which a JSON cannot name.
+    It joins several words that are one; where no JSON can, it warns. Raises X2StaticError: the vectors came without
+    rules, or a library cuts their words, which a JSON cannot name.
     """
     rules = vectors.segmentation
     if rules is None:
         raise X2StaticError("these vectors came without word segmentation rules, so no tokenizer can be made for them")
-    content = json.loads(rules.rules)
+    content = json.loads(rules.single.rules)
     if "segmenter" in content:
         what = f"{rules.name} cut the words, which no tokenizer JSON can hold: it would cut otherwise than training"
         raise X2StaticError(f"{what}; export to word2vec or gensim, or use WordVectors.encode")
+    if entries := rules.multiword.entries:
+        if (joined := rules.multiword.joining_rules(content)) is not None:
+            content = joined
+        else:
+            what = (
+                "%d entries of several words are not joined in it, since no tokenizer JSON can cut by these rules and"
+            )
+            logger.warning(
+                f"{what} join; a text has their single words there, WordVectors.encode joins them", len(entries)
+            )
     spaced = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": False}
     content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [content["pre_tokenizer"], spaced]}
     content["model"] = {

@@ -21,6 +21,7 @@ from x2static.stage2_train.vocabulary import WordList
 # values to settings that are not asked for, and a sweep asks for all.
 NOT_SWEPT = {"cache", "out", "continue_run", "partial", "device", "checkpoint_minutes", "buffer_megabytes", "compat"}
 NOT_SWEPT |= {"test_pairs"}  # a file, and a choice about the figures
+NOT_SWEPT |= {"multiword"}  # a file, which would be another corpus
 SWEEPABLE = [name for name in TrainConfig.model_fields if name not in NOT_SWEPT]
 LONGEST_NAME = 100  # characters; file systems allow 255 bytes, and people read folder names
 

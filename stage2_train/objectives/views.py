@@ -13,6 +13,10 @@
     length  a / (a + p) for a word that is the share p of all (SIF; Arora, Liang and Ma, ICLR 2017), so that the plain
         mean of vectors is good for a sentence; cosines of words do not change
 
+Several words that are one (`--multiword`) have no states of their own in a cache: their A is made of the mean of the
+words' mean states, all of one weight; so is T, of what the words are in each phrase, where the cache has not read the
+entry itself (`x2static cache phrases --multiword`).
+
 The own states alone are ASE's mean (Bommasani, Davis and Cardie, ACL 2020); what each part adds is in docs/LOG.md,
 2026-11-28, the dictionary's, the regression's and the closed form's 2026-11-29.
 """
@@ -20,12 +24,15 @@ The own states alone are ASE's mean (Bommasani, Davis and Cardie, ACL 2020); wha
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch import Tensor
@@ -34,6 +41,7 @@ from torch.nn import functional
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache
+from x2static.schemas.multiword import name_of
 from x2static.schemas.phrases import PHRASES, Block, newest_blocks
 from x2static.schemas.training import PRIOR, TrainConfig
 from x2static.schemas.vectors import sif_weights
@@ -44,6 +52,7 @@ from x2static.stage2_train.objectives.objective import BaseObjective, load_objec
 from x2static.stage2_train.regression import sentence_regression
 from x2static.stage2_train.stream import Stream
 from x2static.stage2_train.transform import Moments, Transform
+from x2static.stage2_train.vocabulary import Vocabulary
 
 TEMPERATURE = 0.05
 ROWS_AT_ONCE = 1024  # words whose cosines to all others are held at a time
@@ -113,12 +122,14 @@ class Objective(BaseObjective):
             raise X2StaticError(
                 f"--components {self.components}: the states have but {stream.dim} dimensions; ask for fewer"
             )
-        means, counts = word_means(stream.shards, stream.vocabulary.words.to_pylist())
+        names = Names.of(stream.vocabulary)
+        means, counts = word_means(stream.shards, names.read)
+        there = names.compose(means, counts > 0)
+        means, counts = means[: len(there)], np.where(there, stream.vocabulary.counts, 0)
         if missing := int((counts == 0).sum()):
             logger.warning("%s: %d of %d words have no states of their own", stream.cache, missing, len(counts))
         # Centred over occurrences: a mean over words is one of rare words, and moves with the end of the vocabulary.
-        occurrences = torch.from_numpy(np.where(counts > 0, stream.vocabulary.counts, 0))
-        result = unit(without_components(torch.from_numpy(means), occurrences, self.components))
+        result = unit(without_components(torch.from_numpy(means), torch.from_numpy(counts), self.components))
         if self.phrases:
             result += self.phrases * unit(self._read_alone(stream, of_dictionary=False))
         if self.dictionary:
@@ -138,13 +149,23 @@ class Objective(BaseObjective):
 
     def _read_alone(self, stream: Stream, of_dictionary: bool) -> Tensor:
         """Return T or D of each word, (n_words, dim) float32; zeros for a word that was not read."""
-        vocabulary, blocks = stream.vocabulary, self._blocks(stream.cache, of_dictionary)
-        read = np.zeros((len(vocabulary), len(blocks[0].marker.phrases), blocks[0].marker.dim), np.float32)
-        there = np.zeros(len(vocabulary), bool)
+        names, blocks = Names.of(stream.vocabulary), self._blocks(stream.cache, of_dictionary)
+        read = np.zeros((len(names.read), len(blocks[0].marker.phrases), blocks[0].marker.dim), np.float32)
+        there = np.zeros(len(read), bool)
+        places = pa.array(names.read, pa.string())
         for block in blocks:
-            rows = vocabulary.id_map(block.table)
+            rows = pc.fill_null(pc.index_in(block.table["word"], value_set=places), -1).to_numpy()
             here = np.flatnonzero(rows >= 0)
             read[rows[here]], there[rows[here]] = block.vectors()[here], True
+        if of_dictionary:
+            there = there[: len(stream.vocabulary)]
+        else:
+            if composed := sum(not there[row] for row in names.parts):
+                hint = f"`x2static cache phrases {stream.cache} --multiword FILE` reads them"
+                what = f"{composed:,} of {len(names.parts):,} entries of several words are put together of their words"
+                logger.info("%s: in phrases, %s; %s", stream.cache, what, hint)
+            there = names.compose(read, there)
+        read = read[: len(there)]
         missing = int((~there).sum())
         if of_dictionary:
             logger.info("%s: the dictionary has %d of %d words", stream.cache, len(there) - missing, len(there))
@@ -178,6 +199,38 @@ class Objective(BaseObjective):
         owners, synonyms = torch.tensor(sorted(edges), dtype=torch.int64).reshape(-1, 2).T.contiguous()
         begins = torch.searchsorted(owners, torch.arange(len(words)))
         return functional.embedding_bag(synonyms, vectors, begins, mode="mean")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a cache calls the words of a vocabulary, whose views it keeps."""
+
+    n_words: int  # of the vocabulary
+    read: list[str]  # of each word, an entry of several with spaces; behind them words of entries that have no vector
+    parts: dict[int, list[int]]  # the row of each entry, and the places of its words in `read`
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> "Names":
+        """Return the names of a vocabulary's words."""
+        places = {word: row for row, word in enumerate(vocabulary.words.to_pylist())}
+        entries = {places[name_of(entry)]: entry for entry in vocabulary.multiword.entries}
+        parts = {row: [places.setdefault(word, len(places)) for word in entry] for row, entry in entries.items()}
+        read = list(places)
+        for row, entry in entries.items():
+            read[row] = " ".join(entry)
+        return cls(len(vocabulary), read, parts)
+
+    def compose(self, views: npt.NDArray[np.float32], there: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Fill in the mean of its words for each entry that is not there, and return which words are there then.
+
+        `views` are (len(read), ...), changed in place; `there` is (len(read),), what is returned (len(vocabulary),).
+        """
+        result = there.copy()
+        for row, places in self.parts.items():
+            known = [place for place in places if there[place]]
+            if known and not there[row]:
+                views[row], result[row] = views[known].mean(axis=0), True
+        return result[: self.n_words]
 
 
 def read_pairs(path: Path) -> set[tuple[str, str]]:

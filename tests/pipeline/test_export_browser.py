@@ -2,18 +2,22 @@
 
 import json
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import pytest
 
-from tests.pipeline.test_export_libraries import TEXTS, WORDS, vectors_of
+from tests.pipeline.test_export_libraries import JOINED, SAID, TEXTS, WORDS, vectors_of
 from x2static.pipeline.export.formats import export
 from x2static.pipeline.export.smaller import Smaller
+from x2static.schemas.multiword import Multiword
+from x2static.stage1_encode.text.segmentation import default_words
 
 CHROMIUM = os.environ.get("X2STATIC_CHROMIUM")
 ARGUMENTS = "--no-sandbox --single-process --no-zygote --disable-gpu --disable-dev-shm-usage --in-process-gpu".split()
@@ -26,6 +30,37 @@ MORE = [
     "\ufeffx\u00ada\u2028b\u3000c",
     "👩‍👩‍👧 ❤️",
 ]
+MORE_WORDS = [
+    "x",
+    "b",
+    "c",
+    "日",
+    "かな",
+    "한국어",
+    "όσος",
+    "σας",
+    "σ",
+    "ς",
+    "á",
+    "ß",
+    "क्षि",
+    "👩",
+    "\u200d",
+    "i̇stanbul",
+    "ǆ",
+]
+SCRIPT = """
+import { readFile } from "node:fs/promises";
+globalThis.fetch = async (name) => {
+  const bytes = await readFile(name);
+  return { ok: true, json: async () => JSON.parse(bytes), arrayBuffer: async () => Uint8Array.from(bytes).buffer };
+};
+const script = await readFile("encode.js", "utf8");
+const { load } = await import("data:text/javascript;base64," + Buffer.from(script).toString("base64"));
+const model = await load("./");
+const texts = JSON.parse(await new Response(process.stdin).text());
+console.log(JSON.stringify(texts.map(model.rows)));
+"""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -47,27 +82,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("smaller", [Smaller(), Smaller(dtype="int8", codebook=7)], ids=str)
 def test_a_browser_cuts_and_averages_as_we_do(tmp_path, served, smaller):
     playwright = pytest.importorskip("playwright.sync_api")
-    words = [
-        *WORDS,
-        "x",
-        "b",
-        "c",
-        "日",
-        "かな",
-        "한국어",
-        "όσος",
-        "σας",
-        "σ",
-        "ς",
-        "á",
-        "ß",
-        "क्षि",
-        "👩",
-        "\u200d",
-        "i̇stanbul",
-        "ǆ",
-    ]
-    vectors = vectors_of(list(dict.fromkeys(words)))
+    vectors = vectors_of(list(dict.fromkeys([*WORDS, *MORE_WORDS])))
     export(vectors, "browser", tmp_path / "m", smaller=smaller)
     texts = [*TEXTS, *MORE]
     with playwright.sync_playwright() as running:
@@ -89,6 +104,26 @@ def test_a_browser_cuts_and_averages_as_we_do(tmp_path, served, smaller):
     matrix = smaller.read_back(vectors).matrix.astype(np.float64)
     expected = [matrix[known].mean(axis=0) if known else np.zeros(vectors.dim) for known in rows]
     np.testing.assert_allclose(theirs, expected, atol=1e-6)
+
+
+@pytest.mark.skipif(not which("node"), reason="no Node.js")
+@pytest.mark.parametrize("entries", [(), JOINED], ids=["single", "joined"])
+def test_the_page_s_script_gives_our_rows(tmp_path, entries):
+    words = dict.fromkeys([*WORDS, *MORE_WORDS, *map("_".join, entries)])
+    vectors = vectors_of(list(words), rules=default_words().joining(Multiword(entries)))
+    export(vectors, "browser", tmp_path / "m")
+    (tmp_path / "m" / "run.mjs").write_text(SCRIPT)
+    texts = [*SAID, *MORE]
+    ran = subprocess.run(
+        ["node", "run.mjs"],
+        cwd=tmp_path / "m",
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    index = vectors.index
+    assert json.loads(ran.stdout) == [[index[word] for word in vectors.split(text) if word in index] for text in texts]
 
 
 def test_the_folder_has_all_that_the_page_names(tmp_path):

@@ -17,6 +17,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.pipeline.export import static_model
 from x2static.pipeline.export.formats import FORMATS, export
 from x2static.pipeline.export.smaller import Smaller
+from x2static.schemas.multiword import Multiword
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.vectors import WordVectors
 from x2static.stage1_encode.text.segmentation import default_words
@@ -174,6 +175,82 @@ def test_words_that_a_library_cuts_have_no_tokenizer_and_it_says_so(vectors, tmp
         export(without, "model2vec", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     export(chinese, "word2vec", tmp_path / "out")
+
+
+JOINED = (
+    ("the", "cat"),
+    ("the", "cat", "and"),
+    ("cat", "and"),
+    ("don", "'", "t"),
+    ("世", "界"),
+    ("_x_", "cat"),
+    ("the", "the"),
+)
+SAID = [*TEXTS, "The Cat and the cat, the. cat the\u00a0cat\ncat", "Don't don’t 世界 the the the _x_ cat the_cat"]
+
+
+@pytest.fixture(scope="module")
+def joined() -> WordVectors:
+    return vectors_of([*WORDS, *map("_".join, JOINED)], rules=default_words().joining(Multiword(JOINED)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_several_words_as_one_are_one_in_every_tool_that_cuts_text(joined, tmp_path, capsys):
+    import onnxruntime
+    from model2vec import StaticModel
+    from sentence_transformers import SentenceTransformer
+
+    expected = joined.encode(SAID)
+    assert np.abs(expected - vectors_of(joined.words).encode(SAID)).max() > 0.1
+    export(joined, "sentence-transformers", tmp_path / "st")
+    export(joined, "onnx", tmp_path / "onnx")
+    near(SentenceTransformer(str(tmp_path / "st"), device="cpu").encode(SAID), expected)
+    near(StaticModel.from_pretrained(tmp_path / "st").encode(SAID), expected)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "onnx" / "tokenizer.json"))
+    rows = [tokenizer.encode(text).ids for text in SAID]
+    assert rows == [[joined.index[word] for word in joined.split(text) if word in joined] for text in SAID]
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
+    inputs = {"input_ids": np.array(rows[:1]), "attention_mask": np.ones((1, len(rows[0])), np.int64)}
+    near(session.run(None, inputs)[0], expected[:1])
+
+    assert run_here(capsys, ["import", str(tmp_path / "st"), "--out", str(tmp_path / "back")]).status == 0
+    back = WordVectors.load(tmp_path / "back")
+    assert back.words == joined.words
+    np.testing.assert_array_equal(back.encode(SAID), expected)
+    export(joined, "model2vec", tmp_path / "fewer", smaller=Smaller(top=len(WORDS)))
+    single = WordVectors(WORDS, joined.matrix[: len(WORDS)], joined.counts[: len(WORDS)], default_words())
+    near(StaticModel.from_pretrained(tmp_path / "fewer").encode(SAID), single.encode(SAID))
+
+
+def test_a_tool_that_joins_nothing_is_named(joined, tmp_path, caplog):
+    from x2static.stage1_encode.text.segmentation import SPACELESS, _rules
+
+    for to in ("word2vec", "gensim", "spacy"):
+        export(joined, to, tmp_path / to)
+        assert f"7 entries of several words are plain words in {to}, such as the_cat" in caplog.text
+    caplog.clear()
+    thai = WordSegmentation(_rules(SPACELESS["th"].alone, None)).joining(Multiword(JOINED))
+    export(vectors_of(joined.words, rules=thai), "model2vec", tmp_path / "thai")
+    assert (
+        "7 entries of several words are not joined in it, since no tokenizer JSON can cut by these rules" in caplog.text
+    )
+    tokenizer = Tokenizer.from_file(str(tmp_path / "thai" / "tokenizer.json"))
+    assert tokenizer.encode("the cat").ids == [joined.index["the"], joined.index["cat"]]
+    caplog.clear()
+    export(joined, "sentence-transformers", tmp_path / "st")
+    assert "entries" not in caplog.text
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(st.characters(codec="utf-8"), max_size=30), spread=st.lists(st.sampled_from(JOINED), max_size=4))
+def test_the_tokenizer_gives_the_rows_of_several_words(text, spread):
+    import json
+
+    text = text.join(" ".join(entry) for entry in spread)
+    words = dict.fromkeys([*WORDS, *map("_".join, JOINED), *default_words().split(text)])
+    ours = vectors_of(list(words), 2, default_words().joining(Multiword(JOINED)))
+    tokenizer = Tokenizer.from_str(json.dumps(static_model.tokenizer_json(ours)))
+    assert tokenizer.encode(text, add_special_tokens=False).ids == [ours.index[word] for word in ours.split(text)]
 
 
 def test_fewer_dimensions_are_a_projection_whose_first_columns_serve_by_themselves(vectors):

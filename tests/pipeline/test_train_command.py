@@ -1,5 +1,6 @@
 """The command that a page prints asks for the configuration that the run had, and gives its bytes."""
 
+import json
 import random
 import shlex
 from html import unescape
@@ -15,6 +16,8 @@ from tests.stage2_train.caches import make_cache
 from x2static.pipeline.commands.train import command_line, train
 from x2static.pipeline.options import build, given
 from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.segmentation import default_words
 
 FIXED = {"cache": Path("a cache/of 'mine'"), "out": Path("DIR")}
 OPTIONS = [name for name in TrainConfig.model_fields if name not in FIXED and name != "compat"]
@@ -77,9 +80,10 @@ def test_combinations_of_options_are_read_back():
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache, a run on it that may be continued, and a list of words."""
+    """A cache, a run on it that may be continued, a list of words, and one of several words as one."""
     folder = tmp_path_factory.mktemp("my words")
-    make_cache(folder / "cache", shards=1, paragraphs=40, dim=16)
+    make_cache(folder / "cache", shards=1, paragraphs=40, dim=16, rules=default_words())
+    (folder / "entries.txt").write_text("W00 W01\nw01 w00\nw00 w00 w00\n")
     (folder / "list.txt").write_text("\n".join(f"w{n:02d}" for n in range(20)))
     return folder
 
@@ -93,6 +97,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--negatives-mode target --seed 3 --buffer-megabytes 1 -p vocab=LIST,none",
         "--compat paper --vocab LIST --lr 0.02 --checkpoint-minutes 0 -p negatives=3 -p noise_power=0.75",
         "--continue RUN -p lr=1e-2",
+        "--multiword ENTRIES -p lr=1e-2",
     ],
 )
 def test_the_command_on_the_page_of_a_sweep_gives_the_bytes_of_its_best_trial(
@@ -105,6 +110,7 @@ def test_the_command_on_the_page_of_a_sweep_gives_the_bytes_of_its_best_trial(
         assert run_here(capsys, ["train", *common, "--out", words / "run"]).status == 0
     pairs.write_text("".join(f"w{n % 20:02d}\tw{(7 * n + 3) % 20:02d}\t{n % 11}\n" for n in range(40)))
     places = {"LIST": str(words / "list.txt"), "RUN": str(words / "run")}
+    places["ENTRIES"] = str(words / "entries.txt")
     arguments = [next((w.replace(n, p) for n, p in places.items() if n in w), w) for w in options.split()]
 
     swept = run_here(capsys, ["sweep", *common, "--data", pairs, "--out", tmp_path / "sweep", "--json", *arguments])
@@ -118,3 +124,25 @@ def test_the_command_on_the_page_of_a_sweep_gives_the_bytes_of_its_best_trial(
     best = Path(swept.json["best"]["path"])
     for name in ("vectors.safetensors", "vocabulary.arrow"):
         assert (tmp_path / "anew" / name).read_bytes() == (best / name).read_bytes()
+
+
+def test_a_sweep_and_a_file_of_options_take_several_words_as_one(words, tmp_path, capsys, monkeypatch):
+    stay_in_this_process(monkeypatch)
+    pairs, entries = tmp_path / "pairs.tsv", tmp_path / "entries.txt"
+    pairs.write_text("".join(f"w{n % 20:02d}\tw{(7 * n + 3) % 20:02d}\t{n % 11}\n" for n in range(40)))
+    entries.write_text("w00 w01\n")
+    (tmp_path / "run.toml").write_text(f"multiword = {json.dumps(str(entries))}\nmin-count = 2\n")
+    ran = run_here(
+        capsys, ["train", "--cache", words / "cache", "--out", tmp_path / "run", "--config", tmp_path / "run.toml"]
+    )
+    assert ran.status == 0, ran.err
+    assert "w00_w01" in WordVectors.load(tmp_path / "run").index
+    command = ["sweep", "--cache", words / "cache", "--data", pairs, "--out", tmp_path / "sweep", "-p", "lr=1e-2"]
+    command += ["--min-count", "2", "--multiword", entries]
+    swept = run_here(capsys, [*command, "--json"])
+    assert swept.status == 0, swept.err
+    assert "w00_w01" in WordVectors.load(Path(swept.json["best"]["path"])).index
+    entries.write_text("w00 w02\n")
+    changed = run_here(capsys, command)
+    assert changed.status == 1
+    assert "multiword: " in changed.err

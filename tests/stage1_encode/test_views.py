@@ -1,6 +1,10 @@
 """Views: own states and carrier phrases put together, against a plain computation, and what is said where one lacks."""
 
+import json
+import logging
 import shutil
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,7 @@ from x2static.schemas.word_states import word_means
 from x2static.stage1_encode import phrases
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.phrases import carrier_phrases, counted_words, read_phrases
-from x2static.stage1_encode.plan.origin import Origin
+from x2static.stage1_encode.plan.origin import Origin, find_teacher
 from x2static.stage1_encode.pools.word_states import WordStates
 from x2static.stage2_train import regression
 from x2static.stage2_train.objectives import views
@@ -243,3 +247,81 @@ def test_words_without_states_of_their_own_are_counted(cache, tmp_path, caplog, 
     assert "3 of " in caplog.text
     assert "words have no states of their own" in caplog.text
     assert np.linalg.norm(WordVectors.load(tmp_path / "run").matrix[:3], axis=1).min() > 0, "the phrases have them"
+
+
+def listed(tmp_path: Path, opened: Cache) -> tuple[Path, list[tuple[str, ...]]]:
+    """A list of two pairs that occur often, of letters, and one with a word that nobody has."""
+    pairs = Counter[tuple[str, ...]]()
+    for shard in opened.shards():
+        words = shard.lexicon()["word"].to_pylist()
+        for ids in shard.words()["word_ids"].to_pylist():
+            pairs.update(pairwise([words[i] for i in ids]))
+    common = [pair for pair, _ in pairs.most_common() if pair[0] != pair[1] and "".join(pair).isalpha()][:2]
+    (tmp_path / "list.txt").write_text("\n".join([*(" ".join(pair).title() for pair in common), "nobody has"]))
+    return tmp_path / "list.txt", common
+
+
+def test_several_words_as_one_are_made_of_their_words_until_they_are_read(cache, tmp_path, capsys, caplog):
+    copy = Path(shutil.copytree(cache, tmp_path / "copy"))
+    file, entries = listed(tmp_path, Cache.open(copy))
+    settings = {"components": 0, "neighbours": 0, "sif": 0, "multiword": file}
+    train(wish(copy, tmp_path / "own", phrases=0, **settings))
+    vectors = WordVectors.load(tmp_path / "own")
+    names = [word if word not in {"_".join(e) for e in entries} else tuple(word.split("_")) for word in vectors.words]
+    spoken = sorted({word for name in names for word in (name if isinstance(name, tuple) else [name])})
+    means, _ = word_means(Cache.open(copy).shards(), spoken)
+    of_word = dict(zip(spoken, means, strict=True))
+    own = np.array(
+        [
+            np.mean([of_word[word] for word in name], axis=0) if isinstance(name, tuple) else of_word[name]
+            for name in names
+        ]
+    )
+    assert sum(isinstance(name, tuple) for name in names) == 2
+    np.testing.assert_allclose(vectors.matrix, unit(own - np.average(own, axis=0, weights=vectors.counts)), atol=1e-5)
+
+    def of_phrases() -> np.ndarray:
+        read = {}
+        for block in open_blocks(copy):
+            read.update(zip(block.words(), block.vectors().astype(np.float64), strict=True))
+        spelt = [" ".join(name) if isinstance(name, tuple) else name for name in names]
+        some = np.array(
+            [read[word] if word in read else np.mean([read[part] for part in word.split()], axis=0) for word in spelt]
+        )
+        return unit(sum(unit(some[:, p] - some[:, p].mean(0)) for p in range(some.shape[1])))
+
+    with caplog.at_level(logging.INFO):
+        train(wish(copy, tmp_path / "composed", **settings))
+    assert "in phrases, 2 of 2 entries of several words are put together of their words" in caplog.text
+    expected = unit(vectors.matrix + of_phrases())
+    np.testing.assert_allclose(WordVectors.load(tmp_path / "composed").matrix, expected, atol=1e-5)
+
+    before, caplog.records[:] = of_phrases(), []
+    command = ["cache", "phrases", str(copy), "--min-count", "2", "--device", "cpu", "--multiword", str(file), "--json"]
+    assert cli.run(command) == 0
+    ran = capsys.readouterr()
+    assert "list.txt: 1 of 3 entries hold a word that the corpus does not have (nobody has)" in ran.err + caplog.text
+    assert json.loads(ran.out)["words_read"] == 2
+    assert cli.run(command) == 0
+    assert json.loads(capsys.readouterr().out)["words_read"] == 0
+    assert np.abs(of_phrases() - before).max() > 0.01
+    train(wish(copy, tmp_path / "read", **settings))
+    expected = unit(vectors.matrix + of_phrases())
+    np.testing.assert_allclose(WordVectors.load(tmp_path / "read").matrix, expected, atol=1e-5)
+    train(wish(copy, tmp_path / "single", components=0, neighbours=0, sif=0))  # they are in nobody else's way
+    train(wish(cache, tmp_path / "before", components=0, neighbours=0, sif=0))
+    assert WordVectors.load(tmp_path / "single") == WordVectors.load(tmp_path / "before")
+    train(wish(copy, tmp_path / "begun", objective="negative-sampling", multiword=file, epochs=1))
+    assert "_".join(entries[0]) in WordVectors.load(tmp_path / "begun").index
+
+
+def test_an_entry_is_read_as_it_is_spelt(cache, tmp_path):
+    copy = Path(shutil.copytree(cache, tmp_path / "copy"))
+    word = next(word for word in counted_words(Cache.open(copy), 2) if word.isalpha())
+    (tmp_path / "list.txt").write_text(f"{word.title()}.\n")
+    assert read_phrases(Cache.open(copy), HERE, 2, multiword=tmp_path / "list.txt")["words_read"] == 1
+    block = list(open_blocks(copy))[-1]
+    assert block.words() == [f"{word} ."]
+    encoder = find_teacher(Cache.open(copy), Cache.open(copy).plans()[0], HERE)
+    expected = phrases.in_phrases(encoder, [f"{word}."], carrier_phrases("en"))
+    np.testing.assert_allclose(block.vectors(), expected, atol=np.abs(expected).max() / 100)

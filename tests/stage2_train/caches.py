@@ -11,6 +11,7 @@ from tests.schemas.caches import RULES, ShardContent, encoding, manifest, marker
 from x2static.durable.storage import canonical_json
 from x2static.schemas.cache import Cache, begin_cache
 from x2static.schemas.manifest import Plan
+from x2static.schemas.segmentation import WordSegmentation
 from x2static.schemas.shard import MARKER, shard_name
 from x2static.schemas.training import TrainConfig
 from x2static.stage2_train.sampling import Draws
@@ -44,20 +45,32 @@ def shard_content(index: int, paragraphs: int, dim: int, scale: float = 0.5) -> 
 
 
 def write_cache(
-    path: Path, shards: list[ShardContent], context: str = "paragraph", dim: int = DIM, plans: list[Plan] | None = None
+    path: Path,
+    shards: list[ShardContent],
+    context: str = "paragraph",
+    dim: int = DIM,
+    plans: list[Plan] | None = None,
+    rules: WordSegmentation = RULES,
 ) -> Path:
     """A complete cache of these shards, unless `plans` say otherwise."""
-    kind = encoding(context=context, dim=dim)
+    kind = encoding(context=context, dim=dim, words=rules.sha256)
     path.mkdir(parents=True)
-    begin_cache(path, manifest(kind), RULES, dict(enumerate([plan(len(shards))] if plans is None else plans)))
+    begin_cache(path, manifest(kind), rules, dict(enumerate([plan(len(shards))] if plans is None else plans)))
     for index, content in enumerate(shards):
         write_shard(path / "shards", index, content, marker(index, fingerprint=kind.fingerprint))
     return path
 
 
-def make_cache(path: Path, shards: int = 3, paragraphs: int = 130, context: str = "paragraph", dim: int = DIM) -> Path:
+def make_cache(
+    path: Path,
+    shards: int = 3,
+    paragraphs: int = 130,
+    context: str = "paragraph",
+    dim: int = DIM,
+    rules: WordSegmentation = RULES,
+) -> Path:
     contents = [shard_content(index, paragraphs, dim) for index in range(shards)]
-    return write_cache(path, contents, context, dim)
+    return write_cache(path, contents, context, dim, rules=rules)
 
 
 def occurrences(path: Path, words: list[str]) -> tuple[np.ndarray, np.ndarray]:

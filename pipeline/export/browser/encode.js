@@ -93,11 +93,15 @@ function cutter(rule) {
     case "Split": {
       const found = pattern(rule.pattern);
       const kept = { Isolated: true, Removed: false }[rule.behavior];
-      if (kept === undefined || rule.invert) throw new Error(`tokenizer.json: Split ${rule.behavior} is not known here`);
+      if (kept === undefined || (rule.invert && kept)) throw new Error(`tokenizer.json: Split ${rule.behavior} is not known here`);
+      if (rule.invert) return (texts) => texts.flatMap((text) => text.match(found) ?? []);
       return (texts) => texts.flatMap((text) => parts(text, found, kept)).filter((text) => text);
     }
-    case "Metaspace":
-      return (texts) => texts.map((text) => (text.startsWith(rule.replacement) ? text : rule.replacement + text));
+    case "Metaspace": {
+      const before = rule.prepend_scheme === "never" ? "" : rule.replacement;
+      const replaced = (texts) => texts.map((text) => text.replaceAll(" ", rule.replacement));
+      return (texts) => replaced(texts).map((text) => (text.startsWith(before) ? text : before + text));
+    }
     default:
       throw new Error(`tokenizer.json: the pre-tokenizer ${rule.type} is not known here`);
   }
