@@ -15,7 +15,17 @@ OnBadText = Literal["fail", "replace", "skip"]
 TextFormat = Literal["auto", "lines", "blank-lines", "wikiextractor", "jsonl", "parquet", "csv", "tsv"]
 Layer = Literal["last"] | int
 LAST: Literal["last"] = "last"
+LAYERS = "layers are last, or numbers, 0 the embeddings, joined by commas or plus signs, such as 0,3"
 Dtype = Literal["float16", "int8"]
+
+
+def split_layers(text: str) -> list[Layer]:
+    """Return the layers of a list, "0,3" or "0+last", each once. Raises ValueError: it is none."""
+    try:
+        layers = [LAST if part == LAST else int(part) for part in re.split(r"\s*[,+]\s*", text.strip())]
+    except ValueError as error:
+        raise ValueError(LAYERS) from error
+    return list(dict.fromkeys(layers))
 
 
 class Record(BaseModel):

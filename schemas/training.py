@@ -1,12 +1,13 @@
 """The configuration of stage two."""
 
+import math
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from x2static.schemas.encoding import Record
+from x2static.schemas.encoding import LAST, Record, split_layers
 
 # The file of each is stage2_train/objectives/NAME.py, with underscores for dashes.
 ObjectiveName = Literal["negative-sampling", "closed-form", "views", "sentence"]
@@ -19,7 +20,7 @@ _WORDS = {"min_count": 10, "max_vocab": 750_000}
 PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, **_SAMPLING, **_WORDS})
 # Settings of views alone, as an objective or to begin with.
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
-VIEWS |= {"regression", "closed_form", "sif"}
+VIEWS |= {"state_layers", "regression", "closed_form", "sif"}
 # What `train --for` chooses beside the defaults (docs/LOG.md, 2026-11-29).
 PURPOSES: dict[str, dict[str, Any]] = {"words": {}, "sentences": {"objective": "sentence", "transform": "center"}}
 PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-11-29)
@@ -30,6 +31,16 @@ def unused(*names: str) -> frozenset[str]:
     without = frozenset() if "views" in names else VIEWS - {"sif"} if "sentence" in names else VIEWS
     without |= set() if "sentence" in names else {"means_of"}
     return without if {"negative-sampling", "views"} <= set(names) else without | {"prior"}
+
+
+def _joined_layers(text: str | None) -> str | None:
+    """Return the one form of a list of layers, "0+3+last". Raises ValueError: it is none, or counts from the end."""
+    if text is None:
+        return None
+    layers = sorted(split_layers(text), key=lambda layer: math.inf if layer == LAST else layer)
+    if layers[0] != LAST and layers[0] < 0:
+        raise ValueError("a cache names its layers by last, or by numbers from 0")
+    return "+".join(map(str, layers))
 
 
 class TrainConfig(Record):
@@ -59,6 +70,8 @@ class TrainConfig(Record):
     pool: int = Field(default=1024, ge=1)  # words in a shared pool
     noise_power: float = Field(default=0.5, ge=0, le=1)  # negatives are drawn by count to this power
     subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)  # threshold t for frequent targets; 0 keeps all
+    # of views: layers whose own states are added up, "0+last"; None: that which the cache is of
+    state_layers: Annotated[str | None, AfterValidator(_joined_layers)] = None
     phrases: float = Field(default=1.0, ge=0, allow_inf_nan=False)  # of views: weight of phrases beside own states
     dictionary: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: weight of the dictionary, if used
     synonyms: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: that of the mean of its synonyms

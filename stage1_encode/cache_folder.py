@@ -16,7 +16,7 @@ from x2static.schemas.manifest import Manifest, Marker, Plan, PoolMarker
 from x2static.schemas.shard import MARKER, Shard, shard_name
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, log_skipped
-from x2static.stage1_encode.pools.registry import POOLS
+from x2static.stage1_encode.pools.registry import POOLS, pool_of_itself
 from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
 from x2static.stage1_encode.text.languages import check_language
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
@@ -163,9 +163,10 @@ def inspect(cache: Cache, part: Part) -> Inspection:
             shard = Shard(shard.folder, shard.marker.model_copy(update={"pools": pools}))
             write_atomically(shard.folder / MARKER, sealed_json(shard.marker.model_dump()))
             shutil.rmtree(shard.folder / pool, ignore_errors=True)
-            if (kind := POOLS.get(pool)) and kind.of_itself:
+            if pool_of_itself(pool):
                 again = "`x2static cache repair` takes it again"
             else:
+                kind = POOLS.get(pool)
                 how = f"`x2static encode --{kind.option.replace('_', '-')}`" if kind else "with what it was made with"
                 again = f"encode it again ({how}, as before)"
             found.dropped[index, pool] = f"{name}: {pool}, since {', '.join(lines)}"

@@ -18,7 +18,7 @@ from x2static.stage1_encode.encode import Work
 from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
 from x2static.stage1_encode.plan.planning import Part
 from x2static.stage1_encode.pools.pool import look_at_words
-from x2static.stage1_encode.pools.registry import POOLS
+from x2static.stage1_encode.pools.registry import POOLS, pool_of_itself
 from x2static.stage1_encode.text.segmentation import choose_words
 from x2static.stage1_encode.worker import Worker, run_here
 
@@ -50,8 +50,8 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
         markers = there.markers
         sound = dict(markers)
         # In a sample a unit has another number than it was read under, which pools may go by.
-        known = [] if any(plan.sampled for plan in plans) else [kind() for kind in POOLS.values() if kind.of_itself]
-        pools = [pool for pool in known if there.settings.get(pool.name) == {pool.settings}]
+        known = [] if any(plan.sampled for plan in plans) else list(map(pool_of_itself, sorted(there.settings)))
+        pools = [pool for pool in known if pool and there.settings[pool.name] == {pool.settings}]
         work, dropped = Work(cache, plans, markers, pools, part, there.kept), {index for index, _ in there.dropped}
         if jobs := [job for job in work.jobs() if job.marker is None or job.shard in dropped]:
             with ExitStack() as stack:
@@ -85,9 +85,9 @@ def _remove_leftovers(cache: Cache) -> list[str]:
     """Remove what a killed writer left: half-written files and folders, and pools that no marker knows of yet."""
     removed = cache.remove_leftovers()
     for index, marker in cache.committed()[0].items():
-        names = POOLS.keys() - marker.pools.keys() - {name.partition("/")[0] for name in marker.files}
-        for path in (cache.shards_folder / shard_name(index) / name for name in names):
-            if path.is_dir():
+        own = marker.pools.keys() | {name.partition("/")[0] for name in marker.files}
+        for path in sorted((cache.shards_folder / shard_name(index)).iterdir()):
+            if path.is_dir() and path.name not in own and (path.name in POOLS or pool_of_itself(path.name)):
                 remove(path)
                 removed.append(path.relative_to(cache.path).as_posix())
     return sorted(removed)

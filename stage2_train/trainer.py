@@ -87,6 +87,8 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
     # depend on it, the shards' numbers only where not all are meant.
     settings = config.model_dump(mode="json", exclude=NO_SETTINGS | unused(config.objective, config.init))
+    if config.state_layers is None:  # which runs of before there was a choice do not name
+        settings.pop("state_layers", None)
     settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
     settings["vocab"] = allowed.sha256 if allowed is not None else None
     settings |= (sources := objective.sources(cache.path) | multiword.identity)

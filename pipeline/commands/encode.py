@@ -12,7 +12,7 @@ from x2static.machine.screen import quantity
 from x2static.pipeline.engines.registry import ENGINES, find_engine
 from x2static.pipeline.options import FOLDER, TEXT, Command, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
-from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.encoding import EncodeConfig, Layer, split_layers
 from x2static.schemas.training import TrainConfig
 
 if TYPE_CHECKING:
@@ -63,18 +63,31 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
     return listed
 
 
-def _with_word_states(config: EncodeConfig, asked: bool | None) -> bool:
-    """Return whether word states are kept: as asked, or as in the cache that is there; in a new one where they can be.
+def _listed_layers(_: click.Context, __: click.Parameter, layers: str | None) -> list[Layer]:
+    """Return the layers that --state-layers names."""
+    try:
+        return split_layers(layers) if layers is not None else []
+    except ValueError as error:
+        raise click.UsageError(f"--state-layers {layers}: {error}") from error
 
-    A finished cache of before there were any is not read again for them unasked.
+
+def _own_states(config: EncodeConfig, asked: bool | None, layers: list[Layer]) -> tuple[bool, list[Layer]]:
+    """Return whether word states are kept, and of which further layers.
+
+    That is as asked, or as in the cache that is there; in a new one where they can be. What it keeps of further layers
+    it goes on with; a finished one of before there were any states is not read again for them unasked.
     """
     from x2static.schemas.cache import MANIFEST, Cache
-    from x2static.schemas.word_states import NAME
+    from x2static.schemas.word_states import NAME, layer_of
 
-    if asked is None and (config.cache / MANIFEST).is_file():
-        markers, _ = Cache.open(config.cache).committed()
-        asked = any(NAME in marker.pools for marker in markers.values()) if markers else None
-    return config.compat is None if asked is None else asked
+    if asked is False and layers:
+        raise click.UsageError("--state-layers adds to the word states that --no-word-states leaves out; give one")
+    markers = Cache.open(config.cache).committed()[0] if (config.cache / MANIFEST).is_file() else {}
+    names = {name for marker in markers.values() for name in marker.pools}
+    if asked is None:
+        asked = bool(layers) or (NAME in names if markers else config.compat is None)
+    held = [layer for name in sorted(names) if (layer := layer_of(name)) is not None]
+    return asked, layers + held if asked else []
 
 
 def read_words_alone(
@@ -150,6 +163,14 @@ def read_words_alone(
     help="Keep the mean of every word's own states, and read the words alone, in carrier phrases: the views of a word "
     "that `train` begins with. By default as in the cache that is there; in a new one, unless with --compat.",
 )
+@click.option(
+    "--state-layers",
+    type=TEXT,
+    metavar="LAYER,LAYER",
+    callback=_listed_layers,
+    help="Keep every word's own states at further layers, too, such as 0,3, for train --state-layers; a finished cache "
+    "gets them by another reading. Those that the cache has stay.",
+)
 @DICTIONARY
 @LICENCE
 @click.option(
@@ -188,7 +209,8 @@ def encode(
         raise X2StaticError(f"--dictionary {dictionary}: the words of a --part are not those of the corpus; {merge}")
     meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
     config = settled(config)
-    values["word_states"] = _with_word_states(config, values["word_states"])
+    own_states = _own_states(config, values["word_states"], values["state_layers"])
+    values["word_states"], values["state_layers"] = own_states
     pools = wanted_pools(config, values)
     if plan:
         from x2static.stage1_encode.plan.estimate import estimate

@@ -33,6 +33,8 @@ from x2static.schemas.training import PURPOSES, TrainConfig
     pool="Words in a shared pool.",
     noise_power="Negatives are drawn by count to this power.",
     subsample="Threshold of the subsampling of frequent words; 0 keeps all.",
+    state_layers="Views: layers whose own states are put together, such as 0+last, of those that encode --state-layers "
+    "has kept [default: the cache's].",
     phrases="Views: weight of the words read in carrier phrases, beside their own states.",
     dictionary="Views: weight of the words read with what a dictionary says of them; 0 does not use it.",
     synonyms="Views: weight of the mean of a word's synonyms in the dictionary; 0 does not use them.",

@@ -1,4 +1,4 @@
-"""Word states: the mean of every word's own states; in every shard (`--word-states`).
+"""Word states: the mean of every word's own states; in every shard (`--word-states`), of further layers if asked for.
 
 `schemas/word_states.py` has their form in a shard. Not every unit keeps every word: of a frequent one a few units say
 all, and ten million words in every unit would be many times the contexts. A unit decides by what it alone knows, so
@@ -13,6 +13,7 @@ keeps ENOUGH N / u rows in the mean at most, those of its words with n >= u / EN
 has often, and no other, is likely in.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ import xxhash
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
-from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.word_states import NAME, STEP, row_bytes, write_word_states
+from x2static.schemas.encoding import LAST, EncodeConfig, Layer
+from x2static.schemas.word_states import NAME, STEP, pool_of, row_bytes, write_word_states
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.word_sums import BatchWordSums, batch_sums
+from x2static.stage1_encode.teacher.files import resolve_model, transformer_folder
+from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 ENOUGH = 6  # units that keep all; what that costs and loses is in docs/LOG.md, 2026-11-29
@@ -63,10 +66,39 @@ class WordStates(Pool):
         return UnitWordStates(shape, number)
 
 
+@dataclass(frozen=True)
+class LayerStates(WordStates):
+    """The states of all words at a further layer: a pool of its own, so that layers can be added one by one."""
+
+    all_layers = True
+    layer: Layer = LAST  # by its one name (`canonical_layer`), and not the one that the cache is of
+
+    def __post_init__(self) -> None:
+        """Take the name of the layer: all that is asked of the pool."""
+        object.__setattr__(self, "name", pool_of(self.layer))
+
+    def begin(self, shape: Shape, number: int) -> "UnitWordStates":
+        """Begin a unit. Raises X2StaticError: the teacher has not as many layers as its config.json says."""
+        if self.layer != LAST and self.layer >= shape.n_layers - 1:
+            problem = f"the model has states of {shape.n_layers - 1} layers, config.json names more"
+            raise X2StaticError(f"--state-layers {self.layer}: {problem}; leave it out")
+        return UnitWordStates(shape, number, self.name, -1 if self.layer == LAST else self.layer)
+
+
+def further_layers(config: EncodeConfig, layers: Sequence[Layer]) -> list[Pool]:
+    """Return the pools of some layers, without that which the cache is of. Raises X2StaticError: there is none such."""
+    folder = transformer_folder(resolve_model(config.model, config.revision)[0])
+    n_layers = claimed_layers(read_config(folder, config.trust_remote_code))
+    names = dict.fromkeys(canonical_layer(layer, n_layers, "--state-layers") for layer in layers)
+    names.pop(canonical_layer(config.layer, n_layers), None)
+    return [LayerStates(layer) for layer in names]
+
+
 class UnitWordStates(UnitPool):
     """The states of the words of a unit, added up in float32."""
 
-    def __init__(self, shape: Shape, number: int) -> None:
+    def __init__(self, shape: Shape, number: int, pool: str = NAME, layer: int | None = None) -> None:
+        self._pool, self._layer = pool, layer  # None for the layer that the cache is of
         self._sums = torch.zeros((0, shape.dim), device=shape.device)  # (n_words, dim), with rows to spare
         self._counts: Ids = np.zeros(0, np.int64)  # (n_words,)
         self._words: dict[int, str] = {}  # by their numbers in the unit
@@ -85,7 +117,8 @@ class UnitWordStates(UnitPool):
 
     def take(self, batch: list[Window], states: States) -> BatchWordSums:
         """Add up the states of each word in a batch."""
-        return batch_sums(batch, (states.chosen,), dtype=torch.float32)
+        of_layer = states.chosen if self._layer is None else states.layers[self._layer]
+        return batch_sums(batch, (of_layer,), dtype=torch.float32)
 
     def add(self, part: BatchWordSums) -> None:
         """Add the sums of a batch."""
@@ -107,7 +140,7 @@ class UnitWordStates(UnitPool):
         means = np.asarray(self._ended.numpy() / counts[:, None], np.float32)
         if not np.isfinite(means).all():
             raise X2StaticError(f"{unit}: the states of words are not finite; try --precision float32")
-        write_word_states(folder, self._rows, counts, means)
+        write_word_states(folder, self._rows, counts, means, self._pool)
 
 
 def kept(words: list[str], counts: Ids, number: int) -> npt.NDArray[np.bool_]:

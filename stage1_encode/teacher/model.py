@@ -62,19 +62,21 @@ def claimed_layers(config: PretrainedConfig) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def canonical_layer(layer: Layer, n_layers: int | None) -> Layer:
+def canonical_layer(layer: Layer, n_layers: int | None, option: str = "--layer") -> Layer:
     """Return the one name of a layer: "last", or its number, 0 (the embeddings) to below the last one's.
 
-    Negative numbers count from the end. Raises X2StaticError: there is no such layer, or `n_layers` is None.
+    Negative numbers count from the end. Raises X2StaticError, which names the option that asked for it: there is no
+    such layer, or `n_layers` is None.
     """
     if layer == LAST:
         return LAST
     if n_layers is None:
-        raise X2StaticError(f"--layer {layer}: this model's config.json names no number of layers; use --layer {LAST}")
+        problem = "this model's config.json names no number of layers"
+        raise X2StaticError(f"{option} {layer}: {problem}; use {option} {LAST}")
     number = layer + n_layers + 1 if layer < 0 else layer
     if not 0 <= number <= n_layers:
         counted = f"0 (its embeddings) to {n_layers} (the last), or -{n_layers + 1} to -1 counted from the end"
-        raise X2StaticError(f"--layer {layer}: this teacher has layers {counted}")
+        raise X2StaticError(f"{option} {layer}: this teacher has layers {counted}")
     return LAST if number == n_layers else number
 
 

@@ -1,7 +1,8 @@
 """Views: what the teacher itself makes of a word, from several sides, put together; no step, no draw.
 
     A   own states: the mean of the states of a word's own pieces over its occurrences, centred over the occurrences
-        of all words, without the first principal components
+        of all words, without the first principal components; of several layers, if asked for, the sum of the unit
+        vectors of each
     T   carrier phrases: the mean over all states of "a definition of w" and its like, each phrase centred over the
         vocabulary and made unit length, added up
     D   a dictionary, if asked for: the same of "word: gloss" and "word, synonyms: gloss"
@@ -45,8 +46,8 @@ from x2static.schemas.multiword import name_of
 from x2static.schemas.phrases import PHRASES, Block, newest_blocks
 from x2static.schemas.training import PRIOR, TrainConfig
 from x2static.schemas.vectors import sif_weights
-from x2static.schemas.views import lacking_views
-from x2static.schemas.word_states import word_means
+from x2static.schemas.views import lacking_views, pools_of_layers
+from x2static.schemas.word_states import NAME, word_means
 from x2static.stage2_train.objectives.closed_form import whitened_slopes
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
 from x2static.stage2_train.regression import sentence_regression
@@ -63,18 +64,26 @@ logger = logging.getLogger(__name__)
 
 
 def settled(config: TrainConfig, cache: Cache) -> TrainConfig:
-    """Return a configuration in which `init` and `prior` are chosen, by what the cache holds."""
+    """Return a configuration in which `init` and `prior` are chosen, by what the cache holds.
+
+    `state_layers` that are the cache's own are as good as none. Raises X2StaticError: the cache lacks one that is used.
+    """
     init = config.init
     if init == "auto":
         init = "closed-form"
         if load_objective(config.objective).takes_steps:
-            if lacking := lacking_views(cache, phrases=bool(config.phrases)):
+            lacking = lacking_views(cache, phrases=bool(config.phrases))
+            if lacking and config.state_layers is None:  # whoever names layers asks for views
                 logger.info("%s: vectors begin at the closed form; %s", cache.path, lacking)
             else:
                 init = "views"
     begins = (config.objective, init) == ("negative-sampling", "views")
     prior = config.prior if config.prior is not None else PRIOR if begins else 0.0
-    return config.model_copy(update={"init": init, "prior": prior})
+    layers = config.state_layers
+    if layers is not None and "views" in (config.objective, init):
+        pools_of_layers(cache, layers)  # now, not after the folder is claimed
+        layers = None if layers == cache.manifest.encoding.layer else layers
+    return config.model_copy(update={"init": init, "prior": prior, "state_layers": layers})
 
 
 class Objective(BaseObjective):
@@ -84,6 +93,7 @@ class Objective(BaseObjective):
 
     def __init__(self, config: TrainConfig) -> None:
         self.phrases, self.components, self.sif = config.phrases, config.components, config.sif
+        self.state_layers = config.state_layers
         self.neighbours, self.neighbour_weight = config.neighbours, config.neighbour_weight
         self.dictionary, self.synonyms = config.dictionary, config.synonyms
         self.regression, self.closed_form = config.regression, config.closed_form
@@ -122,14 +132,7 @@ class Objective(BaseObjective):
             raise X2StaticError(
                 f"--components {self.components}: the states have but {stream.dim} dimensions; ask for fewer"
             )
-        names = Names.of(stream.vocabulary)
-        means, counts = word_means(stream.shards, names.read)
-        there = names.compose(means, counts > 0)
-        means, counts = means[: len(there)], np.where(there, stream.vocabulary.counts, 0)
-        if missing := int((counts == 0).sum()):
-            logger.warning("%s: %d of %d words have no states of their own", stream.cache, missing, len(counts))
-        # Centred over occurrences: a mean over words is one of rare words, and moves with the end of the vocabulary.
-        result = unit(without_components(torch.from_numpy(means), torch.from_numpy(counts), self.components))
+        result = self._own_states(stream)
         if self.phrases:
             result += self.phrases * unit(self._read_alone(stream, of_dictionary=False))
         if self.dictionary:
@@ -146,6 +149,22 @@ class Objective(BaseObjective):
         if self.sif:
             result *= torch.from_numpy(sif_weights(stream.vocabulary.counts, self.sif))[:, None]
         return result
+
+    def _own_states(self, stream: Stream) -> Tensor:
+        """Return unit(A) of each word, (n_words, dim) float32; zeros for a word that no shard keeps."""
+        names, pools = Names.of(stream.vocabulary), [NAME]
+        if self.state_layers is not None:
+            pools = pools_of_layers(Cache.open(stream.cache), self.state_layers)
+        of_layers = []
+        for pool in pools:
+            means, counts = word_means(stream.shards, names.read, pool)
+            there = names.compose(means, counts > 0)
+            means, counts = means[: len(there)], np.where(there, stream.vocabulary.counts, 0)
+            # Centred over occurrences: a mean over words is one of rare words, and moves with the vocabulary's end.
+            of_layers.append(unit(without_components(torch.from_numpy(means), torch.from_numpy(counts), self.components)))
+        if missing := int((counts == 0).sum()):  # in every layer the same ones
+            logger.warning("%s: %d of %d words have no states of their own", stream.cache, missing, len(counts))
+        return of_layers[0] if len(of_layers) == 1 else unit(torch.stack(of_layers).sum(0))
 
     def _read_alone(self, stream: Stream, of_dictionary: bool) -> Tensor:
         """Return T or D of each word, (n_words, dim) float32; zeros for a word that was not read."""

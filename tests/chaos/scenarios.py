@@ -269,6 +269,9 @@ class World:
             "encode, word sums added": Scenario(
                 lambda f: [*encode, self.corpus, "--ase", self.words, "--cache", f], at / "cache"
             ),
+            "encode, a layer added": Scenario(
+                lambda f: [*encode, self.corpus, "--state-layers", "0", "--cache", f], at / "cache"
+            ),
             "encode --append": Scenario(lambda f: [*encode, self.more, "--append", "--cache", f], at / "cache"),
             "encode -": Scenario(lambda f: [*encode, "-", "--cache", f], settings={"stdin": str(self.corpus)}),
             "encode, --limit raised": Scenario(

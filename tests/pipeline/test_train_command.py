@@ -37,6 +37,8 @@ def values_of(name: str) -> list[Any]:
             values += get_args(kind)
         elif kind is bool:
             values += [True]
+        elif kind is str:  # layers
+            values += ["last", "0+3+last"]
         elif kind is Path:
             values += [Path("words of $HOME/été.txt"), Path("-p"), Path("/a;b/'c'")]
         else:

@@ -36,6 +36,14 @@ def test_compat_paper_keeps_the_papers_values_whatever_the_defaults_are_but_for_
         assert (values["seed"], values["buffer_megabytes"]) == (4, 512)
 
 
+def test_layers_have_one_form_however_they_are_given():
+    given = {"0,last": "0+last", "last + 3+0, 0": "0+3+last", "12+2": "2+12", None: None}
+    assert {text: TrainConfig(**FOLDERS, state_layers=text).state_layers for text in given} == given
+    for wrong in ("", "0,", "first", "1.5", "-1"):
+        with pytest.raises(ValidationError, match="layers"):
+            TrainConfig(**FOLDERS, state_layers=wrong)
+
+
 @pytest.mark.parametrize("name", ["lr", "warmup", "noise_power", "schedule", "compat"])
 def test_values_out_of_range_are_refused_by_name(name):
     numbers = {"lr": (0, -1e-3, NAN, INFINITE), "warmup": (-0.5, INFINITE), "noise_power": (1.5, -0.1)}

@@ -27,7 +27,8 @@ FILES = (
     "shard/zarr.json shard/contexts/zarr.json shard/contexts/c/0/0 shard/scales/zarr.json shard/scales/c/0 "
     "shard/words.arrow shard/lexicon.arrow shard/shard.json "
     "shard/word_states/words.arrow shard/word_states/codes/zarr.json shard/word_states/codes/c/0/0 "
-    "shard/word_states/scales/zarr.json shard/word_states/scales/c/0 phrases/000000.arrow phrases/000000.json "
+    "shard/word_states/scales/zarr.json shard/word_states/scales/c/0 "
+    "shard/word_states_0/words.arrow shard/word_states_0/codes/c/0/0 phrases/000000.arrow phrases/000000.json "
     "shard/word_sums/words.arrow shard/word_sums/sums/zarr.json shard/word_sums/sums/c/1/0/0"
 ).split()
 OTHER = {"manifest.json": "plans/0.json", "plans/0.json": "manifest.json", "word_segmentation.json": "manifest.json"}
@@ -70,7 +71,7 @@ def made(readers, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[
     (folder / "words.txt").write_text("cat\ndog\nthe\n")
     corpus = write_lines(folder / "corpus.txt", paragraphs(9))
     config = config_of(readers("bert", WINDOW).teacher.folder, corpus, folder / "cache", unit=3, dtype="int8")
-    options = [*as_options(config), "--ase", str(folder / "words.txt"), "--word-states"]
+    options = [*as_options(config), "--ase", str(folder / "words.txt"), "--word-states", "--state-layers", "0"]
     assert cli.run(options) == 0
     return folder, options
 
@@ -89,7 +90,7 @@ def read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[Path],
         commands = {
             "closed": [*train, "--out", results["closed"], "--objective", "closed-form"],
             "steps": [*train, "--out", results["steps"], "--transform", "none", "--epochs", "1"],
-            "views": [*train, "--out", results["views"], "--objective", "views"],
+            "views": [*train, "--out", results["views"], "--objective", "views", "--state-layers", "0,last"],
             "merged": ["cache", "merge", cache, "--out", results["merged"], "--copy"],
             "sample": ["cache", "sample", cache, "--out", results["sample"], "--first", "2", "--copy"],
             "info": ["cache", "info", cache],

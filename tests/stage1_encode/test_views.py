@@ -13,22 +13,24 @@ import pytest
 from tests.stage1_encode.runs import config_of, killed_at_second_block, paragraphs, write_lines
 from tests.stage2_train.caches import bags_and_contexts, shrunk_covariance
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import read_sealed
 from x2static.machine.progress import silent
 from x2static.pipeline import cli
 from x2static.schemas.cache import Cache
 from x2static.schemas.phrases import open_blocks
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
-from x2static.schemas.word_states import word_means
+from x2static.schemas.word_states import NAME, pool_of, word_means
 from x2static.stage1_encode import phrases
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.phrases import carrier_phrases, counted_words, read_phrases
 from x2static.stage1_encode.plan.origin import Origin, find_teacher
-from x2static.stage1_encode.pools.word_states import WordStates
+from x2static.stage1_encode.pools.word_states import LayerStates, WordStates
 from x2static.stage2_train import regression
 from x2static.stage2_train.objectives import views
 from x2static.stage2_train.trainer import train
 
+POOLS = [WordStates(), LayerStates(0), LayerStates(1)]
 HERE = Origin(None, (), "cpu", False)
 
 
@@ -37,7 +39,7 @@ def cache(readers, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache with word states, whose words are read in phrases."""
     folder = tmp_path_factory.mktemp("views")
     corpus = write_lines(folder / "t.txt", paragraphs(40))
-    encode(config_of(readers("bert").teacher.folder, corpus, folder / "cache", unit=15), pools=[WordStates()])
+    encode(config_of(readers("bert").teacher.folder, corpus, folder / "cache", unit=15), pools=POOLS)
     read_phrases(Cache.open(folder / "cache"), HERE, 2)
     return folder / "cache"
 
@@ -58,13 +60,16 @@ def plainly(
     n: int,
     pull: float,
     others: np.ndarray | float = 0,
+    pools: tuple = (NAME,),
 ) -> np.ndarray:
     """The same in numpy, a word at a time, by singular vectors instead of the covariance's; `others` are added."""
-    words = vectors.words
-    means, _ = word_means(Cache.open(cache).shards(), words)
-    centred = means.astype(np.float64) - np.average(means, axis=0, weights=vectors.counts)
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:components]
-    a = unit(centred - centred @ axes.T @ axes)
+    words, of_layers = vectors.words, 0.0
+    for pool in pools:
+        means, _ = word_means(Cache.open(cache).shards(), words, pool)
+        centred = means.astype(np.float64) - np.average(means, axis=0, weights=vectors.counts)
+        axes = np.linalg.svd(centred, full_matrices=False)[2][:components]
+        of_layers = of_layers + unit(centred - centred @ axes.T @ axes)
+    a = unit(of_layers)
     read = {}
     for block in open_blocks(cache):
         read.update(zip(block.words(), block.vectors().astype(np.float64), strict=True))
@@ -110,6 +115,49 @@ def test_regression_and_closed_form_are_further_views(cache, tmp_path, monkeypat
     c = differences @ (axes / np.sqrt(values)) @ axes.T
     right = plainly(cache, vectors, 1.0, 3, 0, 0, 0.7 * unit(r) + 0.4 * unit(c))
     np.testing.assert_allclose(vectors.matrix, right, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "pools"), [("0", (pool_of(0),)), ("last+0", (NAME, pool_of(0))), ("1, 0", (pool_of(0), pool_of(1)))]
+)
+def test_own_states_of_layers_are_added_up_as_unit_vectors(cache, tmp_path, layers, pools):
+    train(wish(cache, tmp_path / "run", state_layers=layers, components=1, phrases=0.75, neighbours=0))
+    vectors = WordVectors.load(tmp_path / "run")
+    np.testing.assert_allclose(unit(vectors.matrix), plainly(cache, vectors, 0.75, 1, 0, 0.0, pools=pools), atol=2e-5)
+
+
+def test_the_layer_of_the_cache_is_no_other_run_and_runs_know_of_layers_where_views_count(cache, tmp_path):
+    recorded = {}
+    for name, changes in {
+        "default": {},
+        "others": {"state_layers": "last,0"},
+        "training": {"state_layers": "0", "objective": "negative-sampling", "phrases": 0},
+        "closed": {"state_layers": "0", "objective": "closed-form"},
+    }.items():
+        train(wish(cache, tmp_path / name, **changes))
+        recorded[name] = read_sealed(tmp_path / name / "settings.json").get("state_layers")
+    assert recorded == {"default": None, "others": "0+last", "training": "0", "closed": None}
+    assert "state_layers" not in read_sealed(tmp_path / "default" / "settings.json"), "as runs of before have none"
+    assert train(wish(cache, tmp_path / "default", state_layers="last"))["finished_before"]
+    assert train(wish(cache, tmp_path / "others", state_layers="0+last+0"))["finished_before"]
+    with pytest.raises(X2StaticError, match=r"other settings \(state_layers: None there, '1' here\)"):
+        train(wish(cache, tmp_path / "default", state_layers="1"))
+
+
+def test_layers_that_a_cache_lacks_are_named_with_those_that_it_has(cache, readers, tmp_path):
+    with pytest.raises(
+        X2StaticError,
+        match="no own states of layer 2, 7 here, there are those of last, 0, 1; the `x2static encode` that made it, "
+        "with --state-layers 2,7, adds them",
+    ):
+        train(wish(cache, tmp_path / "run", state_layers="2+0+7+last"))
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(9))
+    encode(config_of(readers("bert").teacher.folder, corpus, tmp_path / "bare"))
+    with pytest.raises(X2StaticError, match="no own states of layer last here, there are none; "):
+        train(wish(tmp_path / "bare", tmp_path / "run", state_layers="last", objective="negative-sampling"))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(X2StaticError, match=r"no word states of layer 0 here; .* with --state-layers 0, adds them"):
+        word_means(Cache.open(tmp_path / "bare").shards(), ["the"], pool_of(0))
 
 
 def test_own_states_alone_are_the_mean_of_ase(cache, tmp_path):
@@ -237,8 +285,8 @@ def test_one_word_has_a_vector_and_no_neighbour(cache, tmp_path, caplog):
 
 
 def test_words_without_states_of_their_own_are_counted(cache, tmp_path, caplog, monkeypatch):
-    def without(shards, words):
-        means, counts = word_means(shards, words)
+    def without(shards, words, pool):
+        means, counts = word_means(shards, words, pool)
         means[:3], counts[:3] = 0, 0
         return means, counts
 
