@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.test_export_libraries import TEXTS, WORDS, vectors_of
+from tests.pipeline.test_export_libraries import TEXTS, WORDS, as_read, vectors_of
 from x2static.pipeline.export.formats import export
 from x2static.pipeline.export.smaller import Smaller
 
@@ -86,7 +86,7 @@ def test_a_browser_cuts_and_averages_as_we_do(tmp_path, served, smaller):
         browser.close()
     index = vectors.index
     assert rows == [[index[word] for word in vectors.split(text) if word in index] for text in texts]
-    matrix = smaller.read_back(vectors).matrix.astype(np.float64)
+    matrix = as_read(vectors, smaller).matrix.astype(np.float64)
     expected = [matrix[known].mean(axis=0) if known else np.zeros(vectors.dim) for known in rows]
     np.testing.assert_allclose(theirs, expected, atol=1e-6)
 
