@@ -58,21 +58,29 @@ encode: install ## MODEL= CORPUS= CACHE= [LIMIT= CONTEXT= ARGS=] read a corpus w
 	$(X2STATIC) encode --model "$$MODEL" --corpus "$$CORPUS" --cache "$$CACHE" \
 		$${LIMIT:+--limit "$$LIMIT"} $${CONTEXT:+--context "$$CONTEXT"} $(ARGS)
 
+NEEDS_CACHE = @test -e "$$CACHE/manifest.json" || { echo "no cache in $$CACHE: make encode MODEL=... CORPUS=... CACHE=$$CACHE" \
+	"makes it, make $@ CACHE=... takes another" >&2; exit 1; }
+
 train: install ## CACHE= OUT= [ARGS=] train word vectors from a cache
+	$(NEEDS_CACHE)
 	$(X2STATIC) train --cache "$$CACHE" --out "$$OUT" $(ARGS)
 
 # A learning rate too low and one too high beside the usual ones, so that the best is seen to lie between.
 GRID := -p lr=3e-4,1e-3,3e-3,1e-2 -p negatives=5,10
 
 sweep: install ## CACHE= OUT= [DATA= ARGS="-p lr=1e-3,1e-2"] train with many settings, score and rank them
+	$(NEEDS_CACHE)
 	$(X2STATIC) sweep --cache "$$CACHE" --out "$$OUT" $${DATA:+--data "$$DATA"} \
 		$(if $(filter -p% --param% --space% --config%,$(ARGS)),,$(GRID)) $(ARGS)
 
 evaluate: install ## OUT= [DATA= ARGS=] score word vectors
 	$(X2STATIC) evaluate "$$OUT" $${DATA:+--data "$$DATA"} $(ARGS)
 
-COMPARE = $(X2STATIC) compare --cache "$$CACHE" --out "$$OUT" $${DATA:+--data "$$DATA"} \
-	$${REFERENCE:+--reference "$$REFERENCE"}
+define COMPARE
+$(NEEDS_CACHE)
+	$(X2STATIC) compare --cache "$$CACHE" --out "$$OUT" $${DATA:+--data "$$DATA"} \
+		$${REFERENCE:+--reference "$$REFERENCE"}
+endef
 
 compare: install ## CACHE= OUT= [DATA= REFERENCE= ARGS=] X2Static and the competing methods, on one page
 	$(COMPARE) $(ARGS)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from x2static.baselines.request import Request, Result
 from x2static.baselines.teacher import load_teacher, result_of
+from x2static.machine.screen import quantity
 from x2static.schemas.vectors import sif_weights
 from x2static.stage1_encode.texts import read_texts
 
@@ -44,7 +45,7 @@ def principal_components(vectors: npt.NDArray[np.float32], dim: int) -> npt.NDAr
         logger.warning("model2vec: --dim %d, and the teacher's vectors have %d", dim, vectors.shape[1])
         dim = vectors.shape[1]
     if dim >= len(vectors):
-        logger.warning("model2vec: no PCA to %d dimensions, there are %d words", dim, len(vectors))
+        logger.warning("model2vec: no PCA of %s to %d dimensions", quantity(len(vectors), "word"), dim)
         return vectors
     centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     axes = np.linalg.eigh((centred.T @ centred).astype(np.float64))[1][:, ::-1][:, :dim]

@@ -26,6 +26,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file
 from x2static.machine.packages import require_modules
 from x2static.machine.progress import Progress
+from x2static.machine.screen import quantity
 from x2static.schemas.segmentation import WordSegmentation
 from x2static.stage1_encode.corpora.compression import BEGINNINGS, BLOCK, DAMAGE, open_stream
 from x2static.stage1_encode.corpora.paragraphs import byte_lines
@@ -77,7 +78,7 @@ def make(request: Request) -> Result:
     result = _read(path, table, request)
     for why, count in result.origin["rows_left_out"].items():
         if count:
-            logger.warning("%s: %s rows left out: their words are %s", path, f"{count:,}", why)
+            logger.warning("%s: %s left out: what stands for a word is %s", path, quantity(count, "row"), why)
     if not result.words:
         what = f"none of the {len(request.words):,} words asked for" if request.words else "no word that can be used"
         advice = "is it of the same language, in UTF-8, and lower-cased where the vocabulary is?"
@@ -152,7 +153,7 @@ def _unpacked(path: Path) -> Iterator[BinaryIO]:
 def open_table(path: Path) -> Table:
     """Return the rows of a file, by its first bytes; compressed ones (.gz, .bz2, .xz, .zst) are looked into."""
     if not path.is_file():
-        raise X2StaticError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; --vectors takes a file")
+        raise X2StaticError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; name one of vectors")
     with _unpacked(path) as stream:
         head = stream.read(1 << 20)  # more than two rows
     for begin, why in REFUSED.items():

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from x2static.baselines.request import Request
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically
+from x2static.machine.screen import quantity
 from x2static.schemas.baseline import BaselineConfig
 from x2static.schemas.encoding import ReadingOptions
 from x2static.schemas.segmentation import WordSegmentation
@@ -71,7 +72,7 @@ def write_text(request: Request, longest_line: int = LONGEST_LINE) -> Text:
     file = request.folder / "text.txt"
     with open_atomically(file) as out:
         text = (_from_files if request.config.corpus else _from_cache)(request, file, out, longest_line)
-    logger.info("text: %s words in %s lines", f"{text.n_words:,}", f"{text.n_lines:,}")
+    logger.info("text: %s in %s", quantity(text.n_words, "word"), quantity(text.n_lines, "line"))
     text.origin |= {"text_words": text.n_words, "text_lines": text.n_lines}
     return text
 
@@ -156,7 +157,7 @@ def _paragraphs(corpora: "list[Corpus]", origin: dict[str, Any]) -> Iterator[str
         identity = corpus.identity()
         plan = corpus.plan(identity)
         if plan.skipped:
-            logger.warning("corpus %s: %s paragraphs left out: no valid text", corpus.spec, f"{plan.skipped:,}")
+            logger.warning("corpus %s: %s left out: no valid text", corpus.spec, quantity(plan.skipped, "paragraph"))
         origin["corpus"].append(identity)
         origin["paragraphs_skipped"] += plan.skipped
         for unit in plan.units:

@@ -17,6 +17,7 @@ from x2static.evaluation.draws import PARTITIONS, Draws
 from x2static.evaluation.files import WORD_LISTS, find_files, package_file
 from x2static.evaluation.measures import Floats, Score, rows_of, unit
 from x2static.machine.packages import require_modules
+from x2static.machine.screen import quantity
 from x2static.schemas.vectors import WordVectors
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ def associate(vectors: WordVectors, task: str, lists: WordLists, draws: Draws) -
     unscored = Association(task, None, sum(known.values()), total, None, exact=True, known=known)
     few = next((name for name, n in known.items() if n < LEAST), None)
     if few is not None:
-        logger.warning("%s: no score, of list %s only %d words are known", task, few, known[few])
+        logger.warning("%s: no score, of list %s only %s known", task, few, quantity(known[few], "word"))
         return unscored
     units = {name: unit(vectors.matrix[of_list].astype(np.float64)) for name, of_list in rows.items()}
     towards = units["A"].mean(axis=0) - units["B"].mean(axis=0)  # its product with a target is s(w, A, B)

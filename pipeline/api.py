@@ -4,16 +4,18 @@ Settings have the names that they have on the command line, `min_count=5` for `-
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json, user_cache
+from x2static.durable.storage import canonical_json, user_cache, write_atomically
+from x2static.machine.screen import visible
 from x2static.pipeline.cli import cli
 from x2static.pipeline.options import Shell
-from x2static.schemas.vectors import WordVectors
+from x2static.schemas.vectors import RUN, WordVectors
 
 Source = str | Path  # a name or a path
 
@@ -21,7 +23,11 @@ Source = str | Path  # a name or a path
 def encode(model: Source, corpus: Source | list[Source], cache: Source, **settings: Any) -> dict[str, Any]:
     """Run a corpus through a teacher once, into a cache, or go on where that stopped; return its figures.
 
-    `encode("roberta-base", "corpus.txt", "cache/mine", limit=10_000)`. Raises X2StaticError, as the command ends with.
+    Raises X2StaticError, as the command ends with.
+
+    >>> figures = encode("my-bert", "corpus.txt", "cache/mine", limit=50)
+    >>> figures["paragraphs"]
+    50
     """
     return _call("encode", [], {"model": model, "corpus": corpus, "cache": cache, **settings})
 
@@ -29,8 +35,12 @@ def encode(model: Source, corpus: Source | list[Source], cache: Source, **settin
 def train(cache: Source, out: Source, **settings: Any) -> WordVectors:
     """Train word vectors from a cache, or go on where that stopped; return them.
 
-    `train("cache/mine", "runs/mine", min_count=5)`; what is `--for` there is `purpose` here, and `--continue` is
-    `continue_`. Raises X2StaticError, as the command ends with.
+    What is `--for` there is `purpose` here, and `--continue` is `continue_`. Raises X2StaticError, as the command ends
+    with.
+
+    >>> vectors = train("cache/mine", "runs/mine", min_count=2)
+    >>> vectors.dim
+    32
     """
     _call("train", [], {"cache": cache, "out": out, **settings})
     return WordVectors.load(out)
@@ -39,7 +49,10 @@ def train(cache: Source, out: Source, **settings: Any) -> WordVectors:
 def evaluate(vectors: WordVectors | Source, task: str = "word-similarity", **settings: Any) -> dict[str, Any]:
     """Score word vectors, or those in a folder; return the figures of `--json`.
 
-    `evaluate(vectors, data="data")`. Raises X2StaticError, as the command ends with.
+    Raises X2StaticError, as the command ends with.
+
+    >>> evaluate(vectors, data="pairs.tsv")["tasks"]["pairs"]["covered"]
+    4
     """
     if not isinstance(vectors, WordVectors):
         return _call("evaluate", [vectors], {"task": task, **settings})
@@ -55,9 +68,12 @@ def evaluate(vectors: WordVectors | Source, task: str = "word-similarity", **set
 def distill(model: Source, corpus: Source | list[Source], folder: Source | None = None, **settings: Any) -> WordVectors:
     """Make word vectors of a teacher and a corpus: encode and train, each going on where it stopped; return them.
 
-    `distill("roberta-base", corpus="corpus.txt", min_count=5)`: a setting goes to whichever of the two has it. Cache
-    and vectors lie in `folder`, by default in the user's cache by the names of model and corpus. Raises X2StaticError,
-    as the commands end with; TypeError: neither has such a setting.
+    A setting goes to whichever of the two has it. Cache and vectors lie in `folder`, by default in the user's cache by
+    the names of model and corpus. Raises X2StaticError, as the commands end with; TypeError: neither has such a
+    setting.
+
+    >>> distill("my-bert", corpus="corpus.txt", folder="mine", min_count=2)
+    <WordVectors: words 74, dimensions 32, teacher my-bert>
     """
     names = {command: _names(command) for command in ("encode", "train")}
     unknown = [name for name in settings if not any(_option(name) in of_one for of_one in names.values())]
@@ -67,9 +83,35 @@ def distill(model: Source, corpus: Source | list[Source], folder: Source | None 
         asked = hashlib.sha256(canonical_json([str(model), list(map(str, _several(corpus)))])).hexdigest()[:12]
         folder = user_cache() / "distilled" / f"{Path(str(model)).name}-{asked}"
     of = {command: {n: v for n, v in settings.items() if _option(n) in names[command]} for command in names}
-    encode(model, corpus, Path(folder) / "cache", **of["encode"])
     of_run = hashlib.sha256(canonical_json({n: str(v) for n, v in of["train"].items()})).hexdigest()[:12]
-    return train(Path(folder) / "cache", Path(folder) / f"run-{of_run}", **of["train"])
+    cache, run = Path(folder) / "cache", Path(folder) / f"run-{of_run}"
+    record, corpora = run.with_suffix(".json"), list(map(str, _several(corpus)))
+    made_of = canonical_json(_made_of(str(model), corpora, cache, settings))
+    piped = any(spec.startswith("-") for spec in corpora)  # what comes is known when it has come
+    if not piped and (run / RUN).is_file() and record.is_file() and record.read_bytes() == made_of:
+        click.echo(visible(f"{run}: distilled before, of the same files"), err=True)
+        return WordVectors.load(run)
+    encode(model, corpus, cache, **of["encode"])
+    vectors = train(cache, run, **of["train"])
+    write_atomically(record, made_of)
+    return vectors
+
+
+def _made_of(model: str, corpora: list[str], cache: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells cheaply whether vectors are those that are asked for: settings, and size and time of each file.
+
+    What is on the hub is known by its name. Raises X2StaticError: a file is not there.
+    """
+    from x2static.stage1_encode.corpora.corpus import file_states
+    from x2static.stage1_encode.corpora.sources import files_named
+    from x2static.stage1_encode.teacher.files import local_folder
+
+    of_teacher = (local_folder(model) or Path(os.devnull)).rglob("*")
+    files = {str(path): path for path in of_teacher if path.is_file()}
+    for spec in corpora:
+        files |= {str(path): path for path in files_named(spec, cache)}
+    asked = {name: str(value) for name, value in settings.items()}
+    return {"model": model, "corpus": corpora, "settings": asked, "files": file_states(files)}
 
 
 def _names(command: str) -> set[str]:

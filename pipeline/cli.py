@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import traceback
+from difflib import get_close_matches
 from keyword import iskeyword
 
 import click
@@ -88,6 +89,12 @@ def run(arguments: list[str] | None = None) -> int:
             if isinstance(error, NO_ARGUMENTS):  # it shows the help
                 error.show()
                 return int(error.exit_code)
+            if isinstance(error, click.NoSuchOption):  # click compares with the dashes, which all options have
+                bare = [option.strip("-") for option in error.possibilities or ()]
+                near = get_close_matches(error.option_name.strip("-"), bare, cutoff=0.54)
+                error = click.NoSuchOption(
+                    error.option_name, possibilities=[f"--{option}" for option in near], ctx=error.ctx
+                )
             text = visible(" ".join(error.format_message().split())).rstrip(".")
             begin = f"--config {shell.config}: " if shell.config and "--config" not in text else ""
             context = getattr(error, "ctx", None)

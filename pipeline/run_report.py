@@ -5,27 +5,27 @@ What is not known is said, never guessed.
 """
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
 from x2static.machine.packages import package_version
+from x2static.machine.screen import quantity
 from x2static.pipeline.compare.report import content_words
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, runner
 from x2static.pipeline.publish.card import PAPER
+from x2static.pipeline.publish.provenance import Origin, find_origin
 from x2static.pipeline.terminal import about, duration, size
 from x2static.report.page import Page, Picture, Section
 from x2static.report.pictures import losses
 from x2static.report.table import Column, Table
 from x2static.schemas.baseline import METHODS
-from x2static.schemas.cache import MANIFEST, Cache, content_of, kept_of, totals
-from x2static.schemas.manifest import Manifest, Plan
-from x2static.schemas.shard import Shard, shard_name
+from x2static.schemas.cache import kept_of
+from x2static.schemas.manifest import Plan
 from x2static.schemas.subwords import SUBWORDS
 from x2static.schemas.vectors import MATRIX, RUN, SUBWORDS_RECORD, VOCABULARY, WordVectors
 
@@ -34,16 +34,6 @@ SAMPLED = 5  # words of each band
 MOST_FREQUENT = 1_000  # words of which the frequent ones are drawn, at most
 MINUTES = frozenset({"classification"})  # tasks that take so long that they are scored when named alone
 UNITS = {"sentence": "mean loss of a word (1 - cosine)"}  # of the loss, by objective; others have nats
-
-
-class Source(NamedTuple):
-    """The cache that vectors were made from, as far as it is there."""
-
-    note: str  # why nothing of it is known, or how it has changed; empty where it is as it was
-    manifest: Manifest | None = None
-    plans: Sequence[Plan] = ()
-    held: Mapping[str, int] = {}  # figures of `totals`
-    n_bytes: int = 0
 
 
 class Scores(NamedTuple):
@@ -68,16 +58,16 @@ class RunReport:
         self._baseline = METHODS.get(str(self._run.get("baseline")))
         self._texts = self._configuration.get("corpus") if self._baseline and self._baseline.reads_text else None
         if self._texts or self._configuration.get("vectors"):
-            self.source = Source("gave no more than its vocabulary" if self._configuration.get("cache") else "none")
+            self.source = Origin("gave no more than its vocabulary" if self._configuration.get("cache") else "none")
         else:
-            self.source = read_source(folder, self._run.get("cache"), self._configuration)
+            self.source = find_origin(self._run, folder)
         self.scores = score(self.vectors, data, tasks) if data is not None else None
 
     def page(self, out: Path) -> Page:
         """Return the page; `out` is where it will be, for the command that adds to it."""
         vectors, made_with = self.vectors, self._run.get("versions") or {}
         facts = {
-            "vectors": f"{len(vectors):,} words, {vectors.dim:,} dimensions{vectors.outside}",
+            "vectors": f"{quantity(len(vectors), 'word')}, {quantity(vectors.dim, 'dimension')}{vectors.outside}",
             "method": self._method(),
             "made with": ", ".join(f"{name} {version}" for name, version in made_with.items()) or "not recorded",
             "this page": f"x2static {package_version('x2static')}, {datetime.now(UTC).date().isoformat()}",
@@ -138,22 +128,22 @@ class RunReport:
     def _what_it_cost(self) -> dict[str, str]:
         """Return seconds, speeds and bytes, of the cache and of the training."""
         run, source, facts = self._run, self.source, {}
-        if source.manifest is not None:  # also of a method that reads but its words: they would not be there without
+        if source.path is not None:  # also of a method that reads but its words: they would not be there without
             pieces = f"{source.held['teacher_tokens']:,} pieces, read once"
             facts["teacher"] = f"{pieces}; a cache does not keep how long that took"
-            facts["cache"] = size(source.n_bytes)
+            facts["cache"] = size(folder_bytes(source.path))
         if "seconds" in run:
             where = f" on {run['device']}" if "device" in run else ""
             facts["training"] = duration(run["seconds"]) + where
-            facts["training"] += f", {run['threads']} threads" if run.get("threads") else ""
+            facts["training"] += f", {quantity(run['threads'], 'thread')}" if run.get("threads") else ""
         if run.get("words_per_second"):
             facts["speed"] = f"{run['words_per_second']:,} words/s, {run['words']:,} words read"
         if run.get("steps"):
-            epochs = f"{run['epochs']} epoch{'s' if run['epochs'] > 1 else ''}"
-            facts["steps"] = f"{run['steps']:,} in {epochs}, {run['targets']:,} targets"
+            epochs, targets = quantity(run["epochs"], "epoch"), quantity(run["targets"], "target")
+            facts["steps"] = f"{run['steps']:,} in {epochs}, {targets}"
         if subwords := run.get(SUBWORDS_RECORD):
             took = f", in {duration(subwords['seconds'])}" if "seconds" in subwords else ""
-            facts["subwords"] = f"{subwords['ngrams']:,} character n-grams{took}"
+            facts["subwords"] = f"{quantity(subwords['ngrams'], 'character n-gram')}{took}"
         names = {"vectors": MATRIX, "vocabulary": VOCABULARY, "subwords": SUBWORDS}
         sizes = {what: self._folder / name for what, name in names.items() if (self._folder / name).is_file()}
         facts["files"] = ", ".join(f"{what} {size(file.stat().st_size)}" for what, file in sizes.items())
@@ -209,39 +199,9 @@ class RunReport:
         return ["If you use these vectors in research, cite the method, and teacher and corpus as their authors ask."]
 
 
-def read_source(folder: Path, recorded: Any, configuration: Mapping[str, Any]) -> Source:
-    """Return the cache that a run was made from; a cache that is gone, damaged or another one is no error."""
-    if not isinstance(recorded, dict) or not configuration.get("cache"):
-        return Source("none is recorded")
-    places = list(_places(folder, configuration))
-    path = next((place for place in places if (place / MANIFEST).is_file()), None)
-    if path is None:
-        return Source(f"{configuration['cache']}: is not there any more, so little is known of what went in")
-    try:
-        cache = Cache.open(path)
-        plans, (markers, damaged) = cache.plans(), cache.committed()
-    except X2StaticError as error:
-        return Source(f"cannot be read ({error})")
-    if cache.manifest.fingerprint != recorded.get("encoding"):
-        return Source(f"{configuration['cache']}: another cache is there now than these vectors were made from")
-    shards = [Shard(cache.shards_folder / shard_name(index), marker) for index, marker in markers.items()]
-    changed = content_of(shards) != recorded.get("content")
-    note = "has other shards now than these vectors were made from; its figures are those of now" if changed else ""
-    note += f"{'; ' if note else ''}{len(damaged):,} shards are damaged" if damaged else ""
-    return Source(note, cache.manifest, plans, totals(markers.values()), folder_bytes(path))
-
-
-def _places(folder: Path, configuration: Mapping[str, Any]) -> Iterable[Path]:
-    """Yield where the cache may be: its path, first from where the run was made, if the run is where it was made."""
-    cache, out, here = Path(configuration["cache"]), Path(configuration.get("out") or ""), folder.resolve()
-    if out.parts and not out.is_absolute() and here.parts[-len(out.parts) :] == out.parts:
-        yield Path(*here.parts[: -len(out.parts)], cache)
-    yield cache
-
-
 def _corpus(plan: Plan) -> str:
     """Return the name of a corpus, of a file without its folder, and what was taken of it."""
-    taken = [f"the first {plan.limit:,} paragraphs"] if plan.limit is not None else []
+    taken = [f"the first {quantity(plan.limit, 'paragraph')}"] if plan.limit is not None else []
     taken += [f"a sample of {plan.sample:.2%}, seed {plan.seed}"] if plan.sample is not None else []
     taken += [str(sampled) for sampled in plan.sampled]
     name = plan.corpus if "://" in plan.corpus else Path(plan.corpus).name

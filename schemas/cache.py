@@ -188,7 +188,8 @@ class Cache:
     def origin(self, content: str) -> dict[str, Any]:
         """Return what vectors record of the cache; `content` is that of the shards that they are made from."""
         teacher = self.manifest.model_dump(include={"teacher", "revision"})
-        return {"content": content, "encoding": self.manifest.fingerprint, **teacher}
+        texts = {"language": self.manifest.encoding.language, "corpora": [plan.named() for plan in self.plans()]}
+        return {"content": content, "encoding": self.manifest.fingerprint, **teacher, **texts}
 
     def committed(self) -> tuple[dict[int, Marker], dict[int, str]]:
         """Return the markers of the shards that are there, and of each damaged one, why it does not count."""

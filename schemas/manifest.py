@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from x2static.machine.screen import quantity
 from x2static.schemas.encoding import Encoding, PlanOptions, Record
 
 
@@ -56,7 +57,7 @@ class UnitSample(Record):
     n: int  # the number
 
     def __str__(self) -> str:
-        return f"one unit in {self.n}" if self.kind == "every" else f"the first {self.n} units"
+        return f"one unit in {self.n}" if self.kind == "every" else f"the first {quantity(self.n, 'unit')}"
 
 
 class Plan(PlanOptions):
@@ -71,6 +72,12 @@ class Plan(PlanOptions):
     limit: int | None  # at most so many paragraphs in this plan; None for all
     units: tuple[Unit, ...]  # the slices, in order
     sampled: tuple[UnitSample, ...] = ()  # what cut its units down, the latest last; other fields are the whole plan's
+
+    def named(self) -> dict[str, Any]:
+        """Return what vectors record of the corpus: its name, its licence and, of one of the hub, which data it was."""
+        names = ("name", "config", "split", "revision")
+        of_hub = {name: self.identity[name] for name in names if name in self.identity}
+        return {"corpus": self.corpus, "licence": self.licence, **of_hub}
 
 
 class PoolMarker(Record):

@@ -17,9 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import zarr
 from pydantic import ValidationError
-from zarr.codecs import ZstdCodec
 
 from x2static.durable.errors import REMEDY, DamagedShard, X2StaticError, first_line
 from x2static.durable.storage import (
@@ -46,6 +44,7 @@ CHUNK_ROWS = 4096
 LARGEST = 127  # magnitude of an int8 code
 ABSENT = -128  # no row has this code, so it stands for "not there": a chunk that is lost reads as NaN, not as zeros
 WritePool = Callable[[Path], None]  # writes a pool's arrays into a shard's folder, under the pool's name
+# zarr is imported where arrays are: half a second, which whoever only looks for a cache need not wait.
 # Arrays are read and written by zarrs: 7.1 GB/s, by zarr's own pipeline 2.7. An array takes its pipeline when it is
 # opened; the settings are the whole process's, so one thread opens at a time.
 ZARRS = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}
@@ -95,6 +94,8 @@ def stage_shard(
     `settings` are what was asked of each further pool, `words` what is no pool's. `commit_folder` gives the whole its
     name; without words, `commit_pools` gives the pools theirs. Counts and hashes of the marker are filled in.
     """
+    import zarr
+
     with temporary_folder(staged_folder(shards, index)) as folder:
         zarr.create_group(folder)
         for write in pools.values():
@@ -329,6 +330,8 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
 
 def open_array(path: Path) -> Any:
     """Open a zarr array to read. Raises DamagedShard: there is none."""
+    import zarr
+
     try:
         with _OPENING, zarr.config.set(ZARRS):
             return zarr.open_array(path, mode="r", zarr_format=3)
@@ -352,6 +355,9 @@ def create_array(
     folder: Path, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...], compressed: bool = False
 ) -> Any:
     """Create a zarr array in a shard's folder; uncompressed, a chunk is stored in full, whatever is in it."""
+    import zarr
+    from zarr.codecs import ZstdCodec
+
     # A chunk of the fill value alone is not written (zarrs 0.2.3 ignores array.write_empty_chunks), and a missing one
     # reads as it. These no context has: every chunk is written, and a lost one does not read as zeros.
     fill = ABSENT if dtype == "int8" else float("nan")

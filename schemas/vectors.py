@@ -40,7 +40,14 @@ REMEDY = f"put the file back, or remove it and {AGAIN}"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WordVectors(Queries):
-    """One vector per word."""
+    """One vector per word.
+
+    >>> vectors = WordVectors(["one", "two"], np.eye(2, dtype=np.float32), np.array([7, 5]))
+    >>> vectors
+    <WordVectors: words 2, dimensions 2>
+    >>> "one" in vectors, "three" in vectors
+    (True, False)
+    """
 
     words: Sequence[str]  # the vocabulary, by descending count; a list, but where the matrix is mapped
     matrix: npt.NDArray[np.float32]  # (len(words), dim) float32, a row a word
@@ -130,9 +137,16 @@ class WordVectors(Queries):
         return word in self.index or (isinstance(word, str) and self._vector(word) is not None)
 
     def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
-        """Return the vector of a word, (dim,) float32. Raises KeyError: the word is unknown."""
+        """Return the vector of a word, (dim,) float32. Raises KeyError: the word is unknown.
+
+        >>> vectors["king"]
+        array([2., 2., 0., 1.], dtype=float32)
+        >>> vectors["kign"]
+        Traceback (most recent call last):
+        x2static.schemas.queries.UnknownWord: 'kign' is not among the 6 words; near it are 'king'
+        """
         if (vector := self._vector(word)) is None:
-            raise UnknownWord(word, self.words)
+            raise UnknownWord(word, self.index)
         return vector
 
     def _vector(self, word: str) -> npt.NDArray[np.float32] | None:
@@ -165,7 +179,11 @@ class WordVectors(Queries):
         return replace(self, words=[*self.words, *new], matrix=matrix, counts=counts)
 
     def split(self, text: str) -> list[str]:
-        """Return the words of a text as training cut them. Raises X2StaticError: these vectors came without rules."""
+        """Return the words of a text as training cut them. Raises X2StaticError: these vectors came without rules.
+
+        >>> vectors.split("The King eats.")
+        ['the', 'king', 'eats', '.']
+        """
         if self.segmentation is None:
             raise X2StaticError("these vectors came without word segmentation rules; split the text yourself")
         return self.segmentation.split(text)
@@ -190,6 +208,10 @@ class WordVectors(Queries):
 
         Of one string it is that string's, (dim,), as in sentence-transformers. Raises TypeError: what is given is
         neither a string nor strings in an order.
+
+        >>> vectors.encode(["A king and a queen.", "An apple."])
+        array([[2., 1., 1., 1.],
+               [0., 0., 0., 3.]], dtype=float32)
         """
         if isinstance(texts, str):
             return self.mean(self.split(texts))
@@ -216,6 +238,10 @@ class WordVectors(Queries):
         """Write the vectors to a folder, `run.json` last: where it is, the rest is whole, and it has the hash of each.
 
         `others` are the names of further files of the run, which are there already.
+
+        >>> vectors.save("saved")
+        >>> WordVectors.load("saved") == vectors
+        True
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

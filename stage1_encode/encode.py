@@ -81,10 +81,10 @@ def encode(
         work = Work(cache, plans, markers, pools, part, there.kept)
         whose = f"{cache.path}: part {part}" if config.part else str(cache.path)
         if not (jobs := work.jobs()):
-            logger.info("%s: finished already, %s", whose, quantity(len(resumed), "shard"))
+            logger.info("%s: finished already, %s", whose, quantity(len(resumed), "unit"))
         else:
             if resumed:
-                logger.info("%s: going on after %s", whose, quantity(len(resumed), "shard"))
+                logger.info("%s: going on after %s", whose, quantity(len(resumed), "unit"))
             logger.info("precision: %s, because %s", teacher.precision, teacher.why)
             log_words(config.compat, config.language)
             sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, teacher.device)
@@ -98,16 +98,17 @@ def encode(
         read = (marker for index, marker in markers.items() if marker.plan == number and index not in resumed)
         if n_skipped := sum(marker.unit.skipped for marker in read):
             logger.warning("%s: left out as bad text: %s", plan.corpus, quantity(n_skipped, "paragraph"))
-    if config.part is None and not sum(marker.n_contexts for marker in markers.values()):
-        raise X2StaticError(
-            f"{config.cache}: the filter left nothing of {sum(m.unit.paragraphs for m in markers.values())} "
-            f"paragraphs (at least {config.min_sentences} sentences and {config.min_characters} characters each); "
-            f"{wrapped or 'lower --min-sentences and --min-characters'}, and use another --cache"
-        )
-    seconds = time.perf_counter() - started
     limits = {"min_sentences": config.min_sentences or 0, "min_characters": config.min_characters or 0}
     ours = {index: marker for index, marker in markers.items() if part.takes(index)}
     held = totals(ours.values())
+    if config.part is None and not held["contexts"]:
+        least = [quantity(limits[f"min_{unit}s"], unit) for unit in ("sentence", "character")]
+        raise X2StaticError(
+            f"{config.cache}: the filter left nothing of {quantity(held['paragraphs_read'], 'paragraph')} (at least "
+            f"{' and '.join(least)} each); {wrapped or 'lower --min-sentences and --min-characters'}, and use another "
+            "--cache"
+        )
+    seconds = time.perf_counter() - started
     if held["paragraphs"] < (1 - MOST_DROPPED) * held["paragraphs_read"]:
         logger.warning("%s: only %s%s", whose, kept_of(held, **limits), wrapped and f"; {wrapped}")
     folders = [cache.path] if config.part is None else [cache.shards_folder / shard_name(index) for index in ours]

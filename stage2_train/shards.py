@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from x2static.durable.errors import DamagedShard, X2StaticError
+from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, missing_shards
 from x2static.schemas.shard import Shard
 
@@ -33,11 +34,11 @@ def choose_shards(cache: Cache, partial: bool = False, recorded: str | None = No
         raise X2StaticError(f"{cache.path}: the cache holds no shards yet; finish `x2static encode` first")
     missing = [] if partial else missing_shards(cache.plans(), shards)
     if missing:
-        what = f"{len(missing)} of {len(shards) + len(missing)} shards are missing (the first is {missing[0]})"
+        what = f"missing: {len(missing)} of {quantity(len(shards) + len(missing), 'shard')} (the first is {missing[0]})"
         hint = "finish `x2static encode` first (its command goes on where it stopped), or `x2static train --partial`"
         raise X2StaticError(f"{cache.path}: {what}; {hint}")
     if partial:
-        logger.info("training on %s committed shards of %s (--partial)", f"{len(shards):,}", cache.path)
+        logger.info("training on %s of %s (--partial)", quantity(len(shards), "committed shard"), cache.path)
     return shards
 
 

@@ -17,6 +17,7 @@ from x2static.machine.device import pick_device
 from x2static.machine.packages import package_version
 from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress, Report, StopRequest, silent
+from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.multiword import Multiword
 from x2static.schemas.training import TrainConfig, unused
@@ -73,11 +74,11 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     """
     device = pick_device(config.device)
     cache = Cache.open(config.cache)
+    begun = (recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None) or {}
+    shards = choose_shards(cache, config.partial, begun.get("shards"))  # first: what is not whole lacks views, too
     config = settled(config, cache)
     objective = load_objective(config.objective)(config)
     _refuse_impossible(config, objective, cache)
-    begun = (recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None) or {}
-    shards = choose_shards(cache, config.partial, begun.get("shards"))
     allowed = WordList.load(config.vocab) if config.vocab is not None else None
     multiword = Multiword.load(config.multiword, cache.segmentation())
     predecessor = None
@@ -277,7 +278,7 @@ class Training:
                     after_epoch(self.state.losses)
         if self.state.steps < FEW_STEPS and not self.objective.needs_words and self.run.predecessor is None:
             hint = "train for more --epochs, or by --objective closed-form --transform whiten"
-            logger.warning("%d steps are too few to learn much from; %s", self.state.steps, hint)
+            logger.warning("%s: too few to learn much from; %s", quantity(self.state.steps, "step"), hint)
 
     def _learn(self, n_words: int, targets: Targets) -> None:
         """Take one step, unless subsampling left the batch no target."""

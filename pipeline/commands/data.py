@@ -7,6 +7,7 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import only_writer
+from x2static.machine.screen import quantity
 from x2static.pipeline.data.download import Unreachable
 from x2static.pipeline.data.fetch import data_folder, fetch, is_there
 from x2static.pipeline.data.sources import SETS, DataSet
@@ -56,7 +57,7 @@ def fetch_command(context: click.Context, names: tuple[str, ...], to: Path | Non
     finish(context, {"folder": str(folder), "sets": states, "refused": refused})
     if refused:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
-        raise X2StaticError(f"{len(refused)} of {len(chosen)} data sets were refused: {reasons}")
+        raise X2StaticError(f"refused: {len(refused)} of {quantity(len(chosen), 'data set')}: {reasons}")
     click.echo(f"now: x2static evaluate VECTORS --data {shlex.quote(str(folder))}", err=True)
 
 

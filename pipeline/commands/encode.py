@@ -1,5 +1,7 @@
 """`x2static encode`: stage one."""
 
+import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ from x2static.schemas.training import TrainConfig
 if TYPE_CHECKING:
     from x2static.stage1_encode.dictionary import Dictionary
     from x2static.stage1_encode.plan.origin import Origin
+
+logger = logging.getLogger(__name__)
 
 
 def _of_dictionary(context: click.Context, _: click.Parameter, licence: str | None) -> str | None:
@@ -198,40 +202,38 @@ def encode(
 
     Run the same command again to go on where it stopped.
     """
+    started = time.perf_counter()
     config = build(EncodeConfig, {name: values[name] for name in EncodeConfig.model_fields if name in values})
     require("encode")
-    from x2static.stage1_encode.cache_folder import settled
-    from x2static.stage1_encode.dictionary import open_dictionary
-    from x2static.stage1_encode.pools.registry import wanted_pools
-
     if dictionary is not None and config.part is not None:
         merge = "merge the parts, then give it to `x2static cache phrases`"
         raise X2StaticError(f"--dictionary {dictionary}: the words of a --part are not those of the corpus; {merge}")
-    meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
-    config = settled(config)
-    own_states = _own_states(config, values["word_states"], values["state_layers"])
-    values["word_states"], values["state_layers"] = own_states
-    pools = wanted_pools(config, values)
-    if plan:
-        from x2static.stage1_encode.plan.estimate import estimate
+    _check_paths(config)
+    what = f"{config.model} reads {', '.join(config.corpus)} into {config.cache}"
+    logger.info("%s", f"plan: what it takes if {what}; nothing is written" if plan else what)
+    with ProgressLine("plan" if plan else "encode") as report:  # its clock goes on while libraries are imported
+        from x2static.stage1_encode.cache_folder import settled
+        from x2static.stage1_encode.dictionary import open_dictionary
+        from x2static.stage1_encode.pools.registry import wanted_pools
 
-        figures = estimate(config, pools)
-        about = "" if figures["paragraphs_counted"] else "about "
-        lines = [
-            f"units          {figures['units']:,} ({figures['units_left']:,} to do)",
-            f"paragraphs     {about}{figures['paragraphs']:,} ({figures['kept']:.0%} of a sample pass the filter)",
-            f"sentences      {figures['sentences']:,}",
-            f"teacher tokens {figures['teacher_tokens']:,} ({figures['tokens_per_second']:,.0f} a second here)",
-            f"time           {duration(figures['seconds'])}",
-            f"cache          {size(figures['cache_bytes'])}, free {size(figures['free_bytes'])}",
-        ]
-        finish(context, figures, *lines)
+        meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
+        config = settled(config)
+        own_states = _own_states(config, values["word_states"], values["state_layers"])
+        values["word_states"], values["state_layers"] = own_states
+        pools = wanted_pools(config, values)
+        if plan:
+            from x2static.stage1_encode.plan.estimate import estimate
+
+            figures = estimate(config, pools)
+        else:
+            from x2static.stage1_encode.encode import encode as run
+
+            result = run(config, report, pools, find_engine(engine, config, pools))
+    if plan:
+        finish(context, figures, *_plan_lines(figures))
         return
     from x2static.schemas.cache import kept_of
-    from x2static.stage1_encode.encode import encode as run
 
-    with ProgressLine("encode") as report:
-        result = run(config, report, pools, find_engine(engine, config, pools))
     if config.part is None and (values["word_states"] or meanings is not None):
         from x2static.stage1_encode.plan.origin import Origin
 
@@ -239,10 +241,37 @@ def encode(
         least = int(TrainConfig.model_fields["min_count"].default)
         read_words_alone(config.cache, origin, least, values["word_states"], meanings)
         result["cache_bytes"] = folder_bytes(config.cache)
-    shards = f"{quantity(int(result['shards']), 'shard')} ({result['shards_resumed']:,} there before)"
+    result["seconds"] = round(time.perf_counter() - started, 3)  # with the start, and what is read alone
+    units = f"{quantity(int(result['shards']), 'unit')} ({result['shards_resumed']:,} there before)"
     contexts, words = (quantity(int(result[f"{name}s"]), name) for name in ("context", "word"))
     held = f"{contexts}, {words}, {size(result['cache_bytes'])}"
     limits = int(result["min_sentences"]), int(result["min_characters"])
     finish(
-        context, result, f"{config.cache}: {shards}, {held}, in {duration(result['seconds'])}", kept_of(result, *limits)
+        context, result, f"{config.cache}: {units}, {held}, in {duration(result['seconds'])}", kept_of(result, *limits)
     )
+
+
+def _check_paths(config: EncodeConfig) -> None:
+    """Refuse what is not there before torch and transformers are imported, which takes five seconds."""
+    from x2static.schemas.cache import may_become_cache
+    from x2static.stage1_encode.corpora.sources import require_files
+    from x2static.stage1_encode.teacher.files import local_folder
+
+    may_become_cache(config.cache)
+    require_files(config.corpus, config.cache)
+    local_folder(config.model)
+
+
+def _plan_lines(figures: dict[str, Any]) -> list[str]:
+    """Return for people what `estimate` returns."""
+    about = "" if figures["paragraphs_counted"] else "about "
+    read, rate = not figures["units_left"], f" ({figures['tokens_per_second']:,.0f} a second here)"
+    return [
+        f"units          {figures['units']:,} ({figures['units_left']:,} to do)",
+        f"paragraphs     {about}{figures['paragraphs']:,} ({figures['kept']:.0%}{'' if read else ' of a sample'} pass "
+        "the filter)",
+        f"sentences      {figures['sentences']:,}",
+        f"teacher tokens {figures['teacher_tokens']:,}{'' if read else rate}",
+        f"time           {'none, all is read' if read else duration(figures['seconds'])}",
+        f"cache          {size(figures['cache_bytes'])}, free {size(figures['free_bytes'])}",
+    ]

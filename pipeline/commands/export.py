@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from x2static.durable.errors import X2StaticError
+from x2static.machine.screen import quantity
 from x2static.pipeline.export.formats import FORMATS
 from x2static.pipeline.export.formats import export as write
 from x2static.pipeline.export.smaller import Smaller
@@ -38,11 +39,23 @@ def export(
     n_written = len(reduced) - n_left_out
     left_out = f", {n_left_out:,} left out" if n_left_out else ""
     result = {"path": str(out), "words_written": n_written, "words_left_out": n_left_out}
-    lines = [f"{out}: {n_written:,} words{left_out}"]
+    lines = [f"{out}: {quantity(n_written, 'word')}{left_out}"]
     if data is not None or smaller != Smaller():
-        tables, result["scores"] = _scores({"as trained": loaded, "as exported": smaller.read_back(reduced)}, data)
+        tables, result["scores"] = _scores(
+            {"as trained": loaded, "as exported": _as_written(reduced, out, smaller)}, data
+        )
         lines += [table.terminal() for table in tables]
     finish(context, result, *lines)
+
+
+def _as_written(vectors: WordVectors, out: Path, smaller: Smaller) -> WordVectors:
+    """Return reduced vectors as whoever reads the folder has them: where numbers are held otherwise, they are read."""
+    if (smaller.dtype, smaller.codebook) == ("float32", None):
+        return vectors
+    from x2static.baselines.folders import read_folder
+
+    read = read_folder(out)
+    return replace(vectors.rows([vectors.index[word] for word in read.words]), matrix=read.matrix)
 
 
 def _scores(vectors: dict[str, WordVectors], data: Path | None) -> "tuple[list[Table], dict[str, object]]":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from x2static.machine.screen import quantity
 from x2static.pipeline.options import FOLDER, Command, common, finish
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.baseline import BaselineConfig
@@ -25,4 +26,4 @@ def import_(context: click.Context, /, source: Path, out: Path, max_vocab: int) 
     with ProgressLine("import") as report:
         result = make(config, report)
     done = "finished before" if result["finished_before"] else f"in {duration(result['seconds'])}"
-    finish(context, result, f"{out}: {result['vocabulary']:,} words, {result['dim']} dimensions, {done}")
+    finish(context, result, f"{out}: {quantity(result['vocabulary'], 'word')}, {result['dim']} dimensions, {done}")

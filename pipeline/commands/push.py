@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,6 +32,12 @@ SCORED = ("word-similarity", "sentence-similarity", "analogy")  # in seconds eac
 @click.option("--corpus-licence", type=TEXT, help="Of the corpora [default: what the cache or the hub states].")
 @click.option("--cache", type=FOLDER, help="Where the cache of the vectors is now, which knows the corpora.")
 @click.option("--data", type=FOLDER, help="Folder of evaluation data; the card has scores on what is there.")
+@click.option(
+    "--sentence-transformers/--no-sentence-transformers",
+    default=True,
+    show_default=True,
+    help="Send what SentenceTransformer(NAME) reads, too; the matrix is then there twice.",
+)
 @click.option("--message", type=TEXT, help="Of the commit [default: the version of x2static].")
 @click.option("--dry-run", is_flag=True, help="Send nothing: show the card, and the files that would be sent.")
 @common
@@ -39,29 +46,34 @@ def push(context: click.Context, /, vectors: Path, name: str, dry_run: bool, **v
 
     VECTORS is a run, NAME its name on the hub, OWNER/NAME. WordVectors.from_pretrained(NAME) reads them from there. A
     README.md that is in the folder is sent as it is, in place of the card that is made. What is there is replaced.
+    SentenceTransformer(NAME) reads them, too, unless a segmenter cuts their words.
     """
     _check(context, vectors, name, values)
     require("hub")
     from x2static.pipeline.publish.card import README
-    from x2static.pipeline.publish.upload import Hub, files_of, require_token, send
-    from x2static.schemas.vectors import require_finished
+    from x2static.pipeline.publish.upload import Hub, files_of, for_sentence_transformers, require_token, send
+    from x2static.schemas.vectors import WordVectors, require_finished
 
     require_finished(vectors)
     hub = Hub()
     if not dry_run:
         require_token()  # before the seconds that scores take
     own = vectors / README
-    try:
-        card = own.read_text("utf-8") if own.is_file() else make_card(vectors, name, values, hub)
-    except UnicodeDecodeError as error:
-        raise X2StaticError(f"{own}: not valid UTF-8; save the file as UTF-8") from error
-    files = [README, *files_of(vectors)]
-    result: dict[str, Any] = {"name": name, "files": files, "commit": None}
-    if dry_run:
-        return finish(context, result, card, f"{name}: nothing sent; it would be {', '.join(files)}")
-    message = values["message"] or f"Word vectors of x2static {package_version('x2static')}"
-    result["commit"] = send(vectors, card, name, hub, message, values["private"])
-    return finish(context, result, f"{name}: {len(files)} files sent; WordVectors.from_pretrained({name!r}) reads them")
+    with TemporaryDirectory() as beside:
+        files, loaded = files_of(vectors), WordVectors.load(vectors)
+        more = for_sentence_transformers(loaded, Path(beside)) if values["sentence_transformers"] else {}
+        names = [README, *more, *files]
+        try:
+            card = own.read_text("utf-8") if own.is_file() else make_card(loaded, name, values, hub, names)
+        except UnicodeDecodeError as error:
+            raise X2StaticError(f"{own}: not valid UTF-8; save the file as UTF-8") from error
+        result: dict[str, Any] = {"name": name, "files": names, "commit": None}
+        if dry_run:
+            return finish(context, result, card, f"{name}: nothing sent; it would be {', '.join(names)}")
+        message = values["message"] or f"Word vectors of x2static {package_version('x2static')}"
+        result["commit"] = send(vectors, card, name, hub, message, values["private"], more)
+    readers = [f"WordVectors.from_pretrained({name!r})", *([f"SentenceTransformer({name!r})"] if more else [])]
+    return finish(context, result, f"{name}: {len(names)} files sent, for {' and '.join(readers)}")
 
 
 def _check(context: click.Context, vectors: Path, name: str, values: dict[str, Any]) -> None:
@@ -76,17 +88,15 @@ def _check(context: click.Context, vectors: Path, name: str, values: dict[str, A
         raise click.UsageError(f"{vectors} has a README.md, which is sent as it is; leave {options} out, or move it")
 
 
-def make_card(folder: Path, name: str, values: dict[str, Any], hub: "Hub") -> str:
-    """Return the card of vectors in a folder."""
+def make_card(vectors: "WordVectors", name: str, values: dict[str, Any], hub: "Hub", files: list[str]) -> str:
+    """Return the card of vectors, which stands beside files of these names."""
     from x2static.pipeline.publish.card import PLAIN_ID, Facts, model_card
     from x2static.pipeline.publish.provenance import find_provenance, names_of_folders
-    from x2static.pipeline.publish.upload import files_of, with_licences
-    from x2static.schemas.vectors import WordVectors
+    from x2static.pipeline.publish.upload import with_licences
 
     licence = values["licence"] and values["licence"].lower()
     if licence and not PLAIN_ID.fullmatch(licence):
         raise click.UsageError(f'--licence {licence}: not an id such as "apache-2.0"; a text of your own is "other"')
-    vectors = WordVectors.load(folder)
     provenance = find_provenance(vectors.run, values["cache"])
     if provenance.teacher and values["teacher_licence"]:
         provenance = replace(provenance, teacher=replace(provenance.teacher, licence=values["teacher_licence"]))
@@ -100,7 +110,7 @@ def make_card(folder: Path, name: str, values: dict[str, Any], hub: "Hub") -> st
     if names := names_of_folders(vectors.run):
         logger.warning("run.json names folders of this machine (%s); whoever can see it sees them", ", ".join(names))
     scores, bias = _scores(name.rpartition("/")[2], vectors, values["data"])
-    return model_card(vectors, name, Facts(with_licences(provenance, hub), licence, files_of(folder), scores, bias))
+    return model_card(vectors, name, Facts(with_licences(provenance, hub), licence, files, scores, bias))
 
 
 def _scores(name: str, vectors: "WordVectors", data: Path | None) -> "tuple[list[Table], Table | None]":

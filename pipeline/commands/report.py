@@ -6,6 +6,7 @@ import click
 
 from x2static.durable.storage import end_of_links, refuse_to_replace, write_atomically
 from x2static.machine.packages import require
+from x2static.machine.screen import quantity
 from x2static.pipeline.evaluations.registry import EVALUATIONS
 from x2static.pipeline.options import FOLDER, Command, common, finish
 from x2static.pipeline.terminal import size
@@ -47,4 +48,5 @@ def report(
     scores = made.scores.figures if made.scores else {}
     figures = {"path": str(file), "bytes": len(page), "vocabulary": len(made.vectors), "dim": made.vectors.dim}
     figures |= {"cache": made.source.note, "scores": scores}
-    finish(context, figures, f"{file}: {size(len(page))}, scored on {len(scores)} tasks")
+    scored = f"scored on {quantity(len(scores), 'task')}" if scores else "without scores; --data adds them"
+    finish(context, figures, f"{file}: {size(len(page))}, {scored}")

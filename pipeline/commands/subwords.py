@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from x2static.machine.packages import require
+from x2static.machine.screen import quantity
 from x2static.pipeline.options import FOLDER, Command, common, finish
 from x2static.pipeline.terminal import ProgressLine, duration
 
@@ -35,4 +36,4 @@ def add(vectors: Path) -> dict[str, Any]:
 def line(vectors: Path, result: dict[str, Any]) -> str:
     """Return what people read of them."""
     done = "made before" if result["finished_before"] else f"in {duration(result['seconds'])}"
-    return f"{vectors}: subwords, {result['ngrams']:,} character n-grams, {done}"
+    return f"{vectors}: subwords, {quantity(result['ngrams'], 'character n-gram')}, {done}"

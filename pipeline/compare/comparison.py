@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from x2static.durable import storage
 from x2static.durable.errors import Interrupted, X2StaticError, panics_caught
 from x2static.machine.progress import Report
+from x2static.machine.screen import quantity
 from x2static.pipeline.caches import sample
 from x2static.pipeline.compare import scores
 from x2static.pipeline.compare.plan import (
@@ -80,7 +81,7 @@ class Comparison:
         self.failures: dict[str, str] = {}  # what went wrong in this call, by the names of the steps
         self._missing: set[str] = set()  # steps whose vectors could not be made as asked for; others may be there
         if "figure1" in config.only and len(self.sizes) < 2:
-            what = f"the cache has {self.sizes[0].units} units" if self.sizes else "there is no cache"
+            what = f"the cache has {quantity(self.sizes[0].units, 'unit')}" if self.sizes else "there is no cache"
             more = "give --sizes, or a --cache of more units (`x2static encode --unit`)"
             raise X2StaticError(f"--only figure1: a curve needs two sizes, and {what}; {more}")
         if self.whole is not None and config.words:
@@ -119,13 +120,14 @@ class Comparison:
         """Make and score the vectors of the curve, from the smallest corpus to the whole."""
         for size in self.sizes[:-1]:
             size.folder.mkdir(parents=True, exist_ok=True)
-            name = f"sample of {size.units} units"
+            name = f"sample of {quantity(size.units, 'unit')}"
             self.attempt(name, partial(sample, whole.path, size.cache, UnitSample(kind="first", n=size.units)), name)
         for point in self.points:
             step, n_units = point.step, point.size.units
             if step.method.is_ase and not (step.folder / RUN).is_file():
                 bring = partial(bring_sums, point, self.sizes, self.config, whole)
-                self.attempt(f"sums of {n_units} units", bring, f"{step.label}, {n_units} units")
+                units = quantity(n_units, "unit")
+                self.attempt(f"sums of {units}", bring, f"{step.label}, {units}")
             if self._make(step):
                 self.attempt(step.name, partial(scores.score_similarity, step, self.config, self.data))
 
@@ -147,7 +149,7 @@ class Comparison:
         Work with a title takes a `report`, which is shown under it.
         """
         try:
-            with panics_caught(), ProgressLine(title or "") as report:
+            with panics_caught(), ProgressLine(title or name) as report:
                 return work(report=report) if title else work()
         except Interrupted:
             raise
@@ -185,7 +187,9 @@ def sizes_of(config: CompareConfig, cache: Cache) -> list[Size]:
     markers = [shard.marker for shard in cache.shards()]
     n_units = len(markers)
     if config.sizes and max(config.sizes) > n_units:
-        raise X2StaticError(f"--sizes {max(config.sizes)}: {cache.path} has {n_units} units; ask for at most so many")
+        raise X2StaticError(
+            f"--sizes {max(config.sizes)}: {cache.path} has {quantity(n_units, 'unit')}; ask for at most so many"
+        )
     some = config.sizes or [n_units // 2**halving for halving in range(HALVINGS)]
     sizes = []
     for units in sorted({n_units, *some} - {0}):

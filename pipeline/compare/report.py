@@ -18,6 +18,7 @@ from x2static.durable.storage import end_of_links, write_atomically
 from x2static.evaluation.measures import MIN_PAIRS
 from x2static.evaluation.misspellings import CANDIDATES, N_MADE
 from x2static.evaluation.word_similarity import SimilarityScore
+from x2static.machine.screen import quantity
 from x2static.pipeline.compare import scores, tables
 from x2static.pipeline.compare.comparison import Comparison
 from x2static.pipeline.compare.plan import Step
@@ -291,7 +292,9 @@ class Report:
         first = "Nested samples of the cache: the first units of each size."
         text = [f"{first} Solid: all pairs that the vectors cover at that size. Dotted: {dotted}"]
         if (n_sizes := len({point.size for point in points})) < FEW:
-            text.append(f"The cache has {comparison.sizes[-1].units} units, which gives {n_sizes} sizes only.")
+            text.append(
+                f"The cache has {quantity(comparison.sizes[-1].units, 'unit')}, which gives {n_sizes} sizes only."
+            )
         of_figure = "Word similarity (Spearman's rho) against the size of the corpus in words, seed 0 of each method."
         panels = {
             f"{name} (Spearman's rho)": {label: np.array(line, np.float64) for label, line in of_set.items()}

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.packages import package_version, require
 from x2static.pipeline.data.sources import RemoteFile
 
@@ -60,17 +60,19 @@ def download(file: RemoteFile, folder: Path) -> bytes:
                     "copy with --data DIR"
                 ) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, TimeoutError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            cause = list(_causes(error))[-1]  # what the system says; libraries say all that they have tried
+            reason = getattr(cause, "strerror", None) or first_line(cause)[:200] or type(error).__name__
             hopeless = (socket.gaierror, ssl.SSLCertVerificationError)  # no network, or none to be trusted
             wait = None if any(isinstance(cause, hopeless) for cause in _causes(error)) else next(waits, None)
             if wait is None:
+                host = file.url.split("/")[2]
                 raise Unreachable(
-                    f"{file.url}: no connection ({reason}); without a network, give a folder of your own with --data "
-                    "DIR, or leave --data out: WordSim-353, SimLex-999 and the analogies come with gensim"
+                    f"{host} cannot be reached ({reason}); run the same command again with a network, or evaluate "
+                    "without --data: WordSim-353, SimLex-999 and the analogies come with gensim"
                 ) from error
         except ValueError as error:  # pooch's word for another hash
             raise _not_pinned(file, str(error)) from error
-        logger.warning("%s: the network failed (%s); trying again in %g seconds", file.url, reason, wait)
+        logger.warning("%s: the network failed (%s); trying again in %g s", file.url, reason, wait)
         time.sleep(wait)
 
 

@@ -6,24 +6,20 @@ and a partial sort (`WordVectors.most_similar`), or a binary search.
 
 import json
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from x2static.schemas.queries import near_misses
 from x2static.schemas.vectors import WordVectors
 
 Vector = npt.NDArray[np.float32]  # (dim,)
 
 LAST = "\U0010ffff"  # the character that sorts behind all others
-LETTERS = 100  # those that words are respelt with: the alphabet of the frequent words, two or three where scripts mix
-LONGEST_RESPELT = 60  # characters; of a longer word no near misses are looked for
-COMPARED = 300  # words of the same beginning whose spelling is compared with an unknown one
 
 
 class Place(NamedTuple):
@@ -52,14 +48,9 @@ class Searchable:
         """The words by their characters, so that those of one beginning stand together."""
         return [self.vectors.words[row] for row in self.sorted_rows]
 
-    @cached_property
-    def letters(self) -> list[str]:
-        """The most common characters of the 10,000 most frequent words."""
-        return [letter for letter, _ in Counter("".join(self.vectors.words[:10_000])).most_common(LETTERS)]
-
     def prepare(self) -> "Searchable":
         """Compute all that the first answer would wait for."""
-        _ = self.sorted_words, self.letters
+        _ = self.sorted_words
         self.nearest(self.vectors.words[:1], [], 1)  # computes lengths, wakes the threads of the matrix product
         return self
 
@@ -81,34 +72,6 @@ class Searchable:
         near = self.vectors.most_similar(plus, minus, topn=n)
         return [{"word": word, "cosine": _rounded(cosine)} for word, cosine in near]
 
-    def near_misses(self, typed: str, n: int = 8) -> list[str]:
-        """Return known words that an unknown one may have been meant for: one slip away, then of the same beginning."""
-        typed = typed.strip().lower()
-        if not 0 < len(typed) <= LONGEST_RESPELT:
-            return []
-        slips = sorted({row for word in self._slips(typed) if (row := self.vectors.index.get(word)) is not None})
-        words = [self.vectors.words[row] for row in slips[:n]]
-        for stop in range(len(typed) - 1, 1, -1):
-            if alike := [word for word in self.complete(typed[:stop], COMPARED) if word not in words]:
-                likeness = SequenceMatcher(None, "", typed)
-                scores = []
-                for word in alike:
-                    likeness.set_seq1(word)
-                    scores.append(likeness.ratio())
-                words += [alike[i] for i in np.argsort(-np.array(scores), kind="stable")]
-                break
-        return words[:n]
-
-    def _slips(self, word: str) -> Iterable[str]:
-        """Yield what a word becomes by one letter less, two that change places, another letter, or one more."""
-        for i in range(len(word) + 1):
-            head, tail = word[:i], word[i:]
-            yield head + tail[1:]
-            yield head + tail[1:2] + tail[:1] + tail[2:]
-            for letter in self.letters:
-                yield head + letter + tail[1:]
-                yield head + letter + tail
-
     def complete(self, prefix: str, n: int = 8) -> list[str]:
         """Return the n most frequent words that begin so, most frequent first."""
         if not prefix:
@@ -129,7 +92,7 @@ def _rounded(value: float) -> float:
 
 
 def _unknown(one: Searchable, typed: str) -> dict[str, Any]:
-    return {"word": typed, "near": one.near_misses(typed)}
+    return {"word": typed, "near": near_misses(typed, one.vectors.index)}
 
 
 def _known(one: Searchable, place: Place) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import TEMPORARY, commit_folder, end_of_links, refuse_to_replace, temporary_folder
 from x2static.machine.packages import require_modules
+from x2static.machine.screen import quantity
 from x2static.pipeline.export import browser_page, keyed_vectors, onnx_model, spacy_folder, static_model, word2vec
 from x2static.pipeline.export.smaller import Smaller
 from x2static.pipeline.publish.card import README, Facts, model_card
@@ -69,7 +70,7 @@ def export(vectors: WordVectors, to: str, out: Path, force: bool = False, smalle
     vectors, out = smaller.reduced(vectors), end_of_links(out)
     left_out = [word for word in vectors.words if form.unheld.search(word)]
     if len(left_out) == len(vectors):
-        raise X2StaticError(f"{out}: the format can hold none of the {len(vectors)} words; nothing was written")
+        raise X2StaticError(f"{out}: the format can hold none of {quantity(len(vectors), 'word')}; nothing was written")
     if left_out:
         vectors = vectors.rows([row for row, word in enumerate(vectors.words) if not form.unheld.search(word)])
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,7 @@ def export(vectors: WordVectors, to: str, out: Path, force: bool = False, smalle
         logger.warning(what, len(entries), to, name_of(entries[0]))
     if left_out:
         examples = ", ".join(map(repr, left_out[:5]))
-        logger.warning("%d words left out, which the format %s cannot hold: %s", len(left_out), to, examples)
+        logger.warning("%s left out, not to be held by %s: %s", quantity(len(left_out), "word"), to, examples)
     return left_out
 
 

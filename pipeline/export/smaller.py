@@ -1,4 +1,4 @@
-"""Vectors that take less room: fewer words, fewer dimensions, fewer bits; and what a reader makes of them."""
+"""Vectors that take less room: fewer words, fewer dimensions, fewer bits."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,15 +61,6 @@ class Smaller:
             of_words = scales[arrays["mapping"]] if "mapping" in arrays else scales
             arrays["weights"] = of_words * arrays.get("weights", np.float32(1))
         return arrays
-
-    def read_back(self, vectors: WordVectors) -> WordVectors:
-        """Return reduced vectors as whoever reads their arrays has them."""
-        if (self.dtype, self.codebook) == ("float32", None):
-            return vectors
-        arrays = self.arrays(vectors.matrix)
-        matrix = arrays["embeddings"].astype(np.float32)
-        matrix = matrix[arrays["mapping"]] if "mapping" in arrays else matrix
-        return replace(vectors, matrix=matrix * arrays["weights"][:, None] if "weights" in arrays else matrix)
 
 
 def _codebook(matrix: npt.NDArray[np.float32], size: int) -> dict[str, npt.NDArray[Any]]:

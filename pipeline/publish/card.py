@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from x2static.machine.screen import quantity
 from x2static.pipeline.publish.provenance import HUB_ID, Provenance, Source, without_folders
 from x2static.report.table import Column, Table, plain_markdown
 from x2static.schemas.vectors import RUN, WordVectors
@@ -69,7 +70,7 @@ def model_card(vectors: WordVectors, name: str, facts: Facts) -> str:
     }
     title = plain_markdown(name.rpartition("/")[2])
     what = f"Static word vectors{of_teacher}, made with x2static{baseline}: one vector a word, looked up, not computed."
-    size = f"{len(vectors):,} words, {vectors.dim} dimensions."
+    size = f"{quantity(len(vectors), 'word')}, {quantity(vectors.dim, 'dimension')}."
     body = "\n\n".join(f"## {head}\n\n{text}" for head, text in sections.items() if text)
     return f"{_front_matter(facts)}\n\n# {title}\n\n{what} {size}\n\n{body}\n"
 
@@ -103,8 +104,8 @@ def _ids(sources: Sequence[Source]) -> list[str]:
 
 def _snippets(vectors: WordVectors, name: str, files: Sequence[str]) -> str:
     """Return how the vectors are used from Python, by what is in the folder."""
-    # A frequent word that is not one of the very short ones.
-    word = next((word for word in vectors.words if re.fullmatch(r"[a-z]{5,12}", word)), "word")
+    # The longest of the frequent ones has a meaning of its own, where the most frequent is "which".
+    word = max((word for word in vectors.words[:300] if re.fullmatch(r"[a-z]{3,12}", word)), key=len, default="word")
     lines = ["from x2static import WordVectors", "", f'vectors = WordVectors.from_pretrained("{name}")']
     lines += [f'vectors["{word}"]  # ({vectors.dim},) float32', f'vectors.most_similar("{word}")']
     if vectors.segmentation is not None:

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from huggingface_hub.errors import HfHubHTTPError
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.durable.storage import read_json
 from x2static.machine.packages import package_version
+from x2static.pipeline.export import static_model
+from x2static.pipeline.export.smaller import Smaller
 from x2static.pipeline.publish.card import README
 from x2static.pipeline.publish.provenance import Provenance, Source
 from x2static.schemas.pretrained import LOG_IN
 from x2static.schemas.segmentation import SEGMENTATION
-from x2static.schemas.vectors import FILES, MATRIX, RUN, VOCABULARY, check_run
+from x2static.schemas.vectors import FILES, MATRIX, RUN, VOCABULARY, WordVectors, check_run
 from x2static.stage1_encode.hub import PATIENCE_SECONDS, answered
 
 logger = logging.getLogger(__name__)
@@ -54,14 +57,35 @@ def require_token(token: str | None = None) -> None:
         raise X2StaticError(f"no token of the Hugging Face hub is here; log in by {LOG_IN}")
 
 
-def send(folder: Path, card: str, name: str, hub: Hub, message: str, private: bool = False) -> str:
-    """Send the files of vectors and their card to the repository OWNER/NAME, which is made if need be.
+def for_sentence_transformers(vectors: WordVectors, folder: Path) -> dict[str, Path]:
+    """Write into an empty folder what sentence-transformers reads of vectors; return the files by names, none is ours.
+
+    Where no tokenizer cuts words as training did there are none, and it is said.
+    """
+    try:
+        static_model.write(vectors, folder, Smaller())
+    except X2StaticError as error:
+        logger.info("sentence-transformers will not read them: %s", error)
+        return {}
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
+def send(
+    folder: Path,
+    card: str,
+    name: str,
+    hub: Hub,
+    message: str,
+    private: bool = False,
+    more: Mapping[str, Path] | None = None,
+) -> str:
+    """Send the files of vectors, their card and `more` files to the repository OWNER/NAME, which is made if need be.
 
     It is one commit: whatever ends it, the hub has all of it or nothing. Returns the commit. Raises X2StaticError: the
     hub refuses it, cannot be reached, or the repository is open to all and was to be `private`.
     """
     require_token(hub.token)
-    files: dict[str, Path | bytes] = {file: folder / file for file in files_of(folder)}
+    files: dict[str, Path | bytes] = {**(more or {}), **{file: folder / file for file in files_of(folder)}}
     files[README] = card.encode()
 
     def commit() -> str:
@@ -129,7 +153,9 @@ def _with_licence(source: Source, kind: str, hub: Hub) -> Source:
             PATIENCE_SECONDS,
         )
     except (OSError, HfHubHTTPError, ValueError) as error:
-        logger.warning("the card does not say the licence of %s: %s", source.name, first_line(error)[:200])
+        option = "teacher" if kind == "model" else "corpus"
+        why = first_line(error)[:200] if isinstance(error, HfHubHTTPError) else "the Hugging Face hub cannot be reached"
+        logger.warning("the card does not say the licence of %s: %s; --%s-licence says it", source.name, why, option)
         return source
     data = getattr(info, "card_data", None)
     stated = data.to_dict().get("license") if data else None

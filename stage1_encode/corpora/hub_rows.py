@@ -164,7 +164,7 @@ def rows_retried(
                 raise
             seconds = RETRY_WAITS[failures]
             failures += 1
-            tries = f"trying again in {seconds:g} seconds ({failures} of {len(RETRY_WAITS)})"
+            tries = f"trying again in {seconds:g} s ({failures} of {len(RETRY_WAITS)})"
             where = what + place.format(row)
             logger.warning("%s: the network failed (%s); %s", where, first_line(error)[:200], tries)
             time.sleep(seconds)

@@ -174,6 +174,23 @@ def open_corpora(
         yield [stack.enter_context(closing(_open_corpus(spec, options, cache, spool))) for spec in specs]
 
 
+def require_files(specs: Sequence[str], cache: Path) -> None:
+    """Raise X2StaticError if a file is named that is not there; folders are walked, and others asked, when they open.
+
+    So a slip is told before the libraries that encode are imported.
+    """
+    for spec in specs:
+        if not Path(spec).is_dir():
+            files_named(spec, cache)
+
+
+def files_named(spec: str, cache: Path) -> list[Path]:
+    """Return the files that a corpus is read from, none of one that is elsewhere. Raises X2StaticError: it has none."""
+    if spec == "demo" or spec.startswith("hf://") or STANDARD_INPUT.fullmatch(spec):
+        return []
+    return list(find_files(spec, "auto", cache).paths.values())
+
+
 def _open_corpus(spec: str, options: ReadingOptions, cache: Path, spool: bool) -> Corpus:
     if spec.startswith("hf://"):
         from x2static.stage1_encode.corpora.hub import HubDataset  # which imports datasets and transformers

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 from typing import Literal, NamedTuple
 
+from x2static.machine.screen import quantity
 from x2static.stage1_encode.corpora.compression import read_head
 from x2static.stage1_encode.corpora.paragraphs import ByteLine, Paragraph, TextSource, paragraphs_of_row
 
@@ -43,7 +44,7 @@ def read_table(source: TextSource, start: int, line: int, delimiters: str) -> It
     place = names.index(source.column)
     for row in rows(start or header.stop):
         if row.cells is not None and len(row.cells) not in (0, len(names)):
-            source.bad_row(row.start, f"has {len(row.cells)} columns, the header {len(names)}; {MEND_ROW}")
+            source.bad_row(row.start, f"has {quantity(len(row.cells), 'column')}, the header {len(names)}; {MEND_ROW}")
             row = row._replace(cells=None)
         if row.cells != []:
             where = f"the row at byte {row.start}"

@@ -4,13 +4,16 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from x2static.schemas.cache import MANIFEST, Cache, plan_shards
+from x2static.durable.storage import folder_bytes
+from x2static.schemas.cache import MANIFEST, Cache, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan
+from x2static.schemas.shard import shard_name
 from x2static.stage1_encode.cache_folder import check_encoding, check_folder, settled
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
@@ -28,46 +31,66 @@ WARM_UP = 16  # one window in so many
 def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]:
     """Return what encoding would take, pools besides the contexts included; nothing is written.
 
+    Where nothing is left to do the teacher is not loaded, and the figures are those of what is there.
+
     That is units, units_left, paragraphs, paragraphs_counted (or only estimated), the share of a sample of them that
     the filter keeps (kept), sentences, teacher_tokens and cache_bytes of all that is asked for (with `part` of the
     part, with `append` of the new corpora), seconds for what is left of it, tokens_per_second as measured here,
     free_bytes of the disk.
     """
-    config = settled(config)
+    config, part = settled(config), Part.of(config.part)
     check_folder(config.cache, config.append)
+    folder = next(path for path in [config.cache.absolute(), *config.cache.absolute().parents] if path.is_dir())
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
         teacher = ChosenTeacher(config)  # after the corpora, as in `encode`
         plans, sources, markers = _planned(teacher, corpora)
+        numbers = {number for source in sources for number in source.plans}
+        ranges, names = plan_shards(plans), {pool.name for pool in pools}
+        shards = [shard for number in numbers for shard in ranges[number] if part.takes(shard)]
+        done = {shard: markers[shard] for shard in shards if shard in markers and names <= markers[shard].pools.keys()}
+        n_paragraphs, counted = planned_paragraphs(plans, markers, part, numbers)
+        figures = {
+            "units": len(shards),
+            "units_left": len(shards) - len(done),
+            "paragraphs": n_paragraphs,
+            "paragraphs_counted": counted,
+            "free_bytes": shutil.disk_usage(folder).free,
+        }
+        if len(done) == len(shards):
+            return {**figures, **_as_there(config.cache, done)}
         log_words(config.compat, config.language)
         encoder = teacher.load(look_at_words(pools))
         sample, n_sampled = _sample(plans, sources, encoder)
     rate = _tokens_per_second(encoder, sample)
-    part = Part.of(config.part)
-    numbers = {number for source in sources for number in source.plans}
-    n_paragraphs, counted = planned_paragraphs(plans, markers, part, numbers)
-    ranges = plan_shards(plans)
-    shards = [shard for number in numbers for shard in ranges[number] if part.takes(shard)]
-    done = [markers[shard].unit.paragraphs for shard in shards if shard in markers]
     amounts = (sample.n_tokens, sample.n_contexts, len(sample.word_ids))
     n_tokens, n_contexts, n_words = (amount / max(n_sampled, 1) for amount in amounts)  # of a paragraph
     dim = encoder.teacher.dim
     row_bytes = 2 * dim if config.dtype == "float16" else dim + 4  # int8 has a float32 scale beside it
     pool_bytes = len(shards) * sum(pool.n_bytes(encoder.shape) for pool in pools)
     pool_bytes += _bytes_of_words(pools, encoder, sample, n_words * n_paragraphs / max(len(shards), 1), len(shards))
-    folder = next(path for path in [config.cache.absolute(), *config.cache.absolute().parents] if path.is_dir())
+    n_read = sum(marker.unit.paragraphs for marker in done.values())
     return {
-        "units": len(shards),
-        "units_left": len(shards) - len(done),
-        "paragraphs": n_paragraphs,
-        "paragraphs_counted": counted,
+        **figures,
         "kept": round(sample.n_paragraphs / n_sampled, 4) if n_sampled else 1.0,
         "sentences": round(n_contexts * n_paragraphs),
         "teacher_tokens": round(n_tokens * n_paragraphs),
         "tokens_per_second": round(rate, 1),
-        "seconds": round(n_tokens * (n_paragraphs - sum(done)) / rate, 1) if rate else 0.0,
+        "seconds": round(n_tokens * (n_paragraphs - n_read) / rate, 1) if rate else 0.0,
         # 4 bytes a word, and 8 a context for paragraph and list offset
         "cache_bytes": round((n_contexts * (row_bytes + 8) + 4 * n_words) * n_paragraphs) + pool_bytes,
-        "free_bytes": shutil.disk_usage(folder).free,
+    }
+
+
+def _as_there(cache: Path, markers: dict[int, Marker]) -> dict[str, Any]:
+    """Return the figures of shards that are there, instead of those of a sample."""
+    held = totals(markers.values())
+    return {
+        "kept": round(held["paragraphs"] / held["paragraphs_read"], 4) if held["paragraphs_read"] else 1.0,
+        "sentences": held["contexts"],
+        "teacher_tokens": held["teacher_tokens"],
+        "tokens_per_second": 0.0,
+        "seconds": 0.0,
+        "cache_bytes": sum(folder_bytes(cache / "shards" / shard_name(shard)) for shard in markers),
     }
 
 

@@ -71,7 +71,7 @@ def plan_rest(
     appended = {number for source in sources for number in source.plans}  # what was begun of them need not be finished
     for number, shards in enumerate(plan_shards(old) if config.append else ()):
         if number not in appended and not all(shard in markers for shard in shards):
-            why = f"{cache} is not finished: shards of {old[number].corpus} are missing"
+            why = f"{cache} is not finished: units of {old[number].corpus} are missing"
             raise X2StaticError(f"--append: {why}; first run the `x2static encode` that it was made with again")
     added: list[Plan] = []
     for source in sources:
@@ -92,7 +92,7 @@ def plan_rest(
             theirs["on_bad_text"] = ours["on_bad_text"]
         problems += [f"{name}: {theirs[name]!r} != {ours[name]!r}" for name in names if theirs[name] != ours[name]]
         if config.limit is not None and (config.limit < n_held or not counted):
-            held = f"{n_held} paragraphs are" if counted else "all of the corpus is"
+            held = quantity(n_held, "paragraph") if counted else "all of the corpus"
             problems.append(f"limit: {held} planned already != {config.limit}")
         if problems:
             raise _refusal(cache, problems)

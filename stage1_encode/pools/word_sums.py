@@ -22,6 +22,7 @@ import torch
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
+from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.shard import LEXICON_SCHEMA, Shard, create_array, write_table, zarrs_errors
@@ -64,7 +65,7 @@ class WordSums(Pool):
             raise X2StaticError(f"--ase: none of the {len(listed)} entries is a single word; list one word a line")
         if others:
             some = ", ".join(others[:3])
-            logger.warning("--ase: %d entries are not single words and left out (%s)", len(others), some)
+            logger.warning("--ase: left out, as no single words: %d (%s)", len(others), some)
         return cls(tuple(chosen))
 
     def asked(self) -> list[Any]:
@@ -180,7 +181,7 @@ class StoredSums:
                 raise X2StaticError(f"{shard.folder}: {', '.join(damage)}; {remedy}")
             summed = _summed(shard)["word"].to_pylist()
             if lacking := wanted.intersection(shard.lexicon()["word"].to_pylist()).difference(summed):
-                logger.info("%s: %d words have no sums there; they are added up beside it", shard.folder, len(lacking))
+                logger.info("%s: no sums of %s there; added up beside it", shard.folder, quantity(len(lacking), "word"))
                 return None
         return cls(shards, words)
 

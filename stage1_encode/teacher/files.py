@@ -54,12 +54,15 @@ class TeacherFiles:
         return cls(model, folder, commit, weights_sha256(folder), config_sha256(folder), tokenizer_sha256(folder))
 
 
-def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
-    """Return a model's folder, downloading it if need be, and its commit on the hub; raises as `TeacherFiles.find`."""
+def local_folder(model: str) -> Path | None:
+    """Return the folder of a model that is here, None for the id of one on the hub. Raises X2StaticError: it is none.
+
+    No library and no network is asked, so that a slip is told at once.
+    """
     if model == "demo":
-        return demo_teacher(), None
+        return demo_teacher()
     if Path(model).is_dir():
-        return Path(model), None
+        return Path(model)
     if Path(model).exists():
         raise X2StaticError(f"model {model}: this is a file; name the folder that it is in")
     owner, slash, name = model.partition("/")
@@ -73,6 +76,13 @@ def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
     if not slash and not WITHOUT_OWNER.fullmatch(model):
         why = "no such folder here, and ids have an owner, OWNER/NAME, all but the oldest as gpt2"
         raise X2StaticError(f"model {model}: neither a folder nor an id on the hub ({why})")
+    return None
+
+
+def resolve_model(model: str, revision: str | None) -> tuple[Path, str | None]:
+    """Return a model's folder, downloading it if need be, and its commit on the hub; raises as `TeacherFiles.find`."""
+    if (here := local_folder(model)) is not None:
+        return here, None
     seconds = hub.PATIENCE_SECONDS
     try:
         info = hub.answered(lambda: huggingface_hub.model_info(model, revision=revision, timeout=seconds), seconds)

@@ -159,9 +159,9 @@ class Objective(BaseObjective):
         for pool in pools:
             means, counts = word_means(stream.shards, names.read, pool)
             there = names.compose(means, counts > 0)
-            means, counts = means[: len(there)], np.where(there, stream.vocabulary.counts, 0)
+            states, counts = torch.from_numpy(means[: len(there)]), np.where(there, stream.vocabulary.counts, 0)
             # Centred over occurrences: a mean over words is one of rare words, and moves with the vocabulary's end.
-            of_layers.append(unit(without_components(torch.from_numpy(means), torch.from_numpy(counts), self.components)))
+            of_layers.append(unit(without_components(states, torch.from_numpy(counts), self.components)))
         if missing := int((counts == 0).sum()):  # in every layer the same ones
             logger.warning("%s: %d of %d words have no states of their own", stream.cache, missing, len(counts))
         return of_layers[0] if len(of_layers) == 1 else unit(torch.stack(of_layers).sum(0))

@@ -1,10 +1,12 @@
 """The commands as functions, with the settings of the command line; and what gensim's users ask of vectors."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors
+from scipy.optimize import linprog
 
 import x2static
 from tests.pipeline.ran import run_here
@@ -23,11 +25,17 @@ def corpus(tmp_path: Path) -> Path:
     return write_lines(tmp_path / "corpus.txt", paragraphs(60))
 
 
-def test_distill_is_encode_and_train_and_goes_on_where_it_stopped(teacher, corpus, tmp_path, capsys):
+def test_distill_is_encode_and_train_and_goes_on_where_it_stopped(teacher, corpus, tmp_path, capsys, monkeypatch):
     vectors = x2static.distill(teacher, corpus, tmp_path / "mine", min_count=2, unit=30, device="cpu")
     assert capsys.readouterr().out == ""
-    again = x2static.distill(teacher, corpus, tmp_path / "mine", min_count=2, unit=30, device="cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr("x2static.pipeline.api.encode", None)  # nothing is asked for again
+        again = x2static.distill(teacher, corpus, tmp_path / "mine", min_count=2, unit=30, device="cpu")
+        assert "distilled before" in capsys.readouterr().err
     assert vectors == again
+    os.utime(corpus)
+    assert x2static.distill(teacher, corpus, tmp_path / "mine", min_count=2, unit=30, device="cpu") == vectors
+    assert "distilled before" not in capsys.readouterr().err, "what may have changed is looked at"
     other = x2static.distill(teacher, corpus, tmp_path / "mine", min_count=3, unit=30, device="cpu")
     assert len(other) < len(vectors)
 
@@ -91,11 +99,40 @@ def test_what_gensims_users_ask_is_answered_as_gensim_answers():
         assert ours.rank("word1", other) == theirs.rank("word1", other)
 
 
+def transported(vectors: WordVectors, first: list[str], second: list[str]) -> float:
+    """The least cost of the transport problem, by a solver of linear programmes."""
+    (one, shares), (two, wanted) = (np.unique(words, return_counts=True) for words in (first, second))
+    units = [np.array([vectors[w] / np.linalg.norm(vectors[w]) for w in words], np.float64) for words in (one, two)]
+    costs = np.linalg.norm(units[0][:, None] - units[1], axis=2)
+    leave, arrive = np.kron(np.eye(len(one)), np.ones(len(two))), np.kron(np.ones(len(one)), np.eye(len(two)))
+    bounds = np.concatenate([shares / len(first), wanted / len(second)])
+    return float(linprog(costs.ravel(), A_eq=np.concatenate([leave, arrive]), b_eq=bounds).fun)
+
+
+def test_word_movers_distance_is_the_least_transport_and_gensims():
+    pytest.importorskip("ot")
+    vectors, draws = some_vectors(), np.random.default_rng(1)
+    keyed = KeyedVectors(vectors.dim)
+    keyed.add_vectors(vectors.words, vectors.matrix)
+    for n_first, n_second in ((1, 1), (1, 5), (7, 4), (30, 50)):
+        first, second = (list(draws.choice(vectors.words[:40], n)) for n in (n_first, n_second))
+        distance = vectors.wmdistance([*first, "no"], second)
+        assert distance == pytest.approx(transported(vectors, first, second), abs=1e-6)
+        assert distance == pytest.approx(keyed.wmdistance([*first, "no"], second), abs=1e-6)
+        assert vectors.wmdistance(first, second, norm=False) == pytest.approx(
+            keyed.wmdistance(first, second, norm=False)
+        )
+    assert vectors.wmdistance(["word1", "word2"], ["word2", "word1"]) == pytest.approx(0, abs=1e-6)
+    assert vectors.wmdistance(["no"], ["word1"]) == vectors.wmdistance([], []) == float("inf")
+    with pytest.raises(TypeError, match="expected a list of words"):
+        vectors.wmdistance("a text", ["word1"])
+
+
 def test_what_cannot_be_answered_is_said():
     vectors = some_vectors()
     with pytest.raises(KeyError) as raised:
         vectors["Wrd12"]
-    assert str(raised.value) == "'Wrd12' is not among the 300 words; near it are 'word12', 'word212', 'word192'"
+    assert str(raised.value) == "'Wrd12' is not among the 300 words; near it are 'word12'"
     with pytest.raises(ValueError, match="topn is -1"):
         vectors.most_similar("word1", topn=-1)
     with pytest.raises(TypeError, match=r"write most_similar\(\.\.\., topn=5\)"):

@@ -13,7 +13,7 @@ from shutil import which
 import numpy as np
 import pytest
 
-from tests.pipeline.test_export_libraries import JOINED, SAID, TEXTS, WORDS, vectors_of
+from tests.pipeline.test_export_libraries import JOINED, SAID, TEXTS, WORDS, as_read, vectors_of
 from x2static.pipeline.export.formats import export
 from x2static.pipeline.export.smaller import Smaller
 from x2static.schemas.multiword import Multiword
@@ -101,7 +101,7 @@ def test_a_browser_cuts_and_averages_as_we_do(tmp_path, served, smaller):
         browser.close()
     index = vectors.index
     assert rows == [[index[word] for word in vectors.split(text) if word in index] for text in texts]
-    matrix = smaller.read_back(vectors).matrix.astype(np.float64)
+    matrix = as_read(vectors, smaller).matrix.astype(np.float64)
     expected = [matrix[known].mean(axis=0) if known else np.zeros(vectors.dim) for known in rows]
     np.testing.assert_allclose(theirs, expected, atol=1e-6)
 

@@ -17,6 +17,7 @@ from tests.report.test_page import tags_of
 from tests.schemas.caches import amend
 from tests.stage2_train.caches import make_cache
 from x2static.durable.storage import folder_bytes, read_json
+from x2static.machine.screen import quantity
 from x2static.pipeline.publish.card import PAPER
 from x2static.pipeline.run_report import sampled_words
 from x2static.pipeline.terminal import duration, size
@@ -71,7 +72,7 @@ def test_the_figures_are_those_of_the_record_and_of_the_cache(made, here, monkey
     cost = facts_of(page, "What it cost")
     assert cost["teacher"].startswith(f"{held['teacher_tokens']:,} pieces")
     assert cost["cache"] == size(folder_bytes(made / "cache"))
-    assert cost["training"] == f"{duration(record['seconds'])} on cpu, {record['threads']} threads"
+    assert cost["training"] == f"{duration(record['seconds'])} on cpu, {quantity(record['threads'], 'thread')}"
     assert cost["speed"] == f"{record['words_per_second']:,} words/s, {record['words']:,} words read"
     assert cost["steps"] == f"{record['steps']:,} in 3 epochs, {record['targets']:,} targets"
 

@@ -102,7 +102,7 @@ def test_a_second_encoder_of_a_cache_is_refused_while_the_first_runs(forks, teac
     encode(config, lambda _: answers or answers.append(forks.run(*as_options(config))))
     ((status, output),) = answers
     assert status == 1
-    assert output.startswith(f"error: {cache}: another x2static process is writing to this cache")
+    assert f"\nerror: {cache}: another x2static process is writing to this cache" in output
     run(teacher, corpus, tmp_path / "alone", unit=5)
     assert files_of(cache) == files_of(tmp_path / "alone")
     assert forks.run(*as_options(config))[0] == 0  # the lock is gone with its holder
@@ -142,7 +142,7 @@ def test_a_damaged_shard_is_encoded_again_alike(damaged, teacher, corpus, cache,
     assert (figures["shards"], figures["shards_resumed"]) == (3, 2)
     assert files_of(cache) == before
     assert "shard 000001 is encoded again: " in log.text
-    assert "going on after 2 shards" in log.text
+    assert "going on after 2 units" in log.text
     assert not list((cache / "shards").glob(".tmp-*"))
 
 
@@ -167,7 +167,7 @@ def test_a_finished_cache_asked_for_again_loads_no_teacher(teacher, corpus, cach
     assert (second["shards_resumed"], second["tokens_per_second"]) == (1, 0)
     for name in ("shards", "paragraphs", "contexts", "words", "teacher_tokens", "cache_bytes"):
         assert first[name] == second[name] > 0
-    assert f"{cache}: finished already, 1 shard" in log.text
+    assert f"{cache}: finished already, 1 unit" in log.text
     assert files_of(cache) == before
 
 

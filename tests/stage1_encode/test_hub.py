@@ -103,7 +103,8 @@ def test_a_model_or_revision_that_is_not_there_is_one_clear_line(hub, forks, tea
     name = "tiny/known" if revision else "tiny/unknown"
     status, output = forks.run(*encode_options(name, corpus, tmp_path / "cache", revision=revision))
     assert status == 1
-    (line,) = output.splitlines()
+    said, line = output.splitlines()
+    assert said.startswith(f"{name} reads "), "what takes seconds is said before"
     assert line.startswith(f"error: model {name}: not on the Hugging Face hub (")
     assert not (tmp_path / "cache").exists()
 
@@ -127,7 +128,7 @@ def test_a_hub_that_gives_no_answer_is_one_line_with_ways_out(
     spec = "hf://tiny/unseen:train#text"
     model, text = ("tiny/unseen", corpus) if missing == "model" else (str(teacher), spec)
     status, output = forks.run(*encode_options(model, text, tmp_path / "cache"), patience=0.4)
-    (line,) = output.splitlines()
+    _, line = output.splitlines()
     what, way_out = (f"model {model}", "--model demo") if missing == "model" else (f"corpus {spec}", "--corpus demo")
     assert status == 1
     assert line.startswith(f"error: {what}: the Hugging Face hub cannot be reached ({reason}")
@@ -148,8 +149,8 @@ def test_a_data_set_of_the_hub_is_streamed_at_its_commit(hub, forks, teacher, tm
     run(teacher, write_lines(tmp_path / "same.txt", lines), tmp_path / "local")
     assert_same_rows(cache, tmp_path / "local")
     status, output = forks.run(*encode_options(str(teacher), "hf://tiny/none", tmp_path / "other"))
-    assert (status, len(output.splitlines())) == (1, 1)
-    assert output.startswith("error: corpus hf://tiny/none: not on the Hugging Face hub (")
+    assert (status, len(output.splitlines())) == (1, 2)
+    assert "\nerror: corpus hf://tiny/none: not on the Hugging Face hub (" in output
 
 
 def test_what_can_be_no_id_is_not_asked_for_on_the_hub(hub, tmp_path, monkeypatch):

@@ -81,6 +81,6 @@ def test_a_source_killed_twice_ends_with_the_bytes_of_one_run(
     assert len(Cache.open(killed).committed()[0]) == 2
     status, output = encode(killed)
     assert status == 0, output
-    assert "going on after 2 shards" in output
+    assert "going on after 2 units" in output
     assert files_of(killed) == files_of(once)
     assert texts_of(killed) == plain_texts

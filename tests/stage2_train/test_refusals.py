@@ -53,7 +53,7 @@ def damaged(**changes: object) -> Callable[[Path], None]:
 
 # what is done to the cache, the settings, the message
 Case = tuple[Callable[[Path], Any], dict[str, Any], str]
-MISSING = r"1 of 3 shards are missing \(the first is 1\).*finish `x2static encode`.*--partial"
+MISSING = r"missing: 1 of 3 shards \(the first is 1\).*finish `x2static encode`.*--partial"
 AT_ONCE: list[Case] = [
     (lambda cache: (cache / "manifest.json").unlink(), {}, "no cache here"),
     (lambda cache: shutil.rmtree(cache / "shards"), {}, "the cache holds no shards yet; finish `x2static encode`"),

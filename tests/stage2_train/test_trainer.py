@@ -31,7 +31,8 @@ def test_figures_and_run_json_say_how_the_vectors_came_about(cache: Path, tmp_pa
     assert 2 * run["words"] / figures["words_per_second"] == pytest.approx(figures["seconds"], abs=0.001)
     assert 0 < figures["targets"] < 2 * run["words"]
     content, encoding = content_of(Cache.open(cache).shards()), Cache.open(cache).manifest.fingerprint
-    assert run["cache"] == {"content": content, "encoding": encoding, "teacher": "fake", "revision": None}
+    texts = {"language": "en", "corpora": [{"corpus": "corpus.txt", "licence": None}]}
+    assert run["cache"] == {"content": content, "encoding": encoding, "teacher": "fake", "revision": None, **texts}
     assert run["configuration"] == wish.model_dump(mode="json") | {"prior": 0.0}  # where nothing is drawn to views
     assert run["versions"]["torch"] == torch.__version__
     assert (run["threads"], run["device"]) == (1, "cpu")

@@ -53,6 +53,21 @@ def test_a_vocabulary_left_empty_names_the_highest_count(tmp_path: Path):
         build(shards=[])
 
 
+def test_a_small_vocabulary_says_what_it_leaves_out_and_by_which_option(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    build(min_count=2)
+    assert "vocabulary: 5 of 6 distinct words, 94% of the text: the others occur fewer than" in caplog.text
+    caplog.clear()
+    build(min_count=1)
+    assert caplog.messages == ["vocabulary: 6 of 6 distinct words"]
+    caplog.clear()
+    many = {str(n): 10 for n in range(1001)}
+    for rare, hint in (({"rare": 1}, False), ({f"rare{n}": 1 for n in range(4000)}, True)):
+        table = pa.table({"word": [*many, *rare], "count": [*many.values(), *rare.values()]})
+        build(min_count=10, max_vocab=2000, shards=[SimpleNamespace(lexicon=partial(pa.Table.slice, table))])
+        assert ("--min-count" in caplog.text) is hint, "only where little of the text has a vector"
+
+
 OF_NO_USE = [
     (None, "not a vocabulary of one word a line"),
     (b"\xff\xfe\x00", "not a vocabulary of one word a line, in UTF-8"),

@@ -48,7 +48,7 @@ def test_one_refused_set_does_not_keep_the_others(server, instead, home, capsys)
     instead(bad, good)
     done = run_here(capsys, ["data", "fetch"])
     assert done.status == 1
-    expected = f"1 of 2 data sets were refused: bad: https://.*{bad.files[0].sha256}"
+    expected = f"refused: 1 of 2 data sets: bad: https://.*{bad.files[0].sha256}"
     assert re.search(expected, done.err.splitlines()[-1])
     assert set(tree(home)) == {"wordsim/tiny.tsv", "fetched/tiny.json"}
 
@@ -61,7 +61,7 @@ def test_without_a_network_one_line_says_what_to_do_and_nothing_else_is_tried(se
     instead(replace(data_set, files=(away,)), make_set(server, name="other"))
     assert cli.run(["data", "fetch"]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert re.search(r"no connection .*refused.*without a network.*--data DIR.*gensim", line)
+    assert re.search(r"cannot be reached \(.*refused\); run .*with a network.*gensim", line)
     assert tree(home) == {}
     assert server.requests == []
 

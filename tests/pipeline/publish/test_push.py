@@ -19,6 +19,7 @@ from x2static.schemas.pretrained import find_pretrained
 from x2static.schemas.vectors import WordVectors
 
 NAME = "owner/some.vectors"
+FOR_OTHERS = ["config.json", "model.safetensors", "modules.json", "tokenizer.json"]  # sentence-transformers
 FILES = ["vectors.safetensors", "vocabulary.arrow", "word_segmentation.json", "run.json"]
 CARD = "---\nlicense: mit\n---\n\n# Mine\n"
 
@@ -79,16 +80,27 @@ def test_the_command_sends_a_card_and_the_files(folder, hub, tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
     (commit,) = hub.repositories["models", NAME].commits
-    assert (result["commit"], result["files"], hub.messages) == (commit, ["README.md", *FILES], ["Mine"])
+    assert (result["commit"], result["files"], hub.messages) == (commit, ["README.md", *FOR_OTHERS, *FILES], ["Mine"])
     card = hub.files(NAME)["README.md"].decode()
     assert 'license: "cc-by-4.0"' in card
     assert f'WordVectors.from_pretrained("{NAME}")' in card
+    assert f'SentenceTransformer("{NAME}")' in card
+    code = (
+        "from x2static import WordVectors; from sentence_transformers import SentenceTransformer as Model; import numpy"
+    )
+    code += f"; text, name = 'The violin, the naïve orchestra', {NAME!r}; ours = WordVectors.from_pretrained(name)"
+    code += "; numpy.testing.assert_allclose(Model(name, device='cpu').encode(text), ours.encode(text), rtol=1e-6)"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_dry_run_shows_the_card_and_the_files_and_asks_nobody(folder, hub, capsys):
     done = run_here(capsys, ["push", folder, NAME, "--dry-run"])
     assert done.status == 0
     assert "\n# some.vectors\n" in done.out
+    assert f"{NAME}: nothing sent; it would be README.md, {', '.join(FOR_OTHERS + FILES)}" in done.out
+    done = run_here(capsys, ["push", folder, NAME, "--dry-run", "--no-sentence-transformers"])
     assert f"{NAME}: nothing sent; it would be README.md, {', '.join(FILES)}" in done.out
     assert "nobody knows whether they may be used; --licence says it" in done.err
     assert hub.requests == []

@@ -128,7 +128,7 @@ def test_settings_of_views_identify_a_sweep_of_views_alone(objectives, counts, s
         ("", 2, "give either -p"),
         ("-p lr=1e-3 --jobs 0", 2, "--jobs"),
         ("-p lr=1e-3 --select third", 1, "--select third: no such data set; there are first, second"),
-        ("-p lr=1e-3 --cache PART", 1, "shards are missing"),
+        ("-p lr=1e-3 --cache PART", 1, "missing: 1 of"),
         ("-p lr=1e-3 --out FULL", 1, "not empty and no sweep"),
         ("-p lr=1e-3 -p epochs=1 --out SWEPT --negatives 7", 1, "negatives: 10 there, 7 here"),
         ("-p lr=1e-3 -p epochs=1 --out SWEPT --select first", 1, "select: [] there, ['first'] here"),

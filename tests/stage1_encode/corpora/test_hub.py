@@ -158,7 +158,7 @@ def test_lifting_the_limit_of_parquet_goes_on_within_a_row_and_a_later_limit_is_
     run(teacher, parquet, cache, unit=3, part="1/2")
     second = Cache.open(cache).plans()[1]
     assert (second.units[0].start, second.units[0].start_line) == (3, 2)
-    with pytest.raises(X2StaticError, match=r"limit: all of the corpus is planned already != 30\."):
+    with pytest.raises(X2StaticError, match=r"limit: all of the corpus planned already != 30\."):
         run(teacher, parquet, cache, unit=3, limit=30)
     run(teacher, parquet, cache, unit=3)
     before = files_of(cache)

@@ -78,7 +78,7 @@ def test_an_append_killed_twice_goes_on_and_a_finished_one_says_so(old, new, for
         output = forks.succeed(*arguments)
         assert files_of(cache) == files_of(tmp_path / "both")
         assert times.items() < times_of(cache).items()
-    assert f"{cache}: finished already, 7 shards" in output
+    assert f"{cache}: finished already, 7 units" in output
 
 
 def test_one_corpus_after_another_and_several_at_once(old, new, third, teacher, cache, tmp_path):
@@ -121,7 +121,7 @@ def test_a_cache_that_is_not_finished_is_not_added_to(old, new, teacher, cache):
     run(teacher, old, cache, unit=3, part="1/2")
     before = files_of(cache)
     for ask in (append, lambda *_: estimate(config_of(teacher, new, cache, unit=3, append=True))):
-        with pytest.raises(X2StaticError, match=f"^--append: {cache} is not finished: shards of {old} are missing"):
+        with pytest.raises(X2StaticError, match=f"^--append: {cache} is not finished: units of {old} are missing"):
             ask(teacher, new, cache)
     assert files_of(cache) == before
     run(teacher, old, cache, unit=3)

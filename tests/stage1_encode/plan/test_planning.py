@@ -77,7 +77,7 @@ def test_other_corpora_or_another_order_of_them_are_refused(teacher, first, seco
         ({"unit": 4}, "unit: 3 != 4"),
         ({"on_bad_text": "fail"}, "on_bad_text: 'replace' != 'fail'"),
         ({"sample": 0.5, "seed": 2**62}, "sample: None != 0.5; seed: 0 != 4611686018427387904"),
-        ({"unit": 4, "limit": 2}, "unit: 3 != 4; limit: 5 paragraphs are planned already != 2"),
+        ({"unit": 4, "limit": 2}, "unit: 3 != 4; limit: 5 paragraphs planned already != 2"),
     ],
 )
 def test_what_changes_the_planning_is_refused_with_both_values(change, message, teacher, first, tmp_path):

@@ -13,6 +13,7 @@ from x2static.durable.storage import folder_bytes
 from x2static.machine.progress import Progress
 from x2static.schemas.cache import Cache
 from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.encoder import ChosenTeacher
 from x2static.stage1_encode.plan.estimate import estimate
 
 LINES = paragraphs(40)
@@ -66,14 +67,14 @@ def test_parts_made_in_turn_fill_one_cache_and_a_run_without_part_makes_the_rest
     assert parts[0]["cache_bytes"] == sum(folder_bytes(cache / "shards" / f"{shard:06d}") for shard in (2, 6))
     again = run(teacher, corpus, cache, unit=4, part="3/4")
     assert (again["shards"], again["shards_resumed"], again["tokens_per_second"]) == (2, 2, 0)
-    assert f"{cache}: part 3/4: finished already, 2 shards" in log.text
+    assert f"{cache}: part 3/4: finished already, 2 units" in log.text
     assert Cache.open(cache).missing() == [1, 3, 5, 7, 9]
     rest = run(teacher, corpus, cache, unit=4)
     assert (rest["shards"], rest["shards_resumed"], rest["contexts"]) == (10, 5, once["contexts"])
     assert files_of(cache) == files_of(tmp_path / "once")
 
 
-def test_progress_and_estimate_are_those_of_the_part(corpus, teacher, tmp_path):
+def test_progress_and_estimate_are_those_of_the_part(corpus, teacher, tmp_path, monkeypatch):
     config = config_of(teacher, corpus, tmp_path / "cache", unit=4, part="2/3", limit=40)
     whole, part = estimate(config.model_copy(update={"part": None})), estimate(config)
     assert (whole["units"], part["units"], part["units_left"], part["paragraphs"]) == (10, 3, 3, 12)
@@ -82,8 +83,12 @@ def test_progress_and_estimate_are_those_of_the_part(corpus, teacher, tmp_path):
     encode(config, reports.append)
     told = dict.fromkeys((progress.done, progress.total) for progress in reports)  # within a unit, and at its end
     assert list(told) == [(0, 12), (4, 12), (8, 12), (12, 12)]
-    after = estimate(config)
+    monkeypatch.setattr(ChosenTeacher, "load", None)  # nobody needs it where nothing is left to do
+    after, held = estimate(config), encode(config)
     assert (after["units"], after["units_left"], after["seconds"]) == (3, 0, 0)
+    assert [after[name] for name in ("sentences", "teacher_tokens", "cache_bytes")] == [
+        held[name] for name in ("contexts", "teacher_tokens", "cache_bytes")
+    ]
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/2", "1/-2", ""])
