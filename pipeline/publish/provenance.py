@@ -68,7 +68,7 @@ def find_origin(run: Mapping[str, Any], folder: Path | None = None, cache: Path 
         from x2static.schemas.shard import Shard, shard_name
 
         places = [named] if cache else list(_places(named, str(settings.get("out") or ""), folder))
-        path = next((place for place in places if (place / MANIFEST).is_file()), None)
+        path = next((place for place in places if (place / MANIFEST).is_file()), cache)
         if path is None:
             return Origin(f"{named}: is not there any more, so little is known of what went in")
         opened = Cache.open(path)
@@ -106,7 +106,7 @@ def find_provenance(run: Mapping[str, Any], cache: Path | None = None) -> Proven
     if cache is not None or (corpora is None and recorded):  # earlier versions recorded none
         origin = find_origin(run, cache=cache)
         if origin.note and cache is not None:
-            raise X2StaticError(f"{cache}: {origin.note}; name another by --cache, or leave it out")
+            raise X2StaticError(f"--cache {cache}: {origin.note}; name another, or leave it out")
         if origin.note:
             logger.warning("the card does not say the corpus: %s", origin.note)
         else:

@@ -200,11 +200,14 @@ def test_compat_paper_keeps_what_is_not_asked_for_wherever_it_stands(tmp_path, m
 def test_a_toml_file_gives_one_corpus_or_several_and_json(corpus, expected, tmp_path, monkeypatch, capsys):
     configs: list[EncodeConfig] = []
     monkeypatch.setattr("x2static.stage1_encode.encode.encode", lambda config, *_: configs.append(config) or NOTHING)
+    monkeypatch.chdir(tmp_path)
+    for name in expected:
+        Path(name).write_text("A text.")
     file = config_file(tmp_path, f'model = "demo"\ncorpus = {corpus}\ncache = "c"\njson = true\nword-states = false\n')
     figures = run_here(capsys, ["encode", "--config", file]).json
     assert configs[0].corpus == expected
-    assert figures.items() >= {"command": "encode", **NOTHING}.items()
-    assert "version" in figures
+    assert figures.items() >= {"command": "encode", **NOTHING, "seconds": figures["seconds"]}.items()
+    assert figures.keys() >= {"version", "seconds"}
 
 
 FILES = {"learning-rate = 1": "learning_rate", "lr = = 1": "not valid TOML", None: "No such file", "lr = 0": "--lr"}
