@@ -78,7 +78,7 @@ def make(request: Request) -> Result:
     result = _read(path, table, request)
     for why, count in result.origin["rows_left_out"].items():
         if count:
-            logger.warning("%s: %s left out: what stands for a word is %s", path, quantity(count, "row"), why)
+            logger.warning("%s: %s left out: the word is %s", path, quantity(count, "row"), why)
     if not result.words:
         what = f"none of the {len(request.words):,} words asked for" if request.words else "no word that can be used"
         advice = "is it of the same language, in UTF-8, and lower-cased where the vocabulary is?"

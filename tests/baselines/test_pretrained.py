@@ -127,7 +127,7 @@ def test_words_that_are_no_utf8_empty_or_there_twice_are_left_out_and_counted(lo
     assert made.words == ["a", "b"]
     assert made.matrix.tolist() == [[1, 0], [4, 0]]
     assert made.origin["file"]["rows_left_out"] == {"not UTF-8": 1, "empty": 1, "duplicate": 1}
-    assert "1 rows left out: their words are duplicate" in caplog.text
+    assert "1 row left out: the word is duplicate" in caplog.text
 
 
 def test_spaces_in_and_behind_words_and_line_ends_of_windows_are_read(load):

@@ -101,7 +101,7 @@ def test_lists_that_are_too_short_and_targets_that_are_all_alike_give_no_score_a
     vectors.matrix[:6] = vectors.matrix[0] * np.arange(1, 7, dtype=np.float32)[:, None]
     alike = associate(vectors, "t", lists, DRAWS)
     assert (result.score, result.p, result.covered, result.total) == (None, None, 10, 12)
-    assert f"rare: no score, of list {few} only 1 words are known" in caplog.text
+    assert f"rare: no score, of list {few} only 1 word known" in caplog.text
     assert alike.score is None
     assert "all 6 targets are associated alike" in caplog.text
 

@@ -204,7 +204,7 @@ def test_entries_that_are_no_single_words_are_left_out_or_refused(teacher, tmp_p
     with pytest.raises(X2StaticError, match="--ase does not go with --compat paper"):
         WordSums.of(config.model_copy(update={"compat": "paper"}), ["cat"])
     assert WordSums.of(config, ["new york", "cat"]).words == ("cat",)
-    assert "1 entries are not single words and left out (new york)" in log.text
+    assert "left out, as no single words: 1 (new york)" in log.text
 
 
 def test_small_additions_are_not_lost_beside_a_large_sum() -> None:

@@ -128,7 +128,7 @@ def test_settings_of_views_identify_a_sweep_of_views_alone(objectives, counts, s
         ("", 2, "give either -p"),
         ("-p lr=1e-3 --jobs 0", 2, "--jobs"),
         ("-p lr=1e-3 --select third", 1, "--select third: no such data set; there are first, second"),
-        ("-p lr=1e-3 --cache PART", 1, "missing: 1 of"),
+        ("-p lr=1e-3 --cache PART", 1, "missing: "),
         ("-p lr=1e-3 --out FULL", 1, "not empty and no sweep"),
         ("-p lr=1e-3 -p epochs=1 --out SWEPT --negatives 7", 1, "negatives: 10 there, 7 here"),
         ("-p lr=1e-3 -p epochs=1 --out SWEPT --select first", 1, "select: [] there, ['first'] here"),
@@ -213,7 +213,7 @@ def test_a_space_is_searched(sweep, tmp_path):
 def test_make_sweep_runs_a_grid_of_its_own_or_the_one_asked_for():
     def make(*values: str) -> list[str]:
         clean = {"PATH": os.environ["PATH"]}  # `make test` exports variables that a make in it takes for the user's
-        command = ["make", "-s", "-o", "install", "X2STATIC=printf '%s|'", "sweep", *values]
+        command = ["make", "-s", "-o", "install", "X2STATIC=printf '%s|'", "NEEDS_CACHE=", "sweep", *values]
         done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
         return done.stdout.strip("|").split("|")
 
@@ -223,3 +223,6 @@ def test_make_sweep_runs_a_grid_of_its_own_or_the_one_asked_for():
     own = make("CACHE=some", "OUT=over there", "ARGS=-p lr=1e-3 --jobs 2")
     assert own == ["sweep", "--cache", "some", "--out", "over there", "-p", "lr=1e-3", "--jobs", "2"]
     assert make("CACHE=some", "ARGS=--jobs 2")[-6:] == [*grid, "--jobs", "2"]
+    without = ["make", "-s", "-o", "install", "X2STATIC=false", "train", "CACHE=no where"]
+    said = subprocess.run(without, cwd=ROOT, capture_output=True, text=True, check=False).stderr
+    assert "no cache in no where: make encode MODEL=... CORPUS=... CACHE=no where makes it" in said
