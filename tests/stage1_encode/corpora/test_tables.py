@@ -37,7 +37,7 @@ def test_quotes_of_a_tsv_are_text_unless_they_are_those_of_csv(tmp_path):
 
 BAD = {
     b"2,b,c\n": r"line 3 has 3 columns, the header 2; mend it",
-    b"2\n": r"line 3 has 1 columns, the header 2; mend it",
+    b"2\n": r"line 3 has 1 column, the header 2; mend it",
     b'2,"b" c\n': r"line 3 cannot be cut into columns \(',' expected after '\"'\); mend it",
     b'2,"b\n': r"line 3 cannot be cut into columns \(.*\); mend it",
     b"2,\xff\n": r"byte 15 is not valid UTF-8",
