@@ -70,7 +70,8 @@ def export(vectors: WordVectors, to: str, out: Path, force: bool = False, smalle
     vectors, out = smaller.reduced(vectors), end_of_links(out)
     left_out = [word for word in vectors.words if form.unheld.search(word)]
     if len(left_out) == len(vectors):
-        raise X2StaticError(f"{out}: the format can hold none of the {quantity(len(vectors), 'word')}; nothing was written")
+        what = f"the format can hold none of the {quantity(len(vectors), 'word')}"
+        raise X2StaticError(f"{out}: {what}; nothing was written")
     if left_out:
         vectors = vectors.rows([row for row, word in enumerate(vectors.words) if not form.unheld.search(word)])
     out.parent.mkdir(parents=True, exist_ok=True)
