@@ -21,16 +21,11 @@ PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, 
 # Settings of views alone, as an objective or to begin with.
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
 VIEWS |= {"state_layers", "regression", "closed_form", "sif"}
+# Younger than runs and sweeps that lack them; they count only where they are set, so that those go on.
+YOUNGER = ("state_layers", "regression", "closed_form")
 # What `train --for` chooses beside the defaults (docs/LOG.md, 2026-11-29).
 PURPOSES: dict[str, dict[str, Any]] = {"words": {}, "sentences": {"objective": "sentence", "transform": "center"}}
 PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-11-29)
-
-
-def unused(*names: str) -> frozenset[str]:
-    """Return the settings that count for none of these objectives and inits, and identify no run or sweep of theirs."""
-    without = frozenset() if "views" in names else VIEWS - {"sif"} if "sentence" in names else VIEWS
-    without |= set() if "sentence" in names else {"means_of"}
-    return without if {"negative-sampling", "views"} <= set(names) else without | {"prior"}
 
 
 def _joined_layers(text: str | None) -> str | None:
@@ -101,3 +96,16 @@ class TrainConfig(Record):
     @classmethod
     def _keep_to_the_paper(cls, values: Any) -> Any:
         return {**PAPER, **values} if isinstance(values, dict) and values.get("compat") == "paper" else values
+
+
+def identifying(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return the settings that identify a run or sweep of these objectives and inits; the others count for none."""
+    without = set() if "views" in names else set(VIEWS)
+    if "sentence" in names:
+        without.discard("sif")
+    else:
+        without.add("means_of")
+    if not {"negative-sampling", "views"} <= set(names):
+        without.add("prior")
+    without |= {name for name in YOUNGER if settings.get(name) == TrainConfig.model_fields[name].default}
+    return {name: value for name, value in settings.items() if name not in without}

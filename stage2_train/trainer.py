@@ -20,7 +20,7 @@ from x2static.machine.progress import Progress, Report, StopRequest, silent
 from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.multiword import Multiword
-from x2static.schemas.training import TrainConfig, unused
+from x2static.schemas.training import TrainConfig, identifying
 from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train.checkpoint import (
     RUN_OF_TRAIN,
@@ -87,9 +87,7 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         predecessor.check(config.out, cache, config.transform, config.dim, multiword.identity)
     # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
     # depend on it, the shards' numbers only where not all are meant.
-    settings = config.model_dump(mode="json", exclude=NO_SETTINGS | unused(config.objective, config.init))
-    if config.state_layers is None:  # which runs of before there was a choice do not name
-        settings.pop("state_layers", None)
+    settings = identifying(config.model_dump(mode="json", exclude=NO_SETTINGS), config.objective, config.init)
     settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
     settings["vocab"] = allowed.sha256 if allowed is not None else None
     settings |= (sources := objective.sources(cache.path) | multiword.identity)

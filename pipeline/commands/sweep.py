@@ -19,7 +19,7 @@ from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.multiword import Multiword
-from x2static.schemas.training import PAPER, TrainConfig, unused
+from x2static.schemas.training import PAPER, TrainConfig, identifying
 from x2static.stage2_train.shards import choose_shards
 
 if TYPE_CHECKING:
@@ -156,8 +156,8 @@ def _identity(
         if "vocab" in space:
             space["vocab"] = [contents.get(value) for value in space["vocab"]]
     names = [name for field in ("objective", "init") for name in swept.get(field, [fixed.get(field)])]
-    without = NOT_SWEPT | unused(*map(str, names))
-    identity = {name: value for name, value in fixed.items() if name not in without}
+    fixed_alone = {name: value for name, value in fixed.items() if name not in NOT_SWEPT}
+    identity = identifying(fixed_alone, *map(str, names))
     identity |= {
         "compat": fixed["compat"],
         "vocab": None if vocab is None else hash_file(Path(vocab)),
