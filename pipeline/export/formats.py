@@ -70,7 +70,7 @@ def export(vectors: WordVectors, to: str, out: Path, force: bool = False, smalle
     vectors, out = smaller.reduced(vectors), end_of_links(out)
     left_out = [word for word in vectors.words if form.unheld.search(word)]
     if len(left_out) == len(vectors):
-        what = f"the format can hold none of the {quantity(len(vectors), 'word')}"
+        what = f"the format can hold none of {quantity(len(vectors), 'word')}"
         raise X2StaticError(f"{out}: {what}; nothing was written")
     if left_out:
         vectors = vectors.rows([row for row, word in enumerate(vectors.words) if not form.unheld.search(word)])

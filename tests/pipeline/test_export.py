@@ -86,7 +86,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_all_as_it_was(tmp_path, mo
     out = tmp_path / "v"
     out.write_text("mine")
     for words, to, path, message in (
-        (["a b", ""], "word2vec", tmp_path / "new", "can hold none of the 2 words"),
+        (["a b", ""], "word2vec", tmp_path / "new", "can hold none of 2 words"),
         (["a"], "word2vec", out, "is there already; remove it, or replace it with --force"),
         (["a"], "word2vec", tmp_path, "is a folder"),
         (["a"], "numpy", tmp_path / "new", "choose from word2vec, word2vec-bin, glove"),
