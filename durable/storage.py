@@ -47,6 +47,16 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "x2static"
 
 
+def lines_of(file: Path, expected: str) -> list[str]:
+    """Return the lines of a text file of a user. Raises X2StaticError: it cannot be read, or is not UTF-8."""
+    try:
+        return file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise X2StaticError(f"{file}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
+    except OSError as error:
+        raise X2StaticError(f"{file}: {(error.strerror or str(error)).lower()}; name {expected}") from error
+
+
 def special_kind(path: Path) -> str | None:
     """Return what a path leads to, "a named pipe", if it is neither a file nor a folder; None also where nothing is.
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import lines_of
 
 if TYPE_CHECKING:
     from x2static.schemas.segmentation import WordSegmentation
@@ -46,10 +47,7 @@ def read_entries(file: Path, segmentation: "WordSegmentation") -> dict[Entry, st
     Of lines that are no entry, or one that is there already, it warns. Raises X2StaticError: the file is missing, not
     UTF-8, or holds no entry.
     """
-    try:
-        lines = [" ".join(line.split()) for line in file.read_text(encoding="utf-8-sig").split("\n")]
-    except (OSError, UnicodeDecodeError) as error:
-        raise X2StaticError(f"{file}: not a list of one entry a line, in UTF-8 ({error})") from error
+    lines = [" ".join(line.split()) for line in lines_of(file, "a file of one entry a line, such as new york")]
     entries, single, twice = dict[Entry, str](), list[str](), list[str]()
     for line in filter(None, lines):
         entry = tuple(segmentation.split(line))

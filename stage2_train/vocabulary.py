@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from x2static.durable.errors import X2StaticError
+from x2static.durable.storage import lines_of
 from x2static.schemas.lexicons import by_count, merge_lexicons
 from x2static.schemas.multiword import Multiword, name_of
 
@@ -67,11 +68,7 @@ class WordList:
     @classmethod
     def load(cls, file: Path) -> "WordList":
         """Read a file of words, one a line. Raises X2StaticError: it is missing, not UTF-8, or holds no word."""
-        try:
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise X2StaticError(f"{file}: not a vocabulary of one word a line, in UTF-8 ({error})") from error
-        words = dict.fromkeys(line.strip() for line in lines)
+        words = dict.fromkeys(line.strip() for line in lines_of(file, "a file of one word a line"))
         words.pop("", None)
         if not words:
             raise X2StaticError(f"{file}: the vocabulary holds no word; write one a line, or leave out --vocab")

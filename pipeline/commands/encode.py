@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import folder_bytes
+from x2static.durable.storage import folder_bytes, lines_of
 from x2static.machine.packages import require
 from x2static.machine.screen import quantity
 from x2static.pipeline.engines.registry import ENGINES, find_engine
@@ -55,12 +55,7 @@ def _listed_words(context: click.Context, _: click.Parameter, ase: str | None) -
 
         pairs = [pair for file in find_word_pairs(context.params.get("data")) for pair in read_word_pairs(file)]
         return [word for pair in pairs for word in (pair.first, pair.second)]
-    try:
-        words = Path(ase).read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise X2StaticError(f"--ase {ase}: {error.strerror}; name a file of one word a line, or all-in-eval") from error
-    except UnicodeDecodeError as error:
-        raise X2StaticError(f"--ase {ase}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
+    words = lines_of(Path(ase), "a file of one word a line for --ase, or all-in-eval")
     listed = [word for line in words if (word := line.strip())]
     if not listed:
         raise X2StaticError(f"--ase {ase}: no word in it; list one word a line")

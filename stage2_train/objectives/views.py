@@ -40,7 +40,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import canonical_json
+from x2static.durable.storage import canonical_json, lines_of
 from x2static.schemas.cache import Cache
 from x2static.schemas.multiword import name_of
 from x2static.schemas.phrases import PHRASES, Block, newest_blocks
@@ -97,7 +97,7 @@ class Objective(BaseObjective):
         self.neighbours, self.neighbour_weight = config.neighbours, config.neighbour_weight
         self.dictionary, self.synonyms = config.dictionary, config.synonyms
         self.regression, self.closed_form = config.regression, config.closed_form
-        self.needs_words = bool(config.closed_form)
+        self.needs_words, self.min_count = bool(config.closed_form), config.min_count
         if config.test_pairs is not None and not self.synonyms:
             raise X2StaticError(
                 f"--test-pairs {config.test_pairs}: only --synonyms uses it; give that, or leave it out"
@@ -189,7 +189,7 @@ class Objective(BaseObjective):
         if of_dictionary:
             logger.info("%s: the dictionary has %d of %d words", stream.cache, len(there) - missing, len(there))
         elif missing:
-            hint = f"run `x2static cache phrases {stream.cache}`"
+            hint = f"run `x2static cache phrases {stream.cache} --min-count {self.min_count}`"
             logger.warning("%s: %d of %d words are not read in phrases; %s", stream.cache, missing, len(there), hint)
         known, total = torch.from_numpy(there), torch.zeros(len(there), read.shape[2])
         for number in range(read.shape[1]):
@@ -261,12 +261,8 @@ def read_pairs(path: Path) -> set[tuple[str, str]]:
     files = [path] if path.is_file() else [file for end in ("tsv", "csv", "txt") for file in path.glob(f"*.{end}")]
     pairs: set[tuple[str, str]] = set()
     for file in files:
-        try:
-            lines = file.read_text(encoding="utf-8-sig").lower().split("\n")
-        except UnicodeDecodeError as error:
-            raise X2StaticError(f"{file}: not valid UTF-8 ({error.reason}); save the file as UTF-8") from error
-        for line in lines:
-            pairs.update(combinations(sorted(set(re.split(r"[\s;,]+", line))), 2))
+        for line in lines_of(file, "a file of word pairs"):
+            pairs.update(combinations(sorted(set(re.split(r"[\s;,]+", line.lower()))), 2))
     if not pairs:
         expected = "a file of word pairs, or a folder of them as .tsv, .csv or .txt (wordsim of the evaluation data)"
         raise X2StaticError(f"--test-pairs {path}: no word pairs here; give {expected}")

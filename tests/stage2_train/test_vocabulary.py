@@ -69,8 +69,8 @@ def test_a_small_vocabulary_says_what_it_leaves_out_and_by_which_option(caplog: 
 
 
 OF_NO_USE = [
-    (None, "not a vocabulary of one word a line"),
-    (b"\xff\xfe\x00", "not a vocabulary of one word a line, in UTF-8"),
+    (None, "no such file or directory; name a file of one word a line"),
+    (b"\xff\xfe\x00", "not valid UTF-8"),
     (b"\n  \n", "holds no word"),
     (b"Zebra\n", "none of its 1 words occurs in the corpus.*'Zebra'"),
 ]
