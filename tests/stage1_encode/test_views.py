@@ -103,7 +103,7 @@ def test_the_vectors_are_those_of_a_plain_computation(cache, tmp_path, monkeypat
 
 
 def test_regression_and_closed_form_are_further_views(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(regression, "STEPS", 500)
+    monkeypatch.setattr(regression, "STEPS", 100)
     train(wish(cache, tmp_path / "run", neighbours=0, sif=0, regression=0.7, closed_form=0.4))
     vectors = WordVectors.load(tmp_path / "run")
     bags, contexts = bags_and_contexts(cache, vectors.words)
