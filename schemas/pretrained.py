@@ -83,4 +83,4 @@ def _trouble(error: Exception, revision: str | None) -> str:
         return f"the Hugging Face hub answers {answer}; a token that has expired is renewed by {LOG_IN}"
     cause = first_line(error.__cause__ or error)[:200]
     hub = f"the Hugging Face hub cannot be reached ({cause})"
-    return f"no such folder, and {hub}; what is not download yet needs a network"
+    return f"no such folder, and {hub}; what was not downloaded before needs a network"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -279,6 +279,8 @@ class WordVectors(Queries):
         With `mmap` the matrix stays in its file, and is read where it is looked at; whether it is as it was written is
         not known then. Raises X2StaticError: there are no finished vectors, no subwords, or they are damaged.
         """
+        if unknown not in get_args(Unknown):
+            raise ValueError(f"unknown is {' or '.join(map(repr, get_args(Unknown)))}, not {unknown!r}")
         folder = Path(folder)
         require_finished(folder)
         checked = (SEGMENTATION,) if mmap else (MATRIX, SEGMENTATION)

@@ -21,7 +21,7 @@ from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.multiword import Multiword
 from x2static.schemas.training import TrainConfig, identifying
-from x2static.schemas.vectors import WordVectors
+from x2static.schemas.vectors import RUN, WordVectors, check_run
 from x2static.stage2_train.checkpoint import (
     RUN_OF_TRAIN,
     SETTINGS,
@@ -103,6 +103,10 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         if objective.takes_steps:
             _refuse_fewer_epochs(config, figures["epochs"])
         if figures["epochs"] == config.epochs or not objective.takes_steps:
+            before, now = check_run(config.out, RUN).get("words_read"), objective.words_read(cache.path)
+            if before is not None and before != now:
+                what = f"made of {before:,} words that the teacher had read alone, the cache has {now:,} now"
+                logger.warning("%s: %s; give another --out to train with them", config.out, what)
             return {**figures, "resumed": False, "finished_before": True}
     # Before the folder is claimed: a vocabulary that is empty must not leave settings behind that refuse the next try.
     build = partial(
@@ -134,6 +138,7 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
             "threads": torch.get_num_threads(),
             "device": device.type,
             "checkpoint": run.newest_tensors(),
+            "words_read": objective.words_read(cache.path),
             **continued,
             **sources,
         }

@@ -43,6 +43,10 @@ class BaseObjective(ABC):
         """Return what it learns from beside a cache's shards, as JSON has it: it identifies a run, and is recorded."""
         return {}
 
+    def words_read(self, cache: Path) -> int | None:
+        """Return how many words it takes that the teacher has read alone; None where it takes none. They may grow."""
+        return None
+
     @abstractmethod
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the vectors to begin with; not called where a run goes on from a checkpoint.

@@ -52,6 +52,10 @@ class Objective(BaseObjective):
         """Return the outside text and the pairs of the views that are begun at, if any."""
         return {} if self.views is None else self.views.sources(cache)
 
+    def words_read(self, cache: Path) -> int | None:
+        """Return how many words the views hold that are begun at, if any."""
+        return None if self.views is None else self.views.words_read(cache)
+
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the views, or the means of contexts, with SIF lengths; a bias is 0."""
         width = transform.dim(stream.dim)

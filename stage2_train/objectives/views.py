@@ -74,7 +74,7 @@ def settled(config: TrainConfig, cache: Cache) -> TrainConfig:
         if load_objective(config.objective).takes_steps:
             lacking = lacking_views(cache, phrases=bool(config.phrases))
             if lacking and config.state_layers is None:  # whoever names layers asks for views
-                logger.info("%s: vectors begin at the closed form; %s", cache.path, lacking)
+                logger.warning("%s: vectors begin at the closed form; %s", cache.path, lacking)
             else:
                 init = "views"
     begins = (config.objective, init) == ("negative-sampling", "views")
@@ -111,6 +111,11 @@ class Objective(BaseObjective):
         outside = self._blocks(cache, of_dictionary=True)[-1].marker.dictionary
         pairs = None if self.test_pairs is None else sha256(canonical_json(sorted(self.test_pairs))).hexdigest()
         return {"outside_text": outside and outside.model_dump(), "test_pairs": pairs}
+
+    def words_read(self, cache: Path) -> int | None:
+        """Return how many words the blocks hold that phrases and dictionary are taken from."""
+        kinds = [kind for kind, wanted in ((False, self.phrases), (True, self.dictionary)) if wanted]
+        return sum(len(block.table) for kind in kinds for block in newest_blocks(cache, kind))
 
     def _blocks(self, cache: Path, of_dictionary: bool) -> list[Block]:
         """Return the blocks of a view. Raises X2StaticError: there are none."""

@@ -172,3 +172,8 @@ def test_what_is_no_text_or_no_list_of_words_is_refused_and_a_generator_is_as_go
             vectors.mean(text)
     assert vectors.encode(f"word{number}" for number in range(3)).shape == (3, 7)
     assert not vectors.encode("").any()
+
+
+def test_a_misspelt_unknown_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="unknown is 'skip' or 'subwords', not 'subword'"):
+        WordVectors.load(tmp_path, unknown="subword")  # type: ignore[arg-type]

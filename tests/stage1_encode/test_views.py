@@ -216,6 +216,20 @@ def test_phrases_go_on_after_a_kill_and_read_only_new_words(cache, readers, tmp_
             np.testing.assert_allclose(found[word], rows, atol=np.abs(rows).max() / 100)
 
 
+def test_a_finished_run_says_that_more_words_are_read_by_now(cache, tmp_path, caplog):
+    copy = Path(shutil.copytree(cache, tmp_path / "cache"))
+    for objective in ("views", "negative-sampling", "sentence"):
+        train(wish(copy, tmp_path / objective, objective=objective))
+        assert train(wish(copy, tmp_path / objective, objective=objective))["finished_before"]
+    assert "give another --out" not in caplog.text
+    assert read_phrases(Cache.open(copy), HERE, 1)["words_read"]
+    for objective in ("views", "negative-sampling", "sentence"):
+        caplog.clear()
+        assert train(wish(copy, tmp_path / objective, objective=objective))["finished_before"]
+        assert "words that the teacher had read alone, the cache has" in caplog.text
+        assert "give another --out" in caplog.text
+
+
 def test_what_lacks_is_named_with_its_command(cache, readers, tmp_path, capsys):
     corpus = write_lines(tmp_path / "t.txt", paragraphs(9))
     encode(config_of(readers("bert").teacher.folder, corpus, tmp_path / "bare"))
