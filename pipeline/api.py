@@ -15,7 +15,9 @@ from x2static.durable.storage import canonical_json, user_cache, write_atomicall
 from x2static.machine.screen import visible
 from x2static.pipeline.cli import cli
 from x2static.pipeline.options import Shell
+from x2static.schemas.cache import Cache
 from x2static.schemas.vectors import RUN, WordVectors
+from x2static.schemas.views import lacking_views
 
 Source = str | Path  # a name or a path
 
@@ -92,6 +94,10 @@ def distill(model: Source, corpus: Source | list[Source], folder: Source | None 
         click.echo(visible(f"{run}: distilled before, of the same files"), err=True)
         return WordVectors.load(run)
     encode(model, corpus, cache, **of["encode"])
+    if {"min_count", "multiword"} & {*settings} and not lacking_views(Cache.open(cache), phrases=False):
+        ours = ("min_count", "multiword", "device", "trust_remote_code")
+        # `encode` has read the words that occur ten times.
+        _call("cache phrases", [cache], {name: value for name, value in settings.items() if name in ours})
     vectors = train(cache, run, **of["train"])
     write_atomically(record, made_of)
     return vectors
@@ -115,7 +121,9 @@ def _made_of(model: str, corpora: list[str], cache: Path, settings: dict[str, An
 
 
 def _names(command: str) -> set[str]:
-    found = cli.get_command(click.Context(cli), command)
+    found: click.Command | None = cli
+    for name in command.split():
+        found = found.get_command(click.Context(found), name) if isinstance(found, click.Group) else None
     parameters = found.params if found is not None else []
     return {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
 
@@ -131,7 +139,7 @@ def _several(value: Any) -> list[Any]:
 def _call(command: str, arguments: list[Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Run a command with its options as settings, and return its result. Raises X2StaticError, TypeError."""
     names, shell = _names(command), Shell(called=True)
-    line = [command, *map(str, arguments)]
+    line = [*command.split(), *map(str, arguments)]
     for name, value in settings.items():
         option = _option(name)
         if option not in names:

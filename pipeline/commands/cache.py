@@ -1,5 +1,6 @@
 """`x2static cache`: what a cache is, whether it is whole, its repair, and caches made of caches."""
 
+import logging
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -18,6 +19,9 @@ from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
 from x2static.schemas.phrases import newest_blocks
 from x2static.schemas.training import TrainConfig
+from x2static.schemas.word_states import NAME
+
+logger = logging.getLogger(__name__)
 
 SHOWN_RANGES = 8  # of missing shards; --json has them all
 OUT = click.option("--out", type=FOLDER, help="Folder of the new cache.")
@@ -50,6 +54,8 @@ def info(context: click.Context, folder: Path) -> None:
     meanings = [block.marker for block in newest_blocks(folder, of_dictionary=True)]
     outside = meanings[-1].dictionary if meanings else None
     figures["dictionary"] = outside and {**outside.model_dump(), "words": sum(marker.words for marker in meanings)}
+    alone = f"none; `x2static cache phrases {folder}` reads the words"
+    alone = quantity(figures["phrases"], "word") if figures["phrases"] else alone
     done = "complete" if not missing else f"not complete ({len(missing):,} to do)"
     read = f"{encoding.dim} dimensions, {encoding.precision}, windows of {encoding.window} pieces"
     lines = [
@@ -64,7 +70,7 @@ def info(context: click.Context, folder: Path) -> None:
         f"size        {size(figures['cache_bytes'])}",
         f"fingerprint {manifest.fingerprint[:12]}...",
         *(f"pool        {name}, of {quantity(count, 'shard')}" for name, count in pools.items()),
-        *([f"phrases     {quantity(figures['phrases'], 'word')}"] if figures["phrases"] else []),
+        *([f"phrases     {alone}"] if figures["phrases"] or NAME in pools else []),
         *([f"dictionary  {outside.name}, {quantity(figures['dictionary']['words'], 'word')}"] if outside else []),
         *([f"missing     {_ranges(missing)}"] if missing else []),
         *(f"damaged     {reason}" for reason in damaged.values()),
@@ -153,10 +159,11 @@ def phrases(
 
     Run the same command again to go on where it stopped, or when the cache has grown.
     """
+    Cache.open(folder)  # or what is wrong with it would be said after what is wrong with the dictionary
+    logger.info("%s: its words are read alone, in phrases", folder)  # before five seconds of imports
     from x2static.stage1_encode.dictionary import open_dictionary
     from x2static.stage1_encode.plan.origin import Origin
 
-    Cache.open(folder)  # or what is wrong with it would be said after what is wrong with the dictionary
     meanings = open_dictionary(dictionary, licence) if dictionary is not None else None
     origin = Origin(corpora=(), **values)
     read_alone = read_words_alone(folder, origin, min_count, dictionary=meanings, multiword=multiword)

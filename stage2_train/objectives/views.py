@@ -115,7 +115,7 @@ class Objective(BaseObjective):
     def words_read(self, cache: Path) -> int | None:
         """Return how many words the blocks hold that phrases and dictionary are taken from."""
         kinds = [kind for kind, wanted in ((False, self.phrases), (True, self.dictionary)) if wanted]
-        return sum(len(block.table) for kind in kinds for block in newest_blocks(cache, kind))
+        return sum(block.marker.words for kind in kinds for block in newest_blocks(cache, kind))
 
     def _blocks(self, cache: Path, of_dictionary: bool) -> list[Block]:
         """Return the blocks of a view. Raises X2StaticError: there are none."""

@@ -41,6 +41,8 @@ def test_distill_is_encode_and_train_and_goes_on_where_it_stopped(teacher, corpu
 
     command = ["encode", "--model", str(teacher), "--corpus", str(corpus), "--cache", str(tmp_path / "c")]
     assert run_here(capsys, [*command, "--unit", "30", "--device", "cpu"]).status == 0
+    command = ["cache", "phrases", str(tmp_path / "c"), "--min-count", "2", "--device", "cpu"]
+    assert run_here(capsys, command).status == 0
     command = ["train", "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "r"), "--min-count", "2"]
     assert run_here(capsys, command).status == 0
     assert WordVectors.load(tmp_path / "r") == vectors
