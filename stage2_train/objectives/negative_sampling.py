@@ -14,8 +14,6 @@ many follow the corpus. Where v_w are views: `write_views`.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,20 +44,12 @@ class Objective(BaseObjective):
 
     def __init__(self, config: TrainConfig) -> None:
         self.init, self.seed = config.init, config.seed
-        self.views = views.Objective(config) if config.init == "views" else None
+        self.views: views.Objective | None = views.Objective(config) if config.init == "views" else None
         self.negatives, self.noise_power, self.subsample = config.negatives, config.noise_power, config.subsample
         self.pool = config.pool if config.negatives_mode == "shared" else None
         self.prior = config.prior or 0.0
         self.needs_words = config.init in ("closed-form", "views")
         self.loss_of_zeros = (1 + config.negatives) * math.log(2)
-
-    def sources(self, cache: Path) -> dict[str, Any]:
-        """Return the outside text and the pairs of the views that are begun at, if any."""
-        return {} if self.views is None else self.views.sources(cache)
-
-    def words_read(self, cache: Path) -> int | None:
-        """Return how many words the views hold that are begun at, if any."""
-        return None if self.views is None else self.views.words_read(cache)
 
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write uniform vectors in +-1/width, zeros, the optimum for Gaussian contexts, or views; else a bias is 0."""

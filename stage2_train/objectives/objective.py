@@ -35,17 +35,18 @@ class BaseObjective(ABC):
     loss_settings: ClassVar[tuple[str, ...]] = ()
     # mean loss of vectors of zeros, below which it falls with what is learned; None where the losses do not tell that
     loss_of_zeros: float | None = None
+    views: "BaseObjective | None" = None  # the views that its vectors begin at, if they do
 
     def __init__(self, config: TrainConfig) -> None:  # noqa: B027 - an objective may have no settings
         """Take from the configuration what the objective depends on; here nothing."""
 
     def sources(self, cache: Path) -> dict[str, Any]:
         """Return what it learns from beside a cache's shards, as JSON has it: it identifies a run, and is recorded."""
-        return {}
+        return {} if self.views is None else self.views.sources(cache)
 
     def words_read(self, cache: Path) -> int | None:
         """Return how many words it takes that the teacher has read alone; None where it takes none. They may grow."""
-        return None
+        return None if self.views is None else self.views.words_read(cache)
 
     @abstractmethod
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:

@@ -13,8 +13,6 @@ docs/LOG.md, 2026-11-29.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,18 +41,10 @@ class Objective(BaseObjective):
         if config.init not in ("views", "closed-form"):
             what = f"--init {config.init}: the directions of sentences begin at views, or at the means of contexts"
             raise X2StaticError(f"{what}; leave it out, or give views or closed-form")
-        self.views = views.Objective(config) if config.init == "views" else None
+        self.views: views.Objective | None = views.Objective(config) if config.init == "views" else None
         self.needs_words = self.views is None or self.views.needs_words
         self.sif, self.biased = config.sif, config.transform != "none"
         self.whole = config.means_of == "paragraphs"
-
-    def sources(self, cache: Path) -> dict[str, Any]:
-        """Return the outside text and the pairs of the views that are begun at, if any."""
-        return {} if self.views is None else self.views.sources(cache)
-
-    def words_read(self, cache: Path) -> int | None:
-        """Return how many words the views hold that are begun at, if any."""
-        return None if self.views is None else self.views.words_read(cache)
 
     def begin(self, vectors: Tensor, stream: Stream, transform: Transform, moments: Callable[[], Moments]) -> None:
         """Write the views, or the means of contexts, with SIF lengths; a bias is 0."""
