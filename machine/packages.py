@@ -24,6 +24,7 @@ EXTRAS = {
     "dictionary": ("nltk",),
     "export": ("gensim", "onnx", "sklearn", "spacy"),
     "data": ("pooch", "urllib3"),
+    "openvino": ("openvino",),
     "wmd": ("ot",),
     "explore": ("starlette", "uvicorn"),
 }

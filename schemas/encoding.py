@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from x2static.durable.storage import canonical_json, shown
 
 Context = Literal["paragraph", "sentence"]
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+Backend = Literal["torch", "openvino"]  # what computes the teacher's states
 OnBadText = Literal["fail", "replace", "skip"]
 TextFormat = Literal["auto", "lines", "blank-lines", "wikiextractor", "jsonl", "parquet", "csv", "tsv"]
 Layer = Literal["last"] | int
@@ -87,6 +88,8 @@ class EncodeConfig(ReadingOptions, ContextOptions):
     layer: Layer = LAST  # hidden states that are averaged: 0 the embeddings, n those of block n, negative from the end
     part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")  # "3/16": every 16th unit from the 3rd
     precision: Precision | Literal["auto"] = "auto"  # number format of the teacher; "auto" picks by hardware
+    # What computes its states; "auto" is the cache's, and for much text on a processor OpenVINO, where it is installed.
+    backend: Backend | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where the teacher runs
     encoders: int = Field(default=1, ge=1)  # processes that a teacher is loaded in, on one machine
     workers: int | None = Field(default=None, ge=1)  # processes that prepare text; None: by the device
@@ -132,6 +135,7 @@ class Encoding(ContextOptions):
     # Which rules cut text. Caches of 0.1.0 do not name them; `words` and `sentences` have them for the fingerprint.
     text_rules: TextRules = 1
     precision: Precision  # number format of the teacher
+    backend: Backend = "torch"  # what computed its states
     attention: str  # the teacher's attention implementation
     dim: int  # length of a context vector
 
@@ -139,11 +143,15 @@ class Encoding(ContextOptions):
     def fingerprint(self) -> str:
         """sha256 over every field: equal fingerprints, equal vectors for equal text.
 
-        `compile` and `tokenizer_changes` are younger than caches that lack them, and count only where they are set;
-        `text_rules` never, since `words` and `sentences` say what came of them.
+        `YOUNGER` fields count only where they are set, since there are caches that lack them; `text_rules` never, since
+        `words` and `sentences` say what came of them.
         """
-        later = {"text_rules"} | {name for name in ("compile", "tokenizer_changes") if not getattr(self, name)}
+        fields = type(self).model_fields
+        later = {"text_rules"} | {name for name in YOUNGER if getattr(self, name) == fields[name].default}
         return hashlib.sha256(canonical_json(self.model_dump(exclude=later))).hexdigest()
+
+
+YOUNGER = ("backend", "compile", "tokenizer_changes")  # fields of an encoding that first caches do not have
 
 
 def differences(ours: BaseModel, theirs: BaseModel) -> list[str]:

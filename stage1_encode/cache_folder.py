@@ -44,6 +44,8 @@ def settled(config: EncodeConfig) -> EncodeConfig:
     values = held.model_dump(include=set(Filter.model_fields))
     values = {name: value for name, value in values.items() if getattr(config, name) is None}
     filters = values.keys() - {"text_rules"}
+    if isinstance(held, Encoding) and config.backend == "auto":
+        values["backend"] = held.backend
     if there and any(values[name] != getattr(FILTERS[config.compat], name) for name in filters):
         said = " and ".join(f"--{name.replace('_', '-')} {values[name]}" for name in sorted(filters, reverse=True))
         logger.info("%s: going on with %s, as it was begun", config.cache, said)
@@ -63,6 +65,7 @@ def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encodi
         words=choose_words(config.compat, config.language, config.text_rules).sha256,
         sentences=SentenceSplitter(config.language, config.text_rules).name,
         precision=teacher.precision,
+        backend=teacher.backend,
         **config.model_dump(include={*ContextOptions.model_fields, *Filter.model_fields}),
         **behaviour,
     )
@@ -112,7 +115,7 @@ def create(teacher: ChosenTeacher, behaviour: Mapping[str, Any], plans: dict[int
         revision=files.revision,
         fingerprint=encoding.fingerprint,
         encoding=encoding,
-        versions={name: package_version(name) for name in VERSIONS},
+        versions={name: package_version(name) for name in (*VERSIONS, *{encoding.backend} - {*VERSIONS})},
     )
     log_skipped(plans)
     rules = choose_words(config.compat, config.language, config.text_rules)

@@ -68,6 +68,7 @@ def encode(
             cache.segmentation()
         else:
             planned = plan_all(corpora)
+            teacher.read_much(sum(unit.paragraphs for plan in planned.values() for unit in plan.units))
             loaded = teacher.load(of_words)
             cache = create(teacher, loaded.behaviour, planned)
             if config.encoders > 1:
@@ -86,6 +87,8 @@ def encode(
             if resumed:
                 logger.info("%s: going on after %s", whose, quantity(len(resumed), "unit"))
             logger.info("precision: %s, because %s", teacher.precision, teacher.why)
+            if teacher.backend != "torch":
+                logger.info("backend: %s (--backend torch is the other)", teacher.backend)
             log_words(config.compat, config.language)
             sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, teacher.device)
 

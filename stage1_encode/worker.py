@@ -18,7 +18,7 @@ from x2static.schemas.cache import Cache, plan_shards
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UNCOUNTED, Marker, Plan, Unit
 from x2static.schemas.shard import CONTEXTS, stage_shard
-from x2static.stage1_encode.cache_folder import check_teacher
+from x2static.stage1_encode.cache_folder import check_teacher, settled
 from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, EncodedUnit, Encoder
@@ -154,7 +154,7 @@ def _tell(tell: Tell, shard: int, paragraphs: int, pieces: int) -> None:
 @contextmanager
 def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]:
     """Load the teacher and open the corpora in one of `config.encoders` processes; another one owns the folder."""
-    cache = Cache.open(config.cache)
+    cache, config = Cache.open(config.cache), settled(config)
     plans = cache.plans()
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
         teacher = ChosenTeacher(config)

@@ -44,7 +44,9 @@ def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
     limit = None if plan.limit is None else plan.first + plan.limit
     values: dict[str, Any] = {"corpus": (plan.corpus,), "cache": cache.path, "limit": limit}
     values |= {"model": manifest.teacher, "revision": manifest.revision, "format": plan.identity.get("format", "auto")}
-    values |= encoding.model_dump(include={"layer", "precision", *ContextOptions.model_fields, *Filter.model_fields})
+    values |= encoding.model_dump(
+        include={"layer", "precision", "backend", *ContextOptions.model_fields, *Filter.model_fields}
+    )
     values |= plan.model_dump(include=set(PlanOptions.model_fields))
     return EncodeConfig.model_validate(values | changes)
 

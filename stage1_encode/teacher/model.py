@@ -1,6 +1,7 @@
 """The teacher's model: configuration, weights, window, and why what does not read text is refused."""
 
 import re
+import threading
 from bisect import bisect_left
 from pathlib import Path
 from typing import Any
@@ -151,39 +152,65 @@ def held_window(model: PreTrainedModel, max_length: int | None, padding: int) ->
         return claim
     paddings = (padding, getattr(model.config, "pad_token_id", None))
     piece = next(number for number in range(3) if number not in paddings)
+    first_block = UpTo(model, 1)
     for shortfall in range(min(3, claim)):
-        if _holds(model, claim - shortfall, piece):
+        if _holds(first_block, claim - shortfall, piece):
             return claim - shortfall
-    if held := bisect_left(range(1, claim), True, key=lambda length: not _holds(model, length, piece)):
+    if held := bisect_left(range(1, claim), True, key=lambda length: not _holds(first_block, length, piece)):
         return held
     raise X2StaticError(f"the teacher reads no text of any length up to {claim} pieces")
 
 
-class _Entered(Exception):  # noqa: N818  # what is raised to stop, not an error
-    """The model has come to its second block."""
+class _Reached(Exception):  # noqa: N818  # what is raised to stop, not an error
+    """A model has come to a block."""
+
+    def __init__(self, states: torch.Tensor) -> None:
+        self.states = states  # that are to go through it
+
+
+class UpTo:
+    """Runs a model up to one of its blocks; several threads may do so at once, while others run all of it."""
+
+    def __init__(self, model: PreTrainedModel, number: int) -> None:
+        """Take the number of a block; a model whose blocks cannot be found is run to its end."""
+        self._model, self._here = model, threading.local()
+        n_layers = claimed_layers(model.config)
+        lists = (module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers)
+        for block in next(lists, nn.ModuleList())[number : number + 1]:
+            block.register_forward_pre_hook(self._stop, with_kwargs=True)
+
+    @classmethod
+    def layer(cls, model: PreTrainedModel, layer: int) -> "UpTo | None":
+        """Return what gives the states of a layer; None for a model whose blocks do not begin with them."""
+        up_to, pieces = cls(model, layer), torch.zeros((2, 2), dtype=torch.long)
+        mask = torch.tensor([[1, 1], [1, 0]])
+        with torch.inference_mode():
+            whole = model(input_ids=pieces, attention_mask=mask, output_hidden_states=True).hidden_states[layer]
+            return up_to if torch.equal(up_to(pieces, mask), whole) else None
+
+    def __call__(self, pieces: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the states before the block, (rows, width, dim), or else those of the last layer."""
+        self._here.wanted = True
+        try:
+            return self._model(input_ids=pieces, attention_mask=mask).last_hidden_state  # type: ignore[no-any-return]
+        except _Reached as reached:
+            return reached.states
+        finally:
+            self._here.wanted = False
+
+    def _stop(self, _: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        if getattr(self._here, "wanted", False):
+            raise _Reached(args[0] if args else named["hidden_states"])
 
 
 @torch.inference_mode()
-def _holds(model: PreTrainedModel, length: int, piece: int) -> bool:
+def _holds(first_block: UpTo, length: int, piece: int) -> bool:
     """Try a length: embeddings and first block, since the others read what the first has read."""
-
-    def stop(*_: object) -> None:
-        raise _Entered
-
-    n_layers = claimed_layers(model.config)
-    lists = (module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == n_layers)
-    blocks = next(lists, nn.ModuleList())
-    hook = blocks[1].register_forward_pre_hook(stop) if len(blocks) > 1 else None
     pieces = torch.full((1, length), piece)
     try:
-        model(input_ids=pieces, attention_mask=torch.ones_like(pieces))
-    except _Entered:
-        return True
+        first_block(pieces, torch.ones_like(pieces))
     except (IndexError, RuntimeError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
             raise
         return False
-    finally:
-        if hook is not None:
-            hook.remove()
     return True

@@ -10,10 +10,18 @@ import torch
 
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.device import has_bfloat16, to_device
-from x2static.schemas.encoding import LAST, Layer, Precision
+from x2static.schemas.encoding import LAST, Backend, Layer, Precision
 from x2static.stage1_encode.teacher.batches import padded_width
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, held_window, load_model, read_config
+from x2static.stage1_encode.teacher.model import (
+    UpTo,
+    canonical_layer,
+    claimed_layers,
+    held_window,
+    load_model,
+    read_config,
+)
+from x2static.stage1_encode.teacher.openvino_model import OpenVinoModel
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 from x2static.stage1_encode.text.windows import Window
 
@@ -57,18 +65,24 @@ class Teacher:
         trust_remote_code: bool,
         layer: Layer = LAST,
         compiled: bool = False,
+        backend: Backend = "torch",
+        lanes: int = 1,
     ) -> None:
-        """Load the model, probe its window and move it to the device.
+        """Load the model, probe its window, and move it to the device, or to OpenVINO, for so many batches at once.
 
-        Raises X2StaticError: it cannot be loaded or compiled, is not a model with hidden states, has no such layer, or
-        not a row for each piece of its tokenizer.
+        Raises X2StaticError: it cannot be loaded, compiled or converted, is not a model with hidden states, has no such
+        layer, or not a row for each piece of its tokenizer.
         """
         keep_few_kernels()
         read_config(files.folder, trust_remote_code)  # first, since the tokenizer's library reads it, too
         self.tokenizer = TeacherTokenizer.load(files.folder, trust_remote_code)  # cuts text into its pieces
-        self.device, self.name = device, files.name
-        self._model = load_model(files.folder, getattr(torch, precision), trust_remote_code)
+        self.device, self.name, openvino = device, files.name, backend == "openvino"
+        self._model = load_model(
+            files.folder, torch.float32 if openvino else getattr(torch, precision), trust_remote_code
+        )
         self._call: Callable[..., Any] = self._model
+        self._up_to: UpTo | None = None  # runs the model to the layer that is wanted
+        self._openvino: OpenVinoModel | None = None  # runs it instead of PyTorch
         self.attention = str(self._model.config._attn_implementation)  # its attention implementation
         self._rows = len(self._model.get_input_embeddings().weight)  # type: ignore[arg-type]  # it is a tensor
         self.check_ids(parse_special=False)
@@ -82,12 +96,17 @@ class Teacher:
                 raise X2StaticError(f"--layer {layer}: {problem}; use --layer {LAST}")
             self.layer = canonical_layer(layer, claimed)
             self.dim = self._probe_dim()
+            if self.layer != LAST and not compiled:
+                self._up_to = UpTo.layer(self._model, self.layer)
         # pieces that it holds, special tokens included
         self.window = held_window(self._model, self.tokenizer.max_length, self._padding)
         if self.window <= self.tokenizer.n_special:
             held = f"{self.window} pieces, {self.tokenizer.n_special} of them special tokens"
             raise X2StaticError(f"model {self.name}: it holds {held}; there is no room for text")
         self._check_states()
+        if openvino:
+            self._openvino = OpenVinoModel(self._model, self.layer, precision, lanes, self.window)
+            return
         self._model.to(device)  # type: ignore[arg-type]  # decorated, and so mistaken for a function
         if compiled:  # for any number and width of windows, and for all of the cores or some
             self._call = torch.compile(self._model, dynamic=True)
@@ -98,10 +117,10 @@ class Teacher:
         """Layers above the embeddings. Raises X2StaticError: the model gives the states of the last layer alone."""
         piece = torch.zeros((1, 1), dtype=torch.long, device=self._model.device)
         with torch.inference_mode():
-            return len(self._layers(piece, torch.ones_like(piece))) - 1
+            return len(self._all_layers(piece, torch.ones_like(piece))) - 1
 
     def states(self, batch: list[Window]) -> torch.Tensor:
-        """Return the layer's states of a batch, (len(batch), width, dim) in the teacher's precision.
+        """Return the layer's states of a batch, (len(batch), width, dim), in the teacher's precision or float32.
 
         Shorter windows are padded on the right and masked; their states behind the end mean nothing.
         """
@@ -110,7 +129,8 @@ class Teacher:
     @torch.inference_mode()
     def layers(self, batch: list[Window]) -> tuple[torch.Tensor, ...]:
         """Return the states of a batch in all n_layers + 1 layers; the last are those behind the model's final norm."""
-        return self._layers(*self.inputs(batch))
+        inputs = self.inputs(batch)
+        return self._openvino.layers(*inputs) if self._openvino else self._all_layers(*inputs)
 
     def inputs(self, batch: list[Window]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a batch's pieces and attention mask, each (len(batch), width) int64, on the device."""
@@ -123,8 +143,12 @@ class Teacher:
     @torch.inference_mode()
     def forward(self, pieces: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the layer's states of padded pieces, (rows, width, dim)."""
+        if self._openvino:
+            return self._openvino.states(pieces, mask)
+        if self._up_to:
+            return self._up_to(pieces, mask)
         if self.layer != LAST:
-            return self._layers(pieces, mask)[self.layer]
+            return self._all_layers(pieces, mask)[self.layer]
         states: torch.Tensor = self._call(input_ids=pieces, attention_mask=mask).last_hidden_state
         return states
 
@@ -145,7 +169,7 @@ class Teacher:
         if not first.any():
             raise X2StaticError(f"model {self.name}: its states are all zero; its weights are not those of a teacher")
 
-    def _layers(self, pieces: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _all_layers(self, pieces: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
         outputs = self._call(input_ids=pieces, attention_mask=mask, output_hidden_states=True)
         if not outputs.hidden_states:
             raise X2StaticError(f"model {self.name}: it gives the states of its last layer alone; use --layer {LAST}")

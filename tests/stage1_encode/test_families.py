@@ -136,6 +136,20 @@ def test_a_layer_is_averaged_as_the_last_one_is(reader: Reader, encode: Encode, 
         assert_apart(embeddings.vector, encoded.rows[0].vector.astype(np.float32))
 
 
+@pytest.mark.parametrize("family", ["bert", "gpt2", "deberta-v3", "bart", "t5"])
+def test_layers_above_the_wanted_one_never_run(reader: Reader, family: str):
+    teacher, above = loaded(reader.teacher.folder, 1), EVERY_FAMILY[family].layers - 1
+    lists = (module for module in teacher._model.modules() if isinstance(module, torch.nn.ModuleList))
+    blocks, ran = next(blocks for blocks in lists if len(blocks) == above + 1), []
+    for number, block in enumerate(blocks):
+        block.register_forward_hook(lambda *_, number=number: ran.append(number))
+    batch = [Window(np.arange(3, 9), np.zeros((0, 3), np.int64))]
+    states = teacher.states(batch)
+    assert ran == [0]
+    assert torch.equal(states, teacher.layers(batch)[1])
+    assert ran == [0, *range(above + 1)], "all of them run where all are wanted"
+
+
 @families
 def test_every_layer_of_a_batch_is_given_and_the_last_is_the_models_last(reader: Reader, family: str):
     teacher = loaded(reader.teacher.folder)
@@ -186,8 +200,12 @@ def test_inner_layers_are_asked_for_only_where_they_are_needed(readers: Readers,
     teacher = loaded(folder)
     teacher.states(batch)
     assert not any(asked)
-    loaded(folder, 1).states(batch)
-    assert asked[-1]
+    inner = loaded(folder, 1)
+    asked.clear()
+    inner.states(batch)
+    assert asked == [False], "it stops where they are"
+    inner.layers(batch)
+    assert asked == [False, True]
 
 
 def test_the_command_line_takes_a_layer_and_says_what_is_none(readers, tmp_path, capsys):

@@ -71,11 +71,14 @@ def means_of(cache: Path, words: list[str], layer: int) -> tuple[np.ndarray, np.
     return sums.means(layer)
 
 
-@pytest.mark.parametrize(("family", "context"), [("bert", "paragraph"), ("roberta", "sentence"), ("gpt2", "paragraph")])
-def test_means_are_those_of_an_unbatched_computation_at_every_layer(family, context, readers, tmp_path):
+@pytest.mark.parametrize(
+    ("family", "context", "backend"),
+    [("bert", "paragraph", "torch"), ("roberta", "sentence", "openvino"), ("gpt2", "paragraph", "torch")],
+)
+def test_means_are_those_of_an_unbatched_computation_at_every_layer(family, context, backend, readers, tmp_path):
     reader, texts = readers(family), paragraphs(24)
     corpus = write_lines(tmp_path / "t.txt", texts)
-    asked(reader.teacher.folder, corpus, tmp_path / "cache", WANTED, unit=7, context=context)
+    asked(reader.teacher.folder, corpus, tmp_path / "cache", WANTED, unit=7, context=context, backend=backend)
     read = texts if context == "paragraph" else [t[a:b].strip() for t in texts for a, b in sentence_bounds(t)]
     expected = slowly(reader, read, sorted(word.lower() for word in WANTED))
     for layer in range(3):

@@ -11,7 +11,7 @@ from x2static.stage1_encode.plan.origin import recorded_config
 
 # Of a run, not of what it makes; the rest is recorded in places of its own.
 OF_THE_RUN = {"cache", "device", "trust_remote_code", "workers", "encoders", "part", "append"}
-ELSEWHERE = {"model", "revision", "corpus", "limit", "format", "layer", "precision"}
+ELSEWHERE = {"model", "revision", "corpus", "limit", "format", "layer", "precision", "backend"}
 
 
 def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_alone():
@@ -27,7 +27,7 @@ def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_al
         {"context": "sentence", "dtype": "int8", "precision": "bfloat16"},
         {"compat": "paper", "context": "sentence", "limit": 7, "unit": 3},
         {"language": "de", "min_sentences": 2, "min_characters": 30, "on_bad_text": "skip", "max_paragraph_bytes": 500},
-        {"sample": 0.7, "seed": 3, "layer": 1, "format": "blank-lines"},
+        {"sample": 0.7, "seed": 3, "layer": 1, "format": "blank-lines", "backend": "openvino"},
     ],
 )
 def test_what_was_asked_for_is_read_back(options, teacher, tmp_path):
@@ -38,6 +38,7 @@ def test_what_was_asked_for_is_read_back(options, teacher, tmp_path):
     cache = Cache.open(config.cache)
     # What "auto" recognised is recorded, and how many paragraphs went with the corpus.
     found = {"format": options.get("format", "lines"), "unit": options.get("unit", 1024)}
+    found["backend"] = options.get("backend", "torch")
     expected = config.model_copy(update=found)
     assert recorded_config(cache, cache.plans()[0], device="cpu") == expected
     changed = recorded_config(cache, cache.plans()[0], model="other", corpus=("moved.txt",))
