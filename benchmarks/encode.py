@@ -1,12 +1,14 @@
-"""How close stage one comes to the bare teacher, and how far it is ahead of a plain loop; one JSON line last.
+"""How close stage one comes to the machine's limit, and how far it is ahead of a plain loop; one JSON line last.
 
-    python -m benchmarks.encode --corpus FILE [--paragraphs 16384] [--model demo]
+    python -m benchmarks.encode --corpus FILE [--paragraphs 16384] [--model demo] [--backend torch] [--precision int8]
 
 On the same paragraphs and teacher, each in a process of its own:
 
-- bare: the teacher's forward pass over the very batches that stage one makes, as many at once as there, nothing else
-  (one at a time, with all cores on each, is told beside it); timed before and after encode, so that a machine that
-  others use as well is fair to both;
+- bare: the teacher's forward pass in PyTorch over the very batches that stage one makes, as many at once as there,
+  nothing else (one at a time, with all cores on each, is told beside it); timed before and after encode, so that a
+  machine that others use as well is fair to both;
+- products: the matrix products of the teacher alone, in PyTorch and as many at once, which no way to run it can leave
+  out; `encode_over_roofline` is what stage one does of their rate, attention's products counted in;
 - encode: `x2static encode` from the first text that is read to the last shard, without loading and planning;
 - plain: a loop in the manner of Tokenlearn, sentence-transformers' `encode` with token outputs, in batches of 32, not
   sorted.
@@ -22,18 +24,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers.pytorch_utils import Conv1D
 
 from x2static.machine.processes import alone, peak_rss
+from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.corpora.compression import open_stream
 from x2static.stage1_encode.corpora.corpus import fitting_unit
 from x2static.stage1_encode.encode import encode as run_stage
-from x2static.stage1_encode.encoder import ChosenTeacher, shared_cores
+from x2static.stage1_encode.encoder import ChosenTeacher, Encoder, shared_cores
 from x2static.stage1_encode.pools.word_sums import WordSums
 from x2static.stage1_encode.teacher.files import resolve_model
 from x2static.stage1_encode.text.preparation import PORTION, prepared
 
-Figures = dict[str, float]
+Figures = dict[str, Any]
+WIDTH = 128  # pieces of a window whose operations are counted and whose products are timed
 PLAIN_BATCH = 32
 
 
@@ -46,15 +53,56 @@ def paragraphs_of(arguments: dict[str, Any]) -> list[str]:
 
 def config_of(arguments: dict[str, Any], cache: str) -> EncodeConfig:
     """Return stage one's configuration for these arguments."""
-    names = {name: arguments[name] for name in ("model", "device")}
+    names = {name: arguments[name] for name in ("model", "device", "precision", "backend")}
     return EncodeConfig(cache=Path(cache), corpus=(arguments["corpus"],), limit=arguments["paragraphs"], **names)
+
+
+def eager(arguments: dict[str, Any]) -> tuple[ChosenTeacher, Encoder]:
+    """Load the teacher in PyTorch, whatever stage one reads with; int8 it does not compute with."""
+    precision = "auto" if arguments["precision"] == "int8" else arguments["precision"]
+    teacher = ChosenTeacher(config_of(arguments | {"backend": "torch", "precision": precision}, "unused"))
+    return teacher, teacher.load()
+
+
+def products(arguments: dict[str, Any], least_seconds: float = 4.0) -> Figures:
+    """Time the matrix products of the teacher's layers; return FLOP/s, and FLOPs a piece, attention included."""
+    teacher, encoder = eager(arguments)
+    model, device = encoder.teacher._model, teacher.device
+    shape = (max(1, encoder.max_tokens // WIDTH), WIDTH)
+    pieces = torch.zeros(shape, dtype=torch.long, device=device)
+    calls: list[tuple[nn.Module, torch.Tensor]] = []
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, Conv1D)):
+            module.register_forward_hook(lambda module, given, _: calls.append((module, given[0])))
+    model.set_attn_implementation("eager")  # whose operations are counted on every device
+    with torch.inference_mode(), FlopCounterMode(display=False) as counted:
+        model(input_ids=pieces, attention_mask=torch.ones_like(pieces))
+    for module, _ in calls:
+        module._forward_hooks.clear()
+    flops = sum(2 * given.numel() * module.weight.numel() // given.shape[-1] for module, given in calls)
+
+    def run(until: float) -> int:
+        times = 0
+        with torch.inference_mode():
+            while time.perf_counter() < until:
+                for module, given in calls:
+                    module(given)
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
+                times += 1
+        return times
+
+    with shared_cores(encoder.lanes), ThreadPoolExecutor(encoder.lanes) as pool:
+        for seconds in (least_seconds / 4, least_seconds):  # the first warms up
+            started = time.perf_counter()
+            times = sum(pool.map(run, [started + seconds] * encoder.lanes))
+            took = time.perf_counter() - started
+    return {"flops_per_second": times * flops / took, "flops_per_piece": counted.get_total_flops() / pieces.numel()}
 
 
 def bare(arguments: dict[str, Any], lanes: int = 0) -> Figures:
     """Time the forward pass alone over every n-th of stage one's batches, so many at once (0: as many as stage one)."""
-    config = config_of(arguments, "unused")
-    teacher = ChosenTeacher(config)
-    encoder = teacher.load()
+    teacher, encoder = eager(arguments)
     teacher_rss, paragraphs = peak_rss(), paragraphs_of(arguments)
     batches: list[list[Any]] = []
     size = fitting_unit(len(paragraphs))
@@ -85,6 +133,8 @@ def encode(arguments: dict[str, Any], words: str = "") -> Figures:
         pools = [WordSums.of(config, Path(words).read_text().split())] if words else []
         figures = run_stage(config, lambda _: reports.append(time.perf_counter()), pools)
         seconds = time.perf_counter() - reports[0]  # that comes when the teacher is loaded and nothing is read yet
+        encoding = Cache.open(config.cache).manifest.encoding
+    figures |= {"backend": encoding.backend, "precision": encoding.precision}
     return {"rate": figures["teacher_tokens"] / seconds, "peak_rss": peak_rss(), **figures}
 
 
@@ -108,17 +158,27 @@ def main() -> None:
     parser.add_argument("--corpus", required=True, help="a text file, one paragraph a line")
     parser.add_argument("--model", default="demo")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--backend", default="auto", help="what stage one reads with; bare and plain are PyTorch's")
     parser.add_argument("--paragraphs", type=int, default=16384)
     parser.add_argument("--bare-every", type=int, default=4, help="time every n-th batch")
     parser.add_argument("--plain-every", type=int, default=16, help="run every n-th paragraph through the plain loop")
     parser.add_argument("--words", default="", help="also encode with --ase over the words of this file")
     arguments = vars(parser.parse_args())
-    before, encoded, after = alone(bare, arguments), alone(encode, arguments), alone(bare, arguments)
+    limit, before = alone(products, arguments), alone(bare, arguments)
+    encoded, after, again = alone(encode, arguments), alone(bare, arguments), alone(products, arguments)
+    roofline = (limit["flops_per_second"] + again["flops_per_second"]) / 2 / limit["flops_per_piece"]
     one_lane, loop = alone(bare, arguments, 1), alone(plain, arguments)
     figures = {
         "benchmark": "encode",
         "encode_over_bare": round(encoded["rate"] / ((before["rate"] + after["rate"]) / 2), 4),
+        "encode_over_roofline": round(encoded["rate"] / roofline, 4),
+        "bare_over_roofline": round((before["rate"] + after["rate"]) / 2 / roofline, 4),
         "encode_over_plain_loop": round(encoded["rate"] / loop["rate"], 2),
+        "backend": encoded["backend"],
+        "precision": encoded["precision"],
+        "products_gflops": [round(part["flops_per_second"] / 1e9, 1) for part in (limit, again)],
+        "mflop_per_piece": round(limit["flops_per_piece"] / 1e6, 2),
         "padding": round(before["padding"], 4),
         "peak_rss_bytes": encoded["peak_rss"],
         "teacher_rss_bytes": before["teacher_rss"],
@@ -129,8 +189,8 @@ def main() -> None:
         **{name: encoded[name] for name in ("teacher_tokens", "seconds")},
     }
     if arguments["words"]:
-        with_words, again = alone(encode, arguments, arguments["words"]), alone(encode, arguments)
-        figures["ase_overhead"] = round((encoded["rate"] + again["rate"]) / 2 / with_words["rate"] - 1, 4)
+        with_words, without = alone(encode, arguments, arguments["words"]), alone(encode, arguments)
+        figures["ase_overhead"] = round((encoded["rate"] + without["rate"]) / 2 / with_words["rate"] - 1, 4)
     print(json.dumps(figures))
 
 
