@@ -118,7 +118,7 @@ class RunReport:
             revision = f", revision {recorded['revision']}" if recorded.get("revision") else ""
             facts["teacher"] = f"{teacher}{revision}"
             if source.manifest is not None:
-                window = f"{encoding.precision}, windows of {encoding.window:,} pieces"
+                window = f"{encoding.computed}, windows of {encoding.window:,} pieces"
                 facts["teacher"] += f", layer {encoding.layer}, {encoding.dim:,} dimensions, {window}"
             facts["teacher's licence"] = "not recorded; see its model card"
         if text := self._run.get("outside_text"):

@@ -140,6 +140,11 @@ class Encoding(ContextOptions):
     dim: int  # length of a context vector
 
     @property
+    def computed(self) -> str:
+        """How the teacher computed, for people to read: its number format, and OpenVINO where PyTorch did not."""
+        return self.precision if self.backend == "torch" else f"{self.precision} (OpenVINO)"
+
+    @property
     def fingerprint(self) -> str:
         """sha256 over every field: equal fingerprints, equal vectors for equal text.
 

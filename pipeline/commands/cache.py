@@ -57,7 +57,7 @@ def info(context: click.Context, folder: Path) -> None:
     alone = f"none; `x2static cache phrases {folder}` reads the words"
     alone = quantity(figures["phrases"], "word") if figures["phrases"] else alone
     done = "complete" if not missing else f"not complete ({len(missing):,} to do)"
-    read = f"{encoding.dim} dimensions, {encoding.precision}, windows of {encoding.window} pieces"
+    read = f"{encoding.dim} dimensions, {encoding.computed}, windows of {encoding.window} pieces"
     lines = [
         f"teacher     {manifest.teacher}, {read}",
         f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),

@@ -80,10 +80,12 @@ def test_a_cache_that_was_stopped_is_the_same_bytes_as_one_in_one_go(teacher: Pa
     assert files_of(tmp_path / "once" / "shards") == whole
 
 
-def test_the_backend_is_part_of_what_a_cache_is(teacher: Path, corpus: Path, tmp_path: Path):
+def test_the_backend_is_part_of_what_a_cache_is(teacher: Path, corpus: Path, tmp_path: Path, capsys):
     cache = tmp_path / "cache"
     run(teacher, corpus, cache, **OPENVINO)
     assert backend_of(cache) == "openvino"
+    assert command_line(["cache", "info", str(cache)]) == 0
+    assert ", 32 dimensions, float32 (OpenVINO), windows of " in capsys.readouterr().out
     assert "openvino" in Cache.open(cache).manifest.versions
     with pytest.raises(X2StaticError, match=r"made otherwise \(cache != asked for\): backend: 'openvino' != 'torch'"):
         run(teacher, corpus, cache, backend="torch")
