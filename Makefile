@@ -154,7 +154,7 @@ gpu-wheels: ## WHEELS= [GPU_VERSION=3.12] download what gpu-check needs on a mac
 	@touch .venv-gpu/.installed
 
 gpu-check: $(if $(WHEELS),.venv-gpu/.installed,install) ## [TEACHER= WHEELS= GPU_PYTHON= ARGS=] try what runs on a GPU against the CPU
-	PYTHONPATH="$$PWD" $(if $(WHEELS),.venv-gpu,.venv)/bin/python -m benchmarks.gpu_check --device cuda \
+	HF_HUB_OFFLINE=1 PYTHONPATH="$$PWD" $(if $(WHEELS),.venv-gpu,.venv)/bin/python -m benchmarks.gpu_check --device cuda \
 		$${TEACHER:+--teacher "$$TEACHER"} $(ARGS)
 
 clean: ## remove what tools leave behind, .venv included; caches and runs stay

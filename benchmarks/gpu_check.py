@@ -9,7 +9,6 @@ What is checked is in `benchmarks/device_checks.py`. `--device cpu --size tiny` 
 import argparse
 import gc
 import json
-import os
 import random
 import signal
 import sys
@@ -21,8 +20,6 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before what reads it is imported
 
 import torch
 
