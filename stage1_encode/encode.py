@@ -88,7 +88,9 @@ def encode(
                 logger.info("%s: going on after %s", whose, quantity(len(resumed), "unit"))
             logger.info("precision: %s, because %s", teacher.precision, teacher.why)
             if teacher.backend != "torch":
-                logger.info("backend: %s (--backend torch is the other)", teacher.backend)
+                new = config.backend == "auto"  # of one that is there it is settled
+                why = "which is installed; --backend torch would be PyTorch" if new else "as it was asked for or begun"
+                logger.info("backend: OpenVINO, %s", why)
             log_words(config.compat, config.language)
             sources, processes = match(config, corpora, cache.path, plans), pick_workers(config.workers, teacher.device)
 

@@ -92,12 +92,13 @@ def test_the_backend_is_part_of_what_a_cache_is(teacher: Path, corpus: Path, tmp
 
 
 @pytest.mark.parametrize(("options", "expected"), [({}, "openvino"), ({"backend": "torch"}, "torch")])
-def test_much_text_is_read_with_it_unasked(teacher, corpus, tmp_path, monkeypatch, options, expected):
+def test_much_text_is_read_with_it_unasked(teacher, corpus, tmp_path, monkeypatch, log, options, expected):
     run(teacher, corpus, tmp_path / "little", **options)
     assert backend_of(tmp_path / "little") == "torch"
     monkeypatch.setattr(encoder, "FEWEST_PARAGRAPHS", 10)
     run(teacher, corpus, tmp_path / "much", **options)
     assert backend_of(tmp_path / "much") == expected
+    assert ("OpenVINO, which is installed; --backend torch would be" in log.text) == (expected == "openvino")
     monkeypatch.setattr(encoder, "package_version", lambda _: packages.NOT_INSTALLED)
     run(teacher, corpus, tmp_path / "without", **options)
     assert backend_of(tmp_path / "without") == "torch"
