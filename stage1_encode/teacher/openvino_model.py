@@ -86,7 +86,10 @@ class OpenVinoModel:
         }
         if precision == "int8":
             _quantise(graph)
-        compiled = openvino.Core().compile_model(graph, "CPU", settings)
+        try:
+            compiled = openvino.Core().compile_model(graph, "CPU", settings)
+        except RuntimeError as error:
+            raise NotConvertedError(f"OpenVINO cannot run this model here ({first_line(error)})") from error
         if precision == "bfloat16" and compiled.get_property("INFERENCE_PRECISION_HINT") != openvino.Type.bf16:
             raise X2StaticError(
                 "--precision bfloat16: OpenVINO does not compute with it here; give --precision float32"
@@ -151,14 +154,14 @@ def _converted(model: PreTrainedModel, layer: Layer | None) -> Any:
     # It reports every import and conversion to a server, unless the package that does so is not there.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing it then fails
     require_modules("openvino", "openvino")
-    import openvino
-
     pieces = torch.arange(8).reshape(2, 4) % _n_ids(model)
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
     try:
+        import openvino
+
         with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # of tracing, in general: see _check
             return openvino.convert_model(_Wanted(model, layer), example_input=(pieces, mask))
-    except Exception as error:  # what a model does that cannot be converted is its own affair
+    except Exception as error:  # a package that does not fit the machine; a model that does what has no counterpart
         raise NotConvertedError(f"OpenVINO cannot convert this model ({first_line(error)})") from error
 
 

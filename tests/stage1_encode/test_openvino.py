@@ -145,6 +145,23 @@ def test_what_cannot_be_converted_is_said_with_the_reason(teacher, corpus, tmp_p
         run(teacher, corpus, tmp_path / "cache", **OPENVINO)
 
 
+def test_a_package_that_cannot_be_loaded_is_no_reason_to_stop(teacher, corpus, tmp_path, monkeypatch, log):
+    monkeypatch.setattr(encoder, "FEWEST_PARAGRAPHS", 10)
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino" / "__init__.py").write_text("raise ImportError('libtbb.so.12: no such file')")
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    run(teacher, corpus, tmp_path / "cache")
+    assert backend_of(tmp_path / "cache") == "torch"
+    assert "OpenVINO cannot convert this model (libtbb.so.12: no such file); PyTorch reads instead" in log.text
+
+
+def test_what_the_processor_refuses_is_said_with_the_reason(teacher, corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(openvino_model.PRECISIONS, "float32", {"INFERENCE_PRECISION_HINT": "f4"})
+    with pytest.raises(X2StaticError, match=r"--backend openvino: OpenVINO cannot run this model here \(.+\); use"):
+        run(teacher, corpus, tmp_path / "cache", **OPENVINO)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
