@@ -68,7 +68,7 @@ def encode(
             cache.segmentation()
         else:
             planned = plan_all(corpora)
-            teacher.read_much(sum(unit.paragraphs for plan in planned.values() for unit in plan.units))
+            teacher.hear_of(planned.values())
             loaded = teacher.load(of_words)
             cache = create(teacher, loaded.behaviour, planned)
             if config.encoders > 1:

@@ -15,12 +15,13 @@ from x2static.durable.errors import X2StaticError
 from x2static.machine.device import ResultStream, Trimmer, pick_device
 from x2static.machine.packages import NOT_INSTALLED, package_version
 from x2static.schemas.encoding import LAST, Backend, EncodeConfig
+from x2static.schemas.manifest import Plan
 from x2static.schemas.shard import CONTEXTS
 from x2static.stage1_encode.pools.contexts import ContextMeans, Contexts
 from x2static.stage1_encode.pools.pool import Accumulator, Pool, Shape, States, UnitPool
 from x2static.stage1_encode.teacher.batches import Batches, cut
 from x2static.stage1_encode.teacher.files import TeacherFiles
-from x2static.stage1_encode.teacher.openvino_model import NotConvertedError
+from x2static.stage1_encode.teacher.openvino_model import PRECISIONS, NotConvertedError
 from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
 from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.paper import PaperPreparer
@@ -250,12 +251,13 @@ class ChosenTeacher:
         if self.backend == "openvino" and config.compile:
             raise X2StaticError("--compile is for PyTorch; leave it out, or give --backend torch")
 
-    def read_much(self, n_paragraphs: int) -> None:
-        """Hear how much text a new cache is to be of; take OpenVINO where that pays and nobody asked otherwise."""
-        config, there = self.config, package_version("openvino") != NOT_INSTALLED
-        open_to_it = config.backend == "auto" and config.compat is None and not config.compile
-        if n_paragraphs >= FEWEST_PARAGRAPHS and there and open_to_it and self.device.type == "cpu":
-            self.backend = "openvino" if self.precision in ("bfloat16", "float32") else self.backend
+    def hear_of(self, plans: Iterable[Plan]) -> None:
+        """Hear what a new cache is to be of; take OpenVINO where that pays, it can, and nobody asked otherwise."""
+        config, much = self.config, sum(unit.paragraphs for plan in plans for unit in plan.units) >= FEWEST_PARAGRAPHS
+        unasked = config.backend == "auto" and config.compat is None and not config.compile
+        can = self.device.type == "cpu" and self.precision in PRECISIONS
+        if unasked and much and can and package_version("openvino") != NOT_INSTALLED:
+            self.backend = "openvino"
 
     def load(self, occurrences: bool = False) -> Encoder:
         """Load it, and put what cuts text before it, which lists the occurrences of words where they are looked at.

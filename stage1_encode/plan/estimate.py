@@ -59,7 +59,7 @@ def estimate(config: EncodeConfig, pools: Sequence[Pool] = ()) -> dict[str, Any]
         if len(done) == len(shards):
             return {**figures, **_as_there(config.cache, done)}
         log_words(config.compat, config.language)
-        teacher.read_much(0 if (config.cache / MANIFEST).is_file() else n_paragraphs)
+        teacher.hear_of(plans)  # of a cache that is there the backend is settled
         encoder = teacher.load(look_at_words(pools))
         sample, n_sampled = _sample(plans, sources, encoder)
     rate = _tokens_per_second(encoder, sample)

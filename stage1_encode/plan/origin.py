@@ -99,6 +99,8 @@ def find_teacher(cache: Cache, plan: Plan, origin: Origin, occurrences: bool = F
         remedy = "Name its teacher with --model, and use the versions in its manifest.json"
         raise X2StaticError(f"{cache.path}: {why}. {remedy}")
     log_words(config.compat, config.language)
+    if otherwise.get("precision", config.precision) != config.precision:
+        otherwise["backend"] = "auto"  # the cache's need not compute with it
     encoder = ChosenTeacher(config.model_copy(update=otherwise), files).load(occurrences)
     changes, theirs = encoder.teacher.tokenizer.changes, cache.manifest.encoding.tokenizer_changes
     if changes != theirs:  # known once it is loaded

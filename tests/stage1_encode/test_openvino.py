@@ -10,14 +10,17 @@ import torch
 
 from tests.reference import Reader, assert_rows_equal, cosine, default_rows
 from tests.stage1_encode.conftest import Encode, Readers
-from tests.stage1_encode.runs import files_of, paragraphs, read_back, run, write_lines
+from tests.stage1_encode.runs import config_of, files_of, paragraphs, read_back, run, write_lines
 from tests.stage1_encode.test_families import PARAGRAPHS, families, loaded, reader  # noqa: F401  # a fixture
 from tests.teachers import EVERY_FAMILY, WINDOW
 from x2static.durable.errors import X2StaticError
 from x2static.machine import packages
 from x2static.pipeline.cli import run as command_line
 from x2static.schemas.cache import Cache
+from x2static.schemas.encoding import Precision
 from x2static.stage1_encode import encoder
+from x2static.stage1_encode.plan.estimate import estimate
+from x2static.stage1_encode.plan.origin import Origin, find_teacher
 from x2static.stage1_encode.teacher import openvino_model
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.teacher import Teacher
@@ -102,6 +105,29 @@ def test_much_text_is_read_with_it_unasked(teacher, corpus, tmp_path, monkeypatc
     monkeypatch.setattr(encoder, "package_version", lambda _: packages.NOT_INSTALLED)
     run(teacher, corpus, tmp_path / "without", **options)
     assert backend_of(tmp_path / "without") == "torch"
+
+
+def test_a_plan_of_a_part_is_timed_with_what_reads_it(teacher, corpus, tmp_path, monkeypatch):
+    backends, make = [], encoder.Teacher
+    monkeypatch.setattr(encoder, "FEWEST_PARAGRAPHS", 10)
+    monkeypatch.setattr(encoder, "Teacher", lambda *given: backends.append(given[6]) or make(*given))
+    options = {"unit": 2, "part": "2/5"}
+    estimate(config_of(teacher, corpus, tmp_path / "cache", **options))
+    run(teacher, corpus, tmp_path / "cache", **options)
+    assert backends == ["openvino", "openvino"]
+
+
+@pytest.mark.parametrize(("backend", "precision"), [("openvino", "float16"), ("torch", "int8")])
+def test_another_precision_than_the_caches_finds_what_computes_with_it(
+    teacher: Path, corpus: Path, tmp_path: Path, backend: str, precision: Precision
+):
+    run(teacher, corpus, tmp_path / "cache", backend=backend)
+    cache, origin = Cache.open(tmp_path / "cache"), Origin(None, (), "cpu", False)
+    (text,) = cache.plans()
+    exact, other = (find_teacher(cache, text, origin, precision=of).teacher for of in ("float32", precision))
+    ours, theirs = (one.states(batch_of(9)).float() for one in (other, exact))
+    assert float(torch.cosine_similarity(ours, theirs, dim=-1).min()) > 0.99
+    assert float((ours - theirs).abs().max()) > 1e-5, "it is another precision"
 
 
 def test_several_encoders_read_with_what_the_cache_was_begun_with(teacher, tmp_path, log):
