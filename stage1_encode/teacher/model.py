@@ -134,6 +134,11 @@ def _check_weights(folder: Path, whole: PreTrainedModel, model: PreTrainedModel,
         raise X2StaticError(f"model {folder}: {why}; they do not belong to this config.json{end}")
 
 
+def n_embedded(model: PreTrainedModel) -> int:
+    """Return how many ids of pieces a model has embeddings for."""
+    return len(model.get_input_embeddings().weight)  # type: ignore[arg-type]  # it is a tensor
+
+
 def held_window(model: PreTrainedModel, max_length: int | None, padding: int) -> int:
     """Return the most pieces that a model on the processor reads without an error.
 

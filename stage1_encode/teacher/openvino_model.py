@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.packages import require_modules
 from x2static.schemas.encoding import LAST, Layer, Precision
+from x2static.stage1_encode.teacher.model import n_embedded
 
 GROUP = 64  # numbers of an activation that share a scale in int8; twice as many read 10 % more, and err more
 # How OpenVINO calls the formats that it computes with on a processor. Beside products of int8 it computes with bfloat16
@@ -52,8 +53,9 @@ class OpenVinoModel:
         self._every: _Compiled | None = None  # for the states of all layers, once somebody asks
         for last_try in (False, True):
             graph = _converted(model, layer)
+            exact = self._compile(graph, "float32")
             try:
-                self._check(self._compile(graph, "float32"), window)
+                self._check(exact, window)
                 break
             except NotConvertedError:
                 if last_try:
@@ -61,7 +63,7 @@ class OpenVinoModel:
                 # Plain attention masks with a large number instead of minus infinity, which in OpenVINO makes padding
                 # that sees nothing but padding (ModernBERT's windows) not a number, and then all that looks at it.
                 model.set_attn_implementation("eager")
-        self._chosen = self._compile(graph, precision)
+        self._chosen = exact if precision == "float32" else self._compile(graph, precision)
 
     def states(self, pieces: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the layer's states of padded pieces, (rows, width, dim) float32."""
@@ -100,22 +102,16 @@ class OpenVinoModel:
     def _check(self, compiled: "_Compiled", window: int) -> None:
         """Compare with PyTorch: what a model does for some lengths or masks alone, a conversion does not see."""
         random = torch.Generator().manual_seed(0)
-        n_ids = _n_ids(self._model)
+        n_ids = n_embedded(self._model)
         for rows, width in ((2, min(5, window)), (3, min(64, window)), (1, min(2048, window))):
             pieces = torch.randint(0, n_ids, (rows, width), generator=random)
             mask = torch.ones_like(pieces)
             mask[1:, width // 2 :] = 0
-            theirs = self._model(input_ids=pieces, attention_mask=mask, output_hidden_states=self._layer != LAST)
-            expected = theirs.last_hidden_state if self._layer == LAST else theirs.hidden_states[self._layer]
-            states = compiled(pieces, mask)[0]
-            cosine = float(nn.functional.cosine_similarity(states, expected.float(), dim=-1)[mask.bool()].min())
+            (states,), (expected,) = compiled(pieces, mask), _Wanted(self._model, self._layer)(pieces, mask)
+            cosine = float(nn.functional.cosine_similarity(states, expected, dim=-1)[mask.bool()].min())
             if not cosine >= LEAST_COSINE:
                 what = f"its states of {width} pieces have a cosine of {cosine:.4f} to PyTorch's"
                 raise NotConvertedError(f"OpenVINO converts this model wrongly ({what})")
-
-
-def _n_ids(model: PreTrainedModel) -> int:
-    return len(model.get_input_embeddings().weight)  # type: ignore[arg-type]  # it is a tensor
 
 
 class _Compiled:
@@ -154,7 +150,7 @@ def _converted(model: PreTrainedModel, layer: Layer | None) -> Any:
     # It reports every import and conversion to a server, unless the package that does so is not there.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing it then fails
     require_modules("openvino", "openvino")
-    pieces = torch.arange(8).reshape(2, 4) % _n_ids(model)
+    pieces = torch.arange(8).reshape(2, 4) % n_embedded(model)
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
     try:
         import openvino

@@ -19,6 +19,7 @@ from x2static.stage1_encode.teacher.model import (
     claimed_layers,
     held_window,
     load_model,
+    n_embedded,
     read_config,
 )
 from x2static.stage1_encode.teacher.openvino_model import OpenVinoModel
@@ -84,7 +85,7 @@ class Teacher:
         self._up_to: UpTo | None = None  # runs the model to the layer that is wanted
         self._openvino: OpenVinoModel | None = None  # runs it instead of PyTorch
         self.attention = str(self._model.config._attn_implementation)  # its attention implementation
-        self._rows = len(self._model.get_input_embeddings().weight)  # type: ignore[arg-type]  # it is a tensor
+        self._rows = n_embedded(self._model)
         self.check_ids(parse_special=False)
         self._padding = self.tokenizer.padding if self.tokenizer.padding < self._rows else 0
         self.layer: Layer = LAST  # whose states it gives, by its one name (`canonical_layer`)
