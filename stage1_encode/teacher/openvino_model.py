@@ -4,6 +4,7 @@ It reads 1.2 times as many pieces a second as PyTorch does, in int8 1.4 times (a
 else was tried: docs/LOG.md, 2026-11-29).
 """
 
+import functools
 import sys
 import threading
 import warnings
@@ -89,7 +90,7 @@ class OpenVinoModel:
         if precision == "int8":
             _quantise(graph)
         try:
-            compiled = openvino.Core().compile_model(graph, "CPU", settings)
+            compiled = _core().compile_model(graph, "CPU", settings)
         except RuntimeError as error:
             raise NotConvertedError(f"OpenVINO cannot run this model here ({first_line(error)})") from error
         if precision == "bfloat16" and compiled.get_property("INFERENCE_PRECISION_HINT") != openvino.Type.bf16:
@@ -112,6 +113,18 @@ class OpenVinoModel:
             if not cosine >= LEAST_COSINE:
                 what = f"its states of {width} pieces have a cosine of {cosine:.4f} to PyTorch's"
                 raise NotConvertedError(f"OpenVINO converts this model wrongly ({what})")
+
+
+@functools.cache
+def _core() -> Any:
+    """Return OpenVINO's runtime, which stays to the process's end.
+
+    It gives the thread that compiles first another stack for signal handlers, and takes it away when the last model is
+    let go; if that is in another thread, the first keeps a stack that is no more, and dies of the next Ctrl-C.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class _Compiled:

@@ -1,5 +1,6 @@
 """Teachers that OpenVINO runs: the vectors are those of an unbatched computation by PyTorch, whatever the family."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -213,6 +214,30 @@ def test_without_the_package_its_extra_is_named(teacher, corpus, tmp_path, monke
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "openvino" else found(name))
     with pytest.raises(X2StaticError, match=r"this needs openvino: .* install .*\[openvino\]"):
         run(teacher, corpus, tmp_path / "cache", **OPENVINO)
+
+
+SIGNALLED = """
+import signal, sys, threading
+import torch
+from x2static.machine.progress import StopRequest
+from x2static.stage1_encode.teacher.files import TeacherFiles
+from x2static.stage1_encode.teacher.teacher import Teacher
+
+files = TeacherFiles.find(sys.argv[1], None)
+kept = [Teacher(files, "float32", torch.device("cpu"), False, "last", backend="openvino", lanes=1)]
+thread = threading.Thread(target=kept.clear)
+thread.start()
+thread.join()
+with StopRequest() as stop:
+    signal.raise_signal(signal.SIGTERM)
+    print("stopped by", stop.signal.name)
+"""
+
+
+def test_a_signal_after_the_teacher_is_let_go_stops_and_does_not_kill(teacher: Path):
+    """Another thread let the last model go, and the stack that this one's signal handlers run on with it."""
+    done = subprocess.run([sys.executable, "-c", SIGNALLED, str(teacher)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "stopped by SIGTERM\n"), done.stderr
 
 
 def test_nothing_is_told_to_a_server(teacher: Path, corpus: Path, tmp_path: Path):
