@@ -1,6 +1,7 @@
 """Options of the command line that come from a configuration model, so that every default stands in one place."""
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,18 +20,23 @@ from x2static.durable.errors import first_line
 from x2static.durable.storage import special_kind
 from x2static.machine.packages import package_version
 from x2static.machine.screen import visible
+from x2static.pipeline.terminal import named
 
 LONGEST_CONFIG = 1 << 20  # bytes
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # Path() makes one slash of two
 DEFAULT = ParameterSource.DEFAULT
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Given(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic since click 8.4
-    """A text or a path as every system can hold it: not empty, as a variable that is not set is, without NUL, UTF-8."""
+    """A text or a path as every system can hold it: not empty, as a variable that is not set is, without NUL, UTF-8.
 
-    def __init__(self, kind: type[str] | type[Path]) -> None:
-        self.kind = kind
+    Where a path may be in a bucket, `bucket` makes a local folder of its URL; elsewhere a URL is refused.
+    """
+
+    def __init__(self, kind: type[str] | type[Path], bucket: Callable[[str], Path] | None = None) -> None:
+        self.kind, self.bucket = kind, bucket
         self.name = "text" if kind is str else "path"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
@@ -42,13 +48,40 @@ class Given(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
             self.fail(f"{text!r} holds a NUL", parameter, context)
         if any("\ud800" <= char <= "\udfff" for char in text):
             self.fail(f"{text!r} is not valid UTF-8, so no record can name it; rename it", parameter, context)
+        if self.kind is Path and URL.match(text):
+            if self.bucket is None:
+                self.fail(f"{text}: this takes no URL; name what is on this machine", parameter, context)
+            return self.bucket(text)
         if kind := special_kind(Path(text)):
             self.fail(f"{text!r} is {kind}; name a file or a folder", parameter, context)
         return self.kind(value)
 
 
+def _cache_of(url: str) -> Path:
+    """Return the folder that shows the cache of a bucket as it is now."""
+    from x2static.schemas.mirror import CacheView, view_of
+
+    folder = view_of(url)
+    if view := CacheView.of(folder):
+        view.pull()
+    return folder
+
+
+def _run_of(url: str, with_checkpoints: bool = True) -> Path:
+    """Return the folder that shows the run of a bucket as it is now."""
+    from x2static.schemas.mirror import RunView, view_of
+
+    folder = view_of(url)
+    if view := RunView.of(folder):
+        view.pull(with_checkpoints)
+    return folder
+
+
 TEXT = Given(str)
 FOLDER = Given(Path)  # or a file
+CACHE = Given(Path, _cache_of)
+RUN = Given(Path, _run_of)
+VECTORS = Given(Path, partial(_run_of, with_checkpoints=False))
 UNKNOWN = click.option(
     "--unknown",
     type=click.Choice(["skip", "subwords"]),
@@ -248,7 +281,7 @@ def say(context: click.Context, text: str) -> None:
     """Print what a command has found, for people: on stdout, or on stderr where --json has stdout for itself."""
     shell = context.ensure_object(Shell)
     if not shell.called:
-        click.echo(text, err=shell.json)
+        click.echo(named(text), err=shell.json)
 
 
 def finish(context: click.Context, result: dict[str, Any], *lines: str) -> None:

@@ -39,8 +39,21 @@ def about(name: str) -> Iterator[None]:
         _about.reset(token)
 
 
+def named(text: str) -> str:
+    """Return a text for people, in which what is in a bucket has its URL, not the folder of its view."""
+    if "x2static/buckets/" not in text:
+        return text
+    from x2static.schemas.mirror import with_urls
+
+    return with_urls(text)
+
+
 def message(error: Exception) -> str:
     """Return the one line that says what went wrong, where, and what to do."""
+    return named(_message(error))
+
+
+def _message(error: Exception) -> str:
     text = str(error)
     if isinstance(error, X2StaticError):
         return " ".join(text.split())
@@ -69,7 +82,7 @@ class EchoHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; warnings say that they are."""
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(prefix + visible(_about.get() + " ".join(record.getMessage().split())), file=sys.stderr)
+        tqdm.write(prefix + visible(_about.get() + named(" ".join(record.getMessage().split()))), file=sys.stderr)
 
 
 def log_to_stderr() -> None:

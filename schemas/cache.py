@@ -25,11 +25,11 @@ from x2static.durable.storage import (
 )
 from x2static.machine.screen import quantity
 from x2static.schemas.manifest import FILE, Manifest, Marker, Plan, Unit
+from x2static.schemas.manifest import MANIFEST as MANIFEST
 from x2static.schemas.phrases import damaged_blocks
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.shard import CONTEXTS, Shard, shard_name
 
-MANIFEST = "manifest.json"
 GROUPS = ("zarr.json", "shards/zarr.json")  # by which plain zarr finds the arrays; x2static does not read them
 GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
 # Manifest and plans cannot be made from the rest of a cache, but the same call makes the same ones.

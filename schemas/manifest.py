@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model
 from x2static.machine.screen import quantity
 from x2static.schemas.encoding import Encoding, PlanOptions, Record
 
+MANIFEST, MARKER = "manifest.json", "shard.json"
+
 
 def _inside(files: dict[str, str]) -> dict[str, str]:
     """Refuse names that lead out of the folder: a cache may come from somebody else."""

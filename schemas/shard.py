@@ -34,9 +34,10 @@ from x2static.durable.storage import (
     temporary_folder,
 )
 from x2static.schemas.encoding import Dtype
+from x2static.schemas.manifest import MARKER as MARKER
 from x2static.schemas.manifest import Marker, PoolMarker
+from x2static.schemas.mirror import CacheView, url_of
 
-MARKER = "shard.json"
 CONTEXTS = "contexts"  # the pool that every shard has; its files are the shard's own
 WORDS_SCHEMA = pa.schema([("paragraph", pa.int32()), ("word_ids", pa.list_(pa.int32()))])
 LEXICON_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
@@ -262,6 +263,8 @@ class Shard:
 
     def check(self, *names: str) -> None:
         """Hash files that have not been hashed yet. Raises DamagedShard: one is missing, or not as it was written."""
+        if bucket := CacheView.of(self.folder):
+            bucket.fetch_ahead(self.folder / name for name in names)
         for name in names:
             if name not in self.checked:
                 if problem := self._damage_of(name):
@@ -297,14 +300,20 @@ class Shard:
         """Return what ails a file of the shard, if anything does."""
         if (expected := self.marker.all_files().get(name)) is None:
             return f"{name} is not among the files of its marker"
-        changed = f"{name} has changed since it was written"
-        return self._absent(name) or (None if hash_file(self.folder / name) == expected else changed)
+        file, changed = self.folder / name, f"{name} has changed since it was written"
+        bucket, problem = CacheView.of(self.folder), ""
+        for again in (False, True) if bucket else (False,):  # what a view holds may have been damaged here alone
+            if bucket:
+                bucket.fetch(file, again)
+            if not (problem := self._absent(name) or ("" if hash_file(file) == expected else changed)):
+                return None
+        return problem
 
     def _absent(self, name: str) -> str | None:
         """Return why a file of the shard is not there, if it is not."""
         path = self.folder / name
         if not path.is_file():
-            return f"{name} is missing"
+            return None if url_of(self.folder) else f"{name} is missing"  # it is fetched when it is first read
         inside = os.path.realpath(path).startswith(os.path.realpath(self.folder) + os.sep)
         return None if inside else f"{name} is a link that leads out of the shard's folder"
 
@@ -313,6 +322,13 @@ class Shard:
         paths = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if not path.is_dir())
         own = {*self.marker.all_files(), MARKER}
         return [f"{name} does not belong to it" for name in sorted({*paths} - own) if TEMPORARY not in name]
+
+
+def fetch_ahead(shards: Iterable[Shard], *names: str) -> None:
+    """Begin to fetch files of shards that are in a bucket: these, or their own, those of further pools left out."""
+    for shard in shards:
+        if bucket := CacheView.of(shard.folder):
+            bucket.fetch_ahead(shard.folder / name for name in names or shard.marker.files)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:

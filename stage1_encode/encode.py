@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.durable.storage import commit_folder, folder_bytes, only_writer, remove_leftovers
@@ -20,6 +20,7 @@ from x2static.machine.screen import quantity
 from x2static.schemas.cache import MANIFEST, Cache, kept_of, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan, PoolMarker
+from x2static.schemas.mirror import CacheView
 from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, keep_pools, shard_name, staged_folder
 from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, inspect, settled
 from x2static.stage1_encode.corpora.recognition import wrapped_at
@@ -29,7 +30,7 @@ from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_res
 from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.preparation import pick_workers
 from x2static.stage1_encode.text.segmentation import log_words
-from x2static.stage1_encode.worker import Engine, Job, Position, Worker, run_here
+from x2static.stage1_encode.worker import Engine, Job, Position, Staged, Worker, run_here
 
 MOST_DROPPED = 1 / 3  # of the paragraphs by the filter; more is worth a warning
 
@@ -184,6 +185,24 @@ class Work:
                 raise X2StaticError(f"{shard.folder / pool.name}: {why}; ask for the same, or {remedy}")
         return tuple(name for name, stored in there.items() if stored is None)
 
+    def _commit(self, staged: Staged) -> Marker:
+        """Give what was staged its name, and return the marker that counts then: in a bucket it may be another's."""
+        job, shards = staged.job, self.cache.shards_folder
+        marker, bucket = staged.marker, CacheView.of(shards)
+        if job.marker is None and (pools := self.kept.get(job.shard)):
+            marker = keep_pools(shards, job.shard, marker, pools)
+
+        def place() -> None:
+            if job.marker is not None:
+                commit_pools(shards, job.shard, job.pools)
+            else:  # a damaged shard of this number, which stays until there is a better one, goes now
+                commit_folder(staged_folder(shards, job.shard), shards / shard_name(job.shard), replace=True)
+
+        if bucket:
+            return bucket.commit(shard_name(job.shard), staged.attempt, marker, job.pools, place)
+        place()
+        return marker
+
     def do(
         self, jobs: list[Job], sources: Sequence[Source], load: Callable[[], Worker], engine: Engine, report: Report
     ) -> None:
@@ -217,15 +236,8 @@ class Work:
                 started = time.perf_counter()
                 tell()
                 for staged in results:
-                    job, shards = staged.job, self.cache.shards_folder
-                    if job.marker is not None:
-                        commit_pools(shards, job.shard, job.pools)
-                    else:
-                        if pools := self.kept.get(job.shard):
-                            staged = replace(staged, marker=keep_pools(shards, job.shard, staged.marker, pools))
-                        # A damaged shard of this number, which stays until there is a better one, goes now.
-                        commit_folder(staged_folder(shards, job.shard), shards / shard_name(job.shard), replace=True)
-                    self.markers[job.shard] = staged.marker
+                    job = staged.job
+                    self.markers[job.shard] = self._commit(staged)
                     self.n_read, self.n_padded = self.n_read + staged.n_read, self.n_padded + staged.n_padded
                     n_paragraphs = staged.marker.unit.paragraphs
                     read, total = read + n_paragraphs, total + n_paragraphs - job.unit.paragraphs

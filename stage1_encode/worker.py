@@ -17,7 +17,8 @@ from x2static.machine.device import memory_of
 from x2static.schemas.cache import Cache, plan_shards
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UNCOUNTED, Marker, Plan, Unit
-from x2static.schemas.shard import CONTEXTS, stage_shard
+from x2static.schemas.mirror import CacheView
+from x2static.schemas.shard import CONTEXTS, shard_name, stage_shard, staged_folder
 from x2static.stage1_encode.cache_folder import check_teacher, settled
 from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
@@ -49,6 +50,7 @@ class Staged:
     marker: Marker  # of the shard, as it is to be
     n_read: int  # pieces that the teacher read, without padding
     n_padded: int  # the same, with padding
+    attempt: str = ""  # under which its files are in the cache's bucket, if that is where the cache is
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,12 @@ class Worker:
         new = Marker(plan=job.plan, unit=unit, last=job.last, encoding=self._encoding.fingerprint, **UNCOUNTED)
         words = None if job.marker else encoded.words.of_shard()
         marker = stage_shard(self._shards, job.shard, job.marker or new, writes, settings, words)
-        return Staged(job, marker, encoded.n_read, encoded.n_padded)
+        bucket, attempt = CacheView.of(self._shards), ""
+        if bucket:  # while the teacher reads the next unit
+            pools = (marker.pools[pool].files for pool in job.pools) if job.marker else [marker.all_files()]
+            files = [file for of_one in pools for file in of_one]
+            attempt = bucket.publish(staged_folder(self._shards, job.shard), shard_name(job.shard), files)
+        return Staged(job, marker, encoded.n_read, encoded.n_padded, attempt)
 
 
 def _tell(tell: Tell, shard: int, paragraphs: int, pieces: int) -> None:

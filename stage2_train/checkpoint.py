@@ -25,6 +25,7 @@ from x2static.durable import storage
 from x2static.durable.arrays import write_arrays
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.cache import Cache
+from x2static.schemas.mirror import RunView
 from x2static.schemas.vectors import REMEDY, RUN, VOCABULARY, LostFile, check_run, read_vocabulary
 from x2static.stage2_train.learner import Learner
 from x2static.stage2_train.objectives.objective import load_objective
@@ -208,6 +209,8 @@ class RunFolder:
             storage.commit_folder(temporary, final)
         for old in checkpoints(self.path)[:-CHECKPOINTS_KEPT]:
             storage.remove(old)
+        if view := RunView.of(self.path):
+            view.push()
         return final
 
     def newest_tensors(self) -> str | None:

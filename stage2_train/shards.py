@@ -8,7 +8,7 @@ from typing import Any
 from x2static.durable.errors import DamagedShard, X2StaticError
 from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, missing_shards
-from x2static.schemas.shard import Shard
+from x2static.schemas.shard import Shard, fetch_ahead
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def choose_shards(cache: Cache, partial: bool = False, recorded: str | None = No
                 what = f"shard {index}, which this run began with, is missing or damaged ({error})"
                 raise X2StaticError(f"{cache.path}: {what}; encode again, or give another --out") from error
             logger.warning("shard %06d is left out: %s", index, error)
+    fetch_ahead(shards.values(), "lexicon.arrow")  # all are read before anything else
     if not shards:
         raise X2StaticError(f"{cache.path}: the cache holds no shards yet; finish `x2static encode` first")
     missing = [] if partial else missing_shards(cache.plans(), shards)

@@ -20,7 +20,7 @@ from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress, Report, StopRequest
 from x2static.schemas.cache import Cache
 from x2static.schemas.encoding import Context
-from x2static.schemas.shard import Shard, ranges
+from x2static.schemas.shard import Shard, fetch_ahead, ranges
 from x2static.stage2_train import sampling
 from x2static.stage2_train.sampling import Draw, Position, generator, permutation
 from x2static.stage2_train.transform import IDENTITY, Moments, Transform, pieces
@@ -34,6 +34,7 @@ FLOAT16_EXPONENT = 0x7C00  # all of these bits set: infinite or not a number
 BUFFERS = 2  # one that is trained on, one that is being read
 # A larger shard is read in pieces: so a buffer mixes several shards, and what is being read is a part of it.
 BLOCKS_IN_BUFFER = 4
+BUFFERS_FETCHED = 2  # before the one that is read next, where shards come from a bucket
 ROWS_AT_ONCE = 4096  # contexts that are held in float32 at a time, beside the buffer
 
 
@@ -153,15 +154,15 @@ class Stream:
     ) -> Iterator[tuple[Position, Position, Buffer]]:
         """Yield each buffer from `start` on, with its position and the one behind it."""
         for epoch in range(start.epoch, epochs):
-            plan = self.plan(epoch)
-            for number in range(start.buffer if epoch == start.epoch else 0, len(plan)):
+            plan, first = self.plan(epoch), start.buffer if epoch == start.epoch else 0
+            for number, blocks in enumerate(_fetched(plan[first:]), first):
                 behind = Position(epoch, number + 1) if number + 1 < len(plan) else Position(epoch + 1)
-                yield Position(epoch, number), behind, self._read(plan[number], transform, self.device)
+                yield Position(epoch, number), behind, self._read(blocks, transform, self.device)
 
     def in_order(self) -> Iterator[Buffer]:
         """Yield the whole cache once, unshuffled, contexts as they are. Raises X2StaticError: a shard is damaged."""
         read = partial(self._read, transform=IDENTITY, device=CPU)
-        yield from self.waited(ahead(map(read, self._pack(range(len(self._blocks))))))
+        yield from self.waited(ahead(map(read, _fetched(self._pack(range(len(self._blocks)))))))
 
     def moments(self, report: Report, of_words: bool) -> Moments:
         """Add up the whole cache; `of_words`: also the contexts of each word. Raises Interrupted: by a signal."""
@@ -257,6 +258,14 @@ class Stream:
         known = words >= 0
         before = np.append(0, np.cumsum(known))  # known words before each word of the block
         return np.diff(before[offsets - offsets[0]]), words[known]
+
+
+def _fetched(plan: list[list[Block]]) -> Iterator[list[Block]]:
+    """Yield the blocks of each buffer; of a bucket's cache, those of the next ones are fetched meanwhile."""
+    for number, blocks in enumerate(plan):
+        near = (block.shard for later in plan[number : number + 1 + BUFFERS_FETCHED] for block in later)
+        fetch_ahead({shard.folder: shard for shard in near}.values())
+        yield blocks
 
 
 def _first_not_finite(contexts: Tensor) -> int | None:

@@ -12,8 +12,8 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes
 from x2static.machine.screen import quantity
 from x2static.pipeline.commands.encode import DICTIONARY, LICENCE, read_words_alone
-from x2static.pipeline.options import FOLDER, Group, common, finish, option, options
-from x2static.pipeline.terminal import ProgressLine, duration, size
+from x2static.pipeline.options import CACHE, FOLDER, Group, common, finish, option, options
+from x2static.pipeline.terminal import ProgressLine, duration, named, size
 from x2static.schemas.cache import Cache, kept_of, missing_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
@@ -34,7 +34,7 @@ def cache() -> None:
 
 
 @cache.command(epilog="Example: x2static cache info cache/mine")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=CACHE)
 @common
 def info(context: click.Context, folder: Path) -> None:
     """Say what a cache is."""
@@ -88,7 +88,7 @@ def _ranges(numbers: list[int]) -> str:
 
 
 @cache.command(epilog="Example: x2static cache verify cache/mine")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=CACHE)
 @common
 def verify(context: click.Context, folder: Path) -> None:
     """Hash every file of a cache; name each shard that is damaged, missing or half-written, and exit with 1."""
@@ -98,7 +98,7 @@ def verify(context: click.Context, folder: Path) -> None:
     if problems:
         repair_it = f"`x2static cache repair {folder}` encodes again what is damaged or missing, and nothing else"
         raise X2StaticError(f"{folder}: {quantity(len(problems), 'problem')}; {repair_it}")
-    click.echo(f"{folder}: {quantity(len(opened.indices()), 'shard')}, every hash is right", err=True)
+    click.echo(named(f"{folder}: {quantity(len(opened.indices()), 'shard')}, every hash is right"), err=True)
 
 
 @cache.command(epilog="Example: x2static cache repair cache/mine")
@@ -133,7 +133,7 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
 
 
 @cache.command(epilog="Example: x2static cache phrases cache/mine")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=CACHE)
 @option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
 @options(
     EncodeConfig,

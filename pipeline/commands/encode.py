@@ -12,7 +12,7 @@ from x2static.durable.storage import folder_bytes, lines_of
 from x2static.machine.packages import require
 from x2static.machine.screen import quantity
 from x2static.pipeline.engines.registry import ENGINES, find_engine
-from x2static.pipeline.options import FOLDER, TEXT, Command, build, common, finish, option, options
+from x2static.pipeline.options import CACHE, FOLDER, TEXT, Command, build, common, finish, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig, Layer, split_layers
 from x2static.schemas.training import TrainConfig
@@ -102,6 +102,7 @@ def read_words_alone(
     Returns the figures of each of the two, by its name.
     """
     from x2static.schemas.cache import Cache
+    from x2static.schemas.mirror import CacheView
     from x2static.stage1_encode.dictionary import read_dictionary
     from x2static.stage1_encode.phrases import read_phrases
 
@@ -112,17 +113,19 @@ def read_words_alone(
     if dictionary is not None:
         with ProgressLine("dictionary") as report:
             figures["dictionary"] = read_dictionary(cache, origin, min_count, dictionary, report)
+    if view := CacheView.of(folder):
+        view.add_phrases()
     return figures
 
 
 @click.command(cls=Command, epilog="Example: x2static encode --model demo --corpus corpus.txt --cache cache/mine")
+@option(EncodeConfig, "cache", "Folder that the cache is written to, or s3://BUCKET/FOLDER (gs://, az://).", type=CACHE)
 @options(
     EncodeConfig,
     model="Hugging Face model id, local model folder, or demo.",
     corpus="File, folder or quoted pattern ('texts/**/*.jsonl.gz'), plain or compressed (.gz, .bz2, .xz, .zst), with "
     "#column for JSON lines, Parquet, CSV and TSV (text); - for standard input; hf://name/config:split#column; or demo."
     " May be given several times.",
-    cache="Folder that the cache is written to.",
     context="What the teacher reads at once.",
     append="Add the corpora to a finished cache; what is in it stays untouched.",
     layer="Layer whose states are averaged: last, 0 for the embeddings, n for block n, -1 and down from the end.",

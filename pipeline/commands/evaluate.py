@@ -7,12 +7,12 @@ import click
 
 from x2static.evaluation.draws import PARTITIONS, RESAMPLES
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
-from x2static.pipeline.options import FOLDER, UNKNOWN, Command, common, finish, given
+from x2static.pipeline.options import FOLDER, UNKNOWN, VECTORS, Command, common, finish, given
 from x2static.pipeline.tables import short_names
 
 
 @click.command(cls=Command, epilog="Example: x2static evaluate runs/mine runs/other --common --intervals")
-@click.argument("vectors", type=FOLDER, nargs=-1, required=True)
+@click.argument("vectors", type=VECTORS, nargs=-1, required=True)
 @click.option(
     "--data",
     type=FOLDER,

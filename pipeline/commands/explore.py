@@ -12,7 +12,7 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.packages import require
-from x2static.pipeline.options import FOLDER, TEXT, UNKNOWN, Command, common, finish, say
+from x2static.pipeline.options import FOLDER, TEXT, UNKNOWN, VECTORS, Command, common, finish, say
 from x2static.pipeline.tables import short_names
 
 if TYPE_CHECKING:  # `explore --help` needs none of it
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 @click.command(cls=Command, epilog="Example: x2static explore runs/mine runs/other --open")
-@click.argument("vectors", type=FOLDER, nargs=-1, required=True)
+@click.argument("vectors", type=VECTORS, nargs=-1, required=True)
 @click.option("--host", type=TEXT, default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), help=f"Port  [default: {PORT}, or a free one where it is taken]")
 @click.option("--open/--no-browser", "opened", default=False, help="Open the page in a browser, or do not (default).")

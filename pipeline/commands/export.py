@@ -11,7 +11,7 @@ from x2static.machine.screen import quantity
 from x2static.pipeline.export.formats import FORMATS
 from x2static.pipeline.export.formats import export as write
 from x2static.pipeline.export.smaller import Smaller
-from x2static.pipeline.options import FOLDER, Command, common, finish
+from x2static.pipeline.options import FOLDER, VECTORS, Command, common, finish
 from x2static.schemas.vectors import WordVectors
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, epilog="Example: x2static export runs/mine --to sentence-transformers --out models/mine")
-@click.argument("vectors", type=FOLDER)
+@click.argument("vectors", type=VECTORS)
 @click.option("--to", type=click.Choice(list(FORMATS)), required=True, help="Format.")
 @click.option("--out", type=FOLDER, required=True, help="File to write; a folder for some formats.")
 @click.option("--top", type=click.IntRange(min=1), help="Only so many words, the most frequent.")

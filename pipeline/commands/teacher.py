@@ -14,7 +14,7 @@ from x2static.evaluation.measures import known_mean
 from x2static.evaluation.sentence_similarity import read_sentence_pairs
 from x2static.machine.packages import require, require_modules
 from x2static.pipeline import teacher_speed
-from x2static.pipeline.options import FOLDER, TEXT, Command, common, finish, options, say
+from x2static.pipeline.options import FOLDER, TEXT, VECTORS, Command, common, finish, options, say
 from x2static.pipeline.tables import over_some
 from x2static.pipeline.terminal import ProgressLine
 from x2static.report.table import Cell, Column, Table
@@ -28,7 +28,7 @@ PAIRS = "A file of sentence<TAB>sentence<TAB>score, too. May be given several ti
 
 
 @click.command(cls=Command, epilog="Example: x2static teacher runs/mine --pairs pairs.tsv")
-@click.argument("vectors", type=FOLDER)
+@click.argument("vectors", type=VECTORS)
 @click.option(
     "--model", type=TEXT, default="demo", show_default=True, help="The teacher: a folder, an id on the hub, or demo."
 )

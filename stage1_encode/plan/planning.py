@@ -12,6 +12,7 @@ from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, plan_shards, write_plan
 from x2static.schemas.encoding import EncodeConfig, PlanOptions
 from x2static.schemas.manifest import Marker, Plan
+from x2static.schemas.mirror import CacheView
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source
 
@@ -183,6 +184,8 @@ def write_plans(cache: Cache, plans: dict[int, Plan]) -> None:
     log_skipped(plans)
     for number, plan in plans.items():
         write_plan(cache.path, number, plan)
+    if bucket := CacheView.of(cache.path):
+        bucket.add(f"plans/{number}.json" for number in plans)
 
 
 def log_skipped(plans: dict[int, Plan]) -> None:
