@@ -124,7 +124,7 @@ class CacheView(_View):
     def of(path: Path) -> "CacheView | None":
         """Return the cache that a folder, or the folder it is in, shows; None of an ordinary folder."""
         url = url_of(path)
-        return _cache_view(url) if url else None
+        return _cache_view(url, user_cache()) if url else None
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -375,5 +375,5 @@ def _state(file: Path) -> list[int]:
 
 
 @cache
-def _cache_view(url: str) -> CacheView:
+def _cache_view(url: str, _: Path) -> CacheView:
     return CacheView(url)

@@ -328,7 +328,8 @@ def fetch_ahead(shards: Iterable[Shard], *names: str) -> None:
     """Begin to fetch files of shards that are in a bucket: these, or their own, those of further pools left out."""
     for shard in shards:
         if bucket := CacheView.of(shard.folder):
-            bucket.fetch_ahead(shard.folder / name for name in names or shard.marker.files)
+            read = names or shard.marker.files.keys() - {"zarr.json"}  # which only plain zarr wants
+            bucket.fetch_ahead(shard.folder / name for name in read)
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:

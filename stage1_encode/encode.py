@@ -20,7 +20,7 @@ from x2static.machine.screen import quantity
 from x2static.schemas.cache import MANIFEST, Cache, kept_of, plan_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import Marker, Plan, PoolMarker
-from x2static.schemas.mirror import CacheView
+from x2static.schemas.mirror import CacheView, url_of
 from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, keep_pools, shard_name, staged_folder
 from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, inspect, settled
 from x2static.stage1_encode.corpora.recognition import wrapped_at
@@ -231,6 +231,10 @@ class Work:
             rate = f"{n_read / (time.perf_counter() - started):,.0f} tokens/s" if n_read else ""
             report(Progress(done, total, "paragraphs read", rate, about=not counted and read != total))
 
+        def saved() -> str:
+            n_units = sum(map(self.part.takes, range(sum(len(plan.units) for plan in self.plans))))
+            return f"{n_units - len(to_do):,} of {quantity(n_units, 'unit')} saved ({read:,} of {total:,} paragraphs)"
+
         try:
             with closing(engine(load, jobs, tell)) as results:
                 started = time.perf_counter()
@@ -244,10 +248,12 @@ class Work:
                     in_hand.pop(job.shard, None)
                     to_do.remove(job.shard)
                     tell()
+        except X2StaticError as error:
+            if url_of(self.cache.path):  # the network, most likely
+                error.args = (f"{error}; {saved()}",)
+            raise
         except KeyboardInterrupt as error:
-            n_units = sum(map(self.part.takes, range(sum(len(plan.units) for plan in self.plans))))
-            saved = f"{n_units - len(to_do):,} of {quantity(n_units, 'unit')} saved ({read:,} of {total:,} paragraphs)"
-            what = f"interrupted; {saved}, a unit that was begun is read again"
+            what = f"interrupted; {saved()}, a unit that was begun is read again"
             raise Interrupted(f"{self.cache.path}: {what}; run the same command again to go on") from error
         finally:
             remove_leftovers(self.cache.shards_folder)

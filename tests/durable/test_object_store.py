@@ -1,14 +1,11 @@
 """An object store holds what it was given, whole, whatever fails on the way."""
 
 from collections.abc import Iterator
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from tests.object_store_server import Server, running_server
-from x2static.durable import object_store
-from x2static.durable.object_store import ObjectStore, open_store
+from x2static.durable.object_store import open_store
 
 
 @pytest.fixture(scope="module")

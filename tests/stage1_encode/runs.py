@@ -1,5 +1,6 @@
 """Texts and runs of stage one for tests that look at a whole cache."""
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +95,11 @@ class Encoded:
     @property
     def rules(self) -> WordSegmentation:
         return WordSegmentation.load(self.cache.path / SEGMENTATION)
+
+
+def set_environment(values: dict[str, str]) -> None:
+    """Set variables of the environment, in a fork of the tests (a hook)."""
+    os.environ.update(values)
 
 
 def read_back(folder: Path) -> Encoded:
