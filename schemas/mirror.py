@@ -1,7 +1,7 @@
 """A cache, or a run, in a bucket, and the folder of this machine that shows it: its view, in the user's cache folder.
 
-All of x2static works on the view, which is a folder like others; this file keeps the two alike. A view can be removed at
-any time. No object of a cache is ever written over, but for the commit of a shard that gets further pools:
+All of x2static works on the view, which is a folder like others; this file keeps the two alike. A view can be removed
+at any time. No object of a cache is ever written over, but for the commit of a shard that gets further pools:
 
     files/cache.json         what a cache begins with, created only if absent: {"files": {name: text}}
     files/NAME               what is added to it later: plans, markers of phrases; likewise
@@ -14,6 +14,7 @@ So two attempts at a unit, on whatever machines, do each other no harm: the late
 a run have their own names, and may be replaced: draws are keyed, so whoever goes on with a run writes the same bytes.
 """
 
+import logging
 import re
 import threading
 import uuid
@@ -42,6 +43,7 @@ from x2static.schemas.manifest import MANIFEST, MARKER, Marker
 
 CLAIM, FILES, COMMITS, DATA = "files/cache.json", "files/", "shards/", "data/"
 PHRASES = "phrases/"  # below `files/` their markers, below `data/` their tables
+logger = logging.getLogger(__name__)
 AT_ONCE = 16  # requests, and files that are read at a time
 SPOOL = "spool"
 CHECKPOINTS = "checkpoints/"
@@ -288,6 +290,7 @@ class CacheView(_View):
                 place()
             marker = self._take_commit(name, data) or marker
         if not ours:
+            logger.info("%s: another process has committed unit %s meanwhile; that counts", self.url, name)
             self.store.remove(self.store.objects(f"{DATA}{name}/{attempt}"))
         return marker
 
