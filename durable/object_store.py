@@ -4,10 +4,9 @@
     store.create("shards/00001/marker.json", data)  # True for one creator, False for all others
 
 A store has no folders and no renames. What it has is one object whole or absent, and a write that is refused where an
-object is already; all that x2static promises of a cache in a store rests on that write. Requests are obstore's (docs/LOG.md
-has how fast); what it leaves to others is here: credentials in files, the answers that mean "later", and an error in
-one line that holds no credentials. obstore's own messages are never passed on: they quote addresses and answers, in
-which tokens and signed texts may stand.
+object is already; all that x2static promises of a cache in a store rests on that write. Requests are obstore's; what it
+leaves to others is here: credentials in files, answers that mean "later", and errors of one line. Its own messages are
+never passed on: they quote addresses and answers, in which tokens and signed texts may stand.
 """
 
 import configparser
@@ -20,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,8 +41,16 @@ PART_BYTES = 8 << 20  # of an object that travels in parts
 PARALLEL_PARTS = 8
 
 PASSING = {408, 409, 425, 429, *range(500, 600)}  # what an answer of the store means: later
-# Codes that S3 gives with a status of its own choosing.
-PASSING_CODES = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "ThrottlingException"}
+# Codes that S3 gives with a status of its own choosing. An upload that is not known (any more) was completed, and the
+# answer lost on its way: all of it is sent again.
+PASSING_CODES = {
+    "NoSuchUpload",
+    "RequestTimeout",
+    "SlowDown",
+    "InternalError",
+    "ServiceUnavailable",
+    "ThrottlingException",
+}
 LOOPBACK = re.compile(r"http://(localhost|127\.[0-9.]+|\[::1\])(:\d+)?(/|$)")
 
 # Other ways to credentials that obstore knows, of containers and of Kubernetes; or that none are wanted.
@@ -52,11 +60,17 @@ OTHER_CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_SKIP_SIGNATURE",
 )
+# Where credentials are asked for, not objects.
 ASKS_FOR_CREDENTIALS = re.compile(
-    r"169\.254\.|metadata\.google|/latest/api/token|/latest/meta-data|//sts\.|/oauth2/|login\.micro"
+    r"//(169\.254\.|metadata\.google|sts\.|login\.micro|oauth2\.)|/latest/(api|meta-data)/"
 )
 LOOKED = "neither the environment, nor files, nor the machine's metadata service has any"
-SET_THEM = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or another credential",
+}
+ENDPOINT = re.compile(r"https?://[^/\s]+(/\S*)?")
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
@@ -78,7 +92,7 @@ def is_url(text: str | Path) -> bool:
         raise X2StaticError(f"{scheme}://...: {why}; credentials come from the environment or from files, never a URL")
     if not all(part not in (".", "..") for part in rest.split("/")) or "//" in rest:
         raise X2StaticError(f"{text}: has an empty part, or . or .., in its path; write it without")
-    if not bucket:
+    if not re.fullmatch(r"[A-Za-z0-9._$-]+", bucket):  # other characters make obstore panic
         raise X2StaticError(f"{text}: names no bucket; write {scheme}://BUCKET/PATH")
     return True
 
@@ -90,12 +104,15 @@ def open_store(url: str) -> "ObjectStore":
     bucket, nothing that answers at the endpoint.
     """
     store = ObjectStore(url)
-    try:
-        next(iter(_client(url, patient=False).list(chunk_size=1)), None)
-    except (store.errors.BaseError, FileNotFoundError) as error:
-        if _status(error) not in PASSING:  # of one that answers, but has too much to do, more is asked with patience
-            raise store.failure(error, "") from None
-        store.folders("")
+    for is_last in (False, True):
+        try:
+            next(iter(_client(url, patient=False).list(chunk_size=1)), None)
+            return store
+        except (store.errors.BaseError, FileNotFoundError) as error:
+            has_too_much_to_do = _status(error) in PASSING
+            if (is_last and not has_too_much_to_do) or not _may_pass(error) or "kind: Connect" in str(error):
+                raise store.failure(error, "") from None
+    store.folders()  # it answers, but "later": asked with patience
     return store
 
 
@@ -115,7 +132,11 @@ class ObjectStore:
 
         self.url = url.rstrip("/")
         self.errors: Any = exceptions
-        self._store = _client(url)
+        self._credentials = CREDENTIALS[url.partition("://")[0]]
+        try:
+            self._store = _client(url)
+        except (exceptions.BaseError, ValueError):
+            raise X2StaticError(f"{url}: cannot be used as the environment is set; set {self._credentials}") from None
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.url!r})"
@@ -202,9 +223,8 @@ class ObjectStore:
             def part(start: int) -> None:
                 end = min(start + PART_BYTES, meta["size"])
                 options = {"range": (start, end), "if_match": meta["e_tag"]}
-                data = self._persist(
-                    "read", key, lambda: self._body(self._store.get(key, options=options), end - start)
-                )
+                get = partial(self._store.get, key, options=options)
+                data = self._persist("read", key, lambda: self._body(get(), end - start))
                 with place:
                     target.seek(start)
                     target.write(data)
@@ -274,7 +294,7 @@ class ObjectStore:
             except (self.errors.AlreadyExistsError, self.errors.PreconditionError):
                 raise
             except (self.errors.BaseError, FileNotFoundError) as error:
-                if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+                if isinstance(error, FileNotFoundError) and not re.search("NoSuchBucket|NoSuchUpload", str(error)):
                     raise FileNotFoundError(f"{self.url}/{key}") from None
                 last = error
                 if not _may_pass(error):
@@ -290,23 +310,19 @@ class ObjectStore:
         """Return the line for an error that no further attempt would mend."""
         text, reason, where = str(error), _reason(error), f"{self.url}/{key}".rstrip("/")
         bucket = "/".join(self.url.split("/")[:3])
-        asked = re.search(r"Error performing \w+ (\S+)", text)
+        endpoint = _host(_endpoint()) if self.url.startswith("s3:") else ""
+        asked = re.search(r"Error performing [A-Z]+ (\S+)", text)
         if asked and ASKS_FOR_CREDENTIALS.search(asked[1]):
-            remedy = SET_THEM if self.url[0] == "s" else "set them in the environment, as obstore reads them"
-            return X2StaticError(f"{where}: no credentials ({LOOKED}); {remedy}")
+            return X2StaticError(f"{where}: no credentials ({LOOKED}); set {self._credentials}")
         if "NoSuchBucket" in text or "ContainerNotFound" in text or _status(error) == 404:
-            return X2StaticError(f"{bucket}: there is no such bucket{_at_endpoint()}; make it, or correct the name")
-        if _status(error) in (301, 307) or "region" in text.partition("Debug source")[0]:
+            return X2StaticError(f"{bucket}: there is no such bucket{endpoint}; make it, or correct the name")
+        if _status(error) in (301, 307) or "incorrectly configured region" in text:
             return X2StaticError(f"{bucket}: is in another region ({reason}); set AWS_REGION to the bucket's")
-        if isinstance(error, (self.errors.PermissionDeniedError, self.errors.UnauthenticatedError)) or _status(
-            error
-        ) in (400, 401, 403):
+        if _status(error) in (400, 401, 403):
             needs = "credentials that may list, read, write and remove its objects"
             return X2StaticError(f"{where}: the store refuses ({reason}); it takes {needs}")
         if _status(error) is None:
-            return X2StaticError(
-                f"{where}: no answer{_at_endpoint()} ({reason}); correct the endpoint, or look at the network"
-            )
+            return X2StaticError(f"{where}: no answer{endpoint} ({reason}); look at endpoint and network")
         return X2StaticError(f"{where}: the store refuses ({reason})")
 
 
@@ -386,9 +402,9 @@ def _endpoint() -> str | None:
     return next((os.environ[name] for name in names if os.environ.get(name)), None) or _profile().get("endpoint_url")
 
 
-def _at_endpoint() -> str:
+def _host(endpoint: str | None) -> str:
     """Return " at HOST:PORT" for a message, without what else an endpoint's address may hold."""
-    host = urlsplit(_endpoint() or "").netloc.rpartition("@")[2]
+    host = urlsplit(endpoint or "").netloc.rpartition("@")[2]
     return f" at {host}" if host else ""
 
 
@@ -406,15 +422,11 @@ def _profile() -> dict[str, str]:
         try:
             parser.read(file, encoding="utf-8")  # nothing, where there is no file
         except (configparser.Error, OSError, UnicodeDecodeError) as error:  # its text may quote a line with a key
-            raise X2StaticError(
-                f"{file}: cannot be read ({type(error).__name__}); mend it, or unset {variable}"
-            ) from None
+            raise X2StaticError(f"{file}: cannot be read ({type(error).__name__}); mend it") from None
         if parser.has_section(section):
             settings.update(parser.items(section))
     if not settings and profile != "default":
-        raise X2StaticError(
-            f"AWS_PROFILE={profile}: neither ~/.aws/config nor ~/.aws/credentials has it; correct its name"
-        )
+        raise X2StaticError(f"AWS_PROFILE={profile}: no such profile in ~/.aws/config and ~/.aws/credentials")
     return settings
 
 
@@ -426,8 +438,10 @@ def _s3_settings(client_options: dict[str, Any]) -> dict[str, Any]:
     environment, settings, profile = os.environ, dict[str, Any](), _profile()
     has_keys = bool(environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"))
     if endpoint := _endpoint():
+        if not ENDPOINT.fullmatch(endpoint):  # obstore would panic; not shown, it may be anything
+            raise X2StaticError("AWS_ENDPOINT_URL: not the address of a server; write https://HOST:PORT")
         settings["endpoint"] = endpoint
-        if LOOPBACK.match(endpoint):
+        if LOOPBACK.match(endpoint) or environment.get("AWS_ALLOW_HTTP", "").lower() == "true":
             client_options["allow_http"] = True
     if not environment.get("AWS_REGION") and not environment.get("AWS_DEFAULT_REGION") and profile.get("region"):
         settings["region"] = profile["region"]
@@ -443,5 +457,5 @@ def _s3_settings(client_options: dict[str, Any]) -> dict[str, Any]:
         remedy = 'eval "$(aws configure export-credentials --format env)" makes keys of it'
         raise X2StaticError(f"~/.aws/config: the profile has a login or a role, but no keys; {remedy}")
     elif environment.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
-        raise X2StaticError(f"no credentials for S3 ({LOOKED}); {SET_THEM}")
+        raise X2StaticError(f"no credentials for S3 ({LOOKED}); set {CREDENTIALS['s3']}")
     return settings

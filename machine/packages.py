@@ -25,6 +25,7 @@ EXTRAS = {
     "export": ("gensim", "onnx", "sklearn", "spacy"),
     "data": ("pooch", "urllib3"),
     "openvino": ("openvino",),
+    "s3": ("obstore",),
     "wmd": ("ot",),
     "explore": ("starlette", "uvicorn"),
 }

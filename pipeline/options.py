@@ -222,12 +222,16 @@ def _typed(parameter: click.Parameter, value: Any, path: Path) -> Any:
     raise click.UsageError(f"--config {path}: --{str(parameter.name).replace('_', '-')}: {problem}")
 
 
-def options(model: type[BaseModel], /, **helps: str) -> Callable[[Decorated], Decorated]:
-    """Add an option for each of some fields of a configuration model, with the line that --help says of it."""
+def options(model: type[BaseModel], /, **helps: str | tuple[str, Given]) -> Callable[[Decorated], Decorated]:
+    """Add an option for each of some fields of a configuration model, with the line that --help says of it.
+
+    A path that may be in a bucket has its type beside the line.
+    """
 
     def decorate(command: Decorated) -> Decorated:
         for name, line in reversed(helps.items()):  # click shows last what is added first
-            command = option(model, name, line)(command)
+            text, kind = line if isinstance(line, tuple) else (line, None)
+            command = option(model, name, text, **({"type": kind} if kind else {}))(command)
         return command
 
     return decorate

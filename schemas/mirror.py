@@ -28,7 +28,7 @@ from urllib.parse import quote, unquote
 from filelock import FileLock
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.object_store import ObjectStore, open_store
+from x2static.durable.object_store import ObjectStore, is_url, open_store
 from x2static.durable.storage import (
     LOCK,
     TEMPORARY,
@@ -99,14 +99,9 @@ class _View:
     def _remember(self, seen: dict[str, Any]) -> None:
         write_atomically(self._record, sealed_json(seen))
 
-    def _download(self, key: str, file: Path) -> None:
+    def _download(self, key: str, file: Path, store: ObjectStore | None = None) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{TEMPORARY}{file.name}-{uuid.uuid4().hex}")
-        try:
-            self.store.download(key, temporary)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+        (store or self.store).download(key, file)
 
     def _upload(self, files: dict[str, Path]) -> None:
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -369,6 +364,30 @@ class RunView(_View):
             tags = {key: tag for key, (_, tag) in self.store.objects("").items()}
             self.store.remove(old for old in tags.keys() - files.keys() if old.startswith(CHECKPOINTS))
             self._remember({key: [tags.get(key, ""), *_state(path)] for key, path in files.items()})
+
+
+class CorpusView(_View):
+    """Text in a bucket: an object, or all objects below a URL."""
+
+    def pull(self) -> Path:
+        """Fetch what has changed; return the file, or the folder. Raises X2StaticError: there is nothing."""
+        with self.lock():
+            store, objects, home = self.store, self.store.objects(""), self.path
+            if not objects:
+                parent, _, name = self.url.rpartition("/")
+                store = open_store(parent) if is_url(f"{parent}/") else store
+                objects = {key: value for key, value in store.objects("").items() if key == name}
+                home = self.path / name
+            if not objects:
+                raise X2StaticError(f"corpus {self.url}: nothing is there; name an object, or what several are below")
+            seen, tags = self._seen(), {key: tag for key, (_, tag) in objects.items()}
+            for gone in seen.keys() - tags.keys():
+                (self.path / gone).unlink(missing_ok=True)
+            new = [key for key, tag in tags.items() if seen.get(key) != tag or not (self.path / key).is_file()]
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(self._download, new, [self.path / key for key in new], [store] * len(new)))
+            self._remember(tags)
+            return home
 
 
 def _state(file: Path) -> list[int]:

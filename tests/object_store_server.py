@@ -7,11 +7,11 @@
 
     @pytest.fixture
     def s3(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
-        return server.new_bucket(monkeypatch)  # "s3://bucket-1": an empty bucket, AWS_* set for it, no faults, counts at 0
+        return server.new_bucket(monkeypatch)  # "s3://bucket-1": empty; AWS_* are set for it, no faults, counts at 0
 
-`server.fail(0.05, seed=1)` lets one request in twenty fail from then on, `server.fail(0.05, kinds=("cut-answer",))` in one
-way only; `server.requests` counts requests by method, `server.faults` the faults by kind. Children of a test inherit
-the environment, so that they go through the proxy too.
+`server.fail(0.05, seed=1)` lets one request in twenty fail from then on, `kinds=("cut-answer",)` in one way only;
+`server.requests` counts requests by method, `server.faults` the faults by kind. Children of a test inherit the
+environment, so that they go through the proxy too.
 """
 
 import http.client
@@ -32,7 +32,7 @@ import pytest
 # Before the store hears of a request: a status of its own, or the connection ends while the request is sent, or
 # nothing comes. After it did its work: the answer is lost as a whole, or in the middle.
 KINDS = ("500", "503", "409", "slow", "cut-request", "lost-answer", "cut-answer")
-CODES = {"500": "InternalError", "503": "SlowDown", "409": "ConditionalRequestConflict"}
+CODES = {"500": "InternalError", "503": "SlowDown", "409": "ConditionalRequestConflict", "403": "AccessDenied"}
 SLOW_SECONDS = 3.0  # longer than the time-out that tests set
 
 
@@ -44,6 +44,8 @@ class Server:
         self.requests: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.ignores_conditions = False  # as some stores do: If-None-Match and If-Match are not passed on
+        self.page = 1000  # names in one page of a listing
+        self.authorization = ""  # the last request's
         self.before: list[tuple[str, str]] = []  # (method, kind): the next requests that fail so, whatever the rate
         self._buckets = 0
         self._lock = threading.Lock()
@@ -84,7 +86,7 @@ class Server:
         """Make an empty bucket, set AWS_* for it and reset faults and counts; return its URL."""
         self.fail(0.0)
         self.before.clear()
-        self.ignores_conditions = False
+        self.ignores_conditions, self.page = False, 1000
         self._buckets += 1
         name = name or f"bucket-{self._buckets}"
         self.ask("PUT", f"/{name}")
@@ -174,12 +176,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(int(kind), [("Content-Type", "application/xml")], text)
         dropped = {"if-none-match", "if-match"} if state.ignores_conditions else set()
         headers = {name: value for name, value in self.headers.items() if name.lower() not in {"connection", *dropped}}
+        state.authorization = self.headers.get("Authorization", "")
+        path = f"{self.path}&max-keys={state.page}" if "list-type=2" in self.path else self.path
         upstream = http.client.HTTPConnection("127.0.0.1", state.upstream, timeout=60)
-        upstream.request(self.command, self.path, body=body, headers=headers)
+        upstream.request(self.command, path, body=body, headers=headers)
         answer = upstream.getresponse()
         data = answer.read()
         upstream.close()
-        if kind == "lost-answer":
+        if kind == "lost-answer" or (kind == "cut-answer" and len(data) < 2):
             return self._hang_up()
         kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP]
         if self.command == "HEAD":  # the length is the object's, which does not follow

@@ -119,13 +119,13 @@ def read_words_alone(
 
 
 @click.command(cls=Command, epilog="Example: x2static encode --model demo --corpus corpus.txt --cache cache/mine")
-@option(EncodeConfig, "cache", "Folder that the cache is written to, or s3://BUCKET/FOLDER (gs://, az://).", type=CACHE)
 @options(
     EncodeConfig,
     model="Hugging Face model id, local model folder, or demo.",
     corpus="File, folder or quoted pattern ('texts/**/*.jsonl.gz'), plain or compressed (.gz, .bz2, .xz, .zst), with "
     "#column for JSON lines, Parquet, CSV and TSV (text); - for standard input; hf://name/config:split#column; or demo."
     " May be given several times.",
+    cache=("Folder that the cache is written to, or s3://BUCKET/FOLDER (gs://, az://).", CACHE),
     context="What the teacher reads at once.",
     append="Add the corpora to a finished cache; what is in it stays untouched.",
     layer="Layer whose states are averaged: last, 0 for the embeddings, n for block n, -1 and down from the end.",

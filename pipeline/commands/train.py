@@ -8,17 +8,17 @@ import click
 from x2static.machine.packages import require
 from x2static.machine.screen import quantity
 from x2static.pipeline.commands import subwords
-from x2static.pipeline.options import CACHE, RUN, Command, build, common, finish, given, option, options
+from x2static.pipeline.options import CACHE, RUN, Command, build, common, finish, given, options
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.mirror import RunView
 from x2static.schemas.training import PURPOSES, TrainConfig
 
 
 @click.command(cls=Command, epilog="Example: x2static train --cache cache/mine --out runs/mine")
-@option(TrainConfig, "cache", "Cache to train from, a folder or s3://BUCKET/FOLDER (gs://, az://).", type=CACHE)
-@option(TrainConfig, "out", "Folder of the run: vectors, run.json, checkpoints; or s3://BUCKET/FOLDER.", type=RUN)
 @options(
     TrainConfig,
+    cache=("Cache to train from, a folder or s3://BUCKET/FOLDER (gs://, az://).", CACHE),
+    out=("Folder of the run: vectors, run.json, checkpoints; or s3://BUCKET/FOLDER.", RUN),
     objective="The paper's training, its closed form, what the teacher makes of the words, or means of words.",
     transform="Space of the contexts: as they are, centred, or whitened.",
     dim="Dimensions, by PCA of the contexts; all of the teacher's by default.",

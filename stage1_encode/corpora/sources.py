@@ -186,7 +186,7 @@ def require_files(specs: Sequence[str], cache: Path) -> None:
 
 def files_named(spec: str, cache: Path) -> list[Path]:
     """Return the files that a corpus is read from, none of one that is elsewhere. Raises X2StaticError: it has none."""
-    if spec == "demo" or spec.startswith("hf://") or STANDARD_INPUT.fullmatch(spec):
+    if spec == "demo" or spec.startswith("hf://") or in_bucket(spec) or STANDARD_INPUT.fullmatch(spec):
         return []
     return list(find_files(spec, "auto", cache).paths.values())
 
@@ -201,12 +201,26 @@ def _open_corpus(spec: str, options: ReadingOptions, cache: Path, spool: bool) -
         files = FileSet({"-": path}, "-", options.format, match["column"], alone=True)
         stream = (sys.stdin.buffer if sys.stdin else io.BytesIO()) if spool else None  # a closed one brings no text
         return LocalFiles(spec, options, partial(_spooled, spec, files, stream))
+    if in_bucket(spec):
+        return LocalFiles(spec, options, partial(_fetched, spec, options.format, cache))
     if spec == "demo":
         path = demo_corpus()
         files = FileSet({path.name: path}, str(path), "lines", alone=True)
     else:
         files = find_files(spec, options.format, cache)
     return LocalFiles(spec, options, lambda: files)
+
+
+def in_bucket(spec: str) -> bool:
+    """Return whether a corpus is in an object store."""
+    return spec.split("://")[0] in SCHEMES and "://" in spec
+
+
+def _fetched(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
+    """Return the files of a corpus in a bucket, fetched into the user's cache folder, where they have changed since."""
+    url, mark, column = spec.partition("#")
+    place = CorpusView(url).pull()
+    return replace(find_files(f"{place}{mark}{column}", text_format, cache), home=url)
 
 
 def find_files(spec: str, text_format: TextFormat, cache: Path) -> FileSet:
