@@ -11,11 +11,13 @@ from typing import Any
 import click
 
 from x2static.durable.errors import X2StaticError
+from x2static.durable.object_store import is_url
 from x2static.durable.storage import canonical_json, user_cache, write_atomically
 from x2static.machine.screen import visible
 from x2static.pipeline.cli import cli
 from x2static.pipeline.options import Shell
 from x2static.schemas.cache import Cache
+from x2static.schemas.mirror import view_of
 from x2static.schemas.vectors import RUN, WordVectors
 from x2static.schemas.views import lacking_views
 
@@ -45,7 +47,7 @@ def train(cache: Source, out: Source, **settings: Any) -> WordVectors:
     32
     """
     _call("train", [], {"cache": cache, "out": out, **settings})
-    return WordVectors.load(out)
+    return WordVectors.load(view_of(str(out)) if is_url(out) else out)
 
 
 def evaluate(vectors: WordVectors | Source, task: str = "word-similarity", **settings: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from x2static.machine.screen import visible
 from x2static.pipeline.terminal import named
 
 LONGEST_CONFIG = 1 << 20  # bytes
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # Path() makes one slash of two
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # Path() makes one slash of two
 DEFAULT = ParameterSource.DEFAULT
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,10 +48,12 @@ class Given(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
             self.fail(f"{text!r} holds a NUL", parameter, context)
         if any("\ud800" <= char <= "\udfff" for char in text):
             self.fail(f"{text!r} is not valid UTF-8, so no record can name it; rename it", parameter, context)
-        if self.kind is Path and URL.match(text):
-            if self.bucket is None:
-                self.fail(f"{text}: this takes no URL; name what is on this machine", parameter, context)
-            return self.bucket(text)
+        if self.kind is Path and (match := URL.match(text)):
+            if self.bucket is None:  # all of it is not shown: it may hold a password
+                self.fail(
+                    f"{match[1]}://...: it is no URL that this takes; name a file or a folder", parameter, context
+                )
+            return self.bucket(URL.sub(r"\1://", text))
         if kind := special_kind(Path(text)):
             self.fail(f"{text!r} is {kind}; name a file or a folder", parameter, context)
         return self.kind(value)

@@ -15,6 +15,7 @@ a run have their own names, and may be replaced: draws are keyed, so whoever goe
 """
 
 import logging
+import os
 import re
 import threading
 import uuid
@@ -24,6 +25,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+from zlib import crc32
 
 from filelock import FileLock
 
@@ -56,7 +58,7 @@ def view_of(url: str) -> Path:
     """Return the folder that shows what is below a URL. Raises X2StaticError: it names no bucket."""
     scheme, _, rest = url.partition("://")
     bucket, _, path = rest.partition("/")
-    if not BUCKET.fullmatch(bucket):
+    if not is_url(url) or not BUCKET.fullmatch(bucket):
         raise X2StaticError(f"{url}: names no bucket; {scheme}://BUCKET/FOLDER is expected")
     return user_cache() / "buckets" / scheme / bucket / quote(f"/{path.strip('/')}", safe="") / "view"
 
@@ -386,6 +388,8 @@ class CorpusView(_View):
             new = [key for key, tag in tags.items() if seen.get(key) != tag or not (self.path / key).is_file()]
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 list(pool.map(self._download, new, [self.path / key for key in new], [store] * len(new)))
+            for key in new:  # plans name size and time of a file: these are the same on every machine
+                os.utime(self.path / key, (0, crc32(tags[key].encode())))
             self._remember(tags)
             return home
 

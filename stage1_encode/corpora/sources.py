@@ -9,17 +9,19 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from x2static.durable.errors import X2StaticError
+from x2static.durable.object_store import SCHEMES
 from x2static.durable.storage import hash_file, open_atomically, remove_leftovers
 from x2static.schemas.cache import MANIFEST, SPOOL, SPOOLED
 from x2static.schemas.encoding import ReadingOptions, TextFormat
 from x2static.schemas.manifest import FILE
+from x2static.schemas.mirror import CorpusView
 from x2static.stage1_encode.corpora.compression import BLOCK, OPENERS
 from x2static.stage1_encode.corpora.corpus import Corpus, Paragraphs, file_states
 from x2static.stage1_encode.corpora.formats import READERS, WITH_COLUMNS
@@ -180,7 +182,9 @@ def require_files(specs: Sequence[str], cache: Path) -> None:
     So a slip is told before the libraries that encode are imported.
     """
     for spec in specs:
-        if not Path(spec).is_dir():
+        if in_bucket(spec):
+            CorpusView(spec.partition("#")[0]).pull()
+        elif not Path(spec).is_dir():
             files_named(spec, cache)
 
 
@@ -213,7 +217,8 @@ def _open_corpus(spec: str, options: ReadingOptions, cache: Path, spool: bool) -
 
 def in_bucket(spec: str) -> bool:
     """Return whether a corpus is in an object store."""
-    return spec.split("://")[0] in SCHEMES and "://" in spec
+    scheme, is_address, _ = spec.partition("://")
+    return bool(is_address) and scheme in SCHEMES
 
 
 def _fetched(spec: str, text_format: TextFormat, cache: Path) -> FileSet:

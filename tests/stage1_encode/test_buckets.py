@@ -275,3 +275,40 @@ def test_places_and_urls_of_views(bucket: Bucket) -> None:
         assert (url_of(view), url_of(view / "shards/000000"), view.name) == (url, url, "view")
     assert url_of(Path("caches/view")) is None
     assert with_urls(f"error: {view_of('s3://bucket/a')}/shards: no") == "error: s3://bucket/a/shards: no"
+
+
+def test_a_corpus_in_a_bucket_is_fetched_once_and_known_again_on_another_machine(
+    server: Server, bucket: Bucket, teacher: Path, corpus: Path, local: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_store(bucket.url)
+    store.upload(corpus, "texts/corpus.txt")
+    store.write("texts/more/b.txt", b"It was another text. It ended here.\n")
+    alone, folder = f"{bucket.url}/texts/corpus.txt", f"{bucket.url}/texts"
+    arguments = options(teacher, Path("CORPUS"), bucket.cache)
+    place = arguments.index("CORPUS")
+    for machine, there in (("first", 0), ("first", UNITS), ("second", UNITS)):
+        bucket.on(machine)
+        arguments[place] = alone
+        server.requests.clear()
+        assert run(arguments) == 0
+        assert f"({there} there before)" in capsys.readouterr().out
+    ours = assert_equal(bucket, local, "third")
+    (plan,) = ours.plans()
+    assert (plan.corpus, plan.seen["path"]) == (alone, alone)
+    arguments[place], arguments[place + 2] = folder, f"{bucket.url}/caches/other"
+    assert run(arguments) == 0
+    cache = Cache.open(view_of(f"{bucket.url}/caches/other"))
+    assert list(cache.plans()[0].identity["files"]) == ["corpus.txt", "more/b.txt"]
+    store.write("texts/corpus.txt", b"All is new. Nothing is as it was.\n")
+    arguments[place], arguments[place + 2] = alone, bucket.cache
+    assert run(arguments) == 1
+    assert "made from something else" in capsys.readouterr().err
+    arguments[place] = f"{bucket.url}/texts/none.txt"
+    assert run(arguments) == 1
+    assert "nothing is there" in capsys.readouterr().err
+
+
+@pytest.mark.exhaustive
+def test_several_encoders_stage_for_a_bucket(bucket: Bucket, teacher: Path, corpus: Path, local: Path) -> None:
+    assert run([*options(teacher, corpus, bucket.cache), "--encoders", "2"]) == 0
+    assert_equal(bucket, local)
