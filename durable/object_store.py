@@ -34,7 +34,7 @@ SCHEMES = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure"}
 # Together they outlast a store that is down for two minutes.
 REQUEST_RETRIES = 4
 REQUEST_RETRY_TIME = timedelta(seconds=20)
-REQUEST_TIMEOUT = timedelta(seconds=60)
+REQUEST_TIMEOUT = timedelta(seconds=30)
 ATTEMPTS = 8
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0  # seconds
 PART_BYTES = 8 << 20  # of an object that travels in parts
@@ -52,6 +52,13 @@ PASSING_CODES = {
     "ThrottlingException",
 }
 LOOPBACK = re.compile(r"http://(localhost|127\.[0-9.]+|\[::1\])(:\d+)?(/|$)")
+
+# By S3's code.
+REMEDIES = {
+    "RequestTimeTooSkewed": "this machine's clock differs from the store's, set it",
+    "ExpiredToken": "the credentials have expired, renew them",
+    "RequestExpired": "this machine's clock differs from the store's, set it",
+}
 
 # Other ways to credentials that obstore knows, of containers and of Kubernetes; or that none are wanted.
 OTHER_CREDENTIALS = (
@@ -304,7 +311,8 @@ class ObjectStore:
 
     def _exhausted(self, done: str, key: str, reason: str) -> X2StaticError:
         remedy = "look whether the store is well; then the same command goes on"
-        return X2StaticError(f"{self.url}/{key}: could not be {done} in {ATTEMPTS} attempts ({reason}); {remedy}")
+        where = f"{self.url}/{key}".rstrip("/")
+        return X2StaticError(f"{where}: could not be {done} in {ATTEMPTS} attempts ({reason}); {remedy}")
 
     def failure(self, error: Exception, key: str) -> X2StaticError:
         """Return the line for an error that no further attempt would mend."""
@@ -318,6 +326,8 @@ class ObjectStore:
             return X2StaticError(f"{bucket}: there is no such bucket{endpoint}; make it, or correct the name")
         if _status(error) in (301, 307) or "incorrectly configured region" in text:
             return X2StaticError(f"{bucket}: is in another region ({reason}); set AWS_REGION to the bucket's")
+        if remedy := next((remedy for code, remedy in REMEDIES.items() if code in reason), None):
+            return X2StaticError(f"{where}: the store refuses ({reason}): {remedy}; then the same command goes on")
         if _status(error) in (400, 401, 403):
             needs = "credentials that may list, read, write and remove its objects"
             return X2StaticError(f"{where}: the store refuses ({reason}); it takes {needs}")

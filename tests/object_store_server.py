@@ -31,8 +31,9 @@ import pytest
 
 # Before the store hears of a request: a status of its own, or the connection ends while the request is sent, or
 # nothing comes. After it did its work: the answer is lost as a whole, or in the middle.
+# Others may be asked for by status and code: "403-AccessDenied".
 KINDS = ("500", "503", "409", "slow", "cut-request", "lost-answer", "cut-answer")
-CODES = {"500": "InternalError", "503": "SlowDown", "409": "ConditionalRequestConflict", "403": "AccessDenied"}
+CODES = {"500": "InternalError", "503": "SlowDown", "409": "ConditionalRequestConflict"}
 SLOW_SECONDS = 3.0  # longer than the time-out that tests set
 
 
@@ -171,9 +172,10 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "slow":
             time.sleep(SLOW_SECONDS)
             return self._hang_up()
-        if kind in CODES:
-            text = f"<Error><Code>{CODES[kind]}</Code><Message>injected</Message></Error>".encode()
-            return self._answer(int(kind), [("Content-Type", "application/xml")], text)
+        if kind and kind[:3].isdigit():
+            status, _, code = kind.partition("-")
+            text = f"<Error><Code>{code or CODES[status]}</Code><Message>injected</Message></Error>".encode()
+            return self._answer(int(status), [("Content-Type", "application/xml")], text)
         dropped = {"if-none-match", "if-match"} if state.ignores_conditions else set()
         headers = {name: value for name, value in self.headers.items() if name.lower() not in {"connection", *dropped}}
         state.authorization = self.headers.get("Authorization", "")

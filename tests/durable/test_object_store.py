@@ -200,10 +200,17 @@ def test_what_is_wrong_with_a_store_is_said_in_a_line_when_it_is_opened(
     with pytest.raises(X2StaticError, match="s3://nowhere: there is no such bucket at 127") as error:
         open_store("s3://nowhere/cache")
     line_of(error)
-    server.fail(1.0, ["403"])
-    with pytest.raises(X2StaticError, match=r"the store refuses \(403 Forbidden, AccessDenied\)") as error:
-        open_store(s3)
-    line_of(error)
+    for answer, line in {
+        "403-AccessDenied": r"the store refuses \(403 Forbidden, AccessDenied\); it takes credentials that may list",
+        "403-RequestTimeTooSkewed": r"clock differs from the store's, set it; then the same command goes on",
+        "400-ExpiredToken": "the credentials have expired, renew them",
+        "301-PermanentRedirect": r"another region .*; set AWS_REGION",
+        "503-SlowDown": "s3://[^/]*: could not be listed in 8 attempts",
+    }.items():
+        server.fail(1.0, [answer])
+        with pytest.raises(X2StaticError, match=line) as error:
+            open_store(s3)
+        line_of(error)
     server.fail(0.0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(X2StaticError, match=r"no answer at 127.0.0.1:1 \(connection refused\)") as error:
@@ -304,7 +311,7 @@ def test_a_store_travels_to_workers_without_its_credentials_and_logs_none(
     assert store.__reduce__() == (ObjectStore, (s3,))
     copy.copy(store).write("x", b"data")
     assert store.read("x") == b"data"
-    server.fail_next("GET", *["403", "503", "503", "503", "503"][1:])
+    server.fail_next("GET", *["503"] * 4)
     with caplog.at_level(logging.DEBUG):
         store.read("x")
     assert "503" in caplog.text
