@@ -3,8 +3,8 @@
 One process owns the cache's folder while it holds the lock: it alone writes manifest and plans, removes leftovers, and
 gives a shard its name (`Work.do`). It makes a job of each unit that has no shard yet, or lacks a pool, and gives the
 jobs to an engine. The engine's workers, in this process or in others, write only what they stage: the folder
-`.tmp-NNNNNN` of a unit, which one worker has at a time. So whatever is killed, and whenever, a shard is whole or
-absent; what a dead worker staged is thrown away, and its unit is another's, or the next call's.
+`.tmp-NNNNNN-ATTEMPT` of a unit, which is of one attempt at it alone. So whatever is killed, and whenever, a shard is
+whole or absent; what a dead worker staged is thrown away, and its unit is another's, or the next call's.
 """
 
 import logging
@@ -219,12 +219,14 @@ class Work:
                 for staged in results:
                     job, shards = staged.job, self.cache.shards_folder
                     if job.marker is not None:
-                        commit_pools(shards, job.shard, job.pools)
+                        commit_pools(shards, job.shard, job.pools, job.attempt)
                     else:
                         if pools := self.kept.get(job.shard):
-                            staged = replace(staged, marker=keep_pools(shards, job.shard, staged.marker, pools))
+                            marker = keep_pools(shards, job.shard, staged.marker, pools, job.attempt)
+                            staged = replace(staged, marker=marker)
                         # A damaged shard of this number, which stays until there is a better one, goes now.
-                        commit_folder(staged_folder(shards, job.shard), shards / shard_name(job.shard), replace=True)
+                        written = staged_folder(shards, job.shard, job.attempt)
+                        commit_folder(written, shards / shard_name(job.shard), replace=True)
                     self.markers[job.shard] = staged.marker
                     self.n_read, self.n_padded = self.n_read + staged.n_read, self.n_padded + staged.n_padded
                     n_paragraphs = staged.marker.unit.paragraphs

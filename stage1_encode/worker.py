@@ -9,8 +9,9 @@ their names is said in `encode.py`.
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from secrets import token_hex
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import memory_of
@@ -39,6 +40,8 @@ class Job:
     unit: Unit  # the slice of the corpus
     pools: tuple[str, ...]  # names of the pools that are wanted of it
     marker: Marker | None = None  # of its shard, where that is there and pools are added to it
+    # Its name for what it stages. Drawn, for one that is believed dead may still write under its own.
+    attempt: str = field(default_factory=partial(token_hex, 4))
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class Worker:
         settings = {pool.name: pool.settings for pool in self._pools if pool.name in writes and pool.name != CONTEXTS}
         new = Marker(plan=job.plan, unit=unit, last=job.last, encoding=self._encoding.fingerprint, **UNCOUNTED)
         words = None if job.marker else encoded.words.of_shard()
-        marker = stage_shard(self._shards, job.shard, job.marker or new, writes, settings, words)
+        marker = stage_shard(self._shards, job.shard, job.marker or new, writes, settings, words, job.attempt)
         return Staged(job, marker, encoded.n_read, encoded.n_padded)
 
 
