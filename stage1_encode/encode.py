@@ -71,8 +71,8 @@ def encode(
             teacher.hear_of(planned.values())
             loaded = teacher.load(of_words)
             cache = create(teacher, loaded.behaviour, planned)
-            if config.encoders > 1:
-                loaded = None  # each of them loads the teacher; here it would take memory
+            if engine is not run_here:
+                loaded = None  # each encoder loads the teacher; here it would take memory
         plans, there = cache.plans(), inspect(cache, part)
         markers = there.markers
         added = plan_rest(config, match(config, corpora, cache.path, plans), cache.path, plans, markers)
@@ -201,13 +201,15 @@ class Work:
         read = sum(self.markers[i].unit.paragraphs for i in filter(self.part.takes, self.markers) if i not in to_do)
         total, counted = planned_paragraphs(self.plans, self.markers, self.part)
         in_hand: dict[int, Position] = {}  # of units that are not committed, by shard
-        started = time.perf_counter()
+        started, furthest = time.perf_counter(), 0
 
         def tell(position: Position | None = None) -> None:
             """Report how far all is: what is committed, and about as much of the units in hand as was read."""
             if position:
                 in_hand[position.shard] = position
-            done = min(total, read + sum(of_unit.paragraphs for of_unit in in_hand.values()))
+            nonlocal furthest  # a unit that is begun again takes nothing back
+            furthest = max(furthest, read + sum(of_unit.paragraphs for of_unit in in_hand.values()))
+            done = min(total, furthest)
             n_read = self.n_read + sum(of_unit.pieces for of_unit in in_hand.values())
             rate = f"{n_read / (time.perf_counter() - started):,.0f} tokens/s" if n_read else ""
             report(Progress(done, total, "paragraphs read", rate, about=not counted and read != total))

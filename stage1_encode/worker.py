@@ -30,6 +30,11 @@ from x2static.stage1_encode.text.languages import warn_of_script
 from x2static.stage1_encode.text.preparation import UnreadableParagraph, pick_workers, units_ahead
 
 
+def new_attempt() -> str:
+    """Return a name for an attempt at a unit; drawn, for one that is believed dead may still write under its own."""
+    return token_hex(4)
+
+
 @dataclass(frozen=True)
 class Job:
     """One unit to encode."""
@@ -40,8 +45,7 @@ class Job:
     unit: Unit  # the slice of the corpus
     pools: tuple[str, ...]  # names of the pools that are wanted of it
     marker: Marker | None = None  # of its shard, where that is there and pools are added to it
-    # Its name for what it stages. Drawn, for one that is believed dead may still write under its own.
-    attempt: str = field(default_factory=partial(token_hex, 4))
+    attempt: str = field(default_factory=new_attempt)  # what this attempt at it is called
 
 
 @dataclass(frozen=True)
