@@ -19,7 +19,7 @@ from x2static.schemas.cache import Cache, plan_shards
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UNCOUNTED, Marker, Plan, Unit
 from x2static.schemas.shard import CONTEXTS, stage_shard
-from x2static.stage1_encode.cache_folder import check_teacher, settled
+from x2static.stage1_encode.cache_folder import check_encoding, check_teacher, settled
 from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, EncodedUnit, Encoder
@@ -162,9 +162,12 @@ def _tell(tell: Tell, shard: int, paragraphs: int, pieces: int) -> None:
 def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]:
     """Load the teacher and open the corpora in one of `config.encoders` processes; another one owns the folder."""
     cache, config = Cache.open(config.cache), settled(config)
+    # What was open when the cache was made was settled where it was made; other hardware would choose otherwise.
+    config = config.model_copy(update={"precision": cache.manifest.encoding.precision})
     plans = cache.plans()
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
         teacher = ChosenTeacher(config)
+        check_encoding(cache, teacher)
         encoder = teacher.load(look_at_words(pools))
         processes = max(1, pick_workers(config.workers, teacher.device) // config.encoders)
         yield Worker(cache, plans, match(config, corpora, cache.path, plans), encoder, pools, processes)
