@@ -199,7 +199,7 @@ def read_words_alone(
     "--address",
     type=TEXT,
     metavar="auto|HOST:PORT",
-    help="The Ray cluster, auto for the one that this machine belongs to; else a Ray is started, on this machine alone.",
+    help="The Ray cluster, auto for the one of this machine; without it a Ray is started, on this machine alone.",
 )
 @click.option(
     "--gpus-per-worker",

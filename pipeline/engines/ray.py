@@ -45,8 +45,7 @@ def sized(config: EncodeConfig, asked: int | None, gpus: float) -> tuple[EncodeC
     a machine's cores. Unless a number is asked for, there are as many as there are GPUs, or machines. Raises
     X2StaticError: the cluster does not hold so many.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    nodes = [node for node in nodes if node.get("CPU", 0) >= 1]
+    nodes = [node for node in _nodes() if node.get("CPU", 0) >= 1]
     on_gpus = config.device != "cpu" and gpus > 0 and any(node.get("GPU", 0) >= gpus for node in nodes)
     if config.device == "cuda" and not on_gpus:
         raise X2StaticError(f"--device cuda: no machine of the cluster has {gpus:g} GPUs; lower --gpus-per-worker")
@@ -65,6 +64,11 @@ def sized(config: EncodeConfig, asked: int | None, gpus: float) -> tuple[EncodeC
     return config.model_copy(update={"encoders": asked or places}), takes
 
 
+def _nodes() -> list[dict[str, float]]:
+    """Return what each machine of the cluster has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
 def engine(config: EncodeConfig, pools: Sequence[Pool], takes: dict[str, float] | None = None) -> Engine:
     """Return the engine of `config.encoders` actors on the cluster that this process is attached to."""
     return partial(_run, config, pools, takes or sized(config, config.encoders, 1.0)[1])
@@ -80,8 +84,8 @@ def _run(
 ) -> Generator[Staged, None, None]:
     seen = config.cache.resolve() / "shards" / f"{TEMPORARY}seen-{token_hex(8)}"  # goes with the other leftovers
     seen.touch()
-    nodes = sum(node["Alive"] for node in ray.nodes())
-    shared = config.model_copy(update={"encoders": math.ceil(config.encoders / nodes)})  # those of one machine
+    on_each = math.ceil(config.encoders / len(_nodes()))  # machine
+    shared = config.model_copy(update={"encoders": on_each})
     options = {**takes, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 4}
     remote: Any = ray.remote
     actor = remote(**options, scheduling_strategy="SPREAD")(_actor_class())
@@ -195,7 +199,7 @@ def _stop(talks: list[Talk]) -> None:
 
 
 def encode_here(inbox: Any, outbox: Any, config: EncodeConfig, pools: Sequence[Pool], folder: str, seen: Path) -> None:
-    """Be an encoder on a machine of the cluster; `folder` is the command's working folder, `seen` a file that it made."""
+    """Be an encoder on a machine of the cluster; `folder` is the driver's working folder, `seen` a file that it made."""
     with suppress(OSError):  # names that are not relative need none
         os.chdir(folder)
     told = 0.0
