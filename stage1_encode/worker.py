@@ -166,11 +166,16 @@ def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]
     config = config.model_copy(update={"precision": cache.manifest.encoding.precision})
     plans = cache.plans()
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
+        sources = match(config, corpora, cache.path, plans)
+        for source in sources:
+            if source.plans and source.identity != plans[source.plans[-1]].identity:
+                why = "not the text that was planned, or not as it was then"
+                raise X2StaticError(f"corpus {source.corpus.spec}: {why}; run the same command again")
         teacher = ChosenTeacher(config)
         check_encoding(cache, teacher)
         encoder = teacher.load(look_at_words(pools))
         processes = max(1, pick_workers(config.workers, teacher.device) // config.encoders)
-        yield Worker(cache, plans, match(config, corpora, cache.path, plans), encoder, pools, processes)
+        yield Worker(cache, plans, sources, encoder, pools, processes)
 
 
 # Given what loads a worker in this process, for an engine that uses one, jobs, and whom to tell the positions of

@@ -236,10 +236,8 @@ def encode(
     _check_paths(config)
     what = f"{config.model} reads {', '.join(config.corpus)} into {config.cache}"
     logger.info("%s", f"plan: what it takes if {what}; nothing is written" if plan else what)
-    with (
-        ExitStack() as stack,
-        ProgressLine("plan" if plan else "encode") as report,
-    ):  # its clock goes on while libraries are imported
+    # The clock goes on while libraries are imported.
+    with ExitStack() as stack, ProgressLine("plan" if plan else "encode") as report:
         from x2static.stage1_encode.cache_folder import settled
         from x2static.stage1_encode.dictionary import open_dictionary
         from x2static.stage1_encode.pools.registry import wanted_pools

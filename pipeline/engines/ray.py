@@ -199,7 +199,7 @@ def _stop(talks: list[Talk]) -> None:
 
 
 def encode_here(inbox: Any, outbox: Any, config: EncodeConfig, pools: Sequence[Pool], folder: str, seen: Path) -> None:
-    """Be an encoder on a machine of the cluster; `folder` is the driver's working folder, `seen` a file that it made."""
+    """Be an encoder on a machine of the cluster; `folder` is the driver's own folder, `seen` a file that it made."""
     with suppress(OSError):  # names that are not relative need none
         os.chdir(folder)
     told = 0.0
