@@ -26,6 +26,7 @@ EXTRAS = {
     "data": ("pooch", "urllib3"),
     "openvino": ("openvino",),
     "s3": ("obstore",),
+    "ray": ("ray",),
     "wmd": ("ot",),
     "explore": ("starlette", "uvicorn"),
 }

@@ -9,6 +9,7 @@ from x2static.machine.screen import quantity
 from x2static.schemas.encoding import Encoding, PlanOptions, Record
 
 MANIFEST, MARKER = "manifest.json", "shard.json"
+CONTEXTS = "contexts"  # the pool that every shard has; its files are the shard's own
 
 
 def _inside(files: dict[str, str]) -> dict[str, str]:

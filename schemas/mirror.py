@@ -18,8 +18,7 @@ import logging
 import os
 import re
 import threading
-import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, cached_property
 from pathlib import Path
@@ -41,7 +40,7 @@ from x2static.durable.storage import (
     user_cache,
     write_atomically,
 )
-from x2static.schemas.manifest import MANIFEST, MARKER, Marker
+from x2static.schemas.manifest import CONTEXTS, MANIFEST, MARKER, Marker, PoolMarker
 
 CLAIM, FILES, COMMITS, DATA = "files/cache.json", "files/", "shards/", "data/"
 PHRASES = "phrases/"  # below `files/` their markers, below `data/` their tables
@@ -61,6 +60,17 @@ def view_of(url: str) -> Path:
     if not is_url(url) or not BUCKET.fullmatch(bucket):
         raise X2StaticError(f"{url}: names no bucket; {scheme}://BUCKET/FOLDER is expected")
     return user_cache() / "buckets" / scheme / bucket / quote(f"/{path.strip('/')}", safe="") / "view"
+
+
+def seen_here(folder: Path) -> Path:
+    """Return where this machine shows what a folder showed where it was named, as it is now.
+
+    An ordinary folder is the same everywhere.
+    """
+    if url := url_of(folder):
+        folder = view_of(url)
+        _cache_view(url, user_cache()).pull()
+    return folder
 
 
 def url_of(path: Path) -> str | None:
@@ -241,50 +251,51 @@ class CacheView(_View):
             self.store.create(f"{FILES}{PHRASES}{name}", data)
         self.pull()
 
-    def publish(self, staged: Path, name: str, files: Iterable[str]) -> str:
-        """Upload what was staged of a shard, and return the attempt's name: it counts when it is committed."""
-        attempt = uuid.uuid4().hex[:16]
+    def publish(self, staged: Path, name: str, attempt: str, files: Iterable[str]) -> None:
+        """Upload what an attempt has staged of a shard, and remove it here; it counts when it is committed.
+
+        So no machine needs room for more than it is working on; what is read later is fetched.
+        """
         self._upload({f"{DATA}{name}/{attempt}/{file}": staged / file for file in files})
-        return attempt
+        remove(staged)
 
     def commit(
-        self, name: str, attempt: str, marker: Marker, pools: Sequence[str], place: Callable[[], None]
+        self, name: str, attempt: str, marker: Marker, pools: Sequence[str], kept: Mapping[str, PoolMarker] | None
     ) -> Marker:
         """Commit what an attempt has uploaded of a shard, these pools; return the marker that counts now.
 
-        `place` gives what was staged its name in the view, if there is any. Where another attempt has come first, that
-        counts: `place` is not called, and what was uploaded goes.
+        `kept` are the further pools that stay of a shard that is damaged, whose place this one takes; None where there
+        is none. Where another attempt has come first, that counts, and what this one has uploaded goes.
         """
-        key, adds = f"{COMMITS}{name}.json", "contexts" not in pools
-        record: dict[str, Any] = {"attempts": dict.fromkeys(pools, attempt), "marker": marker.model_dump(mode="json")}
-        data = sealed_json(record)
+        key, adds = f"{COMMITS}{name}.json", CONTEXTS not in pools
+        values = marker.model_dump(mode="json")
+        data = sealed_json({"attempts": dict.fromkeys(pools, attempt), "marker": values})
         with self.lock():
             ours = not adds and self.store.create(key, data)
             while not ours:
                 try:
                     current, tag = self.store.read_tagged(key)
                 except FileNotFoundError as error:
-                    why = "the shard is gone from the bucket"
-                    raise X2StaticError(f"{self.url}/{key}: {why}; run the same command again") from error
+                    what = "the shard is gone from the bucket"
+                    raise X2StaticError(f"{self.url}/{key}: {what}; run the same command again") from error
                 try:
                     theirs = unsealed(current, f"{self.url}/{key}")
                 except X2StaticError:
                     if adds:
                         raise
-                    theirs = None  # damaged: ours takes its place
-                if theirs is not None:
-                    ours = attempt in theirs["attempts"].values()  # created, but the answer was lost
-                    if ours or not adds:
-                        data = current
-                        break
-                    merged = {
-                        **theirs["marker"],
-                        "pools": {**theirs["marker"].get("pools", {}), **record["marker"]["pools"]},
-                    }
-                    data = sealed_json({"attempts": theirs["attempts"] | record["attempts"], "marker": merged})
+                    ours = self.store.replace(key, data, tag)  # it is damaged
+                    continue
+                if not adds and kept is None:
+                    data = current
+                    break
+                of_ours = {pool: values["pools"][pool] for pool in pools if pool != CONTEXTS}
+                stay = theirs["marker"].get("pools", {})
+                base = theirs["marker"] if adds else values
+                stay = stay if adds or kept is None else {pool: stay[pool] for pool in stay.keys() & kept.keys()}
+                attempts = {pool: theirs["attempts"][pool] for pool in (*stay, *([CONTEXTS] if adds else []))}
+                attempts |= dict.fromkeys(pools, attempt)
+                data = sealed_json({"attempts": attempts, "marker": {**base, "pools": stay | of_ours}})
                 ours = self.store.replace(key, data, tag)
-            if ours:
-                place()
             marker = self._take_commit(name, data) or marker
         if not ours:
             logger.info("%s: another process has committed unit %s meanwhile; that counts", self.url, name)
@@ -319,7 +330,7 @@ class CacheView(_View):
                 attempts = unsealed(self.store.read(f"{COMMITS}{shard}.json"), shard)["attempts"]
             self._attempts[shard] = attempts
             pool = name.partition("/")[0]
-            self._download(f"{DATA}{shard}/{attempts.get(pool) or attempts['contexts']}/{name}", file)
+            self._download(f"{DATA}{shard}/{attempts.get(pool) or attempts[CONTEXTS]}/{name}", file)
         finally:
             with self._guard:
                 self._fetching.pop(file, None)

@@ -13,7 +13,7 @@ from x2static.machine.packages import package_version
 from x2static.schemas.cache import MANIFEST, Cache, begin_cache, may_become_cache
 from x2static.schemas.encoding import FILTERS, LAST, ContextOptions, EncodeConfig, Encoding, Filter, differences
 from x2static.schemas.manifest import Manifest, Marker, Plan, PoolMarker
-from x2static.schemas.mirror import CacheView, url_of
+from x2static.schemas.mirror import CacheView
 from x2static.schemas.shard import MARKER, Shard, shard_name
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, log_skipped
@@ -141,22 +141,21 @@ class Inspection:
     strangers: list[str] = field(default_factory=list)  # a line for each file in a shard that is not its own
 
 
-def inspect(cache: Cache, part: Part) -> Inspection:
-    """Hash the shards of a part, and drop damaged further pools: what was asked of them is not recorded.
+def inspect(cache: Cache, part: Part, hashed: bool = True) -> Inspection:
+    """Hash the shards of a part, if asked, and drop damaged further pools: what was asked of them is not recorded.
 
-    Shards of other parts, and those of a bucket, which would have to be fetched, are taken as their markers are. Raises
-    X2StaticError: a shard is of another encoding, of a newer version of x2static, or of another unit than a plan of
-    0.1.0 says; a plan is missing or damaged.
+    Shards of other parts, or, not `hashed`, of a bucket, from which they would have to be fetched, are taken as their
+    markers are. Raises X2StaticError: a shard is of another encoding, of a newer version of x2static, or of another
+    unit than a plan of 0.1.0 says; a plan is missing or damaged.
     """
     found, units = Inspection(), cache.units()
-    hashed = part.takes if url_of(cache.path) is None else lambda _: False
     for index in cache.indices():
         name = f"shard {shard_name(index)}"
         try:
             shard = cache.shard(index, units)
             for pool, stored in shard.marker.pools.items():
                 found.settings.setdefault(pool, set()).add(stored.settings)
-            problems = cache.damage(shard) if hashed(index) else []
+            problems = cache.damage(shard) if hashed and part.takes(index) else []
             if problems:
                 sound = shard.marker.pools.keys() - shard.pool_damage().keys()
                 found.kept[index] = {pool: shard.marker.pools[pool] for pool in sound}
@@ -169,7 +168,7 @@ def inspect(cache: Cache, part: Part) -> Inspection:
             elif part.takes(index):
                 logger.warning("%s is encoded again: %s", name, ", ".join(problems))
             continue
-        for pool, lines in shard.pool_damage().items() if hashed(index) else ():
+        for pool, lines in shard.pool_damage().items() if hashed and part.takes(index) else ():
             pools = {other: kept for other, kept in shard.marker.pools.items() if other != pool}
             shard = Shard(shard.folder, shard.marker.model_copy(update={"pools": pools}))
             write_atomically(shard.folder / MARKER, sealed_json(shard.marker.model_dump()))

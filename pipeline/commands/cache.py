@@ -102,7 +102,7 @@ def verify(context: click.Context, folder: Path) -> None:
 
 
 @cache.command(epilog="Example: x2static cache repair cache/mine")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=CACHE)
 @option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
 @option(EncodeConfig, "corpus", "Where a corpus is now, if it has moved. May be given several times.", required=False)
 @options(

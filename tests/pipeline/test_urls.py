@@ -14,7 +14,14 @@ from x2static.pipeline.options import Given
 
 TAKE_BUCKETS = {
     *("encode --cache", "train --cache", "train --out", "sweep --cache", "cache info folder", "cache verify folder"),
-    *("cache phrases folder", "evaluate vectors", "explore vectors", "export vectors", "teacher vectors"),
+    *(
+        "cache phrases folder",
+        "cache repair folder",
+        "evaluate vectors",
+        "explore vectors",
+        "export vectors",
+        "teacher vectors",
+    ),
 }
 
 

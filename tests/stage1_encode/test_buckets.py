@@ -208,6 +208,10 @@ def test_an_object_that_is_damaged_is_never_read_as_data_and_a_damaged_view_mend
     bucket.on("elsewhere")
     assert run(["train", "--cache", bucket.cache, "--out", str(tmp_path / "run"), *TRAIN]) == 1
     assert f"{bucket.cache}/shards/000001: words.arrow has changed" in capsys.readouterr().err
+    assert run(["cache", "verify", bucket.cache]) == 1
+    assert run(["cache", "repair", bucket.cache, "--device", "cpu"]) == 0
+    assert "4 shards, damaged before: 1, 1 encoded" in capsys.readouterr().out
+    assert_equal(bucket, local, "another")
 
 
 def test_a_view_follows_a_bucket_that_was_emptied(bucket: Bucket, teacher: Path, corpus: Path, local: Path) -> None:
