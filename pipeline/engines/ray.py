@@ -31,9 +31,11 @@ from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.pool import Pool
 from x2static.stage1_encode.worker import Engine, Job, Position, Staged, Tell, Worker, open_worker
 
-PATIENCE_SECONDS = 20.0  # in which no encoder has begun; then it is said what is waited for
+PATIENCE_SECONDS = 60.0  # in which no encoder has begun; then it is said what is waited for
 STOP_SECONDS = 10.0  # that an actor has to end; one on a lost machine never says that it has
 TELL_SECONDS = 1.0  # between the positions that one encoder sends
+
+ENTRY = "x2static.pipeline.engines.ray:encode_here"  # what an actor does
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ def _run(
 
 def _actor_class() -> type:
     """Return the class of actors. It travels by value, and knows of x2static when the versions are the same."""
-    find = finder()
+    find, where = finder(), ENTRY
 
     class Encoder:
         def __init__(self) -> None:
@@ -108,15 +110,14 @@ def _actor_class() -> type:
             """Raise RuntimeError: other versions here."""
             import os
 
-            find(expected, "x2static.pipeline.engines.ray:encode_here")
+            find(expected, where)
             return os.getpid()
 
         def begin(self, expected, setting):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             """Load the teacher and do jobs, in a thread."""
             from threading import Thread
 
-            work = find(expected, "x2static.pipeline.engines.ray:encode_here")
-            Thread(target=work, args=(self.inbox, self.outbox, *setting), daemon=True).start()
+            Thread(target=find(expected, where), args=(self.inbox, self.outbox, *setting), daemon=True).start()
 
         def give(self, message):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             self.inbox.put(message)
@@ -188,7 +189,8 @@ class _Ready:
             waits = not any(talk.pid for talk in talks)
             if waits and not self._said and time.monotonic() - self._last > PATIENCE_SECONDS:
                 self._said = True
-                logger.warning("no machine of the cluster has room for an encoder now; waiting until one has")
+                what = "no machine of the cluster has begun an encoder yet; if none has room now (`ray status` says)"
+                logger.warning("%s, this waits until one has", what)
 
 
 def _stop(talks: list[Talk]) -> None:
