@@ -45,7 +45,7 @@ def be_slow() -> None:
         time.sleep(seconds)
         return original(*arguments)
 
-    Encoder.encode = slow  # type: ignore[method-assign]
+    Encoder.encode = slow
 
 
 def encode_slowly(connection: Connection, *arguments: Any) -> None:
@@ -96,7 +96,7 @@ def main() -> None:
                 return staged_at(config, ray.engine(config, (), {"num_cpus": 1.0}))
             return staged_at(config, partial(local._run, config, ()))  # also of one encoder
 
-        local.Child = lambda _, *rest: Child(encode_slowly, *rest)  # type: ignore[misc,assignment]
+        local.Child = lambda _, *rest: Child(encode_slowly, *rest)
         ray.ENTRY = "benchmarks.engines:encode_slowly_here"
         for engine in ("local", "ray"):
             one, two = times(engine, 1), times(engine, 2)
