@@ -184,6 +184,27 @@ def test_a_store_that_stays_away_ends_the_work_with_a_line_and_nothing_half(
     assert list(store.objects()) == ["file"]
 
 
+def test_a_file_is_never_put_together_from_two_versions(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = open_store(s3), open_store(s3)
+    (tmp_path / "file").write_bytes(large())
+    store.upload(tmp_path / "file", "file")
+    persist, reads = store._persist, []
+
+    def change_after_the_first(done: str, key: str, request: object) -> object:
+        reads.append(key)
+        if len(reads) == 2:
+            other.write("file", large(12 << 20))
+        return persist(done, key, request)
+
+    monkeypatch.setattr(store, "_persist", change_after_the_first)
+    with pytest.raises(X2StaticError, match="file: changed while it was read; run the same again") as error:
+        store.download("file", tmp_path / "back")
+    line_of(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_store_that_takes_a_second_object_for_the_first_is_refused(server: Server, s3: str) -> None:
     store = open_store(s3)
     store.check_creates("attempts/1")
