@@ -94,7 +94,8 @@ class Draws:
         Targets are subsampled by the threshold; negatives are drawn in proportion to count to the `power`.
         """
         arrays = keep_probabilities(counts, threshold), np.cumsum(counts.astype(np.float64) ** power)
-        return cls(seed, *(torch.from_numpy(array).to(device) for array in arrays), part)
+        keep, cumulative = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(seed, keep, cumulative, part)
 
     def subsample(self, words: Tensor, position: Position) -> Tensor:
         """Return the places of the occurrences that stay, ascending, (n_kept,) int64, out of words (n,) int32."""

@@ -111,8 +111,13 @@ class Opened:
     def stream(self, device: torch.device) -> Stream:
         """Return the batches of this run, on a device. Raises X2StaticError: no word is left."""
         config = self.config
-        limits = {"min_count": config.min_count, "max_vocab": config.max_vocab, "allowed": self.allowed}
-        build = partial(build_vocabulary, self.cache.path, **limits)
+        build = partial(
+            build_vocabulary,
+            self.cache.path,
+            min_count=config.min_count,
+            max_vocab=config.max_vocab,
+            allowed=self.allowed,
+        )
         shards, vocabulary = join_shards(self.shards, self.multiword, config.min_count, build)
         reading = {name: getattr(config, name) for name in ("seed", "batch_size", "buffer_megabytes")}
         return Stream(self.cache, list(shards.values()), vocabulary, **reading, device=device)
