@@ -1,14 +1,18 @@
 """Children on the machines of a cluster: an actor of Ray there starts a `Child` of its own, and passes messages on.
 
 So work that is written for a child runs on any machine as it does here: in a main thread, which hears signals, and with
-a parent at whose death it saves its state. What is sent is small; results are files, of a file system that all see.
+a parent at whose death it saves its state. The actor does not open messages, so it imports nothing that they are about;
+they are what a connection between processes sends. They are small; results are files, of a file system that all see.
 """
 
-import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,25 +23,36 @@ from x2static.machine.processes import Child, Place
 SECONDS_TO_SAVE = 60.0  # that children have when they are asked to end
 AT_ONCE = 4  # calls of an actor: one that waits for a message, and those that come meanwhile
 
-logger = logging.getLogger(__name__)
+
+def _work(connection: Connection, packed: bytes) -> None:
+    work, arguments = ForkingPickler.loads(packed)
+    work(connection, *arguments)
 
 
 class Relay:
     """What an actor does: it has a child and passes on what is said."""
 
-    def __init__(self, folder: str, work: Callable[..., None], *arguments: Any) -> None:
+    def __init__(self, folder: str, packed: bytes) -> None:
         """Start the child, in the driver's working folder: relative paths are meant from there."""
         if not Path(folder).is_dir():
             what = "has no such folder; begin Ray where all machines see the same files, and the command in one of them"
             raise X2StaticError(f"{folder}: machine {socket.gethostname()} of the cluster {what}")
         os.chdir(folder)
-        self.child = Child(work, *arguments)
+        vars(sys.modules["__main__"]).pop("__file__", None)  # a child would run Ray's program for actors again, 2 s
+        self.child = Child(_work, packed)
 
-    def receive(self) -> tuple[Any, str]:
+    def send(self, message: bytes) -> None:
+        """Send the child a message; one that has died does not hear it, and `receive` then says so."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.child.connection.send_bytes(message)
+
+    def receive(self) -> tuple[bytes | None, str]:
         """Return the child's next message; None, and how it ended, where it has."""
-        message = self.child.receive()
-        where = f" on {socket.gethostname()}"
-        return message, self.child.death() + where if message is None else where
+        try:
+            return self.child.connection.recv_bytes(), ""
+        except (EOFError, ConnectionResetError):
+            self.child.process.join()
+            return None, f"{self.child.death()} (on {socket.gethostname()})"
 
     def stop(self) -> None:
         """Have it save its state and end."""
@@ -53,30 +68,17 @@ def _start_actor(needs: Mapping[str, float]) -> Any:
 
     class Actor:
         def __init__(self) -> None:
-
             self.started = threading.Event()
 
-        def start(self, work: bytes) -> None:
-            relay = find(expected, "x2static.machine.remote:Relay")
-            self.relay = relay(*ray.cloudpickle.loads(work))
+        def start(self, folder: str, packed: bytes) -> None:
+            self.relay = find(expected, "x2static.machine.remote:Relay")(folder, packed)
             self.started.set()
 
-        def call(self, name: str, *arguments: Any) -> Any:
+        def call(self, name: str, *arguments: bytes) -> Any:
             self.started.wait()
             return getattr(self.relay, name)(*arguments)
 
-        def send(self, message: bytes) -> None:
-            self.started.wait()
-            self.relay.child.send(*ray.cloudpickle.loads(message))
-
     return ray.remote(Actor).options(max_concurrency=AT_ONCE, **needs).remote()
-
-
-def _packed(*values: Any) -> bytes:
-    """Return values as an actor unpacks them when it has seen that its x2static is this one."""
-    from ray import cloudpickle
-
-    return bytes(cloudpickle.dumps(values))  # type: ignore[no-untyped-call]
 
 
 class RemoteChild(Child):
@@ -85,11 +87,11 @@ class RemoteChild(Child):
     def __init__(self, needs: Mapping[str, float], work: Callable[..., None], *arguments: Any) -> None:
         """Ask for it: it begins when a machine has what it needs."""
         self.actor, self.started, self._death = _start_actor(needs), False, ""
-        self.next = self.actor.start.remote(_packed(str(Path.cwd()), work, *arguments))
+        self.next = self.actor.start.remote(str(Path.cwd()), bytes(ForkingPickler.dumps((work, arguments))))
 
     def send(self, message: Any) -> None:
         """Send it a message."""
-        self.actor.send.remote(_packed(message))
+        self.actor.call.remote("send", bytes(ForkingPickler.dumps(message)))
 
     def has_begun(self) -> bool:
         """Return whether what has come is but that it has begun."""
@@ -109,14 +111,15 @@ class RemoteChild(Child):
         import ray
 
         try:
-            message, self._death = ray.get(self.next)
+            packed, self._death = ray.get(self.next)
         except ray.exceptions.RayActorError as error:
             self._death = f"its machine or the process there is gone ({first_line(error)})"
             return None
         except ray.exceptions.RayError as error:
             raise refusal(error) from error
-        if isinstance(message, Interrupted):  # the machine is taken away from it; others are there
-            self._death, message = first_line(message), None
+        message = None if packed is None else ForkingPickler.loads(packed)
+        if isinstance(message, Interrupted):  # its machine is taken away from it
+            self._death, message = str(message), None
         if message is None:
             ray.kill(self.actor)
         else:

@@ -18,7 +18,7 @@ from x2static.stage2_train.vocabulary import Part
 
 TRIES = 3  # of a part, of which a process has died
 SECONDS_BETWEEN_REPORTS = 0.5  # of a part
-DONE = "done"
+DONE = ()  # what a process says last
 
 logger = logging.getLogger(__name__)
 
