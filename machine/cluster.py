@@ -26,9 +26,7 @@ def connect(address: str | None, cpus: int | None = None) -> Iterator[None]:
     """
     require("ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers of every cluster that it starts
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # a warning, and GPUs hidden from who asks for none
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of it
     import ray
 
     if ray.is_initialized():

@@ -138,7 +138,7 @@ class Cluster(Place):
     has_own_threads = True  # Ray gives a process as many as it has processors
 
     def __init__(self, at_once: int, gpus: float | None = None) -> None:
-        """Share its processors, and its GPUs where there are some, among so many children; `gpus` are those of each.
+        """Share its processors among so many children; each has so many GPUs, by default one where there are some.
 
         Raises X2StaticError: no machine has so many GPUs.
         """
