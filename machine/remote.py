@@ -5,6 +5,7 @@ a parent at whose death it saves its state. The actor does not open messages, so
 they are what a connection between processes sends. They are small; results are files, of a file system that all see.
 """
 
+import logging
 import os
 import socket
 import sys
@@ -21,7 +22,11 @@ from x2static.machine.cluster import finder, refusal, versions
 from x2static.machine.processes import Child, Place
 
 SECONDS_TO_SAVE = 60.0  # that children have when they are asked to end
+PATIENCE_SECONDS = 60.0  # in which nobody has begun; then it is said what is waited for
 AT_ONCE = 4  # calls of an actor: one that waits for a message, and those that come meanwhile
+
+
+logger = logging.getLogger(__name__)
 
 
 def _work(connection: Connection, packed: bytes) -> None:
@@ -164,7 +169,9 @@ class Cluster(Place):
 
         remote = cast(Sequence[RemoteChild], children)
         while True:
-            done, _ = ray.wait([child.next for child in remote])
+            done, _ = ray.wait([child.next for child in remote], timeout=PATIENCE_SECONDS)
+            if not done and not any(child.started for child in remote):
+                logger.warning("no machine of the cluster has had room so far; waiting until one has")
             if talking := [child for child in remote if child.next in done and not child.has_begun()]:
                 return list(talking)
 

@@ -86,7 +86,7 @@ def sweep(context: click.Context, /, **values: Any) -> None:
 
             source = Study(out / JOURNAL, space, values["trials"], fixed.get("seed", 0), True, contents)
         where = {name: values[name] for name in PLACE_OPTIONS}
-        with place(values["jobs"], **where) as machines, ProgressLine("sweep") as report:
+        with place(values["jobs"], values["device"], **where) as machines, ProgressLine("sweep") as report:
             options = {name: values[name] for name in ("out", "data", "jobs", "prune", "retry_failed")}
             options |= {"report": report, "place": machines}
             trials = Sweep(fixed=fixed, contents=contents, source=source, select=select, **options)

@@ -102,7 +102,7 @@ def train(context: click.Context, /, **values: Any) -> None:
     from x2static.stage2_train.trainer import train as run
 
     at_once = min(at_once or parts, parts)
-    with place(at_once, **where) as machines, ProgressLine("train") as report:
+    with place(at_once, config.device, **where) as machines, ProgressLine("train") as report:
         if parts == 1 and where["engine"] == "local":
             result = run(config, report)
         else:

@@ -161,8 +161,8 @@ def command(cache: Path, out: Path, *options: str) -> list[str]:
     ("options", "why"),
     [
         (["--jobs", "2"], "--jobs is a number of --parts at a time"),
-        (["--parts", "2", "--address", "auto"], "--address is of a Ray cluster; give --engine ray"),
-        (["--parts", "2", "--gpus-per-worker", "1"], "--gpus-per-worker is of a Ray cluster"),
+        (["--parts", "2", "--address", "auto"], "--address is for --engine ray"),
+        (["--parts", "2", "--gpus-per-worker", "1"], "--gpus-per-worker is for --engine ray"),
         (["--parts", "0"], "--parts"),
     ],
 )
