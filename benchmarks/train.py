@@ -1,7 +1,7 @@
 """How fast stage two trains, beside gensim's skip-gram on the same words, and how soon it is good; one JSON line last.
 
     python -m benchmarks.train --cache DIR [--data DIR] [--threads 2]
-    python -m benchmarks.train --vocabulary 750000 [--dim 768] [--shards 10] [--folder DIR]
+    python -m benchmarks.train --vocabulary 750000 [--dim 768] [--shards 10] [--folder DIR] [--parts 1 2 4]
 
 In one run, each in a process of its own:
 
@@ -15,12 +15,16 @@ In one run, each in a process of its own:
 A word counts when it is in the vocabulary, whether or not subsampling drops it. Without a cache, what a large training
 takes in memory, on one of random numbers in which every word occurs ten times. `bound_bytes` is what is promised: 12
 bytes x vocabulary x dim and the buffer; the program, of `idle_bytes`, and the vocabulary lie beside it.
+
+With `--parts`, of a cache or of a large one: what one part of so many takes, in seconds of all its processors together,
+which a machine that others use, too, does not change much, and in memory; without what compiling takes.
 """
 
 import argparse
 import json
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +33,15 @@ import torch
 
 from tests.schemas.caches import ShardContent
 from tests.stage2_train.caches import write_cache
+from x2static.durable.errors import Interrupted
 from x2static.evaluation.word_similarity import average, evaluate_word_similarity
 from x2static.machine.processes import alone, peak_rss
 from x2static.schemas.cache import Cache
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train import trainer
+from x2static.stage2_train import parts, trainer
+from x2static.stage2_train.learner import compiling
+from x2static.stage2_train.vocabulary import Part
 
 Figures = dict[str, float]
 
@@ -135,6 +142,41 @@ def large(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"benchmark": "large", "shards": arguments.shards, "bound_bytes": bound, **chosen}
 
 
+def a_part(settings: dict[str, Any], of: int, threads: int) -> Figures:
+    """Begin a training and train one part of so many, the part in a process of its own; the others are left out."""
+    figures: Figures = {}
+
+    def first_alone(config: TrainConfig, chosen: list[Part]) -> None:
+        figures.update(alone(timed_part, config, chosen[0], threads))
+        raise Interrupted("measured")
+
+    with tempfile.TemporaryDirectory(prefix="x2static-benchmark-") as folder, suppress(Interrupted):
+        parts.train_in_parts(TrainConfig.model_validate({**settings, "out": f"{folder}/run"}), of, first_alone)
+    return figures
+
+
+def timed_part(config: TrainConfig, part: Part, threads: int) -> Figures:
+    """Train a part; return what it took."""
+    torch.set_num_threads(threads)
+    compiling().result()
+    idle, began, clock = peak_rss(), time.process_time(), time.perf_counter()
+    parts.train_part(config, part)
+    took = {"cpu_seconds": time.process_time() - began, "seconds": time.perf_counter() - clock}
+    return took | {"peak_rss_bytes": peak_rss(), "idle_bytes": idle}
+
+
+def in_parts(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures of one part of each of some numbers of parts."""
+    with tempfile.TemporaryDirectory(prefix="x2static-benchmark-", dir=arguments.folder) as folder:
+        cache = arguments.cache or random_cache(
+            Path(folder, "cache"), arguments.vocabulary, arguments.dim, arguments.shards, arguments.contexts
+        )
+        shared = {"cache": cache, "init": "uniform", "min_count": arguments.min_count, "epochs": arguments.epochs}
+        shared["pool"] = arguments.pool
+        figures = {str(of): a_part(shared, of, arguments.threads) for of in arguments.parts}
+    return {"benchmark": "parts", **{name: getattr(arguments, name) for name in ("epochs", "pool")}, "parts": figures}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -146,8 +188,12 @@ def main() -> None:
     for size, default in {"vocabulary": 750_000, "dim": 768, "shards": 10, "contexts": 400_000}.items():
         parser.add_argument(f"--{size}", type=int, default=default, help="of the large cache")
     parser.add_argument("--folder", help="where the large cache is written for the while; the system's by default")
+    parser.add_argument("--parts", type=int, nargs="+", help="numbers of parts of which one is measured")
+    parser.add_argument("--min-count", type=int, default=1, help="of --parts")
+    parser.add_argument("--pool", type=int, default=1024, help="of --parts")
     arguments = parser.parse_args()
-    print(json.dumps(compared(arguments) if arguments.cache else large(arguments)))
+    measure = in_parts if arguments.parts else compared if arguments.cache else large
+    print(json.dumps(measure(arguments)))
 
 
 if __name__ == "__main__":

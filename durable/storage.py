@@ -28,6 +28,7 @@ if sys.platform != "win32":
 
 LOCK = ".lock"  # in a folder that has one writer at a time
 TEMPORARY = ".tmp-"  # what a name begins with while its file or folder is not yet whole
+SECONDS_TO_LET_GO = 60.0  # that a process has to save its state; it stops after one batch
 # Where a file cannot be linked: another file system, one that has no links, a file with too many, one of another user.
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -327,6 +328,13 @@ def only_writer(folder: Path, what: str) -> Iterator[None]:
     except Timeout as error:
         writing = f"another x2static process is writing to this {what}"
         raise X2StaticError(f"{folder}: {writing}; wait for it to end, or use another folder") from error
+
+
+def wait_until_free(folder: Path, seconds: float = SECONDS_TO_LET_GO) -> None:
+    """Wait until nobody writes to a folder, or for so long: a process whose parent was killed may save its state."""
+    if folder.is_dir():
+        with suppress(Timeout), FileLock(folder / LOCK, timeout=seconds):
+            pass
 
 
 def recorded_settings(folder: Path, record: str, what: str) -> dict[str, Any] | None:

@@ -91,6 +91,25 @@ def stop_all(children: Sequence[Child]) -> None:
         child.process.join()
 
 
+class Place:
+    """Where children work: on this machine. Those of a cluster are `machine/remote.py`'s, and are talked to alike."""
+
+    tries = 1  # of work of which a child dies; here it would most likely die of the same
+    has_own_threads = False  # whether children do not share the threads of one machine
+
+    def start(self, work: Callable[..., None], *arguments: Any) -> Child:
+        """Return a new child."""
+        return Child(work, *arguments)
+
+    def ready(self, children: Sequence[Child]) -> list[Child]:
+        """Wait until some have sent a message, or have died, and return them."""
+        return ready(children)
+
+    def stop_all(self, children: Sequence[Child]) -> None:
+        """Ask all to end, and wait until they have."""
+        stop_all(children)
+
+
 def _begin(start: Callable[..., None] | None = None, *arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     threading.Thread(target=_follow_parent, daemon=True).start()

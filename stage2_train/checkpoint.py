@@ -30,11 +30,12 @@ from x2static.schemas.vectors import REMEDY, RUN, VOCABULARY, LostFile, check_ru
 from x2static.stage2_train.learner import Learner
 from x2static.stage2_train.objectives.objective import load_objective
 from x2static.stage2_train.sampling import Position
-from x2static.stage2_train.vocabulary import Vocabulary
+from x2static.stage2_train.vocabulary import Part, Vocabulary
 
 logger = logging.getLogger(__name__)
 
 SETTINGS, CHECKPOINTS, TRANSFORM = "settings.json", "checkpoints", "transform.safetensors"
+PARTS = "parts"  # the folder of those of a run that is under way, a run's folder each
 TENSORS, STATE = "state.safetensors", "state.json"
 RUN_OF_TRAIN = "run of `x2static train`"
 CHECKPOINTS_KEPT = 2  # the one before the newest stands in for it, should it turn out damaged
@@ -81,6 +82,12 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(path for path in (run / CHECKPOINTS).glob("*") if path.name.isdigit())
 
 
+def parts_begun(run: Path) -> list[Part]:
+    """Return the parts of a run that have begun and are not joined yet, in order."""
+    names = [settings.parent.name.split("-of-") for settings in (run / PARTS).glob(f"*-of-*/{SETTINGS}")]
+    return sorted((Part(int(number) - 1, int(of)) for number, of in names), key=lambda part: part.number)
+
+
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Return what a checkpoint says. Raises X2StaticError or FileNotFoundError: it is damaged."""
     file = folder / STATE
@@ -118,9 +125,15 @@ def copy_rows(file: Path, into: dict[str, Tensor], rows: Tensor) -> None:
 class RunFolder:
     """The folder that one run owns."""
 
-    def __init__(self, path: Path, settings: dict[str, Any], predecessor: "Predecessor | None") -> None:
-        """Take a folder that is free or this run's: one with the same settings, all that can change its vectors."""
+    def __init__(
+        self, path: Path, settings: dict[str, Any], predecessor: "Predecessor | None", space_of: Path | None = None
+    ) -> None:
+        """Take a folder that is free or this run's: one with the same settings, all that can change its vectors.
+
+        `space_of`: the folder of the run whose space this one's vectors are of, if it is not to be fitted.
+        """
         self.path, self.settings, self.predecessor = path, settings, predecessor
+        self.space_of = space_of if predecessor is None else predecessor.folder
         self._refuse_others()
 
     def _refuse_others(self) -> None:
@@ -153,7 +166,7 @@ class RunFolder:
         storage.remove_leftovers(self.path)
         if not (self.path / SETTINGS).is_file():
             storage.write_atomically(self.path / SETTINGS, storage.sealed_json(self.settings))
-        transform = None if self.predecessor is None else self.predecessor.folder / TRANSFORM
+        transform = None if self.space_of is None else self.space_of / TRANSFORM
         if transform is not None and transform.is_file():  # vectors stay in their space
             storage.write_atomically(self.path / TRANSFORM, transform.read_bytes())
 
@@ -186,7 +199,7 @@ class RunFolder:
         What was fitted before the first checkpoint is fitted again: nothing says whether its file is whole.
         """
         ours = self.transform
-        return ours != "" and (self.predecessor is not None or any(ours == known for known in self._transforms()))
+        return ours != "" and (self.space_of is not None or any(ours == known for known in self._transforms()))
 
     def _transforms(self) -> Iterator[str]:
         """Yield the transform of each checkpoint that can be read; that of 0.1.0 is taken to be the one there is."""

@@ -9,7 +9,7 @@ the bits do not depend on how many threads there are.
 import math
 from abc import ABC, abstractmethod
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numba
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from x2static.machine.processes import in_background
+from x2static.stage2_train.vocabulary import WHOLE, Part
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # SparseAdam's defaults, which the reference implementation keeps
 ROWS_AT_ONCE = 1024  # keeps a piece of all four matrices in the cache: 9.6 ms for 15,800 rows of 384, 29 ms in one go
@@ -67,6 +68,7 @@ class Targets(ABC):
     contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
     context_of: Tensor  # (n_targets,) int64, the context of each target
     words: Tensor  # (n_targets, ...) int64, rows of the vocabulary; there may be no target
+    part: Part = field(default=WHOLE, kw_only=True)  # whose words the vectors are of
 
     def __len__(self) -> int:
         return len(self.words)
@@ -75,7 +77,8 @@ class Targets(ABC):
     def loss_and_gradient(self, vectors: Tensor) -> tuple[float, Gradient]:
         """Return the summed loss, not finite where a score is not, and the gradient of the mean by the vectors.
 
-        There is a target. The gradient has a row for every word of the batch, zero or not, as autograd has it.
+        There is a target. The gradient has a row for every word of the batch, zero or not, as autograd has it. Of a
+        part, the loss is the part's share of the sum, and the mean is still that over all targets.
         """
 
 
@@ -128,7 +131,7 @@ class Learner:
         """Return what the distance of each row to its prior is multiplied by in the gradient, (n_rows,)."""
         if self.pulls is None:
             return None
-        words = targets.words if targets.words.ndim == 1 else targets.words[:, 0].contiguous()
+        words, _ = targets.part.ascending(targets.words if targets.words.ndim == 1 else targets.words[:, 0])
         times = torch.bincount(torch.searchsorted(rows, words), minlength=len(rows))
         return self.pulls[rows] * times / len(targets)
 

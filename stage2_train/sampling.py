@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from x2static.stage2_train.vocabulary import WHOLE, Part
+
 
 class Draw(IntEnum):
     """What is drawn; each has a stream of numbers of its own. The values are part of what a seed means."""
@@ -75,17 +77,25 @@ class Draws:
     seed: int  # of the run
     keep: Tensor  # (vocabulary,) float64, probability to stay of an occurrence of each word
     cumulative: Tensor  # (vocabulary,) float64, weights of the noise distribution, added up
+    part: Part = WHOLE  # the words that are learned; all parts draw the same, for all words
 
     @classmethod
     def of(
-        cls, seed: int, counts: npt.NDArray[np.int64], threshold: float, power: float, device: torch.device
+        cls,
+        seed: int,
+        counts: npt.NDArray[np.int64],
+        threshold: float,
+        power: float,
+        device: torch.device,
+        part: Part = WHOLE,
     ) -> "Draws":
         """Return the draws of a run that trains on a device, its words having these counts, (vocabulary,), positive.
 
         Targets are subsampled by the threshold; negatives are drawn in proportion to count to the `power`.
         """
         arrays = keep_probabilities(counts, threshold), np.cumsum(counts.astype(np.float64) ** power)
-        return cls(seed, *(torch.from_numpy(array).to(device) for array in arrays))
+        keep, cumulative = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(seed, keep, cumulative, part)
 
     def subsample(self, words: Tensor, position: Position) -> Tensor:
         """Return the places of the occurrences that stay, ascending, (n_kept,) int64, out of words (n,) int32."""

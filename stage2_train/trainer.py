@@ -3,7 +3,9 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache as once
 from functools import partial
 from itertools import chain, islice
@@ -20,9 +22,11 @@ from x2static.machine.progress import Progress, Report, StopRequest, silent
 from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.multiword import Multiword
+from x2static.schemas.shard import Shard
 from x2static.schemas.training import TrainConfig, identifying
 from x2static.schemas.vectors import RUN, WordVectors, check_run
 from x2static.stage2_train.checkpoint import (
+    PARTS,
     RUN_OF_TRAIN,
     SETTINGS,
     TRANSFORM,
@@ -30,6 +34,7 @@ from x2static.stage2_train.checkpoint import (
     RunFolder,
     TrainingState,
     checkpoints,
+    parts_begun,
 )
 from x2static.stage2_train.joining import join_shards
 from x2static.stage2_train.learner import Learner, Targets, compiling, pays
@@ -39,7 +44,7 @@ from x2static.stage2_train.sampling import Draws, Position
 from x2static.stage2_train.shards import choose_shards, list_numbers
 from x2static.stage2_train.stream import CPU, Stream
 from x2static.stage2_train.transform import IDENTITY, Moments, Transform, fit_transform
-from x2static.stage2_train.vocabulary import WordList, build_vocabulary
+from x2static.stage2_train.vocabulary import WHOLE, Part, WordList, build_vocabulary
 
 # What cannot change the vectors, or is known by its content (vocab, cache, continue, partial) or what it sets (compat).
 # `epochs` may grow, unless the schedule depends on the end. A device, like a number of threads, changes the order of
@@ -54,16 +59,82 @@ BATCHES_AHEAD = 8
 FEW_STEPS = 1000
 
 AfterEpoch = Callable[[list[float]], None]  # hears the mean loss of each epoch so far
+Learn = Callable[["Training"], None]  # takes the steps of a training that has begun
 
 logger = logging.getLogger(__name__)
 
 
-def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch = lambda _: None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Opened:
+    """What a configuration asks for, opened: all that can be refused at once has been."""
+
+    config: TrainConfig  # settled
+    objective: BaseObjective
+    cache: Cache
+    shards: dict[int, Shard]  # to train on, by number
+    allowed: WordList | None
+    multiword: Multiword
+    run: RunFolder
+    sources: dict[str, Any]  # what the objective learns from beside the shards
+
+    @classmethod
+    def by(cls, config: TrainConfig) -> "Opened":
+        """Open it. Raises X2StaticError: it cannot be done, or the folder is another run's."""
+        cache = Cache.open(config.cache)
+        begun = (recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None) or {}
+        # First: what is not whole lacks views, too.
+        shards = choose_shards(cache, config.partial, begun.get("shards"))
+        config = settled(config, cache)
+        objective = load_objective(config.objective)(config)
+        _refuse_impossible(config, objective, cache)
+        allowed = WordList.load(config.vocab) if config.vocab is not None else None
+        multiword = Multiword.load(config.multiword, cache.segmentation())
+        predecessor = None
+        if config.continue_run is not None:
+            predecessor = Predecessor.open(config.continue_run)
+            predecessor.check(config.out, cache, config.transform, config.dim, multiword.identity)
+        # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
+        # depend on it, the shards' numbers only where not all are meant.
+        settings = identifying(config.model_dump(mode="json", exclude=NO_SETTINGS), config.objective, config.init)
+        settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
+        settings["vocab"] = allowed.sha256 if allowed is not None else None
+        settings |= (sources := objective.sources(cache.path) | multiword.identity)
+        if predecessor is not None:
+            settings["continue"] = predecessor.content
+        if objective.takes_steps and config.schedule != "constant":
+            settings["epochs"] = config.epochs
+        if config.partial:
+            settings["shards"] = list_numbers(shards)
+        run = RunFolder(config.out, settings, predecessor)
+        return cls(config, objective, cache, shards, allowed, multiword, run, sources)
+
+    def stream(self, device: torch.device) -> Stream:
+        """Return the batches of this run, on a device. Raises X2StaticError: no word is left."""
+        config = self.config
+        build = partial(
+            build_vocabulary,
+            self.cache.path,
+            min_count=config.min_count,
+            max_vocab=config.max_vocab,
+            allowed=self.allowed,
+        )
+        shards, vocabulary = join_shards(self.shards, self.multiword, config.min_count, build)
+        reading = {name: getattr(config, name) for name in ("seed", "batch_size", "buffer_megabytes")}
+        return Stream(self.cache, list(shards.values()), vocabulary, **reading, device=device)
+
+
+def train(
+    config: TrainConfig,
+    report: Report = silent,
+    after_epoch: AfterEpoch = lambda _: None,
+    learn: Learn | None = None,
+) -> dict[str, Any]:
     """Train word vectors from a cache, or go on where an earlier call was stopped.
 
     The folder `config.out` afterwards holds what `WordVectors.save` writes; beside it settings.json and checkpoints/.
     `report` hears how many words were read, `after_epoch` the mean losses after each epoch but the last, its checkpoint
-    written (an objective without steps has no epochs); what it raises ends the training, which can go on later.
+    written (an objective without steps has no epochs); what it raises ends the training, which can go on later. `learn`
+    takes the steps elsewhere (stage2_train/parts.py), and the device is left to it.
 
     Returns vocabulary, dim, epochs, steps, targets, loss (mean of the last epoch; None without steps), seconds,
     words_per_second (of the vocabulary, those subsampled away too), data_wait (share of the seconds spent waiting for
@@ -72,32 +143,9 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
     Raises X2StaticError: input that cannot be used; Interrupted: by SIGINT or SIGTERM, after the state was saved;
     OSError: the result or a checkpoint cannot be written.
     """
-    device = pick_device(config.device)
-    cache = Cache.open(config.cache)
-    begun = (recorded_settings(config.out, SETTINGS, RUN_OF_TRAIN) if config.partial else None) or {}
-    shards = choose_shards(cache, config.partial, begun.get("shards"))  # first: what is not whole lacks views, too
-    config = settled(config, cache)
-    objective = load_objective(config.objective)(config)
-    _refuse_impossible(config, objective, cache)
-    allowed = WordList.load(config.vocab) if config.vocab is not None else None
-    multiword = Multiword.load(config.multiword, cache.segmentation())
-    predecessor = None
-    if config.continue_run is not None:
-        predecessor = Predecessor.open(config.continue_run)
-        predecessor.check(config.out, cache, config.transform, config.dim, multiword.identity)
-    # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
-    # depend on it, the shards' numbers only where not all are meant.
-    settings = identifying(config.model_dump(mode="json", exclude=NO_SETTINGS), config.objective, config.init)
-    settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
-    settings["vocab"] = allowed.sha256 if allowed is not None else None
-    settings |= (sources := objective.sources(cache.path) | multiword.identity)
-    if predecessor is not None:
-        settings["continue"] = predecessor.content
-    if objective.takes_steps and config.schedule != "constant":
-        settings["epochs"] = config.epochs
-    if config.partial:
-        settings["shards"] = list_numbers(shards)
-    run = RunFolder(config.out, settings, predecessor)
+    device = CPU if learn else pick_device(config.device)
+    opened = Opened.by(config)
+    config, objective, cache, run = opened.config, opened.objective, opened.cache, opened.run
     figures = run.figures()
     if figures is not None:
         if objective.takes_steps:
@@ -108,25 +156,22 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
                 what = f"made of {before:,} words that the teacher had read alone, the cache has {now:,} now"
                 logger.warning("%s: %s; give another --out to train with them", config.out, what)
             return {**figures, "resumed": False, "finished_before": True}
+    if not learn and (begun := parts_begun(config.out)):
+        what = f"{quantity(len(begun), 'part')} of this run under way"
+        hint = f"give --parts {begun[0].of} to go on with them, or remove {config.out / PARTS} to train without"
+        raise X2StaticError(f"{config.out}: {what}; {hint}")
     # Before the folder is claimed: a vocabulary that is empty must not leave settings behind that refuse the next try.
-    build = partial(
-        build_vocabulary, cache.path, min_count=config.min_count, max_vocab=config.max_vocab, allowed=allowed
-    )
-    shards, vocabulary = join_shards(shards, multiword, config.min_count, build)
+    stream = opened.stream(device if objective.takes_steps else CPU)
+    vocabulary, predecessor = stream.vocabulary, run.predecessor
     continued = {} if predecessor is None else {"continued": predecessor.record(vocabulary)}
     with only_writer(config.out, "run"):
         run.claim()
-        reading = {name: getattr(config, name) for name in ("seed", "batch_size", "buffer_megabytes")}
-        place = device if objective.takes_steps else CPU
-        stream = Stream(cache, list(shards.values()), vocabulary, **reading, device=place)
-        try:
+        with memory_of_device(config, len(vocabulary)):
             training = Training(config, objective, run, stream, report)
-            if objective.takes_steps:
+            if learn:
+                learn(training)
+            elif objective.takes_steps:
                 training.go_on(after_epoch)
-        except torch.OutOfMemoryError as error:
-            what = f"{len(vocabulary):,} vectors, their moments and a buffer of {config.buffer_megabytes} MB"
-            hint = "lower --max-vocab, --dim or --buffer-megabytes, or give --device cpu"
-            raise X2StaticError(f"{config.out}: the device's memory does not hold {what}; {hint}") from error
         figures = training.figures()
         record = {
             **figures,
@@ -139,8 +184,9 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
             "device": device.type,
             "checkpoint": run.newest_tensors(),
             "words_read": objective.words_read(cache.path),
+            **training.facts,
             **continued,
-            **sources,
+            **opened.sources,
         }
         if config.partial:
             record["cache"]["shards"] = run.settings["shards"]
@@ -149,6 +195,19 @@ def train(config: TrainConfig, report: Report = silent, after_epoch: AfterEpoch 
         rules = cache.segmentation().joining(vocabulary.multiword)
         WordVectors(words, matrix, vocabulary.counts, rules, record).save(run.path, *others)
     return {**figures, "resumed": training.resumed, "finished_before": False}
+
+
+@contextmanager
+def memory_of_device(config: TrainConfig, n_words: int) -> Iterator[None]:
+    """Say what to do where the memory of a device does not hold a training of so many words."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        what = f"{n_words:,} vectors, their moments and a buffer of {config.buffer_megabytes} MB"
+        hint = "lower --max-vocab, --dim or --buffer-megabytes, or give --device cpu"
+        if load_objective(config.objective).by_word:
+            hint += ", or more --parts on as many devices"
+        raise X2StaticError(f"{config.out}: the device's memory does not hold {what}; {hint}") from error
 
 
 def _refuse_impossible(config: TrainConfig, objective: BaseObjective, cache: Cache) -> None:
@@ -193,13 +252,22 @@ class Training:
     """A training under way."""
 
     def __init__(
-        self, config: TrainConfig, objective: BaseObjective, run: RunFolder, stream: Stream, report: Report
+        self,
+        config: TrainConfig,
+        objective: BaseObjective,
+        run: RunFolder,
+        stream: Stream,
+        report: Report,
+        part: Part = WHOLE,
+        begin: Callable[[Learner], TrainingState] | None = None,
     ) -> None:
         """Go on from the newest checkpoint in the run's folder, whose lock the caller holds, or begin.
 
-        One pass over the cache serves the transform and the first vectors; a run that goes on needs none.
+        One pass over the cache serves the transform and the first vectors; a run that goes on needs none, nor does a
+        part, whose vectors and moments `begin` fills in.
         """
         self.config, self.objective, self.run, self.stream, self.report = config, objective, run, stream, report
+        self.part, self.facts = part, dict[str, Any]()  # what else is recorded of it
         vocabulary = stream.vocabulary
         self.words, self.epochs = vocabulary.total, config.epochs if objective.takes_steps else 1  # words in an epoch
         began = time.monotonic()
@@ -207,14 +275,12 @@ class Training:
             compiling()  # while the cache is read for the first time
         moments = once(lambda: stream.moments(report, objective.needs_words))
         self.transform = self._space(moments)
-        self.learner = Learner.zeros((len(vocabulary), self.transform.width(stream.dim)), stream.device)
-        self.vectors = self.learner.vectors[:, : self.transform.dim(stream.dim)]  # without bias, (vocabulary, dim)
-        pulls = objective.pulls(vocabulary.counts)
-        if pulls is not None:
-            self.learner.draw_to(torch.zeros_like(self.vectors), pulls)
+        self.learner = self.zeros()
         state = run.load(self.learner)
         self.resumed = state is not None
-        if state is None:
+        if state is None and begin is not None:
+            state = begin(self.learner)
+        elif state is None:
             objective.begin(self.learner.vectors, stream, self.transform, moments)
             if self.learner.prior is not None:
                 self.learner.prior.copy_(self.vectors)
@@ -227,6 +293,21 @@ class Training:
             _refuse_fewer_epochs(config, state.position.epoch + (state.position > Position(state.position.epoch)))
             logger.info("going on at epoch %d, step %s", state.position.epoch + 1, f"{state.steps:,}")
         self.state = state
+
+    def zeros(self) -> Learner:
+        """Return vectors, moments, and what they are drawn to if to anything, all zeros."""
+        vocabulary, dim = self.stream.vocabulary, self.stream.dim
+        rows = self.part.rows(len(vocabulary))
+        shape = len(vocabulary.counts[rows]), self.transform.width(dim)
+        learner, pulls = Learner.zeros(shape, self.stream.device), self.objective.pulls(vocabulary.counts)
+        if pulls is not None:
+            learner.draw_to(torch.zeros_like(learner.vectors[:, : self.transform.dim(dim)]), pulls[rows])
+        return learner
+
+    @property
+    def vectors(self) -> torch.Tensor:
+        """The vectors without bias, (n_words, dim)."""
+        return self.learner.vectors[:, : self.transform.dim(self.stream.dim)]
 
     def _space(self, moments: Callable[[], Moments]) -> Transform:
         config, file = self.config, self.run.path / TRANSFORM
@@ -245,7 +326,7 @@ class Training:
     def go_on(self, after_epoch: AfterEpoch) -> None:
         """Train from the state to the last epoch's end."""
         config, counts, device = self.config, self.stream.vocabulary.counts, self.stream.device
-        draws = Draws.of(config.seed, counts, config.subsample, config.noise_power, device)
+        draws = Draws.of(config.seed, counts, config.subsample, config.noise_power, device, self.part)
         vectors, started = self.learner.vectors, time.monotonic() - self.state.seconds
         waited = self.state.seconds_waited - self.stream.seconds_waited
         saved = time.monotonic()

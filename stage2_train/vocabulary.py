@@ -18,8 +18,10 @@ from x2static.durable.storage import lines_of
 from x2static.schemas.lexicons import by_count, merge_lexicons
 from x2static.schemas.multiword import Multiword, name_of
 
-if TYPE_CHECKING:
-    from x2static.schemas.shard import Shard  # it brings zarr, which a list of words does not need
+if TYPE_CHECKING:  # neither zarr nor PyTorch, which a list of words does not need
+    from torch import Tensor
+
+    from x2static.schemas.shard import Shard
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,35 @@ class Vocabulary:
         words = lexicon["word"].cast(pa.large_string())
         rows = pc.fill_null(pc.index_in(words, value_set=self.words), -1)
         return np.asarray(rows.to_numpy(), dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Every n-th word of a vocabulary: all parts have as many words, and frequent and rare ones alike."""
+
+    number: int  # from 0; its first word's row in the vocabulary
+    of: int  # how many parts there are
+
+    def __str__(self) -> str:
+        return f"{self.number + 1}-of-{self.of}"
+
+    def ascending(self, words: "Tensor") -> "tuple[Tensor, Tensor]":
+        """Return those of some words, (n,) rows of the vocabulary, that are the part's: by their rows in it, ascending.
+
+        And where each stands among the (n,); equal words in the order in which they stand there.
+        """
+        if self.of == 1:
+            return words.sort(stable=True)
+        places = (words % self.of == self.number).nonzero()[:, 0]
+        rows, order = (words[places] // self.of).sort(stable=True)
+        return rows, places[order]
+
+    def rows(self, n_words: int) -> slice:
+        """Return the rows of the part's words in a vocabulary of so many."""
+        return slice(self.number, n_words, self.of)
+
+
+WHOLE = Part(0, 1)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from x2static.durable.storage import claim, hash_file, only_writer, remove_lefto
 from x2static.evaluation.word_pairs import find_word_pairs, read_word_pairs
 from x2static.machine.packages import require
 from x2static.pipeline.commands.train import command_line, train
+from x2static.pipeline.engines.places import PLACE_OPTIONS, place
 from x2static.pipeline.options import DEFAULT, FOLDER, TEXT, Command, common, finish, given, say
 from x2static.pipeline.sweeps import settings as sweeps
 from x2static.pipeline.sweeps.settings import NOT_SWEPT, SWEEPABLE, Range, Space, WrongGrid, parse_grid
@@ -84,9 +85,11 @@ def sweep(context: click.Context, /, **values: Any) -> None:
             from x2static.pipeline.sweeps.study import JOURNAL, Study
 
             source = Study(out / JOURNAL, space, values["trials"], fixed.get("seed", 0), True, contents)
-        with ProgressLine("sweep") as report:
+        where = {name: values[name] for name in PLACE_OPTIONS}
+        with place(values["jobs"], values["device"], **where) as machines, ProgressLine("sweep") as report:
             options = {name: values[name] for name in ("out", "data", "jobs", "prune", "retry_failed")}
-            trials = Sweep(fixed=fixed, contents=contents, source=source, select=select, report=report, **options)
+            options |= {"report": report, "place": machines}
+            trials = Sweep(fixed=fixed, contents=contents, source=source, select=select, **options)
             trials.run()
         # With trials of earlier calls, whose values the grid may no longer name.
         ranking = Ranking(source.names, select, load_all(out))
@@ -114,7 +117,8 @@ def sweep(context: click.Context, /, **values: Any) -> None:
 
 
 # The settings that all trials have in common.
-_OWN = {*(parameter.name for parameter in sweep.params), "for"}  # of which a sweep asks by --objective
+# A sweep asks for a purpose by --objective; subwords are for the vectors that are kept, and parts for what is large.
+_OWN = {*(parameter.name for parameter in sweep.params), "for", "subwords", "parts"}
 sweep.params += [parameter for parameter in train.params if parameter.name not in _OWN]
 
 

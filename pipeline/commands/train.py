@@ -1,6 +1,7 @@
 """`x2static train`: stage two."""
 
 import shlex
+from functools import partial
 from typing import Any
 
 import click
@@ -8,6 +9,7 @@ import click
 from x2static.machine.packages import require
 from x2static.machine.screen import quantity
 from x2static.pipeline.commands import subwords
+from x2static.pipeline.engines.places import PLACE_OPTIONS, place, place_options
 from x2static.pipeline.options import CACHE, RUN, Command, build, common, finish, given, options
 from x2static.pipeline.terminal import ProgressLine, duration
 from x2static.schemas.mirror import RunView
@@ -73,6 +75,16 @@ from x2static.schemas.training import PURPOSES, TrainConfig
     is_flag=True,
     help="Afterwards, give words outside the vocabulary vectors, by their spelling: see x2static subwords.",
 )
+@click.option(
+    "--parts",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Parts of the vocabulary, each trained for itself and joined to what one training gives; they share out the "
+    "memory and the work, not the reading.",
+)
+@place_options
+@click.option("--jobs", type=click.IntRange(min=1), help="Parts at a time; all by default.")
 @common
 def train(context: click.Context, /, **values: Any) -> None:
     """Train word vectors from a cache; the teacher is not needed.
@@ -80,14 +92,26 @@ def train(context: click.Context, /, **values: Any) -> None:
     Run the same command again to go on where it stopped.
     """
     purpose, with_subwords = values.pop("for"), values.pop("subwords")  # "for" is no name for an argument
+    parts, at_once = values.pop("parts"), values.pop("jobs")
+    where = {name: values.pop(name) for name in PLACE_OPTIONS}
+    if at_once and parts == 1:
+        raise click.UsageError("--jobs is a number of --parts at a time; give --parts, or leave it out")
     if purpose != "words" and values["compat"]:
         raise click.UsageError(f"--for {purpose} is not what --compat {values['compat']} trains; leave one of them out")
     config = build(TrainConfig, {**PURPOSES[purpose], **given(context, values)})
     require("train")
     from x2static.stage2_train.trainer import train as run
 
-    with ProgressLine("train") as report:
-        result = run(config, report)
+    at_once = min(at_once or parts, parts)
+    with place(at_once, config.device, **where) as machines, ProgressLine("train") as report:
+        if parts == 1 and where["engine"] == "local":
+            result = run(config, report)
+        else:
+            from x2static.pipeline.engines.parts import run_parts
+            from x2static.stage2_train.parts import train_in_parts
+
+            hand_out = partial(run_parts, place=machines, at_once=at_once, report=report)
+            result = train_in_parts(config, parts, hand_out, report)
     loss = "" if result["loss"] is None else f", loss {result['loss']:.4f}"
     done = "finished before" if result["finished_before"] else f"in {duration(result['seconds'])}"
     lines = [f"{config.out}: {quantity(result['vocabulary'], 'word')}, {result['dim']} dimensions{loss}, {done}"]

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from x2static.durable.errors import Interrupted, X2StaticError
-from x2static.machine.processes import ready, stop_all
+from x2static.machine.processes import Place
 from x2static.machine.progress import Progress, Report
 from x2static.machine.screen import quantity
 from x2static.pipeline import records
 from x2static.pipeline.sweeps.settings import Draw, Grid, shown, trial_name
-from x2static.pipeline.sweeps.trial import TRIALS, Result, Worker, load, record_of
+from x2static.pipeline.sweeps.trial import TRIALS, Result, Worker, load, record_of, work
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.vectors import check_run
 
@@ -44,32 +45,42 @@ class Sweep:
     prune: bool
     retry_failed: bool
     report: Report
+    place: Place = field(default_factory=Place)  # where trials run
     results: dict[str, Result] = field(default_factory=dict)  # what came of the trials, by name
     _draws: dict[str, list[Draw]] = field(default_factory=dict)  # those that wait for a trial, by its name
     _workers: list[Worker] = field(default_factory=list)
+    _lost: deque[Result] = field(default_factory=deque)  # trials whose worker died, and which are to go on
+    _deaths: Counter[str] = field(default_factory=Counter)  # of workers, by the name of the trial in hand
     _done: int = 0
 
     def run(self) -> None:
         """Run what is left to run. Raises Interrupted by a signal: what runs was stopped, with its state saved."""
         try:
             while busy := self._give_work():
-                talking = ready(busy)
+                talking = self.place.ready([worker.child for worker in busy])
                 for worker in busy:
-                    if worker in talking:
+                    if worker.child in talking:
                         self._hear(worker)
         except (KeyboardInterrupt, Interrupted) as error:
             started, n_busy = time.monotonic(), sum(worker.trial is not None for worker in self._workers)
             logger.info("stopping, and saving the state of %s", quantity(n_busy, "trial"))
-            stop_all(self._workers)
-            self._workers.clear()
+            self._stop_all()
             saved = f"the state of {quantity(n_busy, 'trial')} saved in {time.monotonic() - started:.0f} s"
             raise Interrupted(f"stopped, {saved}; run the same command again to go on") from error
         finally:  # whatever happens, they save what they do and end
-            stop_all(self._workers)
+            self._stop_all()
+
+    def _stop_all(self) -> None:
+        self.place.stop_all([worker.child for worker in self._workers])
+        self._workers.clear()
 
     def _give_work(self) -> list[Worker]:
         """Give trials to workers until all are busy or there are no more; return the busy ones."""
         while sum(worker.trial is not None for worker in self._workers) < self.jobs:
+            if self._lost:
+                trial = self._lost.popleft()
+                self._hand(trial, self.config(trial))
+                continue
             draw = self.source.ask()
             if draw is None:
                 break
@@ -91,13 +102,17 @@ class Sweep:
             except ValidationError as error:  # the settings do not go together
                 self._end(trial.model_copy(update={"error": "; ".join(item["msg"] for item in error.errors())}))
                 continue
-            worker = next((worker for worker in self._workers if worker.trial is None), None)
-            if worker is None:
-                worker = Worker(self.jobs)
-                self._workers.append(worker)
-            worker.trial, worker.losses = trial, []
-            worker.send((trial, config, self.data))
+            self._hand(trial, config)
         return [worker for worker in self._workers if worker.trial is not None]
+
+    def _hand(self, trial: Result, config: TrainConfig) -> None:
+        """Give a trial to a worker that has none, or to a new one."""
+        worker = next((worker for worker in self._workers if worker.trial is None), None)
+        if worker is None:
+            worker = Worker(self.place.start(work, 1 if self.place.has_own_threads else self.jobs))
+            self._workers.append(worker)
+        worker.trial, worker.losses = trial, []
+        worker.child.send((trial, config, self.data))
 
     def _recorded(self, name: str) -> Result | None:
         """Return what came of a trial; None where it has not ended, or, with a warning, where it is damaged.
@@ -124,17 +139,22 @@ class Sweep:
         return TrainConfig.model_validate({**self.fixed, **trial.settings, "out": self.out / TRIALS / trial.name})
 
     def _hear(self, worker: Worker) -> None:
-        trial, message = worker.trial, worker.receive()
+        trial, message = worker.trial, worker.child.receive()
         if trial is None or isinstance(message, Interrupted):
             raise Interrupted(f"a trial was stopped from outside ({message}); run the same command again to go on")
         if isinstance(message, list):
             worker.losses = message
-            worker.send(not (self.prune and self._hopeless(worker, trial)))  # whether it goes on
+            worker.child.send(not (self.prune and self._hopeless(worker, trial)))  # whether it goes on
             return
         worker.trial = None
         if message is None:
             self._workers.remove(worker)
-            message = trial.model_copy(update={"losses": worker.losses, "error": worker.death()})
+            self._deaths[trial.name] += 1
+            if self._deaths[trial.name] < self.place.tries:
+                logger.warning("%s: %s; it goes on from its last checkpoint", trial.name, worker.child.death())
+                self._lost.append(trial)
+                return
+            message = trial.model_copy(update={"losses": worker.losses, "error": worker.child.death()})
         self._end(message)
 
     def _hopeless(self, worker: Worker, trial: Result) -> bool:

@@ -1,16 +1,15 @@
 """One trial of a sweep, in a process of its own: trained from the cache, scored, and recorded beside its run."""
 
 import logging
-from contextlib import suppress
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import Field
 
 from x2static.durable.errors import Interrupted, X2StaticError, panics_caught
-from x2static.durable.storage import LOCK
+from x2static.durable.storage import wait_until_free
 from x2static.evaluation.measures import MIN_PAIRS, known_mean
 from x2static.evaluation.word_similarity import evaluate_word_similarity
 from x2static.machine.processes import Child
@@ -23,7 +22,6 @@ from x2static.schemas.vectors import WordVectors
 from x2static.stage2_train.vocabulary import WordList
 
 TRIALS = "trials"  # the folder in that of the sweep
-SECONDS_TO_LET_GO = 60.0  # that a process whose sweep was killed has to save its state; it stops after one batch
 
 
 class Pruned(X2StaticError):  # noqa: N818
@@ -106,21 +104,21 @@ def refuse_changed(out: Path) -> None:
             raise X2StaticError(f"{path}: has changed since the trial {result.name} of {out} ({was}); {remedy}")
 
 
-class Worker(Child):
-    """A process that runs one trial after another, one of a few that share the threads of this machine.
+@dataclass
+class Worker:
+    """A process that runs one trial after another, one of a few that may share the threads of a machine.
 
     It is sent a trial, all its settings and the data sets. It says the losses so far (list[float]) after each epoch,
     and hears whether to go on; then the trial's Result, or Interrupted where a signal stopped it with its state saved.
     """
 
-    def __init__(self, jobs: int) -> None:
-        super().__init__(_work, jobs)
-        self.trial: Result | None = None  # what is known of it before it ends
-        self.losses: list[float] = []  # of the trial, as far as it has come
+    child: Child
+    trial: Result | None = None  # what is known of it before it ends
+    losses: list[float] = field(default_factory=list)  # of the trial, as far as it has come
 
 
-def _work(connection: Connection, jobs: int) -> None:
-    """Run trials until the connection ends: what a worker's process does.
+def work(connection: Connection, jobs: int) -> None:
+    """Run trials until the connection ends: what a worker's process does, one of so many that share threads.
 
     Training sets a handler for SIGTERM of its own, which stops it after the batch in hand.
     """
@@ -151,10 +149,7 @@ def _run(trial: Result, config: TrainConfig, data: Path | None, connection: Conn
             raise Pruned(f"stopped after epoch {len(losses)}: it had learned less than half of what others had")
 
     try:
-        if config.out.is_dir():
-            # A process that a killed sweep left behind may be about to save its state; past that, training says it.
-            with suppress(Timeout), FileLock(config.out / LOCK, timeout=SECONDS_TO_LET_GO):
-                pass
+        wait_until_free(config.out)  # of a killed sweep's process; past that, training says it
         with panics_caught():
             figures = train(config, after_epoch=after_epoch)
             vectors = WordVectors.load(config.out)

@@ -40,6 +40,7 @@ ROWS_TOGETHER = 64
 class Objective(BaseObjective):
     """Negative sampling as a configuration asks for it."""
 
+    by_word = True
     loss_settings = ("negatives", "noise_power", "subsample", "prior")
 
     def __init__(self, config: TrainConfig) -> None:
@@ -80,12 +81,14 @@ class Objective(BaseObjective):
         contexts = batch.contexts.to(like.dtype)
         if self.pool is None:
             negatives = draws.noise((len(words), self.negatives), position)
-            return FreshNegatives(contexts, context_of, torch.cat([words[:, None], negatives], dim=1))
+            return FreshNegatives(contexts, context_of, torch.cat([words[:, None], negatives], dim=1), part=draws.part)
         pool, times = draws.noise((self.pool,), position).unique(return_counts=True)  # type: ignore[no-untyped-call]
-        weights = (times.double() * (self.negatives / self.pool)).to(like.dtype)
+        pool, places = draws.part.ascending(pool)
+        weights = (times[places].double() * (self.negatives / self.pool)).to(like.dtype)
         # With bfloat16 a score is off by less than 1 %, a gradient's value by less than 0.5 %: Adam keeps its sign.
         fast = like.dtype == torch.float32 and has_bfloat16(like.device)
-        return SharedNegatives(contexts, context_of, words, pool, weights, torch.bfloat16 if fast else like.dtype)
+        product_type = torch.bfloat16 if fast else like.dtype
+        return SharedNegatives(contexts, context_of, words, pool, weights, product_type, part=draws.part)
 
 
 def uniform_vectors(seed: int, n_words: int, width: int) -> npt.NDArray[np.float32]:
@@ -114,7 +117,7 @@ class FreshNegatives(Targets):
         """Return the summed loss and the gradient of the mean."""
         width = self.words.shape[1]
         # Sorted by word, stably: each row is one run.
-        words, order = torch.sort(self.words.flatten(), stable=True)
+        words, order = self.part.ascending(self.words.flatten())
         context_of = self.context_of.index_select(0, order // width)
         signs = torch.where(order % width == 0, 1.0, -1.0).to(vectors.dtype)
         loss, slopes = loss_and_slopes(score_pairs(vectors, self.contexts, words, context_of), signs)
@@ -126,14 +129,14 @@ class FreshNegatives(Targets):
 class SharedNegatives(Targets):
     """The targets of a batch, (n_targets,), and the negatives of them all."""
 
-    pool: Tensor  # (n_pool,) int64, rows of the vocabulary, ascending, each once
+    pool: Tensor  # (n_pool,) int64, rows of the vectors, ascending, each once
     weights: Tensor  # (n_pool,), in the vectors' dtype: negatives times the share of the draws that gave the word
     product_type: torch.dtype  # number format of the factors of the two matrix products
 
     def loss_and_gradient(self, vectors: Tensor) -> tuple[float, Gradient]:
         """Return the summed loss and the gradient of the mean, whose rows are those of targets and pool."""
         # Sorted by word, stably: each row is one run.
-        words, order = torch.sort(self.words, stable=True)
+        words, order = self.part.ascending(self.words)
         context_of = self.context_of.index_select(0, order)
         scores = score_pairs(vectors, self.contexts, words, context_of)
         positive, slopes = loss_and_slopes(scores, torch.ones_like(scores[:1]))
@@ -147,6 +150,8 @@ class SharedNegatives(Targets):
 
     def _negatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and gradient; every context is scored against the pool once, however many targets it has."""
+        if not len(self.pool):  # of a part
+            return self.weights.double().sum(), vectors[:0]
         contexts, pool = (
             functional.pad(rows.to(self.product_type), (0, 0, 0, -len(rows) % ROWS_TOGETHER))
             for rows in (self.contexts, vectors[self.pool])

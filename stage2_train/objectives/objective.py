@@ -30,6 +30,9 @@ class BaseObjective(ABC):
     takes_steps: ClassVar[bool] = True
     draws: ClassVar[bool] = True  # whether its vectors depend on the seed
     in_space: ClassVar[bool] = True  # whether its vectors are of the space of the transform, or of the teacher's states
+    # whether the gradient of a word's vector does not depend on other words' vectors, so that parts of a vocabulary can
+    # be trained each for itself
+    by_word: ClassVar[bool] = False
     needs_words: bool = False  # whether `begin` uses the sums of each word's contexts, which the pass then adds up
     # names of its own settings on which its loss depends; losses of trainings that differ in one cannot be compared
     loss_settings: ClassVar[tuple[str, ...]] = ()

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.pipeline.ran import Ran, run_here
 from tests.stage2_train.caches import make_cache
-from x2static.pipeline.sweeps import sweep as sweeps
+from x2static.machine.processes import Place
 from x2static.pipeline.sweeps import trial as trials
 from x2static.pipeline.sweeps.results import Ranking
 
@@ -48,10 +48,9 @@ def arguments(cache: Path, data: Path) -> list[str]:
 
 
 class Here:
-    """A worker of a sweep that runs its trial in this process, when it is asked for what came of it."""
+    """A child that runs the trial of a worker in this process, when it is asked for what came of it."""
 
-    def __init__(self, jobs: int) -> None:
-        self.trial: trials.Result | None = None
+    def __init__(self) -> None:
         self.losses: list[float] = []
         self.connection = SimpleNamespace(send=self.hear, recv=lambda: True)  # go on after each epoch
 
@@ -67,9 +66,9 @@ class Here:
 
 def stay_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have sweeps start no processes and draw no pictures: each takes seconds."""
-    monkeypatch.setattr(sweeps, "Worker", Here)
-    monkeypatch.setattr(sweeps, "ready", lambda workers: workers)
-    monkeypatch.setattr(sweeps, "stop_all", lambda workers: None)
+    monkeypatch.setattr(Place, "start", lambda place, work, jobs: Here())
+    monkeypatch.setattr(Place, "ready", lambda place, children: children)
+    monkeypatch.setattr(Place, "stop_all", lambda place, children: None)
     monkeypatch.setattr(Ranking, "pictures", lambda ranking: [])
 
 
