@@ -79,14 +79,20 @@ def canonical_json(value: Any) -> bytes:
 
 def read_json(path: Path) -> Any:
     """Return what a JSON file holds. Raises X2StaticError: it is no JSON."""
+    return _parsed(path, path.read_bytes())
+
+
+def _parsed(path: Path, data: bytes) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(data)
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number too long, nested too deeply
         raise X2StaticError(f"{path}: not valid JSON ({error}); the file is damaged") from error
 
 
 HASH = re.compile("[0-9a-f]{32,64}")  # of xxh3 and sha256
 SEAL = "xxh3"  # the field of a sealed record in which its own hash stands
+# Its line in the JSON text. Only a record's own fields stand two spaces from the left.
+SEAL_LINE = re.compile(rf'\n  "{SEAL}": "([0-9a-f]{{32}})"'.encode())
 
 
 def sealed_json(record: Mapping[str, Any]) -> bytes:
@@ -103,15 +109,29 @@ def read_sealed(path: Path) -> Any:
 
     Raises X2StaticError: it is no JSON, or not what was written, to the byte.
     """
-    record = read_json(path)
-    if isinstance(record, dict) and record.pop(SEAL, None) is not None:
+    data = path.read_bytes()
+    record = _parsed(path, data)
+    if isinstance(record, dict) and record.pop(SEAL, None) is not None and not _is_sealed(data):
         try:
             written = sealed_json(record)
         except UnicodeEncodeError:  # half a surrogate pair, which no record of ours holds
             written = b""
-        if written != path.read_bytes():
+        if written != data:
             raise X2StaticError(f"{path}: has changed since it was written (its {SEAL} does not fit); it is damaged")
     return record
+
+
+def _is_sealed(data: bytes) -> bool:
+    """Return whether a text is a sealed record's for certain: without the line of its seal it has that hash.
+
+    It takes a twentieth of the time of making the text again from the record, which tells in every case.
+    """
+    line = SEAL_LINE.search(data, max(0, data.rfind(b'\n  "')))  # the last field, of most
+    if line is None or data[line.start() - 1 : line.start()] != b"," or data[line.end() :] != b"\n}\n":
+        return False
+    text = xxhash.xxh3_128(memoryview(data)[: line.start() - 1])
+    text.update(b"\n}\n")
+    return text.hexdigest().encode() == line[1]
 
 
 def unsealed(line: bytes, where: str) -> Any:
@@ -305,8 +325,16 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the size of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Return the size of all files below a folder; of one that is absent, 0."""
+    n_bytes, folders = 0, [str(folder)]
+    while folders:  # rglob takes four times as long
+        with suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif entry.is_file():
+                    n_bytes += entry.stat().st_size
+    return n_bytes
 
 
 def hash_file(path: Path) -> str:

@@ -176,6 +176,7 @@ def _write(
                 markers[index] = marker
             report(Progress(len(markers), n_total, "shards"))
         take_blocks(folder, [one.path for one in inputs], copy)
+        cache.write_index()
     n_copied = len(shards.keys() - resumed) - n_linked
     figures = {"shards": len(markers), "shards_resumed": len(resumed), "shards_linked": n_linked}
     figures |= {"shards_copied": n_copied, "complete": missing_shards(plans, markers) == [], **totals(markers.values())}

@@ -1,5 +1,6 @@
 """The JSON files of a cache: manifest.json, plans/N.json and the marker shards/N/shard.json."""
 
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -15,10 +16,16 @@ CONTEXTS = "contexts"  # the pool that every shard has; its files are the shard'
 def _inside(files: dict[str, str]) -> dict[str, str]:
     """Refuse names that lead out of the folder: a cache may come from somebody else."""
     for name in files:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or str(path) != name or name == "." or {*name} & {"\0", "\\"}:
+        if not _is_inside(name):
             raise ValueError(f"{name!r} leads out of the shard's folder")
     return files
+
+
+@lru_cache(1000)  # the files of 100,000 shards have the same few names
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    odd = path.is_absolute() or ".." in path.parts or str(path) != name or name == "." or {*name} & {"\0", "\\"}
+    return not odd
 
 
 Files = Annotated[dict[str, str], AfterValidator(_inside)]  # xxh3 of files, by their paths in the shard's folder

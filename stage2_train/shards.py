@@ -7,7 +7,7 @@ from typing import Any
 
 from x2static.durable.errors import DamagedShard, X2StaticError
 from x2static.machine.screen import quantity
-from x2static.schemas.cache import Cache, missing_shards
+from x2static.schemas.cache import Cache
 from x2static.schemas.shard import Shard, fetch_ahead
 
 logger = logging.getLogger(__name__)
@@ -20,20 +20,20 @@ def choose_shards(cache: Cache, partial: bool = False, recorded: str | None = No
     those that a partial run began with, as `list_numbers` writes them. Raises X2StaticError: one is missing, or all.
     """
     shards, units = dict[int, Shard](), cache.units()
-    for index in cache.indices() if recorded is None else parse_numbers(recorded):
-        try:
-            shards[index] = cache.shard(index, units)
-        except DamagedShard as error:
-            if not partial:
-                raise
-            if recorded is not None:
-                what = f"shard {index}, which this run began with, is missing or damaged ({error})"
-                raise X2StaticError(f"{cache.path}: {what}; encode again, or give another --out") from error
-            logger.warning("shard %06d is left out: %s", index, error)
+    for index, shard in cache.opened(units, None if recorded is None else parse_numbers(recorded)):
+        if not isinstance(shard, DamagedShard):
+            shards[index] = shard
+        elif not partial:
+            raise shard
+        elif recorded is not None:
+            what = f"shard {index}, which this run began with, is missing or damaged ({shard})"
+            raise X2StaticError(f"{cache.path}: {what}; encode again, or give another --out") from shard
+        else:
+            logger.warning("shard %06d is left out: %s", index, shard)
     fetch_ahead(shards.values(), "lexicon.arrow")  # all are read before anything else
     if not shards:
         raise X2StaticError(f"{cache.path}: the cache holds no shards yet; finish `x2static encode` first")
-    missing = [] if partial else missing_shards(cache.plans(), shards)
+    missing = [] if partial else [index for index in range(len(units)) if index not in shards]
     if missing:
         what = f"missing: {len(missing)} of {quantity(len(shards) + len(missing), 'shard')} (the first is {missing[0]})"
         hint = "finish `x2static encode` first (its command goes on where it stopped), or `x2static train --partial`"
