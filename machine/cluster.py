@@ -75,6 +75,13 @@ def _no_cluster(address: str, why: str) -> str:
     return f"--address {address}: no Ray cluster that this machine belongs to ({why}); {remedy}"
 
 
+def nodes() -> list[dict[str, float]]:
+    """Return what each machine of the cluster has, as Ray names it: CPU, GPU, memory."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
 def versions() -> dict[str, str]:
     """Return the versions of what computes, as they are here."""
     return {name: package_version(name) for name in VERSIONS}

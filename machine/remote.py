@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from x2static.durable.errors import Interrupted, X2StaticError, first_line
-from x2static.machine.cluster import finder, refusal, versions
+from x2static.machine.cluster import finder, nodes, refusal, versions
 from x2static.machine.processes import Child, Place
 
 SECONDS_TO_SAVE = 60.0  # that children have when they are asked to end
@@ -37,14 +37,15 @@ def _work(connection: Connection, packed: bytes) -> None:
 class Relay:
     """What an actor does: it has a child and passes on what is said."""
 
-    def __init__(self, folder: str, packed: bytes) -> None:
-        """Start the child, in the driver's working folder: relative paths are meant from there."""
-        if not Path(folder).is_dir():
+    def __init__(self, folder: str, relative: bool, packed: bytes) -> None:
+        """Start the child, in the driver's working folder, where relative paths are meant from."""
+        if relative and not Path(folder).is_dir():
             what = "has no such folder; begin Ray where all machines see the same files, and the command in one of them"
             raise X2StaticError(f"{folder}: machine {socket.gethostname()} of the cluster {what}")
-        os.chdir(folder)
+        with suppress(OSError):
+            os.chdir(folder)
         vars(sys.modules["__main__"]).pop("__file__", None)  # a child would run Ray's program for actors again, 2 s
-        self.child = Child(_work, packed)
+        self.child, self.pid = Child(_work, packed), os.getpid()
 
     def send(self, message: bytes) -> None:
         """Send the child a message; one that has died does not hear it, and `receive` then says so."""
@@ -75,24 +76,27 @@ def _start_actor(needs: Mapping[str, float]) -> Any:
         def __init__(self) -> None:
             self.started = threading.Event()
 
-        def start(self, folder: str, packed: bytes) -> None:
-            self.relay = find(expected, "x2static.machine.remote:Relay")(folder, packed)
+        def start(self, *arguments: Any) -> int:
+            self.relay = find(expected, "x2static.machine.remote:Relay")(*arguments)
             self.started.set()
+            return int(self.relay.pid)
 
         def call(self, name: str, *arguments: bytes) -> Any:
             self.started.wait()
             return getattr(self.relay, name)(*arguments)
 
-    return ray.remote(Actor).options(max_concurrency=AT_ONCE, **needs).remote()
+    options = {"max_concurrency": AT_ONCE, "scheduling_strategy": "SPREAD", **needs}  # and no retries: they are ours
+    return ray.remote(Actor).options(**options).remote()
 
 
 class RemoteChild(Child):
     """A process on some machine of the cluster that is talked to."""
 
-    def __init__(self, needs: Mapping[str, float], work: Callable[..., None], *arguments: Any) -> None:
-        """Ask for it: it begins when a machine has what it needs."""
-        self.actor, self.started, self._death = _start_actor(needs), False, ""
-        self.next = self.actor.start.remote(str(Path.cwd()), bytes(ForkingPickler.dumps((work, arguments))))
+    def __init__(self, needs: Mapping[str, float], relative: bool, work: Callable[..., None], *arguments: Any) -> None:
+        """Ask for it: it begins when a machine has what it needs; names of files may be `relative` to this folder."""
+        self.actor, self.pid, self._death = _start_actor(needs), 0, ""  # that of the actor, when it has begun
+        packed = bytes(ForkingPickler.dumps((work, arguments)))
+        self.next = self.actor.start.remote(str(Path.cwd()), relative, packed)
 
     def send(self, message: Any) -> None:
         """Send it a message."""
@@ -102,13 +106,13 @@ class RemoteChild(Child):
         """Return whether what has come is but that it has begun."""
         import ray
 
-        if self.started:
+        if self.pid:
             return False
         try:
-            ray.get(self.next)
+            self.pid = ray.get(self.next)
         except ray.exceptions.RayError:
             return False
-        self.started, self.next = True, self.actor.call.remote("receive")
+        self.next = self.actor.call.remote("receive")
         return True
 
     def receive(self) -> Any:
@@ -142,14 +146,17 @@ class Cluster(Place):
     tries = 3  # machines come and go
     has_own_threads = True  # Ray gives a process as many as it has processors
 
-    def __init__(self, at_once: int, gpus: float | None = None) -> None:
+    def __init__(self, needs: Mapping[str, float], relative: bool = True) -> None:
+        """`needs` is what each child takes of a machine, as Ray names it, `relative` whether names of files may be."""
+        self.needs, self.relative = needs, relative
+
+    @classmethod
+    def shared(cls, at_once: int, gpus: float | None = None) -> "Cluster":
         """Share its processors among so many children; each has so many GPUs, by default one where there are some.
 
         Raises X2StaticError: no machine has so many GPUs.
         """
-        import ray
-
-        of_nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        of_nodes = nodes()
         cpus = [int(node.get("CPU", 0)) for node in of_nodes]
         most_gpus = max((node.get("GPU", 0.0) for node in of_nodes), default=0.0)
         gpus = min(1.0, most_gpus) if gpus is None else gpus
@@ -157,11 +164,11 @@ class Cluster(Place):
             what = f"--gpus-per-worker {gpus:g}: no machine of the cluster has more than {most_gpus:g} GPUs"
             raise X2StaticError(f"{what}; ask for less, or leave it out")
         share = min(sum(cpus) // at_once, min((n for n in cpus if n), default=0))
-        self.needs = {"num_cpus": max(1, share), "num_gpus": gpus}
+        return cls({"num_cpus": max(1, share), "num_gpus": gpus})
 
     def start(self, work: Callable[..., None], *arguments: Any) -> Child:
         """Return a new child, somewhere."""
-        return RemoteChild(self.needs, work, *arguments)
+        return RemoteChild(self.needs, self.relative, work, *arguments)
 
     def ready(self, children: Sequence[Child]) -> list[Child]:
         """Wait until some have sent a message, or are gone, and return them."""
@@ -169,10 +176,14 @@ class Cluster(Place):
 
         remote = cast(Sequence[RemoteChild], children)
         while True:
-            done, _ = ray.wait([child.next for child in remote], timeout=PATIENCE_SECONDS)
-            if not done and not any(child.started for child in remote):
-                logger.warning("no machine of the cluster has had room so far; waiting until one has")
-            if talking := [child for child in remote if child.next in done and not child.has_begun()]:
+            pending = {child.next: child for child in remote}
+            if not ray.wait(list(pending), timeout=PATIENCE_SECONDS)[0]:
+                if not any(child.pid for child in remote):
+                    what = "no machine of the cluster has begun yet; if none has room now (`ray status` says)"
+                    logger.warning("%s, this waits until one has", what)
+                continue
+            done, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0)  # all, of a thousand children too
+            if talking := [pending[one] for one in done if not pending[one].has_begun()]:
                 return list(talking)
 
     def stop_all(self, children: Sequence[Child]) -> None:
@@ -180,7 +191,7 @@ class Cluster(Place):
         import ray
 
         remote = cast(Sequence[RemoteChild], children)
-        if stopping := [child.actor.call.remote("stop") for child in remote if child.started]:
+        if stopping := [child.actor.call.remote("stop") for child in remote if child.pid]:
             ray.wait(stopping, num_returns=len(stopping), timeout=SECONDS_TO_SAVE)
         for child in remote:
             ray.kill(child.actor)

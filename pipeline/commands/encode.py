@@ -13,7 +13,8 @@ from x2static.durable.storage import folder_bytes, lines_of
 from x2static.machine.cluster import connect
 from x2static.machine.packages import require
 from x2static.machine.screen import quantity
-from x2static.pipeline.engines.registry import ENGINES, find_engine
+from x2static.pipeline.engines.places import check_place, place_options
+from x2static.pipeline.engines.registry import find_engine
 from x2static.pipeline.options import CACHE, FOLDER, TEXT, Command, build, common, finish, given, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig, Layer, split_layers
@@ -191,26 +192,7 @@ def read_words_alone(
     "Processes that a teacher is loaded in and that share the units; with Ray, by default one for each of its GPUs, or "
     "for each machine where it has none.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    default="local",
-    show_default=True,
-    help="What brings units to encoders: this machine alone, or a Ray cluster, whose machines see the same folders.",
-)
-@click.option(
-    "--address",
-    type=TEXT,
-    metavar="auto|HOST:PORT",
-    help="The Ray cluster, auto for the one of this machine; without it a Ray is started, on this machine alone.",
-)
-@click.option(
-    "--gpus-per-worker",
-    type=click.FloatRange(0),
-    default=1.0,
-    show_default=True,
-    help="GPUs of the Ray cluster that an encoder takes; 0 lets it run on the processor.",
-)
+@place_options
 @click.option("--plan", is_flag=True, help="Print what the run would take, and do nothing.")
 @common
 def encode(
@@ -219,7 +201,7 @@ def encode(
     plan: bool,
     engine: str,
     address: str | None,
-    gpus_per_worker: float,
+    gpus_per_worker: float | None,
     dictionary: Path | None,
     licence: str | None,
     **values: Any,
@@ -234,8 +216,7 @@ def encode(
     if dictionary is not None and config.part is not None:
         merge = "merge the parts, then give it to `x2static cache phrases`"
         raise X2StaticError(f"--dictionary {dictionary}: the words of a --part are not those of the corpus; {merge}")
-    if engine != "ray" and (unused := {"address", "gpus_per_worker"} & given(context, context.params).keys()):
-        raise click.UsageError(f"--{min(unused).replace('_', '-')} is for --engine ray; give that, too")
+    check_place(engine, address, gpus_per_worker)
     _check_paths(config)
     what = f"{config.model} reads {', '.join(config.corpus)} into {config.cache}"
     logger.info("%s", f"plan: what it takes if {what}; nothing is written" if plan else what)
@@ -263,7 +244,7 @@ def encode(
                 from x2static.pipeline.engines.ray import sized
 
                 n_asked = config.encoders if "encoders" in given(context, values) else None
-                config, takes["takes"] = sized(config, n_asked, gpus_per_worker)
+                config, takes["takes"] = sized(config, n_asked, 1.0 if gpus_per_worker is None else gpus_per_worker)
             result = run(config, report, pools, find_engine(engine, config, pools, **takes))
     if plan:
         finish(context, figures, *_plan_lines(figures))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import click
 
 from x2static.machine.processes import Place
+from x2static.pipeline.engines.registry import ENGINES
 from x2static.pipeline.options import TEXT, Decorated
 
 PLACE_OPTIONS = ("engine", "address", "gpus_per_worker")
@@ -18,9 +19,16 @@ def place_options(command: Decorated) -> Decorated:
     of_gpus = "GPUs of the Ray cluster that a process takes [default: 1, where it has some, and 0 for --device cpu]."
     gpus = click.option("--gpus-per-worker", type=click.FloatRange(0), help=of_gpus)
     address = click.option("--address", type=TEXT, metavar="auto|HOST:PORT", help=of_address)
-    kinds = click.Choice(["local", "ray"])
+    kinds = click.Choice(ENGINES)
     engine = click.option("--engine", type=kinds, default="local", show_default=True, help=of_engine)
     return engine(address(gpus(command)))
+
+
+def check_place(engine: str, address: str | None, gpus_per_worker: float | None) -> None:
+    """Refuse options of a cluster without one."""
+    if engine == "local" and (address is not None or gpus_per_worker is not None):
+        name = "--address" if address is not None else "--gpus-per-worker"
+        raise click.UsageError(f"{name} is for --engine ray; give that, too")
 
 
 @contextmanager
@@ -31,10 +39,8 @@ def place(
 
     Raises X2StaticError: there is no such cluster, or Ray is not installed.
     """
+    check_place(engine, address, gpus_per_worker)
     if engine == "local":
-        if address is not None or gpus_per_worker is not None:
-            name = "--address" if address is not None else "--gpus-per-worker"
-            raise click.UsageError(f"{name} is for --engine ray; give that, too")
         yield Place()
         return
     from x2static.machine.cluster import connect
@@ -42,4 +48,4 @@ def place(
     with connect(address):
         from x2static.machine.remote import Cluster
 
-        yield Cluster(at_once, 0.0 if device == "cpu" and gpus_per_worker is None else gpus_per_worker)
+        yield Cluster.shared(at_once, 0.0 if device == "cpu" and gpus_per_worker is None else gpus_per_worker)

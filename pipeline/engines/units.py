@@ -8,6 +8,7 @@ out.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from x2static.stage1_encode.worker import Job, Position, Staged, Tell, Worker, n
 
 ASK = "a job, please"  # beside those in hand
 IDLE = "a job, please, for there is none in hand"
+TELL_SECONDS = 0.5  # between the positions that an encoder sends: a thousand of them have one listener
 TRIES = 3  # that a unit has; and an encoder, to stage one before it dies
 MOST_IN_A_ROW = 20  # failures without a unit staged in between: it is not the units, and the rest is not tried
 SHOWN = 5  # units of those that failed, in the last line
@@ -227,11 +229,17 @@ def encode_units(
 
     `where` begins the message of an error before there is a worker.
     """
-    sending, asking = threading.Lock(), threading.Lock()
+    sending, asking, told = threading.Lock(), threading.Lock(), 0.0
 
     def send(message: Any) -> None:
         with sending:
             connection.send(message)
+
+    def tell(position: Position) -> None:
+        nonlocal told
+        if time.monotonic() - told >= TELL_SECONDS:
+            told = time.monotonic()
+            send(position)
 
     def jobs(first: Job, ended: threading.Event) -> Iterator[Job]:
         """Yield jobs, asked for in the thread that reads ahead; none when this call of `run` has ended."""
@@ -256,7 +264,7 @@ def encode_units(
                 ended = threading.Event()
                 try:
                     with panics_caught():
-                        for staged in worker.run(jobs(job, ended), send):
+                        for staged in worker.run(jobs(job, ended), tell):
                             send(staged)
                 except Exception as error:  # noqa: BLE001
                     with asking:  # what was asked for meanwhile is taken back with the rest

@@ -19,6 +19,7 @@ from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs
 from x2static.durable.errors import X2StaticError
 from x2static.machine import packages
 from x2static.machine.cluster import connect
+from x2static.machine.remote import RemoteChild
 from x2static.pipeline.cli import run as command_line
 from x2static.pipeline.engines.registry import find_engine
 from x2static.schemas.encoding import EncodeConfig
@@ -80,16 +81,14 @@ def node_of(cluster: Any, pid: int) -> Any:
 
 @pytest.mark.parametrize("with_node", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_a_killed_worker_s_units_go_to_others_and_those_of_a_lost_node(cluster, config, once, monkeypatch, with_node):
-    from x2static.pipeline.engines import ray as engine_of_ray
+    children: list[RemoteChild] = []
+    original = RemoteChild.__init__
 
-    talks: list[engine_of_ray.Talk] = []
-    original = engine_of_ray.Talk.__init__
-
-    def remembered(self: engine_of_ray.Talk, *arguments: Any) -> None:
+    def remembered(self: RemoteChild, *arguments: Any) -> None:
         original(self, *arguments)
-        talks.append(self)
+        children.append(self)
 
-    monkeypatch.setattr(engine_of_ray.Talk, "__init__", remembered)
+    monkeypatch.setattr(RemoteChild, "__init__", remembered)
     done: list[int] = []
 
     def engine(load: Load, jobs: Iterable[Job], tell: Tell) -> Any:
@@ -98,10 +97,12 @@ def test_a_killed_worker_s_units_go_to_others_and_those_of_a_lost_node(cluster, 
             shard = config.cache / "shards" / f"{staged.job.shard:06d}"
             assert not shard.exists(), "what is staged is no shard until the driver says so"
             if len(done) == 1:
-                os.kill(next(talk.pid for talk in talks if talk.pid), signal.SIGKILL)
+                os.kill(next(child.pid for child in children if child.pid), signal.SIGKILL)
             if len(done) == 3 and with_node:
                 taken = [
-                    node_of(cluster, talk.pid) for talk in talks[1:] if Path(f"/proc/{talk.pid}").exists() and talk.pid
+                    node_of(cluster, child.pid)
+                    for child in children[1:]
+                    if Path(f"/proc/{child.pid}").exists() and child.pid
                 ]
                 cluster.remove_node(next(node for node in taken if not node.head), allow_graceful=False)
                 cluster.add_node(**NODE)
@@ -111,7 +112,7 @@ def test_a_killed_worker_s_units_go_to_others_and_those_of_a_lost_node(cluster, 
     assert sorted(done) == list(range(N_UNITS)), "no unit twice"
     assert (figures["shards"], figures["shards_resumed"]) == (N_UNITS, 0)
     assert files_of(config.cache) == once
-    assert len(talks) > 2, "another encoder was started"
+    assert len(children) > 2, "another encoder was started"
 
 
 @pytest.mark.exhaustive

@@ -98,7 +98,7 @@ def test_a_folder_that_a_machine_does_not_have_is_said(cache, tmp_path, monkeypa
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
-    place = Cluster(1)
+    place = Cluster.shared(1)
     child = place.start(print)
     gone.rmdir()
     with pytest.raises(X2StaticError, match=r"gone: machine .* of the cluster has no such folder"):
@@ -118,7 +118,7 @@ def test_a_part_whose_machine_is_gone_goes_on_on_another(cache, whole, tmp_path,
             killed.append(True)
 
     with caplog.at_level(logging.WARNING):
-        train_in_parts(wish, 2, partial(run_parts, place=Cluster(2), at_once=2, report=kill))
+        train_in_parts(wish, 2, partial(run_parts, place=Cluster.shared(2), at_once=2, report=kill))
     assert "part 1-of-2: its machine or the process there is gone" in caplog.text
     assert len(children) == 3
     assert_same(wish.out, whole)
