@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,26 +49,21 @@ def once(readers: Readers, corpus: Path, tmp_path_factory: pytest.TempPathFactor
     return files_of(folder)
 
 
-@contextmanager
-def nodes(count: int, **of_each: Any) -> Iterator[Any]:
-    """Run a cluster, and attach to it."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args=NODE | of_each)
-    try:
-        for _ in range(count - 1):
-            cluster.add_node(**(NODE | of_each))
-        with connect(cluster.address):
-            yield cluster
-    finally:
-        cluster.shutdown()
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A cluster of three nodes, of one core each; a test that takes one away adds another."""
-    with nodes(3) as cluster:
-        yield cluster
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # else workers starve where other tests run
+        cluster = Cluster(initialize_head=True, head_node_args=NODE)
+        try:
+            for _ in range(2):
+                cluster.add_node(**NODE)
+            with connect(cluster.address):
+                yield cluster
+        finally:
+            cluster.shutdown()
 
 
 def node_of(cluster: Any, pid: int) -> Any:
