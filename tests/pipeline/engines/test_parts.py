@@ -27,7 +27,7 @@ from x2static.stage2_train.parts import folder_of, train_in_parts
 from x2static.stage2_train.trainer import train
 from x2static.stage2_train.vocabulary import Part
 
-LONG = {**POOL, "epochs": 20, "checkpoint_minutes": 0.0}  # a second of one part, on tiny vectors
+LONG = {**POOL, "epochs": 6, "checkpoint_minutes": 0.0}  # 78 steps, each with a checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_what_a_part_says_has_gone_wrong_is_said_here(cache, tmp_path):
 
 
 OPTIONS = ("--compat", "paper", "--min-count", "20", "--subsample", "0.02", "--batch-size", "32", "--negatives", "5")
-OPTIONS += ("--negatives-mode", "shared", "--pool", "32", "--lr", "1e-2", "--buffer-megabytes", "1", "--epochs", "20")
+OPTIONS += ("--negatives-mode", "shared", "--pool", "32", "--lr", "1e-2", "--buffer-megabytes", "1", "--epochs", "6")
 
 
 def command(cache: Path, out: Path, *options: str) -> list[str]:

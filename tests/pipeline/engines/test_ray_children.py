@@ -44,7 +44,7 @@ def pairs(tmp_path: Path) -> Path:
 
 
 def test_a_training_in_parts_on_ray_is_that_of_one_process(cache, whole, tmp_path, capsys):  # noqa: F811
-    line = command(cache, tmp_path / "run", "--parts", "2", "--engine", "ray", "--json")
+    line = [*command(cache, tmp_path / "run", "--parts", "2", "--engine", "ray"), "--checkpoint-minutes", "60"]
     ran = run_here(capsys, line)
     assert ran.status == 0, ran.err
     assert_same(tmp_path / "run", whole)
