@@ -1,12 +1,15 @@
 """Caches and runs in a bucket: through views on several machines, over a network that fails, killed and gone on."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.object_store_server import Server, running_server
 from tests.stage1_encode.runs import config_of, files_of, paragraphs, write_lines
 from x2static.durable.object_store import open_store
@@ -18,6 +21,7 @@ from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.worker import Job, Staged, Tell, open_worker
 
 UNITS = 4
+FAULTS = ("500", "503", "409", "cut-request", "lost-answer", "cut-answer")
 TRAIN = ("--objective", "negative-sampling", "--init", "closed-form", "--min-count", "1", "--device", "cpu")
 
 
@@ -90,7 +94,7 @@ def local(teacher: Path, corpus: Path, tmp_path: Path) -> Path:
 def test_a_cache_in_a_bucket_is_that_of_a_folder_also_where_one_request_in_twenty_fails(
     server: Server, bucket: Bucket, teacher: Path, corpus: Path, local: Path, tmp_path: Path, rate: float
 ) -> None:
-    server.fail(rate, kinds=("500", "503", "409", "cut-request", "lost-answer", "cut-answer"), seed=3)
+    server.fail(rate, kinds=FAULTS, seed=3)
     assert run(options(teacher, corpus, bucket.cache)) == 0
     assert_equal(bucket, local)
     bucket.on("elsewhere")
@@ -341,3 +345,23 @@ def test_a_worker_of_another_machine_publishes_and_the_driver_commits_what_it_ha
         assert not [name for name in files if "contexts" in name or ".tmp-" in name]
     bucket.on("driver")
     assert_equal(bucket, local)
+
+
+@pytest.mark.exhaustive
+def test_a_ray_cluster_encodes_into_a_bucket_whose_requests_fail_while_its_driver_dies(
+    server: Server, bucket: Bucket, teacher: Path, corpus: Path, local: Path
+) -> None:
+    from tests.pipeline.engines.test_ray import nodes
+
+    pytest.importorskip("ray")
+    with nodes(3) as cluster:
+        server.fail(0.05, kinds=FAULTS, seed=5)
+        arguments = [*options(teacher, corpus, bucket.cache), "--encoders", "2", "--engine", "ray"]
+        arguments += ["--address", cluster.address]
+        kill = ["-m", "tests.killing", "x2static.schemas.mirror:CacheView.commit", "before", "3"]
+        assert subprocess.run([sys.executable, *kill, *arguments], cwd=ROOT, check=False).returncode == -9
+        bucket.on("another driver")
+        subprocess.run([sys.executable, "-m", "x2static", *arguments], cwd=ROOT, check=True)
+    server.fail(0.0)
+    assert_equal(bucket, local)
+    assert len(open_store(bucket.cache).objects("shards")) == UNITS
