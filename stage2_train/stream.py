@@ -130,6 +130,7 @@ class Stream:
         self._seed, self._batch_size = seed, batch_size
         self._rows = max(1, buffer_megabytes * 10**6 // (BUFFERS * encoding.dim * 2))  # of 2 bytes a value
         longest = max(1, self._rows // BLOCKS_IN_BUFFER)
+        fetch_ahead((shard for shard in shards if shard.marker.n_contexts > longest), "words.arrow", "lexicon.arrow")
         self._blocks = [cut(shard, encoding.context, longest) for shard in shards]
 
     def batches(

@@ -1,21 +1,27 @@
 """Caches and runs in a bucket: through views on several machines, over a network that fails, killed and gone on."""
 
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.object_store_server import Server, running_server
-from tests.stage1_encode.runs import files_of, paragraphs, write_lines
+from tests.stage1_encode.runs import config_of, files_of, paragraphs, write_lines
 from x2static.durable.object_store import open_store
 from x2static.pipeline.cli import run
 from x2static.schemas.cache import Cache, content_of
 from x2static.schemas.mirror import CacheView, url_of, view_of, with_urls
 from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.worker import Job, Staged, Tell, open_worker
 
 UNITS = 4
+FAULTS = ("500", "503", "409", "cut-request", "lost-answer", "cut-answer")
 TRAIN = ("--objective", "negative-sampling", "--init", "closed-form", "--min-count", "1", "--device", "cpu")
 
 
@@ -84,11 +90,11 @@ def local(teacher: Path, corpus: Path, tmp_path: Path) -> Path:
     return tmp_path / "local"
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.05])
+@pytest.mark.parametrize("rate", [pytest.param(0.0, marks=pytest.mark.exhaustive), 0.05])
 def test_a_cache_in_a_bucket_is_that_of_a_folder_also_where_one_request_in_twenty_fails(
     server: Server, bucket: Bucket, teacher: Path, corpus: Path, local: Path, tmp_path: Path, rate: float
 ) -> None:
-    server.fail(rate, kinds=("500", "503", "409", "cut-request", "lost-answer", "cut-answer"), seed=3)
+    server.fail(rate, kinds=FAULTS, seed=3)
     assert run(options(teacher, corpus, bucket.cache)) == 0
     assert_equal(bucket, local)
     bucket.on("elsewhere")
@@ -174,6 +180,7 @@ def test_two_drivers_of_one_cache_do_each_other_no_harm(
     assert len({key.split("/")[2] for key in store.objects("data")}) == UNITS  # the later attempts' are gone
 
 
+@pytest.mark.exhaustive
 def test_a_pool_that_is_added_is_committed_with_what_another_driver_has_added_meanwhile(
     bucket: Bucket, forks: Any, teacher: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -214,6 +221,7 @@ def test_an_object_that_is_damaged_is_never_read_as_data_and_a_damaged_view_mend
     assert_equal(bucket, local, "another")
 
 
+@pytest.mark.exhaustive
 def test_a_view_follows_a_bucket_that_was_emptied(bucket: Bucket, teacher: Path, corpus: Path, local: Path) -> None:
     assert run(options(teacher, corpus, bucket.cache)) == 0
     store = open_store(bucket.cache)
@@ -316,3 +324,44 @@ def test_a_corpus_in_a_bucket_is_fetched_once_and_known_again_on_another_machine
 def test_several_encoders_stage_for_a_bucket(bucket: Bucket, teacher: Path, corpus: Path, local: Path) -> None:
     assert run([*options(teacher, corpus, bucket.cache), "--encoders", "2"]) == 0
     assert_equal(bucket, local)
+
+
+def test_a_worker_of_another_machine_publishes_and_the_driver_commits_what_it_has_not(
+    bucket: Bucket, teacher: Path, corpus: Path, local: Path
+) -> None:
+    config = config_of(teacher, corpus, bucket.on("driver"), unit=3, min_sentences=None, min_characters=None)
+
+    def elsewhere(_: object, jobs: Iterable[Job], tell: Tell) -> Generator[Staged, None, None]:
+        bucket.on("worker")
+        with open_worker(config, []) as worker:
+            for staged in worker.run(jobs, tell):
+                bucket.on("driver")
+                yield staged
+                bucket.on("worker")
+
+    encode(config, engine=elsewhere)
+    for machine in ("driver", "worker"):
+        files = files_of(bucket.on(machine))
+        assert not [name for name in files if "contexts" in name or ".tmp-" in name]
+    bucket.on("driver")
+    assert_equal(bucket, local)
+
+
+@pytest.mark.exhaustive
+def test_a_ray_cluster_encodes_into_a_bucket_whose_requests_fail_while_its_driver_dies(
+    server: Server, bucket: Bucket, teacher: Path, corpus: Path, local: Path
+) -> None:
+    from tests.pipeline.engines.test_ray import nodes
+
+    pytest.importorskip("ray")
+    with nodes(3) as cluster:
+        server.fail(0.05, kinds=FAULTS, seed=5)
+        arguments = [*options(teacher, corpus, bucket.cache), "--encoders", "2", "--engine", "ray"]
+        arguments += ["--address", cluster.address]
+        kill = ["-m", "tests.killing", "x2static.schemas.mirror:CacheView.commit", "before", "3"]
+        assert subprocess.run([sys.executable, *kill, *arguments], cwd=ROOT, check=False).returncode == -9
+        bucket.on("another driver")
+        subprocess.run([sys.executable, "-m", "x2static", *arguments], cwd=ROOT, check=True)
+    server.fail(0.0)
+    assert_equal(bucket, local)
+    assert len(open_store(bucket.cache).objects("shards")) == UNITS
