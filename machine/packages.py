@@ -25,6 +25,7 @@ EXTRAS = {
     "export": ("gensim", "onnx", "sklearn", "spacy"),
     "data": ("pooch", "urllib3"),
     "openvino": ("openvino",),
+    "ray": ("ray",),
     "wmd": ("ot",),
     "explore": ("starlette", "uvicorn"),
 }

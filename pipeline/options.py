@@ -70,7 +70,8 @@ GROUPS = {
     "Views of words": "word_states state_layers phrases dictionary synonyms test_pairs regression closed_form "
     "components neighbours neighbour_weight sif",
     "Output": "cache out to dtype ase results plan",
-    "Running": "seed encoders workers engine threads jobs checkpoint_minutes buffer_megabytes config json debug help",
+    "Running": "seed encoders workers engine address gpus_per_worker threads jobs checkpoint_minutes buffer_megabytes "
+    "config json debug help",
 }
 
 

@@ -91,7 +91,7 @@ class EncodeConfig(ReadingOptions, ContextOptions):
     # What computes its states; "auto" is the cache's, and for much text on a processor OpenVINO, where it is installed.
     backend: Backend | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where the teacher runs
-    encoders: int = Field(default=1, ge=1)  # processes that a teacher is loaded in, on one machine
+    encoders: int = Field(default=1, ge=1)  # processes that a teacher is loaded in
     workers: int | None = Field(default=None, ge=1)  # processes that prepare text; None: by the device
     revision: str | None = None  # commit, tag or branch of a model on the hub
     trust_remote_code: bool = False  # let a model on the hub run its own Python code

@@ -77,9 +77,12 @@ def shard_name(index: int) -> str:
     return f"{index:06d}"
 
 
-def staged_folder(shards: Path, index: int) -> Path:
-    """Return where a shard, or what is added to it, is written before it gets its name."""
-    return shards / f"{TEMPORARY}{shard_name(index)}"
+def staged_folder(shards: Path, index: int, attempt: str = "") -> Path:
+    """Return where a shard, or what is added to it, is written before it gets its name.
+
+    Several may try, and not know of each other: each attempt has a name of its own.
+    """
+    return shards / f"{TEMPORARY}{shard_name(index)}{attempt and '-'}{attempt}"
 
 
 def stage_shard(
@@ -89,6 +92,7 @@ def stage_shard(
     pools: Mapping[str, WritePool],
     settings: Mapping[str, str],
     words: ShardWords | None,
+    attempt: str = "",
 ) -> Marker:
     """Write a shard, or further pools of one, under a temporary name, and return its marker as written.
 
@@ -97,7 +101,7 @@ def stage_shard(
     """
     import zarr
 
-    with temporary_folder(staged_folder(shards, index)) as folder:
+    with temporary_folder(staged_folder(shards, index, attempt)) as folder:
         zarr.create_group(folder)
         for write in pools.values():
             write(folder)
@@ -120,9 +124,9 @@ def stage_shard(
     return complete
 
 
-def keep_pools(shards: Path, index: int, marker: Marker, pools: Mapping[str, PoolMarker]) -> Marker:
+def keep_pools(shards: Path, index: int, marker: Marker, pools: Mapping[str, PoolMarker], attempt: str = "") -> Marker:
     """Give a staged shard further pools of the one whose place it takes, and return its marker with them."""
-    folder, staged = shards / shard_name(index), staged_folder(shards, index)
+    folder, staged = shards / shard_name(index), staged_folder(shards, index, attempt)
     kept = {name: pool for name, pool in pools.items() if name not in marker.pools}
     for name in (name for pool in kept.values() for name in pool.files):
         link_or_copy(folder / name, staged / name)
@@ -131,9 +135,9 @@ def keep_pools(shards: Path, index: int, marker: Marker, pools: Mapping[str, Poo
     return complete
 
 
-def commit_pools(shards: Path, index: int, names: Iterable[str]) -> None:
+def commit_pools(shards: Path, index: int, names: Iterable[str], attempt: str = "") -> None:
     """Move staged pools into their shard, and then its marker; killed in between, that knows none of these files."""
-    folder, staged = shards / shard_name(index), staged_folder(shards, index)
+    folder, staged = shards / shard_name(index), staged_folder(shards, index, attempt)
     for name in names:
         if (folder / name).exists():
             remove(folder / name)

@@ -3,8 +3,8 @@
 One process owns the cache's folder while it holds the lock: it alone writes manifest and plans, removes leftovers, and
 gives a shard its name (`Work.do`). It makes a job of each unit that has no shard yet, or lacks a pool, and gives the
 jobs to an engine. The engine's workers, in this process or in others, write only what they stage: the folder
-`.tmp-NNNNNN` of a unit, which one worker has at a time. So whatever is killed, and whenever, a shard is whole or
-absent; what a dead worker staged is thrown away, and its unit is another's, or the next call's.
+`.tmp-NNNNNN-ATTEMPT` of a unit, which is of one attempt at it alone. So whatever is killed, and whenever, a shard is
+whole or absent; what a dead worker staged is thrown away, and its unit is another's, or the next call's.
 """
 
 import logging
@@ -71,8 +71,8 @@ def encode(
             teacher.hear_of(planned.values())
             loaded = teacher.load(of_words)
             cache = create(teacher, loaded.behaviour, planned)
-            if config.encoders > 1:
-                loaded = None  # each of them loads the teacher; here it would take memory
+            if engine is not run_here:
+                loaded = None  # each encoder loads the teacher; here it would take memory
         plans, there = cache.plans(), inspect(cache, part)
         markers = there.markers
         added = plan_rest(config, match(config, corpora, cache.path, plans), cache.path, plans, markers)
@@ -204,13 +204,15 @@ class Work:
         read = sum(self.markers[i].unit.paragraphs for i in filter(self.part.takes, self.markers) if i not in to_do)
         total, counted = planned_paragraphs(self.plans, self.markers, self.part)
         in_hand: dict[int, Position] = {}  # of units that are not committed, by shard
-        started = time.perf_counter()
+        started, furthest = time.perf_counter(), 0
 
         def tell(position: Position | None = None) -> None:
             """Report how far all is: what is committed, and about as much of the units in hand as was read."""
             if position:
                 in_hand[position.shard] = position
-            done = min(total, read + sum(of_unit.paragraphs for of_unit in in_hand.values()))
+            nonlocal furthest  # a unit that is begun again takes nothing back
+            furthest = max(furthest, read + sum(of_unit.paragraphs for of_unit in in_hand.values()))
+            done = min(total, furthest)
             n_read = self.n_read + sum(of_unit.pieces for of_unit in in_hand.values())
             rate = f"{n_read / (time.perf_counter() - started):,.0f} tokens/s" if n_read else ""
             report(Progress(done, total, "paragraphs read", rate, about=not counted and read != total))
@@ -222,12 +224,14 @@ class Work:
                 for staged in results:
                     job, shards = staged.job, self.cache.shards_folder
                     if job.marker is not None:
-                        commit_pools(shards, job.shard, job.pools)
+                        commit_pools(shards, job.shard, job.pools, job.attempt)
                     else:
                         if pools := self.kept.get(job.shard):
-                            staged = replace(staged, marker=keep_pools(shards, job.shard, staged.marker, pools))
+                            marker = keep_pools(shards, job.shard, staged.marker, pools, job.attempt)
+                            staged = replace(staged, marker=marker)
                         # A damaged shard of this number, which stays until there is a better one, goes now.
-                        commit_folder(staged_folder(shards, job.shard), shards / shard_name(job.shard), replace=True)
+                        written = staged_folder(shards, job.shard, job.attempt)
+                        commit_folder(written, shards / shard_name(job.shard), replace=True)
                     self.markers[job.shard] = staged.marker
                     self.n_read, self.n_padded = self.n_read + staged.n_read, self.n_padded + staged.n_padded
                     n_paragraphs = staged.marker.unit.paragraphs

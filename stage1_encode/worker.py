@@ -9,8 +9,9 @@ their names is said in `encode.py`.
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from secrets import token_hex
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import memory_of
@@ -18,7 +19,7 @@ from x2static.schemas.cache import Cache, plan_shards
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UNCOUNTED, Marker, Plan, Unit
 from x2static.schemas.shard import CONTEXTS, stage_shard
-from x2static.stage1_encode.cache_folder import check_teacher, settled
+from x2static.stage1_encode.cache_folder import check_encoding, check_teacher, settled
 from x2static.stage1_encode.corpora.corpus import UnitText
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, EncodedUnit, Encoder
@@ -27,6 +28,11 @@ from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.languages import warn_of_script
 from x2static.stage1_encode.text.preparation import UnreadableParagraph, pick_workers, units_ahead
+
+
+def new_attempt() -> str:
+    """Return a name for an attempt at a unit; drawn, for one that is believed dead may still write under its own."""
+    return token_hex(4)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Job:
     unit: Unit  # the slice of the corpus
     pools: tuple[str, ...]  # names of the pools that are wanted of it
     marker: Marker | None = None  # of its shard, where that is there and pools are added to it
+    attempt: str = field(default_factory=new_attempt)  # what this attempt at it is called
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ class Worker:
         settings = {pool.name: pool.settings for pool in self._pools if pool.name in writes and pool.name != CONTEXTS}
         new = Marker(plan=job.plan, unit=unit, last=job.last, encoding=self._encoding.fingerprint, **UNCOUNTED)
         words = None if job.marker else encoded.words.of_shard()
-        marker = stage_shard(self._shards, job.shard, job.marker or new, writes, settings, words)
+        marker = stage_shard(self._shards, job.shard, job.marker or new, writes, settings, words, job.attempt)
         return Staged(job, marker, encoded.n_read, encoded.n_padded)
 
 
@@ -155,12 +162,20 @@ def _tell(tell: Tell, shard: int, paragraphs: int, pieces: int) -> None:
 def open_worker(config: EncodeConfig, pools: Sequence[Pool]) -> Iterator[Worker]:
     """Load the teacher and open the corpora in one of `config.encoders` processes; another one owns the folder."""
     cache, config = Cache.open(config.cache), settled(config)
+    # What was open when the cache was made was settled where it was made; other hardware would choose otherwise.
+    config = config.model_copy(update={"precision": cache.manifest.encoding.precision})
     plans = cache.plans()
     with open_corpora(config.corpus, config, config.cache, spool=False) as corpora:
+        sources = match(config, corpora, cache.path, plans)
+        for source in sources:
+            if source.plans and source.identity != plans[source.plans[-1]].identity:
+                why = "not the text that was planned, or not as it was then"
+                raise X2StaticError(f"corpus {source.corpus.spec}: {why}; run the same command again")
         teacher = ChosenTeacher(config)
+        check_encoding(cache, teacher)
         encoder = teacher.load(look_at_words(pools))
         processes = max(1, pick_workers(config.workers, teacher.device) // config.encoders)
-        yield Worker(cache, plans, match(config, corpora, cache.path, plans), encoder, pools, processes)
+        yield Worker(cache, plans, sources, encoder, pools, processes)
 
 
 # Given what loads a worker in this process, for an engine that uses one, jobs, and whom to tell the positions of

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,11 @@ import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import folder_bytes, lines_of
+from x2static.machine.cluster import connect
 from x2static.machine.packages import require
 from x2static.machine.screen import quantity
 from x2static.pipeline.engines.registry import ENGINES, find_engine
-from x2static.pipeline.options import FOLDER, TEXT, Command, build, common, finish, option, options
+from x2static.pipeline.options import FOLDER, TEXT, Command, build, common, finish, given, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
 from x2static.schemas.encoding import EncodeConfig, Layer, split_layers
 from x2static.schemas.training import TrainConfig
@@ -180,9 +182,31 @@ def read_words_alone(
     is_eager=True,  # the words of --ase are read from it
     help="For --ase all-in-eval: a file of pairs, or a folder of them; else gensim's sets.",
 )
-@option(EncodeConfig, "encoders", "Processes that a teacher is loaded in, on this machine; they share the units.")
+@option(
+    EncodeConfig,
+    "encoders",
+    "Processes that a teacher is loaded in and that share the units; with Ray, by default one for each of its GPUs, or "
+    "for each machine where it has none.",
+)
 @click.option(
-    "--engine", type=click.Choice(ENGINES), default="local", show_default=True, help="What brings units to encoders."
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="local",
+    show_default=True,
+    help="What brings units to encoders: this machine alone, or a Ray cluster, whose machines see the same folders.",
+)
+@click.option(
+    "--address",
+    type=TEXT,
+    metavar="auto|HOST:PORT",
+    help="The Ray cluster, auto for the one of this machine; without it a Ray is started, on this machine alone.",
+)
+@click.option(
+    "--gpus-per-worker",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="GPUs of the Ray cluster that an encoder takes; 0 lets it run on the processor.",
 )
 @click.option("--plan", is_flag=True, help="Print what the run would take, and do nothing.")
 @common
@@ -191,6 +215,8 @@ def encode(
     /,
     plan: bool,
     engine: str,
+    address: str | None,
+    gpus_per_worker: float,
     dictionary: Path | None,
     licence: str | None,
     **values: Any,
@@ -205,10 +231,13 @@ def encode(
     if dictionary is not None and config.part is not None:
         merge = "merge the parts, then give it to `x2static cache phrases`"
         raise X2StaticError(f"--dictionary {dictionary}: the words of a --part are not those of the corpus; {merge}")
+    if engine != "ray" and (unused := {"address", "gpus_per_worker"} & given(context, context.params).keys()):
+        raise click.UsageError(f"--{min(unused).replace('_', '-')} is for --engine ray; give that, too")
     _check_paths(config)
     what = f"{config.model} reads {', '.join(config.corpus)} into {config.cache}"
     logger.info("%s", f"plan: what it takes if {what}; nothing is written" if plan else what)
-    with ProgressLine("plan" if plan else "encode") as report:  # its clock goes on while libraries are imported
+    # The clock goes on while libraries are imported.
+    with ExitStack() as stack, ProgressLine("plan" if plan else "encode") as report:
         from x2static.stage1_encode.cache_folder import settled
         from x2static.stage1_encode.dictionary import open_dictionary
         from x2static.stage1_encode.pools.registry import wanted_pools
@@ -225,7 +254,14 @@ def encode(
         else:
             from x2static.stage1_encode.encode import encode as run
 
-            result = run(config, report, pools, find_engine(engine, config, pools))
+            takes = {}
+            if engine == "ray":
+                stack.enter_context(connect(address))
+                from x2static.pipeline.engines.ray import sized
+
+                n_asked = config.encoders if "encoders" in given(context, values) else None
+                config, takes["takes"] = sized(config, n_asked, gpus_per_worker)
+            result = run(config, report, pools, find_engine(engine, config, pools, **takes))
     if plan:
         finish(context, figures, *_plan_lines(figures))
         return

@@ -74,5 +74,5 @@ def test_an_encoder_that_a_library_fails_says_so_to_the_command(tmp_path, monkey
     connection.send = said.append
     monkeypatch.setattr(local, "open_worker", fail)
     local._encode(connection, config_of(tmp_path, "t.txt", tmp_path / "cache", encoders=2), (), 0)
-    assert [type(one) for one in said] == [X2StaticError]
-    assert "panic: it is inside of a character" in str(said[0])
+    assert [one.of_unit for one in said] == [False]
+    assert "panic: it is inside of a character" in said[0].problem

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.stage1_encode.conftest import Readers, readers  # noqa: F401
+from tests.pipeline.engines.trouble import encode_and_die, failing_teacher
+from tests.stage1_encode.conftest import Readers, log, readers  # noqa: F401
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.processes import Child
 from x2static.machine.progress import Progress
+from x2static.pipeline.engines import local
 from x2static.pipeline.engines.registry import find_engine
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.encode import encode
@@ -112,6 +114,48 @@ def test_what_goes_wrong_in_an_encoder_is_the_command_s_error(config, tmp_path):
         yield from find_engine("local", config, ())(load, jobs, tell)
 
     with pytest.raises(X2StaticError, match=r"short\.txt"):
+        encode(config, engine=engine)
+
+
+def test_a_unit_that_fails_three_times_is_left_out_and_named_and_alone_tried_again(readers, tmp_path, log):  # noqa: F811
+    bad = failing_teacher(readers("bert").teacher.folder, teacher := tmp_path / "teacher")
+    texts = [*paragraphs(9), bad, *paragraphs(14, seed=1)]
+    config = config_of(teacher, write_lines(tmp_path / "t.txt", texts), tmp_path / "cache", unit=4, encoders=2)
+    for n_before in (0, 5):
+        with pytest.raises(
+            X2StaticError, match=r"cache: 1 unit could not be encoded: unit 2 \(.*t\.txt, unit 2: .*not finite"
+        ):
+            encode(config, engine=find_engine("local", config, ()))
+        names = [path.name for path in sorted((config.cache / "shards").glob("*")) if path.is_dir()]
+        assert names == [f"{number:06d}" for number in (0, 1, 3, 4, 5)]
+        assert (f"going on after {n_before} units" in log.text) == bool(n_before)
+    once = config.model_copy(update={"cache": tmp_path / "once", "encoders": 1})
+    with pytest.raises(X2StaticError, match="not finite"):
+        encode(once)
+    for name in ("000000/shard.json", "000001/shard.json"):
+        assert (config.cache / "shards" / name).read_bytes() == (once.cache / "shards" / name).read_bytes()
+
+
+@pytest.mark.exhaustive
+def test_a_unit_that_kills_its_encoder_three_times_is_left_out_and_the_rest_goes_on(config, once, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "Child", lambda _, *arguments: Child(encode_and_die, *arguments))
+        with pytest.raises(X2StaticError, match=r"1 unit could not be encoded: unit 2 \(.*killed by SIGKILL"):
+            encode(config, engine=find_engine("local", config, ()))
+    figures = encode(config, engine=find_engine("local", config, ()))
+    assert (figures["shards"], figures["shards_resumed"]) == (6, 5)
+    assert files_of(config.cache) == once
+
+
+def test_text_that_changed_before_an_encoder_looked_at_it_is_refused(config, tmp_path):
+    corpus = write_lines(tmp_path / "short.txt", paragraphs(4))
+    config = config.model_copy(update={"corpus": (str(corpus),)})
+
+    def engine(load: Load, jobs: Iterable[Job], tell: Tell) -> Any:
+        write_lines(corpus, paragraphs(4, seed=1))
+        yield from find_engine("local", config, ())(load, jobs, tell)
+
+    with pytest.raises(X2StaticError, match=r"short\.txt: not the text that was planned"):
         encode(config, engine=engine)
 
 
