@@ -27,13 +27,17 @@ from x2static.durable.storage import TEMPORARY
 from x2static.machine.cluster import finder, refusal, versions
 from x2static.machine.screen import quantity
 from x2static.pipeline.engines.units import Encoders, Failure, HandOut, encode_units
+from x2static.schemas.cache import MANIFEST
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.pool import Pool
 from x2static.stage1_encode.worker import Engine, Job, Position, Staged, Tell, Worker, open_worker
 
-PATIENCE_SECONDS = 20.0  # in which no encoder has begun; then it is said what is waited for
+PATIENCE_SECONDS = 60.0  # in which no encoder has begun; then it is said what is waited for
 STOP_SECONDS = 10.0  # that an actor has to end; one on a lost machine never says that it has
 TELL_SECONDS = 1.0  # between the positions that one encoder sends
+
+BEGUN = "no message: it is on its way"
+ENTRY = "x2static.pipeline.engines.ray:encode_here"  # what an actor does
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +65,26 @@ def sized(config: EncodeConfig, asked: int | None, gpus: float) -> tuple[EncodeC
         what = f"{gpus:g} of its GPUs" if on_gpus else "a core"
         holds = f"the cluster holds {quantity(places, 'encoder')} that take {what} each"
         raise X2StaticError(f"--encoders {asked or 1}: {holds}; ask for fewer, or add machines")
-    return config.model_copy(update={"encoders": asked or places}), takes
+    chosen: dict[str, Any] = {"encoders": asked or places}
+    if on_gpus and not torch.cuda.is_available() and not (config.cache / MANIFEST).is_file():
+        chosen |= {"precision": _precision_there(config, takes), "backend": "torch"}  # a new cache is as they compute
+    return config.model_copy(update=chosen), takes
+
+
+def _precision_there(config: EncodeConfig, takes: dict[str, float]) -> str:
+    """Return the number format that a teacher has on a machine that encodes, where this one has no GPU."""
+    find = finder()
+
+    def precision(expected, config):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        device = find(expected, "x2static.machine.device:pick_device")(config.device)
+        pick = find(expected, "x2static.stage1_encode.teacher.teacher:pick_precision")
+        return pick(config.precision, config.compat, device)[0]
+
+    remote: Any = ray.remote
+    try:
+        return str(ray.get(remote(**takes, max_retries=3)(precision).remote(versions(), config)))
+    except RayTaskError as error:
+        raise refusal(error) from error
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -96,7 +119,7 @@ def _run(
 
 def _actor_class() -> type:
     """Return the class of actors. It travels by value, and knows of x2static when the versions are the same."""
-    find = finder()
+    find, where = finder(), ENTRY
 
     class Encoder:
         def __init__(self) -> None:
@@ -108,15 +131,15 @@ def _actor_class() -> type:
             """Raise RuntimeError: other versions here."""
             import os
 
-            find(expected, "x2static.pipeline.engines.ray:encode_here")
+            find(expected, where)
             return os.getpid()
 
         def begin(self, expected, setting):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             """Load the teacher and do jobs, in a thread."""
             from threading import Thread
 
-            work = find(expected, "x2static.pipeline.engines.ray:encode_here")
-            Thread(target=work, args=(self.inbox, self.outbox, *setting), daemon=True).start()
+            Thread(target=find(expected, where), args=(self.inbox, self.outbox, *setting), daemon=True).start()
+            return []  # messages, so far
 
         def give(self, message):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
             self.inbox.put(message)
@@ -147,23 +170,23 @@ class Talk:
         self.actor.give.remote(message)
 
     def receive(self) -> Any:
-        """Return its next message, for which this waits; None where it has died."""
-        while not self.messages:
-            try:
-                came = ray.get(self.pending)
-                if not self.pid:
-                    self.pid = came
-                    self.actor.begin.remote(versions(), self.setting)
-                else:
-                    self.messages.extend(came)
-                self.pending = self.actor.take.remote()
-            except RayTaskError as error:
-                self.messages.append(Failure(str(refusal(error)), of_unit=False))
-            except RayActorError as error:
-                lines = [line.strip() for line in str(error).splitlines()]
-                self._death = next((line for line in lines if line.startswith("The actor is dead because")), lines[0])
-                return None
-        return self.messages.popleft()
+        """Return its next message, or BEGUN; None where it has died. It does not wait when `_Ready` has named it."""
+        if self.messages:
+            return self.messages.popleft()
+        try:
+            came = ray.get(self.pending)
+        except RayTaskError as error:
+            return Failure(str(refusal(error)), of_unit=False)
+        except RayActorError as error:
+            lines = [line.strip() for line in str(error).splitlines()]
+            self._death = next((line for line in lines if line.startswith("The actor is dead because")), lines[0])
+            return None
+        if not self.pid:
+            self.pid, self.pending = came, self.actor.begin.remote(versions(), self.setting)
+            return BEGUN
+        self.messages.extend(came)
+        self.pending = self.actor.take.remote()
+        return self.messages.popleft() if self.messages else BEGUN
 
     def death(self) -> str:
         """Return how it died, in words."""
@@ -188,7 +211,8 @@ class _Ready:
             waits = not any(talk.pid for talk in talks)
             if waits and not self._said and time.monotonic() - self._last > PATIENCE_SECONDS:
                 self._said = True
-                logger.warning("no machine of the cluster has room for an encoder now; waiting until one has")
+                what = "no machine of the cluster has begun an encoder yet; if none has room now (`ray status` says)"
+                logger.warning("%s, this waits until one has", what)
 
 
 def _stop(talks: list[Talk]) -> None:

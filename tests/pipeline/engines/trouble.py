@@ -19,9 +19,7 @@ def failing_teacher(teacher: Path, folder: Path) -> str:
     """Copy a tiny BERT whose states are no numbers for one text, and return that."""
     shutil.copytree(teacher, folder)
     pieces = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
-    piece = max(
-        piece for piece in pieces if len(piece) == 1 and piece.isalpha()
-    )  # that no other text has
+    piece = max(piece for piece in pieces if len(piece) == 1 and piece.isalpha())  # that no other text has
     weights = load_file(folder / "model.safetensors")
     (name,) = (name for name in weights if name.endswith("word_embeddings.weight"))
     weights[name][pieces[piece]] = float("nan")
