@@ -232,8 +232,8 @@ def simulate(n_workers: int, n_units: int, request_seconds: float, seed: int) ->
     store, plans, cache = Store(), [plan(n_units)], Cache(Path("cache"), MANIFEST)
     broken = set(random.Random(seed).sample(range(n_units), ALWAYS))
     commits, doubled, begun, processor, busy, waited, now = 0, 0, 0, 0.0, 0.0, 0.0, 0.0
-    opening, said = 0.0, ""
-    for kill_at in (n_units // 2, n_units * 2):
+    opening, said, left_out = 0.0, "", 0
+    for kill_at in (n_units // 2, n_units * 2, n_units * 3):  # the third time is the same command again
         opened = time.process_time()
         names = [name for name in store.objects("shards/") if name.endswith("/shard.json")]
         records = [json.loads(store.read(name)) for name in names]
@@ -242,6 +242,7 @@ def simulate(n_workers: int, n_units: int, request_seconds: float, seed: int) ->
         work = Work(cache, plans, markers, (), Part())
         jobs = work.jobs()
         opening += time.process_time() - opened
+        left_out = len(jobs)  # at last: what failed three times
         cluster = Cluster(store, broken, request_seconds, seed + kill_at, now)
 
         def commit(staged: Path, final: Path, replace: bool, of: Cluster = cluster, last: int = kill_at) -> None:
@@ -272,6 +273,7 @@ def simulate(n_workers: int, n_units: int, request_seconds: float, seed: int) ->
         "units": n_units,
         "committed": len(there),
         "lost": len(set(range(n_units)) - there - broken),
+        "tried_again_by_the_same_command": left_out,
         "left_out": len(broken - there),
         "doubled": doubled,
         "begun_again": begun - commits,
