@@ -25,7 +25,9 @@ ASK = "a job, please"  # beside those in hand
 IDLE = "a job, please, for there is none in hand"
 TELL_SECONDS = 0.5  # between the positions that an encoder sends: a thousand of them have one listener
 TRIES = 3  # that a unit has; and an encoder, to stage one before it dies
-MOST_IN_A_ROW = 20  # failures without a unit staged in between: it is not the units, and the rest is not tried
+# Failures without a unit staged in between, or four of each encoder where that is more, for a rack may go at once: then
+# it is not the units, and the rest is not tried.
+MOST_IN_A_ROW = 20
 SHOWN = 5  # units of those that failed, in the last line
 
 NO_ROOM = FULL.partition("{")[0]
@@ -94,6 +96,7 @@ class HandOut:
         self.seats: dict[Any, _Seat] = {}  # by encoder
         self.problems: dict[int, list[str]] = {}  # of each unit that failed, by shard
         self.in_a_row = 0  # failures since a unit was staged
+        self.most_in_a_row = max(MOST_IN_A_ROW, 4 * encoders.count)
         self.death = ""  # how an encoder died last
         self.said: set[str] = set()  # warnings
 
@@ -127,7 +130,7 @@ class HandOut:
 
     def _goes_on(self) -> bool:
         """Return whether something is left to do. Raises X2StaticError: there is, and nobody to do it."""
-        if self.in_a_row >= MOST_IN_A_ROW:
+        if self.in_a_row >= self.most_in_a_row:
             return False
         left = bool(self.fresh or self.failed)
         if left and not self.seats:
@@ -198,8 +201,8 @@ class HandOut:
         units = ", ".join([*named[:SHOWN], *([f"and {len(named) - SHOWN:,} more"] if len(named) > SHOWN else [])])
         what = f"{quantity(len(named), 'unit')} could not be encoded: {units}"
         rest = "the rest is saved; run the same command again to try only these"
-        if self.in_a_row >= MOST_IN_A_ROW:
-            rest = f"after {MOST_IN_A_ROW} failures in a row nothing more was tried; the same command goes on"
+        if self.in_a_row >= self.most_in_a_row:
+            rest = f"after {self.most_in_a_row} failures in a row nothing more was tried; the same command goes on"
         raise X2StaticError(f"{self.cache}: {what}; {rest}")
 
 

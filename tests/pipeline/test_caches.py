@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from unittest.mock import DEFAULT, Mock
@@ -21,6 +22,7 @@ from x2static.machine.progress import Progress
 from x2static.pipeline import cli
 from x2static.pipeline.caches import merge, sample
 from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.index import read_index
 from x2static.schemas.manifest import Plan, UnitSample
 
 every, first = partial(UnitSample, kind="every"), partial(UnitSample, kind="first")
@@ -334,3 +336,18 @@ def test_a_finished_result_that_was_damaged_is_mended_or_named(whole, tmp_path):
     assert files_of(tmp_path / "out") == files_of(whole)
     flip_byte(tmp_path / "out" / "word_segmentation.json")
     refused(r"out/word_segmentation\.json: not the rules", tmp_path / "out", [whole])
+
+
+def test_a_cache_that_is_made_of_others_gets_an_index_of_its_own(whole, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr("x2static.schemas.index.FEWEST", 1)
+    monkeypatch.setattr("x2static.schemas.index.TICK_NS", 0)
+    time.sleep(0.02)  # a tick of the disk's clock
+    Cache.open(whole).write_index()
+    for _ in range(2):  # of the first time's last shard the clock could not tell its age
+        merge(tmp_path / "out", parts)
+        sample(whole, tmp_path / "small", every(n=3))
+    for made in (tmp_path / "out", tmp_path / "small"):
+        assert read_index(made).keys() == {*Cache.open(made).indices()}
+        assert read_index(made).items().isdisjoint(read_index(whole).items())
+        assert Cache.open(made).verify() == []
+    assert content_of(Cache.open(tmp_path / "out").shards()) == content_of(Cache.open(whole).shards())
