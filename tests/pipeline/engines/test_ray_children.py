@@ -13,10 +13,11 @@ from tests.pipeline.ran import run_here
 from tests.pipeline.sweeps.conftest import SMALL, stay_in_this_process
 from tests.stage2_train.caches import config
 from tests.stage2_train.test_parts import assert_same
-from x2static.durable.errors import X2StaticError
+from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine import remote
 from x2static.machine.cluster import connect
-from x2static.machine.progress import Progress
+from x2static.machine.processes import Place
+from x2static.machine.progress import Progress, silent
 from x2static.machine.remote import Cluster, RemoteChild
 from x2static.pipeline.engines.parts import run_parts
 from x2static.stage2_train.checkpoint import checkpoints
@@ -31,6 +32,7 @@ def on_a_cluster() -> Iterator[None]:
     """A Ray of two processors on this machine; a command finds itself attached."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_worker_niceness", "0")  # a busy machine would let them starve
         with connect(None, cpus=2):
             yield
 
@@ -121,6 +123,20 @@ def test_a_part_whose_machine_is_gone_goes_on_on_another(cache, whole, tmp_path,
         train_in_parts(wish, 2, partial(run_parts, place=Cluster.shared(2), at_once=2, report=kill))
     assert "part 1-of-2: its machine or the process there is gone" in caplog.text
     assert len(children) == 3
+    assert_same(wish.out, whole)
+
+
+@pytest.mark.exhaustive
+def test_ctrl_c_saves_parts_on_a_cluster_and_they_go_on_here(cache, whole, tmp_path):  # noqa: F811
+    wish = config(cache, tmp_path / "run", **{**LONG, "checkpoint_minutes": 60.0})
+
+    def interrupt(progress: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match=r"stopped, the state of 2 parts saved in"):
+        train_in_parts(wish, 2, partial(run_parts, place=Cluster(2), at_once=2, report=interrupt))
+    assert any(checkpoints(folder_of(wish, Part(number, 2))) for number in (0, 1))
+    train_in_parts(wish, 2, partial(run_parts, place=Place(), at_once=2, report=silent))
     assert_same(wish.out, whole)
 
 

@@ -226,3 +226,10 @@ def test_make_sweep_runs_a_grid_of_its_own_or_the_one_asked_for():
     without = ["make", "-s", "-o", "install", "X2STATIC=false", "train", "CACHE=no where"]
     said = subprocess.run(without, cwd=ROOT, capture_output=True, text=True, check=False).stderr
     assert "no cache in no where: make encode MODEL=... CORPUS=... CACHE=no where makes it" in said
+
+
+@pytest.mark.parametrize("option", [["--subwords"], ["--parts", "2"]])
+def test_options_of_training_that_a_sweep_would_not_heed_are_unknown_to_it(sweep, tmp_path, option):
+    ran = sweep("--out", str(tmp_path / "out"), "-p", "lr=1e-2", *option)
+    assert ran.status == 2
+    assert f"no such option: {option[0]}" in ran.err.lower()
