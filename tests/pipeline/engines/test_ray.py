@@ -211,6 +211,21 @@ def test_more_encoders_than_the_cluster_holds_are_refused(cluster, config):
         sized(config.model_copy(update={"device": "cuda"}), None, 1.0)
 
 
+@pytest.mark.exhaustive
+def test_a_new_cache_is_as_the_cluster_s_gpus_compute_where_the_driver_has_none(cluster, config):
+    from x2static.pipeline.engines.ray import sized
+
+    open_config = config.model_copy(update={"precision": "auto", "device": "auto", "encoders": 1})
+    node = cluster.add_node(**NODE, num_gpus=1)  # Ray is told so: the tests' machine has none
+    try:
+        chosen, takes = sized(open_config, None, 1.0)
+        assert (chosen.encoders, takes) == (1, {"num_gpus": 1.0, "num_cpus": 1.0})
+        assert chosen.backend == "torch" and chosen.precision != "auto"
+        assert encode(chosen, engine=find_engine("ray", chosen, (), takes=takes))["shards"] == N_UNITS
+    finally:
+        cluster.remove_node(node)
+
+
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "nobody.invalid:6379", "ray://there:1"])
 def test_without_a_cluster_at_the_address_it_is_said_at_once(config, address, capsys, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
