@@ -32,7 +32,6 @@ def on_a_cluster() -> Iterator[None]:
     """A Ray of two processors on this machine; a command finds itself attached."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("RAY_worker_niceness", "0")  # a busy machine would let them starve
         with connect(None, cpus=2):
             yield
 

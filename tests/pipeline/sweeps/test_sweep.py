@@ -232,4 +232,5 @@ def test_make_sweep_runs_a_grid_of_its_own_or_the_one_asked_for():
 def test_options_of_training_that_a_sweep_would_not_heed_are_unknown_to_it(sweep, tmp_path, option):
     ran = sweep("--out", str(tmp_path / "out"), "-p", "lr=1e-2", *option)
     assert ran.status == 2
-    assert f"no such option: {option[0]}" in ran.err.lower()
+    assert "no such option" in ran.err
+    assert option[0] in ran.err
