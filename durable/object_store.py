@@ -5,36 +5,28 @@
 
 A store has no folders and no renames. What it has is one object whole or absent, and a write that is refused where an
 object is already; all that x2static promises of a cache in a store rests on that write. Requests are obstore's; what it
-leaves to others is here: credentials in files, answers that mean "later", and errors of one line. Its own messages are
-never passed on: they quote addresses and answers, in which tokens and signed texts may stand.
+leaves to others is here: answers that mean "later", and errors of one line. Its own messages are never passed on: they
+quote addresses and answers, in which tokens and signed texts may stand.
 """
 
-import configparser
 import logging
-import os
 import random
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically
+from x2static.durable.store_settings import CREDENTIALS, LOOKED, client, endpoint_host
 
-SCHEMES = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure"}
-
-# A request's own retries are obstore's and short, since no signal is heard while they last; ours come around them, and
-# outlast a store that is away for a minute and a half. A part must pass in REQUEST_TIMEOUT: at 2.2 Mbit/s it does.
-REQUEST_RETRIES = 4
-REQUEST_RETRY_TIME = timedelta(seconds=20)
-REQUEST_TIMEOUT = timedelta(seconds=30)
+# Around a request's own retries, which are short (store_settings.py); together they outlast a store that is away for a
+# minute and a half.
 ATTEMPTS = 12
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0  # seconds
 PART_BYTES = 8 << 20  # of an object that travels in parts
@@ -51,33 +43,16 @@ PASSING_CODES = {
     "ServiceUnavailable",
     "ThrottlingException",
 }
-LOOPBACK = re.compile(r"http://(localhost|127\.[0-9.]+|\[::1\])(:\d+)?(/|$)")
-
+# Where credentials are asked for, not objects.
+ASKS_FOR_CREDENTIALS = re.compile(
+    r"//(169\.254\.|metadata\.google|sts\.|login\.micro|oauth2\.)|/latest/(api|meta-data)/"
+)
 # By S3's code.
 REMEDIES = {
     "RequestTimeTooSkewed": "this machine's clock differs from the store's, set it",
     "ExpiredToken": "the credentials have expired, renew them",
     "RequestExpired": "this machine's clock differs from the store's, set it",
 }
-
-# Other ways to credentials that obstore knows, of containers and of Kubernetes; or that none are wanted.
-OTHER_CREDENTIALS = (
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_SKIP_SIGNATURE",
-)
-# Where credentials are asked for, not objects.
-ASKS_FOR_CREDENTIALS = re.compile(
-    r"//(169\.254\.|metadata\.google|sts\.|login\.micro|oauth2\.)|/latest/(api|meta-data)/"
-)
-LOOKED = "neither the environment, nor files, nor the machine's metadata service has any"
-CREDENTIALS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account",
-    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or another credential",
-}
-ENDPOINT = re.compile(r"https?://[^/\s]+(/\S*)?")
 
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
@@ -91,7 +66,7 @@ def is_url(text: str | Path) -> bool:
     scheme, is_address, rest = str(text).partition("://")
     if not is_address:
         return False
-    if scheme not in SCHEMES:
+    if scheme not in CREDENTIALS:
         raise X2StaticError(f"{scheme}://: neither a folder nor an object store; stores are s3://, gs:// and az://")
     bucket = rest.partition("/")[0]
     if "@" in bucket or "?" in rest or "#" in rest:  # not shown: it may hold a key or a signature
@@ -113,7 +88,7 @@ def open_store(url: str) -> "ObjectStore":
     store = ObjectStore(url)
     for is_last in (False, True):
         try:
-            next(iter(_client(url, patient=False).list(chunk_size=1)), None)
+            next(iter(client(url, patient=False).list(chunk_size=1)), None)
             return store
         except (store.errors.BaseError, FileNotFoundError) as error:
             has_too_much_to_do = _status(error) in PASSING
@@ -141,7 +116,7 @@ class ObjectStore:
         self.errors: Any = exceptions
         self._credentials = CREDENTIALS[url.partition("://")[0]]
         try:
-            self._store = _client(url)
+            self._store = client(url)
         except (exceptions.BaseError, ValueError):
             raise X2StaticError(f"{url}: cannot be used as the environment is set; set {self._credentials}") from None
 
@@ -317,7 +292,7 @@ class ObjectStore:
         """Return the line for an error that no further attempt would mend."""
         text, reason, where = str(error), _reason(error), f"{self.url}/{key}".rstrip("/")
         bucket = "/".join(self.url.split("/")[:3])
-        endpoint = _host(_endpoint()) if self.url.startswith("s3:") else ""
+        endpoint = endpoint_host() if self.url.startswith("s3:") else ""
         asked = re.search(r"Error performing [A-Z]+ (\S+)", text)
         if asked and ASKS_FOR_CREDENTIALS.search(asked[1]):
             return X2StaticError(f"{where}: no credentials ({LOOKED}); set {self._credentials}")
@@ -355,7 +330,9 @@ def _may_pass(error: Exception) -> bool:
     if code and code[1] in PASSING_CODES:
         return True
     status = _status(error)
-    return status in PASSING if status is not None else "builder error" not in text
+    if status is not None:
+        return status in PASSING
+    return type(error).__name__ == "GenericError" and "builder error" not in text  # others: a key that cannot be one
 
 
 def _reason(error: Exception | None) -> str:
@@ -378,93 +355,3 @@ def _reason(error: Exception | None) -> str:
     }
     debug = re.sub(r"retry_timeout\S*", "", text)
     return next((meaning for sign, meaning in signs.items() if sign in debug), type(error).__name__)
-
-
-def _client(url: str, patient: bool = True) -> Any:
-    """Return obstore's store for a URL; one that is not patient gives up in some seconds, for a first look."""
-    from obstore.store import AzureStore, GCSStore, S3Store
-
-    scheme, _, rest = url.partition("://")
-    bucket, _, prefix = rest.strip("/").partition("/")
-    settings: dict[str, Any] = {
-        "prefix": prefix or None,
-        "client_options": {
-            "timeout": REQUEST_TIMEOUT if patient else timedelta(seconds=5),
-            "connect_timeout": timedelta(seconds=5 if patient else 2),
-        },
-        "retry_config": {
-            "max_retries": REQUEST_RETRIES if patient else 2,
-            "retry_timeout": REQUEST_RETRY_TIME if patient else timedelta(seconds=4),
-            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
-        },
-    }
-    if scheme == "gs":
-        return GCSStore(bucket, **settings)
-    if scheme == "az":
-        return AzureStore(bucket, **settings)
-    return S3Store(bucket, **settings, **_s3_settings(settings["client_options"]))
-
-
-def _endpoint() -> str | None:
-    """Return where S3 is asked, if not at Amazon: by the environment, else by ~/.aws/config."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    return next((os.environ[name] for name in names if os.environ.get(name)), None) or _profile().get("endpoint_url")
-
-
-def _host(endpoint: str | None) -> str:
-    """Return " at HOST:PORT" for a message, without what else an endpoint's address may hold."""
-    host = urlsplit(endpoint or "").netloc.rpartition("@")[2]
-    return f" at {host}" if host else ""
-
-
-def _profile() -> dict[str, str]:
-    """Return what ~/.aws/config and ~/.aws/credentials, which obstore does not read, have for the profile in use."""
-    environment = os.environ
-    profile = environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE") or "default"
-    settings: dict[str, str] = {}
-    for variable, usual, section in (
-        ("AWS_CONFIG_FILE", "~/.aws/config", profile if profile == "default" else f"profile {profile}"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", profile),
-    ):
-        file = Path(environment.get(variable) or usual).expanduser()
-        parser = configparser.RawConfigParser(strict=False)
-        try:
-            parser.read(file, encoding="utf-8")  # nothing, where there is no file
-        except (configparser.Error, OSError, UnicodeDecodeError) as error:  # its text may quote a line with a key
-            raise X2StaticError(f"{file}: cannot be read ({type(error).__name__}); mend it") from None
-        if parser.has_section(section):
-            settings.update(parser.items(section))
-    if not settings and profile != "default":
-        raise X2StaticError(f"AWS_PROFILE={profile}: no such profile in ~/.aws/config and ~/.aws/credentials")
-    return settings
-
-
-def _s3_settings(client_options: dict[str, Any]) -> dict[str, Any]:
-    """Return obstore's settings of S3 from files, where the environment, which it reads itself, has none.
-
-    Raises X2StaticError: there are no credentials, and no instance to ask, or the files have a kind that needs a login.
-    """
-    environment, settings, profile = os.environ, dict[str, Any](), _profile()
-    has_keys = bool(environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"))
-    if endpoint := _endpoint():
-        if not ENDPOINT.fullmatch(endpoint):  # obstore would panic; not shown, it may be anything
-            raise X2StaticError("AWS_ENDPOINT_URL: not the address of a server; write https://HOST:PORT")
-        settings["endpoint"] = endpoint
-        if LOOPBACK.match(endpoint) or environment.get("AWS_ALLOW_HTTP", "").lower() == "true":
-            client_options["allow_http"] = True
-    if not environment.get("AWS_REGION") and not environment.get("AWS_DEFAULT_REGION") and profile.get("region"):
-        settings["region"] = profile["region"]
-    elsewhere = any(environment.get(name) for name in OTHER_CREDENTIALS)
-    if has_keys or elsewhere:
-        return settings
-    if profile.get("aws_access_key_id") and profile.get("aws_secret_access_key"):
-        settings["access_key_id"] = profile["aws_access_key_id"]
-        settings["secret_access_key"] = profile["aws_secret_access_key"]
-        if token := profile.get("aws_session_token"):
-            settings["session_token"] = token
-    elif any(name.startswith(("sso_", "role_arn", "credential_process")) for name in profile):
-        remedy = 'eval "$(aws configure export-credentials --format env)" makes keys of it'
-        raise X2StaticError(f"~/.aws/config: the profile has a login or a role, but no keys; {remedy}")
-    elif environment.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
-        raise X2StaticError(f"no credentials for S3 ({LOOKED}); set {CREDENTIALS['s3']}")
-    return settings

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.object_store_server import KINDS, Server, running_server
-from x2static.durable import object_store
+from x2static.durable import object_store, store_settings
 from x2static.durable.errors import X2StaticError
 from x2static.durable.object_store import ObjectStore, is_url, open_store
 
@@ -29,8 +30,8 @@ def s3(server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty bucket, and no patience: pauses and time-outs are short."""
     monkeypatch.setattr(object_store, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(object_store, "LONGEST_PAUSE", 0.05)
-    monkeypatch.setattr(object_store, "REQUEST_RETRIES", 1)
-    monkeypatch.setattr(object_store, "REQUEST_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(store_settings, "REQUEST_RETRIES", 1)
+    monkeypatch.setattr(store_settings, "REQUEST_TIMEOUT", timedelta(seconds=1))
     monkeypatch.setattr(object_store, "ATTEMPTS", 8)
     return server.new_bucket(monkeypatch)
 
@@ -257,6 +258,14 @@ def test_what_is_wrong_with_a_store_is_said_in_a_line_when_it_is_opened(
         open_store(s3)
 
 
+def test_a_file_that_is_absent_is_not_asked_of_the_store(server: Server, s3: str, tmp_path: Path) -> None:
+    store = open_store(s3)
+    server.requests.clear()
+    with pytest.raises(FileNotFoundError):
+        store.upload(tmp_path / "absent", "file")
+    assert not server.requests
+
+
 def test_a_bucket_that_vanishes_is_not_an_object_that_is_absent(server: Server, s3: str) -> None:
     store = open_store(s3)
     server.ask("DELETE", f"/{s3.removeprefix('s3://')}")
@@ -316,7 +325,7 @@ def test_other_stores_without_credentials_are_refused_in_a_line(
 ) -> None:
     pytest.importorskip("obstore")
     monkeypatch.setenv("HOME", str(tmp_path))
-    for variable in [name for name in object_store.os.environ if name.startswith(("GOOGLE_", "AZURE_"))]:
+    for variable in [name for name in os.environ if name.startswith(("GOOGLE_", "AZURE_"))]:
         monkeypatch.delenv(variable)
     where = "GOOGLE_APPLICATION" if url.startswith("gs") else "AZURE_STORAGE_ACCOUNT"
     with pytest.raises(X2StaticError, match=f"{url}: .*set {where}") as error:
