@@ -73,6 +73,11 @@ def staged_at(config: EncodeConfig, engine: Engine) -> list[float]:
     return times
 
 
+def rate(times: list[float], encoders: int) -> float:
+    """Return units a second from when each encoder has staged one; it says so when it has read the next one, too."""
+    return (len(times) - 2 * encoders) / (times[-1] - times[encoders - 1])
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -101,8 +106,7 @@ def main() -> None:
         for engine in ("local", "ray"):
             one, two = times(engine, 1), times(engine, 2)
             between[engine] = median(later - earlier for earlier, later in pairwise(one))
-            rates[f"{engine}_1"] = (len(one) - 1) / (one[-1] - one[0])
-            rates[f"{engine}_2"] = (len(two) - 2) / (two[-1] - two[1])
+            rates |= {f"{engine}_1": rate(one, 1), f"{engine}_2": rate(two, 2)}
         be_slow()
         between["here"] = median(later - earlier for earlier, later in pairwise(times("here", 1)))
     figures: dict[str, Any] = {"benchmark": "engines", "seconds": arguments.seconds, "units": arguments.units}

@@ -27,6 +27,7 @@ def connect(address: str | None, cpus: int | None = None) -> Iterator[None]:
     require("ray")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers of every cluster that it starts
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of it
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of a Ray that is started here; 15 gives way to all else
     import ray
 
     if ray.is_initialized():

@@ -18,7 +18,8 @@ DIRECTIONS = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # stand for bytes of file names that are not UTF-8.
 CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 OBEYED = re.compile(rf"(?!^\r|\r$)[{CONTROLS}]")
-CURSOR_UP = re.compile(r"\n*(\x1b\[A)*")  # how tqdm moves among several bars, which it writes by itself
+# How tqdm moves among several bars, and how Ray leaves a terminal when Python ends: each is written by itself.
+HARMLESS = re.compile(r"\n*(\x1b\[A)*|\x1b\[0m")
 
 
 def visible(text: str) -> str:
@@ -47,7 +48,7 @@ class Screen:
 
     def write(self, text: str) -> int:
         """Write a text; characters that the stream's encoding lacks are escaped, too."""
-        if not CURSOR_UP.fullmatch(text):
+        if not HARMLESS.fullmatch(text):
             text = OBEYED.sub(lambda match: _escaped(match[0]), text)
         encoding = self.stream.encoding or "utf-8"
         return self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

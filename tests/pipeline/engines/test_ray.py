@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,26 +48,21 @@ def once(readers: Readers, corpus: Path, tmp_path_factory: pytest.TempPathFactor
     return files_of(folder)
 
 
-@contextmanager
-def nodes(count: int, **of_each: Any) -> Iterator[Any]:
-    """Run a cluster, and attach to it."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args=NODE | of_each)
-    try:
-        for _ in range(count - 1):
-            cluster.add_node(**(NODE | of_each))
-        with connect(cluster.address):
-            yield cluster
-    finally:
-        cluster.shutdown()
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A cluster of three nodes, of one core each; a test that takes one away adds another."""
-    with nodes(3) as cluster:
-        yield cluster
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # else workers starve where other tests run
+        cluster = Cluster(initialize_head=True, head_node_args=NODE)
+        try:
+            for _ in range(2):
+                cluster.add_node(**NODE)
+            with connect(cluster.address):
+                yield cluster
+        finally:
+            cluster.shutdown()
 
 
 def node_of(cluster: Any, pid: int) -> Any:
@@ -215,6 +209,21 @@ def test_more_encoders_than_the_cluster_holds_are_refused(cluster, config):
         sized(config, 40, 1.0)
     with pytest.raises(X2StaticError, match=r"no machine of the cluster has 1 GPUs"):
         sized(config.model_copy(update={"device": "cuda"}), None, 1.0)
+
+
+@pytest.mark.exhaustive
+def test_a_new_cache_is_as_the_cluster_s_gpus_compute_where_the_driver_has_none(cluster, config):
+    from x2static.pipeline.engines.ray import sized
+
+    open_config = config.model_copy(update={"precision": "auto", "device": "auto", "encoders": 1})
+    node = cluster.add_node(**NODE, num_gpus=1)  # Ray is told so: the tests' machine has none
+    try:
+        chosen, takes = sized(open_config, None, 1.0)
+        assert (chosen.encoders, takes) == (1, {"num_gpus": 1.0, "num_cpus": 1.0})
+        assert chosen.backend == "torch" and chosen.precision != "auto"
+        assert encode(chosen, engine=find_engine("ray", chosen, (), takes=takes))["shards"] == N_UNITS
+    finally:
+        cluster.remove_node(node)
 
 
 @pytest.mark.parametrize("address", ["auto", "127.0.0.1:1", "nobody.invalid:6379", "ray://there:1"])
