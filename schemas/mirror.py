@@ -302,6 +302,10 @@ class CacheView(_View):
             self.store.remove(self.store.objects(f"{DATA}{name}/{attempt}"))
         return marker
 
+    def n_bytes(self) -> int:
+        """Return the size of all that the bucket holds of the cache, what was never committed among it."""
+        return sum(size for size, _ in self.store.objects("").values())
+
     def fetch(self, file: Path, again: bool = False) -> None:
         """Bring a file of a shard into the view, if it is not there yet, or `again`."""
         if again:

@@ -17,6 +17,7 @@ from x2static.pipeline.terminal import ProgressLine, duration, named, size
 from x2static.schemas.cache import Cache, kept_of, missing_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
+from x2static.schemas.mirror import CacheView
 from x2static.schemas.phrases import newest_blocks
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.word_states import NAME
@@ -38,7 +39,7 @@ def cache() -> None:
 @common
 def info(context: click.Context, folder: Path) -> None:
     """Say what a cache is."""
-    opened = Cache.open(folder)
+    opened, view = Cache.open(folder), CacheView.of(folder)
     committed, damaged = opened.committed()
     markers, plans = list(committed.values()), opened.plans()
     missing = missing_shards(plans, committed)
@@ -48,7 +49,11 @@ def info(context: click.Context, folder: Path) -> None:
     pools = dict(sorted(Counter(name for marker in markers for name in marker.pools).items()))
     figures: dict[str, Any] = {"teacher": manifest.teacher, "fingerprint": manifest.fingerprint, "corpora": corpora}
     figures |= {"sampled": sampled, "shards": len(markers), "damaged": list(damaged.values()), "missing": missing}
-    figures |= {"complete": not missing, **totals(markers), "cache_bytes": folder_bytes(folder)}
+    figures |= {
+        "complete": not missing,
+        **totals(markers),
+        "cache_bytes": view.n_bytes() if view else folder_bytes(folder),
+    }
     figures |= {"free_bytes": shutil.disk_usage(folder).free, "encoding": encoding.model_dump(), "pools": pools}
     figures["phrases"] = sum(block.marker.words for block in newest_blocks(folder, of_dictionary=False))
     meanings = [block.marker for block in newest_blocks(folder, of_dictionary=True)]

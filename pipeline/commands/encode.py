@@ -250,6 +250,7 @@ def encode(
         finish(context, figures, *_plan_lines(figures))
         return
     from x2static.schemas.cache import kept_of
+    from x2static.schemas.mirror import CacheView
 
     if config.part is None and (values["word_states"] or meanings is not None):
         from x2static.stage1_encode.plan.origin import Origin
@@ -258,6 +259,8 @@ def encode(
         least = int(TrainConfig.model_fields["min_count"].default)
         read_words_alone(config.cache, origin, least, values["word_states"], meanings)
         result["cache_bytes"] = folder_bytes(config.cache)
+    if view := CacheView.of(config.cache):
+        result["cache_bytes"] = view.n_bytes()
     result["seconds"] = round(time.perf_counter() - started, 3)  # with the start, and what is read alone
     units = f"{quantity(int(result['shards']), 'unit')} ({result['shards_resumed']:,} there before)"
     contexts, words = (quantity(int(result[f"{name}s"]), name) for name in ("context", "word"))

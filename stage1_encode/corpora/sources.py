@@ -217,8 +217,7 @@ def _open_corpus(spec: str, options: ReadingOptions, cache: Path, spool: bool) -
 
 def in_bucket(spec: str) -> bool:
     """Return whether a corpus is in an object store."""
-    scheme, is_address, _ = spec.partition("://")
-    return bool(is_address) and scheme in SCHEMES
+    return spec.startswith(("s3://", "gs://", "az://"))
 
 
 def _fetched(spec: str, text_format: TextFormat, cache: Path) -> FileSet:

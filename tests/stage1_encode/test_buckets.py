@@ -349,12 +349,15 @@ def test_a_worker_of_another_machine_publishes_and_the_driver_commits_what_it_ha
 
 @pytest.mark.exhaustive
 def test_a_ray_cluster_encodes_into_a_bucket_whose_requests_fail_while_its_driver_dies(
-    server: Server, bucket: Bucket, teacher: Path, corpus: Path, local: Path
+    server: Server, bucket: Bucket, teacher: Path, corpus: Path, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.pipeline.engines.test_ray import nodes
-
-    pytest.importorskip("ray")
-    with nodes(3) as cluster:
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # else workers starve where other tests run
+    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=node)
+    try:
+        for _ in range(2):
+            cluster.add_node(**node)
         server.fail(0.05, kinds=FAULTS, seed=5)
         arguments = [*options(teacher, corpus, bucket.cache), "--encoders", "2", "--engine", "ray"]
         arguments += ["--address", cluster.address]
@@ -362,6 +365,8 @@ def test_a_ray_cluster_encodes_into_a_bucket_whose_requests_fail_while_its_drive
         assert subprocess.run([sys.executable, *kill, *arguments], cwd=ROOT, check=False).returncode == -9
         bucket.on("another driver")
         subprocess.run([sys.executable, "-m", "x2static", *arguments], cwd=ROOT, check=True)
+    finally:
+        cluster.shutdown()
     server.fail(0.0)
     assert_equal(bucket, local)
     assert len(open_store(bucket.cache).objects("shards")) == UNITS
