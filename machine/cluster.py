@@ -80,7 +80,7 @@ def nodes() -> list[dict[str, float]]:
     """Return what each machine of the cluster has, as Ray names it: CPU, GPU, memory."""
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,6 @@ from typing import Any, BinaryIO
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file, open_atomically, remove_leftovers
-from x2static.durable.store_settings import SCHEMES
 from x2static.schemas.cache import MANIFEST, SPOOL, SPOOLED
 from x2static.schemas.encoding import ReadingOptions, TextFormat
 from x2static.schemas.manifest import FILE
