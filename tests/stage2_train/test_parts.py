@@ -58,7 +58,7 @@ def assert_same(parts: Path, whole: Path) -> None:
         pytest.param({**POOL, "init": "zeros", "subsample": 1e-4}, id="few targets, none in some batches of a part"),
     ],
 )
-@pytest.mark.parametrize("of", [2, 7])
+@pytest.mark.parametrize("of", [2, pytest.param(7, marks=pytest.mark.exhaustive)])
 def test_parts_together_are_one_process(small: Path, tmp_path: Path, of: int, changes: dict[str, object]):
     train(config(small, tmp_path / "whole", **changes))
     figures = train_in_parts(config(small, tmp_path / "parts", **changes), of, here)

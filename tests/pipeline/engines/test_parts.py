@@ -86,6 +86,7 @@ def test_a_part_that_is_killed_goes_on_in_another_process(cache, whole, tmp_path
     assert not (wish.out / "parts").exists()
 
 
+@pytest.mark.exhaustive
 def test_ctrl_c_saves_all_parts_and_the_same_command_goes_on(cache, whole, tmp_path):
     place, wish = Watched(), config(cache, tmp_path / "run", **{**LONG, "checkpoint_minutes": 60.0})
 
