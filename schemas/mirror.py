@@ -40,6 +40,7 @@ from x2static.durable.storage import (
     user_cache,
     write_atomically,
 )
+from x2static.machine.packages import require
 from x2static.schemas.manifest import CONTEXTS, MANIFEST, MARKER, Marker, PoolMarker
 
 CLAIM, FILES, COMMITS, DATA = "files/cache.json", "files/", "shards/", "data/"
@@ -93,7 +94,8 @@ class _View:
 
     @cached_property
     def store(self) -> ObjectStore:
-        """The bucket."""
+        """The bucket. Raises X2StaticError: it cannot be opened, or the package for it is not installed."""
+        require("s3")
         return open_store(self.url)
 
     def lock(self) -> FileLock:

@@ -9,6 +9,7 @@ import pytest
 from tests.pipeline.ran import run_here
 from tests.pipeline.test_paths import COMMANDS, PLACE
 from x2static.durable.errors import X2StaticError
+from x2static.machine import packages
 from x2static.pipeline.cli import cli
 from x2static.pipeline.options import Given
 
@@ -73,3 +74,11 @@ def test_no_command_makes_a_folder_of_a_url(
         others = [part for name in ("--model", "--corpus") if name != option for part in (name, "absent")]
         assert run_here(capsys, ["encode", *others, option, url, "--cache", "new"]).status in (1, 2)
     assert not [path for path in tmp_path.rglob("*") if path.name in ("s3:", "file:")]
+
+
+def test_without_the_package_of_stores_its_extra_is_named(capsys, monkeypatch):
+    original = packages.find_spec
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "obstore" else original(name))
+    ran = run_here(capsys, ["cache", "info", "s3://bucket/cache"])
+    assert ran.status == 1
+    assert "this needs obstore: " in ran.err and "[s3]" in ran.err
