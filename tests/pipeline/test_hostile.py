@@ -14,7 +14,7 @@ from tests.pipeline.ran import run_here
 from tests.schemas.caches import change, make_cache
 from x2static.durable import storage
 from x2static.pipeline import cli
-from x2static.pipeline.options import FOLDER, TEXT
+from x2static.pipeline.options import Given
 from x2static.pipeline.terminal import message
 
 CONTROLS = [*map(chr, (*range(0x20), *range(0x7F, 0xA0))), *"\u2028\u2029\u202e\u2066"]
@@ -84,7 +84,7 @@ def test_a_value_of_another_type_in_a_config_file_is_a_line_with_the_file_and_th
     wrong = dict(WRONG)
     if getattr(parameter, "is_flag", False):
         wrong |= {"a text": '"yes"', "a number": "1"}
-    elif kind not in (FOLDER, TEXT):
+    elif not isinstance(kind, Given):
         wrong |= {"true": "true", "a text": '"some"', "a broken number": "2.5e9999x"}
     else:
         wrong |= {"true": "true"}
@@ -98,7 +98,7 @@ def test_a_value_of_another_type_in_a_config_file_is_a_line_with_the_file_and_th
         assert f"--{name.replace('_', '-')}" in error or "not valid TOML" in error, (what, error)
 
 
-PATHS = [(typed, name) for typed, name in CASES if parameter_of(typed, name).type in (FOLDER, TEXT)]
+PATHS = [(typed, name) for typed, name in CASES if isinstance(parameter_of(typed, name).type, Given)]
 
 
 @pytest.mark.parametrize(("typed", "name"), PATHS, ids=[f"{typed} {name}" for typed, name in PATHS])
@@ -116,7 +116,7 @@ def test_a_path_or_text_that_is_empty_or_not_utf_8_is_wrong_usage(typed, name, t
     assert not list(tmp_path.iterdir())
 
 
-FOLDERS = [(typed, name) for typed, name in PATHS if parameter_of(typed, name).type is FOLDER]
+FOLDERS = [(typed, name) for typed, name in PATHS if parameter_of(typed, name).type.kind is Path]
 
 
 @pytest.mark.parametrize(("typed", "name"), FOLDERS, ids=[f"{typed} {name}" for typed, name in FOLDERS])
