@@ -133,7 +133,7 @@ def test_ctrl_c_saves_parts_on_a_cluster_and_they_go_on_here(cache, whole, tmp_p
         raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match=r"stopped, the state of 2 parts saved in"):
-        train_in_parts(wish, 2, partial(run_parts, place=Cluster(2), at_once=2, report=interrupt))
+        train_in_parts(wish, 2, partial(run_parts, place=Cluster.shared(2), at_once=2, report=interrupt))
     assert any(checkpoints(folder_of(wish, Part(number, 2))) for number in (0, 1))
     train_in_parts(wish, 2, partial(run_parts, place=Place(), at_once=2, report=silent))
     assert_same(wish.out, whole)
