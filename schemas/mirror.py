@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache, cached_property
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 from urllib.parse import quote, unquote
 from zlib import crc32
@@ -45,13 +46,14 @@ from x2static.schemas.manifest import CONTEXTS, MANIFEST, MARKER, Marker, PoolMa
 
 CLAIM, FILES, COMMITS, DATA = "files/cache.json", "files/", "shards/", "data/"
 PHRASES = "phrases/"  # below `files/` their markers, below `data/` their tables
-logger = logging.getLogger(__name__)
 AT_ONCE = 16  # requests, and files that are read at a time
 SPOOL = "spool"
 CHECKPOINTS = "checkpoints/"
 NAMES_HASHES = ("state.json", "run.json")
 VIEW = r"x2static/buckets/(?P<scheme>\w+)/(?P<bucket>[^/]+)/(?P<path>%2F[^/\s]*)/view(?=\W|$)"
 BUCKET = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+logger = logging.getLogger(__name__)
 
 
 def view_of(url: str) -> Path:
@@ -223,11 +225,15 @@ class CacheView(_View):
                 remove(plan)
 
     def begin(self) -> bool:
-        """Begin the cache in the bucket with what the view holds; False where another one began it, which is taken."""
+        """Begin the cache in the bucket with what the view holds; False where another one began it, which is taken.
+
+        Raises X2StaticError: the store lets one create write over another, so that it holds no cache safely.
+        """
         paths = [path for path in self.path.rglob("*") if path.is_file()]
         texts = {path.relative_to(self.path).as_posix(): path for path in paths}
         texts = {name: path for name, path in texts.items() if Path(name).parts[0] not in (LOCK, SPOOL)}
         files = {name: path.read_text(encoding="utf-8") for name, path in texts.items()}
+        self.store.check_creates(f"{DATA}{token_hex(8)}")
         if self.store.create(CLAIM, sealed_json({"files": files})):
             return True
         self.pull()

@@ -234,6 +234,15 @@ def test_a_view_follows_a_bucket_that_was_emptied(bucket: Bucket, teacher: Path,
     assert_equal(bucket, local, "another")
 
 
+def test_no_cache_begins_where_one_create_writes_over_another(
+    server: Server, bucket: Bucket, teacher: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.ignores_conditions = True
+    assert run(options(teacher, corpus, bucket.cache)) == 1
+    assert f"{bucket.cache}: this store takes a second object where" in capsys.readouterr().err.splitlines()[-1]
+    assert open_store(bucket.cache).objects() == {}
+
+
 def test_a_network_that_is_down_in_the_middle_ends_in_one_line_and_loses_nothing(
     server: Server,
     bucket: Bucket,
