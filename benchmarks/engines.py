@@ -26,7 +26,6 @@ from typing import Any
 from tests.stage1_encode.runs import config_of, paragraphs, write_lines
 from tests.teachers import make_teacher
 from x2static.machine.cluster import connect
-from x2static.machine.processes import Child
 from x2static.pipeline.engines import local, ray
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.encode import encode
@@ -102,7 +101,7 @@ def main() -> None:
                 return staged_at(config, ray.engine(config, (), {"num_cpus": 1.0}))
             return staged_at(config, partial(local._run, config, ()))  # also of one encoder
 
-        local.Child = lambda _, *rest: Child(encode_slowly, *rest)
+        local._encode = encode_slowly
         ray._encode = import_module("benchmarks.engines").encode_slowly_there  # by a name that is known there
         for engine in ("local", "ray"):
             one, two = times(engine, 1), times(engine, 2)

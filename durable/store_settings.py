@@ -35,7 +35,7 @@ CREDENTIALS = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or another credential",
 }
-SCHEMES = tuple(CREDENTIALS)
+SCHEMES = tuple(f"{scheme}://" for scheme in CREDENTIALS)  # what addresses begin with
 
 
 def client(url: str, patient: bool = True) -> Any:

@@ -76,21 +76,6 @@ class Child:
         return f"its process ended with status {code}"
 
 
-def ready(children: Sequence[Child]) -> list[Child]:
-    """Wait until some have sent a message, or have died, and return them."""
-    talking = wait([child.connection for child in children])
-    return [child for child in children if child.connection in talking]
-
-
-def stop_all(children: Sequence[Child]) -> None:
-    """Ask all to end, by SIGTERM and by the end of the connection, and wait until they have."""
-    for child in children:
-        child.connection.close()
-        child.process.terminate()
-    for child in children:
-        child.process.join()
-
-
 class Place:
     """Where children work: on this machine. Those of a cluster are `machine/remote.py`'s, and are talked to alike."""
 
@@ -103,11 +88,16 @@ class Place:
 
     def ready(self, children: Sequence[Child]) -> list[Child]:
         """Wait until some have sent a message, or have died, and return them."""
-        return ready(children)
+        talking = wait([child.connection for child in children])
+        return [child for child in children if child.connection in talking]
 
     def stop_all(self, children: Sequence[Child]) -> None:
-        """Ask all to end, and wait until they have."""
-        stop_all(children)
+        """Ask all to end, by SIGTERM and by the end of the connection, and wait until they have."""
+        for child in children:
+            child.connection.close()
+            child.process.terminate()
+        for child in children:
+            child.process.join()
 
 
 def _begin(start: Callable[..., None] | None = None, *arguments: Any) -> None:

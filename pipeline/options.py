@@ -61,22 +61,18 @@ class Given(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 
 def _cache_of(url: str) -> Path:
     """Return the folder that shows the cache of a bucket as it is now."""
-    from x2static.schemas.mirror import CacheView, view_of
+    from x2static.schemas.mirror import seen_here, view_of
 
-    folder = view_of(url)
-    if view := CacheView.of(folder):
-        view.pull()
-    return folder
+    return seen_here(view_of(url))
 
 
 def _run_of(url: str, with_checkpoints: bool = True) -> Path:
     """Return the folder that shows the run of a bucket as it is now."""
-    from x2static.schemas.mirror import RunView, view_of
+    from x2static.schemas.mirror import RunView
 
-    folder = view_of(url)
-    if view := RunView.of(folder):
-        view.pull(with_checkpoints)
-    return folder
+    view = RunView(url)
+    view.pull(with_checkpoints)
+    return view.path
 
 
 TEXT = Given(str)

@@ -18,6 +18,7 @@ from x2static.durable.storage import (
     SEAL,
     TEMPORARY,
     checked_model,
+    folder_bytes,
     only_writer,
     read_json,
     read_sealed,
@@ -29,6 +30,7 @@ from x2static.machine.screen import quantity
 from x2static.schemas.index import opened, read_index, write_index
 from x2static.schemas.manifest import FILE, Manifest, Marker, Plan, Unit
 from x2static.schemas.manifest import MANIFEST as MANIFEST
+from x2static.schemas.mirror import CacheView
 from x2static.schemas.phrases import damaged_blocks
 from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.shard import CONTEXTS, Shard, shard_name
@@ -207,6 +209,11 @@ class Cache:
                 raise shard
             shards.append(shard)
         return shards
+
+    def n_bytes(self) -> int:
+        """Return the size of all its files; of one in a bucket, of all that the bucket holds of it."""
+        bucket = CacheView.of(self.path)
+        return bucket.n_bytes() if bucket else folder_bytes(self.path)
 
     def damage(self, shard: Shard) -> list[str]:
         """Hash a shard's own files; return a line for each that is damaged, or of another form than the manifest's."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import folder_bytes, only_writer, remove, write_atomically
+from x2static.durable.storage import only_writer, remove, write_atomically
 from x2static.machine.progress import Report, silent
 from x2static.schemas.cache import Cache
 from x2static.schemas.phrases import drop_damaged
@@ -78,7 +78,7 @@ def repair(folder: Path, origin: Origin, report: Report = silent) -> dict[str, A
         "segmentation_mended": segmentation_mended,
         "groups_mended": groups_mended,
         "seconds": round(time.perf_counter() - started, 3),
-        "cache_bytes": folder_bytes(folder),
+        "cache_bytes": cache.n_bytes(),
     }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import folder_bytes
 from x2static.machine.screen import quantity
 from x2static.pipeline.commands.encode import DICTIONARY, LICENCE, read_words_alone
 from x2static.pipeline.options import CACHE, FOLDER, Group, common, finish, option, options
@@ -17,7 +16,6 @@ from x2static.pipeline.terminal import ProgressLine, duration, named, size
 from x2static.schemas.cache import Cache, kept_of, missing_shards, totals
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.manifest import UnitSample
-from x2static.schemas.mirror import CacheView
 from x2static.schemas.phrases import newest_blocks
 from x2static.schemas.training import TrainConfig
 from x2static.schemas.word_states import NAME
@@ -39,7 +37,7 @@ def cache() -> None:
 @common
 def info(context: click.Context, folder: Path) -> None:
     """Say what a cache is."""
-    opened, view = Cache.open(folder), CacheView.of(folder)
+    opened = Cache.open(folder)
     committed, damaged = opened.committed()
     markers, plans = list(committed.values()), opened.plans()
     missing = missing_shards(plans, committed)
@@ -49,11 +47,7 @@ def info(context: click.Context, folder: Path) -> None:
     pools = dict(sorted(Counter(name for marker in markers for name in marker.pools).items()))
     figures: dict[str, Any] = {"teacher": manifest.teacher, "fingerprint": manifest.fingerprint, "corpora": corpora}
     figures |= {"sampled": sampled, "shards": len(markers), "damaged": list(damaged.values()), "missing": missing}
-    figures |= {
-        "complete": not missing,
-        **totals(markers),
-        "cache_bytes": view.n_bytes() if view else folder_bytes(folder),
-    }
+    figures |= {"complete": not missing, **totals(markers), "cache_bytes": opened.n_bytes()}
     figures |= {"free_bytes": shutil.disk_usage(folder).free, "encoding": encoding.model_dump(), "pools": pools}
     figures["phrases"] = sum(block.marker.words for block in newest_blocks(folder, of_dictionary=False))
     meanings = [block.marker for block in newest_blocks(folder, of_dictionary=True)]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from x2static.durable.errors import X2StaticError
-from x2static.durable.storage import folder_bytes, lines_of
+from x2static.durable.storage import lines_of
 from x2static.machine.cluster import connect
 from x2static.machine.packages import require
 from x2static.machine.screen import quantity
@@ -249,18 +249,17 @@ def encode(
     if plan:
         finish(context, figures, *_plan_lines(figures))
         return
-    from x2static.schemas.cache import kept_of
-    from x2static.schemas.mirror import CacheView
+    from x2static.schemas.cache import Cache, kept_of
+    from x2static.schemas.mirror import url_of
 
-    if config.part is None and (values["word_states"] or meanings is not None):
+    if alone := config.part is None and (values["word_states"] or meanings is not None):
         from x2static.stage1_encode.plan.origin import Origin
 
         origin = Origin(None, (), config.device, config.trust_remote_code)
         least = int(TrainConfig.model_fields["min_count"].default)
         read_words_alone(config.cache, origin, least, values["word_states"], meanings)
-        result["cache_bytes"] = folder_bytes(config.cache)
-    if view := CacheView.of(config.cache):
-        result["cache_bytes"] = view.n_bytes()
+    if alone or url_of(config.cache):
+        result["cache_bytes"] = Cache.open(config.cache).n_bytes()
     result["seconds"] = round(time.perf_counter() - started, 3)  # with the start, and what is read alone
     units = f"{quantity(int(result['shards']), 'unit')} ({result['shards_resumed']:,} there before)"
     contexts, words = (quantity(int(result[f"{name}s"]), name) for name in ("context", "word"))

@@ -6,7 +6,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from x2static.machine.processes import Child, ready, stop_all
+from x2static.machine.processes import Place
 from x2static.pipeline.engines.units import Encoders, HandOut, encode_units
 from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.pools.pool import Pool
@@ -21,7 +21,9 @@ def engine(config: EncodeConfig, pools: Sequence[Pool]) -> Engine:
 def _run(
     config: EncodeConfig, pools: Sequence[Pool], _: Callable[[], Worker], jobs: Iterable[Job], tell: Tell
 ) -> Generator[Staged, None, None]:
-    encoders = Encoders(config.encoders, partial(Child, _encode, config, pools), ready, stop_all)
+    place = Place()
+    start = partial(place.start, _encode, config, pools)
+    encoders = Encoders(config.encoders, start, place.ready, place.stop_all)
     return HandOut(config.cache, encoders, jobs, tell).run()
 
 

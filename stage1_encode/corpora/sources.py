@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import hash_file, open_atomically, remove_leftovers
+from x2static.durable.store_settings import SCHEMES
 from x2static.schemas.cache import MANIFEST, SPOOL, SPOOLED
 from x2static.schemas.encoding import ReadingOptions, TextFormat
 from x2static.schemas.manifest import FILE
@@ -216,7 +217,7 @@ def _open_corpus(spec: str, options: ReadingOptions, cache: Path, spool: bool) -
 
 def in_bucket(spec: str) -> bool:
     """Return whether a corpus is in an object store."""
-    return spec.startswith(("s3://", "gs://", "az://"))
+    return spec.startswith(SCHEMES)
 
 
 def _fetched(spec: str, text_format: TextFormat, cache: Path) -> FileSet:

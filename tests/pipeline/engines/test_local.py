@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,37 +13,18 @@ import pytest
 from tests.conftest import ROOT
 from tests.pipeline.engines.trouble import encode_and_die, failing_teacher
 from tests.stage1_encode.conftest import Readers, log, readers  # noqa: F401
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, write_lines
 from x2static.durable.errors import Interrupted, X2StaticError
 from x2static.machine.processes import Child
 from x2static.machine.progress import Progress
 from x2static.pipeline.engines import local
 from x2static.pipeline.engines.registry import find_engine
-from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.teacher.teacher import Teacher
 from x2static.stage1_encode.worker import Job, Tell, Worker
 
 Load = Callable[[], Worker]
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_lines(tmp_path_factory.mktemp("corpus") / "text.txt", paragraphs(24))
-
-
-@pytest.fixture
-def config(readers: Readers, corpus: Path, tmp_path: Path) -> EncodeConfig:  # noqa: F811
-    """Six units for two encoders."""
-    return config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=4, encoders=2)
-
-
-@pytest.fixture(scope="module")
-def once(readers: Readers, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:  # noqa: F811
-    """The files of a cache that one encoder made."""
-    folder = tmp_path_factory.mktemp("once") / "cache"
-    run(readers("bert").teacher.folder, corpus, folder, unit=4)
-    return files_of(folder)
+N_UNITS = 6
 
 
 def test_a_killed_encoder_s_units_go_to_others_and_none_is_done_twice(config, once, monkeypatch):
@@ -139,7 +119,7 @@ def test_a_unit_that_fails_three_times_is_left_out_and_named_and_alone_tried_aga
 @pytest.mark.exhaustive
 def test_a_unit_that_kills_its_encoder_three_times_is_left_out_and_the_rest_goes_on(config, once, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(local, "Child", lambda _, *arguments: Child(encode_and_die, *arguments))
+        patch.setattr(local, "_encode", encode_and_die)
         with pytest.raises(X2StaticError, match=r"1 unit could not be encoded: unit 2 \(.*killed by SIGKILL"):
             encode(config, engine=find_engine("local", config, ()))
     figures = encode(config, engine=find_engine("local", config, ()))

@@ -14,39 +14,19 @@ import pytest
 from tests.conftest import ROOT
 from tests.pipeline.engines.trouble import failing_teacher
 from tests.stage1_encode.conftest import Readers, copy_of, readers  # noqa: F401
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, run, write_lines
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.machine import packages
 from x2static.machine.cluster import connect
 from x2static.machine.remote import RemoteChild
 from x2static.pipeline.cli import run as command_line
 from x2static.pipeline.engines.registry import find_engine
-from x2static.schemas.encoding import EncodeConfig
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.worker import Job, Tell, Worker
 
 Load = Callable[[], Worker]
 NODE = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80_000_000}
 N_UNITS = 8
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_lines(tmp_path_factory.mktemp("corpus") / "text.txt", paragraphs(4 * N_UNITS))
-
-
-@pytest.fixture
-def config(readers: Readers, corpus: Path, tmp_path: Path) -> EncodeConfig:  # noqa: F811
-    """Eight units for two encoders."""
-    return config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=4, encoders=2)
-
-
-@pytest.fixture(scope="module")
-def once(readers: Readers, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:  # noqa: F811
-    """The files of a cache that one process made."""
-    folder = tmp_path_factory.mktemp("once") / "cache"
-    run(readers("bert").teacher.folder, corpus, folder, unit=4)
-    return files_of(folder)
 
 
 @pytest.fixture(scope="module")
