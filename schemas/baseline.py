@@ -29,6 +29,7 @@ METHODS = {
     "cbow": Method("word2vec", _GENSIM | {"window"}, reads_text=True),
     "fasttext": Method("word2vec", _GENSIM | {"window"}, reads_text=True),
     "sent2vec": Method("word2vec", _GENSIM, reads_text=True),
+    "ppmi": Method("ppmi", _ALL | {"corpus", "dim", "window", "seed"}, reads_text=True),
     "load": Method("pretrained", _ALL | {"vectors"}),
 }
 Pooling = Literal["mean", "max", "min"]
@@ -49,7 +50,7 @@ class BaselineConfig(Record):
     max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
     vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary
     epochs: int = Field(default=5, ge=1)  # passes over the text (gensim's methods)
-    window: int = Field(default=5, ge=1)  # words on either side of the target (gensim's methods)
+    window: int = Field(default=5, ge=1)  # words on either side of the target (gensim's methods, `ppmi`)
     negatives: int = Field(default=10, ge=1)  # words drawn for each target (gensim's methods)
     subsample: float = Field(default=1e-4, ge=0, allow_inf_nan=False)  # threshold for frequent words (gensim's)
     vectors: Path | None = None  # the file of word vectors to read (`load`)

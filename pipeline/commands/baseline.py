@@ -25,7 +25,7 @@ from x2static.schemas.baseline import METHODS, BaselineConfig
     max_vocab="Keep at most so many words.",
     vocab="File of words, one a line: only these.",
     epochs="Passes over the text (skipgram, cbow, fasttext, sent2vec).",
-    window="Words on either side of the target (skipgram, cbow, fasttext).",
+    window="Words on either side of the target (skipgram, cbow, fasttext, ppmi).",
     negatives="Negatives for each target (skipgram, cbow, fasttext, sent2vec).",
     subsample="Threshold of the subsampling of frequent words (likewise).",
     vectors="File of word vectors to read (load).",

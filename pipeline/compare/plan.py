@@ -52,6 +52,7 @@ LABELS = {
     "cbow": "CBOW",
     "fasttext": "fastText",
     "sent2vec": "Sent2vec",
+    "ppmi": "PPMI, factorised",
 }
 VECTORS = "vectors"  # the folder, in that of the comparison
 
