@@ -55,7 +55,10 @@ def choose_pairs(shards: Mapping[int, Shard], most: int, seed: int, min_count: i
         chosen, draws = chosen[kept], draws[kept]
     order = np.lexsort((chosen[:, 3], chosen[:, 2], chosen[:, 1]))
     chosen, draws = chosen[order], draws[order]
-    ends = np.searchsorted(chosen[:, 1], list(shards), side="left"), np.searchsorted(chosen[:, 1], list(shards), "right")
+    ends = (
+        np.searchsorted(chosen[:, 1], list(shards), side="left"),
+        np.searchsorted(chosen[:, 1], list(shards), "right"),
+    )
     return {
         number: Pairs(chosen[start:stop, 2], chosen[start:stop, 3], draws[start:stop])
         for number, start, stop in zip(shards, *ends, strict=True)
@@ -96,7 +99,10 @@ def plan_masked(cache: Cache, pool: Masked) -> dict[str, Any]:
 
 
 def whole(cache: Cache, there: Inspection | None = None) -> dict[int, Shard]:
-    """Return all shards of a cache, by number, hashed if they were inspected. Raises X2StaticError: one is not there."""
+    """Return all shards of a cache by number, of those that are sound if they were inspected.
+
+    Raises X2StaticError: one is not there.
+    """
     if compat := cache.manifest.encoding.compat:
         why = "that mode joins words anew before the teacher reads them"
         raise X2StaticError(f"{cache.path}: masked contexts do not go with --compat {compat}: {why}")

@@ -119,7 +119,7 @@ class Opened:
         build = partial(
             build_vocabulary,
             self.cache.path,
-            # Masked contexts are few and of frequent words alone; which words are frequent was asked when they were read.
+            # Masked contexts are few, and of words that were frequent enough when they were read.
             min_count=config.min_count if config.contexts == "all" else 1,
             max_vocab=config.max_vocab,
             allowed=self.allowed,

@@ -222,8 +222,12 @@ def masked(
             figures = read_masked(opened, Origin(corpora=corpus, **values), pool, report)
         done = f"read, in {duration(figures['seconds'])}"
     share = figures["teacher_tokens"] / max(totals(opened.committed()[0].values())["teacher_tokens"], 1)
-    pairs, pieces = (quantity(figures[name], what) for name, what in (("pairs", "sentence"), ("teacher_tokens", "piece")))
-    finish(context, figures, f"{folder}: {pairs} with a word masked {done}; {pieces}, {share:.1f} times those of the text")
+    pairs, pieces = (
+        quantity(figures[name], what) for name, what in (("pairs", "sentence"), ("teacher_tokens", "piece"))
+    )
+    finish(
+        context, figures, f"{folder}: {pairs} with a word masked {done}; {pieces}, {share:.1f} times those of the text"
+    )
 
 
 @cache.command(epilog="Example: x2static cache merge cache/part1 cache/part2 --out cache/whole")

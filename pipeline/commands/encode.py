@@ -182,8 +182,7 @@ def read_words_alone(
     "--masked",
     type=click.IntRange(min=1),
     metavar="K",
-    help="Afterwards, read every frequent word, in at most so many of its sentences, with the word masked: see x2static "
-    "cache masked.",
+    help="Afterwards, read frequent words, masked, in at most so many of their sentences: see x2static cache masked.",
 )
 @DICTIONARY
 @LICENCE

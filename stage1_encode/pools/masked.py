@@ -80,8 +80,8 @@ class Readings:
             wanted[int(self._pairs.contexts[place]) - first].append((place, word))
         masked = MaskedText(n_given=text.n_given, n_paragraphs=text.n_paragraphs, last=text.last)
         for window in text.packed:
-            for context, *span in window.spans.tolist():
-                of_window = [(place, word, self._window(window, *span, word)) for place, word in wanted[context]]
+            for context, start, stop in window.spans.tolist():
+                of_window = [(place, word, self._window(window, start, stop, word)) for place, word in wanted[context]]
                 for place, word, read in of_window:
                     if read is None:  # its occurrences are in another window, if anywhere
                         continue
