@@ -20,9 +20,9 @@ _WORDS = {"min_count": 10, "max_vocab": 750_000}
 PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, **_SAMPLING, **_WORDS})
 # Settings of views alone, as an objective or to begin with.
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
-VIEWS |= {"state_layers", "regression", "closed_form", "sif"}
+VIEWS |= {"state_layers", "regression", "closed_form", "masked", "sif"}
 # Younger than runs and sweeps that lack them; they count only where they are set, so that those go on.
-YOUNGER = ("state_layers", "regression", "closed_form")
+YOUNGER = ("state_layers", "regression", "closed_form", "masked", "contexts")
 # What `train --for` chooses beside the defaults (docs/LOG.md, 2026-11-29).
 PURPOSES: dict[str, dict[str, Any]] = {"words": {}, "sentences": {"objective": "sentence", "transform": "center"}}
 PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-11-29)
@@ -73,11 +73,13 @@ class TrainConfig(Record):
     test_pairs: Path | None = None  # of views: file or folder of word pairs, none of which counts as synonyms
     regression: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: weight of sentences' regression
     closed_form: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: that of the whitened closed form
+    masked: float = Field(default=0.0, ge=0, allow_inf_nan=False)  # of views: that of masked contexts
     components: int = Field(default=3, ge=0)  # of views: principal components of the own states that are taken out
     neighbours: int = Field(default=10, ge=0)  # of views: words that each is drawn to; 0 for none
     neighbour_weight: float = Field(default=0.2, ge=0, allow_inf_nan=False)  # of views: that of the neighbours' mean
     sif: float = Field(default=1e-3, ge=0, allow_inf_nan=False)  # of views: a of the length a / (a + p); 0: all 1
     means_of: Literal["sentences", "paragraphs"] = "paragraphs"  # of the objective "sentence": what a text is
+    contexts: Literal["all", "masked"] = "all"  # what is learnt from: the sentences, or the masked ones alone
     min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
     max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
     vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary
@@ -95,6 +97,8 @@ class TrainConfig(Record):
     @model_validator(mode="before")
     @classmethod
     def _keep_to_the_paper(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("contexts") == "masked":  # of which no word has many
+            values = {"subsample": 0.0, **values}
         return {**PAPER, **values} if isinstance(values, dict) and values.get("compat") == "paper" else values
 
 

@@ -29,6 +29,7 @@ from x2static.stage1_encode.pools.contexts import Contexts
 from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.languages import warn_of_script
 from x2static.stage1_encode.text.preparation import UnreadableParagraph, pick_workers, units_ahead
+from x2static.stage1_encode.text.windows import PreparedText
 
 
 def new_attempt() -> str:
@@ -116,7 +117,8 @@ class Worker:
                     pools = [pool for pool in self._pools if pool.name in job.pools]
                     name = f"{self._plans[job.plan].corpus}, unit {job.shard}"
                     number = job.shard - plan_shards(list(self._plans))[job.plan].start
-                    encoded = self._encoder.encode(portions, name, pools, number, partial(_tell, tell, job.shard))
+                    windows, after = self.windows(job, portions), partial(_tell, tell, job.shard)
+                    encoded = self._encoder.encode(windows, name, pools, number, after)
                     before, writing = writing, None
                     if before:
                         yield before.result()
@@ -132,6 +134,10 @@ class Worker:
                 raise
             if writing:
                 yield writing.result()
+
+    def windows(self, job: Job, portions: Iterator[PreparedText]) -> Iterator[PreparedText]:
+        """Return what the teacher reads of a unit, whose text is prepared in portions."""
+        return portions
 
     def _read(self, job: Job) -> UnitText:
         corpus, plan = self._corpora[job.plan], self._plans[job.plan]

@@ -21,6 +21,7 @@ from x2static.machine.processes import ahead
 from x2static.machine.progress import Progress, Report, StopRequest, silent
 from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, content_of
+from x2static.schemas.masked import MaskedShard, content_of_masked
 from x2static.schemas.multiword import Multiword
 from x2static.schemas.shard import Shard
 from x2static.schemas.training import TrainConfig, identifying
@@ -85,6 +86,8 @@ class Opened:
         # First: what is not whole lacks views, too.
         shards = choose_shards(cache, config.partial, begun.get("shards"))
         config = settled(config, cache)
+        if config.contexts == "masked":
+            shards = {number: MaskedShard.of(shard) for number, shard in shards.items()}
         objective = load_objective(config.objective)(config)
         _refuse_impossible(config, objective, cache)
         allowed = WordList.load(config.vocab) if config.vocab is not None else None
@@ -99,6 +102,8 @@ class Opened:
         settings |= {"cache_content": content_of(list(shards.values())), "encoding": cache.manifest.fingerprint}
         settings["vocab"] = allowed.sha256 if allowed is not None else None
         settings |= (sources := objective.sources(cache.path) | multiword.identity)
+        if config.contexts == "masked" or settings.get("masked"):
+            settings["masked_contexts"] = content_of_masked(shards.values())
         if predecessor is not None:
             settings["continue"] = predecessor.content
         if objective.takes_steps and config.schedule != "constant":
@@ -114,7 +119,8 @@ class Opened:
         build = partial(
             build_vocabulary,
             self.cache.path,
-            min_count=config.min_count,
+            # Masked contexts are few, and of words that were frequent enough when they were read.
+            min_count=config.min_count if config.contexts == "all" else 1,
             max_vocab=config.max_vocab,
             allowed=self.allowed,
         )

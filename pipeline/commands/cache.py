@@ -177,6 +177,59 @@ def phrases(
     finish(context, figures, *lines)
 
 
+@cache.command(epilog="Example: x2static cache masked cache/mine --occurrences 5")
+@click.argument("folder", type=CACHE)
+@click.option(
+    "--occurrences", type=click.IntRange(min=1), default=5, show_default=True, help="Sentences of a word, at most."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed chooses others.")
+@option(TrainConfig, "min_count", "Leave out rarer words.")
+@option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
+@option(EncodeConfig, "corpus", "Where a corpus is now, if it has moved. May be given several times.", required=False)
+@options(
+    EncodeConfig,
+    device="Where the teacher runs.",
+    trust_remote_code="Let a model run Python code of its own.",
+)
+@click.option("--plan", is_flag=True, help="Print what the run would take, and do nothing.")
+@common
+def masked(
+    context: click.Context,
+    /,
+    folder: Path,
+    occurrences: int,
+    seed: int,
+    min_count: int,
+    corpus: tuple[str, ...],
+    plan: bool,
+    **values: Any,
+) -> None:
+    """Read every frequent word, in some of its sentences, with the word masked, for `train --masked` and `--contexts`.
+
+    Run the same command again to go on where it stopped, or when the cache has grown.
+    """
+    opened = Cache.open(folder)
+    logger.info("%s: words are masked in %d of their sentences each, at most", folder, occurrences)
+    from x2static.stage1_encode.masked import plan_masked, read_masked
+    from x2static.stage1_encode.plan.origin import Origin
+    from x2static.stage1_encode.pools.masked import Masked
+
+    pool = Masked(occurrences, seed, min_count)
+    if plan:
+        figures, done = plan_masked(opened, pool), "to read"
+    else:
+        with ProgressLine("masked") as report:
+            figures = read_masked(opened, Origin(corpora=corpus, **values), pool, report)
+        done = f"read, in {duration(figures['seconds'])}"
+    share = figures["teacher_tokens"] / max(totals(opened.committed()[0].values())["teacher_tokens"], 1)
+    pairs, pieces = (
+        quantity(figures[name], what) for name, what in (("pairs", "sentence"), ("teacher_tokens", "piece"))
+    )
+    finish(
+        context, figures, f"{folder}: {pairs} with a word masked {done}; {pieces}, {share:.1f} times those of the text"
+    )
+
+
 @cache.command(epilog="Example: x2static cache merge cache/part1 cache/part2 --out cache/whole")
 @click.argument("inputs", metavar="IN...", type=FOLDER, nargs=-1)
 @OUT

@@ -178,6 +178,12 @@ def read_words_alone(
     help="Keep every word's own states at further layers, too, such as 0,3, for train --state-layers; a finished cache "
     "gets them by another reading. Those that the cache has stay.",
 )
+@click.option(
+    "--masked",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Afterwards, read frequent words, masked, in at most so many of their sentences: see x2static cache masked.",
+)
 @DICTIONARY
 @LICENCE
 @click.option(
@@ -202,6 +208,7 @@ def encode(
     engine: str,
     address: str | None,
     gpus_per_worker: float | None,
+    masked: int | None,
     dictionary: Path | None,
     licence: str | None,
     **values: Any,
@@ -216,6 +223,9 @@ def encode(
     if dictionary is not None and config.part is not None:
         merge = "merge the parts, then give it to `x2static cache phrases`"
         raise X2StaticError(f"--dictionary {dictionary}: the words of a --part are not those of the corpus; {merge}")
+    if masked is not None and config.part is not None:
+        merge = "merge the parts, then run `x2static cache masked`"
+        raise X2StaticError(f"--masked {masked}: the sentences of a --part are not those of the corpus; {merge}")
     check_place(engine, address, gpus_per_worker)
     _check_paths(config)
     what = f"{config.model} reads {', '.join(config.corpus)} into {config.cache}"
@@ -251,14 +261,19 @@ def encode(
         return
     from x2static.schemas.cache import Cache, kept_of
     from x2static.schemas.mirror import url_of
+    from x2static.stage1_encode.plan.origin import Origin
 
+    origin = Origin(None, config.corpus, config.device, config.trust_remote_code)
+    least = int(TrainConfig.model_fields["min_count"].default)
+    if masked is not None:
+        from x2static.stage1_encode.masked import read_masked
+        from x2static.stage1_encode.pools.masked import Masked
+
+        with ProgressLine("masked") as report:
+            read_masked(Cache.open(config.cache), origin, Masked(masked, min_count=least), report)
     if alone := config.part is None and (values["word_states"] or meanings is not None):
-        from x2static.stage1_encode.plan.origin import Origin
-
-        origin = Origin(None, (), config.device, config.trust_remote_code)
-        least = int(TrainConfig.model_fields["min_count"].default)
         read_words_alone(config.cache, origin, least, values["word_states"], meanings)
-    if alone or url_of(config.cache):
+    if alone or masked or url_of(config.cache):
         result["cache_bytes"] = Cache.open(config.cache).n_bytes()
     result["seconds"] = round(time.perf_counter() - started, 3)  # with the start, and what is read alone
     units = f"{quantity(int(result['shards']), 'unit')} ({result['shards_resumed']:,} there before)"

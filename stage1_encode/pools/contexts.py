@@ -114,4 +114,8 @@ class ContextMeans(UnitPool):
         if largest >= 65520:  # float16 rounds it to infinity; nor does int8 hold it, since all is read back as float16
             remedy = "choose another layer (--layer), or a normalised model"
             raise X2StaticError(f"{unit}: context vectors reach {largest:.3g}, beyond float16 (65504); {remedy}")
-        write_contexts(folder, self.read(), self._dtype or "float16")
+        self.store(folder, self.read(), self._dtype or "float16")
+
+    def store(self, folder: Path, rows: npt.NDArray[np.floating], dtype: Dtype) -> None:
+        """Write the means, which can be, into a shard's folder."""
+        write_contexts(folder, rows, dtype)

@@ -6,11 +6,12 @@ from typing import Any
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.word_states import layer_of
 from x2static.stage1_encode.pools.contexts import Contexts
+from x2static.stage1_encode.pools.masked import Masked
 from x2static.stage1_encode.pools.pool import Pool
 from x2static.stage1_encode.pools.word_states import LayerStates, WordStates, further_layers
 from x2static.stage1_encode.pools.word_sums import WordSums
 
-POOLS: dict[str, type[Pool]] = {pool.name: pool for pool in (Contexts, WordSums, WordStates)}
+POOLS: dict[str, type[Pool]] = {pool.name: pool for pool in (Contexts, WordSums, WordStates, Masked)}
 
 
 def wanted_pools(config: EncodeConfig, options: Mapping[str, Any]) -> list[Pool]:

@@ -113,6 +113,12 @@ class Teacher:
             self._call = torch.compile(self._model, dynamic=True)
             self._try((2, 3), f"--compile: torch cannot compile {self.name} here", "; leave --compile out")
 
+    @property
+    def mask(self) -> int | None:
+        """The piece that stands for a masked word; None where the teacher has none."""
+        mask = self.tokenizer.mask
+        return mask if mask is not None and mask < self._rows else None
+
     @cached_property
     def n_layers(self) -> int:
         """Layers above the embeddings. Raises X2StaticError: the model gives the states of the last layer alone."""

@@ -45,6 +45,7 @@ class TeacherTokenizer:
     padding: int  # id that fills batches up; masked, so any id serves where the teacher has none of its own
     max_length: int | None  # pieces that the tokenizer's configuration allows; None where it says nothing
     changes: str = ""  # how the rules differ from what the transformers library makes of the folder
+    mask: int | None = None  # id of the mask token, if there is one
 
     @classmethod
     def load(cls, folder: Path, trust_remote_code: bool) -> "TeacherTokenizer":
@@ -87,7 +88,8 @@ class TeacherTokenizer:
         if length is not None and type(length) not in (int, float):
             raise X2StaticError(f"model {folder}: model_max_length in tokenizer_config.json is {length!r}, no number")
         max_length = int(length) if length and length < NO_LIMIT else None
-        return cls(backend, _without_commands(backend), prefix, suffix, int(padding or 0), max_length, changes)
+        mask = tokenizer.mask_token_id
+        return cls(backend, _without_commands(backend), prefix, suffix, int(padding or 0), max_length, changes, mask)
 
     @property
     def n_special(self) -> int:

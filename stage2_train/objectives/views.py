@@ -8,7 +8,9 @@
     D   a dictionary, if asked for: the same of "word: gloss" and "word, synonyms: gloss"
     R   the regression of sentences on their words, if asked for: `stage2_train/regression.py`
     C   the closed form in the whitened space, if asked for: S^-1/2 (m_w - m) of `closed_form.py`
-    v   unit(A) + weight unit(T) + weight unit(D) + weight unit(R) + weight unit(C), made unit length; then, if asked
+    M   masked contexts, if asked for: the mean of a word's, centred over them all; `schemas/masked.py`
+    v   unit(A) + weight unit(T) + weight unit(D) + weight unit(R) + weight unit(C) + weight unit(M), made unit length;
+        then, if asked
         for, drawn to its synonyms in the dictionary: a multiple of their mean is added; then drawn to its nearest
         neighbours: a multiple of their mean, weighted by the softmax of their cosines at TEMPERATURE, is added
     length  a / (a + p) for a word that is the share p of all (SIF; Arora, Liang and Ma, ICLR 2017), so that the plain
@@ -42,6 +44,7 @@ from torch.nn import functional
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json, lines_of
 from x2static.schemas.cache import Cache
+from x2static.schemas.masked import masked_means
 from x2static.schemas.multiword import name_of
 from x2static.schemas.phrases import PHRASES, Block, newest_blocks
 from x2static.schemas.training import PRIOR, TrainConfig
@@ -97,6 +100,7 @@ class Objective(BaseObjective):
         self.neighbours, self.neighbour_weight = config.neighbours, config.neighbour_weight
         self.dictionary, self.synonyms = config.dictionary, config.synonyms
         self.regression, self.closed_form = config.regression, config.closed_form
+        self.masked = config.masked
         self.needs_words, self.min_count = bool(config.closed_form), config.min_count
         if config.test_pairs is not None and not self.synonyms:
             raise X2StaticError(
@@ -146,6 +150,8 @@ class Objective(BaseObjective):
             result += self.regression * unit(sentence_regression(stream))
         if self.closed_form:
             result += self.closed_form * unit(whitened_slopes(moments()))
+        if self.masked:
+            result += self.masked * unit(self._masked(stream))
         result = unit(result)
         if self.synonyms:
             result = unit(result + self.synonyms * self._synonyms(stream, result))
@@ -200,6 +206,16 @@ class Objective(BaseObjective):
         for number in range(read.shape[1]):
             total += unit(without_components(torch.from_numpy(read[:, number]), known, 0))
         return total
+
+    def _masked(self, stream: Stream) -> Tensor:
+        """Return M of each word, (n_words, dim) float32; zeros for a word without masked contexts."""
+        names = Names.of(stream.vocabulary)
+        means, counts = masked_means(stream.shards, names.read)
+        there = names.compose(means, counts > 0)
+        if missing := int((~there).sum()):
+            logger.warning("%s: %d of %d words have no masked contexts", stream.cache, missing, len(there))
+        weights = np.where(there, np.maximum(counts[: len(there)], 1), 0)
+        return without_components(torch.from_numpy(means[: len(there)]), torch.from_numpy(weights), 0)
 
     def _synonyms(self, stream: Stream, vectors: Tensor) -> Tensor:
         """Return the mean of the vectors of each word's synonyms, (n_words, dim); zeros for a word without.
