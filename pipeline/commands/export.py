@@ -55,7 +55,8 @@ def export(
     result = {"path": str(out), "words_written": n_written, "words_left_out": n_left_out}
     lines = [f"{out}: {quantity(n_written, 'word')}{left_out}"]
     if debias:
-        result[RECORD] = reduced.run[RECORD]
+        result[RECORD] = record = reduced.run[RECORD]
+        lines[0] += f", debiased ({debias}, {record['words']})"  # a plain file has no place to say it
     if data is not None or debias or smaller != Smaller():
         tables, result["scores"] = _scores(
             {"as trained": loaded, "as exported": _as_written(reduced, out, smaller)}, data, ("bias",) if debias else ()
