@@ -97,7 +97,7 @@ GROUPS = {
     "Text": "language context min_sentences min_characters",
     "Words": "min_count max_vocab vocab multiword words subwords unknown",
     "Training": "for objective init prior continue epochs lr schedule warmup negatives negatives_mode pool noise_power "
-    "subsample contexts means_of transform dim batch_size partial",
+    "subsample contexts context_map means_of transform dim batch_size partial",
     "Views of words": "word_states state_layers phrases dictionary synonyms test_pairs regression closed_form "
     "masked components neighbours neighbour_weight sif",
     "Output": "cache out to dtype ase results plan",

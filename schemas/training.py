@@ -22,7 +22,7 @@ PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, 
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
 VIEWS |= {"state_layers", "regression", "closed_form", "masked", "sif"}
 # Younger than runs and sweeps that lack them; they count only where they are set, so that those go on.
-YOUNGER = ("state_layers", "regression", "closed_form", "masked", "contexts")
+YOUNGER = ("state_layers", "regression", "closed_form", "masked", "contexts", "context_map")
 # What `train --for` chooses beside the defaults (docs/LOG.md, 2026-11-29).
 PURPOSES: dict[str, dict[str, Any]] = {"words": {}, "sentences": {"objective": "sentence", "transform": "center"}}
 PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-11-29)
@@ -65,6 +65,8 @@ class TrainConfig(Record):
     pool: int = Field(default=1024, ge=1)  # words in a shared pool
     noise_power: float = Field(default=0.5, ge=0, le=1)  # negatives are drawn by count to this power
     subsample: float = Field(default=5e-6, ge=0, allow_inf_nan=False)  # threshold t for frequent targets; 0 keeps all
+    # of negative sampling: a linear map of the contexts is learned, too, at so many times the rate; 0: none
+    context_map: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     # of views: layers whose own states are added up, "0+last"; None: that which the cache is of
     state_layers: Annotated[str | None, AfterValidator(_joined_layers)] = None
     phrases: float = Field(default=1.0, ge=0, allow_inf_nan=False)  # of views: weight of phrases beside own states

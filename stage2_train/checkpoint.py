@@ -122,6 +122,12 @@ def copy_rows(file: Path, into: dict[str, Tensor], rows: Tensor) -> None:
                 target[part[part >= 0].to(target.device)] = values.to(target)
 
 
+def copy_map(file: Path, learner: Learner) -> None:
+    """Copy the map of the contexts in a file, with its moments, to a learner that has one."""
+    if learner.map is not None:
+        copy_rows(file, learner.map.tensors(), torch.arange(len(learner.map.matrix)))
+
+
 class RunFolder:
     """The folder that one run owns."""
 
@@ -215,7 +221,8 @@ class RunFolder:
         folder.mkdir(exist_ok=True)
         with storage.temporary_folder(folder / f"{storage.TEMPORARY}{final.name}") as temporary:
             with (temporary / TENSORS).open("wb") as file:
-                write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in learner.tensors().items()})
+                tensors = learner.tensors() | (learner.map.tensors() if learner.map else {})
+                write_arrays(file, {name: tensor.cpu().numpy() for name, tensor in tensors.items()})
             hashes = {"tensors": storage.hash_file(temporary / TENSORS), "transform": self.transform}
             checkpoint = Checkpoint(state=state, settings=self.settings, **hashes)
             (temporary / STATE).write_bytes(storage.sealed_json(checkpoint.model_dump()))
@@ -243,6 +250,7 @@ class RunFolder:
                 if checkpoint.transform not in (None, transform):
                     raise X2StaticError(f"{path / STATE}: its vectors are of the space of another {TRANSFORM}")
                 copy_rows(whole_tensors(path, checkpoint), learner.tensors(), torch.arange(len(learner.vectors)))
+                copy_map(whole_tensors(path, checkpoint), learner)
             except (X2StaticError, FileNotFoundError) as error:
                 logger.warning("%s: the checkpoint is damaged (%s); falling back to the one before", path, error)
                 storage.remove(path)
@@ -314,10 +322,13 @@ class Predecessor:
         parts = [self.checkpoint.tensors, str(self.checkpoint.state.steps), *hashes]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
-    def check(self, out: Path, cache: Cache, transform: str, dim: int | None, multiword: dict[str, str]) -> None:
+    def check(
+        self, out: Path, cache: Cache, transform: str, dim: int | None, mapped: bool, multiword: dict[str, str]
+    ) -> None:
         """Refuse a run in the folder `out` that is this one, or whose contexts are of another encoding or space.
 
-        `multiword` says which words are joined, as `Multiword.identity`: joined otherwise, they are other words.
+        `mapped`: whether a map of the contexts is learned. `multiword` says which words are joined, as
+        `Multiword.identity`: joined otherwise, they are other words.
         """
         if out.resolve() == self.folder.resolve():
             raise _error(self.folder, "this is --out itself; for more epochs on the same cache raise --epochs alone")
@@ -327,7 +338,8 @@ class Predecessor:
             ours = f"{cache.path} (teacher {cache.manifest.teacher}); `x2static cache info` shows both"
             raise _error(self.folder, f"{what} otherwise than {ours}")
         space = {"transform": transform, "dim": dim}
-        if differing := storage.differing_settings({name: theirs.get(name) for name in space}, space):
+        before = {name: theirs.get(name) for name in space} | {"context_map": bool(theirs.get("context_map"))}
+        if differing := storage.differing_settings(before, space | {"context_map": mapped}):
             raise _error(self.folder, f"its vectors are of another space ({'; '.join(differing.values())})")
         joined = {name: value for name, value in self.checkpoint.settings.items() if name == "multiword"}
         if differing := storage.differing_settings(joined, multiword):
@@ -351,6 +363,7 @@ class Predecessor:
         try:
             # Words are drawn to what this run begins at, not to what that one did.
             copy_rows(file, {name: into for name, into in learner.tensors().items() if name != "prior"}, rows)
+            copy_map(file, learner)
         except X2StaticError as error:
             raise _error(self.folder, f"the run is damaged ({error})") from error
         learner.steps = self.checkpoint.state.steps

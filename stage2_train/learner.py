@@ -9,7 +9,7 @@ the bits do not depend on how many threads there are.
 import math
 from abc import ABC, abstractmethod
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numba
@@ -48,6 +48,8 @@ class Gradient:
     contexts: Tensor  # (n_contexts, dim), in the vectors' dtype
     # (n_rows,) int64, the row of the pool's values that is in it, or -1; and these values, (n_pool, dim), likewise
     pool: tuple[Tensor, Tensor] | None = None
+    # the pool's rows of the vocabulary, their weights, (n_pool,) both, and slopes without these, (n_contexts, n_pool)
+    pool_slopes: tuple[Tensor, Tensor, Tensor] | None = None
 
     def values(self) -> Tensor:
         """Return the sums, (n_rows, dim); always added up in the same order, so the bits repeat."""
@@ -58,6 +60,18 @@ class Gradient:
             pool_row, pool_values = self.pool
             pooled = pool_row >= 0
             values[pooled] += pool_values[pool_row[pooled]]
+        return values
+
+    def by_contexts(self, vectors: Tensor) -> Tensor:
+        """Return the gradient by the contexts instead, (n_contexts, dim), of the vectors that it was computed with."""
+        words, order = self.rows.repeat_interleave(self.starts.diff()), self.context_of.argsort(stable=True)
+        numbers = torch.arange(len(self.contexts), device=order.device)
+        begins = torch.searchsorted(self.context_of[order], numbers)
+        weights = self.slopes[order]
+        values = functional.embedding_bag(words[order], vectors, begins, mode="sum", per_sample_weights=weights)
+        if self.pool_slopes is not None:
+            pool, weights, slopes = self.pool_slopes
+            values += slopes @ (weights[:, None] * vectors[pool])
         return values
 
 
@@ -96,6 +110,50 @@ def runs(words: Tensor) -> tuple[Tensor, Tensor]:
     return rows, functional.pad(torch.cumsum(counts, 0), (1, 0))
 
 
+def step_size(lr: float, steps: int, dtype: torch.dtype) -> float:
+    """Return what Adam multiplies a step by, bias corrections included."""
+    # PyTorch raises on a factor that the dtype cannot hold; the largest one shows in the vectors just as well.
+    return min(lr * math.sqrt(1 - BETA2**steps) / (1 - BETA1**steps), torch.finfo(dtype).max)
+
+
+@dataclass
+class ContextMap:
+    """A linear map W of the contexts that is learned with the vectors: the score of a word is u_w . W c.
+
+    Since that is (W^T u_w) . c, it says no more than vectors alone do, but Adam moves otherwise. What that gives is in
+    docs/LOG.md, 2026-11-30.
+    """
+
+    matrix: Tensor  # W, (dim, dim), the identity at first; a bias's coordinate of contexts stays as it is
+    first: Tensor  # (dim, dim), running mean of its gradient
+    second: Tensor  # (dim, dim), running mean of its square
+    rate: float  # at so many times the learning rate of the vectors
+
+    @classmethod
+    def identity(cls, dim: int, rate: float, like: Tensor) -> "ContextMap":
+        """Begin with the identity, in the dtype and on the device of some vectors."""
+        matrix = torch.eye(dim, dtype=like.dtype, device=like.device)
+        return cls(matrix, torch.zeros_like(matrix), torch.zeros_like(matrix), rate)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return map and moments under the names that they have in a checkpoint."""
+        return {"map": self.matrix, "map_first_moment": self.first, "map_second_moment": self.second}
+
+    def apply(self, contexts: Tensor) -> Tensor:
+        """Return W c of contexts, (n_contexts, width)."""
+        dim = len(self.matrix)
+        return torch.cat([contexts[:, :dim] @ self.matrix.T, contexts[:, dim:]], 1)
+
+    def learn(self, contexts: Tensor, gradient: Tensor, lr: float, steps: int) -> None:
+        """Take a step of Adam, by the gradient by W c of contexts, (n_contexts, width) as these."""
+        dim = len(self.matrix)
+        values = gradient[:, :dim].T @ contexts[:, :dim]
+        self.first.lerp_(values, 1 - BETA1)
+        self.second.mul_(BETA2).addcmul_(values, values, value=1 - BETA2)
+        size = step_size(self.rate * lr, steps, self.matrix.dtype)
+        self.matrix.addcdiv_(self.first, self.second.sqrt().add_(EPSILON), value=-size)
+
+
 @dataclass
 class Learner:
     """The word vectors in training and the state of Adam, with the arithmetic of `torch.optim.SparseAdam`.
@@ -109,6 +167,7 @@ class Learner:
     steps: int = 0  # updates so far; one count for all rows, however often a row was touched
     prior: Tensor | None = None  # (vocabulary, at most dim), what the first coordinates are drawn to, if to anything
     pulls: Tensor | None = None  # (vocabulary,), how strongly each target of a word draws it there
+    map: ContextMap | None = None  # of the contexts, if one is learned
 
     @classmethod
     def zeros(cls, shape: tuple[int, int], device: torch.device) -> "Learner":
@@ -140,15 +199,18 @@ class Learner:
 
         Rows that have a gradient move, be it zero; the others and their moments are left alone.
         """
+        contexts = targets.contexts
+        if self.map is not None:
+            targets = replace(targets, contexts=self.map.apply(contexts))
         loss, gradient = targets.loss_and_gradient(self.vectors)
         if not math.isfinite(loss):
             return loss
         self.steps += 1
-        step_size = lr * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)  # bias corrections included
-        # PyTorch raises on a factor that the dtype cannot hold; the largest one shows in the vectors just as well.
-        step_size = min(step_size, torch.finfo(self.vectors.dtype).max)
+        if self.map is not None:
+            self.map.learn(contexts, gradient.by_contexts(self.vectors), lr, self.steps)
+        size = step_size(lr, self.steps, self.vectors.dtype)
         fast = pays(self.vectors.device, self.vectors.numel(), self.vectors.dtype)
-        (self.update_compiled if fast else self.update_plain)(gradient, step_size, self._pulls(targets, gradient.rows))
+        (self.update_compiled if fast else self.update_plain)(gradient, size, self._pulls(targets, gradient.rows))
         return loss
 
     def update_plain(self, gradient: Gradient, step_size: float, pulls: Tensor | None = None) -> None:

@@ -59,6 +59,9 @@ def train_in_parts(config: TrainConfig, of: int, run_parts: RunParts, report: Re
             why = "it takes no steps, and parts would save nothing"
         hint = "leave out --parts, or give --objective negative-sampling"
         raise X2StaticError(f"--parts {of}: {config.objective} cannot be trained in parts ({why}); {hint}")
+    if config.context_map:
+        why = "all words move the map of the contexts"
+        raise X2StaticError(f"--parts {of}: --context-map cannot be learned in parts ({why}); leave one of them out")
     return train(config, report, learn=partial(_learn, of, run_parts))
 
 

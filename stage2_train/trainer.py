@@ -38,7 +38,7 @@ from x2static.stage2_train.checkpoint import (
     parts_begun,
 )
 from x2static.stage2_train.joining import join_shards
-from x2static.stage2_train.learner import Learner, Targets, compiling, pays
+from x2static.stage2_train.learner import ContextMap, Learner, Targets, compiling, pays
 from x2static.stage2_train.objectives.objective import BaseObjective, load_objective
 from x2static.stage2_train.objectives.views import settled
 from x2static.stage2_train.sampling import Draws, Position
@@ -95,7 +95,8 @@ class Opened:
         predecessor = None
         if config.continue_run is not None:
             predecessor = Predecessor.open(config.continue_run)
-            predecessor.check(config.out, cache, config.transform, config.dim, multiword.identity)
+            mapped = config.context_map > 0
+            predecessor.check(config.out, cache, config.transform, config.dim, mapped, multiword.identity)
         # What identifies the run: all that can change its vectors. The number of epochs counts only where earlier steps
         # depend on it, the shards' numbers only where not all are meant.
         settings = identifying(config.model_dump(mode="json", exclude=NO_SETTINGS), config.objective, config.init)
@@ -227,6 +228,9 @@ def _refuse_impossible(config: TrainConfig, objective: BaseObjective, cache: Cac
     if config.prior and (config.objective, config.init) != ("negative-sampling", "views"):
         what = f"--prior {config.prior:g}: {config.objective} from --init {config.init} is drawn to no views"
         raise X2StaticError(f"{what}; give --objective negative-sampling --init views, or leave it out")
+    if config.context_map and (config.compat or config.objective != "negative-sampling"):
+        what = f"--compat {config.compat}" if config.compat else config.objective
+        raise X2StaticError(f"--context-map {config.context_map:g}: {what} learns no map of the contexts; leave it out")
     if objective.takes_steps and config.warmup >= epochs:
         hint = "it counts epochs: ask for less (0.1 is a tenth of an epoch), or for more epochs"
         raise X2StaticError(f"--warmup {config.warmup:g} is not shorter than the training (--epochs {epochs}); {hint}")
@@ -308,6 +312,8 @@ class Training:
         learner, pulls = Learner.zeros(shape, self.stream.device), self.objective.pulls(vocabulary.counts)
         if pulls is not None:
             learner.draw_to(torch.zeros_like(learner.vectors[:, : self.transform.dim(dim)]), pulls[rows])
+        if self.config.context_map:
+            learner.map = ContextMap.identity(self.transform.dim(dim), self.config.context_map, learner.vectors)
         return learner
 
     @property

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.screen import quantity
+from x2static.pipeline.export.debias import RECORD, Method, debiased
 from x2static.pipeline.export.formats import FORMATS
 from x2static.pipeline.export.formats import export as write
 from x2static.pipeline.export.smaller import Smaller
@@ -26,23 +27,39 @@ if TYPE_CHECKING:
 @click.option("--dim", type=click.IntRange(min=1), help="Only so many principal axes; the first n serve by themselves.")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
 @click.option("--codebook", type=click.IntRange(min=2), help="So many rows that words share, by k-means.")
+@click.option("--debias", type=click.Choice(get_args(Method)), help="Take a bias out by projection: that of gender.")
+@click.option("--bias-words", type=FOLDER, help="File of words that say what else the bias is (.toml, .json).")
 @click.option("--data", type=FOLDER, help="Evaluation data: scores before and after; else what gensim ships.")
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 @common
 def export(
-    context: click.Context, /, vectors: Path, to: str, out: Path, data: Path | None, force: bool, **shape: object
+    context: click.Context,
+    /,
+    vectors: Path,
+    to: str,
+    out: Path,
+    debias: Method | None,
+    bias_words: Path | None,
+    data: Path | None,
+    force: bool,
+    **shape: object,
 ) -> None:
-    """Write word vectors in another format; with fewer words, dimensions or bits, scored before and after."""
+    """Write word vectors in another format; smaller ones, or those without a bias, are scored before and after."""
+    if bias_words and not debias:
+        raise click.UsageError("--bias-words is what --debias takes out; give --debias, or leave it out")
     loaded, smaller = WordVectors.load(vectors), Smaller(**shape)  # type: ignore[arg-type]
-    reduced = smaller.reduced(loaded)
+    reduced = smaller.reduced(debiased(loaded, debias, bias_words) if debias else loaded)
     n_left_out = len(write(reduced, to, out, force, replace(smaller, top=None, dim=None)))
     n_written = len(reduced) - n_left_out
     left_out = f", {n_left_out:,} left out" if n_left_out else ""
     result = {"path": str(out), "words_written": n_written, "words_left_out": n_left_out}
     lines = [f"{out}: {quantity(n_written, 'word')}{left_out}"]
-    if data is not None or smaller != Smaller():
+    if debias:
+        result[RECORD] = record = reduced.run[RECORD]
+        lines[0] += f", debiased ({debias}, {record['words']})"  # a plain file has no place to say it
+    if data is not None or debias or smaller != Smaller():
         tables, result["scores"] = _scores(
-            {"as trained": loaded, "as exported": _as_written(reduced, out, smaller)}, data
+            {"as trained": loaded, "as exported": _as_written(reduced, out, smaller)}, data, ("bias",) if debias else ()
         )
         lines += [table.terminal() for table in tables]
     finish(context, result, *lines)
@@ -58,12 +75,17 @@ def _as_written(vectors: WordVectors, out: Path, smaller: Smaller) -> WordVector
     return replace(vectors.rows([vectors.index[word] for word in read.words]), matrix=read.matrix)
 
 
-def _scores(vectors: dict[str, WordVectors], data: Path | None) -> "tuple[list[Table], dict[str, object]]":
-    """Return what word and sentence similarity make of vectors, in tables and figures; without data, without scores."""
+def _scores(
+    vectors: dict[str, WordVectors], data: Path | None, others: tuple[str, ...]
+) -> "tuple[list[Table], dict[str, object]]":
+    """Return what word and sentence similarity, and other tasks, make of vectors, in tables and figures.
+
+    Without data of a task, without its scores.
+    """
     from x2static.pipeline.evaluations.registry import EvaluateConfig, fetched_data, runner
 
     tables, figures = list["Table"](), dict[str, object]()
-    for task in ("word-similarity", "sentence-similarity"):
+    for task in ("word-similarity", "sentence-similarity", *others):
         try:
             results = runner(task)(vectors, EvaluateConfig(data or fetched_data(task)))
         except X2StaticError as error:  # a folder of data need not hold both

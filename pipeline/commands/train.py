@@ -36,6 +36,8 @@ from x2static.schemas.training import PURPOSES, TrainConfig
     pool="Words in a shared pool.",
     noise_power="Negatives are drawn by count to this power.",
     subsample="Threshold of the subsampling of frequent words; 0 keeps all.",
+    context_map="Negative sampling: learn a linear map of the contexts, too, at so many times the learning rate; 0 for "
+    "none. It helps vectors that begin --init uniform, and no others (docs/LOG.md).",
     state_layers="Views: layers whose own states are put together, such as 0+last, of those that encode --state-layers "
     "has kept [default: the cache's].",
     phrases="Views: weight of the words read in carrier phrases, beside their own states.",

@@ -41,7 +41,7 @@ class Objective(BaseObjective):
     """Negative sampling as a configuration asks for it."""
 
     by_word = True
-    loss_settings = ("negatives", "noise_power", "subsample", "prior")
+    loss_settings = ("negatives", "noise_power", "subsample", "prior", "context_map")
 
     def __init__(self, config: TrainConfig) -> None:
         self.init, self.seed = config.init, config.seed
@@ -140,18 +140,22 @@ class SharedNegatives(Targets):
         context_of = self.context_of.index_select(0, order)
         scores = score_pairs(vectors, self.contexts, words, context_of)
         positive, slopes = loss_and_slopes(scores, torch.ones_like(scores[:1]))
-        negative, pool_values = self._negatives(vectors)
+        negative, pool_values, pool_slopes = self._negatives(vectors)
         rows = torch.cat([words, self.pool]).unique()  # type: ignore[no-untyped-call]
         starts = functional.pad(torch.searchsorted(words, rows), (0, 1), value=len(words))
         pool_row = torch.full_like(rows, -1)
         pool_row[torch.searchsorted(rows, self.pool)] = torch.arange(len(self.pool), device=rows.device)
-        gradient = Gradient(rows, starts, context_of, slopes / len(self), self.contexts, (pool_row, pool_values))
+        of_pool = (pool_row, pool_values), (self.pool, self.weights, pool_slopes)
+        gradient = Gradient(rows, starts, context_of, slopes / len(self), self.contexts, *of_pool)
         return float(positive + negative), gradient
 
-    def _negatives(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and gradient; every context is scored against the pool once, however many targets it has."""
+    def _negatives(self, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return loss, gradient, and the derivatives by the scores before weights, (n_contexts, n_pool).
+
+        Every context is scored against the pool once, however many targets it has.
+        """
         if not len(self.pool):  # of a part
-            return self.weights.double().sum(), vectors[:0]
+            return self.weights.double().sum(), vectors[:0], vectors.new_zeros((len(self.contexts), 0))
         contexts, pool = (
             functional.pad(rows.to(self.product_type), (0, 0, 0, -len(rows) % ROWS_TOGETHER))
             for rows in (self.contexts, vectors[self.pool])
@@ -167,4 +171,4 @@ class SharedNegatives(Targets):
             slopes.masked_fill_(outside, 0)
         values = (slopes.to(self.product_type).T @ contexts)[: len(self.pool)].to(vectors.dtype)
         loss = losses.double() @ self.weights.double() + 0.0 * (high.double() - low.double())  # infinity shows in it
-        return loss, values.mul_(self.weights[:, None])
+        return loss, values.mul_(self.weights[:, None]), slopes[: len(self.contexts), : len(self.pool)]
