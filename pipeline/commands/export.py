@@ -11,7 +11,7 @@ from x2static.machine.screen import quantity
 from x2static.pipeline.export.formats import FORMATS
 from x2static.pipeline.export.formats import export as write
 from x2static.pipeline.export.smaller import Smaller
-from x2static.pipeline.options import FOLDER, VECTORS, Command, common, finish
+from x2static.pipeline.options import FOLDER, LANGUAGE, VECTORS, Command, common, finish
 from x2static.schemas.vectors import WordVectors
 
 if TYPE_CHECKING:
@@ -27,13 +27,23 @@ if TYPE_CHECKING:
 @click.option("--dtype", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
 @click.option("--codebook", type=click.IntRange(min=2), help="So many rows that words share, by k-means.")
 @click.option("--data", type=FOLDER, help="Evaluation data: scores before and after; else what gensim ships.")
+@LANGUAGE
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 @common
 def export(
-    context: click.Context, /, vectors: Path, to: str, out: Path, data: Path | None, force: bool, **shape: object
+    context: click.Context,
+    /,
+    vectors: Path,
+    to: str,
+    out: Path,
+    data: Path | None,
+    language: str | None,
+    force: bool,
+    **shape: object,
 ) -> None:
     """Write word vectors in another format; with fewer words, dimensions or bits, scored before and after."""
     loaded, smaller = WordVectors.load(vectors), Smaller(**shape)  # type: ignore[arg-type]
+    loaded = loaded.of_language(language) if language is not None else loaded
     reduced = smaller.reduced(loaded)
     n_left_out = len(write(reduced, to, out, force, replace(smaller, top=None, dim=None)))
     n_written = len(reduced) - n_left_out
