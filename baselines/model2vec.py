@@ -26,7 +26,7 @@ def make(request: Request) -> Result:
 
     The states are averaged over the word's pieces and the special tokens, as in the library.
     """
-    states = read_texts(load_teacher(request), request.words, "words", request.report, special=True)
+    states = read_texts(load_teacher(request), request.bare_words(), "words", request.report, special=True)
     known = states.any(axis=1)
     reduced = principal_components(states[known], request.config.dim or 256)
     matrix = np.zeros((len(states), reduced.shape[1]), np.float32)

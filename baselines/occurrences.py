@@ -118,7 +118,8 @@ def gather(request: Request, words: Sequence[str], state: WordState, file: State
             request.report(Progress(n_read, total, "paragraphs"))
             began, due = time.monotonic(), 0.0
             device = encoder.teacher.device
-            for shard, portions in units_ahead(texts, encoder.preparer, pick_workers(None, device), device):
+            plans, options = request.needed_cache().plans(), (encoder.preparer, pick_workers(None, device), device)
+            for shard, portions in units_ahead(texts, *options, lambda shard: plans[markers[shard].plan].language):
                 state.words = ChosenWords(words)
                 encoder.read(portions, f"unit {shard}", [state], all_layers=True)
                 if not state.end_unit():

@@ -35,6 +35,10 @@ class Request:
             raise X2StaticError(f"{self.config.name} needs a cache for its vocabulary; give --cache")
         return self.cache
 
+    def bare_words(self) -> list[str]:
+        """Return the words as the teacher reads them alone, without marks of their languages."""
+        return list(map(self.needed_cache().segmentation().bare, self.words))
+
 
 @dataclass(frozen=True)
 class Result:

@@ -67,6 +67,12 @@ RETRIEVAL = DataFiles(
 MISSPELLINGS = DataFiles(
     "misspellings", ("*.tsv",), "a file of misspellings (lines of misspelling<TAB>word), or a folder of them"
 )
+DICTIONARIES = DataFiles(
+    "translation",
+    ("*-*.txt",),
+    "a dictionary called en-de.txt (lines of two words, parted by a space or tab), or a folder of them",
+    "MUSE has some (https://github.com/facebookresearch/MUSE)",
+)
 CLASSIFICATION = DataFiles(
     "classification",
     tuple(f"*/{name}" for name in PARTS),

@@ -87,6 +87,9 @@ UNKNOWN = click.option(
     show_default=True,
     help="Words outside the vocabulary: left out, or with vectors of subwords, see x2static subwords.",
 )
+LANGUAGE = click.option(
+    "--language", type=TEXT, help="Only the words of this language, de, where they are kept apart by it, de:gift."
+)
 
 
 # Headings of --help, in their order, and the options below each; what a command must have stands before all of them,
@@ -94,10 +97,10 @@ UNKNOWN = click.option(
 GROUPS = {
     "Corpus": "corpus limit sample part append format on_bad_text max_paragraph_bytes unit",
     "Teacher": "model revision layer precision backend device compile trust_remote_code",
-    "Text": "language context min_sentences min_characters",
+    "Text": "language mark_language context min_sentences min_characters",
     "Words": "min_count max_vocab vocab multiword words subwords unknown",
     "Training": "for objective init prior continue epochs lr schedule warmup negatives negatives_mode pool noise_power "
-    "subsample contexts context_map means_of transform dim batch_size partial",
+    "subsample contexts context_map means_of transform dim centre_languages batch_size partial",
     "Views of words": "word_states state_layers phrases dictionary synonyms test_pairs regression closed_form "
     "masked components neighbours neighbour_weight sif",
     "Output": "cache out to dtype ase results plan",

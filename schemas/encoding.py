@@ -60,7 +60,9 @@ class ContextOptions(Record):
     compat: Literal["paper"] | None = None  # the reference implementation's peculiarities (docs/COMPAT.md)
     dtype: Dtype = "float16"  # number format of the stored context vectors; "int8" halves the cache, with a scale a row
     compile: bool = False  # let torch compile the teacher, which rounds otherwise
-    language: str = Field(default="en", pattern=r"^[a-z]+$")  # ISO 639-1: of sentences, and words of zh, ja, th
+    # ISO 639-1: of sentences, and words of zh, ja, th; of several corpora all of theirs, sorted, "de+en"
+    language: str = Field(default="en", pattern=r"^[a-z]+(\+[a-z]+)*$")
+    mark_language: bool = False  # words are kept apart by language, de:gift
 
 
 TextRules = Literal[1, 2]  # which rules cut text into sentences and words: 1 are those of caches of 0.1.0
@@ -78,12 +80,19 @@ class Filter(Record):
 FILTERS = {None: Filter(), "paper": Filter(text_rules=1, min_sentences=3, min_characters=140)}  # by --compat
 
 
+def without_region(language: str) -> str:
+    """Return en of en-GB, EN and en; what is no code stays."""
+    region = re.fullmatch(r"([A-Za-z]+)(?:[-_][A-Za-z0-9]+)*", language)
+    return region[1].lower() if region else language
+
+
 class EncodeConfig(ReadingOptions, ContextOptions):
     """What a user asks of `x2static encode`; the defaults of its options stand here and nowhere else."""
 
     model: str = Field(min_length=1)  # a Hugging Face model id, a local model folder, or "demo"
     corpus: tuple[str, ...] = Field(min_length=1)  # files, folders, patterns, "-", `hf://` sets or "demo", in order
     cache: Path  # the folder that the cache is written to
+    corpus_language: tuple[str, ...] = ()  # that of each corpus, where `language` is several
     append: bool = False  # add the corpora to a finished cache, whose shards stay as they are
     layer: Layer = LAST  # hidden states that are averaged: 0 the embeddings, n those of block n, negative from the end
     part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")  # "3/16": every 16th unit from the 3rd
@@ -105,8 +114,15 @@ class EncodeConfig(ReadingOptions, ContextOptions):
     @classmethod
     def _without_region(cls, language: object) -> object:
         """Sentences and words are cut by the language, in en-GB as in en."""
-        region = isinstance(language, str) and re.fullmatch(r"([A-Za-z]+)(?:[-_][A-Za-z0-9]+)*", language)
-        return region[1].lower() if region else language
+        return without_region(language) if isinstance(language, str) else language
+
+    def languages_of_corpora(self) -> tuple[str | None, ...]:
+        """Return the language of each corpus, as its plan records it: None where all are of one, the encoding's."""
+        if "+" not in self.language:
+            return (None,) * len(self.corpus)
+        if len(self.corpus_language) != len(self.corpus):  # `x2static encode` refuses it before
+            raise ValueError(f"{len(self.corpus_language)} languages for {len(self.corpus)} corpora")
+        return self.corpus_language
 
     @field_validator("part")
     @classmethod
@@ -156,7 +172,12 @@ class Encoding(ContextOptions):
         return hashlib.sha256(canonical_json(self.model_dump(exclude=later))).hexdigest()
 
 
-YOUNGER = ("backend", "compile", "tokenizer_changes")  # fields of an encoding that first caches do not have
+YOUNGER = (
+    "backend",
+    "compile",
+    "tokenizer_changes",
+    "mark_language",
+)  # fields of an encoding that first caches do not have
 
 
 def differences(ours: BaseModel, theirs: BaseModel) -> list[str]:

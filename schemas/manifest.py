@@ -77,6 +77,7 @@ class Plan(PlanOptions):
     identity: dict[str, Any]  # what tells this corpus from another: kind, size, hash or revision
     seen: dict[str, Any]  # where and when the corpus was hashed (path, size, mtime); unchanged, it is not hashed again
     licence: str | None  # as far as it is known
+    language: str | None = None  # of its text, in a cache of several languages; None: the encoding's
     skipped: int  # paragraphs left out as bad text while planning
     first: int  # paragraphs of this corpus that earlier plans hold
     limit: int | None  # at most so many paragraphs in this plan; None for all
@@ -87,7 +88,8 @@ class Plan(PlanOptions):
         """Return what vectors record of the corpus: its name, its licence and, of one of the hub, which data it was."""
         names = ("name", "config", "split", "revision")
         of_hub = {name: self.identity[name] for name in names if name in self.identity}
-        return {"corpus": self.corpus, "licence": self.licence, **of_hub}
+        language = {"language": self.language} if self.language else {}
+        return {"corpus": self.corpus, "licence": self.licence, **language, **of_hub}
 
 
 class PoolMarker(Record):

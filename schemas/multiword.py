@@ -47,6 +47,9 @@ def read_entries(file: Path, segmentation: "WordSegmentation") -> dict[Entry, st
     Of lines that are no entry, or one that is there already, it warns. Raises X2StaticError: the file is missing, not
     UTF-8, or holds no entry.
     """
+    if segmentation.languages:
+        what = f"entries of several words are of one language, and words here of {', '.join(segmentation.languages)}"
+        raise X2StaticError(f"{file}: {what}; leave --multiword out")
     lines = [" ".join(line.split()) for line in lines_of(file, "a file of one entry a line, such as new york")]
     entries, single, twice = dict[Entry, str](), list[str](), list[str]()
     for line in filter(None, lines):

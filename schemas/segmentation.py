@@ -2,7 +2,8 @@
 
 Where the language has no spaces, a library cuts further, and the rules name it. Libraries are loaded when text is first
 cut: stage two carries the rules along, and runs where none is installed. Rules by which several words are one hold the
-entries and the text of other rules: {"multiword": [["new", "york"], ...], "rules": "..."}.
+entries and the text of other rules: {"multiword": [["new", "york"], ...], "rules": "..."}. Those of several languages
+hold the rules of each: {"languages": {"de": "...", "zh": "..."}, "marked": true}; marked words are called de:gift.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from x2static.schemas.encoding import Record
 from x2static.schemas.multiword import Multiword, name_of
 
 SEGMENTATION = "word_segmentation.json"  # in a cache, and beside vectors
+MARK = ":"  # behind the code of a word's language; the rules keep it apart from letters
 SEPARATORS = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of the characters that may stand between two words
 
 # What the default rules, those of these hashes, make of lower-cased ASCII: a third of the time that the library takes.
@@ -60,6 +62,13 @@ class MultiwordRules(Record):
 
     multiword: tuple[tuple[str, ...], ...]  # the entries
     rules: str  # JSON of a `tokenizers.Tokenizer`, or of SegmenterRules, that cuts the words; to the byte, for its hash
+
+
+class LanguageRules(Record):
+    """Rules of several languages; which of them are a text's, whoever has the text says."""
+
+    languages: dict[str, str]  # the rules of each, by its ISO 639-1 code, as text, for its hash
+    marked: bool  # whether words begin with the code of their language
 
 
 @dataclass(frozen=True)
@@ -123,13 +132,15 @@ LIBRARIES = {
 class WordSegmentation:
     """A normalizer and a pre-tokenizer, so that users of the vectors split text exactly as training did."""
 
-    def __init__(self, rules: str) -> None:
-        self.rules = rules  # JSON of a `tokenizers.Tokenizer`, of SegmenterRules, or of MultiwordRules
+    def __init__(self, rules: str, mark: str = "") -> None:
+        # JSON of a `tokenizers.Tokenizer`, of SegmenterRules, MultiwordRules or LanguageRules
+        self.rules = rules
+        self.mark = mark  # what every word begins with
         self._is_default = self.sha256 in DEFAULT_RULES
 
-    def __reduce__(self) -> tuple[type["WordSegmentation"], tuple[str]]:
+    def __reduce__(self) -> tuple[type["WordSegmentation"], tuple[str, str]]:
         """Go to another process as rules alone: a segmenter that is loaded holds locks and memory of its own."""
-        return WordSegmentation, (self.rules,)
+        return WordSegmentation, (self.rules, self.mark)
 
     @classmethod
     def load(cls, path: Path) -> "WordSegmentation":
@@ -151,6 +162,8 @@ class WordSegmentation:
         """What cuts the words: the library and its versions, where JSON of `tokenizers` does not say it all."""
         if self._joining:
             return self.single.name
+        if self.languages:
+            return ", ".join(f"{language} by {self.of(language).name}" for language in self.languages)
         return _described(self._segmenter.versions) if self._segmenter else "rules of the tokenizers library"
 
     def joining(self, multiword: Multiword) -> "WordSegmentation":
@@ -171,6 +184,43 @@ class WordSegmentation:
         return WordSegmentation(self._joining.rules) if self._joining else self
 
     @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that have rules of their own here, or words of their own; none where all text is cut alike."""
+        return tuple(sorted(self._of_languages.languages)) if self._of_languages else ()
+
+    @property
+    def marked(self) -> bool:
+        """Whether words begin with the code of their language."""
+        return self._of_languages is not None and self._of_languages.marked
+
+    def of(self, language: str | None) -> "WordSegmentation":
+        """Return the rules for text of a language: these, where all text is cut alike, whatever its language.
+
+        Raises X2StaticError: the text's language is not said, or there are no rules for it.
+        """
+        if self._of_languages is None:
+            return self
+        if language not in self.languages:
+            known = f"words of {', '.join(self.languages)} are cut by rules of each"
+            asked = "which language is the text" if language is None else f"none are there for {language}"
+            raise X2StaticError(f"{known}; {asked}? Name one of them as the language")
+        return self._each[language]
+
+    def bare(self, word: str) -> str:
+        """Return a word without the mark of its language."""
+        return word.partition(MARK)[2] if self.marked else word
+
+    @cached_property
+    def _each(self) -> dict[str | None, "WordSegmentation"]:
+        rules = self._of_languages
+        languages, marked = (rules.languages, rules.marked) if rules else ({}, False)
+        return {code: WordSegmentation(text, f"{code}{MARK}" if marked else "") for code, text in languages.items()}
+
+    @cached_property
+    def _of_languages(self) -> LanguageRules | None:
+        return self._parsed("languages", LanguageRules)
+
+    @cached_property
     def _joining(self) -> MultiwordRules | None:
         return self._parsed("multiword", MultiwordRules)
 
@@ -188,9 +238,14 @@ class WordSegmentation:
             raise X2StaticError(f"word segmentation rules: {reason}") from error
 
     @cached_property
+    def _bare(self) -> "WordSegmentation":
+        return WordSegmentation(self.rules)
+
+    @cached_property
     def _tokenizer(self) -> Any:
         from tokenizers import Tokenizer
 
+        self.of(None)  # refuses rules of several languages
         return Tokenizer.from_str(json.dumps(self._segmenter.rules) if self._segmenter else self.rules)
 
     @cached_property
@@ -217,7 +272,12 @@ class WordSegmentation:
         return cut_runs
 
     def split(self, text: str) -> list[str]:
-        """Return the words of a text, in order. Raises X2StaticError: a library that cuts them is not installed."""
+        """Return the words of a text, in order.
+
+        Raises X2StaticError: a library that cuts them is not installed, or the rules are those `of` several languages.
+        """
+        if self.mark:
+            return [f"{self.mark}{word}" for word in self._bare.split(text)]
         if self._is_default and text.isascii():
             return ASCII_WORD.findall(text.lower())
         if self._joining:
@@ -230,8 +290,10 @@ class WordSegmentation:
         """Return the words of a text, those of `split` in their order, with the characters that each was made of.
 
         Normalising may change the number of characters; start and stop count those of `text` itself, stop exclusive.
-        Raises X2StaticError: the rules name a library that is not installed.
+        Raises X2StaticError, as `split`.
         """
+        if self.mark:
+            return [(f"{self.mark}{word}", start, stop) for word, start, stop in self._bare.occurrences(text)]
         if self._is_default and text.isascii():
             return [(word[0], *word.span()) for word in ASCII_WORD.finditer(text.lower())]
         if self._joining:

@@ -22,7 +22,7 @@ PAPER = MappingProxyType({"objective": "negative-sampling", **_SPACE, **_STEPS, 
 VIEWS = frozenset({"phrases", "dictionary", "synonyms", "test_pairs", "components", "neighbours", "neighbour_weight"})
 VIEWS |= {"state_layers", "regression", "closed_form", "masked", "sif"}
 # Younger than runs and sweeps that lack them; they count only where they are set, so that those go on.
-YOUNGER = ("state_layers", "regression", "closed_form", "masked", "contexts", "context_map")
+YOUNGER = ("state_layers", "regression", "closed_form", "masked", "contexts", "context_map", "centre_languages")
 # What `train --for` chooses beside the defaults (docs/LOG.md, 2026-11-29).
 PURPOSES: dict[str, dict[str, Any]] = {"words": {}, "sentences": {"objective": "sentence", "transform": "center"}}
 PRIOR = 1000.0  # of negative sampling that begins at views (docs/LOG.md, 2026-11-29)
@@ -80,6 +80,7 @@ class TrainConfig(Record):
     neighbours: int = Field(default=10, ge=0)  # of views: words that each is drawn to; 0 for none
     neighbour_weight: float = Field(default=0.2, ge=0, allow_inf_nan=False)  # of views: that of the neighbours' mean
     sif: float = Field(default=1e-3, ge=0, allow_inf_nan=False)  # of views: a of the length a / (a + p); 0: all 1
+    centre_languages: bool = False  # take the mean direction of each language out of its words' vectors
     means_of: Literal["sentences", "paragraphs"] = "paragraphs"  # of the objective "sentence": what a text is
     contexts: Literal["all", "masked"] = "all"  # what is learnt from: the sentences, or the masked ones alone
     min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary

@@ -26,7 +26,7 @@ from x2static.durable.storage import (
 )
 from x2static.schemas.multiword import name_of
 from x2static.schemas.queries import ColumnOfWords, Queries, UnknownWord
-from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
+from x2static.schemas.segmentation import MARK, SEGMENTATION, WordSegmentation
 from x2static.schemas.subwords import SUBWORDS, Subwords
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
@@ -178,15 +178,39 @@ class WordVectors(Queries):
         counts = np.concatenate([self.counts, np.zeros(len(new), np.int64)])
         return replace(self, words=[*self.words, *new], matrix=matrix, counts=counts)
 
-    def split(self, text: str) -> list[str]:
-        """Return the words of a text as training cut them. Raises X2StaticError: these vectors came without rules.
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages whose words are kept apart, de:gift; none where no word has a mark."""
+        return self.segmentation.languages if self.segmentation is not None and self.segmentation.marked else ()
+
+    def of_language(self, language: str) -> "WordVectors":
+        """Return the vectors of one language's words, without their marks, and the rules by which its text is cut.
+
+        Subwords stay behind. Raises X2StaticError: no words of that language are kept apart here.
+        """
+        if self.segmentation is None or language not in self.languages:
+            known = (
+                f"those of {', '.join(self.languages)} are" if self.languages else "none are (encode --mark-language)"
+            )
+            raise X2StaticError(f"no words of the language {language} are kept apart here; {known}")
+        mark = f"{language}{MARK}"
+        rows = [row for row, word in enumerate(self.words) if word.startswith(mark)]
+        words = [self.words[row].removeprefix(mark) for row in rows]
+        rules = WordSegmentation(self.segmentation.of(language).rules)
+        matrix, counts = self.matrix[rows], self.counts[rows]
+        return replace(self, segmentation=rules, words=words, matrix=matrix, counts=counts, subwords=None)
+
+    def split(self, text: str, language: str | None = None) -> list[str]:
+        """Return the words of a text as training cut them; `language` is the text's, where words are of several.
+
+        Raises X2StaticError: these vectors came without rules, or have none for that language.
 
         >>> vectors.split("The King eats.")
         ['the', 'king', 'eats', '.']
         """
         if self.segmentation is None:
             raise X2StaticError("these vectors came without word segmentation rules; split the text yourself")
-        return self.segmentation.split(text)
+        return self.segmentation.of(language).split(text)
 
     def mean(self, words: Iterable[str]) -> npt.NDArray[np.float32]:
         """Return the mean vector of the known words, (dim,) float32; zeros where none is known.
@@ -203,18 +227,18 @@ class WordVectors(Queries):
             return np.zeros(self.dim, np.float32)
         return np.asarray(self.matrix.take(rows, axis=0).mean(axis=0, dtype=np.float32))
 
-    def encode(self, texts: str | Iterable[str]) -> npt.NDArray[np.float32]:
+    def encode(self, texts: str | Iterable[str], language: str | None = None) -> npt.NDArray[np.float32]:
         """Return the mean vector of the known words of each text, (len(texts), dim) float32; see `mean` and `split`.
 
-        Of one string it is that string's, (dim,), as in sentence-transformers. Raises TypeError: what is given is
-        neither a string nor strings in an order.
+        Of one string it is that string's, (dim,), as in sentence-transformers. `language` is that of the texts, where
+        words are kept apart by language. Raises TypeError: what is given is neither a string nor strings in an order.
 
         >>> vectors.encode(["A king and a queen.", "An apple."])
         array([[2., 1., 1., 1.],
                [0., 0., 0., 3.]], dtype=float32)
         """
         if isinstance(texts, str):
-            return self.mean(self.split(texts))
+            return self.mean(self.split(texts, language))
         if isinstance(texts, bytes | bytearray | Mapping | Set) or not isinstance(texts, Iterable):
             raise TypeError(f"encode takes a string or a list of strings, not {type(texts).__name__}")
         texts = list(texts)
@@ -223,12 +247,12 @@ class WordVectors(Queries):
         vectors = np.zeros((len(texts), self.dim), np.float32)
         if self.subwords is not None:
             for row, text in enumerate(texts):
-                vectors[row] = self.mean(self.split(text))
+                vectors[row] = self.mean(self.split(text, language))
             return vectors
         # The same bits as `mean` gives, in two thirds of its time; gathering the rows of many texts at once is slower.
         counts, matrix, row_of = np.ones(len(texts), np.float32), np.asarray(self.matrix), self.index.get
         for row, text in enumerate(texts):
-            if known := [one for word in self.split(text) if (one := row_of(word)) is not None]:
+            if known := [one for word in self.split(text, language) if (one := row_of(word)) is not None]:
                 np.add.reduce(matrix.take(known, 0), 0, None, vectors[row])
                 counts[row] = len(known)
         vectors /= counts[:, None]

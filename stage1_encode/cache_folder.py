@@ -20,7 +20,7 @@ from x2static.stage1_encode.plan.planning import Part, log_skipped
 from x2static.stage1_encode.pools.registry import POOLS, pool_of_itself
 from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
 from x2static.stage1_encode.text.languages import check_language
-from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, words_of
 
 VERSIONS = ("x2static", "torch", "transformers", "tokenizers", "datasets", "sentencex", "zarr", "pyarrow", "numpy")
 
@@ -41,7 +41,9 @@ def settled(config: EncodeConfig) -> EncodeConfig:
     there = (config.cache / MANIFEST).is_file()
     held = Cache.open(config.cache).manifest.encoding if there else FILTERS[config.compat]
     if not isinstance(held, Encoding) or held.language != config.language:
-        check_language(config.language)
+        for language in config.language.split("+"):
+            check_language(language)
+    languages = _languages_here(config, held) if isinstance(held, Encoding) else {}
     values = held.model_dump(include=set(Filter.model_fields))
     values = {name: value for name, value in values.items() if getattr(config, name) is None}
     filters = values.keys() - {"text_rules"}
@@ -50,7 +52,23 @@ def settled(config: EncodeConfig) -> EncodeConfig:
     if there and any(values[name] != getattr(FILTERS[config.compat], name) for name in filters):
         said = " and ".join(f"--{name.replace('_', '-')} {values[name]}" for name in sorted(filters, reverse=True))
         logger.info("%s: going on with %s, as it was begun", config.cache, said)
-    return config.model_copy(update=values)
+    return config.model_copy(update=values | languages)
+
+
+def _languages_here(config: EncodeConfig, held: Encoding) -> dict[str, Any]:
+    """Return the fields by which corpora of some of a cache's languages are read as it is encoded.
+
+    Raises X2StaticError: a language is not among those of a cache that has several.
+    """
+    known, asked = held.language.split("+"), config.language.split("+")
+    if len(known) == 1 or held.language == config.language:
+        return {}
+    if new := [language for language in asked if language not in known]:
+        what = f"this cache is of {' and '.join(known)}, and can have no words of {' and '.join(new)}"
+        raise X2StaticError(
+            f"{config.cache}: {what}; encode all its corpora into another --cache, each --language named"
+        )
+    return {"language": held.language, "corpus_language": config.corpus_language or (asked[0],) * len(config.corpus)}
 
 
 def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encoding:
@@ -63,7 +81,7 @@ def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encodi
         teacher_config=files.config,
         tokenizer=files.tokenizer,
         layer=str(layer),
-        words=choose_words(config.compat, config.language, config.text_rules).sha256,
+        words=words_of(config).sha256,
         sentences=SentenceSplitter(config.language, config.text_rules).name,
         precision=teacher.precision,
         backend=teacher.backend,
@@ -91,7 +109,7 @@ def encoding_differences(cache: Cache, teacher: ChosenTeacher) -> list[str]:
     behaviour = theirs.model_dump(include={"window", "attention", "dim", "tokenizer_changes"})
     if not (problems := differences(theirs, _encoding_of(teacher, behaviour))):
         return []
-    held, asked = cache.segmentation().name, choose_words(config.compat, config.language, config.text_rules).name
+    held, asked = cache.segmentation().name, words_of(config).name
     if held != asked:  # the hashes alone tell nobody which library to install
         problems.append(f"words are cut by: {held} != {asked}")
     if cache.manifest.teacher != config.model:
@@ -119,7 +137,7 @@ def create(teacher: ChosenTeacher, behaviour: Mapping[str, Any], plans: dict[int
         versions={name: package_version(name) for name in (*VERSIONS, *{encoding.backend} - {*VERSIONS})},
     )
     log_skipped(plans)
-    rules = choose_words(config.compat, config.language, config.text_rules)
+    rules = words_of(config)
     cache, bucket = begin_cache(config.cache, manifest, rules, plans), CacheView.of(config.cache)
     if bucket and not bucket.begin():
         logger.info("%s: another process has begun this cache meanwhile; going on with that", bucket.url)

@@ -152,6 +152,9 @@ def read_dictionary(
     Returns words (that occur `min_count` times and that the dictionary has), words_read (by this call), phrases and
     seconds. Raises X2StaticError: the teacher is not found as it was, or what is there is damaged.
     """
+    if languages := cache.segmentation().languages:
+        what = f"a dictionary says what words of one language mean, and words here are of {', '.join(languages)}"
+        raise X2StaticError(f"{cache.path}: {what}; leave --dictionary out")
     marker = BlockMarker(encoding=cache.manifest.fingerprint, phrases=FORMS, dictionary=dictionary.source)
     words = [word for word in counted_words(cache, min_count) if dictionary.senses(word)]
     return read_words(cache, origin, words, marker, partial(_read_senses, dictionary), report)

@@ -68,7 +68,7 @@ def encode(
             check_encoding(cache, teacher)
             cache.segmentation()
         else:
-            planned = plan_all(corpora)
+            planned = plan_all(config, corpora)
             teacher.hear_of(planned.values())
             loaded = teacher.load(of_words)
             cache = create(teacher, loaded.behaviour, planned)

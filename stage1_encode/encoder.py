@@ -26,7 +26,7 @@ from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
 from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage1_encode.text.paper import PaperPreparer
 from x2static.stage1_encode.text.preparation import CarefulPreparer
-from x2static.stage1_encode.text.segmentation import SentenceSplitter, choose_words
+from x2static.stage1_encode.text.segmentation import SentenceSplitter, words_of
 from x2static.stage1_encode.text.windows import PreparedText, Preparer, UnitWords, Window
 
 # Pieces in a batch, padding included. On two cores 2,048 gave 20,200 pieces/s, 4,096 17,500 and 16,384 13,500
@@ -266,7 +266,7 @@ class ChosenTeacher:
         loaded, does not hold what `--compat paper` reads at once, or has no embeddings for special tokens, which a text
         may name there.
         """
-        config, words = self.config, choose_words(self.config.compat, self.config.language, self.config.text_rules)
+        config, words = self.config, words_of(self.config)
         options = (config.trust_remote_code, config.layer, config.compile)
         try:
             teacher = Teacher(self.files, self.precision, self.device, *options, self.backend, lanes_on(self.device))

@@ -23,6 +23,7 @@ from x2static.schemas.cache import Cache
 from x2static.schemas.lexicons import by_count, merge_lexicons
 from x2static.schemas.multiword import SHOWN, read_entries
 from x2static.schemas.phrases import BlockMarker, block_numbers, drop_damaged, open_blocks, write_block
+from x2static.schemas.segmentation import MARK
 from x2static.stage1_encode.encoder import Encoder
 from x2static.stage1_encode.plan.origin import Origin, find_teacher
 from x2static.stage1_encode.texts import read_texts
@@ -42,6 +43,30 @@ def carrier_phrases(language: str) -> tuple[str, ...]:
     return tuple(known.get(language, known[NEUTRAL]))
 
 
+def recorded_phrases(languages: Sequence[str]) -> tuple[str, ...]:
+    """Return the carrier phrases of languages as a block records them; each of several with its language before it."""
+    if len(languages) == 1:
+        return carrier_phrases(languages[0])
+    each = ([f"{language}: {phrase}" for phrase in carrier_phrases(language)] for language in languages)
+    return tuple(map("; ".join, zip(*each, strict=True)))
+
+
+def languages_of(cache: Cache, words: Sequence[str]) -> dict[str, str]:
+    """Return the language of each word of a cache: that of its mark, or in whose corpora it occurs most often."""
+    encoding = cache.manifest.encoding
+    if encoding.mark_language:
+        return {word: word.partition(MARK)[0] for word in words}
+    if "+" not in encoding.language:
+        return dict.fromkeys(words, encoding.language)
+    most, plans, shards = dict.fromkeys(words, (0, "")), cache.plans(), cache.shards()
+    for language in encoding.language.split("+"):
+        lexicon = merge_lexicons(shard for shard in shards if plans[shard.marker.plan].language == language)
+        for word, count in zip(lexicon["word"].to_pylist(), lexicon["count"].to_pylist(), strict=True):
+            if word in most and count > most[word][0]:
+                most[word] = count, language
+    return {word: language for word, (_, language) in most.items()}
+
+
 def counted_words(cache: Cache, min_count: int) -> list[str]:
     """Return the words that occur so often in a cache, the most frequent first, ties by word."""
     lexicon = merge_lexicons(cache.shards())
@@ -54,12 +79,13 @@ def read_phrases(
 ) -> dict[str, Any]:
     """Read the words of a cache in carrier phrases, those that are not read yet, with the cache's own teacher.
 
+    Each is read in the phrases of its language, without the mark that it may have.
     `multiword` is a list of several words a line: those all of which the corpus has are read as they are spelt, behind
     the single words, and kept under their words with spaces. Returns words (entries, and words that occur `min_count`
     times), words_read (by this call), phrases and seconds. Raises X2StaticError: the teacher is not found as it was, or
     the list cannot be used, or what is there is damaged.
     """
-    phrases = carrier_phrases(cache.manifest.encoding.language)
+    phrases = recorded_phrases(cache.manifest.encoding.language.split("+"))
     marker = BlockMarker(encoding=cache.manifest.fingerprint, phrases=phrases)
     words, spelt = counted_words(cache, min_count), dict[str, str]()
     if multiword is not None:
@@ -69,8 +95,17 @@ def read_phrases(
             samples, what = ", ".join(strange[:SHOWN]), "entries hold a word that the corpus does not have"
             logger.warning("%s: %s of %s %s (%s)", multiword, len(strange), len(entries), what, samples)
 
+    language_of, bare = languages_of(cache, words), cache.segmentation().bare
+
     def read(encoder: Encoder, some: list[str]) -> tuple[npt.NDArray[np.float32], None]:
-        return in_phrases(encoder, [spelt.get(word, word) for word in some], phrases), None
+        by_language: dict[str, list[int]] = {}
+        for row, word in enumerate(some):
+            by_language.setdefault(language_of.get(word, cache.manifest.encoding.language), []).append(row)
+        vectors = np.zeros((len(some), len(phrases), encoder.teacher.dim), np.float32)
+        for language, rows in by_language.items():
+            of_language = [spelt.get(some[row], bare(some[row])) for row in rows]
+            vectors[rows] = in_phrases(encoder, of_language, carrier_phrases(language))
+        return vectors, None
 
     return read_words(cache, origin, [*words, *spelt], marker, read, report)
 

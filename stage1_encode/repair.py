@@ -19,7 +19,7 @@ from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teache
 from x2static.stage1_encode.plan.planning import Part
 from x2static.stage1_encode.pools.pool import look_at_words
 from x2static.stage1_encode.pools.registry import POOLS, pool_of_itself
-from x2static.stage1_encode.text.segmentation import choose_words
+from x2static.stage1_encode.text.segmentation import words_of
 from x2static.stage1_encode.worker import Worker, run_here
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def _mend_segmentation(cache: Cache) -> bool:
         return False
     except X2StaticError as error:
         encoding = cache.manifest.encoding
-        rules = choose_words(encoding.compat, encoding.language, encoding.text_rules)
+        rules = words_of(encoding)
         if rules.sha256 != encoding.words:
             raise X2StaticError(
                 f"{file}: missing or changed, and this version of x2static has other rules; put the "

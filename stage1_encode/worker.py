@@ -109,11 +109,11 @@ class Worker:
         """
         texts = ((job, self._read(job)) for job in jobs)
         units = (((job, text), text.paragraphs) for job, text in texts)
-        device = self._encoder.teacher.device
+        options = self._encoder.preparer, self._processes, self._encoder.teacher.device, self._language_of
         with ThreadPoolExecutor(1) as writer:
             writing: Future[Staged] | None = None
             try:
-                for (job, text), portions in units_ahead(units, self._encoder.preparer, self._processes, device):
+                for (job, text), portions in units_ahead(units, *options):
                     pools = [pool for pool in self._pools if pool.name in job.pools]
                     name = f"{self._plans[job.plan].corpus}, unit {job.shard}"
                     number = job.shard - plan_shards(list(self._plans))[job.plan].start
@@ -139,6 +139,9 @@ class Worker:
         """Return what the teacher reads of a unit, whose text is prepared in portions."""
         return portions
 
+    def _language_of(self, unit: tuple[Job, UnitText]) -> str | None:
+        return self._plans[unit[0].plan].language
+
     def _read(self, job: Job) -> UnitText:
         corpus, plan = self._corpora[job.plan], self._plans[job.plan]
         if job.plan != self._connected:
@@ -146,7 +149,8 @@ class Worker:
             self._connected = job.plan
         text = corpus.read(job.unit)
         if job.unit == plan.units[0]:  # one worker has it, and once
-            warn_of_script(plan.corpus, text.paragraphs, self._encoding.language, self._encoding.compat)
+            language = plan.language or self._encoding.language
+            warn_of_script(plan.corpus, text.paragraphs, language, self._encoding.compat)
         return text
 
     def _stage(self, job: Job, unit: Unit, encoded: EncodedUnit, name: str) -> Staged:

@@ -44,7 +44,7 @@ from x2static.stage2_train.objectives.views import settled
 from x2static.stage2_train.sampling import Draws, Position
 from x2static.stage2_train.shards import choose_shards, list_numbers
 from x2static.stage2_train.stream import CPU, Stream
-from x2static.stage2_train.transform import IDENTITY, Moments, Transform, fit_transform
+from x2static.stage2_train.transform import IDENTITY, Moments, Transform, centred_by_language, fit_transform
 from x2static.stage2_train.vocabulary import WHOLE, Part, WordList, build_vocabulary
 
 # What cannot change the vectors, or is known by its content (vocab, cache, continue, partial) or what it sets (compat).
@@ -198,6 +198,8 @@ def train(
         if config.partial:
             record["cache"]["shards"] = run.settings["shards"]
         words, matrix = vocabulary.words.to_pylist(), training.vectors.cpu().numpy()
+        if config.centre_languages:
+            matrix = centred_by_language(words, matrix)
         others = [name for name in (SETTINGS, TRANSFORM) if (run.path / name).is_file()]
         rules = cache.segmentation().joining(vocabulary.multiword)
         WordVectors(words, matrix, vocabulary.counts, rules, record).save(run.path, *others)
@@ -225,6 +227,9 @@ def _refuse_impossible(config: TrainConfig, objective: BaseObjective, cache: Cac
         raise X2StaticError(f"{cache.path}: --dim {dim} asked for, but its contexts have {contexts} dimensions; {hint}")
     if dim is not None and not objective.in_space:
         raise X2StaticError(f"--dim {dim}: {config.objective} has the dimensions of the teacher's states; leave it out")
+    if config.centre_languages and not cache.manifest.encoding.mark_language:
+        what = "its words are not kept apart by language (encode --mark-language)"
+        raise X2StaticError(f"{cache.path}: {what}; leave out --centre-languages")
     if config.prior and (config.objective, config.init) != ("negative-sampling", "views"):
         what = f"--prior {config.prior:g}: {config.objective} from --init {config.init} is drawn to no views"
         raise X2StaticError(f"{what}; give --objective negative-sampling --init views, or leave it out")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -15,6 +17,7 @@ from torch.nn import functional
 from x2static.durable.arrays import write_arrays
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically
+from x2static.schemas.segmentation import MARK
 from x2static.stage2_train.learner import runs
 
 # Share of the covariance that is replaced by a multiple of the identity of equal trace, as Ledoit and Wolf do. Their
@@ -184,3 +187,20 @@ def symmetric_power(matrix: Tensor, power: float) -> Tensor:
     """Return a power of a symmetric, positive definite matrix, (dim, dim)."""
     values, vectors = torch.linalg.eigh(matrix)
     return torch.mm(vectors * values**power, vectors.T)
+
+
+def centred_by_language(words: list[str], vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return vectors, (n_words, dim), less the mean direction of their language, which the mark of each word says.
+
+    Directions, since lengths say how much a word weighs in a text: the mean of the vectors themselves is one of rare
+    words. Every word counts the same, and keeps its length.
+    """
+    marks, result = np.array([word.partition(MARK)[0] for word in words]), np.empty_like(vectors)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    units = vectors / np.where(lengths > 0, lengths, 1)
+    for mark in np.unique(marks):
+        rows = marks == mark
+        centred = units[rows] - units[rows].mean(axis=0)
+        norms = np.linalg.norm(centred, axis=1, keepdims=True)
+        result[rows] = lengths[rows] * centred / np.where(norms > 0, norms, 1)
+    return result

@@ -43,6 +43,8 @@ def info(context: click.Context, folder: Path) -> None:
     missing = missing_shards(plans, committed)
     manifest, encoding = opened.manifest, opened.manifest.encoding
     corpora = list(dict.fromkeys(plan.corpus for plan in plans))
+    languages = ", ".join(dict.fromkeys(f"{plan.language} ({plan.corpus})" for plan in plans if plan.language))
+    languages = (languages or encoding.language) + (", words marked" if encoding.mark_language else "")
     sampled = [str(taken) for taken in plans[0].sampled] if plans else []
     pools = dict(sorted(Counter(name for marker in markers for name in marker.pools).items()))
     figures: dict[str, Any] = {"teacher": manifest.teacher, "fingerprint": manifest.fingerprint, "corpora": corpora}
@@ -61,6 +63,7 @@ def info(context: click.Context, folder: Path) -> None:
         f"teacher     {manifest.teacher}, {read}",
         f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),
         f"corpus      {', '.join(corpora)}",
+        f"language    {languages}",
         *(f"sample      {taken} of a larger cache" for taken in sampled),
         f"shards      {len(markers):,}, {done}",
         f"paragraphs  {kept_of(figures, encoding.min_sentences, encoding.min_characters)}",

@@ -17,7 +17,7 @@ from x2static.pipeline.engines.places import check_place, place_options
 from x2static.pipeline.engines.registry import find_engine
 from x2static.pipeline.options import CACHE, FOLDER, TEXT, Command, build, common, finish, given, option, options
 from x2static.pipeline.terminal import ProgressLine, duration, size
-from x2static.schemas.encoding import EncodeConfig, Layer, split_layers
+from x2static.schemas.encoding import EncodeConfig, Layer, split_layers, without_region
 from x2static.schemas.training import TrainConfig
 
 if TYPE_CHECKING:
@@ -143,7 +143,6 @@ def read_words_alone(
     workers="Processes that prepare text; by default a thread on a CPU, up to 8 for an accelerator.",
     unit="Paragraphs in a unit, which is saved as a whole [default: 8192; fewer where these were not six units].",
     part="3/16: only every 16th unit, the third first, so that 16 machines share the work.",
-    language="ISO 639-1 code of the text's language, for cutting sentences and, in zh, ja and th, words.",
     min_sentences="Drop paragraphs with fewer sentences [default: 1; with --compat paper 3].",
     min_characters="Drop paragraphs with fewer characters [default: 0; with --compat paper 140].",
     sample="Share of the paragraphs to take at random, such as 0.1.",
@@ -155,6 +154,19 @@ def read_words_alone(
     max_paragraph_bytes="A longer line is bad text.",
     revision="Commit, tag or branch of a model on the hub.",
     trust_remote_code="Let a model run Python code of its own.",
+)
+@option(
+    EncodeConfig,
+    "language",
+    "ISO 639-1 code of the text's language, for cutting sentences and, in zh, ja and th, words; given once for each "
+    "--corpus, in their order, it is that corpus's.",
+    multiple=True,
+    default=[EncodeConfig.model_fields["language"].default],
+)
+@option(
+    EncodeConfig,
+    "mark_language",
+    "Keep words apart by language, de:gift; else equal spellings are one word.",
 )
 @click.option(
     "--ase",
@@ -218,6 +230,7 @@ def encode(
     Run the same command again to go on where it stopped.
     """
     started = time.perf_counter()
+    values |= _languages(values["corpus"], values["language"], values["mark_language"], values["compat"])
     config = build(EncodeConfig, {name: values[name] for name in EncodeConfig.model_fields if name in values})
     require("encode")
     if dictionary is not None and config.part is not None:
@@ -283,6 +296,21 @@ def encode(
     finish(
         context, result, f"{config.cache}: {units}, {held}, in {duration(result['seconds'])}", kept_of(result, *limits)
     )
+
+
+def _languages(
+    corpora: tuple[str, ...], languages: tuple[str, ...], marked: bool, compat: str | None
+) -> dict[str, str | tuple[str, ...]]:
+    """Return the fields of the configuration that say which language each corpus is in."""
+    each = tuple(map(without_region, languages))
+    if len(each) not in (1, len(corpora)):
+        several = f"{len(each)} of --language for {len(corpora)} of --corpus"
+        raise click.UsageError(f"{several}; give one for each corpus, in their order, or one for all")
+    if compat and (marked or len({*each}) > 1):
+        raise click.UsageError(f"--compat {compat} reads text of one language, and does not mark it")
+    if joined := [language for language in each if "+" in language]:
+        raise click.UsageError(f"--language {joined[0]} is several; give --language once for each --corpus")
+    return {"language": "+".join(sorted({*each})), "corpus_language": each if len({*each}) > 1 else ()}
 
 
 def _check_paths(config: EncodeConfig) -> None:

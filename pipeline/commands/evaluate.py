@@ -7,7 +7,7 @@ import click
 
 from x2static.evaluation.draws import PARTITIONS, RESAMPLES
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, fetched_data, runner
-from x2static.pipeline.options import FOLDER, UNKNOWN, VECTORS, Command, common, finish, given
+from x2static.pipeline.options import FOLDER, LANGUAGE, UNKNOWN, VECTORS, Command, common, finish, given
 from x2static.pipeline.tables import short_names
 
 
@@ -30,6 +30,7 @@ from x2static.pipeline.tables import short_names
     f"partitions that are drawn [default: {PARTITIONS}].",
 )
 @UNKNOWN
+@LANGUAGE
 @click.option("--runs", type=click.IntRange(min=1), default=1, show_default=True, help="Repeat with so many seeds.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every draw.")
 @common
@@ -43,6 +44,8 @@ def evaluate(context: click.Context, /, vectors: tuple[Path, ...], data: Path | 
     config = EvaluateConfig(data or fetched_data(task), values["seed"], values["common"], resamples, values["runs"])
     short = short_names(list(dict.fromkeys(vectors)))
     loaded = {name: WordVectors.load(folder, values["unknown"]) for name, folder in short.items()}
+    if (language := values["language"]) is not None:
+        loaded = {name: one.of_language(language) for name, one in loaded.items()}
     folders = {name + loaded[name].outside: folder for name, folder in short.items()}
     results = run({name + one.outside: one for name, one in loaded.items()}, config)
     # A short name may change with what else is scored; a path stays what it was.
@@ -57,6 +60,8 @@ def _refuse_unused(context: click.Context, task: str, values: dict[str, Any]) ->
     named = given(context, values)
     if task == "word-similarity" and "seed" in named and not values["intervals"] and not values["resamples"]:
         raise click.UsageError(f"--task {task} uses --seed for intervals alone; give --intervals, too")
+    if named.pop("language", None) is not None and task == "translation":
+        raise click.UsageError(f"--task {task} goes by the languages of its files; leave --language out")
     for name, value in named.items():
         if name not in EVALUATIONS[task].options and value is not False:
             using = ", ".join(other for other, evaluation in EVALUATIONS.items() if name in evaluation.options)

@@ -12,7 +12,7 @@ from x2static.pipeline.export.debias import RECORD, Method, debiased
 from x2static.pipeline.export.formats import FORMATS
 from x2static.pipeline.export.formats import export as write
 from x2static.pipeline.export.smaller import Smaller
-from x2static.pipeline.options import FOLDER, VECTORS, Command, common, finish
+from x2static.pipeline.options import FOLDER, LANGUAGE, VECTORS, Command, common, finish
 from x2static.schemas.vectors import WordVectors
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--debias", type=click.Choice(get_args(Method)), help="Take a bias out by projection: that of gender.")
 @click.option("--bias-words", type=FOLDER, help="File of words that say what else the bias is (.toml, .json).")
 @click.option("--data", type=FOLDER, help="Evaluation data: scores before and after; else what gensim ships.")
+@LANGUAGE
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 @common
 def export(
@@ -41,6 +42,7 @@ def export(
     debias: Method | None,
     bias_words: Path | None,
     data: Path | None,
+    language: str | None,
     force: bool,
     **shape: object,
 ) -> None:
@@ -48,6 +50,7 @@ def export(
     if bias_words and not debias:
         raise click.UsageError("--bias-words is what --debias takes out; give --debias, or leave it out")
     loaded, smaller = WordVectors.load(vectors), Smaller(**shape)  # type: ignore[arg-type]
+    loaded = loaded.of_language(language) if language is not None else loaded
     reduced = smaller.reduced(debiased(loaded, debias, bias_words) if debias else loaded)
     n_left_out = len(write(reduced, to, out, force, replace(smaller, top=None, dim=None)))
     n_written = len(reduced) - n_left_out

@@ -51,6 +51,7 @@ from x2static.schemas.training import PURPOSES, TrainConfig
     neighbours="Views: nearest words that each is drawn to.",
     neighbour_weight="Views: weight of their mean.",
     sif="Views: a of a vector's length a / (a + its share of the words), so that means are good sentence vectors.",
+    centre_languages="Take the mean direction of each language's words out of their vectors (encode --mark-language).",
     means_of="Objective sentence: means of the words of a sentence, or of a whole paragraph.",
     contexts="What is learnt from: all sentences, or the masked contexts that encode --masked has read, a target each.",
     min_count="Leave out rarer words.",

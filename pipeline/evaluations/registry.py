@@ -54,6 +54,7 @@ EVALUATIONS = {
     "bias": Evaluation(files.WORD_LISTS, frozenset({"seed", "resamples", "unknown"})),
     "sentence-similarity": Evaluation(files.SENTENCE_PAIRS, frozenset({"unknown"})),
     "misspellings": Evaluation(files.MISSPELLINGS, frozenset({"seed", "unknown"}), ()),
+    "translation": Evaluation(files.DICTIONARIES, frozenset(), ()),
     "retrieval": Evaluation(files.RETRIEVAL, frozenset({"unknown"}), ("evaluate", "pytrec_eval")),
 }
 

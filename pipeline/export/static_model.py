@@ -46,6 +46,11 @@ def tokenizer_json(vectors: WordVectors) -> dict[str, Any]:
     rules = vectors.segmentation
     if rules is None:
         raise X2StaticError("these vectors came without word segmentation rules, so no tokenizer can be made for them")
+    if rules.languages:
+        what = (
+            f"text of {', '.join(rules.languages)} is cut by rules of each, and a tokenizer does not know which to use"
+        )
+        raise X2StaticError(f"{what}; give --language with one of them, or use WordVectors.encode")
     content = json.loads(rules.single.rules)
     if "segmenter" in content:
         what = f"{rules.name} cut the words, which no tokenizer JSON can hold: it would cut otherwise than training"

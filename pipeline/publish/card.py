@@ -85,7 +85,7 @@ def _front_matter(facts: Facts) -> str:
         tags.append("sentence-transformers")
     teacher = [provenance.teacher] if provenance.teacher else []
     fields: dict[str, str | list[str] | None] = {
-        "language": _plain(provenance.language),
+        "language": _languages(provenance.language),
         "license": _plain(facts.licence) or UNKNOWN,
         "library_name": "x2static",
         "tags": tags,
@@ -94,6 +94,12 @@ def _front_matter(facts: Facts) -> str:
     }
     lines = [f"{key}: {json.dumps(value)}" for key, value in fields.items() if value]
     return "\n".join(["---", *lines, "---"])
+
+
+def _languages(text: str | None) -> str | list[str] | None:
+    """Return a language, or those of "de+en"."""
+    several = [code for part in (text or "").split("+") if (code := _plain(part))]
+    return several if len(several) > 1 else _plain(text)
 
 
 def _plain(text: str | None) -> str | None:

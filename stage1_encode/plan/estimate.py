@@ -112,7 +112,7 @@ def _planned(teacher: ChosenTeacher, corpora: list[Corpus]) -> tuple[list[Plan],
     """Return the plans of the cache as it would be, the corpora that are asked for, and the markers that are there."""
     config = teacher.config
     if not (config.cache / MANIFEST).is_file():
-        plans = list(plan_all(corpora).values())
+        plans = list(plan_all(config, corpora).values())
         return plans, [Source(corpora[number], plan.identity, (number,)) for number, plan in enumerate(plans)], {}
     cache = Cache.open(config.cache)
     check_encoding(cache, teacher)
@@ -135,7 +135,7 @@ def _sample(plans: list[Plan], sources: list[Source], encoder: Encoder) -> tuple
         for unit in chosen:
             n_wanted = max(1, round(SAMPLE_PARAGRAPHS * share / len(chosen)))
             paragraphs += corpus.read(unit).paragraphs[:: max(1, unit.paragraphs // n_wanted)]
-    return encoder.preparer.prepare(paragraphs), len(paragraphs)
+    return encoder.preparer.prepare(paragraphs, plans[0].language), len(paragraphs)  # of several languages, about
 
 
 def _tokens_per_second(encoder: Encoder, unit: PreparedText) -> float:

@@ -43,6 +43,7 @@ def recorded_config(cache: Cache, plan: Plan, **changes: Any) -> EncodeConfig:
     manifest, encoding = cache.manifest, cache.manifest.encoding
     limit = None if plan.limit is None else plan.first + plan.limit
     values: dict[str, Any] = {"corpus": (plan.corpus,), "cache": cache.path, "limit": limit}
+    values["corpus_language"] = (plan.language,) if plan.language else ()
     values |= {"model": manifest.teacher, "revision": manifest.revision, "format": plan.identity.get("format", "auto")}
     values |= encoding.model_dump(
         include={"layer", "precision", "backend", *ContextOptions.model_fields, *Filter.model_fields}

@@ -58,9 +58,10 @@ def planned_paragraphs(
     return sum(unit.paragraphs for unit in units), all(unit.counted for unit in units)
 
 
-def plan_all(corpora: list[Corpus]) -> dict[int, Plan]:
+def plan_all(config: EncodeConfig, corpora: list[Corpus]) -> dict[int, Plan]:
     """Return the plans of a new cache, by number; no two corpora may be the same."""
-    plans = {number: corpus.plan(corpus.identity()) for number, corpus in enumerate(corpora)}
+    planned = zip((corpus.plan(corpus.identity()) for corpus in corpora), config.languages_of_corpora(), strict=True)
+    plans = {number: plan.model_copy(update={"language": of}) for number, (plan, of) in enumerate(planned)}
     _refuse_equal({plan.corpus: plan.identity for plan in plans.values()})
     return plans
 
@@ -75,9 +76,9 @@ def plan_rest(
             why = f"{cache} is not finished: units of {old[number].corpus} are missing"
             raise X2StaticError(f"--append: {why}; first run the `x2static encode` that it was made with again")
     added: list[Plan] = []
-    for source in sources:
+    for source, language in zip(sources, config.languages_of_corpora(), strict=True):
         if not source.plans:
-            added.append(source.corpus.plan(source.identity))
+            added.append(source.corpus.plan(source.identity).model_copy(update={"language": language}))
             continue
         latest = old[source.plans[-1]]
         n_planned, counted = planned_paragraphs(old, markers, numbers={source.plans[-1]})
@@ -91,7 +92,8 @@ def plan_rest(
             theirs["unit"] = None
         if theirs["on_bad_text"] == "fail":  # no bad text was met so far, whatever else could have been done about it
             theirs["on_bad_text"] = ours["on_bad_text"]
-        problems += [f"{name}: {theirs[name]!r} != {ours[name]!r}" for name in names if theirs[name] != ours[name]]
+        theirs["language"], ours["language"] = latest.language, language
+        problems += [f"{name}: {theirs[name]!r} != {ours[name]!r}" for name in ours if theirs[name] != ours[name]]
         if config.limit is not None and (config.limit < n_held or not counted):
             held = quantity(n_held, "paragraph") if counted else "all of the corpus"
             problems.append(f"limit: {held} planned already != {config.limit}")
@@ -101,7 +103,7 @@ def plan_rest(
         if latest.limit == n_planned and config.limit != n_held:
             last = latest.units[-1] if latest.units else None
             plan = source.corpus.plan(source.identity, n_held, last)
-            added += [plan] if plan.units else []
+            added += [plan.model_copy(update={"language": language})] if plan.units else []
     return dict(enumerate(added, len(old)))
 
 

@@ -28,7 +28,7 @@ from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.shard import LEXICON_SCHEMA, Shard, create_array, write_table, zarrs_errors
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.spans import ChosenWords, occurrences
-from x2static.stage1_encode.text.segmentation import choose_words
+from x2static.stage1_encode.text.segmentation import words_of
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 NAME = "word_sums"
@@ -57,7 +57,10 @@ class WordSums(Pool):
                 f"--ase does not go with --compat {config.compat}: that mode joins words anew before the teacher reads "
                 "them, and keeps words that the teacher never reads; leave one of the two out"
             )
-        rules = choose_words(config.compat, config.language, config.text_rules)
+        rules = words_of(config)
+        if rules.languages:
+            what = f"words that are looked for are of one language, here are {', '.join(rules.languages)}"
+            raise X2StaticError(f"--ase: {what}; leave it out, or make a cache of each language")
         cut = [(word, rules.split(word)) for word in listed]
         others = [word for word, words in cut if len(words) != 1]
         chosen = sorted({words[0] for _, words in cut if len(words) == 1})

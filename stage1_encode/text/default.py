@@ -1,7 +1,7 @@
 """Paragraphs cut for the teacher, without `--compat`: raw text, real sentences, pieces found by their characters."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -26,8 +26,14 @@ class DefaultPreparer:
     min_characters: int
     occurrences: bool = False  # whether the occurrences of words are listed in the windows
 
-    def prepare(self, paragraphs: list[str]) -> PreparedText:
-        """Return the windows and words of paragraphs, those that the filter drops left out."""
+    def prepare(self, paragraphs: list[str], language: str | None = None) -> PreparedText:
+        """Return the windows and words of paragraphs, those that the filter drops left out.
+
+        `language` is theirs; None where splitter and segmentation are of one alone.
+        """
+        if language is not None:
+            splitter, segmentation = self.splitter.of(language), self.segmentation.of(language)
+            return replace(self, splitter=splitter, segmentation=segmentation).prepare(paragraphs)
         unit = PreparedText(n_given=len(paragraphs))
         texts = [(text, self.splitter.spans(text)) for text in paragraphs if len(text) >= self.min_characters]
         texts = [(text, spans) for text, spans in texts if spans and len(spans) >= self.min_sentences]

@@ -35,8 +35,8 @@ class PaperPreparer:
         """Pieces that the teacher reads at once."""
         return PARAGRAPH_WINDOW if self.context == "paragraph" else SENTENCE_WINDOW
 
-    def prepare(self, paragraphs: list[str]) -> PreparedText:
-        """Return the windows and words of paragraphs, those that the filter drops left out."""
+    def prepare(self, paragraphs: list[str], language: str | None = None) -> PreparedText:
+        """Return the windows and words of paragraphs, those that the filter drops left out; all are of one language."""
         unit = PreparedText(n_given=len(paragraphs))
         texts = [text.lower().split() for text in paragraphs if self._passes(text)]
         if self.context == "paragraph":

@@ -5,7 +5,7 @@ What a library makes of a text may fail: some panic. The paragraph is then found
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -28,6 +28,7 @@ MOST_WORKERS = 8
 PORTION = {"cpu": 1024, "cuda": 8192}
 
 Unit = TypeVar("Unit")  # whatever the caller knows a unit by
+LanguageOf = Callable[[Any], str | None]  # the language of a unit's text, None where the preparer is for one alone
 
 
 class UnreadableParagraph(X2StaticError):  # noqa: N818
@@ -54,10 +55,10 @@ class CarefulPreparer:
         """Pieces that the teacher reads at once, special tokens included."""
         return self.inner.window
 
-    def prepare(self, paragraphs: list[str]) -> PreparedText:
+    def prepare(self, paragraphs: list[str], language: str | None = None) -> PreparedText:
         """Return the windows and words of paragraphs. Raises UnreadableParagraph: one cannot be read, and is to be."""
         try:
-            return self.inner.prepare(paragraphs)
+            return self.inner.prepare(paragraphs, language)
         except BaseException as error:
             if not _is_of_a_library(error):
                 raise
@@ -65,7 +66,7 @@ class CarefulPreparer:
         kept: list[str] = []
         for number, paragraph in enumerate(paragraphs):
             try:
-                self.inner.prepare([paragraph])
+                self.inner.prepare([paragraph], language)
                 kept.append(paragraph)
             except BaseException as error:
                 if not _is_of_a_library(error):
@@ -77,7 +78,7 @@ class CarefulPreparer:
                     ) from error
         if len(kept) == len(paragraphs):  # each by itself can be read: it is none of them
             raise failed
-        text = self.inner.prepare(kept)
+        text = self.inner.prepare(kept, language)
         text.n_skipped = len(paragraphs) - len(kept)
         return text
 
@@ -96,15 +97,23 @@ def pick_workers(workers: int | None, device: "torch.device") -> int:
 
 
 def units_ahead(
-    units: Iterable[tuple[Unit, list[str]]], preparer: Preparer, workers: int, device: "torch.device"
+    units: Iterable[tuple[Unit, list[str]]],
+    preparer: Preparer,
+    workers: int,
+    device: "torch.device",
+    language_of: LanguageOf = lambda _: None,
 ) -> Iterator[tuple[Unit, Iterator[PreparedText]]]:
     """Begin at once to prepare units, as `prepared` does, and yield each with its portions, as they are ready."""
-    portions = ahead(prepared(units, preparer, workers, PORTION[device.type]))
+    portions = ahead(prepared(units, preparer, workers, PORTION[device.type], language_of))
     return ((unit, map(itemgetter(1), of_unit)) for unit, of_unit in groupby(portions, itemgetter(0)))
 
 
 def prepared(
-    units: Iterable[tuple[Unit, list[str]]], preparer: Preparer, workers: int, size: int
+    units: Iterable[tuple[Unit, list[str]]],
+    preparer: Preparer,
+    workers: int,
+    size: int,
+    language_of: LanguageOf = lambda _: None,
 ) -> Iterator[tuple[Unit, PreparedText]]:
     """Yield units prepared, portion by portion, in their order; a unit without paragraphs is one portion.
 
@@ -115,7 +124,7 @@ def prepared(
     if workers == 1:
         for unit, start, texts, last in _portions(units, size):
             with _numbered(unit, start):
-                text = preparer.prepare(texts)
+                text = preparer.prepare(texts, language_of(unit))
             yield unit, _packed(text, last)
         return
     with process_pool(workers, _start, preparer) as pool:
@@ -130,7 +139,7 @@ def prepared(
 
         try:
             for unit, start, texts, last in _portions(units, size):
-                pending.append((unit, start, pool.submit(_prepare, texts), last))
+                pending.append((unit, start, pool.submit(_prepare, texts, language_of(unit)), last))
                 yield from ready(workers)
             yield from ready(0)
         except BrokenProcessPool as error:
@@ -175,7 +184,7 @@ def _start(preparer: Preparer) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
-def _prepare(paragraphs: list[str]) -> PreparedText:
+def _prepare(paragraphs: list[str], language: str | None) -> PreparedText:
     if _preparer is None:
         raise RuntimeError("a worker was not started by _start")
-    return _preparer.prepare(paragraphs)
+    return _preparer.prepare(paragraphs, language)

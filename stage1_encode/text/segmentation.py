@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
@@ -14,8 +14,8 @@ from tokenizers.models import WordLevel
 
 from x2static.durable.storage import canonical_json
 from x2static.machine.packages import install_extra
-from x2static.schemas.encoding import TextRules
-from x2static.schemas.segmentation import LIBRARIES, SegmenterRules, WordSegmentation
+from x2static.schemas.encoding import EncodeConfig, Encoding, TextRules
+from x2static.schemas.segmentation import LIBRARIES, LanguageRules, SegmenterRules, WordSegmentation
 
 # Insides of character classes, which `re` and the tokenizers library read alike.
 HAN = "\u3005-\u3007\u3021-\u3029\u3038-\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
@@ -86,15 +86,21 @@ class SentenceSplitter:
     has grown to THAI_SENTENCE characters.
     """
 
-    language: str  # ISO 639-1 code; it picks the abbreviations and the marks that end a sentence
+    language: str  # ISO 639-1 code; it picks the abbreviations and the marks that end a sentence; or several, "de+en"
     text_rules: TextRules | None = None  # of 1, inch marks are quotation marks
 
     @property
     def name(self) -> str:
         """The library and its version, or the rule: what, with the language, the boundaries depend on."""
+        if "+" in self.language:
+            return "; ".join(dict.fromkeys(self.of(language).name for language in self.language.split("+")))
         if self.language == "th":
             return f"spaces between Thai letters after {THAI_SENTENCE} characters"
         return f"sentencex {version('sentencex')}" + ("" if self.text_rules == 1 else ", inch marks apart")
+
+    def of(self, language: str | None) -> "SentenceSplitter":
+        """Return the splitter for text of one of its languages, None where it has but one."""
+        return self if language is None else replace(self, language=language)
 
     def spans(self, paragraph: str) -> list[tuple[int, int]]:
         """Return the sentences of a paragraph as [start, stop) in characters; sentences of white space are left out."""
@@ -174,8 +180,20 @@ def paper_words() -> WordSegmentation:
     return WordSegmentation(rules.to_str())
 
 
-def choose_words(compat: str | None, language: str, text_rules: TextRules | None = None) -> WordSegmentation:
-    """Return the word segmentation rules of a mode and a language; None is for those of new caches."""
+def choose_words(
+    compat: str | None, language: str, text_rules: TextRules | None = None, marked: bool = False
+) -> WordSegmentation:
+    """Return the word segmentation rules of a mode and a language; None is for those of new caches.
+
+    Of several languages ("de+zh") they are those of each, unless all are the same. With `marked`, words begin with the
+    code of their language.
+    """
+    if marked or "+" in language:
+        rules_of = {code: choose_words(compat, code, text_rules).rules for code in language.split("+")}
+        if marked or len({*rules_of.values()}) > 1:
+            of_languages = LanguageRules(languages=rules_of, marked=marked)
+            return WordSegmentation(canonical_json(of_languages.model_dump()).decode())
+        language = language.partition("+")[0]
     if compat == "paper":
         return paper_words()
     if language not in SPACELESS:
@@ -197,13 +215,18 @@ def choose_words(compat: str | None, language: str, text_rules: TextRules | None
     return WordSegmentation(canonical_json(rules.model_dump()).decode())
 
 
+def words_of(options: EncodeConfig | Encoding) -> WordSegmentation:
+    """Return the word segmentation rules that a configuration asks for, or that an encoding is of."""
+    return choose_words(options.compat, options.language, options.text_rules, options.mark_language)
+
+
 def log_words(compat: str | None, language: str) -> None:
     """Say what cuts the words of a language without spaces; a library that is missing is worth a warning."""
-    if compat == "paper" or language not in SPACELESS:
-        return
-    spaceless = SPACELESS[language]
-    if missing := " and ".join(LIBRARIES[spaceless.segmenter].missing):
-        install = f"for words, {install_extra(language)} before the cache is begun"
-        logger.warning("words: %s, because %s is not installed; %s", spaceless.alone_said, missing, install)
-    else:
-        logger.info("words: cut by %s", choose_words(compat, language).name)
+    for code in language.split("+") if compat != "paper" else ():
+        if (spaceless := SPACELESS.get(code)) is None:
+            continue
+        if missing := " and ".join(LIBRARIES[spaceless.segmenter].missing):
+            install = f"for words, {install_extra(code)} before the cache is begun"
+            logger.warning("words: %s, because %s is not installed; %s", spaceless.alone_said, missing, install)
+        else:
+            logger.info("words: cut by %s", choose_words(compat, code).name)

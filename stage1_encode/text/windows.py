@@ -111,8 +111,11 @@ class Preparer(Protocol):
     def window(self) -> int:
         """Pieces that the teacher reads at once, special tokens included."""
 
-    def prepare(self, paragraphs: list[str]) -> PreparedText:
-        """Return the windows and words of paragraphs, those that the filter drops left out."""
+    def prepare(self, paragraphs: list[str], language: str | None = None) -> PreparedText:
+        """Return the windows and words of paragraphs, those that the filter drops left out.
+
+        `language` is theirs; None where the preparer is for one alone.
+        """
 
 
 class UnitWords:

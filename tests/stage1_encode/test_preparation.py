@@ -54,7 +54,7 @@ class Lengths:
 
     window = 512
 
-    def prepare(self, paragraphs: list[str]) -> PreparedText:
+    def prepare(self, paragraphs: list[str], language: str | None = None) -> PreparedText:
         windows = [Window(np.arange(len(text)), np.array([[0, 0, len(text)]])) for text in paragraphs]
         return PreparedText(windows)
 

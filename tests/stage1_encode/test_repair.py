@@ -196,7 +196,7 @@ def test_the_word_segmentation_rules_are_mended(content, cache, monkeypatch):
 def test_rules_that_this_version_does_not_have_are_not_replaced(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (cache / "word_segmentation.json").write_text("{}")
     flip(shard_of(cache, 0) / "words.arrow")
-    monkeypatch.setattr("x2static.stage1_encode.repair.choose_words", lambda *_: paper_words())
+    monkeypatch.setattr("x2static.stage1_encode.repair.words_of", lambda *_: paper_words())
     refused(cache, r"missing or changed, and this version of x2static has other rules; put")
 
 

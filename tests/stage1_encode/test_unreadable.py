@@ -42,7 +42,7 @@ def panicking(monkeypatch):
     """Let a library panic at the paragraphs that say so."""
     original = DefaultPreparer.prepare
 
-    def prepare(self, texts):
+    def prepare(self, texts, language=None):
         if any("panic" in text for text in texts):
             raise PanicException("byte index 3 is not a char boundary")
         return original(self, texts)

@@ -11,7 +11,7 @@ from x2static.stage1_encode.plan.origin import recorded_config
 
 # Of a run, not of what it makes; the rest is recorded in places of its own.
 OF_THE_RUN = {"cache", "device", "trust_remote_code", "workers", "encoders", "part", "append"}
-ELSEWHERE = {"model", "revision", "corpus", "limit", "format", "layer", "precision", "backend"}
+ELSEWHERE = {"model", "revision", "corpus", "corpus_language", "limit", "format", "layer", "precision", "backend"}
 
 
 def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_alone():
