@@ -93,8 +93,8 @@ UNKNOWN = click.option(
 # what is not named here, after that.
 GROUPS = {
     "Corpus": "corpus limit sample part append format on_bad_text max_paragraph_bytes unit",
-    "Teacher": "model revision layer precision backend device compile trust_remote_code",
-    "Text": "language context min_sentences min_characters",
+    "Teacher": "model revision layer pooling precision backend device compile trust_remote_code",
+    "Text": "language context context_words min_sentences min_characters",
     "Words": "min_count max_vocab vocab multiword words subwords unknown",
     "Training": "for objective init prior continue epochs lr schedule warmup negatives negatives_mode pool noise_power "
     "subsample means_of transform dim batch_size partial",
