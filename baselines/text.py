@@ -90,13 +90,17 @@ def _from_cache(request: Request, file: Path, out: BinaryIO, longest: int) -> Te
     for shard in cache.shards():
         lexicon = shard.lexicon()["word"].combine_chunks()  # of strings: binary_join knows no large ones
         known = pc.is_in(lexicon, value_set=vocabulary).to_numpy(zero_copy_only=False)
-        column = shard.words()["word_ids"]
-        for start in range(0, len(column), SLICE):
-            part = column.slice(start, SLICE).combine_chunks()
+        table = shard.words()
+        for start in range(0, len(table), SLICE):
+            rows = table.slice(start, SLICE)
+            part = rows["word_ids"].combine_chunks()
             ids = part.flatten().to_numpy()
             chosen = known[ids]
             # (sentences + 1,) int64, bounds of the sentences among all words, then among those of the vocabulary
             starts = np.concatenate([[0], np.cumsum(pc.list_value_length(part).to_numpy(), dtype=np.int64)])
+            if cache.manifest.encoding.context_words:  # of parts of sentences: lines are paragraphs then
+                ends = np.flatnonzero(np.diff(rows["paragraph"].to_numpy())) + 1
+                starts = starts[np.concatenate([[0], ends, [len(rows)]])]
             bounds = np.concatenate([[0], np.cumsum(chosen, dtype=np.int64)])[starts]
             bounds = np.unique(bounds)  # a sentence without words is no line
             if np.diff(bounds).max(initial=0) > longest:

@@ -89,6 +89,7 @@ def _parsed(path: Path, data: bytes) -> Any:
         raise X2StaticError(f"{path}: not valid JSON ({error}); the file is damaged") from error
 
 
+MOST_SHOWN = 3  # entries of a table
 HASH = re.compile("[0-9a-f]{32,64}")  # of xxh3 and sha256
 SEAL = "xxh3"  # the field of a sealed record in which its own hash stands
 # Its line in the JSON text. Only a record's own fields stand two spaces from the left.
@@ -408,7 +409,9 @@ def claim(folder: Path, record: str, what: str, settings: Mapping[str, Any]) -> 
 
 
 def shown(value: Any) -> str:
-    """Return a setting as people read it: of a hash, as many digits as tell it from another."""
+    """Return a setting as people read it: of a hash, as many digits as tell it from another; of a table, its size."""
+    if isinstance(value, dict) and len(value) > MOST_SHOWN:
+        return f"{len(value):,} entries"
     return repr(f"{value[:12]}..." if isinstance(value, str) and HASH.fullmatch(value) else value)
 
 

@@ -96,8 +96,8 @@ LANGUAGE = click.option(
 # what is not named here, after that.
 GROUPS = {
     "Corpus": "corpus limit sample part append format on_bad_text max_paragraph_bytes unit",
-    "Teacher": "model revision layer precision backend device compile trust_remote_code",
-    "Text": "language mark_language context min_sentences min_characters",
+    "Teacher": "model revision layer pooling precision backend device compile trust_remote_code",
+    "Text": "language mark_language context context_words min_sentences min_characters",
     "Words": "min_count max_vocab vocab multiword words subwords unknown",
     "Training": "for objective init prior continue epochs lr schedule warmup negatives negatives_mode pool noise_power "
     "subsample contexts context_map means_of transform dim centre_languages batch_size partial",

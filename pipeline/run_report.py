@@ -106,7 +106,8 @@ class RunReport:
             encoding, held = source.manifest.encoding, source.held
             facts["paragraphs"] = kept_of(held, encoding.min_sentences, encoding.min_characters)
             facts["contexts"] = (
-                f"{held['contexts']:,} sentences, read a {encoding.context} at a time; language {encoding.language}"
+                f"{held['contexts']:,} {'runs of words' if encoding.context_words else 'sentences'}, read a "
+                f"{encoding.context} at a time; language {encoding.language}"
             )
             facts["words"] = f"{held['words']:,}"
         elif self._texts:

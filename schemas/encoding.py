@@ -3,9 +3,9 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from x2static.durable.storage import canonical_json, shown
 
@@ -15,6 +15,8 @@ Backend = Literal["torch", "openvino"]  # what computes the teacher's states
 OnBadText = Literal["fail", "replace", "skip"]
 TextFormat = Literal["auto", "lines", "blank-lines", "wikiextractor", "jsonl", "parquet", "csv", "tsv"]
 Layer = Literal["last"] | int
+Pooling = Literal["mean", "max", "sif", "content", "no-sinks"]  # stage1_encode/pools/contexts.py says what each is
+COUNTED: tuple[Pooling, ...] = ("sif", "content")  # those by which words weigh as often as they occur
 LAST: Literal["last"] = "last"
 LAYERS = "layers are last, or numbers, 0 the embeddings, joined by commas or plus signs, such as 0,3"
 Dtype = Literal["float16", "int8"]
@@ -27,6 +29,14 @@ def split_layers(text: str) -> list[Layer]:
     except ValueError as error:
         raise ValueError(LAYERS) from error
     return list(dict.fromkeys(layers))
+
+
+def _one_or_mean(layers: object) -> object:
+    """Return the layer that a text names, or several, whose mean is taken, joined by plus signs: "0+last"."""
+    if not isinstance(layers, str):
+        return layers
+    several = split_layers(layers)
+    return several[0] if len(several) == 1 else "+".join(map(str, several))
 
 
 class Record(BaseModel):
@@ -63,6 +73,10 @@ class ContextOptions(Record):
     # ISO 639-1: of sentences, and words of zh, ja, th; of several corpora all of theirs, sorted, "de+en"
     language: str = Field(default="en", pattern=r"^[a-z]+(\+[a-z]+)*$")
     mark_language: bool = False  # words are kept apart by language, de:gift
+    pooling: Pooling = "mean"  # what is made of the states of a context
+    context_words: int | None = Field(default=None, ge=1)  # that a context has, cut from a sentence; None: all of it
+    # of `sif` and `content`: words that weigh less than 1; counted in the corpora that the cache is begun with
+    word_weights: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
 
 
 TextRules = Literal[1, 2]  # which rules cut text into sentences and words: 1 are those of caches of 0.1.0
@@ -94,7 +108,8 @@ class EncodeConfig(ReadingOptions, ContextOptions):
     cache: Path  # the folder that the cache is written to
     corpus_language: tuple[str, ...] = ()  # that of each corpus, where `language` is several
     append: bool = False  # add the corpora to a finished cache, whose shards stay as they are
-    layer: Layer = LAST  # hidden states that are averaged: 0 the embeddings, n those of block n, negative from the end
+    # Hidden states that are averaged: 0 the embeddings, n those of block n, negative from the end; 0+last: their mean.
+    layer: Annotated[Layer | str, BeforeValidator(_one_or_mean)] = LAST
     part: str | None = Field(default=None, pattern=r"^[1-9][0-9]*/[1-9][0-9]*$")  # "3/16": every 16th unit from the 3rd
     precision: Precision | Literal["auto"] = "auto"  # number format of the teacher; "auto" picks by hardware
     # What computes its states; "auto" is the cache's, and for much text on a processor OpenVINO, where it is installed.
@@ -124,6 +139,13 @@ class EncodeConfig(ReadingOptions, ContextOptions):
             raise ValueError(f"{len(self.corpus_language)} languages for {len(self.corpus)} corpora")
         return self.corpus_language
 
+    @field_validator("pooling", "context_words")
+    @classmethod
+    def _keep_to_the_paper(cls, value: str | int | None, info: ValidationInfo) -> str | int | None:
+        if info.data.get("compat") and value not in ("mean", None):
+            raise ValueError(f"--compat {info.data['compat']} takes means over sentences; leave one of the two out")
+        return value
+
     @field_validator("part")
     @classmethod
     def _is_a_part(cls, part: str | None) -> str | None:
@@ -142,7 +164,8 @@ class Encoding(ContextOptions):
     teacher_config: str  # sha256 of its config.json
     tokenizer: str  # sha256 of its tokenizer files
     tokenizer_changes: str = ""  # where its rules are not those that the transformers library makes of these files
-    layer: str  # which hidden states are averaged: "last", or a number from 0 to below the last one's
+    # which hidden states are averaged: "last", a number from 0 to below the last one's, or several with + between them
+    layer: str
     window: int  # pieces that the teacher reads at once, special tokens included
     words: str  # sha256 of the word segmentation rules, which name the segmenter where there is one
     sentences: str  # the sentence splitter and its version, or the rule that stands for one
@@ -161,6 +184,13 @@ class Encoding(ContextOptions):
         return self.precision if self.backend == "torch" else f"{self.precision} (OpenVINO)"
 
     @property
+    def pooled(self) -> str:
+        """What a context vector is, for people to read: what the teacher read at once, and what is not the default."""
+        pooling = "" if self.pooling == "mean" else f", pooling {self.pooling}"
+        words = f", {self.context_words} words each" if self.context_words else ""
+        return self.context + words + pooling + ("" if self.layer == LAST else f", layer {self.layer}")
+
+    @property
     def fingerprint(self) -> str:
         """sha256 over every field: equal fingerprints, equal vectors for equal text.
 
@@ -172,12 +202,8 @@ class Encoding(ContextOptions):
         return hashlib.sha256(canonical_json(self.model_dump(exclude=later))).hexdigest()
 
 
-YOUNGER = (
-    "backend",
-    "compile",
-    "tokenizer_changes",
-    "mark_language",
-)  # fields of an encoding that first caches do not have
+# fields of an encoding that first caches do not have
+YOUNGER = ("backend", "compile", "tokenizer_changes", "mark_language", "pooling", "context_words", "word_weights")
 
 
 def differences(ours: BaseModel, theirs: BaseModel) -> list[str]:

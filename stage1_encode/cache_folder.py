@@ -18,7 +18,7 @@ from x2static.schemas.shard import MARKER, Shard, shard_name
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
 from x2static.stage1_encode.plan.planning import Part, log_skipped
 from x2static.stage1_encode.pools.registry import POOLS, pool_of_itself
-from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
+from x2static.stage1_encode.teacher.model import canonical_layers, claimed_layers, read_config
 from x2static.stage1_encode.text.languages import check_language
 from x2static.stage1_encode.text.segmentation import SentenceSplitter, words_of
 
@@ -49,6 +49,8 @@ def settled(config: EncodeConfig) -> EncodeConfig:
     filters = values.keys() - {"text_rules"}
     if isinstance(held, Encoding) and config.backend == "auto":
         values["backend"] = held.backend
+    if isinstance(held, Encoding) and config.pooling == held.pooling and not config.word_weights:
+        values["word_weights"] = held.word_weights
     if there and any(values[name] != getattr(FILTERS[config.compat], name) for name in filters):
         said = " and ".join(f"--{name.replace('_', '-')} {values[name]}" for name in sorted(filters, reverse=True))
         logger.info("%s: going on with %s, as it was begun", config.cache, said)
@@ -75,7 +77,7 @@ def _encoding_of(teacher: ChosenTeacher, behaviour: Mapping[str, Any]) -> Encodi
     """Put together all that can change a vector; `behaviour` is what only a loaded teacher tells (`Encoder`)."""
     config, files, layer = teacher.config, teacher.files, teacher.config.layer
     if layer != LAST:
-        layer = canonical_layer(layer, claimed_layers(read_config(files.folder, config.trust_remote_code)))
+        layer = canonical_layers(layer, claimed_layers(read_config(files.folder, config.trust_remote_code)))
     return Encoding(
         weights=files.weights,
         teacher_config=files.config,

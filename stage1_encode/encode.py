@@ -18,18 +18,28 @@ from x2static.durable.storage import commit_folder, folder_bytes, only_writer, r
 from x2static.machine.progress import Progress, Report, silent
 from x2static.machine.screen import quantity
 from x2static.schemas.cache import MANIFEST, Cache, kept_of, plan_shards, totals
-from x2static.schemas.encoding import EncodeConfig
+from x2static.schemas.encoding import COUNTED, EncodeConfig
 from x2static.schemas.manifest import Marker, Plan, PoolMarker
 from x2static.schemas.mirror import CacheView, url_of
 from x2static.schemas.shard import CONTEXTS, Shard, commit_pools, keep_pools, shard_name, staged_folder
 from x2static.stage1_encode.cache_folder import check_encoding, check_folder, create, inspect, settled
+from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.recognition import wrapped_at
 from x2static.stage1_encode.corpora.sources import Source, open_corpora
 from x2static.stage1_encode.encoder import ChosenTeacher, Encoder
-from x2static.stage1_encode.plan.planning import Part, match, plan_all, plan_rest, planned_paragraphs, write_plans
+from x2static.stage1_encode.plan.planning import (
+    Part,
+    count_words,
+    match,
+    plan_all,
+    plan_rest,
+    planned_paragraphs,
+    write_plans,
+)
+from x2static.stage1_encode.pools.contexts import word_weights
 from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.preparation import pick_workers
-from x2static.stage1_encode.text.segmentation import log_words
+from x2static.stage1_encode.text.segmentation import choose_words, log_words
 from x2static.stage1_encode.worker import Engine, Job, Position, Staged, Worker, run_here
 
 MOST_DROPPED = 1 / 3  # of the paragraphs by the filter; more is worth a warning
@@ -70,6 +80,7 @@ def encode(
         else:
             planned = plan_all(config, corpora)
             teacher.hear_of(planned.values())
+            teacher.config = config = _with_word_weights(config, corpora, planned)
             loaded = teacher.load(of_words)
             cache = create(teacher, loaded.behaviour, planned)
             if engine is not run_here:
@@ -131,6 +142,14 @@ def encode(
         "padding": round(work.n_padded / work.n_read - 1, 4) if work.n_read else 0.0,
         "cache_bytes": sum(map(folder_bytes, folders)),
     }
+
+
+def _with_word_weights(config: EncodeConfig, corpora: list[Corpus], planned: dict[int, Plan]) -> EncodeConfig:
+    """Return the configuration of a new cache in which words weigh what its pooling says, unless that is said."""
+    if config.pooling not in COUNTED or config.word_weights:
+        return config
+    counts = count_words(corpora, planned, choose_words(config.compat, config.language, config.text_rules))
+    return config.model_copy(update={"word_weights": word_weights(config.pooling, counts)})
 
 
 def _wrapped_lines(sources: Sequence[Source], plans: list[Plan], markers: Mapping[int, Marker]) -> str:

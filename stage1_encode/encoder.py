@@ -14,13 +14,14 @@ import torch
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import ResultStream, Trimmer, pick_device
 from x2static.machine.packages import NOT_INSTALLED, package_version
-from x2static.schemas.encoding import LAST, Backend, EncodeConfig
+from x2static.schemas.encoding import COUNTED, Backend, EncodeConfig
 from x2static.schemas.manifest import Plan
 from x2static.schemas.shard import CONTEXTS
 from x2static.stage1_encode.pools.contexts import ContextMeans, Contexts
 from x2static.stage1_encode.pools.pool import Accumulator, Pool, Shape, States, UnitPool
 from x2static.stage1_encode.teacher.batches import Batches, cut
 from x2static.stage1_encode.teacher.files import TeacherFiles
+from x2static.stage1_encode.teacher.model import mean_of_layers
 from x2static.stage1_encode.teacher.openvino_model import PRECISIONS, NotConvertedError
 from x2static.stage1_encode.teacher.teacher import Teacher, pick_precision
 from x2static.stage1_encode.text.default import DefaultPreparer
@@ -208,8 +209,8 @@ class Encoder:
     def _take(self, batch: list[Window], accumulators: Sequence[Accumulator], all_layers: bool) -> tuple[int, Parts]:
         """Read a batch; return its pieces with padding, and what is taken of its states."""
         if all_layers:
-            layers, chosen = self.teacher.layers(batch), self.teacher.layer
-            states = States(layers[-1 if chosen == LAST else chosen], layers)
+            layers = self.teacher.layers(batch)
+            states = States(mean_of_layers(layers, self.teacher.layer), layers)
         else:
             states = States(self.teacher.states(batch))
         rows, width, _ = states.chosen.shape
@@ -280,7 +281,8 @@ class ChosenTeacher:
         skip = config.on_bad_text == "skip"
         limits = (config.min_sentences or 0, config.min_characters or 0)
         if config.compat is None:
-            default = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, occurrences)
+            seen = (occurrences or config.pooling in COUNTED, config.context_words)
+            default = DefaultPreparer(tokenizer, splitter, words, config.context, teacher.window, *limits, *seen)
             return Encoder(CarefulPreparer(default, skip), teacher)
         teacher.check_ids(parse_special=True)
         paper = PaperPreparer(tokenizer, splitter, config.context, *limits)

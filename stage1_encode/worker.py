@@ -94,7 +94,8 @@ class Worker:
         self._shards, self._encoding = cache.shards_folder, cache.manifest.encoding
         self._plans, self._encoder, self._processes = plans, encoder, processes
         self._corpora = {number: source.corpus for source in sources for number in source.plans}
-        self._pools = [Contexts(dtype=self._encoding.dtype), *pools]
+        of = self._encoding
+        self._pools = [Contexts(of.dtype, of.pooling, of.word_weights), *pools]
         self._connected: int | None = None  # the plan whose corpus is read
         n_bytes = sum(pool.n_bytes(encoder.shape) for pool in pools)
         if n_bytes > (there := memory_of(encoder.shape.device)):

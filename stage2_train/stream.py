@@ -126,12 +126,13 @@ class Stream:
         self.device = device  # where batches lie; what is read in order lies on the CPU
         # time in which there was no data, of training or a pass in order: reading runs ahead in a thread
         self.seconds_waited = 0.0
-        self.vocabulary, self._context = vocabulary, encoding.context
+        # contexts of a few words are counted in paragraphs, whatever the teacher read at once
+        self.vocabulary, self._context = vocabulary, "paragraph" if encoding.context_words else encoding.context
         self._seed, self._batch_size = seed, batch_size
         self._rows = max(1, buffer_megabytes * 10**6 // (BUFFERS * encoding.dim * 2))  # of 2 bytes a value
         longest = max(1, self._rows // BLOCKS_IN_BUFFER)
         fetch_ahead((shard for shard in shards if shard.marker.n_contexts > longest), "words.arrow", "lexicon.arrow")
-        self._blocks = [cut(shard, encoding.context, longest) for shard in shards]
+        self._blocks = [cut(shard, self._context, longest) for shard in shards]
 
     def batches(
         self, start: Position, epochs: int, transform: Transform = IDENTITY

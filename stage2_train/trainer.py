@@ -92,6 +92,9 @@ class Opened:
         _refuse_impossible(config, objective, cache)
         allowed = WordList.load(config.vocab) if config.vocab is not None else None
         multiword = Multiword.load(config.multiword, cache.segmentation())
+        if multiword.entries and (n_words := cache.manifest.encoding.context_words):
+            what = f"its contexts have {n_words} words each (--context-words), which cuts entries in two"
+            raise X2StaticError(f"{cache.path}: {what}; leave out --multiword, or encode contexts of whole sentences")
         predecessor = None
         if config.continue_run is not None:
             predecessor = Predecessor.open(config.continue_run)

@@ -61,7 +61,7 @@ def info(context: click.Context, folder: Path) -> None:
     read = f"{encoding.dim} dimensions, {encoding.computed}, windows of {encoding.window} pieces"
     lines = [
         f"teacher     {manifest.teacher}, {read}",
-        f"context     {encoding.context}" + (f", compat {encoding.compat}" if encoding.compat else ""),
+        f"context     {encoding.pooled}" + (f", compat {encoding.compat}" if encoding.compat else ""),
         f"corpus      {', '.join(corpora)}",
         f"language    {languages}",
         *(f"sample      {taken} of a larger cache" for taken in sampled),

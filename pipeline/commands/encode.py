@@ -130,8 +130,12 @@ def read_words_alone(
     " May be given several times.",
     cache=("Folder that the cache is written to, or s3://BUCKET/FOLDER (gs://, az://).", CACHE),
     context="What the teacher reads at once.",
+    context_words="A context is so many words that follow one another, not a sentence.",
+    pooling="What a context vector is: the mean of its states; the largest of each dimension; the mean with weights by "
+    "words' frequencies; that without punctuation and stop words; that without attention sinks.",
     append="Add the corpora to a finished cache; what is in it stays untouched.",
-    layer="Layer whose states are averaged: last, 0 for the embeddings, n for block n, -1 and down from the end.",
+    layer="Layer whose states are averaged: last, 0 for the embeddings, n for block n, -1 and down from the end; "
+    "0+last: the mean of the two.",
     limit="At most so many paragraphs of each corpus, before the filter; raise it to go on.",
     compat="Reproduce the paper's reference implementation.",
     dtype="Number format of the stored vectors.",

@@ -1,6 +1,7 @@
 """From corpora to the plans of a cache: what it holds of each, what a raised --limit or --append adds, what is left."""
 
 import logging
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from x2static.schemas.cache import Cache, plan_shards, write_plan
 from x2static.schemas.encoding import EncodeConfig, PlanOptions
 from x2static.schemas.manifest import Marker, Plan
 from x2static.schemas.mirror import CacheView
+from x2static.schemas.segmentation import WordSegmentation
 from x2static.stage1_encode.corpora.corpus import Corpus
 from x2static.stage1_encode.corpora.sources import Source
 
 CHANGES_SHOWN = 3
+COUNTED_UNITS = 16  # of 8,192 paragraphs some ten million words, which takes a few seconds
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +67,18 @@ def plan_all(config: EncodeConfig, corpora: list[Corpus]) -> dict[int, Plan]:
     plans = {number: plan.model_copy(update={"language": of}) for number, (plan, of) in enumerate(planned)}
     _refuse_equal({plan.corpus: plan.identity for plan in plans.values()})
     return plans
+
+
+def count_words(corpora: list[Corpus], plans: dict[int, Plan], rules: WordSegmentation) -> Counter[str]:
+    """Return how often words occur in some units, evenly chosen, of a new cache; of a stream, in its first one."""
+    counts, n_units = Counter[str](), sum(len(plan.units) for plan in plans.values())
+    for number, plan in plans.items():
+        corpus = corpora[number]
+        corpus.connect(plan.identity)
+        for unit in plan.units[:1] if corpus.sequential else plan.units[:: -(-n_units // COUNTED_UNITS)]:
+            for paragraph in corpus.read(unit).paragraphs:
+                counts.update(rules.split(paragraph))
+    return counts
 
 
 def plan_rest(

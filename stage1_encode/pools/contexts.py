@@ -1,6 +1,21 @@
-"""Context vectors: the mean of the teacher's states over each context (eq. 3 and 4); the pool that every shard has."""
+"""Context vectors: the mean of the teacher's states over each context (eq. 3 and 4); the pool that every shard has.
 
-from dataclasses import dataclass
+What is made of the states of a context's pieces (`--pooling`; what each gains is in docs/LOG.md, 2026-11-30):
+
+    mean      their mean, special tokens left out
+    max       the largest of each dimension
+    sif       their mean with weights a / (a + p), p the share of a piece's word in the text (Arora, Liang and Ma, ICLR
+              2017, without taking out a component: `train --transform whiten` does more)
+    content   their mean, without punctuation and stop words: words of no letter or digit, or of a share above STOP
+    no-sinks  their mean, without states that are longer than SINK times the median of their window: attention sinks,
+              first or special pieces that attention goes to for want of a better place (Xiao et al., ICLR 2024; Sun et
+              al., COLM 2024)
+
+What is left out weighs LEAST, so that a context of nothing else has the mean of that.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +25,27 @@ import torch
 
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
-from x2static.schemas.encoding import Dtype
+from x2static.schemas.encoding import COUNTED, Dtype, Pooling
 from x2static.schemas.shard import CONTEXTS, write_contexts
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.spans import Spans
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
+
+SIF = 1e-3  # a of the weight a / (a + p)
+STOP = 1e-3  # share of a word in the text; in English Wikipedia some 80 words have more
+SINK = 10.0  # of the median length
+LEAST = 1e-6
+HEAVY = 0.95  # a word that weighs more need not be listed
+
+
+def word_weights(pooling: Pooling, counts: Mapping[str, int]) -> dict[str, float]:
+    """Return the words that weigh less than 1 in a pooling, by how often words occur in a text."""
+    total = max(sum(counts.values()), 1)
+    shares = {word: count / total for word, count in counts.items()}
+    if pooling == "content":
+        return {word: 0.0 for word, share in shares.items() if share > STOP}
+    weights = {word: SIF / (SIF + share) for word, share in shares.items()}
+    return {word: round(weight, 4) for word, weight in weights.items() if weight < HEAVY}
 
 
 @dataclass(frozen=True)
@@ -23,25 +54,31 @@ class Contexts(Pool):
 
     name = CONTEXTS
     dtype: Dtype | None = None  # number format on the disk; None keeps float32, for whoever does not write them
+    pooling: Pooling = "mean"
+    weights: Mapping[str, float] = field(default_factory=dict)  # of `word_weights`
 
     def begin(self, shape: Shape, number: int = 0) -> "ContextMeans":
         """Begin a unit."""
-        return ContextMeans(shape, self.dtype)
+        return ContextMeans(shape, self.dtype, self.pooling, self.weights)
 
 
-# What a batch has of its contexts: (n_spans,) int64, the context of each span; (n_spans,) int64, its pieces; and
-# (n_spans, dim) float32 on the teacher's device, the sum of the states over them.
-BatchSums = tuple[Ids, Ids, torch.Tensor]
+# What a batch has of its contexts: (n_spans,) int64, the context of each span; (n_spans,) float32, what its pieces
+# weigh, and (n_spans, dim) float32, the weighted sum of their states, both on the teacher's device.
+BatchSums = tuple[Ids, torch.Tensor, torch.Tensor]
 
 
 class ContextMeans(UnitPool):
-    """The mean of the teacher's states over the pieces of each context, added up in float32 on the teacher's device.
+    """What is made of the states of the pieces of each context, added up in float32 on the teacher's device.
 
     A context of one window, as nearly all are, is stored as soon as its batch is read; only those that are spread over
     several keep a float32 sum, so that a unit takes hardly more memory than what is stored of it.
     """
 
-    def __init__(self, shape: Shape, dtype: Dtype | None) -> None:
+    def __init__(
+        self, shape: Shape, dtype: Dtype | None, pooling: Pooling = "mean", weights: Mapping[str, float] | None = None
+    ) -> None:
+        self._pooling, self._listed = pooling, weights or {}
+        self._word_weights = np.ones(0, np.float32)  # (n_words,) of the words of the unit so far
         self._dtype = dtype  # number format on the disk
         # int8 is made of the float32 means, not of what float16 leaves of them
         held = torch.float16 if dtype == "float16" else torch.float32
@@ -51,7 +88,7 @@ class ContextMeans(UnitPool):
         self._spread: Ids = np.zeros(0, np.int64)  # the contexts of several windows
         self._place: Ids = np.zeros(0, np.int64)  # of each context, where among them it is; -1 for all others
         self._sums = torch.zeros((0, shape.dim), device=shape.device)  # of those of several windows, as the next
-        self._n_pieces: Ids = np.zeros(0, np.int64)
+        self._weights = torch.zeros(0, device=shape.device)  # what their pieces weigh
         self._ended: tuple[Fetched, Fetched]  # once the unit has: all means (n_contexts, dim), and the largest
 
     def extend(self, text: PreparedText, numbers: Ids) -> None:
@@ -67,39 +104,76 @@ class ContextMeans(UnitPool):
             larger[:begin] = self._means[:begin]
             self._means = larger
         self._means[begin : len(self._place)] = 0
-        self._sums = torch.cat([self._sums, self._sums.new_zeros((len(spread), self._sums.shape[1]))])
-        self._n_pieces = np.concatenate([self._n_pieces, np.zeros(len(spread), np.int64)])
+        nothing = -torch.inf if self._pooling == "max" else 0.0
+        self._sums = torch.cat([self._sums, self._sums.new_full((len(spread), self._sums.shape[1]), nothing)])
+        self._weights = torch.cat([self._weights, self._weights.new_zeros(len(spread))])
+        if self._pooling in COUNTED:
+            longer = np.ones(max(len(self._word_weights), int(numbers.max(initial=-1)) + 1), np.float32)
+            longer[: len(self._word_weights)] = self._word_weights
+            longer[numbers] = [max(self._weight(word), LEAST) for word in text.lexicon]
+            self._word_weights = longer  # a new one, for others may be reading the old
+
+    def _weight(self, word: str) -> float:
+        if self._pooling == "content" and not any(map(str.isalnum, word)):
+            return 0.0
+        return self._listed.get(word, 1.0)
 
     def take(self, batch: list[Window], states: States) -> BatchSums:
         """Return what a batch has of its contexts."""
-        spans = Spans([window.spans for window in batch], states.chosen)
-        return spans.numbers, spans.lengths, spans.sums(states.chosen)
+        spans, chosen = Spans([window.spans for window in batch], states.chosen), states.chosen
+        if self._pooling == "max":
+            return spans.numbers, chosen.new_ones(len(spans.numbers), dtype=torch.float32), spans.largest(chosen)
+        if self._pooling == "mean":
+            return spans.numbers, to_device(spans.lengths.astype(np.float32), chosen.device), spans.sums(chosen)
+        weights = self._sinks(batch, chosen) if self._pooling == "no-sinks" else self._of_words(batch, chosen)
+        sums = spans.sums(torch.cat([chosen.float() * weights, weights], 2))
+        return spans.numbers, sums[:, -1], sums[:, :-1]
+
+    def _of_words(self, batch: list[Window], states: torch.Tensor) -> torch.Tensor:
+        """Return what each piece of a batch weighs, (rows, width, 1) float32: as its word does, LEAST without one."""
+        weights = np.full((*states.shape[:2], 1), LEAST, np.float32)
+        for row, window in zip(weights, batch, strict=True):
+            for word, start, stop in window.occurrences.tolist():
+                row[start:stop] = self._word_weights[word]
+        return to_device(weights, states.device)
+
+    def _sinks(self, batch: list[Window], states: torch.Tensor) -> torch.Tensor:
+        """Return what each piece of a batch weighs, (rows, width, 1) float32: sinks LEAST, all others 1."""
+        lengths = torch.linalg.vector_norm(states.float(), dim=2)
+        here = to_device(np.array([len(window.pieces) for window in batch]), states.device)
+        real = torch.arange(states.shape[1], device=states.device) < here[:, None]
+        medians = lengths.where(real, torch.nan).nanmedian(1, keepdim=True).values
+        return torch.where(lengths > SINK * medians, LEAST, 1.0)[:, :, None]
 
     def add(self, part: BatchSums) -> None:
         """Add what a batch has of its contexts."""
-        contexts, n_pieces, sums = part
+        contexts, weights, sums = part
         places = self._place[contexts]
-        parts = np.flatnonzero(places >= 0)
-        if not len(parts):
-            self._store(contexts, sums, n_pieces)
+        if not (places >= 0).any():
+            self._store(contexts, sums, weights)
             return
-        whole = np.flatnonzero(places < 0)
-        self._store(contexts[whole], sums[to_device(whole, sums.device)], n_pieces[whole])
-        self._sums.index_add_(0, to_device(places[parts], sums.device), sums[to_device(parts, sums.device)])
-        np.add.at(self._n_pieces, places[parts], n_pieces[parts])
+        whole, parts = (to_device(np.flatnonzero(chosen), sums.device) for chosen in (places < 0, places >= 0))
+        self._store(contexts[places < 0], sums[whole], weights[whole])
+        into = to_device(places[places >= 0], sums.device)
+        if self._pooling == "max":
+            self._sums.scatter_reduce_(0, into[:, None].expand(-1, sums.shape[1]), sums[parts], "amax")
+            self._weights[into] = 1
+        else:
+            self._sums.index_add_(0, into, sums[parts])
+            self._weights.index_add_(0, into, weights[parts])
 
-    def _store(self, contexts: Ids, sums: torch.Tensor, n_pieces: Ids) -> None:
+    def _store(self, contexts: Ids, sums: torch.Tensor, weights: torch.Tensor) -> None:
         if not len(contexts):
             return
-        means = sums.div_(to_device(np.maximum(n_pieces, 1), sums.device)[:, None])
+        means = sums.div_(weights.clamp_min(LEAST / 2)[:, None])
         self._means[to_device(contexts, sums.device)] = means.to(self._means.dtype)
         self._largest = torch.maximum(self._largest, torch.linalg.vector_norm(means, torch.inf))
 
     def end(self, results: ResultStream) -> None:
         """Store the contexts that are spread over several windows, and begin to bring all to the host."""
-        self._store(self._spread, self._sums, self._n_pieces)
+        self._store(self._spread, self._sums, self._weights)
         self._ended = results.fetch(self._means[: len(self._place)]), results.fetch(self._largest)
-        del self._means, self._sums
+        del self._means, self._sums, self._weights
 
     def read(self) -> npt.NDArray[Any]:
         """Wait for the means and return them, (n_contexts, dim), whatever they are; zeros for one without pieces."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from x2static.machine.device import to_device
@@ -46,6 +47,12 @@ class Spans:
         """Return the sum, or the mean, of the states over each span, (n_spans, dim) float32."""
         rows = self.pieces(states)
         return rows.new_zeros((len(self.numbers), rows.shape[1])).index_add_(0, self._owners, rows)
+
+    def largest(self, states: Tensor) -> Tensor:
+        """Return the largest value of each dimension over each span, (n_spans, dim) float32; no span is empty."""
+        rows = self.pieces(states)
+        largest = rows.new_full((len(self.numbers), rows.shape[1]), -torch.inf)
+        return largest.scatter_reduce_(0, self._owners[:, None].expand_as(rows), rows, "amax")
 
 
 class ChosenWords:

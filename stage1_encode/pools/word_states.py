@@ -30,7 +30,7 @@ from x2static.schemas.word_states import NAME, STEP, pool_of, row_bytes, write_w
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.word_sums import BatchWordSums, batch_sums
 from x2static.stage1_encode.teacher.files import resolve_model, transformer_folder
-from x2static.stage1_encode.teacher.model import canonical_layer, claimed_layers, read_config
+from x2static.stage1_encode.teacher.model import canonical_layer, canonical_layers, claimed_layers, read_config
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 ENOUGH = 6  # units that keep all; what that costs and loses is in docs/LOG.md, 2026-11-29
@@ -90,8 +90,8 @@ def further_layers(config: EncodeConfig, layers: Sequence[Layer]) -> list[Pool]:
     folder = transformer_folder(resolve_model(config.model, config.revision)[0])
     n_layers = claimed_layers(read_config(folder, config.trust_remote_code))
     names = dict.fromkeys(canonical_layer(layer, n_layers, "--state-layers") for layer in layers)
-    names.pop(canonical_layer(config.layer, n_layers), None)
-    return [LayerStates(layer) for layer in names]
+    own = canonical_layers(config.layer, n_layers)
+    return [LayerStates(layer) for layer in names if layer != own]
 
 
 class UnitWordStates(UnitPool):

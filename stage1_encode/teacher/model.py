@@ -1,8 +1,10 @@
 """The teacher's model: configuration, weights, window, and why what does not read text is refused."""
 
+import math
 import re
 import threading
 from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, Pretra
 from transformers.utils import logging as transformers_logging
 
 from x2static.durable.errors import X2StaticError
-from x2static.schemas.encoding import LAST, Layer
+from x2static.schemas.encoding import LAST, Layer, split_layers
 from x2static.stage1_encode.text.tokenizer_rules import json_object, loading_error, needs_code
 
 # Of these the encoder is published alone too (sentence-t5); read as a whole model, such files would lack the decoder.
@@ -61,6 +63,21 @@ def claimed_layers(config: PretrainedConfig) -> int | None:
     """Return how many layers a configuration says its (text) encoder has, None where it says nothing."""
     value = getattr(text_config(config), "num_hidden_layers", None)
     return value if isinstance(value, int) else None
+
+
+def mean_of_layers(layers: Sequence[torch.Tensor], layer: Layer | str) -> torch.Tensor:
+    """Return the states of a layer among those of all, by its one name, or the mean of several in float32."""
+    numbers = [-1 if name == LAST else int(name) for name in str(layer).split("+")]
+    if len(numbers) == 1:
+        return layers[numbers[0]]
+    return torch.stack([layers[number].float() for number in numbers]).mean(0)
+
+
+def canonical_layers(layer: Layer | str, n_layers: int | None) -> Layer | str:
+    """Return the one name of a layer, or that of the mean of several, ascending: "0+last". Raises X2StaticError."""
+    names = {canonical_layer(one, n_layers) for one in split_layers(str(layer))}
+    ordered = sorted(names, key=lambda name: math.inf if name == LAST else int(name))
+    return ordered[0] if len(ordered) == 1 else "+".join(map(str, ordered))
 
 
 def canonical_layer(layer: Layer, n_layers: int | None, option: str = "--layer") -> Layer:

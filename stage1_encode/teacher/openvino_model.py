@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from x2static.durable.errors import X2StaticError, first_line
 from x2static.machine.packages import require_modules
 from x2static.schemas.encoding import LAST, Layer, Precision
-from x2static.stage1_encode.teacher.model import n_embedded
+from x2static.stage1_encode.teacher.model import mean_of_layers, n_embedded
 
 GROUP = 64  # numbers of an activation that share a scale in int8; twice as many read 10 % more, and err more
 # How OpenVINO calls the formats that it computes with on a processor. Beside products of int8 it computes with bfloat16
@@ -39,7 +39,9 @@ class NotConvertedError(X2StaticError):
 class OpenVinoModel:
     """The states of a model, computed by OpenVINO; some threads may ask at once, each for a batch."""
 
-    def __init__(self, model: PreTrainedModel, layer: Layer, precision: Precision, lanes: int, window: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, layer: Layer | str, precision: Precision, lanes: int, window: int
+    ) -> None:
         """Convert a model in float32, and see that it gives the states that it has in PyTorch.
 
         `lanes` are how many batches are read at once, `window` the pieces that the model holds. Raises X2StaticError:
@@ -142,9 +144,9 @@ class _Compiled:
 
 
 class _Wanted(nn.Module):
-    """A model whose outputs are the states that are wanted: of one layer, or of all (None)."""
+    """A model whose outputs are the states that are wanted: of one layer, the mean of some, or of all (None)."""
 
-    def __init__(self, model: PreTrainedModel, layer: Layer | None) -> None:
+    def __init__(self, model: PreTrainedModel, layer: Layer | str | None) -> None:
         super().__init__()
         self.model, self.layer = model, layer
 
@@ -153,12 +155,11 @@ class _Wanted(nn.Module):
         outputs = self.model(input_ids=pieces, attention_mask=mask, output_hidden_states=self.layer != LAST)
         if self.layer == LAST:
             return (outputs.last_hidden_state,)
-        if self.layer is None:
-            return (*outputs.hidden_states[:-1], outputs.last_hidden_state)
-        return (outputs.hidden_states[self.layer],)
+        layers = (*outputs.hidden_states[:-1], outputs.last_hidden_state)
+        return layers if self.layer is None else (mean_of_layers(layers, self.layer),)
 
 
-def _converted(model: PreTrainedModel, layer: Layer | None) -> Any:
+def _converted(model: PreTrainedModel, layer: Layer | str | None) -> Any:
     """Return OpenVINO's graph of a model; of the layers above the wanted one nothing is in it."""
     # It reports every import and conversion to a server, unless the package that does so is not there.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing it then fails

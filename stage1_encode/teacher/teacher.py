@@ -15,10 +15,11 @@ from x2static.stage1_encode.teacher.batches import padded_width
 from x2static.stage1_encode.teacher.files import TeacherFiles
 from x2static.stage1_encode.teacher.model import (
     UpTo,
-    canonical_layer,
+    canonical_layers,
     claimed_layers,
     held_window,
     load_model,
+    mean_of_layers,
     n_embedded,
     read_config,
 )
@@ -64,7 +65,7 @@ class Teacher:
         precision: Precision,
         device: torch.device,
         trust_remote_code: bool,
-        layer: Layer = LAST,
+        layer: Layer | str = LAST,
         compiled: bool = False,
         backend: Backend = "torch",
         lanes: int = 1,
@@ -88,16 +89,16 @@ class Teacher:
         self._rows = n_embedded(self._model)
         self.check_ids(parse_special=False)
         self._padding = self.tokenizer.padding if self.tokenizer.padding < self._rows else 0
-        self.layer: Layer = LAST  # whose states it gives, by its one name (`canonical_layer`)
+        self.layer: Layer | str = LAST  # whose states it gives, by its one name (`canonical_layers`)
         self.dim = self._probe_dim()  # width of that layer's states
         if layer != LAST:
             claimed = claimed_layers(self._model.config)
             if claimed != self.n_layers:
                 problem = f"config.json names {claimed} layers, the model has states of {self.n_layers}"
                 raise X2StaticError(f"--layer {layer}: {problem}; use --layer {LAST}")
-            self.layer = canonical_layer(layer, claimed)
+            self.layer = canonical_layers(layer, claimed)
             self.dim = self._probe_dim()
-            if self.layer != LAST and not compiled:
+            if isinstance(self.layer, int) and not compiled:
                 self._up_to = UpTo.layer(self._model, self.layer)
         # pieces that it holds, special tokens included
         self.window = held_window(self._model, self.tokenizer.max_length, self._padding)
@@ -155,7 +156,7 @@ class Teacher:
         if self._up_to:
             return self._up_to(pieces, mask)
         if self.layer != LAST:
-            return self._all_layers(pieces, mask)[self.layer]
+            return mean_of_layers(self._all_layers(pieces, mask), self.layer)
         states: torch.Tensor = self._call(input_ids=pieces, attention_mask=mask).last_hidden_state
         return states
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from x2static.schemas.encoding import Context
-from x2static.schemas.segmentation import WordSegmentation
+from x2static.schemas.segmentation import Occurrence, WordSegmentation
 from x2static.stage1_encode.text.segmentation import SentenceSplitter
 from x2static.stage1_encode.text.tokenizer import TeacherTokenizer
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
@@ -25,6 +25,7 @@ class DefaultPreparer:
     min_sentences: int  # paragraphs with fewer sentences, or fewer than `min_characters`, are dropped
     min_characters: int
     occurrences: bool = False  # whether the occurrences of words are listed in the windows
+    words: int | None = None  # that a context has, cut from a sentence one after another; None: all of the sentence's
 
     def prepare(self, paragraphs: list[str], language: str | None = None) -> PreparedText:
         """Return the windows and words of paragraphs, those that the filter drops left out.
@@ -62,30 +63,47 @@ class DefaultPreparer:
         ends = np.maximum.accumulate(places[:, 1])
         sentences = np.searchsorted([start for start, _ in spans], ends - 1, side="right") - 1
         bounds: Ids = np.searchsorted(np.maximum(sentences, 0), np.arange(len(spans) + 1))
-        contexts = np.full(len(spans), -1, np.int64)
+        contexts: list[tuple[int, int, int]] = []  # context, first piece, the one behind the last
         listed: list[tuple[int, int, int]] = []  # word, first character, the one behind the last
         for number, (begin, end) in enumerate(spans):
             if bounds[number] == bounds[number + 1]:
                 continue
-            if self.occurrences:
-                found = self.segmentation.occurrences(text[begin:end])
+            if self.occurrences or self.words:
+                found = [
+                    (word, begin + at, begin + to) for word, at, to in self.segmentation.occurrences(text[begin:end])
+                ]
+                if self.words:
+                    found = self._add_runs(unit, found, places, contexts)
                 words = [word for word, _, _ in found]
-                listed += [(unit.lexicon[word], begin + at, begin + to) for word, at, to in found]
+                listed += [(unit.lexicon[word], at, to) for word, at, to in found]
             else:
                 words = self.segmentation.split(text[begin:end])
-            if words:
-                contexts[number] = unit.add_context(words)
+            if words and not self.words:
+                contexts.append((unit.add_context(words), int(bounds[number]), int(bounds[number + 1])))
+        whole: Ids = np.array(contexts, np.int64).reshape(-1, 3)
         occurrences = piece_spans(places, np.array(listed, np.int64).reshape(-1, 3))
         for start, stop in cuts(bounds, self.window - self.tokenizer.n_special):
             shift = len(self.tokenizer.prefix) - start
-            inside = np.clip(bounds, start, stop) + shift
-            rows = np.stack([contexts, inside[:-1], inside[1:]], axis=1)
-            rows = rows[(rows[:, 0] >= 0) & (rows[:, 1] < rows[:, 2])]
+            inside = np.clip(whole[:, 1:], start, stop) + shift
+            rows = np.column_stack([whole[:, 0], inside])[inside[:, 0] < inside[:, 1]]
             if len(rows):
                 # An occurrence that is cut in two counts with its first part.
                 here = occurrences[(start <= occurrences[:, 1]) & (occurrences[:, 1] < stop)]
                 here = np.stack([here[:, 0], here[:, 1] + shift, np.minimum(here[:, 2], stop) + shift], axis=1)
                 unit.windows.append(Window(self.tokenizer.with_special(pieces[start:stop]), rows, here))
+
+    def _add_runs(
+        self, unit: PreparedText, found: list[Occurrence], places: Ids, contexts: list[tuple[int, int, int]]
+    ) -> list[Occurrence]:
+        """Append a context for each run of so many words of a sentence; return the words that are in one.
+
+        Its pieces are those that touch it; a run without any, which the teacher does not read, is left out.
+        """
+        runs = [found[start : start + (self.words or 1)] for start in range(0, len(found), self.words or 1)]
+        characters = [(number, run[0][1], run[-1][2]) for number, run in enumerate(runs)]
+        there = piece_spans(places, np.array(characters, np.int64).reshape(-1, 3)).tolist()
+        contexts += [(unit.add_context([word for word, _, _ in runs[run]]), first, last) for run, first, last in there]
+        return [occurrence for run, _, _ in there for occurrence in runs[run]]
 
 
 def piece_spans(places: Ids, characters: Ids) -> Ids:

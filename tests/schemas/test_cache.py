@@ -95,6 +95,7 @@ def test_every_field_of_the_encoding_changes_the_fingerprint():
     first = encoding()
     others = {"context": "sentence", "compat": "paper", "language": "de", "dtype": "int8", "compile": True}
     others |= {"precision": "bfloat16", "backend": "openvino", "mark_language": True}
+    others |= {"pooling": "max", "context_words": 3, "word_weights": {"the": 0.5}}
     named_by_others = {"text_rules"}  # `words` and `sentences` say what came of them
     for name, value in first.model_dump(exclude=named_by_others).items():
         changed = others.get(name, 7 if isinstance(value, int) else "other")

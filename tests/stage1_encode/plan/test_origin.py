@@ -28,6 +28,7 @@ def test_every_field_of_the_configuration_is_recorded_somewhere_or_of_the_run_al
         {"compat": "paper", "context": "sentence", "limit": 7, "unit": 3},
         {"language": "de", "min_sentences": 2, "min_characters": 30, "on_bad_text": "skip", "max_paragraph_bytes": 500},
         {"sample": 0.7, "seed": 3, "layer": 1, "format": "blank-lines", "backend": "openvino"},
+        {"layer": "0+last", "pooling": "max", "context_words": 3},
     ],
 )
 def test_what_was_asked_for_is_read_back(options, teacher, tmp_path):
