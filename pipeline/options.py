@@ -98,8 +98,8 @@ GROUPS = {
     "Words": "min_count max_vocab vocab multiword words subwords unknown",
     "Training": "for objective init prior continue epochs lr schedule warmup negatives negatives_mode pool noise_power "
     "subsample means_of transform dim batch_size partial",
-    "Views of words": "word_states state_layers phrases dictionary synonyms test_pairs regression closed_form "
-    "components neighbours neighbour_weight sif",
+    "Views of words": "word_states state_layers occurrences phrases dictionary synonyms test_pairs regression "
+    "closed_form components neighbours neighbour_weight sif",
     "Output": "cache out to dtype ase results plan",
     "Running": "seed encoders workers parts jobs engine address gpus_per_worker threads checkpoint_minutes "
     "buffer_megabytes config json debug help",
