@@ -27,6 +27,7 @@ EXTRAS = {
     "openvino": ("openvino",),
     "s3": ("obstore",),
     "ray": ("ray",),
+    "senses": ("scipy", "sklearn"),
     "wmd": ("ot",),
     "explore": ("starlette", "uvicorn"),
 }

@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "Train word vectors from a cache.",
     "sweep": "Train with many settings from one cache, and rank them.",
     "subwords": "Give words outside the vocabulary vectors, by their spelling.",
+    "senses": "Find the senses of words, and give each a vector.",
     "evaluate": "Score word vectors.",
     "baseline": "Make word vectors by a competing method, from the same cache.",
     "teacher": "Score word vectors beside the teacher itself, and time both.",

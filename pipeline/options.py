@@ -101,8 +101,8 @@ GROUPS = {
     "Words": "min_count max_vocab vocab multiword words subwords unknown",
     "Training": "for objective init prior continue epochs lr schedule warmup negatives negatives_mode pool noise_power "
     "subsample contexts context_map means_of transform dim centre_languages batch_size partial",
-    "Views of words": "word_states state_layers phrases dictionary synonyms test_pairs regression closed_form "
-    "masked components neighbours neighbour_weight sif",
+    "Views of words": "word_states state_layers occurrences phrases dictionary synonyms test_pairs regression "
+    "closed_form masked components neighbours neighbour_weight sif",
     "Output": "cache out to dtype ase results plan",
     "Running": "seed encoders workers parts jobs engine address gpus_per_worker threads checkpoint_minutes "
     "buffer_megabytes config json debug help",

@@ -27,11 +27,13 @@ from x2static.durable.storage import (
 from x2static.schemas.multiword import name_of
 from x2static.schemas.queries import ColumnOfWords, Queries, UnknownWord
 from x2static.schemas.segmentation import MARK, SEGMENTATION, WordSegmentation
+from x2static.schemas.senses import SENSES, Sense, Senses, sense_name
 from x2static.schemas.subwords import SUBWORDS, Subwords
 
 MATRIX, VOCABULARY, RUN = "vectors.safetensors", "vocabulary.arrow", "run.json"
 FILES = "files"  # the field of run.json that has the xxh3 of every other file, by name
 SUBWORDS_RECORD = "subwords"  # the one that says that there are some, and how many
+SENSES_RECORD = "senses"  # likewise
 Unknown = Literal["skip", "subwords"]  # what becomes of words outside the vocabulary
 VOCABULARY_SCHEMA = pa.schema([("word", pa.string()), ("count", pa.int64())])
 AGAIN = "run the command that made it once more"
@@ -55,6 +57,7 @@ class WordVectors(Queries):
     segmentation: WordSegmentation | None = None  # how text was cut into these words; None for vectors from elsewhere
     run: dict[str, Any] = field(default_factory=dict)  # run.json: configuration, cache, losses, versions, seconds
     subwords: Subwords | None = None  # from which words outside the vocabulary get vectors; None: they have none
+    senses_file: Path | None = None  # the senses of words, which are read when they are first asked for; None: none
 
     def __post_init__(self) -> None:
         """Raise X2StaticError if the lengths differ, a word occurs twice, or a value is not finite."""
@@ -227,27 +230,82 @@ class WordVectors(Queries):
             return np.zeros(self.dim, np.float32)
         return np.asarray(self.matrix.take(rows, axis=0).mean(axis=0, dtype=np.float32))
 
-    def encode(self, texts: str | Iterable[str], language: str | None = None) -> npt.NDArray[np.float32]:
+    @cached_property
+    def known_senses(self) -> Senses:
+        """The senses of the words that have several. Raises X2StaticError: there are none, or they are damaged."""
+        if self.senses_file is None:
+            raise X2StaticError("these vectors have no senses; `x2static senses` finds some, see its --help")
+        check_run(self.senses_file.parent, SENSES)
+        return Senses.load(self.senses_file)
+
+    def senses(self, word: str) -> list[Sense]:
+        """Return the senses of a word, the most frequent first: one alone, of its own vector, where none were found.
+
+        Raises KeyError: the word is unknown; X2StaticError: these vectors have no senses, or they are damaged.
+        """
+        several = self.known_senses.of_words.get(word)
+        own, zeros = self[word], np.zeros(self.dim, np.float32)
+        return several or [
+            Sense(sense_name(word, 1), 1.0, own, [near for near, _ in self.most_similar(word)], [], zeros)
+        ]
+
+    def pick_sense(self, word: str, text: str) -> Sense:
+        """Return the sense that a word has in a text, by the text's other words. Raises as `senses` does."""
+        if word not in self.known_senses.of_words:
+            return self.senses(word)[0]
+        others = [vector for other in self.split(text) if other != word and (vector := self._vector(other)) is not None]
+        return self.known_senses.pick(word, np.sum(others, axis=0) if others else np.zeros(self.dim, np.float32))
+
+    def with_senses(self) -> "WordVectors":
+        """Return these vectors with a row for each sense of the words that have several, bank#1, behind the words.
+
+        Raises X2StaticError: these vectors have no senses, or they are damaged.
+        """
+        rows = [(self.index[word], one) for word, some in self.known_senses.of_words.items() for one in some]
+        matrix = np.concatenate([self.matrix, [one.vector for _, one in rows]]) if rows else self.matrix
+        counts = np.array([round(self.counts[row] * one.share) for row, one in rows], np.int64)
+        words = [*self.words, *(one.name for _, one in rows)]
+        return replace(self, words=words, matrix=matrix, counts=np.concatenate([self.counts, counts]))
+
+    def _mean_of_senses(self, words: list[str]) -> npt.NDArray[np.float32]:
+        """Return the mean of words' vectors, those of their senses where they have several, (dim,) float32."""
+        known = [(word, vector) for word in words if (vector := self._vector(word)) is not None]
+        if not known:
+            return np.zeros(self.dim, np.float32)
+        vectors = np.stack([vector for _, vector in known])
+        total, result = vectors.sum(axis=0), vectors.copy()
+        for word in {word for word, _ in known} & self.known_senses.of_words.keys():
+            own = [row for row, (other, _) in enumerate(known) if other == word]
+            result[own] = self.known_senses.pick(word, total - vectors[own].sum(axis=0)).vector
+        return np.asarray(result.mean(axis=0, dtype=np.float32))
+
+    def encode(
+        self, texts: str | Iterable[str], language: str | None = None, senses: bool = False
+    ) -> npt.NDArray[np.float32]:
         """Return the mean vector of the known words of each text, (len(texts), dim) float32; see `mean` and `split`.
 
         Of one string it is that string's, (dim,), as in sentence-transformers. `language` is that of the texts, where
-        words are kept apart by language. Raises TypeError: what is given is neither a string nor strings in an order.
+        words are kept apart by language. With `senses`, a word that has several counts with the one that the text's
+        other words speak for. Raises TypeError: what is given is neither a string nor strings in an order;
+        X2StaticError: `senses`, and these vectors have none.
 
         >>> vectors.encode(["A king and a queen.", "An apple."])
         array([[2., 1., 1., 1.],
                [0., 0., 0., 3.]], dtype=float32)
         """
         if isinstance(texts, str):
-            return self.mean(self.split(texts, language))
+            words = self.split(texts, language)
+            return self._mean_of_senses(words) if senses else self.mean(words)
         if isinstance(texts, bytes | bytearray | Mapping | Set) or not isinstance(texts, Iterable):
             raise TypeError(f"encode takes a string or a list of strings, not {type(texts).__name__}")
         texts = list(texts)
         if wrong := [text for text in texts if not isinstance(text, str)]:
             raise TypeError(f"encode takes strings, but one of the texts is of type {type(wrong[0]).__name__}")
         vectors = np.zeros((len(texts), self.dim), np.float32)
-        if self.subwords is not None:
+        if senses or self.subwords is not None:
+            mean = self._mean_of_senses if senses else self.mean
             for row, text in enumerate(texts):
-                vectors[row] = self.mean(self.split(text, language))
+                vectors[row] = mean(self.split(text, language))
             return vectors
         # The same bits as `mean` gives, in two thirds of its time; gathering the rows of many texts at once is slower.
         counts, matrix, row_of = np.ones(len(texts), np.float32), np.asarray(self.matrix), self.index.get
@@ -268,6 +326,7 @@ class WordVectors(Queries):
         True
         """
         folder = Path(folder)
+        senses = self.known_senses if self.senses_file is not None else None  # before their folder may change
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RUN).unlink(missing_ok=True)  # else a crash would leave it beside files of two runs
         with open_atomically(folder / MATRIX) as file:
@@ -279,11 +338,15 @@ class WordVectors(Queries):
         if self.segmentation is not None:
             write_atomically(folder / SEGMENTATION, self.segmentation.rules.encode())
             names.append(SEGMENTATION)
-        run = {name: value for name, value in self.run.items() if name != SUBWORDS_RECORD}
+        run = {name: value for name, value in self.run.items() if name not in (SUBWORDS_RECORD, SENSES_RECORD)}
         if self.subwords is not None:
             self.subwords.save(folder / SUBWORDS)
             names.append(SUBWORDS)
             run[SUBWORDS_RECORD] = {"ngrams": len(self.subwords.ngrams)}
+        if senses is not None:
+            senses.save(folder / SENSES)
+            names.append(SENSES)
+            run[SENSES_RECORD] = {"words": len(senses.of_words)}
         _write_run(folder, run, names)
 
     @classmethod
@@ -318,8 +381,9 @@ class WordVectors(Queries):
         words = ColumnOfWords(vocabulary["word"]) if mmap else vocabulary["word"].to_pylist()
         counts = vocabulary["count"].to_numpy()
         segmentation = WordSegmentation.load(rules) if rules.is_file() else None
+        senses = folder / SENSES if SENSES_RECORD in run else None
         try:
-            return cls(words, matrix, counts, segmentation, run, subwords)
+            return cls(words, matrix, counts, segmentation, run, subwords, senses)
         except X2StaticError as error:
             raise X2StaticError(f"{folder}: {error}") from error
 
@@ -343,12 +407,21 @@ def add_subwords(folder: Path, subwords: Subwords, **facts: Any) -> None:
 
     `facts` are recorded in run.json beside how many there are. Raises X2StaticError: the vectors are damaged.
     """
-    names = {*(read_json(folder / RUN).get(FILES) or (MATRIX, VOCABULARY))} - {SUBWORDS}
+    _add(folder, SUBWORDS, subwords, SUBWORDS_RECORD, {"ngrams": len(subwords.ngrams), **facts})
+
+
+def add_senses(folder: Path, senses: Senses, **facts: Any) -> None:
+    """Add senses to the vectors in a folder, as `add_subwords` does."""
+    _add(folder, SENSES, senses, SENSES_RECORD, {"words": len(senses.of_words), **facts})
+
+
+def _add(folder: Path, file: str, content: Subwords | Senses, record: str, facts: dict[str, Any]) -> None:
+    names = {*(read_json(folder / RUN).get(FILES) or (MATRIX, VOCABULARY))} - {file}
     run = check_run(folder, *names)
-    if run.pop(SUBWORDS_RECORD, None) is not None:
+    if run.pop(record, None) is not None:
         _write_run(folder, run, names)  # else a crash would leave it with the hash of others
-    subwords.save(folder / SUBWORDS)
-    _write_run(folder, {**run, SUBWORDS_RECORD: {"ngrams": len(subwords.ngrams), **facts}}, names | {SUBWORDS})
+    content.save(folder / file)
+    _write_run(folder, {**run, record: facts}, names | {file})
 
 
 def _write_run(folder: Path, run: dict[str, Any], names: Iterable[str]) -> None:

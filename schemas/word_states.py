@@ -55,17 +55,28 @@ def write_word_states(folder: Path, rows: Ids, counts: Ids, means: Floats, pool:
     (folder / pool).mkdir()
     columns = [pa.array(rows, pa.int32()), pa.array(counts, pa.int32())]
     write_table(folder / pool / "words.arrow", pa.table(columns, schema=WORDS_SCHEMA))
-    centre = means.mean(0) if len(means) else means.sum(0)
-    codes, scales = quantise(means - centre, STEP)
+    write_codes(folder / pool, means)
+
+
+def write_codes(folder: Path, vectors: Floats) -> None:
+    """Write finite vectors, (n, dim) float32, into a pool's folder, as codes with scales about their centre."""
+    centre = vectors.mean(0) if len(vectors) else vectors.sum(0)
+    codes, scales = quantise(vectors - centre, STEP)
     chunk = min(CHUNK_ROWS, max(len(codes), 1))
     for name, array, chunks in (
         ("codes", codes, (chunk, codes.shape[1])),
         ("scales", scales, (chunk,)),
         ("centre", centre, centre.shape),
     ):
-        stored = create_array(folder / pool, name, array.shape, array.dtype.name, chunks, compressed=name == "codes")
-        with zarrs_errors(folder / pool / name):
+        stored = create_array(folder, name, array.shape, array.dtype.name, chunks, compressed=name == "codes")
+        with zarrs_errors(folder / name):
             stored[:] = array
+
+
+def read_codes(shard: Shard, pool: str) -> tuple[npt.NDArray[np.int8], Floats, Floats]:
+    """Return the codes, (n, dim), scales, (n,), and centre, (dim,), of a pool. Raises DamagedShard."""
+    codes, scales, centre = (_read(shard, pool, name) for name in ("codes", "scales", "centre"))
+    return codes, scales, centre
 
 
 def word_means(shards: Iterable[Shard], words: list[str], pool: str = NAME) -> tuple[Floats, Ids]:
@@ -87,7 +98,7 @@ def word_means(shards: Iterable[Shard], words: list[str], pool: str = NAME) -> t
         places = pc.fill_null(pc.index_in(here_words, value_set=value_set), -1).to_numpy()
         here = np.flatnonzero(places >= 0)
         counts = table["count"].to_numpy()[here]
-        codes, scales, centre = (_read(shard, pool, name) for name in ("codes", "scales", "centre"))
+        codes, scales, centre = read_codes(shard, pool)
         if sums is None:
             sums = np.zeros((len(words), len(centre)))
         sums[places[here]] += (centre + codes[here] * scales[here, None]) * counts[:, None]

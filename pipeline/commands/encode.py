@@ -92,6 +92,22 @@ def _own_states(config: EncodeConfig, asked: bool | None, layers: list[Layer]) -
     return asked, layers + held if asked else []
 
 
+def _occurrences(config: EncodeConfig, asked: int | None) -> int | None:
+    """Return how many occurrences of each word are kept, with their states: as asked, or as in the cache that is there.
+
+    Raises X2StaticError: the cache keeps another number.
+    """
+    from x2static.schemas.cache import MANIFEST, Cache
+    from x2static.schemas.occurrences import n_of
+
+    markers = Cache.open(config.cache).committed()[0] if (config.cache / MANIFEST).is_file() else {}
+    held = {n for marker in markers.values() for name in marker.pools if (n := n_of(name)) is not None}
+    if asked is not None and held - {asked}:
+        there = f"the cache keeps {max(held)} of each word; leave the option out, or take another --cache"
+        raise X2StaticError(f"--occurrences {asked}: {there}")
+    return max(held, default=None) if asked is None else asked
+
+
 def read_words_alone(
     folder: Path,
     origin: "Origin",
@@ -200,6 +216,15 @@ def read_words_alone(
     metavar="K",
     help="Afterwards, read frequent words, masked, in at most so many of their sentences: see x2static cache masked.",
 )
+@click.option(
+    "--occurrences",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=64,
+    metavar="[N]",
+    help="Keep of each word the states of N of its occurrences, drawn at random, 64 if N is left out: what `x2static "
+    "senses` finds senses in. A finished cache gets them by another reading; one that has some goes on with them.",
+)
 @DICTIONARY
 @LICENCE
 @click.option(
@@ -257,6 +282,7 @@ def encode(
         config = settled(config)
         own_states = _own_states(config, values["word_states"], values["state_layers"])
         values["word_states"], values["state_layers"] = own_states
+        values["occurrences"] = _occurrences(config, values["occurrences"])
         pools = wanted_pools(config, values)
         if plan:
             from x2static.stage1_encode.plan.estimate import estimate

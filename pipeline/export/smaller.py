@@ -38,7 +38,7 @@ class Smaller:
         matrix = vectors.matrix.astype(np.float64)
         axes = np.linalg.eigh(matrix.T @ matrix)[1][:, ::-1][:, : self.dim]
         axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(self.dim)] < 0, -1, 1)  # a sign that repeats
-        return replace(vectors, matrix=(matrix @ axes).astype(np.float32), subwords=None)
+        return replace(vectors, matrix=(matrix @ axes).astype(np.float32), subwords=None, senses_file=None)
 
     def arrays(self, matrix: npt.NDArray[np.float32]) -> dict[str, npt.NDArray[Any]]:
         """Return what holds a matrix, (n, dim), under the names of model2vec.
