@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -42,15 +42,14 @@ def export(
     debias: Method | None,
     bias_words: Path | None,
     data: Path | None,
-    language: str | None,
     force: bool,
-    **shape: object,
+    **values: Any,
 ) -> None:
     """Write word vectors in another format; smaller ones, or those without a bias, are scored before and after."""
     if bias_words and not debias:
         raise click.UsageError("--bias-words is what --debias takes out; give --debias, or leave it out")
-    loaded, smaller = WordVectors.load(vectors), Smaller(**shape)  # type: ignore[arg-type]
-    loaded = loaded.of_language(language) if language is not None else loaded
+    language, loaded = values.pop("language"), WordVectors.load(vectors)
+    loaded, smaller = loaded if language is None else loaded.of_language(language), Smaller(**values)
     reduced = smaller.reduced(debiased(loaded, debias, bias_words) if debias else loaded)
     n_left_out = len(write(reduced, to, out, force, replace(smaller, top=None, dim=None)))
     n_written = len(reduced) - n_left_out

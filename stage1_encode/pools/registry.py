@@ -13,9 +13,7 @@ from x2static.stage1_encode.pools.pool import Pool
 from x2static.stage1_encode.pools.word_states import LayerStates, WordStates, further_layers
 from x2static.stage1_encode.pools.word_sums import WordSums
 
-POOLS: dict[str, type[Pool]] = {
-    pool.name: pool for pool in (Contexts, WordSums, WordStates, Occurrences, Masked)
-}
+POOLS: dict[str, type[Pool]] = {pool.name: pool for pool in (Contexts, WordSums, WordStates, Occurrences, Masked)}
 
 
 def wanted_pools(config: EncodeConfig, options: Mapping[str, Any]) -> list[Pool]:
