@@ -30,6 +30,7 @@ FILES = (
     "shard/word_states/scales/zarr.json shard/word_states/scales/c/0 "
     "shard/word_states_0/words.arrow shard/word_states_0/codes/c/0/0 phrases/000000.arrow phrases/000000.json "
     "shard/occurrences_8/rows.arrow shard/occurrences_8/centre/c/0 "
+    "shard/masked/words.arrow shard/masked/contexts/c/0/0 "
     "shard/word_sums/words.arrow shard/word_sums/sums/zarr.json shard/word_sums/sums/c/1/0/0"
 ).split()
 OTHER = {"manifest.json": "plans/0.json", "plans/0.json": "manifest.json", "word_segmentation.json": "manifest.json"}
@@ -73,7 +74,7 @@ def made(readers, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[
     corpus = write_lines(folder / "corpus.txt", paragraphs(9))
     config = config_of(readers("bert", WINDOW).teacher.folder, corpus, folder / "cache", unit=3, dtype="int8")
     options = [*as_options(config), "--ase", str(folder / "words.txt"), "--word-states", "--state-layers", "0"]
-    options += ["--occurrences", "8"]
+    options += ["--occurrences", "8", "--masked", "2"]
     assert cli.run(options) == 0
     return folder, options
 
@@ -89,10 +90,11 @@ def read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[Path],
         shutil.rmtree(tmp_path / "results", ignore_errors=True)
         results = {name: tmp_path / "results" / name for name in ("closed", "steps", "views", "merged", "sample")}
         train = ["train", "--cache", cache, "--min-count", "1", "--device", "cpu"]
+        views = ["--objective", "views", "--state-layers", "0,last", "--masked", "0.5"]
         commands = {
             "closed": [*train, "--out", results["closed"], "--objective", "closed-form"],
             "steps": [*train, "--out", results["steps"], "--transform", "none", "--epochs", "1"],
-            "views": [*train, "--out", results["views"], "--objective", "views", "--state-layers", "0,last"],
+            "views": [*train, "--out", results["views"], *views],
             "merged": ["cache", "merge", cache, "--out", results["merged"], "--copy"],
             "sample": ["cache", "sample", cache, "--out", results["sample"], "--first", "2", "--copy"],
             "info": ["cache", "info", cache],

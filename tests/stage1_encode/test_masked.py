@@ -12,14 +12,22 @@ import xxhash
 
 from tests.reference import Reader, Vector, assert_close, mean, sentence_bounds
 from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, read_back, run, write_lines
+from tests.stage2_train.caches import shrunk_covariance
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline import cli
 from x2static.pipeline.caches import merge
 from x2static.schemas.cache import Cache
 from x2static.schemas.masked import NAME, MaskedShard, masked_means
+from x2static.schemas.training import TrainConfig
+from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.masked import plan_masked, read_masked
 from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools.masked import Masked
+from x2static.stage1_encode.pools.word_states import WordStates
+from x2static.stage2_train.sampling import Position
+from x2static.stage2_train.stream import CPU
+from x2static.stage2_train.trainer import Opened, train
 
 HERE = Origin(None, (), "cpu", False)
 MASKS = {"bert": "[MASK]", "roberta": "<mask>", "gpt2": None}
@@ -233,3 +241,77 @@ def test_encode_reads_them_at_its_end_and_says_where_it_cannot(readers, tmp_path
     paper = ["--compat", "paper", "--min-sentences", "0", "--min-characters", "0"]
     assert cli.run([*options, "--cache", str(tmp_path / "paper"), *paper]) == 1
     assert "masked contexts do not go with --compat paper" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def cache(readers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with word states and masked contexts."""
+    folder = tmp_path_factory.mktemp("masked")
+    corpus = write_lines(folder / "t.txt", paragraphs(30))
+    encode(config_of(readers("bert").teacher.folder, corpus, folder / "cache", unit=12), pools=[WordStates()])
+    read(folder / "cache", most=6)
+    return folder / "cache"
+
+
+def wish(cache: Path, out: Path, **changes: object) -> TrainConfig:
+    return TrainConfig.model_validate({"cache": cache, "out": out, "min_count": 2, "device": "cpu", **changes})
+
+
+def of_words(cache: Path) -> dict[str, list[Vector]]:
+    found = defaultdict(list)
+    for (word, _, _), row in rows_of(cache).items():
+        found[word].append(row.astype(np.float64))
+    return found
+
+
+def test_their_means_are_a_view_beside_own_states(cache, tmp_path):
+    plain = {"objective": "views", "phrases": 0, "components": 0, "neighbours": 0, "sif": 0}
+    train(wish(cache, tmp_path / "own", **plain))
+    train(wish(cache, tmp_path / "run", **plain, masked=0.6))
+    own, vectors = (WordVectors.load(tmp_path / name) for name in ("own", "run"))
+    found = of_words(cache)
+    assert sorted(found) == sorted(vectors.words)
+    means = np.array([np.mean(found[word], axis=0) for word in vectors.words])
+    centred = means - np.concatenate([found[word] for word in vectors.words]).mean(0)
+    together = own.matrix + 0.6 * centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    expected = together / np.linalg.norm(together, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors.matrix, expected, atol=1e-5)
+    assert not np.allclose(vectors.matrix, own.matrix, atol=0.01)
+
+
+def test_the_closed_form_of_them_is_the_formula(cache, tmp_path):
+    train(wish(cache, tmp_path / "run", contexts="masked", objective="closed-form", transform="none"))
+    vectors, found = WordVectors.load(tmp_path / "run"), of_words(cache)
+    assert dict(zip(vectors.words, vectors.counts, strict=True)) == {word: len(rows) for word, rows in found.items()}
+    contexts = np.concatenate([found[word] for word in vectors.words])
+    means = np.array([np.mean(found[word], axis=0) for word in vectors.words]) - contexts.mean(0)
+    expected = np.linalg.solve(shrunk_covariance(contexts), means.T).T
+    np.testing.assert_allclose(vectors.matrix, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_negative_sampling_learns_each_pair_once_an_epoch(cache, tmp_path):
+    config = wish(cache, tmp_path / "run", contexts="masked", transform="none", phrases=0, epochs=2, batch_size=16)
+    stream = Opened.by(config).stream(CPU)
+    words, read_once = stream.vocabulary.words.to_pylist(), []
+    for _, batch, _ in stream.batches(Position(0), 1):
+        assert batch.context_of.tolist() == list(range(len(batch.contexts)))
+        read_once += zip(map(words.__getitem__, batch.words), map(bytes, batch.contexts.numpy()), strict=True)
+    assert Counter(read_once) == Counter((word, bytes(row)) for (word, _, _), row in rows_of(cache).items())
+    figures = train(config)
+    assert figures["targets"] == 2 * len(read_once), "subsampling keeps all"
+    assert np.isfinite(WordVectors.load(config.out).matrix).all()
+
+
+def test_other_masked_contexts_are_another_run_and_what_lacks_is_named(cache, tmp_path):
+    copy, out = Path(shutil.copytree(cache, tmp_path / "cache")), tmp_path / "run"
+    settings = {"contexts": "masked", "objective": "closed-form"}
+    train(wish(copy, out, **settings))
+    assert train(wish(copy, out, **settings))["finished_before"]
+    for pool in copy.glob("shards/*/masked"):
+        shutil.rmtree(pool)
+    for changes in (settings, {"objective": "views", "phrases": 0, "masked": 0.5}):
+        with pytest.raises(X2StaticError, match="000000: no masked contexts here; `x2static cache masked` on the"):
+            train(wish(copy, tmp_path / "other", **changes))
+    read(copy, most=2)
+    with pytest.raises(X2StaticError, match=r"other settings \(.*masked_contexts: "):
+        train(wish(copy, out, **settings))
