@@ -82,7 +82,8 @@ class TrainConfig(Record):
     sif: float = Field(default=1e-3, ge=0, allow_inf_nan=False)  # of views: a of the length a / (a + p); 0: all 1
     centre_languages: bool = False  # take the mean direction of each language out of its words' vectors
     means_of: Literal["sentences", "paragraphs"] = "paragraphs"  # of the objective "sentence": what a text is
-    contexts: Literal["all", "masked"] = "all"  # what is learnt from: the sentences, or the masked ones alone
+    # what is learnt from: every sentence, or masked contexts alone, which are few: no target is subsampled away
+    contexts: Literal["all", "masked"] = "all"
     min_count: int = Field(default=10, ge=1)  # words that are rarer are not in the vocabulary
     max_vocab: int = Field(default=750_000, ge=1)  # at most so many words, the most frequent ones
     vocab: Path | None = None  # a file of words, one a line: only these are in the vocabulary
@@ -100,8 +101,6 @@ class TrainConfig(Record):
     @model_validator(mode="before")
     @classmethod
     def _keep_to_the_paper(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("contexts") == "masked":  # of which no word has many
-            values = {"subsample": 0.0, **values}
         return {**PAPER, **values} if isinstance(values, dict) and values.get("compat") == "paper" else values
 
 

@@ -55,13 +55,10 @@ def choose_pairs(shards: Mapping[int, Shard], most: int, seed: int, min_count: i
         chosen, draws = chosen[kept], draws[kept]
     order = np.lexsort((chosen[:, 3], chosen[:, 2], chosen[:, 1]))
     chosen, draws = chosen[order], draws[order]
-    ends = (
-        np.searchsorted(chosen[:, 1], list(shards), side="left"),
-        np.searchsorted(chosen[:, 1], list(shards), "right"),
-    )
+    starts, stops = (np.searchsorted(chosen[:, 1], list(shards), side) for side in ("left", "right"))
     return {
         number: Pairs(chosen[start:stop, 2], chosen[start:stop, 3], draws[start:stop])
-        for number, start, stop in zip(shards, *ends, strict=True)
+        for number, start, stop in zip(shards, starts, stops, strict=True)
     }
 
 

@@ -87,6 +87,7 @@ class Opened:
         shards = choose_shards(cache, config.partial, begun.get("shards"))
         config = settled(config, cache)
         if config.contexts == "masked":
+            config = config.model_copy(update={"subsample": 0.0})  # of a word, only so many were chosen
             shards = {number: MaskedShard.of(shard) for number, shard in shards.items()}
         objective = load_objective(config.objective)(config)
         _refuse_impossible(config, objective, cache)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from x2static.durable.errors import X2StaticError
 from x2static.schemas.encoding import Dtype
-from x2static.schemas.masked import NAME, write_masked
+from x2static.schemas.masked import NAME, Draws, write_masked
 from x2static.schemas.shard import Shard
 from x2static.stage1_encode.pools.contexts import ContextMeans
 from x2static.stage1_encode.pools.pool import Pool, Shape
@@ -26,9 +26,6 @@ from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 OTHERWISE = (
     "its text is cut otherwise here than when it was written; use the versions that are in the cache's manifest.json"
 )
-
-
-Draws = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Pairs:
 
 @dataclass
 class MaskedText(PreparedText):
-    """Readings of a portion, each a window of its own with one context; its occurrences are the masks."""
+    """Readings of a portion, each a window of its own with one context."""
 
     pairs: list[tuple[int, int, int]] = field(default_factory=list)  # of each: word and context in the shard, draw
 
@@ -70,8 +67,9 @@ class Readings:
         first, stop = self._first, self._first + text.n_contexts
         begin, there = int(self._ends[first]), list(text.lexicon)
         ids = self._ids[begin : begin + len(text.word_ids)]
-        same_ends = np.array_equal(self._ends[first + 1 : stop + 1] - begin, text.ends)
-        if not same_ends or [self._lexicon[word] for word in ids] != [there[word] for word in text.word_ids]:
+        ends = self._ends[first + 1 :] if text.last else self._ends[first + 1 : stop + 1]
+        same = np.array_equal(ends - begin, text.ends)
+        if not same or [self._lexicon[word] for word in ids] != [there[word] for word in text.word_ids]:
             raise X2StaticError(f"{self._folder}: {OTHERWISE}")
         self._first = stop
         wanted = defaultdict[int, list[tuple[int, int]]](list)  # place and word in this portion, by context in it
@@ -82,11 +80,10 @@ class Readings:
         for window in text.packed:
             for context, start, stop in window.spans.tolist():
                 of_window = [(place, word, self._window(window, start, stop, word)) for place, word in wanted[context]]
-                for place, word, read in of_window:
+                for place, _, read in of_window:
                     if read is None:  # its occurrences are in another window, if anywhere
                         continue
-                    read.spans[:, 0] = masked.add_context([there[word]])
-                    read.occurrences[:, 0] = masked.word_ids[-1]
+                    read.spans[:, 0] = masked.add_context([])
                     masked.windows.append(read)
                     masked.pairs.append(self._pairs.row(place))
                 # A sentence that is spread over windows is read where the word first is.
@@ -104,11 +101,8 @@ class Readings:
                 pieces[begin], kept[begin] = self._mask, True
         if not len(listed) or not kept.any():
             return None
-        before, shift = np.cumsum(kept) - kept, len(self._tokenizer.prefix)
-        masks = before[listed[:, 1] - start] + shift
-        spans = np.array([[0, shift, shift + kept.sum()]])
-        occurrences = np.stack([np.zeros(len(masks), np.int64), masks, masks + (self._mask is not None)], axis=1)
-        return Window(self._tokenizer.with_special(pieces[kept]), spans, occurrences)
+        shift = len(self._tokenizer.prefix)
+        return Window(self._tokenizer.with_special(pieces[kept]), np.array([[0, shift, shift + kept.sum()]]))
 
 
 @dataclass(frozen=True)

@@ -379,3 +379,12 @@ def test_a_ray_cluster_encodes_into_a_bucket_whose_requests_fail_while_its_drive
     server.fail(0.0)
     assert_equal(bucket, local)
     assert len(open_store(bucket.cache).objects("shards")) == UNITS
+
+
+def test_masked_contexts_are_those_of_a_folder(bucket: Bucket, teacher: Path, corpus: Path, local: Path) -> None:
+    assert run(options(teacher, corpus, bucket.cache)) == 0
+    bucket.on("elsewhere")
+    for cache in (bucket.cache, str(local)):
+        command = ["cache", "masked", cache, "--occurrences", "2", "--min-count", "2", "--device", "cpu"]
+        assert run(command) == run(command) == 0
+    assert all(len(shard.pool("masked").files) > 2 for shard in assert_equal(bucket, local).shards())

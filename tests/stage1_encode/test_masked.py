@@ -25,6 +25,7 @@ from x2static.stage1_encode.masked import plan_masked, read_masked
 from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools.masked import Masked
 from x2static.stage1_encode.pools.word_states import WordStates
+from x2static.stage1_encode.text.default import DefaultPreparer
 from x2static.stage2_train.sampling import Position
 from x2static.stage2_train.stream import CPU
 from x2static.stage2_train.trainer import Opened, train
@@ -315,3 +316,13 @@ def test_other_masked_contexts_are_another_run_and_what_lacks_is_named(cache, tm
     read(copy, most=2)
     with pytest.raises(X2StaticError, match=r"other settings \(.*masked_contexts: "):
         train(wish(copy, out, **settings))
+
+
+def test_text_that_is_cut_otherwise_is_not_read(readers, tmp_path, monkeypatch):
+    run(readers("bert").teacher.folder, write_lines(tmp_path / "t.txt", paragraphs(4)), tmp_path / "cache")
+    prepare = DefaultPreparer.prepare
+    monkeypatch.setattr(
+        DefaultPreparer, "prepare", lambda self, texts: prepare(self, [*texts[:-1], f"{texts[-1]} So."])
+    )
+    with pytest.raises(X2StaticError, match="000000: its text is cut otherwise here than when it was written"):
+        read(tmp_path / "cache")
