@@ -54,9 +54,7 @@ def words_of(corpus: Path, least: int) -> tuple[list[str], list[str], Tokenizer]
     others = [word for word in common if not any(letter.isalpha() for letter in word)]  # the same in both
     vocabulary = [*SPECIAL, *others, *words, *(word.translate(CIPHER) for word in words)]
     rules.model = models.WordLevel({word: number for number, word in enumerate(vocabulary)}, unk_token="[UNK]")
-    rules.post_processor = processors.TemplateProcessing(
-        "[CLS] $A [SEP]", special_tokens=[("[CLS]", CLS), ("[SEP]", 3)]
-    )
+    rules.post_processor = processors.TemplateProcessing("[CLS] $A", special_tokens=[("[CLS]", CLS)])
     return paragraphs, words, rules
 
 
@@ -91,7 +89,7 @@ def train_teacher(folder: Path, corpus: Path, least: int, steps: int) -> tuple[l
     model = BertModel(
         BertConfig(
             vocab_size=n_pieces, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=256,
-            max_position_embeddings=128, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+            max_position_embeddings=LENGTH + 1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
         ),
         add_pooling_layer=False,
     )  # fmt: skip
@@ -116,7 +114,7 @@ def train_teacher(folder: Path, corpus: Path, least: int, steps: int) -> tuple[l
             print(f"step {step:,} of {steps:,}: loss {loss.item():.3f}", flush=True)
     model.save_pretrained(folder)
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
-    PreTrainedTokenizerFast(tokenizer_object=rules, model_max_length=128, **names).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=rules, model_max_length=LENGTH + 1, **names).save_pretrained(folder)
     return paragraphs, words
 
 

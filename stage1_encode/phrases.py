@@ -8,7 +8,7 @@ has it.
 import logging
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,22 @@ def carrier_phrases(language: str) -> tuple[str, ...]:
     return tuple(known.get(language, known[NEUTRAL]))
 
 
-def recorded_phrases(languages: Sequence[str]) -> tuple[str, ...]:
-    """Return the carrier phrases of languages as a block records them; each of several with its language before it."""
-    if len(languages) == 1:
-        return carrier_phrases(languages[0])
-    each = ([f"{language}: {phrase}" for phrase in carrier_phrases(language)] for language in languages)
-    return tuple(map("; ".join, zip(*each, strict=True)))
+def phrases_by_language(languages: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the carrier phrases of each of some languages; neutral ones for all where one has none of its own.
+
+    Words that are read in unlike phrases are apart for that alone: translation fell from 0.84 to 0.60 (docs/LOG.md,
+    2026-11-30).
+    """
+    each, neutral = {language: carrier_phrases(language) for language in languages}, carrier_phrases(NEUTRAL)
+    return dict.fromkeys(languages, neutral) if neutral in each.values() else each
+
+
+def recorded_phrases(each: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return phrases as a block records them: where languages have their own, each with its language before it."""
+    if len({*each.values()}) == 1:
+        return next(iter(each.values()))
+    named = ([f"{language}: {phrase}" for phrase in phrases] for language, phrases in each.items())
+    return tuple(map("; ".join, zip(*named, strict=True)))
 
 
 def languages_of(cache: Cache, words: Sequence[str]) -> dict[str, str]:
@@ -80,12 +90,14 @@ def read_phrases(
     """Read the words of a cache in carrier phrases, those that are not read yet, with the cache's own teacher.
 
     Each is read in the phrases of its language, without the mark that it may have.
+
     `multiword` is a list of several words a line: those all of which the corpus has are read as they are spelt, behind
     the single words, and kept under their words with spaces. Returns words (entries, and words that occur `min_count`
     times), words_read (by this call), phrases and seconds. Raises X2StaticError: the teacher is not found as it was, or
     the list cannot be used, or what is there is damaged.
     """
-    phrases = recorded_phrases(cache.manifest.encoding.language.split("+"))
+    each = phrases_by_language(cache.manifest.encoding.language.split("+"))
+    phrases = recorded_phrases(each)
     marker = BlockMarker(encoding=cache.manifest.fingerprint, phrases=phrases)
     words, spelt = counted_words(cache, min_count), dict[str, str]()
     if multiword is not None:
@@ -95,16 +107,16 @@ def read_phrases(
             samples, what = ", ".join(strange[:SHOWN]), "entries hold a word that the corpus does not have"
             logger.warning("%s: %s of %s %s (%s)", multiword, len(strange), len(entries), what, samples)
 
-    language_of, bare = languages_of(cache, words), cache.segmentation().bare
+    language_of, first, bare = languages_of(cache, words), next(iter(each)), cache.segmentation().bare
 
     def read(encoder: Encoder, some: list[str]) -> tuple[npt.NDArray[np.float32], None]:
         by_language: dict[str, list[int]] = {}
         for row, word in enumerate(some):
-            by_language.setdefault(language_of.get(word, cache.manifest.encoding.language), []).append(row)
+            by_language.setdefault(language_of.get(word, first), []).append(row)  # entries are of no language
         vectors = np.zeros((len(some), len(phrases), encoder.teacher.dim), np.float32)
         for language, rows in by_language.items():
             of_language = [spelt.get(some[row], bare(some[row])) for row in rows]
-            vectors[rows] = in_phrases(encoder, of_language, carrier_phrases(language))
+            vectors[rows] = in_phrases(encoder, of_language, each[language])
         return vectors, None
 
     return read_words(cache, origin, [*words, *spelt], marker, read, report)

@@ -20,6 +20,7 @@ from x2static.pipeline import cli
 from x2static.pipeline.evaluations.registry import EVALUATIONS, EvaluateConfig, Results, fetched_data
 from x2static.schemas.subwords import Subwords
 from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.segmentation import choose_words
 
 ROOT = Path(__file__).parents[2]
 WORDS = [f"w{i}" for i in range(40)]
@@ -191,6 +192,7 @@ DATA = {  # a file of each task
     "bias": ("b.json", json.dumps({"t": LISTS})),
     "sentence-similarity": ("s.tsv", "w0\tw1\t1\nw2\tw3\t2\n"),
     "misspellings": ("m.tsv", "w0\tw1\nw2\tw4\n"),
+    "translation": ("en-de.txt", "w0 w1\nw2 w3\n"),
     "retrieval": ("corpus.jsonl", '{"_id": "1", "text": "w0"}\n'),
 }
 BESIDE = {"queries.jsonl": '{"_id": "q", "text": "w1"}\n', "qrels/test.tsv": "query-id\tcorpus-id\tscore\nq\t1\t1\n"}
@@ -202,6 +204,14 @@ def test_an_error_says_which_of_several_sets_it_is_about_and_one_of_the_data_is_
 ):
     foreign = str(tmp_path / "foreign")
     WordVectors([f"x{i}" for i in range(40)], np.eye(40, 5, dtype=np.float32), np.ones(40, np.int64)).save(foreign)
+
+    if task == "translation":  # of words that are kept apart by language
+        marked = [tmp_path / "one", tmp_path / "two", tmp_path / "three", tmp_path / "foreign"]
+        for folder, copy in zip([*folders, Path(foreign)], marked, strict=True):
+            vectors, rules = WordVectors.load(folder), choose_words(None, "de+en", marked=True)
+            words = [f"{('en', 'de')[int(word[1:]) % 2]}:{word}" for word in vectors.words]
+            replace(vectors, words=words, segmentation=rules).save(copy)
+        folders = marked[:3]
 
     def error(*arguments: str) -> str:
         assert cli.run(["evaluate", *arguments, "--task", task]) == 1

@@ -141,6 +141,18 @@ def test_carrier_phrases_are_those_of_a_words_language(xlmr, corpora, tmp_path, 
         assert abs(read - expected).max() < 0.02 * abs(expected).max()  # codes of eight bits
 
 
+def test_where_a_language_has_no_phrases_all_words_are_read_in_neutral_ones(xlmr, corpora, tmp_path):
+    options = {"language": "de+en+ko", "corpus_language": ("en", "de", "ko"), "mark_language": True}
+    run(xlmr, corpora, tmp_path / "cache", **options)
+    cache = Cache.open(tmp_path / "cache")
+    read_phrases(cache, HERE, 2)
+    (block,) = newest_blocks(cache.path, of_dictionary=False)
+    assert block.marker.phrases == carrier_phrases("neutral")
+    (expected,) = in_phrases(find_teacher(cache, cache.plans()[0], HERE), ["gift"], carrier_phrases("neutral"))
+    for word in ("de:gift", "en:gift"):
+        assert abs(block.vectors()[block.words().index(word)] - expected).max() < 0.02 * abs(expected).max()
+
+
 def test_what_is_of_one_language_is_refused_for_words_of_several(xlmr, corpora, tmp_path, capsys):
     marked = ["encode", "--model", str(xlmr), "--cache", tmp_path / "cache", "--mark-language"]
     named = [part for corpus in corpora for part in ("--corpus", corpus, "--language", corpus.stem)]

@@ -72,6 +72,8 @@ def test_the_hub_reads_the_front_matter():
     tags = ["static-embeddings", "word-vectors", "word-embeddings", "x2static"]
     known = {"language": "en", "license": "apache-2.0", "library_name": "x2static", "tags": tags}
     assert data == known | {"base_model": ["roberta-base"], "datasets": ["wikimedia/wikipedia"]}
+    several = Facts(Provenance(language="de+en"))
+    assert ModelCard(model_card(make_vectors(), "owner/x", several)).data.to_dict()["language"] == ["de", "en"]
     nothing = ModelCard(model_card(make_vectors(), "owner/x", Facts(Provenance()))).data.to_dict()
     assert nothing == {"license": "unknown", "library_name": "x2static", "tags": tags}
 
