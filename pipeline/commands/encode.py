@@ -362,7 +362,7 @@ def _plan_lines(figures: dict[str, Any]) -> list[str]:
         f"units          {figures['units']:,} ({figures['units_left']:,} to do)",
         f"paragraphs     {about}{figures['paragraphs']:,} ({figures['kept']:.0%}{'' if read else ' of a sample'} pass "
         "the filter)",
-        f"sentences      {figures['sentences']:,}",
+        f"contexts       {figures['sentences']:,}",
         f"teacher tokens {figures['teacher_tokens']:,}{'' if read else rate}",
         f"time           {'none, all is read' if read else duration(figures['seconds'])}",
         f"cache          {size(figures['cache_bytes'])}, free {size(figures['free_bytes'])}",

@@ -32,7 +32,7 @@ from x2static.stage1_encode.pools.spans import Spans
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
 
 SIF = 1e-3  # a of the weight a / (a + p)
-STOP = 1e-3  # share of a word in the text; in English Wikipedia some 80 words have more
+STOP = 1e-3  # share of a word in the text; in English Wikipedia some fifty words have more
 SINK = 10.0  # of the median length
 LEAST = 1e-6
 HEAVY = 0.95  # a word that weighs more need not be listed
