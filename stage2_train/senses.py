@@ -33,7 +33,7 @@ LEAST = 20  # occurrences of a word whose senses are looked for
 COMPONENTS = 3
 MOST = 5  # groups
 LEAST_SHARE = 0.08  # of a word's occurrences that are a sense
-SILHOUETTE = 0.3  # docs/LOG.md, 2026-11-30
+SILHOUETTE = 0.25  # the least, unless another is asked for; docs/LOG.md, 2026-11-30
 RIDGE = 1e-3  # of the mean square of a dimension
 N_NEIGHBOURS, N_EXAMPLES = 10, 3
 
@@ -41,17 +41,17 @@ Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 
-def grouped(states: Floats) -> Ids:
+def grouped(states: Floats, silhouette: float = SILHOUETTE) -> Ids:
     """Return the group of each of a word's unit states, (n, dim), numbered by falling size; -1 for outliers.
 
-    All are of group 0 where no two groups or more are far enough apart.
+    All are of group 0 where no groups are so far apart that their silhouette, from -1 to 1, is above the least.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
     from sklearn.metrics import silhouette_score
 
     distances = np.maximum(1 - states @ states.T, 0)
     np.fill_diagonal(distances, 0)
-    tree, best, result = linkage(states, "ward"), SILHOUETTE, np.zeros(len(states), np.int64)
+    tree, best, result = linkage(states, "ward"), silhouette, np.zeros(len(states), np.int64)
     for n_groups in range(2, min(MOST, len(states) - 1) + 1):
         labels = fcluster(tree, n_groups, "maxclust")
         sizes = np.bincount(labels)
@@ -116,7 +116,9 @@ def other_words(vectors: WordVectors, shards: list[Shard], sample: Sample, rows:
     return result
 
 
-def find_senses(vectors: WordVectors, cache: Cache, report: Report = silent) -> tuple[Senses, dict[str, Any]]:
+def find_senses(
+    vectors: WordVectors, cache: Cache, silhouette: float = SILHOUETTE, report: Report = silent
+) -> tuple[Senses, dict[str, Any]]:
     """Find the senses of a vocabulary's words in a cache, and how many words have 1, 2 ... of them.
 
     Raises X2StaticError: the cache keeps no occurrences, or is damaged.
@@ -141,7 +143,7 @@ def find_senses(vectors: WordVectors, cache: Cache, report: Report = silent) -> 
     for place, word in enumerate(often.tolist()):
         if place % 100 == 0:
             report(Progress(place, len(often), "words"))
-        labels = grouped(unit(states.of(sample.states[sample.of(word)])))
+        labels = grouped(unit(states.of(sample.states[sample.of(word)])), silhouette)
         n_senses[place] = labels.max() + 1
         if n_senses[place] > 1:
             groups[word] = labels
@@ -166,21 +168,25 @@ def find_senses(vectors: WordVectors, cache: Cache, report: Report = silent) -> 
             name = sense_name(words[word], number + 1)
             senses.append(Sense(name, share, vector, near[:N_NEIGHBOURS], examples, context))
     tally = np.bincount(n_senses)[1:].tolist()
-    facts = {"words_looked_at": len(often), "words_by_senses": {str(n): count for n, count in enumerate(tally, 1)}}
+    facts: dict[str, Any] = {
+        "silhouette": silhouette,
+        "words_looked_at": len(often),
+        "words_by_senses": {str(n): count for n, count in enumerate(tally, 1)},
+    }
     return Senses(of_words), facts
 
 
-def make_senses(folder: Path, cache: Path, report: Report = silent) -> dict[str, Any]:
+def make_senses(folder: Path, cache: Path, silhouette: float = SILHOUETTE, report: Report = silent) -> dict[str, Any]:
     """Find senses for the vectors in a folder and add them, in the place of those that are there.
 
-    Returns words, those that have several senses, words_looked_at, words_by_senses and seconds. Raises X2StaticError:
-    there are no vectors, they are damaged, or the cache keeps no occurrences.
+    Returns words, those that have several senses, silhouette, words_looked_at, words_by_senses and seconds. Raises
+    X2StaticError: there are no vectors, they are damaged, or the cache keeps no occurrences.
     """
     require_finished(folder)
     began = time.monotonic()
     with only_writer(folder, "run"):
         remove_leftovers(folder)
-        senses, facts = find_senses(WordVectors.load(folder), Cache.open(cache), report)
+        senses, facts = find_senses(WordVectors.load(folder), Cache.open(cache), silhouette, report)
         facts["seconds"] = round(time.monotonic() - began, 3)
         add_senses(folder, senses, **facts)
     return {"words": len(senses.of_words), **facts}

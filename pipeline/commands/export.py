@@ -24,16 +24,28 @@ if TYPE_CHECKING:
 @click.option("--out", type=FOLDER, required=True, help="File to write; a folder for some formats.")
 @click.option("--top", type=click.IntRange(min=1), help="Only so many words, the most frequent.")
 @click.option("--dim", type=click.IntRange(min=1), help="Only so many principal axes; the first n serve by themselves.")
+@click.option("--senses", is_flag=True, help="A row for each sense of a word that has several, too, as bank#1.")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
 @click.option("--codebook", type=click.IntRange(min=2), help="So many rows that words share, by k-means.")
 @click.option("--data", type=FOLDER, help="Evaluation data: scores before and after; else what gensim ships.")
 @click.option("--force", is_flag=True, help="Overwrite what is there.")
 @common
 def export(
-    context: click.Context, /, vectors: Path, to: str, out: Path, data: Path | None, force: bool, **shape: object
+    context: click.Context,
+    /,
+    vectors: Path,
+    to: str,
+    out: Path,
+    data: Path | None,
+    force: bool,
+    senses: bool,
+    **shape: object,
 ) -> None:
     """Write word vectors in another format; with fewer words, dimensions or bits, scored before and after."""
     loaded, smaller = WordVectors.load(vectors), Smaller(**shape)  # type: ignore[arg-type]
+    if senses:  # those of the words that are left
+        loaded = loaded.rows(slice(smaller.top)).with_senses()
+        smaller = replace(smaller, top=None)
     reduced = smaller.reduced(loaded)
     n_left_out = len(write(reduced, to, out, force, replace(smaller, top=None, dim=None)))
     n_written = len(reduced) - n_left_out
