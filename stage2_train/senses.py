@@ -2,9 +2,9 @@
 
 Of each word that has LEAST sampled occurrences or more, their states are taken less their mean over the occurrences of
 all words and without the first principal components, as own states are in `objectives/views.py`, and made unit length.
-Ward's clustering (scipy) cuts them into 2, 3 ... MOST groups; groups of less than LEAST_SHARE are dropped as outliers,
-and the number of groups with the best silhouette (scikit-learn) counts, if that is SILHOUETTE or more. Else the word
-has one sense, as most have.
+Ward's clustering (scipy) cuts them into 2, 3 ... MOST groups; groups of less than LEAST_SHARE of them are dropped as
+outliers, if they are no more together. The number of groups with the best silhouette (scikit-learn) counts, if that is
+above SILHOUETTE; else the word has one sense, as most have.
 
 A sense's vector is the word's plus what the linear map that takes the words' mean states to their vectors, by ridge
 regression over the words, makes of the difference of the mean state of the sense to that of the word. So it lies in
@@ -57,7 +57,7 @@ def grouped(states: Floats, silhouette: float = SILHOUETTE) -> Ids:
         sizes = np.bincount(labels)
         large = [label for label in np.argsort(-sizes, kind="stable") if sizes[label] >= LEAST_SHARE * len(labels)]
         inside = np.isin(labels, large)
-        if len(large) < 2:
+        if len(large) < 2 or inside.mean() < 1 - LEAST_SHARE:  # else what is far from the rest would be dropped
             continue
         score = float(silhouette_score(distances[np.ix_(inside, inside)], labels[inside], metric="precomputed"))
         if score > best:

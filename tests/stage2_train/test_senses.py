@@ -51,7 +51,8 @@ def test_groups_are_wards_with_the_best_silhouette_of_those_that_are_large(seed)
         labels = AgglomerativeClustering(n, linkage="ward").fit_predict(rows)
         large = [label for label in range(n) if (labels == label).mean() >= LEAST_SHARE]
         inside = np.isin(labels, large)
-        score = silhouette_score(rows[inside], labels[inside], metric="cosine") if len(large) > 1 else 0
+        sound = len(large) > 1 and inside.mean() >= 1 - LEAST_SHARE
+        score = silhouette_score(rows[inside], labels[inside], metric="cosine") if sound else 0
         if score > best:
             best, expected = score, np.where(inside, labels, -1)
     labels = grouped(rows, 0.05)
