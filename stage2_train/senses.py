@@ -12,6 +12,7 @@ the space of the vectors, however these were made, and the senses' mean by their
 """
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ class States:
 def unit(rows: Floats) -> Floats:
     """Return rows, (n, dim), of length 1; zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, np.float32(1))
+    return np.asarray(rows / np.where(lengths > 0, lengths, np.float32(1)), np.float32)
 
 
 def linear_map(states: Floats, vectors: Floats) -> Floats:
@@ -131,16 +132,15 @@ def find_senses(
     words = list(vectors.words)
     sample = sample_of(shards, words, max(numbers))
     counts = np.bincount(sample.words, minlength=len(words))
-    often = np.flatnonzero(counts >= LEAST)
+    often = np.flatnonzero(counts >= LEAST).tolist()
     if len(often) < 2:
         raise X2StaticError(f"{cache.path}: no word of these vectors has {LEAST} sampled occurrences; take more text")
     means = np.zeros((len(words), sample.states.shape[1]), np.float32)
     for word in often:
         means[word] = sample.states[sample.of(word)].mean(axis=0, dtype=np.float32)
     states = States(means, np.where(counts >= LEAST, vectors.counts, 0))
-    to_vectors = linear_map(states.of_words[often], np.asarray(vectors.matrix[often]))
     groups, n_senses = dict[int, Ids](), np.ones(len(often), np.int64)
-    for place, word in enumerate(often.tolist()):
+    for place, word in enumerate(often):
         if place % 100 == 0:
             report(Progress(place, len(often), "words"))
         labels = grouped(unit(states.of(sample.states[sample.of(word)])), silhouette)
@@ -148,32 +148,42 @@ def find_senses(
         if n_senses[place] > 1:
             groups[word] = labels
     report(Progress(len(often), len(often), "words"))
+    to_vectors = linear_map(states.of_words[often], np.asarray(vectors.matrix[often]))
     several = np.flatnonzero(np.isin(sample.words, list(groups)))
     around = np.zeros((len(sample.words), vectors.dim), np.float32)
     around[several] = unit(other_words(vectors, shards, sample, several))
     of_words = {}
     for word, labels in groups.items():
-        rows = np.arange(len(sample.words))[sample.of(word)]
-        of_rows = states.of(sample.states[rows])
-        of_words[words[word]] = senses = []
-        inside = labels >= 0
-        for number in range(labels.max() + 1):
-            own = labels == number
-            difference = of_rows[own].mean(axis=0) - of_rows[inside].mean(axis=0)
-            vector = np.asarray(vectors.matrix[word] + difference @ to_vectors, np.float32)
-            near = [name for name, _ in vectors.most_similar(vector, topn=N_NEIGHBOURS + 1) if name != words[word]]
-            typical = rows[own][np.argsort(-unit(of_rows[own]) @ unit(of_rows[own]).sum(axis=0), kind="stable")]
-            examples = [(int(sample.shards[row]), int(sample.contexts[row])) for row in typical[:N_EXAMPLES]]
-            context, share = around[rows[own]].mean(axis=0), float(own.sum() / inside.sum())
-            name = sense_name(words[word], number + 1)
-            senses.append(Sense(name, share, vector, near[:N_NEIGHBOURS], examples, context))
+        rows = sample.of(word)
+        in_space = states.of(sample.states[rows]) @ to_vectors  # as vectors that a word of such a state has
+        one = Occurring(words[word], labels, in_space, around[rows], sample.shards[rows], sample.contexts[rows])
+        of_words[words[word]] = [one.sense(vectors, number) for number in range(int(labels.max()) + 1)]
     tally = np.bincount(n_senses)[1:].tolist()
-    facts: dict[str, Any] = {
-        "silhouette": silhouette,
-        "words_looked_at": len(often),
-        "words_by_senses": {str(n): count for n, count in enumerate(tally, 1)},
-    }
-    return Senses(of_words), facts
+    facts = {"silhouette": silhouette, "words_looked_at": len(often)}
+    return Senses(of_words), {**facts, "words_by_senses": {str(n): count for n, count in enumerate(tally, 1)}}
+
+
+@dataclass(frozen=True)
+class Occurring:
+    """The sampled occurrences of a word that has several senses; (n,) each."""
+
+    word: str
+    groups: Ids  # from `grouped`
+    in_space: Floats  # (n, dim), what the linear map makes of the state of each
+    around: Floats  # (n, dim), of unit length, the sum of the vectors of the other words around each
+    shards: Ids
+    contexts: Ids
+
+    def sense(self, vectors: WordVectors, number: int) -> Sense:
+        """Return the sense of a group."""
+        own, inside = np.flatnonzero(self.groups == number), self.groups >= 0
+        mean = self.in_space[own].mean(axis=0)
+        vector = np.asarray(vectors[self.word] + mean - self.in_space[inside].mean(axis=0), np.float32)
+        near = [name for name, _ in vectors.most_similar(vector, topn=N_NEIGHBOURS + 1) if name != self.word]
+        typical = own[np.argsort(-unit(self.in_space[own]) @ mean, kind="stable")][:N_EXAMPLES]
+        examples = list(zip(self.shards[typical].tolist(), self.contexts[typical].tolist(), strict=True))
+        context, share = self.around[own].mean(axis=0), float(len(own) / inside.sum())
+        return Sense(sense_name(self.word, number + 1), share, vector, near[:N_NEIGHBOURS], examples, context)
 
 
 def make_senses(folder: Path, cache: Path, silhouette: float = SILHOUETTE, report: Report = silent) -> dict[str, Any]:
