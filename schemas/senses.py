@@ -18,7 +18,7 @@ from x2static.durable.storage import open_atomically
 SENSES = "senses.arrow"
 # What a sense's share counts beside the cosine of a sentence's other words to those that it occurs with, when one is
 # picked: of 0 to 1, this was best, docs/LOG.md, 2026-11-30.
-PRIOR = 0.1
+PRIOR = 0.02
 
 Floats = npt.NDArray[np.float32]
 

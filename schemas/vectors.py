@@ -261,7 +261,12 @@ class WordVectors(Queries):
 
         Raises X2StaticError: these vectors have no senses, or they are damaged.
         """
-        rows = [(self.index[word], one) for word, some in self.known_senses.of_words.items() for one in some]
+        rows = [
+            (self.index[word], one)
+            for word, some in self.known_senses.of_words.items()
+            for one in some
+            if word in self.index
+        ]
         matrix = np.concatenate([self.matrix, [one.vector for _, one in rows]]) if rows else self.matrix
         counts = np.array([round(self.counts[row] * one.share) for row, one in rows], np.int64)
         words = [*self.words, *(one.name for _, one in rows)]

@@ -2,9 +2,9 @@
 
 Of each word that has LEAST sampled occurrences or more, their states are taken less their mean over the occurrences of
 all words and without the first principal components, as own states are in `objectives/views.py`, and made unit length.
-Ward's clustering (scipy) cuts them into 2, 3 ... MOST groups; groups of less than LEAST_SHARE are dropped as outliers,
-and the number of groups with the best silhouette (scikit-learn) counts, if that is SILHOUETTE or more. Else the word
-has one sense, as most have.
+Ward's clustering (scipy) cuts them into 2, 3 ... MOST groups; groups of less than LEAST_SHARE of them are dropped as
+outliers, if they are no more together. The number of groups with the best silhouette (scikit-learn) counts, if that is
+above SILHOUETTE; else the word has one sense, as most have.
 
 A sense's vector is the word's plus what the linear map that takes the words' mean states to their vectors, by ridge
 regression over the words, makes of the difference of the mean state of the sense to that of the word. So it lies in
@@ -12,6 +12,7 @@ the space of the vectors, however these were made, and the senses' mean by their
 """
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ LEAST = 20  # occurrences of a word whose senses are looked for
 COMPONENTS = 3
 MOST = 5  # groups
 LEAST_SHARE = 0.08  # of a word's occurrences that are a sense
-SILHOUETTE = 0.3  # docs/LOG.md, 2026-11-30
+SILHOUETTE = 0.25  # the least, unless another is asked for; docs/LOG.md, 2026-11-30
 RIDGE = 1e-3  # of the mean square of a dimension
 N_NEIGHBOURS, N_EXAMPLES = 10, 3
 
@@ -41,23 +42,23 @@ Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 
-def grouped(states: Floats) -> Ids:
+def grouped(states: Floats, silhouette: float = SILHOUETTE) -> Ids:
     """Return the group of each of a word's unit states, (n, dim), numbered by falling size; -1 for outliers.
 
-    All are of group 0 where no two groups or more are far enough apart.
+    All are of group 0 where no groups are so far apart that their silhouette, from -1 to 1, is above the least.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
     from sklearn.metrics import silhouette_score
 
     distances = np.maximum(1 - states @ states.T, 0)
     np.fill_diagonal(distances, 0)
-    tree, best, result = linkage(states, "ward"), SILHOUETTE, np.zeros(len(states), np.int64)
+    tree, best, result = linkage(states, "ward"), silhouette, np.zeros(len(states), np.int64)
     for n_groups in range(2, min(MOST, len(states) - 1) + 1):
         labels = fcluster(tree, n_groups, "maxclust")
         sizes = np.bincount(labels)
         large = [label for label in np.argsort(-sizes, kind="stable") if sizes[label] >= LEAST_SHARE * len(labels)]
         inside = np.isin(labels, large)
-        if len(large) < 2:
+        if len(large) < 2 or inside.mean() < 1 - LEAST_SHARE:  # else what is far from the rest would be dropped
             continue
         score = float(silhouette_score(distances[np.ix_(inside, inside)], labels[inside], metric="precomputed"))
         if score > best:
@@ -88,7 +89,7 @@ class States:
 def unit(rows: Floats) -> Floats:
     """Return rows, (n, dim), of length 1; zeros stay."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(lengths > 0, lengths, np.float32(1))
+    return np.asarray(rows / np.where(lengths > 0, lengths, np.float32(1)), np.float32)
 
 
 def linear_map(states: Floats, vectors: Floats) -> Floats:
@@ -116,7 +117,9 @@ def other_words(vectors: WordVectors, shards: list[Shard], sample: Sample, rows:
     return result
 
 
-def find_senses(vectors: WordVectors, cache: Cache, report: Report = silent) -> tuple[Senses, dict[str, Any]]:
+def find_senses(
+    vectors: WordVectors, cache: Cache, silhouette: float = SILHOUETTE, report: Report = silent
+) -> tuple[Senses, dict[str, Any]]:
     """Find the senses of a vocabulary's words in a cache, and how many words have 1, 2 ... of them.
 
     Raises X2StaticError: the cache keeps no occurrences, or is damaged.
@@ -129,58 +132,71 @@ def find_senses(vectors: WordVectors, cache: Cache, report: Report = silent) -> 
     words = list(vectors.words)
     sample = sample_of(shards, words, max(numbers))
     counts = np.bincount(sample.words, minlength=len(words))
-    often = np.flatnonzero(counts >= LEAST)
+    often = np.flatnonzero(counts >= LEAST).tolist()
     if len(often) < 2:
         raise X2StaticError(f"{cache.path}: no word of these vectors has {LEAST} sampled occurrences; take more text")
     means = np.zeros((len(words), sample.states.shape[1]), np.float32)
     for word in often:
         means[word] = sample.states[sample.of(word)].mean(axis=0, dtype=np.float32)
     states = States(means, np.where(counts >= LEAST, vectors.counts, 0))
-    to_vectors = linear_map(states.of_words[often], np.asarray(vectors.matrix[often]))
     groups, n_senses = dict[int, Ids](), np.ones(len(often), np.int64)
-    for place, word in enumerate(often.tolist()):
+    for place, word in enumerate(often):
         if place % 100 == 0:
             report(Progress(place, len(often), "words"))
-        labels = grouped(unit(states.of(sample.states[sample.of(word)])))
+        labels = grouped(unit(states.of(sample.states[sample.of(word)])), silhouette)
         n_senses[place] = labels.max() + 1
         if n_senses[place] > 1:
             groups[word] = labels
     report(Progress(len(often), len(often), "words"))
+    to_vectors = linear_map(states.of_words[often], np.asarray(vectors.matrix[often]))
     several = np.flatnonzero(np.isin(sample.words, list(groups)))
     around = np.zeros((len(sample.words), vectors.dim), np.float32)
     around[several] = unit(other_words(vectors, shards, sample, several))
     of_words = {}
     for word, labels in groups.items():
-        rows = np.arange(len(sample.words))[sample.of(word)]
-        of_rows = states.of(sample.states[rows])
-        of_words[words[word]] = senses = []
-        inside = labels >= 0
-        for number in range(labels.max() + 1):
-            own = labels == number
-            difference = of_rows[own].mean(axis=0) - of_rows[inside].mean(axis=0)
-            vector = np.asarray(vectors.matrix[word] + difference @ to_vectors, np.float32)
-            near = [name for name, _ in vectors.most_similar(vector, topn=N_NEIGHBOURS + 1) if name != words[word]]
-            typical = rows[own][np.argsort(-unit(of_rows[own]) @ unit(of_rows[own]).sum(axis=0), kind="stable")]
-            examples = [(int(sample.shards[row]), int(sample.contexts[row])) for row in typical[:N_EXAMPLES]]
-            context, share = around[rows[own]].mean(axis=0), float(own.sum() / inside.sum())
-            name = sense_name(words[word], number + 1)
-            senses.append(Sense(name, share, vector, near[:N_NEIGHBOURS], examples, context))
+        rows = sample.of(word)
+        in_space = states.of(sample.states[rows]) @ to_vectors  # as vectors that a word of such a state has
+        one = Occurring(words[word], labels, in_space, around[rows], sample.shards[rows], sample.contexts[rows])
+        of_words[words[word]] = [one.sense(vectors, number) for number in range(int(labels.max()) + 1)]
     tally = np.bincount(n_senses)[1:].tolist()
-    facts = {"words_looked_at": len(often), "words_by_senses": {str(n): count for n, count in enumerate(tally, 1)}}
-    return Senses(of_words), facts
+    facts = {"silhouette": silhouette, "words_looked_at": len(often)}
+    return Senses(of_words), {**facts, "words_by_senses": {str(n): count for n, count in enumerate(tally, 1)}}
 
 
-def make_senses(folder: Path, cache: Path, report: Report = silent) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Occurring:
+    """The sampled occurrences of a word that has several senses; (n,) each."""
+
+    word: str
+    groups: Ids  # from `grouped`
+    in_space: Floats  # (n, dim), what the linear map makes of the state of each
+    around: Floats  # (n, dim), of unit length, the sum of the vectors of the other words around each
+    shards: Ids
+    contexts: Ids
+
+    def sense(self, vectors: WordVectors, number: int) -> Sense:
+        """Return the sense of a group."""
+        own, inside = np.flatnonzero(self.groups == number), self.groups >= 0
+        mean = self.in_space[own].mean(axis=0)
+        vector = np.asarray(vectors[self.word] + mean - self.in_space[inside].mean(axis=0), np.float32)
+        near = [name for name, _ in vectors.most_similar(vector, topn=N_NEIGHBOURS + 1) if name != self.word]
+        typical = own[np.argsort(-unit(self.in_space[own]) @ mean, kind="stable")][:N_EXAMPLES]
+        examples = list(zip(self.shards[typical].tolist(), self.contexts[typical].tolist(), strict=True))
+        context, share = self.around[own].mean(axis=0), float(len(own) / inside.sum())
+        return Sense(sense_name(self.word, number + 1), share, vector, near[:N_NEIGHBOURS], examples, context)
+
+
+def make_senses(folder: Path, cache: Path, silhouette: float = SILHOUETTE, report: Report = silent) -> dict[str, Any]:
     """Find senses for the vectors in a folder and add them, in the place of those that are there.
 
-    Returns words, those that have several senses, words_looked_at, words_by_senses and seconds. Raises X2StaticError:
-    there are no vectors, they are damaged, or the cache keeps no occurrences.
+    Returns words, those that have several senses, silhouette, words_looked_at, words_by_senses and seconds. Raises
+    X2StaticError: there are no vectors, they are damaged, or the cache keeps no occurrences.
     """
     require_finished(folder)
     began = time.monotonic()
     with only_writer(folder, "run"):
         remove_leftovers(folder)
-        senses, facts = find_senses(WordVectors.load(folder), Cache.open(cache), report)
+        senses, facts = find_senses(WordVectors.load(folder), Cache.open(cache), silhouette, report)
         facts["seconds"] = round(time.monotonic() - began, 3)
         add_senses(folder, senses, **facts)
     return {"words": len(senses.of_words), **facts}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=FOLDER, required=True, help="File to write; a folder for some formats.")
 @click.option("--top", type=click.IntRange(min=1), help="Only so many words, the most frequent.")
 @click.option("--dim", type=click.IntRange(min=1), help="Only so many principal axes; the first n serve by themselves.")
+@click.option("--senses", is_flag=True, help="A row for each sense of a word that has several, too, as bank#1.")
 @click.option("--dtype", type=click.Choice(["float32", "float16", "int8"]), default="float32", show_default=True)
 @click.option("--codebook", type=click.IntRange(min=2), help="So many rows that words share, by k-means.")
 @click.option("--debias", type=click.Choice(get_args(Method)), help="Take a bias out by projection: that of gender.")
@@ -48,8 +49,11 @@ def export(
     """Write word vectors in another format; smaller ones, or those without a bias, are scored before and after."""
     if bias_words and not debias:
         raise click.UsageError("--bias-words is what --debias takes out; give --debias, or leave it out")
-    language, loaded = values.pop("language"), WordVectors.load(vectors)
+    language, senses, loaded = values.pop("language"), values.pop("senses"), WordVectors.load(vectors)
     loaded, smaller = loaded if language is None else loaded.of_language(language), Smaller(**values)
+    if senses:  # those of the words that are left
+        loaded = loaded.rows(slice(smaller.top)).with_senses()
+        smaller = replace(smaller, top=None)
     reduced = smaller.reduced(debiased(loaded, debias, bias_words) if debias else loaded)
     n_left_out = len(write(reduced, to, out, force, replace(smaller, top=None, dim=None)))
     n_written = len(reduced) - n_left_out

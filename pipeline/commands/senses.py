@@ -15,9 +15,16 @@ from x2static.pipeline.terminal import ProgressLine, duration
 @click.option(
     "--cache", type=CACHE, required=True, help="Cache that keeps occurrences of words (encode --occurrences)."
 )
+@click.option(
+    "--silhouette",
+    type=click.FloatRange(-1, 1),
+    default=0.25,
+    show_default=True,
+    help="How far apart groups of a word's occurrences are that count as senses; a lower one gives more words several.",
+)
 @click.option("--show", type=TEXT, multiple=True, help="Word whose senses are shown, with sentences of the cache.")
 @common
-def senses(context: click.Context, vectors: Path, cache: Path, show: tuple[str, ...]) -> None:
+def senses(context: click.Context, vectors: Path, cache: Path, silhouette: float, show: tuple[str, ...]) -> None:
     """Find the senses of words, bank#1 and bank#2, and give each a vector.
 
     VECTORS is a run. Senses are groups of a word's occurrences in the cache; most words have one. WordVectors.senses
@@ -29,7 +36,7 @@ def senses(context: click.Context, vectors: Path, cache: Path, show: tuple[str, 
     from x2static.stage2_train.senses import make_senses, sentence_at
 
     with ProgressLine("senses") as report:
-        result = make_senses(vectors, cache, report)
+        result = make_senses(vectors, cache, silhouette, report)
     looked_at = quantity(int(result["words_looked_at"]), "word")
     found = ", ".join(f"{count:,} with {n}" for n, count in result["words_by_senses"].items())
     lines = [f"{vectors}: senses of {looked_at} looked for: {found}, in {duration(result['seconds'])}"]

@@ -15,6 +15,7 @@ from x2static.durable.errors import X2StaticError
 from x2static.pipeline import cli
 from x2static.schemas.cache import Cache
 from x2static.schemas.occurrences import ROWS_SCHEMA, n_of, occurrence_bytes, pool_of, sample_of
+from x2static.schemas.vectors import WordVectors
 from x2static.schemas.word_states import NAME as WORD_STATES
 from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
@@ -22,6 +23,7 @@ from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools import occurrences
 from x2static.stage1_encode.pools.occurrences import HIGHEST, MARGIN, Occurrences, kept, mixed
 from x2static.stage1_encode.repair import repair
+from x2static.stage2_train.senses import sentence_at
 
 N = 8
 POOLS = [Occurrences(N)]
@@ -185,3 +187,27 @@ def test_a_cache_goes_on_with_them_as_it_was_begun(readers, tmp_path, capsys):
     assert (n_of("occurrences_64"), n_of("occurrences_0"), n_of("word_states")) == (64, None, None)
     with pytest.raises(X2StaticError, match="occurrences_9/rows"):
         sample_of(shards, ["the"], 9)
+
+
+def test_from_text_to_senses_that_a_user_asks_for(readers, tmp_path, capsys):
+    corpus = write_lines(tmp_path / "t.txt", paragraphs(120))
+    cache, out = ["--cache", str(tmp_path / "cache")], str(tmp_path / "run")
+    model = ["--model", str(readers("bert").teacher.folder), "--device", "cpu"]
+    assert cli.run(["encode", *model, *cache, "--corpus", str(corpus), "--occurrences", "--unit", "40"]) == 0
+    assert cli.run(["train", *cache, "--out", out, "--objective", "views", "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert cli.run(["senses", out, *cache, "--silhouette", "0.02", "--show", "cat"]) == 0
+    said = capsys.readouterr().out
+    assert "senses of" in said
+    assert re.search(r"cat#1  \d+%  \w+, ", said)
+    vectors = WordVectors.load(out)
+    several = [word for word in vectors if len(vectors.senses(word)) > 1]
+    assert several
+    for word in several:
+        senses = vectors.senses(word)
+        assert sum(sense.share for sense in senses) == pytest.approx(1)
+        sentences = [sentence_at(Cache.open(tmp_path / "cache"), *place) for one in senses for place in one.examples]
+        assert all(word in sentence.split() for sentence in sentences)
+    assert vectors.encode(["The cat sat.", "A dog."], senses=True).shape == (2, vectors.dim)
+    assert cli.run(["export", out, "--to", "word2vec", "--senses", "--out", str(tmp_path / "v.txt")]) == 0
+    assert f"{several[0]}#2 " in (tmp_path / "v.txt").read_text()
