@@ -189,7 +189,7 @@ class WordVectors(Queries):
     def of_language(self, language: str) -> "WordVectors":
         """Return the vectors of one language's words, without their marks, and the rules by which its text is cut.
 
-        Subwords stay behind. Raises X2StaticError: no words of that language are kept apart here.
+        Subwords and senses stay behind. Raises X2StaticError: no words of that language are kept apart here.
         """
         if self.segmentation is None or language not in self.languages:
             known = (
@@ -201,7 +201,9 @@ class WordVectors(Queries):
         words = [self.words[row].removeprefix(mark) for row in rows]
         rules = WordSegmentation(self.segmentation.of(language).rules)
         matrix, counts = self.matrix[rows], self.counts[rows]
-        return replace(self, segmentation=rules, words=words, matrix=matrix, counts=counts, subwords=None)
+        return replace(
+            self, segmentation=rules, words=words, matrix=matrix, counts=counts, subwords=None, senses_file=None
+        )
 
     def split(self, text: str, language: str | None = None) -> list[str]:
         """Return the words of a text as training cut them; `language` is the text's, where words are of several.

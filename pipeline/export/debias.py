@@ -70,7 +70,7 @@ def read_words(path: Path | None = None) -> tuple[BiasWords, dict[str, str]]:
 
 
 def debiased(vectors: WordVectors, method: Method, bias_words: Path | None = None) -> WordVectors:
-    """Return vectors without the bias, without subwords; `run` says what was done.
+    """Return vectors without the bias, without subwords and senses; `run` says what was done.
 
     Lengths stay, but for the two words of a pair, which get their mean, and for what INLP takes away. Raises
     X2StaticError: none of the pairs is known, or there are too few words.
@@ -94,7 +94,7 @@ def debiased(vectors: WordVectors, method: Method, bias_words: Path | None = Non
         units = without(units, directions)
         record |= {"directions": len(directions), "accuracy_before": accuracies[0], "accuracy_after": accuracies[-1]}
     matrix = (units * lengths[:, None]).astype(np.float32)
-    return replace(vectors, matrix=matrix, subwords=None, run={**vectors.run, RECORD: record})
+    return replace(vectors, matrix=matrix, subwords=None, senses_file=None, run={**vectors.run, RECORD: record})
 
 
 def bias_direction(pairs: Floats) -> Floats:
