@@ -128,7 +128,7 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
     done = f"{figures['shards_encoded']:,} encoded in {duration(figures['seconds'])}"
     line = f"{folder}: {quantity(figures['shards'], 'shard')}, damaged before: {len(figures['damaged']):,}, {done}"
     finish(context, figures, line)
-    again = "the same `x2static encode` as before, --ase included, makes it again"
+    again = "the same `x2static encode` as before, --ase and --masked included, makes it again"
     remains = [f"{lost}; {again}" for lost in figures["pools_dropped"]]
     if remains := [*remains, *(f"{stranger}; move it away" for stranger in figures["strangers"])]:
         raise X2StaticError(f"{folder}: not mended: {quantity(len(remains), 'thing')}; {remains[0]}")

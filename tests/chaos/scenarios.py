@@ -280,6 +280,7 @@ class World:
             "encode JSON lines": Scenario(lambda f: [*encode, f"{self.json_lines}#body", "--cache", f]),
             "cache repair": Scenario(lambda f: ["cache", "repair", f], self._damage),
             "cache phrases --dictionary": Scenario(lambda f: [*phrases, f], at / "cache"),
+            "cache masked": Scenario(lambda f: ["cache", "masked", "--occurrences", "2", *FEW, f], at / "cache"),
             "cache merge": Scenario(lambda f: [*merge, f]),
             "cache merge --copy": Scenario(lambda f: [*merge, f, "--copy"]),
             "cache sample": Scenario(lambda f: ["cache", "sample", at / "int8", "--every", "2", "--out", f]),
