@@ -1,12 +1,13 @@
 """Two languages in one space, and how well words are translated; one JSON line last.
 
-    python -m benchmarks.bilingual FOLDER --corpus FILE [--steps 4000]
+    python -m benchmarks.bilingual FOLDER --corpus FILE [--steps 4000] [--parallel 0.7]
 
 No multilingual teacher need be there: one is trained on the spot, a BERT of two layers and 64 dimensions, to read
 English and English in which every letter is another, which shares no word with it (the classical test: K, Wang, Mayhew
-and Roth, ICLR 2020; Dufter and Schütze, EMNLP 2020). What is a word's translation is then known exactly. Such a model
-becomes bilingual by itself only after hours; here it is shown the text beside its translation, which begins at the same
-position, in most of its batches, and guesses masked words (translation language modelling, Lample and Conneau 2019).
+and Roth, ICLR 2020; Dufter and Schütze, EMNLP 2020). What is a word's translation is then known exactly. With
+`--parallel 0` it guesses masked words in one language at a time, and becomes bilingual slowly; else it is shown the
+text beside its translation, which begins at the same position, in so many of its batches (translation language
+modelling, Lample and Conneau 2019). A teacher that is in the folder is taken as it is.
 
 Then both texts go into one cache, words kept apart, and word vectors are trained and scored by `x2static evaluate
 --task translation`, with and without the mean direction of each language. Beside them stand chance, and a rotation that
@@ -19,6 +20,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,14 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 import x2static
-from x2static.evaluation.translation import read_dictionaries, score_translation
+from x2static.evaluation.translation import Dictionary, read_dictionaries, score_translation
 from x2static.schemas.vectors import WordVectors
 
 LANGUAGES = SOURCE, TARGET = "en", "eo"  # one that has no carrier phrases stands for the cipher
 CIPHER = str.maketrans({chr(ord("a") + place): chr(ord("а") + place) for place in range(26)})  # to Cyrillic letters
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 UNKNOWN, CLS, MASK = 1, 2, 4
-LENGTH, BATCH, MASKED, PARALLEL = 16, 64, 0.3, 0.7  # pieces, texts, share of the pieces, share of the batches
+LENGTH, BATCH, MASKED = 16, 64, 0.3  # pieces, texts, share of the pieces
 LAYER = 1  # of two: the middle of the model, where the languages are nearest
 
 
@@ -58,7 +60,9 @@ def words_of(corpus: Path, least: int) -> tuple[list[str], list[str], Tokenizer]
     return paragraphs, words, rules
 
 
-def batches(stream: np.ndarray, n_shared: int, n_words: int, steps: int) -> Iterator[tuple[torch.Tensor, ...]]:
+def batches(
+    stream: np.ndarray, n_shared: int, n_words: int, steps: int, parallel: float
+) -> Iterator[tuple[torch.Tensor, ...]]:
     """Yield pieces with some masked, what they were, where those are, and positions: each (BATCH, length)."""
     drawn = np.random.default_rng(0)
     for _ in range(steps):
@@ -66,7 +70,7 @@ def batches(stream: np.ndarray, n_shared: int, n_words: int, steps: int) -> Iter
         pieces = stream[starts[:, None] + np.arange(LENGTH)]
         ciphered = np.where(pieces >= n_shared, pieces + n_words, pieces)
         positions = 1 + np.arange(LENGTH)
-        if drawn.random() < PARALLEL:
+        if drawn.random() < parallel:
             pieces, positions = np.concatenate([pieces, ciphered], 1), np.tile(positions, 2)
         else:
             pieces = np.where(drawn.integers(0, 2, (BATCH, 1)), ciphered, pieces)
@@ -80,9 +84,10 @@ def batches(stream: np.ndarray, n_shared: int, n_words: int, steps: int) -> Iter
         yield *map(torch.from_numpy, columns), torch.from_numpy(np.concatenate([[0], positions])).expand(BATCH, -1)
 
 
-def train_teacher(folder: Path, corpus: Path, least: int, steps: int) -> tuple[list[str], list[str]]:
-    """Train a bilingual teacher, and write it to a folder; return the paragraphs and the words it knows."""
-    paragraphs, words, rules = words_of(corpus, least)
+def train_teacher(
+    folder: Path, paragraphs: list[str], n_words: int, rules: Tokenizer, steps: int, parallel: float
+) -> None:
+    """Train a bilingual teacher on so many words of each language, and write it to a folder."""
     n_pieces = rules.get_vocab_size()
     stream = np.concatenate([text.ids for text in rules.encode_batch(paragraphs, add_special_tokens=False)])
     torch.manual_seed(0)
@@ -100,9 +105,8 @@ def train_teacher(folder: Path, corpus: Path, least: int, steps: int) -> tuple[l
     parameters = [*model.parameters(), *head.parameters(), bias]
     adam = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
     rate = torch.optim.lr_scheduler.LambdaLR(adam, lambda step: min(1, (step + 1) / 200) * (1 - step / steps) ** 0.5)
-    for step, (read, pieces, masked, positions) in enumerate(
-        batches(stream, n_pieces - 2 * len(words), len(words), steps)
-    ):
+    texts = batches(stream, n_pieces - 2 * n_words, n_words, steps, parallel)
+    for step, (read, pieces, masked, positions) in enumerate(texts):
         states = model(read, position_ids=positions).last_hidden_state[masked]
         loss = functional.cross_entropy(head(states) @ embeddings.T + bias, pieces[masked])
         adam.zero_grad()
@@ -115,7 +119,6 @@ def train_teacher(folder: Path, corpus: Path, least: int, steps: int) -> tuple[l
     model.save_pretrained(folder)
     names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
     PreTrainedTokenizerFast(tokenizer_object=rules, model_max_length=LENGTH + 1, **names).save_pretrained(folder)
-    return paragraphs, words
 
 
 def rotated(vectors: WordVectors, pairs: list[tuple[str, str]]) -> WordVectors:
@@ -132,52 +135,58 @@ def rotated(vectors: WordVectors, pairs: list[tuple[str, str]]) -> WordVectors:
     )
 
 
-def main() -> None:
-    """Train, encode, train, translate and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where teacher, text, cache and vectors go")
-    parser.add_argument("--corpus", type=Path, required=True, help="English text, one paragraph a line, perhaps .gz")
-    parser.add_argument("--steps", type=int, default=4000, help="of the teacher's training")
-    parser.add_argument("--min-count", type=int, default=20, help="rarer words the teacher does not know")
-    arguments = parser.parse_args()
-    folder, least = arguments.folder, arguments.min_count
+def measure(
+    folder: Path, corpus: Path, steps: int, parallel: float, least: int, objectives: tuple[str, ...]
+) -> dict[str, Any]:
+    """Train a teacher, encode, train word vectors by each objective, translate; return the figures of each."""
     folder.mkdir(parents=True, exist_ok=True)
     began = time.process_time()
-    paragraphs, words = train_teacher(folder / "teacher", arguments.corpus, least, arguments.steps)
-    taught = time.process_time() - began
+    paragraphs, words, rules = words_of(corpus, least)
+    if not (folder / "teacher").is_dir():
+        train_teacher(folder / "teacher", paragraphs, len(words), rules, steps, parallel)
+    figures: dict[str, Any] = {"words": len(words), "steps": steps, "parallel": parallel}
+    figures["teacher_cpu_seconds"] = round(time.process_time() - began, 1)
     texts = [folder / f"{language}.txt" for language in LANGUAGES]
     for path, ciphered in zip(texts, (False, True), strict=True):
         lines = [text.translate(CIPHER) if ciphered else text for text in paragraphs]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     dictionary, cache = folder / f"{SOURCE}-{TARGET}.txt", folder / "cache"
     dictionary.write_text("".join(f"{word} {word.translate(CIPHER)}\n" for word in words), encoding="utf-8")
-    x2static.encode(
-        folder / "teacher", texts, cache, language=LANGUAGES, mark_language=True, layer=LAYER, precision="float32"
-    )
-    figures: dict[str, Any] = {"words": len(words), "steps": arguments.steps, "teacher_cpu_seconds": round(taught, 1)}
+    settings = {"language": LANGUAGES, "mark_language": True, "layer": LAYER, "precision": "float32", "device": "cpu"}
+    x2static.encode(folder / "teacher", [*texts], cache, **settings)
     (pairs,) = read_dictionaries(dictionary).values()
     shuffled = [pairs.pairs[row] for row in np.random.default_rng(0).permutation(len(pairs.pairs))]
-    for objective in ("negative-sampling", "views", "closed-form"):
-        for centred in (False, True):
-            name = objective + (", centred" if centred else "")
-            options = {"objective": objective, "centre_languages": centred, "min_count": least}
-            vectors = x2static.train(cache, folder / name.replace(", ", "-"), **options)
-            scores = score_translation(vectors, name, pairs)
-            known = [
-                pair
-                for pair in shuffled
-                if all(f"{of}:{word}" in vectors.index for of, word in zip(LANGUAGES, pair, strict=True))
-            ]
-            half = len(known) // 2
-            tested = type(pairs)(SOURCE, TARGET, tuple(known[half:]))
-            figures[name] = {
-                "csls": [scores.score, scores.at_5],
-                "cosine": [scores.cosine_at_1, scores.cosine_at_5],
-                "covered": scores.covered,
-                "chance": 1 / len(vectors.of_language(TARGET)),
-                "half": score_translation(vectors, name, tested).score,
-                "half, rotated": score_translation(rotated(vectors, known[:half]), name, tested).score,
-            }
+    for objective, centred in product(objectives, (False, True)):
+        name = objective + (", centred" if centred else "")
+        options = {"objective": objective, "centre_languages": centred, "min_count": least, "device": "cpu"}
+        vectors = x2static.train(cache, folder / name.replace(", ", "-"), **options)
+        scores = score_translation(vectors, name, pairs)
+        marked = {pair: [f"{of}:{word}" for of, word in zip(LANGUAGES, pair, strict=True)] for pair in shuffled}
+        known = [pair for pair, both in marked.items() if vectors.index.keys() >= {*both}]
+        half = len(known) // 2
+        tested = Dictionary(SOURCE, TARGET, tuple(known[half:]))
+        figures[name] = {
+            "csls": [scores.score, scores.at_5],
+            "cosine": [scores.cosine_at_1, scores.cosine_at_5],
+            "covered": scores.covered,
+            "chance": 1 / len(vectors.of_language(TARGET)),
+            "half": score_translation(vectors, name, tested).score,
+            "half, rotated": score_translation(rotated(vectors, known[:half]), name, tested).score,
+        }
+    return figures
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where teacher, text, cache and vectors go")
+    parser.add_argument("--corpus", type=Path, required=True, help="English text, one paragraph a line, perhaps .gz")
+    parser.add_argument("--steps", type=int, default=4000, help="of the teacher's training")
+    parser.add_argument("--parallel", type=float, default=0.7, help="share of its batches with text and translation")
+    parser.add_argument("--min-count", type=int, default=20, help="rarer words the teacher does not know")
+    asked = parser.parse_args()
+    objectives = ("negative-sampling", "views", "closed-form")
+    figures = measure(asked.folder, asked.corpus, asked.steps, asked.parallel, asked.min_count, objectives)
     print(json.dumps({"benchmark": "bilingual", **figures}))
 
 
