@@ -29,7 +29,6 @@ from x2static.schemas.cache import Cache
 from x2static.schemas.occurrences import Sample, n_of, sample_of
 from x2static.schemas.senses import Sense, Senses
 from x2static.schemas.vectors import WordVectors
-from x2static.stage2_train import senses as module
 from x2static.stage2_train.senses import States, grouped, other_words, unit
 
 LEAST, MOST = 100, 3000  # occurrences of a word of a pair
@@ -131,7 +130,10 @@ def coarse(vectors: WordVectors, folder: Path, seed: int) -> dict[str, Any]:
             "frequent_accuracy": accuracy_score(gold["test"], plain),
             "frequent_f1": f1_score(gold["test"], plain, average="macro"),
         }
-    means = {name: round(float(np.mean([one[name] for one in of_words.values()])), 4) for name in of_words["bank"]}
+    result = {"silhouette": vectors.run["senses"]["silhouette"]}
+    means = result | {
+        name: round(float(np.mean([one[name] for one in of_words.values()])), 4) for name in of_words["bank"]
+    }
     return {**means, "words": {word: {k: round(v, 3) for k, v in one.items()} for word, one in of_words.items()}}
 
 
@@ -158,8 +160,7 @@ def main() -> None:
     else:
         cache = Cache.open(arguments.cache)
         figures = pseudo_words(vectors, cache, arguments.pairs, arguments.occurrences, arguments.seed)
-    settings = {name: getattr(module, name) for name in ("SILHOUETTE", "LEAST_SHARE", "MOST")}
-    print(json.dumps({"benchmark": f"senses {arguments.what}", **settings, **figures}))
+    print(json.dumps({"benchmark": f"senses {arguments.what}", **figures}))
 
 
 if __name__ == "__main__":

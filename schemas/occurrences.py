@@ -71,26 +71,23 @@ def sample_of(shards: Iterable[Shard], words: list[str], n: int) -> Sample:
     Raises X2StaticError: a shard lacks the pool that keeps n of a word, or it is damaged.
     """
     pool, value_set, shards = pool_of(n), pa.array(words, pa.string()), list(shards)
-    parts = []
+    of_shards = []
     for number, shard in enumerate(shards):
         table = shard.table(f"{pool}/rows.arrow", ROWS_SCHEMA)
-        named = pc.index_in(shard.lexicon()["word"], value_set=value_set).fill_null(-1).to_numpy()
-        columns = (table[name].to_numpy().astype(np.int64) for name in ("word_id", "draw", "context"))
-        word_ids, draws, contexts = columns
-        rows = np.arange(len(table))
-        parts.append(
-            np.stack([named[word_ids], draws, np.full(len(table), number), contexts, rows])[:, named[word_ids] >= 0]
-        )
-    all_rows = np.concatenate(parts, axis=1)
-    all_rows = all_rows[:, np.lexsort(all_rows[2::-1])]  # by word, draw, shard
-    found = all_rows[0]
-    rank = np.arange(len(found)) - np.searchsorted(found, found)
-    found, _, of_shard, contexts, rows = all_rows[:, rank < n]
-    states = np.zeros((len(found), 0), np.float16)
+        places = pc.fill_null(pc.index_in(shard.lexicon()["word"], value_set=value_set), -1).to_numpy()
+        of_rows = places[table["word_id"].to_numpy()]
+        rows = np.flatnonzero(of_rows >= 0)
+        draws, contexts = (table[name].to_numpy()[rows].astype(np.int64) for name in ("draw", "context"))
+        of_shards.append(np.stack([of_rows[rows], draws, np.full(len(rows), number), contexts, rows]))
+    listed = np.concatenate(of_shards, axis=1)
+    listed = listed[:, np.lexsort(listed[2::-1])]  # by word, draw, shard
+    rank = np.arange(listed.shape[1]) - np.searchsorted(listed[0], listed[0])
+    of_words, _, numbers, contexts, rows = listed[:, rank < n]
+    states = np.zeros((len(rows), 0), np.float16)
     for number, shard in enumerate(shards):
         codes, scales, centre = read_codes(shard, pool)
         if not states.size:
-            states = np.zeros((len(found), len(centre)), np.float16)
-        here = np.flatnonzero(of_shard == number)
+            states = np.zeros((len(rows), len(centre)), np.float16)
+        here = np.flatnonzero(numbers == number)
         states[here] = centre + codes[rows[here]] * scales[rows[here], None]
-    return Sample(found, of_shard, contexts, states)
+    return Sample(of_words, numbers, contexts, states)

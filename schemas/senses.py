@@ -16,6 +16,9 @@ from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import open_atomically
 
 SENSES = "senses.arrow"
+# How far apart a word's occurrences are, at least, that are of several senses, unless another is asked for, and how
+# many words are looked at, the most frequent: their states take 1 GB.
+SILHOUETTE, TOP = 0.25, 20_000
 # What a sense's share counts beside the cosine of a sentence's other words to those that it occurs with, when one is
 # picked: of 0 to 1, this was best, docs/LOG.md, 2026-11-30.
 PRIOR = 0.02

@@ -1,10 +1,10 @@
 """Senses of words, found in the states of their occurrences (`x2static encode --occurrences`), for finished vectors.
 
-Of each word that has LEAST sampled occurrences or more, their states are taken less their mean over the occurrences of
-all words and without the first principal components, as own states are in `objectives/views.py`, and made unit length.
-Ward's clustering (scipy) cuts them into 2, 3 ... MOST groups; groups of less than LEAST_SHARE of them are dropped as
-outliers, if they are no more together. The number of groups with the best silhouette (scikit-learn) counts, if that is
-above SILHOUETTE; else the word has one sense, as most have.
+Of each of the TOP words that has LEAST sampled occurrences or more, their states are taken less their mean over the
+occurrences of all words and without the first principal components, as own states are in `objectives/views.py`, and
+made unit length. Ward's clustering (scipy) cuts them into 2, 3 ... MOST groups; groups of less than LEAST_SHARE of them
+are dropped as outliers, if they are no more together. The number of groups with the best silhouette (scikit-learn)
+counts, if that is above SILHOUETTE; else the word has one sense, as most have.
 
 A sense's vector is the word's plus what the linear map that takes the words' mean states to their vectors, by ridge
 regression over the words, makes of the difference of the mean state of the sense to that of the word. So it lies in
@@ -25,7 +25,7 @@ from x2static.durable.storage import only_writer, remove_leftovers
 from x2static.machine.progress import Progress, Report, silent
 from x2static.schemas.cache import Cache
 from x2static.schemas.occurrences import Sample, n_of, sample_of
-from x2static.schemas.senses import Sense, Senses, sense_name
+from x2static.schemas.senses import SILHOUETTE, TOP, Sense, Senses, sense_name
 from x2static.schemas.shard import Shard
 from x2static.schemas.vectors import WordVectors, add_senses, require_finished
 from x2static.stage2_train.objectives.views import without_components
@@ -34,7 +34,6 @@ LEAST = 20  # occurrences of a word whose senses are looked for
 COMPONENTS = 3
 MOST = 5  # groups
 LEAST_SHARE = 0.08  # of a word's occurrences that are a sense
-SILHOUETTE = 0.25  # the least, unless another is asked for; docs/LOG.md, 2026-11-30
 RIDGE = 1e-3  # of the mean square of a dimension
 N_NEIGHBOURS, N_EXAMPLES = 10, 3
 
@@ -118,9 +117,9 @@ def other_words(vectors: WordVectors, shards: list[Shard], sample: Sample, rows:
 
 
 def find_senses(
-    vectors: WordVectors, cache: Cache, silhouette: float = SILHOUETTE, report: Report = silent
+    vectors: WordVectors, cache: Cache, silhouette: float = SILHOUETTE, top: int = TOP, report: Report = silent
 ) -> tuple[Senses, dict[str, Any]]:
-    """Find the senses of a vocabulary's words in a cache, and how many words have 1, 2 ... of them.
+    """Find the senses of a vocabulary's most frequent words in a cache, and how many words have 1, 2 ... of them.
 
     Raises X2StaticError: the cache keeps no occurrences, or is damaged.
     """
@@ -129,16 +128,17 @@ def find_senses(
     if not (numbers := set.intersection(*held) if held else set()):
         again = "the `x2static encode` that made it, with --occurrences, adds them"
         raise X2StaticError(f"{cache.path}: no occurrences of words here; {again}")
-    words = list(vectors.words)
+    words = list(vectors.words[:top])
     sample = sample_of(shards, words, max(numbers))
     counts = np.bincount(sample.words, minlength=len(words))
     often = np.flatnonzero(counts >= LEAST).tolist()
-    if len(often) < 2:
-        raise X2StaticError(f"{cache.path}: no word of these vectors has {LEAST} sampled occurrences; take more text")
+    if len(often) < COMPONENTS + 2:  # nothing is left of fewer without the components
+        what = f"only {len(often)} words of these vectors have {LEAST} sampled occurrences there"
+        raise X2StaticError(f"{cache.path}: {what}, and {COMPONENTS + 2} are needed; take more text")
     means = np.zeros((len(words), sample.states.shape[1]), np.float32)
     for word in often:
         means[word] = sample.states[sample.of(word)].mean(axis=0, dtype=np.float32)
-    states = States(means, np.where(counts >= LEAST, vectors.counts, 0))
+    states = States(means, np.where(counts >= LEAST, vectors.counts[:top], 0))
     groups, n_senses = dict[int, Ids](), np.ones(len(often), np.int64)
     for place, word in enumerate(often):
         if place % 100 == 0:
@@ -186,7 +186,9 @@ class Occurring:
         return Sense(sense_name(self.word, number + 1), share, vector, near[:N_NEIGHBOURS], examples, context)
 
 
-def make_senses(folder: Path, cache: Path, silhouette: float = SILHOUETTE, report: Report = silent) -> dict[str, Any]:
+def make_senses(
+    folder: Path, cache: Path, silhouette: float = SILHOUETTE, top: int = TOP, report: Report = silent
+) -> dict[str, Any]:
     """Find senses for the vectors in a folder and add them, in the place of those that are there.
 
     Returns words, those that have several senses, silhouette, words_looked_at, words_by_senses and seconds. Raises
@@ -196,7 +198,7 @@ def make_senses(folder: Path, cache: Path, silhouette: float = SILHOUETTE, repor
     began = time.monotonic()
     with only_writer(folder, "run"):
         remove_leftovers(folder)
-        senses, facts = find_senses(WordVectors.load(folder), Cache.open(cache), silhouette, report)
+        senses, facts = find_senses(WordVectors.load(folder), Cache.open(cache), silhouette, top, report)
         facts["seconds"] = round(time.monotonic() - began, 3)
         add_senses(folder, senses, **facts)
     return {"words": len(senses.of_words), **facts}

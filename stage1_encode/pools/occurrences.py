@@ -7,10 +7,11 @@ is left in the end. In unit u of a plan (the first is 1) a word keeps the occurr
 
     min(N, MARGIN N / u), rounded up or down by a hash of the word and u,
 
-if it has LEAST / u occurrences there or more: a word that has as many in each unit does not come to LEAST before. The
-N lowest draws of all of a corpus that does not change on the way are so among what is kept, and late units, in which
-a word has N / u of them in the mean, keep ever less: U units keep MARGIN N (1 + ln U) of a word at most. A word that
-late units alone have often is sampled less than its due.
+if it has LEAST / u occurrences there or more: a word that has as many in each unit does not come to LEAST before. Of a
+word that is spread evenly, unit u has N / u of the N lowest draws in the mean, so that hardly one is missed; and late
+units keep ever less: U units keep MARGIN N (1 + ln U) of a word at most. A word that late units alone have often is
+sampled less than its due. States are held in float16 until the unit is written: some 300 MB of 8,192 paragraphs of a
+teacher of 384 dimensions.
 """
 
 from dataclasses import dataclass

@@ -272,6 +272,9 @@ class World:
             "encode, a layer added": Scenario(
                 lambda f: [*encode, self.corpus, "--state-layers", "0", "--cache", f], at / "cache"
             ),
+            "encode, occurrences added": Scenario(
+                lambda f: [*encode, self.corpus, "--occurrences", "8", "--cache", f], at / "cache"
+            ),
             "encode --append": Scenario(lambda f: [*encode, self.more, "--append", "--cache", f], at / "cache"),
             "encode -": Scenario(lambda f: [*encode, "-", "--cache", f], settings={"stdin": str(self.corpus)}),
             "encode, --limit raised": Scenario(

@@ -209,5 +209,7 @@ def test_from_text_to_senses_that_a_user_asks_for(readers, tmp_path, capsys):
         sentences = [sentence_at(Cache.open(tmp_path / "cache"), *place) for one in senses for place in one.examples]
         assert all(word in sentence.split() for sentence in sentences)
     assert vectors.encode(["The cat sat.", "A dog."], senses=True).shape == (2, vectors.dim)
+    assert cli.run(["senses", out, *cache, "--show", "kign"]) == 1
+    assert "--show kign: these vectors have no such word" in capsys.readouterr().err
     assert cli.run(["export", out, "--to", "word2vec", "--senses", "--out", str(tmp_path / "v.txt")]) == 0
     assert f"{several[0]}#2 " in (tmp_path / "v.txt").read_text()

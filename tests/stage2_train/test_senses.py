@@ -170,7 +170,7 @@ def test_they_are_added_to_a_run_and_made_anew_and_damage_is_named(cache, vector
     ]
     assert make_senses(run, cache.path, 0.99)["words"] == 0
     assert len(WordVectors.load(run).senses("bank")) == 1
-    make_senses(run, cache.path)
+    assert make_senses(run, cache.path, top=6)["words_looked_at"] == 6
     (run / SENSES).write_bytes((run / SENSES).read_bytes()[:-9])
     with pytest.raises(X2StaticError, match=r"senses\.arrow: has changed since it was written"):
         WordVectors.load(run).senses("bank")
@@ -181,7 +181,9 @@ def test_they_are_added_to_a_run_and_made_anew_and_damage_is_named(cache, vector
 
 
 def test_a_cache_without_occurrences_and_vectors_of_other_words_are_refused(cache, vectors, tmp_path):
-    with pytest.raises(X2StaticError, match="no word of these vectors has 20 sampled occurrences"):
+    with pytest.raises(
+        X2StaticError, match="only 0 words of these vectors have 20 sampled occurrences there, and 5 are"
+    ):
         find_senses(WordVectors(["nobody"], np.ones((1, 3), np.float32), np.ones(1, np.int64)), cache)
     bare = write_cache(tmp_path / "bare", [], dim=DIM)
     with pytest.raises(X2StaticError, match="no occurrences of words here; the `x2static encode` that made it, with"):
