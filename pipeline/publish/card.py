@@ -114,7 +114,9 @@ def _ids(sources: Sequence[Source]) -> list[str]:
 def _snippets(vectors: WordVectors, name: str, files: Sequence[str]) -> str:
     """Return how the vectors are used from Python, by what is in the folder."""
     # The longest of the frequent ones has a meaning of its own, where the most frequent is "which".
-    word = max((word for word in vectors.words[:300] if re.fullmatch(r"([a-z]+:)?[a-z]{3,12}", word)), key=len, default="word")
+    word = max(
+        (word for word in vectors.words[:300] if re.fullmatch(r"([a-z]+:)?[a-z]{3,12}", word)), key=len, default="word"
+    )
     lines = ["from x2static import WordVectors", "", f'vectors = WordVectors.from_pretrained("{name}")']
     lines += [f'vectors["{word}"]  # ({vectors.dim},) float32', f'vectors.most_similar("{word}")']
     if vectors.segmentation is not None:
