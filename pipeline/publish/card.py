@@ -13,6 +13,7 @@ from typing import Any
 from x2static.machine.screen import quantity
 from x2static.pipeline.publish.provenance import HUB_ID, Provenance, Source, without_folders
 from x2static.report.table import Column, Table, plain_markdown
+from x2static.schemas.segmentation import MARK
 from x2static.schemas.vectors import RUN, WordVectors
 
 README = "README.md"
@@ -111,11 +112,14 @@ def _ids(sources: Sequence[Source]) -> list[str]:
 def _snippets(vectors: WordVectors, name: str, files: Sequence[str]) -> str:
     """Return how the vectors are used from Python, by what is in the folder."""
     # The longest of the frequent ones has a meaning of its own, where the most frequent is "which".
-    word = max((word for word in vectors.words[:300] if re.fullmatch(r"([a-z]+:)?[a-z]{3,12}", word)), key=len, default="word")
+    marks = rf"({'|'.join(vectors.languages)}):" if vectors.languages else ""
+    plain = (word for word in vectors.words[:300] if re.fullmatch(f"{marks}[a-z]{{3,12}}", word))
+    word = max(plain, key=len, default="word")
     lines = ["from x2static import WordVectors", "", f'vectors = WordVectors.from_pretrained("{name}")']
     lines += [f'vectors["{word}"]  # ({vectors.dim},) float32', f'vectors.most_similar("{word}")']
     if vectors.segmentation is not None:
-        lines.append('vectors.encode(["The mean of the words of a text.", "And of another."])')
+        language = f', language="{word.partition(MARK)[0]}"' if marks and MARK in word else ""
+        lines.append(f'vectors.encode(["The mean of the words of a text.", "And of another."]{language})')
     ours = not files or RUN in files  # else it is a folder that `export` has made for another tool
     parts = [_code("`pip install 'x2static[hub]'`", *lines)] if ours else []
     if "modules.json" in files:
