@@ -13,6 +13,7 @@ from typing import Any
 from x2static.machine.screen import quantity
 from x2static.pipeline.publish.provenance import HUB_ID, Provenance, Source, without_folders
 from x2static.report.table import Column, Table, plain_markdown
+from x2static.schemas.segmentation import MARK
 from x2static.schemas.vectors import RUN, WordVectors
 
 README = "README.md"
@@ -57,10 +58,6 @@ def model_card(vectors: WordVectors, name: str, facts: Facts) -> str:
     unknown = "A word outside the vocabulary has no vector."
     if run.get("subwords"):
         unknown = 'A word outside the vocabulary has a vector by its spelling alone (`unknown="subwords"`).'
-    size = f"{quantity(len(vectors), 'word')}, {quantity(vectors.dim, 'dimension')}."
-    if isinstance(debias := run.get("debias"), Mapping):
-        words = plain_markdown(f"{debias.get('words')}, by {debias.get('method')}")
-        size += f"\n\nThese are not the vectors as they were trained: a bias was taken out of them ({words})."
     sections = {
         "How to use": _snippets(vectors, name, facts.files),
         "Teacher": _lines_of("model", [teacher] if teacher else []) or "Not recorded, or none.",
@@ -74,6 +71,7 @@ def model_card(vectors: WordVectors, name: str, facts: Facts) -> str:
     }
     title = plain_markdown(name.rpartition("/")[2])
     what = f"Static word vectors{of_teacher}, made with x2static{baseline}: one vector a word, looked up, not computed."
+    size = f"{quantity(len(vectors), 'word')}, {quantity(vectors.dim, 'dimension')}."
     body = "\n\n".join(f"## {head}\n\n{text}" for head, text in sections.items() if text)
     return f"{_front_matter(facts)}\n\n# {title}\n\n{what} {size}\n\n{body}\n"
 
@@ -114,13 +112,14 @@ def _ids(sources: Sequence[Source]) -> list[str]:
 def _snippets(vectors: WordVectors, name: str, files: Sequence[str]) -> str:
     """Return how the vectors are used from Python, by what is in the folder."""
     # The longest of the frequent ones has a meaning of its own, where the most frequent is "which".
-    word = max(
-        (word for word in vectors.words[:300] if re.fullmatch(r"([a-z]+:)?[a-z]{3,12}", word)), key=len, default="word"
-    )
+    marks = rf"({'|'.join(vectors.languages)}):" if vectors.languages else ""
+    plain = (word for word in vectors.words[:300] if re.fullmatch(f"{marks}[a-z]{{3,12}}", word))
+    word = max(plain, key=len, default="word")
     lines = ["from x2static import WordVectors", "", f'vectors = WordVectors.from_pretrained("{name}")']
     lines += [f'vectors["{word}"]  # ({vectors.dim},) float32', f'vectors.most_similar("{word}")']
     if vectors.segmentation is not None:
-        lines.append('vectors.encode(["The mean of the words of a text.", "And of another."])')
+        language = f', language="{word.partition(MARK)[0]}"' if marks and MARK in word else ""
+        lines.append(f'vectors.encode(["The mean of the words of a text.", "And of another."]{language})')
     ours = not files or RUN in files  # else it is a folder that `export` has made for another tool
     parts = [_code("`pip install 'x2static[hub]'`", *lines)] if ours else []
     if "modules.json" in files:

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
@@ -14,6 +15,7 @@ from x2static.pipeline.publish.card import Facts, model_card
 from x2static.pipeline.publish.provenance import Provenance, Source, find_provenance
 from x2static.report.table import Column, Table
 from x2static.schemas.vectors import WordVectors
+from x2static.stage1_encode.text.segmentation import choose_words
 
 HEADS = "How to use, Teacher, Corpus, Licences, Settings, Intended use and limits, Bias check, How to cite".split(", ")
 HOSTILE = [
@@ -76,6 +78,14 @@ def test_the_hub_reads_the_front_matter():
     assert ModelCard(model_card(make_vectors(), "owner/x", several)).data.to_dict()["language"] == ["de", "en"]
     nothing = ModelCard(model_card(make_vectors(), "owner/x", Facts(Provenance()))).data.to_dict()
     assert nothing == {"license": "unknown", "library_name": "x2static", "tags": tags}
+
+
+def test_an_example_of_marked_words_is_one_of_them():
+    rules = choose_words(None, "de+en", marked=True)
+    vectors = WordVectors(["de:gift", "en:."], np.eye(2, dtype=np.float32), np.array([2, 1]), rules)
+    use = sections(model_card(vectors, "owner/x", facts_of(vectors)))["How to use"]
+    assert 'vectors["de:gift"]' in use
+    assert 'of another."], language="de")' in use
 
 
 @pytest.mark.parametrize("text", HOSTILE)
