@@ -5,10 +5,10 @@
 No multilingual teacher need be there: one is trained on the spot, a BERT of two layers and 64 dimensions, to read
 English and English in which every letter is another, which shares no word with it (the classical test: K, Wang, Mayhew
 and Roth, ICLR 2020; Dufter and Schütze, EMNLP 2020). What is a word's translation is then known exactly. It guesses
-masked words in one language at a time, and becomes bilingual by itself, in five minutes of a core. With `--parallel 0.7`
-it is shown the text beside its translation, which begins at the same position, in so many of its batches (translation
-language modelling, Lample and Conneau 2019), which 4,000 steps are enough for. A teacher that is in the folder is taken
-as it is.
+masked words in one language at a time, and becomes bilingual by itself, in five minutes of a core. With `--parallel
+0.7` it is shown the text beside its translation, which begins at the same position, in so many of its batches
+(translation language modelling, Lample and Conneau 2019); 4,000 steps are enough then. A teacher that is in the folder
+is taken as it is.
 
 Then both texts go into one cache, words kept apart, and word vectors are trained and scored by `x2static evaluate
 --task translation`, with and without the mean direction of each language. Beside them stand chance, and a rotation that
