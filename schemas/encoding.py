@@ -132,9 +132,9 @@ class EncodeConfig(ReadingOptions, ContextOptions):
         return without_region(language) if isinstance(language, str) else language
 
     def languages_of_corpora(self) -> tuple[str | None, ...]:
-        """Return the language of each corpus, as its plan records it: None where all are of one, the encoding's."""
+        """Return the language of each corpus, as its plan records it: None where no rule asks, for all are of one."""
         if "+" not in self.language:
-            return (None,) * len(self.corpus)
+            return (self.language if self.mark_language else None,) * len(self.corpus)
         if len(self.corpus_language) != len(self.corpus):  # `x2static encode` refuses it before
             raise ValueError(f"{len(self.corpus_language)} languages for {len(self.corpus)} corpora")
         return self.corpus_language

@@ -39,7 +39,7 @@ from x2static.stage1_encode.plan.planning import (
 from x2static.stage1_encode.pools.contexts import word_weights
 from x2static.stage1_encode.pools.pool import Pool, look_at_words
 from x2static.stage1_encode.text.preparation import pick_workers
-from x2static.stage1_encode.text.segmentation import choose_words, log_words
+from x2static.stage1_encode.text.segmentation import log_words, words_of
 from x2static.stage1_encode.worker import Engine, Job, Position, Staged, Worker, run_here
 
 MOST_DROPPED = 1 / 3  # of the paragraphs by the filter; more is worth a warning
@@ -148,7 +148,8 @@ def _with_word_weights(config: EncodeConfig, corpora: list[Corpus], planned: dic
     """Return the configuration of a new cache in which words weigh what its pooling says, unless that is said."""
     if config.pooling not in COUNTED or config.word_weights:
         return config
-    counts = count_words(corpora, planned, choose_words(config.compat, config.language, config.text_rules))
+    rules = words_of(config)
+    counts = count_words(corpora, planned, lambda plan: rules.of(plan.language or config.language))
     return config.model_copy(update={"word_weights": word_weights(config.pooling, counts)})
 
 

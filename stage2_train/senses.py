@@ -134,7 +134,8 @@ def find_senses(
     often = np.flatnonzero(counts >= LEAST).tolist()
     if len(often) < COMPONENTS + 2:  # nothing is left of fewer without the components
         what = f"only {len(often)} words of these vectors have {LEAST} sampled occurrences there"
-        raise X2StaticError(f"{cache.path}: {what}, and {COMPONENTS + 2} are needed; take more text")
+        more = "take more text" if max(numbers) >= LEAST else f"it keeps {max(numbers)} of a word; keep more of them"
+        raise X2StaticError(f"{cache.path}: {what}, and {COMPONENTS + 2} are needed; {more}")
     means = np.zeros((len(words), sample.states.shape[1]), np.float32)
     for word in often:
         means[word] = sample.states[sample.of(word)].mean(axis=0, dtype=np.float32)

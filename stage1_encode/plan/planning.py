@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,18 @@ def plan_all(config: EncodeConfig, corpora: list[Corpus]) -> dict[int, Plan]:
     return plans
 
 
-def count_words(corpora: list[Corpus], plans: dict[int, Plan], rules: WordSegmentation) -> Counter[str]:
-    """Return how often words occur in some units, evenly chosen, of a new cache; of a stream, in its first one."""
+def count_words(
+    corpora: list[Corpus], plans: dict[int, Plan], rules_of: Callable[[Plan], WordSegmentation]
+) -> Counter[str]:
+    """Return how often words occur in some units, evenly chosen, of a new cache; of a stream, in its first one.
+
+    `rules_of` a plan cut the words of its corpus.
+    """
     counts, n_units = Counter[str](), sum(len(plan.units) for plan in plans.values())
     for number, plan in plans.items():
         corpus = corpora[number]
         corpus.connect(plan.identity)
+        rules = rules_of(plan)
         for unit in plan.units[:1] if corpus.sequential else plan.units[:: -(-n_units // COUNTED_UNITS)]:
             for paragraph in corpus.read(unit).paragraphs:
                 counts.update(rules.split(paragraph))

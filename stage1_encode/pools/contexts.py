@@ -26,6 +26,7 @@ import torch
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.encoding import COUNTED, Dtype, Pooling
+from x2static.schemas.segmentation import MARK
 from x2static.schemas.shard import CONTEXTS, write_contexts
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.spans import Spans
@@ -114,7 +115,7 @@ class ContextMeans(UnitPool):
             self._word_weights = longer  # a new one, for others may be reading the old
 
     def _weight(self, word: str) -> float:
-        if self._pooling == "content" and not any(map(str.isalnum, word)):
+        if self._pooling == "content" and not any(map(str.isalnum, word.rpartition(MARK)[2])):
             return 0.0
         return self._listed.get(word, 1.0)
 

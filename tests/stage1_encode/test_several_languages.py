@@ -219,3 +219,17 @@ def test_rules_of_languages_go_to_another_process_whole():
     function, arguments = rules.__reduce__()
     assert function(*arguments).split("Gift") == ["de:gift"]
     assert isinstance(function(*arguments), WordSegmentation)
+
+
+@pytest.mark.parametrize("pooling", ["content", "sif"])
+def test_one_language_may_be_marked_and_marks_change_no_weight(xlmr, corpora, tmp_path, pooling):
+    options = {"pooling": pooling, "unit": 1, "language": "en"}
+    run(xlmr, corpora[:1], tmp_path / "plain", **options)
+    run(xlmr, corpora[:1], tmp_path / "marked", **options, mark_language=True)
+    run(xlmr, corpora[:1], tmp_path / "marked", **options, mark_language=True)  # there is nothing left to do
+    plain, marked = (Cache.open(tmp_path / name) for name in ("plain", "marked"))
+    for ours, theirs in zip(marked.shards(), plain.shards(), strict=True):
+        np.testing.assert_array_equal(ours.contexts(), theirs.contexts())
+    weights = [cache.manifest.encoding.word_weights for cache in (plain, marked)]
+    assert weights[0]
+    assert {word.removeprefix("en:"): weight for word, weight in weights[1].items()} == weights[0]
