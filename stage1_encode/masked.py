@@ -17,13 +17,14 @@ from x2static.machine.progress import Report, silent
 from x2static.machine.screen import quantity
 from x2static.schemas.cache import Cache, missing_shards
 from x2static.schemas.lexicons import merge_lexicons
-from x2static.schemas.masked import Draws, MaskedShard, lowest
+from x2static.schemas.masked import MaskedShard, lowest
 from x2static.schemas.mirror import url_of
 from x2static.schemas.shard import Shard, shard_name
 from x2static.stage1_encode.cache_folder import Inspection, inspect
 from x2static.stage1_encode.encode import Work
 from x2static.stage1_encode.plan.origin import Origin, find_sources, find_teacher
 from x2static.stage1_encode.plan.planning import Part
+from x2static.stage1_encode.pools.draws import mixed
 from x2static.stage1_encode.pools.masked import Masked, Pairs, Readings
 from x2static.stage1_encode.text.windows import PreparedText
 from x2static.stage1_encode.worker import Job, Worker, run_here
@@ -60,14 +61,6 @@ def choose_pairs(shards: Mapping[int, Shard], most: int, seed: int, min_count: i
         number: Pairs(chosen[start:stop, 2], chosen[start:stop, 3], draws[start:stop])
         for number, start, stop in zip(shards, starts, stops, strict=True)
     }
-
-
-def mixed(numbers: Draws) -> Draws:
-    """Return numbers that look drawn, by the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
-    numbers = numbers + np.uint64(0x9E3779B97F4A7C15)
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(numbers ^ (numbers >> np.uint64(31)))
 
 
 class MaskingWorker(Worker):

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import xxhash
 
@@ -28,6 +27,7 @@ from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.encoding import EncodeConfig
 from x2static.schemas.occurrences import NAME, occurrence_bytes, pool_of, write_occurrences
 from x2static.schemas.word_states import STEP
+from x2static.stage1_encode.pools.draws import mixed
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
 from x2static.stage1_encode.pools.spans import Spans
 from x2static.stage1_encode.text.windows import Ids, PreparedText, Window
@@ -156,13 +156,10 @@ def drawn(windows: list[Window], number: int) -> tuple[Ids, Ids, Ids]:
     ]
     of_occurrences = np.concatenate([np.zeros(0, np.int64), *contexts])
     listed = np.concatenate([np.zeros((0, 3), np.int64), *(one.occurrences for one in windows)])
-    return listed[:, 0], mixed(of_occurrences << 20 ^ listed[:, 1], number), of_occurrences
+    return listed[:, 0], draws_of(of_occurrences << 20 ^ listed[:, 1], number), of_occurrences
 
 
-def mixed(values: Ids, seed: int) -> Ids:
-    """Return a hash of each value, (n,), of 32 bits: the upper half of SplitMix64 (Steele, Lea and Flood 2014)."""
-    x: npt.NDArray[np.uint64] = values.astype(np.uint64) + np.uint64(xxhash.xxh3_64_intdigest(b"", seed=seed))
-    x *= np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ x >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ x >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return ((x ^ x >> np.uint64(31)) >> np.uint64(32)).astype(np.int64)
+def draws_of(places: Ids, number: int) -> Ids:
+    """Return the draws of places in a unit, (n,), from 0 to HIGHEST."""
+    of_unit = np.uint64(xxhash.xxh3_64_intdigest(b"", seed=number))
+    return (mixed(places.astype(np.uint64) + of_unit) >> np.uint64(32)).astype(np.int64)

@@ -322,7 +322,7 @@ def test_text_that_is_cut_otherwise_is_not_read(readers, tmp_path, monkeypatch):
     run(readers("bert").teacher.folder, write_lines(tmp_path / "t.txt", paragraphs(4)), tmp_path / "cache")
     prepare = DefaultPreparer.prepare
     monkeypatch.setattr(
-        DefaultPreparer, "prepare", lambda self, texts: prepare(self, [*texts[:-1], f"{texts[-1]} So."])
+        DefaultPreparer, "prepare", lambda self, texts, _: prepare(self, [*texts[:-1], f"{texts[-1]} So."])
     )
     with pytest.raises(X2StaticError, match="000000: its text is cut otherwise here than when it was written"):
         read(tmp_path / "cache")

@@ -21,7 +21,7 @@ from x2static.stage1_encode.encode import encode
 from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools import occurrences
-from x2static.stage1_encode.pools.occurrences import HIGHEST, MARGIN, Occurrences, kept, mixed
+from x2static.stage1_encode.pools.occurrences import HIGHEST, MARGIN, Occurrences, draws_of, kept
 from x2static.stage1_encode.repair import repair
 from x2static.stage2_train.senses import sentence_at
 
@@ -33,7 +33,7 @@ LOST = "occurrences_8/rows.arrow occurrences_8/codes/c/0/0 contexts/c/0/0"
 
 def draw_of(unit: int, context: int, piece: int) -> int:
     """SplitMix64 with whole numbers of Python; the first unit is 1."""
-    x = ((context << 20 ^ piece) + xxhash.xxh3_64_intdigest(b"", seed=unit)) * 0x9E3779B97F4A7C15 % 2**64
+    x = ((context << 20 ^ piece) + xxhash.xxh3_64_intdigest(b"", seed=unit) + 0x9E3779B97F4A7C15) % 2**64
     x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
     return (x ^ x >> 31) >> 32
@@ -95,9 +95,9 @@ def test_a_shard_holds_the_lowest_draws_of_each_word_and_the_states_of_an_unbatc
 
 
 def test_draws_are_spread_evenly_and_other_in_each_unit():
-    draws = mixed(np.arange(200_000), 3) / HIGHEST
+    draws = draws_of(np.arange(200_000), 3) / HIGHEST
     assert np.abs(np.histogram(draws, 20, (0, 1))[0] - 10_000).max() < 500
-    assert abs(np.corrcoef(draws, mixed(np.arange(200_000), 4))[0, 1]) < 0.01
+    assert abs(np.corrcoef(draws, draws_of(np.arange(200_000), 4))[0, 1]) < 0.01
 
 
 @pytest.mark.parametrize(("n", "units"), [(64, 6), (64, 400), (16, 50)])
