@@ -58,6 +58,10 @@ def model_card(vectors: WordVectors, name: str, facts: Facts) -> str:
     unknown = "A word outside the vocabulary has no vector."
     if run.get("subwords"):
         unknown = 'A word outside the vocabulary has a vector by its spelling alone (`unknown="subwords"`).'
+    size = f"{quantity(len(vectors), 'word')}, {quantity(vectors.dim, 'dimension')}."
+    if isinstance(debias := run.get("debias"), Mapping):
+        words = plain_markdown(f"{debias.get('words')}, by {debias.get('method')}")
+        size += f"\n\nThese are not the vectors as they were trained: a bias was taken out of them ({words})."
     sections = {
         "How to use": _snippets(vectors, name, facts.files),
         "Teacher": _lines_of("model", [teacher] if teacher else []) or "Not recorded, or none.",
@@ -71,7 +75,6 @@ def model_card(vectors: WordVectors, name: str, facts: Facts) -> str:
     }
     title = plain_markdown(name.rpartition("/")[2])
     what = f"Static word vectors{of_teacher}, made with x2static{baseline}: one vector a word, looked up, not computed."
-    size = f"{quantity(len(vectors), 'word')}, {quantity(vectors.dim, 'dimension')}."
     body = "\n\n".join(f"## {head}\n\n{text}" for head, text in sections.items() if text)
     return f"{_front_matter(facts)}\n\n# {title}\n\n{what} {size}\n\n{body}\n"
 

@@ -47,6 +47,7 @@ def here(options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     return status, {(record["check"], record["setting"]): record for record in report["checks"]}
 
 
+@pytest.mark.exhaustive
 def test_every_check_is_made_and_its_figures_stand_in_table_and_json(options, tmp_path):
     names = {name for name, _, _ in device_checks.all_checks() if name not in SLOW}
     report, shown = in_a_process(options, *names)

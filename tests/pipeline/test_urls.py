@@ -17,6 +17,8 @@ TAKE_BUCKETS = {
     *("encode --cache", "train --cache", "train --out", "sweep --cache", "cache info folder", "cache verify folder"),
     *(
         "cache phrases folder",
+        "cache masked folder",
+        "senses --cache",
         "cache repair folder",
         "evaluate vectors",
         "explore vectors",

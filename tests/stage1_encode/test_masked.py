@@ -167,6 +167,7 @@ def test_another_seed_chooses_others_and_fewer_are_the_first_of_more(readers, tm
         read(tmp_path / "few", 3)
 
 
+@pytest.mark.exhaustive
 def test_a_kill_leaves_a_whole_cache_that_goes_on_to_the_same_bytes(readers, forks, tmp_path, capsys):
     corpus = write_lines(tmp_path / "t.txt", paragraphs(40))
     for name in ("whole", "cache"):

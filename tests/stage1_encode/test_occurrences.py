@@ -122,6 +122,7 @@ def test_the_sample_of_a_word_is_drawn_from_all_units_alike(readers, tmp_path, m
     assert np.abs(sampled / sampled.sum() - counts / counts.sum()).max() < 0.03
 
 
+@pytest.mark.exhaustive
 def test_a_killed_a_grown_a_late_and_a_merged_cache_hold_the_sample_of_one_call(readers, forks, tmp_path):
     corpus = write_lines(tmp_path / "t.txt", paragraphs(40))
     teacher = readers("bert").teacher.folder

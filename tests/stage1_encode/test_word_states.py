@@ -155,6 +155,7 @@ def test_a_late_word_that_a_unit_has_often_is_kept():
     assert kept(words, np.full(500, 1), 300).sum() < 30
 
 
+@pytest.mark.exhaustive
 def test_a_killed_a_grown_and_a_parted_cache_hold_the_rows_of_one_call(readers, tmp_path):
     corpus = write_lines(tmp_path / "t.txt", paragraphs(40))
     teacher = readers("bert").teacher.folder
@@ -250,10 +251,10 @@ def test_units_get_them_later_whose_markers_know_more_than_their_plan(readers, t
     """Namely how many paragraphs a library could not take."""
     prepare = DefaultPreparer.prepare
 
-    def failing(self: DefaultPreparer, texts: list[str]) -> PreparedText:
+    def failing(self: DefaultPreparer, texts: list[str], language: str | None) -> PreparedText:
         if any("unreadable" in text for text in texts):
             raise ValueError
-        return prepare(self, texts)
+        return prepare(self, texts, language)
 
     monkeypatch.setattr(DefaultPreparer, "prepare", failing)
     corpus = write_lines(tmp_path / "t.txt", [*paragraphs(12), "It is unreadable.", *paragraphs(8, 2)])

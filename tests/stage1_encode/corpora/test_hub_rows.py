@@ -98,6 +98,7 @@ def groups_sent(hub: Hub) -> list[int]:
     return [group.first_row for sent in hub.ranges for group in ROW_GROUPS if group.touched(*sent)]
 
 
+@pytest.mark.exhaustive
 def test_a_resume_requests_no_row_group_before_the_one_in_hand(parquet, forks, teacher, tmp_path):
     expected = once(forks, teacher, tmp_path)
     run(teacher, write_lines(tmp_path / "same.txt", LINES), tmp_path / "lines", unit=4)
