@@ -52,6 +52,7 @@ def test_encode_goes_on_after_a_full_disk(encode_options, small_cache, tmp_path)
     assert files_of(tmp_path / "copy" / "cache") == files_of(small_cache)
 
 
+@pytest.mark.exhaustive
 def test_train_goes_on_after_a_full_disk(run, small_cache, tmp_path):
     plain = tmp_path / "plain"
     command = ["train", "--cache", small_cache, "--min-count", "3", "--batch-size", "16", "--checkpoint-minutes", "0"]

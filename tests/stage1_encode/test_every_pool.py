@@ -51,7 +51,7 @@ def test_all_are_there(whole):
         assert not [name for name in OPTIONS if not any(folder.startswith(name) for folder in folders)]
 
 
-@pytest.mark.parametrize("where", ["schemas.occurrences", "schemas.masked", "schemas.word_states"])
+@pytest.mark.parametrize("where", ["schemas.occurrences", "schemas.masked"])
 def test_a_killed_cache_of_all_pools_has_the_bytes_of_one_in_one_go(where, options, whole, forks, tmp_path):
     arguments = [*options, "--cache", str(tmp_path / "cache")]
     assert forks.run(*arguments, kill=(f"x2static.{where}:write_table", "after", 3))[0] == -9

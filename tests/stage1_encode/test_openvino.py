@@ -131,6 +131,7 @@ def test_another_precision_than_the_caches_finds_what_computes_with_it(
     assert float((ours - theirs).abs().max()) > 1e-5, "it is another precision"
 
 
+@pytest.mark.exhaustive
 def test_several_encoders_read_with_what_the_cache_was_begun_with(teacher, tmp_path, log):
     corpus = write_lines(tmp_path / "text.txt", paragraphs(30))
     arguments = ["--model", str(teacher), "--corpus", str(corpus), "--cache", str(tmp_path / "cache"), "--unit", "10"]

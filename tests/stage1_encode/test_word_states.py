@@ -215,7 +215,7 @@ def test_the_plan_says_about_what_they_take(readers, tmp_path):
     assert planned - without == pytest.approx(sum(rows) * len(POOLS) * row_bytes(dim), rel=0.3)
 
 
-@pytest.mark.parametrize("mends", [False, True])
+@pytest.mark.parametrize("mends", [pytest.param(False, marks=pytest.mark.exhaustive), True])
 def test_a_kill_while_a_layer_is_added_leaves_a_whole_cache_that_goes_on(mends, readers, forks, tmp_path):
     corpus = write_lines(tmp_path / "t.txt", paragraphs(40))
     config = config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=7)

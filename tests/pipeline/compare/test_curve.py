@@ -46,6 +46,7 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.exhaustive
 def test_ase_at_every_size_is_that_of_the_sample_alone_and_the_teacher_reads_every_unit_once(
     encoded, tmp_path, compare, monkeypatch
 ):

@@ -61,6 +61,7 @@ def go_on(command: list[str]) -> str:
     return output
 
 
+@pytest.mark.exhaustive
 def test_a_killed_sweep_goes_on_and_repeats_no_finished_trial(met, whole, trials):
     process, command = met
     process.kill()  # its trials are not killed: they end by themselves
