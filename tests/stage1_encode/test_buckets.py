@@ -381,6 +381,7 @@ def test_a_ray_cluster_encodes_into_a_bucket_whose_requests_fail_while_its_drive
     assert len(open_store(bucket.cache).objects("shards")) == UNITS
 
 
+@pytest.mark.exhaustive
 def test_masked_contexts_are_those_of_a_folder(bucket: Bucket, teacher: Path, corpus: Path, local: Path) -> None:
     assert run(options(teacher, corpus, bucket.cache)) == 0
     bucket.on("elsewhere")

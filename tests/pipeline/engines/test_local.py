@@ -97,6 +97,7 @@ def test_what_goes_wrong_in_an_encoder_is_the_command_s_error(config, tmp_path):
         encode(config, engine=engine)
 
 
+@pytest.mark.exhaustive
 def test_a_unit_that_fails_three_times_is_left_out_and_named_and_alone_tried_again(readers, tmp_path, log):  # noqa: F811
     bad = failing_teacher(readers("bert").teacher.folder, teacher := tmp_path / "teacher")
     texts = [*paragraphs(9), bad, *paragraphs(14, seed=1)]
@@ -127,6 +128,7 @@ def test_a_unit_that_kills_its_encoder_three_times_is_left_out_and_the_rest_goes
     assert files_of(config.cache) == once
 
 
+@pytest.mark.exhaustive
 def test_text_that_changed_before_an_encoder_looked_at_it_is_refused(config, tmp_path):
     corpus = write_lines(tmp_path / "short.txt", paragraphs(4))
     config = config.model_copy(update={"corpus": (str(corpus),)})

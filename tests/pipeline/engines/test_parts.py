@@ -66,6 +66,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch):
         yield
 
 
+@pytest.mark.exhaustive
 def test_a_part_that_is_killed_goes_on_in_another_process(cache, whole, tmp_path, caplog):
     place, wish, seen = Watched(), config(cache, tmp_path / "run", **LONG), list[Progress]()
 

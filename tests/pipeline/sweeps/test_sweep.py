@@ -90,6 +90,7 @@ def test_the_page_has_every_trial_and_every_plot_and_needs_no_other_file(swept):
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in out.glob("*.png"))
 
 
+@pytest.mark.exhaustive
 def test_a_finished_sweep_repeats_no_trial_but_what_failed_when_asked_and_a_grid_may_grow(swept, sweep, tmp_path):
     out = tmp_path / "out"
     subprocess.run(["cp", "-a", str(swept[0]), str(out)], check=True)

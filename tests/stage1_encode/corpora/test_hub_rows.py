@@ -174,6 +174,7 @@ def test_a_network_that_fails_for_a_while_is_tried_again_and_changes_nothing(kin
     assert files_of(tmp_path / "cache") == expected
 
 
+@pytest.mark.exhaustive
 def test_a_network_that_stays_away_is_one_clear_line_and_the_next_run_goes_on(parquet, forks, teacher, tmp_path):
     expected = once(forks, teacher, tmp_path)
     planned_without_trouble(forks, teacher, tmp_path / "cache")
