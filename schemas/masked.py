@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.schemas.encoding import Dtype
+from x2static.schemas.occurrences import ranks
 from x2static.schemas.shard import CONTEXTS, LEXICON_SCHEMA, WORDS_SCHEMA, Shard, write_contexts, write_table
 
 NAME = "masked"
@@ -45,9 +46,7 @@ def write_masked(folder: Path, pairs: list[tuple[int, int, int]], rows: npt.NDAr
 def lowest(words: Ids, draws: Draws, most: int) -> Ids:
     """Return, ascending, the places of the `most` lowest draws of each word; both arrays are (n,)."""
     order = np.lexsort((draws, words))
-    ranked = words[order]
-    ranks = np.arange(len(order)) - np.searchsorted(ranked, ranked)
-    return np.sort(order[ranks < most])
+    return np.sort(order[ranks(words[order]) < most])
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,11 @@ class Sample:
         return slice(int(first), int(last))
 
 
+def ranks(words: Ids) -> Ids:
+    """Return, of rows by word, (n,) ascending, how many of the same word stand before each."""
+    return np.arange(len(words)) - np.searchsorted(words, words)
+
+
 def sample_of(shards: Iterable[Shard], words: list[str], n: int) -> Sample:
     """Return the n occurrences of each word with the lowest draws, or all, if there are fewer.
 
@@ -81,8 +86,7 @@ def sample_of(shards: Iterable[Shard], words: list[str], n: int) -> Sample:
         of_shards.append(np.stack([of_rows[rows], draws, np.full(len(rows), number), contexts, rows]))
     listed = np.concatenate(of_shards, axis=1)
     listed = listed[:, np.lexsort(listed[2::-1])]  # by word, draw, shard
-    rank = np.arange(listed.shape[1]) - np.searchsorted(listed[0], listed[0])
-    of_words, _, numbers, contexts, rows = listed[:, rank < n]
+    of_words, _, numbers, contexts, rows = listed[:, ranks(listed[0]) < n]
     states = np.zeros((len(rows), 0), np.float16)
     for number, shard in enumerate(shards):
         codes, scales, centre = read_codes(shard, pool)

@@ -27,6 +27,12 @@ OUT = click.option("--out", type=FOLDER, help="Folder of the new cache.")
 COPY = click.option("--copy", is_flag=True, help="Copy the files, also where they could be linked.")
 
 
+MODEL = option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
+CORPUS = option(
+    EncodeConfig, "corpus", "Where a corpus is now, if it has moved. May be given several times.", required=False
+)
+
+
 @click.group(cls=Group)
 def cache() -> None:
     """Look at a cache, check and repair it; make caches of caches."""
@@ -105,8 +111,8 @@ def verify(context: click.Context, folder: Path) -> None:
 
 @cache.command(epilog="Example: x2static cache repair cache/mine")
 @click.argument("folder", type=CACHE)
-@option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
-@option(EncodeConfig, "corpus", "Where a corpus is now, if it has moved. May be given several times.", required=False)
+@MODEL
+@CORPUS
 @options(
     EncodeConfig,
     part="3/16: only the shards of this part, in a cache that was made with the same --part.",
@@ -136,7 +142,7 @@ def repair(context: click.Context, /, folder: Path, **values: Any) -> None:
 
 @cache.command(epilog="Example: x2static cache phrases cache/mine")
 @click.argument("folder", type=CACHE)
-@option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
+@MODEL
 @options(
     EncodeConfig,
     device="Where the teacher runs.",
@@ -187,8 +193,8 @@ def phrases(
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed chooses others.")
 @option(TrainConfig, "min_count", "Leave out rarer words.")
-@option(EncodeConfig, "model", "Where the teacher is now, if it has moved.", required=False, default=None)
-@option(EncodeConfig, "corpus", "Where a corpus is now, if it has moved. May be given several times.", required=False)
+@MODEL
+@CORPUS
 @options(
     EncodeConfig,
     device="Where the teacher runs.",

@@ -25,7 +25,7 @@ import xxhash
 from x2static.durable.errors import X2StaticError
 from x2static.machine.device import Fetched, ResultStream, to_device
 from x2static.schemas.encoding import EncodeConfig
-from x2static.schemas.occurrences import NAME, occurrence_bytes, pool_of, write_occurrences
+from x2static.schemas.occurrences import NAME, occurrence_bytes, pool_of, ranks, write_occurrences
 from x2static.schemas.word_states import STEP
 from x2static.stage1_encode.pools.draws import mixed
 from x2static.stage1_encode.pools.pool import Pool, Shape, States, UnitPool
@@ -52,11 +52,7 @@ class Occurrences(Pool):
     @classmethod
     def of(cls, config: EncodeConfig, value: Any) -> "Occurrences":
         """Return the pool. Raises X2StaticError: the mode is one in which words and pieces do not meet."""
-        if config.compat:
-            raise X2StaticError(
-                f"--occurrences does not go with --compat {config.compat}: that mode joins words anew before the "
-                "teacher reads them; leave one of the two out"
-            )
+        cls.check(config)
         return cls(int(value))
 
     def asked(self) -> list[Any]:
@@ -103,7 +99,7 @@ class UnitOccurrences(UnitPool):
         limits[: len(self._limits)] = self._limits
         keys = np.sort(np.concatenate([self._lowest, (words << 32 | draws)[draws <= limits[words]]]))
         words = keys >> 32
-        rank = np.arange(len(words)) - np.searchsorted(words, words)
+        rank = ranks(words)
         full = rank == most[words] - 1
         limits[words[full]] = keys[full] & HIGHEST
         limits[most == 0] = -1

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from x2static.durable.errors import X2StaticError
 from x2static.durable.storage import canonical_json
 from x2static.machine.device import ResultStream
 from x2static.schemas.encoding import EncodeConfig
@@ -94,7 +95,18 @@ class Pool(ABC):
     @classmethod
     def of(cls, config: EncodeConfig, value: Any) -> "Pool":
         """Return the pool that a value of its option asks for. Raises X2StaticError: it cannot be had."""
+        cls.check(config)
         return cls()
+
+    @classmethod
+    def check(cls, config: EncodeConfig) -> None:
+        """Refuse a pool of occurrences in the mode in which words and pieces do not meet."""
+        if cls.occurrences and config.compat:
+            option = f"--{cls.option.replace('_', '-')}"
+            raise X2StaticError(
+                f"{option} does not go with --compat {config.compat}: that mode joins words anew before the teacher "
+                "reads them, and keeps words that the teacher never reads; leave one of the two out"
+            )
 
     @property
     def settings(self) -> str:

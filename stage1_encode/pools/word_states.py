@@ -43,16 +43,6 @@ class WordStates(Pool):
     name = option = NAME
     occurrences = of_itself = True
 
-    @classmethod
-    def of(cls, config: EncodeConfig, value: Any) -> "WordStates":
-        """Return the pool. Raises X2StaticError: the mode is one in which words and pieces do not meet."""
-        if config.compat:
-            raise X2StaticError(
-                f"--word-states does not go with --compat {config.compat}: that mode joins words anew before the "
-                "teacher reads them; leave one of the two out"
-            )
-        return cls()
-
     def asked(self) -> list[Any]:
         """Return what decides which words are kept, and how finely."""
         return [ENOUGH, STEP]

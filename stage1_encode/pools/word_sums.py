@@ -52,11 +52,7 @@ class WordSums(Pool):
 
         Raises X2StaticError: there are none, or the mode is one in which words and pieces do not meet.
         """
-        if config.compat:
-            raise X2StaticError(
-                f"--ase does not go with --compat {config.compat}: that mode joins words anew before the teacher reads "
-                "them, and keeps words that the teacher never reads; leave one of the two out"
-            )
+        cls.check(config)
         rules = words_of(config)
         if rules.languages:
             what = f"words that are looked for are of one language, here are {', '.join(rules.languages)}"

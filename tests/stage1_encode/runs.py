@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,22 @@ from x2static.schemas.segmentation import SEGMENTATION, WordSegmentation
 from x2static.schemas.training import TrainConfig
 from x2static.stage1_encode import phrases
 from x2static.stage1_encode.encode import encode
+from x2static.stage1_encode.plan.origin import Origin
+from x2static.stage1_encode.pools.pool import Pool
+from x2static.stage1_encode.repair import repair
 from x2static.stage1_encode.teacher.teacher import Teacher
+
+
+def repaired(config: EncodeConfig, pools: list[Pool], lost: str) -> tuple[dict[str, Any], bool]:
+    """Encode, lose a file of a shard, or all of it (""), and repair; return figures, and whether all bytes are back."""
+    encode(config, pools=pools)
+    before, shard = files_of(config.cache), config.cache / "shards" / "000002"
+    if lost:
+        (shard / lost).unlink()
+    else:
+        shutil.rmtree(shard)
+    figures = repair(config.cache, Origin(None, (), "cpu", False))
+    return figures, files_of(config.cache) == before
 
 
 def paragraphs(count: int, seed: int = 0) -> list[str]:

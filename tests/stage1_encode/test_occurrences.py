@@ -1,7 +1,6 @@
 """Occurrences: a bounded sample of each word's occurrences with their states, whatever interrupts, grows or merges."""
 
 import re
-import shutil
 from collections import defaultdict
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 import xxhash
 
 from tests.reference import Reader, sentence_bounds
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, write_lines
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, repaired, write_lines
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline import cli
 from x2static.schemas.cache import Cache
@@ -22,7 +21,6 @@ from x2static.stage1_encode.plan.estimate import estimate
 from x2static.stage1_encode.plan.origin import Origin
 from x2static.stage1_encode.pools import occurrences
 from x2static.stage1_encode.pools.occurrences import HIGHEST, MARGIN, Occurrences, draws_of, kept
-from x2static.stage1_encode.repair import repair
 from x2static.stage2_train.senses import sentence_at
 
 N = 8
@@ -151,15 +149,10 @@ def test_a_killed_a_grown_a_late_and_a_merged_cache_hold_the_sample_of_one_call(
 @pytest.mark.parametrize("lost", [*LOST.split(), ""])
 def test_repair_takes_them_again_to_the_bytes_that_they_had(lost, readers, tmp_path):
     corpus = write_lines(tmp_path / "t.txt", paragraphs(24))
-    folder = tmp_path / "cache"
-    encode(config_of(readers("bert").teacher.folder, corpus, folder, unit=6), pools=POOLS)
-    before, shard = files_of(folder), folder / "shards" / "000002"
-    if lost:
-        (shard / lost).unlink()
-    else:
-        shutil.rmtree(shard)
-    assert repair(folder, HERE)["pools_dropped"] == []
-    assert files_of(folder) == before
+    config = config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=6)
+    figures, same = repaired(config, POOLS, lost)
+    assert figures["pools_dropped"] == []
+    assert same
 
 
 def test_the_plan_says_about_what_they_take(readers, tmp_path):

@@ -8,7 +8,7 @@ import torch
 import xxhash
 
 from tests.reference import sentence_bounds
-from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, write_lines
+from tests.stage1_encode.runs import as_options, config_of, files_of, paragraphs, repaired, write_lines
 from tests.stage1_encode.test_word_sums import slowly
 from x2static.durable.errors import X2StaticError
 from x2static.pipeline import cli
@@ -270,16 +270,11 @@ def test_units_get_them_later_whose_markers_know_more_than_their_plan(readers, t
 @pytest.mark.parametrize("lost", [*LOST.split(), ""])
 def test_repair_takes_them_again_to_the_bytes_that_they_had(lost, readers, tmp_path):
     corpus = write_lines(tmp_path / "t.txt", paragraphs(24))
-    folder = tmp_path / "cache"
-    encode(config_of(readers("bert").teacher.folder, corpus, folder, unit=6), pools=POOLS)
-    before, shard = files_of(folder), folder / "shards" / "000002"
-    if lost:
-        (shard / lost).unlink()
-    else:
-        shutil.rmtree(shard)
-    assert repair(folder, Origin(None, (), "cpu", False))["pools_dropped"] == []
-    assert files_of(folder) == before
-    assert Cache.open(folder).verify() == []
+    config = config_of(readers("bert").teacher.folder, corpus, tmp_path / "cache", unit=6)
+    figures, same = repaired(config, POOLS, lost)
+    assert figures["pools_dropped"] == []
+    assert same
+    assert Cache.open(config.cache).verify() == []
 
 
 def test_repair_adds_none_to_shards_that_never_had_them_and_names_what_a_sample_lost(readers, tmp_path):
